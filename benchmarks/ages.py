@@ -1,14 +1,14 @@
-"""Whether photos of about the same age should weigh more when a person is enrolled with photos of different ages.
+"""Effect of weighting samples of similar age for people enrolled with photos of different ages.
 
     python -m benchmarks.ages ../shared/data/hard/ages.npz
 
-People with faces as children or young people and as adults: each young face is searched among all people of its half,
-each enrolled with all other faces, the young ones weighing once, twice, four times as much, or alone. A weight would be
-chosen on people of even numbers and reported on the others. Printed is the share of probes whose own person is most
-similar, and the share lost (FNMR) where 1 % of the comparisons with other people's prototypes match; differences from
-equal weights have 95 % intervals over people.
+Uses people with faces both as children or young people and as adults. Each young face is searched for among all people
+of its half, enrolled with all their other faces, of which young ones have a weight of one, two, four, or infinity. A
+weight would be chosen on people with even numbers and reported on the others. Prints the fraction of probes whose own
+person is most similar, and FNMR at an FMR of 1 % against other people's prototypes; differences from equal weights have
+95 % intervals over people.
 
-The faces have no dates, only two ages: what is good for them would still have to be shown for a child of 3 and of 8.
+The faces have only two age classes and no dates, so a benefit would still have to be confirmed for finer ages.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class AgedFaces:
     qualities: FloatArray
 
     def where(self, chosen: NDArray[np.bool_]) -> AgedFaces:
-        """Return some of them."""
+        """Return the faces whose mask value is true."""
         return AgedFaces(self.embeddings[chosen], self.people[chosen], self.young[chosen], self.qualities[chosen])
 
 
 def read_faces(path: Path) -> AgedFaces:
-    """Read the set, without people who have no young and adult faces to enroll besides a young one to search with."""
+    """Read the set, without people who lack a young and an adult face besides a young probe."""
     with np.load(path, allow_pickle=False) as data:
         faces = AgedFaces(
             data["embedding"], data["person"].astype(np.int64), data["young"], data["quality"].astype(np.float32)
@@ -59,7 +59,7 @@ def read_faces(path: Path) -> AgedFaces:
 
 
 def prototype(faces: AgedFaces, rows: NDArray[np.bool_], weight: float) -> FloatArray:
-    """Return the mean of some faces by quality, young ones weighing so much more; infinite leaves adults out."""
+    """Return the quality-weighted mean of faces, with an extra weight for young ones; infinity excludes adults."""
     counted = rows & faces.young if np.isinf(weight) else rows
     ages = np.where(faces.young, 1.0 if np.isinf(weight) else weight, 1.0)
     mean = (faces.qualities * ages * counted) @ faces.embeddings
@@ -67,7 +67,7 @@ def prototype(faces: AgedFaces, rows: NDArray[np.bool_], weight: float) -> Float
 
 
 def search(faces: AgedFaces, weight: float) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return each young face's person, as a place, and its similarities with everybody's prototype, ``(N, people)``."""
+    """Return the index of each young face's person, and its similarities with all prototypes, ``(N, people)``."""
     people = np.unique(faces.people)
     whole = np.stack([prototype(faces, faces.people == person, weight) for person in people])
     owners, rows = [], []
@@ -82,8 +82,10 @@ def search(faces: AgedFaces, weight: float) -> tuple[NDArray[np.int64], FloatArr
     return np.array(owners), np.stack(rows).astype(np.float32)
 
 
-def measured(owners: NDArray[np.int64], similarities: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return by probe whether its person is the most similar, and whether it is lost at the rate of false matches."""
+def evaluate_weight(
+    owners: NDArray[np.int64], similarities: FloatArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return for each probe whether its person is the most similar, and whether it is missed at the FMR."""
     own = similarities[np.arange(len(owners)), owners]
     others = np.ones(similarities.shape, dtype=bool)
     others[np.arange(len(owners)), owners] = False
@@ -92,7 +94,7 @@ def measured(owners: NDArray[np.int64], similarities: FloatArray) -> tuple[NDArr
 
 
 def interval(differences: NDArray[np.float64], owners: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the 95 % interval of a mean over probes, people drawn again."""
+    """Return the 95 % bootstrap interval over people of a mean over probes."""
     random = np.random.default_rng(0)
     sums, counts = np.bincount(owners, differences), np.bincount(owners)
     kept = np.flatnonzero(counts)
@@ -102,13 +104,13 @@ def interval(differences: NDArray[np.float64], owners: NDArray[np.int64]) -> tup
 
 
 def report(label: str, faces: AgedFaces) -> None:
-    """Print what each weight gives."""
+    """Print the results of each weight."""
     print(f"{label}: {len(np.unique(faces.people))} people, {int(faces.young.sum())} young faces searched")
-    equal = measured(*search(faces, WEIGHTS[0]))
+    equal = evaluate_weight(*search(faces, WEIGHTS[0]))
     for weight in WEIGHTS:
         owners, similarities = search(faces, weight)
         cells = []
-        for name, values, before in zip(("first", "FNMR"), measured(owners, similarities), equal, strict=True):
+        for name, values, before in zip(("first", "FNMR"), evaluate_weight(owners, similarities), equal, strict=True):
             low, high = interval(values - before, owners)
             cells.append(f"{name} {values.mean():6.1%} ({low:+.1%} to {high:+.1%})")
         genuine = similarities[np.arange(len(owners)), owners].mean()

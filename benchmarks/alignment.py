@@ -1,13 +1,11 @@
-"""What each step of the alignment brings, on LFW's development people (``peopleDevTrain.txt``) and no others.
+"""Contribution of each step of the alignment, on LFW's development people (``peopleDevTrain.txt``).
 
     python -m benchmarks.alignment ../shared/data --out benchmarks/reports/alignment
 
-The photos are enlarged more and more before the embedded pack's detector looks for the landmarks, then the landmarks
-are refined on a cut-out of each face, then the mean embedding is taken from each, then embeddings are averaged with the
-mirror image's. For each step: how far
-genuine and impostor similarities lie apart (d', the distance of their means in standard deviations) and the share of
-genuine comparisons lost (FNMR) where 1 in 1,000 and 1 in 10,000 impostor comparisons would match. Each person counts
-alike. ``--every 3`` takes a third of the people.
+The steps are: increasing enlargement of photos before detection, refinement of the landmarks on a crop of each face,
+subtraction of the mean embedding, and averaging with the embedding of the mirrored crop. Reports d' for each step (the
+distance between the means of genuine and impostor similarities in standard deviations), and FNMR at FMRs of 1/1,000 and
+1/10,000. All people have equal weight. ``--every 3`` uses a third of the people.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from benchmarks.lfw import DEVELOPMENT, central_face, people_listed
 from benchmarks.thresholds import PHOTOS_EACH, verification
 from facebank import read_photo
 from facebank.packs import Pack, load_pack, open_session
-from facebank.vision import FaceAnalyzer, FaceFinder, NetworkEmbedder, build_detector
+from facebank.vision import FaceAnalyzer, FaceFinder, NetworkEmbedder, WholeLooks, build_detector
 from facebank.vision.finder import LandmarkRefiner
 
 if TYPE_CHECKING:
@@ -36,17 +34,18 @@ if TYPE_CHECKING:
     from facebank.types import DecodedPhoto, FloatArray
 
 
-def enlarged(factor: float, side: int) -> list[float]:
-    """Look once, at this enlargement, whatever the photo's size."""
+def enlargement_passes(factor: float, side: int) -> list[float]:
+    """Restrict detection to one pass at this enlargement."""
     del side
     return [factor]
 
 
 def analyzer(pack: Pack, enlargement: float, *, refine: bool, centered: bool, flip: bool) -> FaceAnalyzer:
-    """Load the pack's networks with the steps asked for."""
+    """Return an analyzer of the pack with the given steps."""
     detector = build_detector(pack)
     refiner = LandmarkRefiner(detector) if refine else None
-    finder = FaceFinder(detector, refiner, pack.manifest.detector.upright_score, partial(enlarged, enlargement))
+    looks = WholeLooks(detector, partial(enlargement_passes, enlargement))
+    finder = FaceFinder(looks, refiner, pack.manifest.detector.upright_score)
     shipped = pack.manifest.embedder
     spec = replace(shipped, center=shipped.center if centered else (), flip=flip)
     return FaceAnalyzer(finder, NetworkEmbedder(open_session(pack.embedder_path()), spec))
@@ -63,7 +62,7 @@ STEPS: dict[str, Callable[[Pack], FaceAnalyzer]] = {
 
 
 def development_photos(data: Path) -> list[Path]:
-    """List the photos of development people with two photos or more, `PHOTOS_EACH` at most of each."""
+    """Return the photos of development people with two or more photos, at most `PHOTOS_EACH` of each."""
     photos: list[Path] = []
     for name in sorted(people_listed(data, DEVELOPMENT)):
         theirs = sorted((data / "lfw" / name).glob("*.jpg"))[:PHOTOS_EACH]
@@ -72,7 +71,7 @@ def development_photos(data: Path) -> list[Path]:
 
 
 def embed(paths: list[Path], analyzer: FaceAnalyzer) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Embed the central face of each photo; photos without one are left out."""
+    """Embed the central face of each photo; photos without a face are omitted."""
 
     def photos() -> Iterator[DecodedPhoto]:
         for i, path in enumerate(paths):
@@ -106,8 +105,8 @@ def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
-    parser.add_argument("--every", type=int, default=1, help="take every n-th person")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--every", type=int, default=1, help="use every n-th person")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     paths = development_photos(arguments.data)
     chosen = sorted({path.parent for path in paths})[:: arguments.every]

@@ -1,13 +1,12 @@
-"""Commands of two installed versions of facebank, run by turns, to see whether anything is slower.
+"""Speed comparison of the commands of two installed versions of facebank.
 
     python -m benchmarks.before_and_after ../shared/data --before OLD/bin/facebank --after NEW/bin/facebank \
         --out benchmarks/reports/before_and_after --runs 15
 
-Each version works on galleries, scans and caches of its own. A command is run in pairs, the version that goes first
-changing with each pair, after one run of each that does not count. Both must be installed in the same manner: an
-editable installation starts more slowly. Compared is the time of each pair's runs: the
-median ratio, with a 95 % interval by drawing the pairs again 10,000 times. ``--most 1.05`` is the upper end that is
-allowed; a command above it makes the exit code 1. ``--only WORD`` runs the commands whose title has the word.
+Each version has its own galleries, scans and caches. Commands run in pairs with alternating order, after an unmeasured
+run of each. Both versions must be installed in the same way, since editable installations start more slowly. Reports
+the median ratio of the pairs' times with a 95 % bootstrap interval of 10,000 resamples. ``--most 1.05`` is the largest
+allowed upper end; the exit code is 1 if a command exceeds it. ``--only WORD`` runs commands with the word in the title.
 """
 
 from __future__ import annotations
@@ -54,26 +53,26 @@ with Gallery.open(Path(sys.argv[1]), PackIdentity(pack.name, pack.digest, dimens
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         enroll([(f"Person {n}", [sample(n, row)]) for n, row in enumerate(rows, start)])
 """
-"""Run by each version's own Python, with a gallery's path and how many people it gets."""
+"""Script run by each version's Python, with the path of a gallery and its number of people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """An installed version and the folder it works in: ``five.facebank``, ``album/``, ``cache/``.
+    """An installed version and its work folder: ``five.facebank``, ``album/``, ``cache/``.
 
     Attributes
     ----------
     program
-        The command ``facebank``.
+        Path of the ``facebank`` command.
     folder
-        Its own.
+        The work folder.
     """
 
     program: Path
     folder: Path
 
     def run(self, *arguments: str | Path, gallery: str = "five.facebank") -> float:
-        """Run a command that must succeed and return its seconds."""
+        """Run a command and return its seconds; exits on failure."""
         environment = {
             **os.environ,
             "FACEBANK_CACHE": str(self.folder / "cache"),
@@ -93,14 +92,14 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is timed.
+    """A command to time.
 
     Attributes
     ----------
     title
-        For the report.
+        Title in the report.
     command
-        Runs it once and returns its seconds.
+        Function that runs the command once and returns its seconds.
     prepare
         Called before each run, untimed.
     """
@@ -112,20 +111,20 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The ratios of a command's times, after divided by before.
+    """Ratios of a command's times, after / before.
 
     Attributes
     ----------
     title
-        The command.
+        Title of the command.
     median
-        Of the pairs' ratios.
+        Median ratio of the pairs.
     low, high
         Ends of its 95 % interval.
     before, after
         Median seconds, for orientation.
     runs
-        Pairs.
+        Number of pairs.
     """
 
     title: str
@@ -194,7 +193,7 @@ def remove_sidecars(version: Version) -> None:
 
 
 def prepare(version: Version, data: Path) -> None:
-    """Make a version's folder: an album with photos of the enrolled and of others, two galleries and a scan."""
+    """Set up a version's folder: an album of enrolled and other people, two galleries and a scan."""
     album = version.folder / "album"
     album.mkdir(parents=True)
     readable = [path for path in sorted((data / "photos" / "probe").iterdir()) if path.suffix in {".jpg", ".png"}]
@@ -205,7 +204,7 @@ def prepare(version: Version, data: Path) -> None:
 
 
 def write_many(version: Version) -> None:
-    """Make a version's gallery of 100,000 people, by its own Python."""
+    """Create the gallery of 100,000 people with the version's Python."""
     subprocess.run(
         [version.program.with_name("python"), "-c", MANY, "many.facebank", "100000"],
         check=True,
@@ -214,7 +213,7 @@ def write_many(version: Version) -> None:
 
 
 def compare(task: Task, before: Version, after: Version, *, runs: int) -> Comparison:
-    """Time a command by turns."""
+    """Time a command of both versions in alternation."""
     seconds: dict[Path, list[float]] = {before.folder: [], after.folder: []}
     for pair in range(runs + 1):
         for version in (before, after) if pair % 2 else (after, before):
@@ -244,11 +243,13 @@ def main() -> int:
     """Compare, and write ``OUT.json`` and ``OUT.md``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with photos/ and lfw/")
-    parser.add_argument("--before", type=Path, required=True, help="the older version's program")
-    parser.add_argument("--after", type=Path, required=True, help="the newer version's program")
-    parser.add_argument("--out", type=Path, help="where the report goes, without suffix")
-    parser.add_argument("--runs", type=int, default=15, help="pairs of runs (default 15)")
-    parser.add_argument("--most", type=float, default=1.05, help="the upper end that is allowed (default 1.05)")
+    parser.add_argument("--before", type=Path, required=True, help="facebank command of the older version")
+    parser.add_argument("--after", type=Path, required=True, help="facebank command of the newer version")
+    parser.add_argument("--out", type=Path, help="path of the report, without suffix")
+    parser.add_argument("--runs", type=int, default=15, help="number of pairs of runs (default 15)")
+    parser.add_argument(
+        "--most", type=float, default=1.05, help="largest allowed upper end of the ratio (default 1.05)"
+    )
     parser.add_argument("--only", default="", help="only the commands whose title has this word")
     arguments = parser.parse_args()
     chosen = [task for task in tasks(arguments.data) if arguments.only in task.title]

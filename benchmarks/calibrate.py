@@ -1,16 +1,16 @@
-"""The calibration that comes with the embedded pack, made from development people of several kinds.
+"""Builds the calibration of the embedded pack from development people of three kinds.
 
     python -m benchmarks.calibrate ../shared/data --out facebank/packs/embedded
 
-It is what ``facebank packs calibrate`` makes, for all classifiers, of three kinds of people instead of one:
+Equivalent to ``facebank packs calibrate`` for all classifiers, but with three kinds of people:
 
-- adults: LFW's ``peopleDevTrain.txt``; a photo's face is the central one, for there LFW's person is;
-- families: half of ``hard/siblings.npz`` (families with an even number): one or two brothers or sisters among LFW's
-  adults, strangers from other families; adults who may be in both sets are left out;
-- the young: half of ``hard/ages.npz`` (people with an even number), as children and young people.
+- adults: LFW's ``peopleDevTrain.txt``, using the central face of each photo;
+- families: half of ``hard/siblings.npz`` (families with an even number): one or two siblings among LFW's adults,
+  with strangers from other families; adults who may be in both sets are excluded;
+- young people: half of ``hard/ages.npz`` (people with an even number), as children and young people.
 
-Only curves, thresholds and LFW's mean and covariances are kept, nobody's embedding. How far it can be trusted is
-counted on other people by ``python -m benchmarks.decisions`` and ``python -m benchmarks.hard_cases``.
+The result holds curves, thresholds, and LFW's mean and covariances, but no embeddings. Its accuracy is measured on
+other people by ``python -m benchmarks.decisions`` and ``python -m benchmarks.hard_cases``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, people_listed
 from facebank.packs import Pack, load_pack
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import Calibration
-from facebank.recognition.calibration.files import BACKGROUND_NAME, CALIBRATION_NAME, require_folder, save_knowledge
+from facebank.recognition.calibration.files import (
+    BACKGROUND_NAME,
+    CALIBRATION_NAME,
+    require_folder,
+    save_pack_calibration,
+)
 from facebank.recognition.calibration.fitting import Effort, Population, fit_calibrator
 from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.pairs import USUAL_PAIRS
@@ -40,20 +45,20 @@ MADE_FROM = (
 )
 
 FAMILIES, YOUNG = (0.25, 0.03), (0.05, 0.05)
-"""How much each kind counts beside adults: its strangers for thresholds, and its searches for probabilities."""
+"""Weight of each kind relative to adults: of its strangers for thresholds, and its searches for probabilities."""
 
 EFFORT = Effort(enrolled=1200, strangers=12_000, galleries=(16, 50))
 EFFORT_OF_FITTED = Effort(enrolled=400, strangers=6_000, galleries=(6, 24))
 
 
 def good_faces(data: Path, pack: Pack, listing: str) -> LfwFaces:
-    """Return the faces of a list of LFW's people that are good enough to be judged."""
+    """Return the faces of an LFW list of people that meet the minimum quality."""
     faces = lfw_faces(data, pack).of(people_listed(data, listing))
     return faces.where(faces.found & (faces.qualities >= pack.manifest.thresholds.minimum_quality))
 
 
 def populations(data: Path, pack: Pack, listing: str = DEVELOPMENT) -> list[Population]:
-    """Return three kinds of people: those for development, or for reporting."""
+    """Return the three kinds of people, for development or for reporting."""
     faces = good_faces(data, pack, listing)
     remainder = 0 if listing == DEVELOPMENT else 1
     families = _hard(data / "hard" / "siblings.npz", "family", pack, remainder)
@@ -70,7 +75,7 @@ def _identities(faces: LfwFaces) -> Identities:
 
 
 def _hard(path: Path, key: str, pack: Pack, remainder: int) -> Identities:
-    """Read half of a set: even or odd families, or the young faces of even or odd people."""
+    """Read the even or odd half of a set: of families, or of young faces by person."""
     with np.load(path, allow_pickle=False) as arrays:
         chosen = (arrays[key] % 2 == remainder) & (arrays["quality"] >= pack.manifest.thresholds.minimum_quality)
         if "young" in arrays.files:
@@ -86,12 +91,12 @@ def _hard(path: Path, key: str, pack: Pack, remainder: int) -> Identities:
 
 
 def main() -> None:
-    """Make the calibration and write it."""
+    """Compute and write the calibration."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/ and hard/")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
     parser.add_argument("--classifier", action="append", choices=CLASSIFIERS, help="default: all")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write into, such as the pack's")
+    parser.add_argument("--out", type=Path, required=True, help="output folder, such as the pack's")
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
     require_folder(arguments.out)
@@ -111,7 +116,7 @@ def main() -> None:
         calibrators=tuple(calibrators),
         pairs=USUAL_PAIRS,
     )
-    save_knowledge(calibration, background, arguments.out)
+    save_pack_calibration(calibration, background, arguments.out)
     for name in (CALIBRATION_NAME, BACKGROUND_NAME):
         (arguments.out / name).chmod(READABLE_BY_EVERYBODY)
     print(f"{calibration.people} people, {calibration.photos} photos")

@@ -1,10 +1,11 @@
-"""The mean embedding of LFW's development people: the embedded pack's ``centre``.
+"""Mean embedding of LFW's development people, the ``centre`` of the embedded pack.
 
     python -m benchmarks.centre ../shared/data
 
-What all faces share tells nobody apart, so it is taken from every embedding. Each person counts alike. Printed is the
-line for ``pack.toml``, and what the centre brings on development and on reporting people: d' is how many standard
-deviations genuine and impostor similarities lie apart, FNMR the share of genuine pairs lost at a rate of false matches.
+The mean is subtracted from every embedding, since it does not discriminate between people. All people have equal
+weight. Prints the line for ``pack.toml``, and the effect on development and reporting people: d' is the distance
+between the means of genuine and impostor similarities in standard deviations, FNMR the fraction of genuine pairs lost
+at an FMR.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ PHOTOS_EACH = 8
 
 
 def mean_embedding(faces: LfwFaces) -> FloatArray:
-    """Return the mean of people's embeddings, each person counting alike."""
+    """Return the mean embedding with equal weight per person."""
     seen = faces.where(faces.found)
     weights = 1 / np.bincount(seen.people)[seen.people]
     return np.asarray((weights / weights.sum()) @ seen.embeddings, dtype=np.float32)
 
 
 def separation(embeddings: FloatArray, people: NDArray[np.int64]) -> tuple[float, dict[str, float]]:
-    """Return d' and the FNMR at three rates of false matches; each person's genuine pairs count alike."""
+    """Return d' and FNMR at three FMRs, with equal weight for each person's genuine pairs."""
     first, second = np.triu_indices(len(people), 1)
     similarities = np.einsum("nd,nd->n", embeddings[first], embeddings[second])
     same = people[first] == people[second]
@@ -53,14 +54,14 @@ def separation(embeddings: FloatArray, people: NDArray[np.int64]) -> tuple[float
 
 
 def several_each(faces: LfwFaces) -> LfwFaces:
-    """Return people with two photos or more, and `PHOTOS_EACH` at most of each."""
+    """Return people with two or more photos, with at most `PHOTOS_EACH` photos each."""
     people = faces.people
     number = np.arange(len(people)) - np.searchsorted(people, people)
     return faces.where((np.bincount(people)[people] > 1) & (number < PHOTOS_EACH) & faces.found)
 
 
 def uncentred(pack: Pack) -> Pack:
-    """Return the pack without its centre."""
+    """Return the pack without its ``centre``."""
     return replace(pack, manifest=replace(pack.manifest, embedder=replace(pack.manifest.embedder, center=())))
 
 

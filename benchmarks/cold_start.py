@@ -1,18 +1,18 @@
-"""How long one photo takes from a cold process, beside InsightFace; how light ``import facebank`` and the help are.
+"""Cold-start time of one photo compared with InsightFace, and cost of ``import facebank`` and ``--help``.
 
-From the project's root, with facebank installed in the Python that runs this and the peers' environment made
+Run from the project's root, with facebank installed in the running Python and the peers' environment set up
 (``benchmarks/peers/README.md``)::
 
     python benchmarks/cold_start.py --shared ../shared --peer benchmarks/peers/.venv/bin/python --out benchmarks/reports
 
-Three things are measured, the commands of a comparison by turns, and medians compared:
+Runs of two commands alternate, and their medians are compared:
 
-1. ``facebank identify PHOTO`` with the embedded pack and a gallery of five people, against a bare script that builds
-   InsightFace's ``FaceAnalysis`` and gets the faces of the same photo. Required: no longer.
+1. ``facebank identify PHOTO`` with the embedded pack and a gallery of five people, against a script that builds
+   InsightFace's ``FaceAnalysis`` and analyzes the same photo. Required: at most the same time.
 2. ``facebank --help`` against ``python -c "import typer"``. Required: at most twice as long.
-3. ``import facebank`` loads none of the heavy libraries, NumPy included.
+3. ``import facebank`` must load none of the heavy libraries, including NumPy.
 
-It writes ``cold_start.json`` and ``cold_start.md`` and exits 1 where a requirement is not met.
+Writes ``cold_start.json`` and ``cold_start.md``; exits with 1 if a requirement is not met.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ LIBRARIES = ("numpy", "onnxruntime", "faiss-cpu", "opencv-python-headless", "Pil
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two commands timed by turns.
+    """Two commands timed in alternation.
 
     Attributes
     ----------
     title
-        What is compared.
+        Title in the report.
     ours, theirs
-        What the two commands are called.
+        Names of the two commands.
     our_seconds, their_seconds
-        Wall-clock time of each run, in the order of the runs.
+        Wall time of each run in seconds, in order.
     most
-        The largest ratio of the medians that is allowed.
+        Largest allowed ratio of the medians.
     """
 
     title: str
@@ -74,7 +74,7 @@ class Comparison:
 
 
 def main() -> int:
-    """Measure, write the report, and say whether every requirement is met."""
+    """Measure and write the report; return 1 if a requirement is not met."""
     arguments = parse_arguments()
     shared: Path = arguments.shared.resolve()
     heavy = heavy_imports()
@@ -102,8 +102,8 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Time one photo from a cold process, beside InsightFace.")
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Compare the cold-start time of one photo with InsightFace.")
     parser.add_argument("--shared", type=Path, required=True, help="folder that holds data/ and models/")
     parser.add_argument("--peer", type=Path, required=True, help="Python of the peers' environment")
     parser.add_argument("--out", type=Path, required=True, help="folder to write the report to")
@@ -115,7 +115,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def heavy_imports() -> list[str]:
-    """Return the heavy libraries that ``import facebank`` loads; there should be none."""
+    """Return the heavy libraries that ``import facebank`` loads."""
     program = f"import sys, facebank; print(*(name for name in {HEAVY!r} if name in sys.modules))"
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     return ran.stdout.split()
@@ -129,7 +129,7 @@ def compare(
     most: float,
     runs: int,
 ) -> Comparison:
-    """Time two commands by turns, after one run of each that does not count."""
+    """Time two commands in alternation, after an unmeasured run of each."""
     run(ours[1])
     run(theirs[1])
     our_seconds, their_seconds = [], []
@@ -142,7 +142,7 @@ def compare(
 
 
 def run(command: Sequence[str | Path]) -> float:
-    """Run a command that must succeed and return its wall-clock time in seconds."""
+    """Run a command and return its wall time in seconds; exits on failure."""
     started = time.perf_counter()
     ran = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True)
     seconds = time.perf_counter() - started
@@ -152,7 +152,7 @@ def run(command: Sequence[str | Path]) -> float:
 
 
 def write_report(folder: Path, comparisons: Sequence[Comparison], heavy: Sequence[str], peer: Path) -> None:
-    """Write the figures as JSON for programs and as Markdown for people."""
+    """Write the results as JSON and as Markdown."""
     machine: dict[str, object] = {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -168,12 +168,12 @@ def write_report(folder: Path, comparisons: Sequence[Comparison], heavy: Sequenc
 
 
 def as_markdown(comparisons: Sequence[Comparison], heavy: Sequence[str], machine: dict[str, object]) -> str:
-    """Lay the figures out as a page."""
+    """Return the results as Markdown."""
     lines = [
         "# Cold start",
         "",
         f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, peer {machine['peer']}; "
-        f"{len(comparisons[0].our_seconds)} runs of each command, by turns. Seconds: median (fastest to slowest).",
+        f"{len(comparisons[0].our_seconds)} runs of each command, alternating. Seconds: median (fastest to slowest).",
         "",
         "| | facebank | the other | ratio | allowed |",
         "|---|---|---|---|---|",
@@ -193,7 +193,7 @@ def spread(seconds: Sequence[float]) -> str:
 
 
 def processor() -> str:
-    """Return what the processor calls itself."""
+    """Return the model name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -35,7 +35,7 @@ from facebank.gallery import PackIdentity
 from facebank.operations.identify import build_recognizer
 from facebank.packs import Pack, load_pack
 from facebank.recognition.calibration.calibration import Calibration, Calibrator
-from facebank.recognition.calibration.files import Knowledge, find_knowledge
+from facebank.recognition.calibration.files import PackCalibration, find_pack_calibration
 from facebank.recognition.calibration.fitting import fit_calibrator
 from facebank.recognition.calibration.simulation import GalleryPlan, Identities, Searches, simulate
 from facebank.recognition.enrolled import Enrolled
@@ -159,20 +159,22 @@ def recognizer_of(enrolled: Enrolled, names: dict[int, str], pack: Pack, calibra
         names,
         build_scorer("prototype", enrolled),
         classifier="prototype",
-        knowledge=Knowledge(Calibration(pack.digest, "a benchmark", 0, 0, (calibrator,), USUAL_PAIRS)),
+        pack_calibration=PackCalibration(Calibration(pack.digest, "a benchmark", 0, 0, (calibrator,), USUAL_PAIRS)),
         thresholds=pack.manifest.thresholds,
         settings=DecisionSettings(fpir=FPIR),
     )
 
 
-def searched(known: Identities, plan: GalleryPlan, calibrator: Calibrator, knowledge: Knowledge) -> list[Searches]:
+def searched(
+    known: Identities, plan: GalleryPlan, calibrator: Calibrator, pack_calibration: PackCalibration
+) -> list[Searches]:
     """Simulate galleries of one kind, scored as the calibrator is for."""
     return [
         simulate(
             known,
             plan,
             calibrator.classifier,
-            knowledge.background,
+            pack_calibration.background,
             np.random.default_rng([11, *plan_key(plan), number]),
             correction=calibrator.correction,
         )
@@ -336,8 +338,8 @@ def main() -> None:
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
     dimension = pack.manifest.embedder.dimension
-    knowledge = find_knowledge(PackIdentity(pack.name, pack.digest, dimension), pack.folder)
-    shipped = knowledge.calibration
+    pack_calibration = find_pack_calibration(PackIdentity(pack.name, pack.digest, dimension), pack.folder)
+    shipped = pack_calibration.calibration
     if shipped is None:
         parser.error(f"the pack {pack.name} is not calibrated")
     faces = lfw_faces(arguments.data, pack)
@@ -368,7 +370,7 @@ def main() -> None:
             if plan.size > calibrator.tables[-1].size:
                 continue
             kind = f"{plan.size} people, {plan.samples_each} each"
-            found = searched(reporting, plan, calibrator, knowledge)
+            found = searched(reporting, plan, calibrator, pack_calibration)
 
             def named(some: Sequence[Searches], calibrator: Calibrator = calibrator) -> float:
                 return float(np.mean([strangers_named(one, calibrator).mean() for one in some]))
@@ -377,7 +379,7 @@ def main() -> None:
             fpir[calibrator.classifier][kind] = rates
             line = f"{calibrator.classifier}, {kind}: FPIR {rates[0]:.2%} [{rates[1]:.2%}, {rates[2]:.2%}]"
             if calibrator.classifier == "prototype":
-                known_before = searched(development, plan, calibrator, knowledge)
+                known_before = searched(development, plan, calibrator, pack_calibration)
                 figures_of = calibration_figures(found, known_before, calibrator)
                 calibration[calibrator.classifier][kind] = figures_of
                 for share, values in figures_of.items():

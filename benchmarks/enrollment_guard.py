@@ -1,13 +1,13 @@
-"""How often enrollment refuses true photos, and how often it stops wrong ones.
+"""Error rates of the check at enrollment: refused correct photos, and accepted wrong ones.
 
     python -m benchmarks.enrollment_guard ../shared/data --out benchmarks/reports/enrollment_guard
 
-The rule of `facebank.recognition.resemblance` is asked about kept embeddings: LFW (people with two photos and more,
-five each), and brothers and sisters and people as children and as adults of the folder ``hard``. Everybody is enrolled
-in random order, all photos in one call; wrong photos are one among one to four true ones. With ``--raw`` people of LFW
-with two photos and more are enrolled from their files, in a gallery of their own, and all reasons are counted.
-Development people are those of LFW's list and, in the folder ``hard``, the even numbers; the others are reported on.
-Intervals are 95 % of bootstrap samples of people or families.
+Runs the rule of `facebank.recognition.resemblance` on stored embeddings of LFW (people with two or more photos, five
+each), of siblings, and of people as children and adults (folder ``hard``). People are enrolled in random order, all
+photos in one call; a wrong photo is among one to four correct ones. With ``--raw``, people of LFW with two or more
+photos are enrolled from files into a new gallery, and all reasons are counted. Development people are those of LFW's
+list and, in ``hard``, those with even numbers; results are reported on the others. Intervals are 95 % bootstrap
+intervals over people or families.
 """
 
 from __future__ import annotations
@@ -41,35 +41,35 @@ TAKEN = "enrolled"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """Embeddings, whose they are, and who is related: arrays of one length."""
+    """Embeddings with the number of each one's person and family, arrays of equal length."""
 
     embeddings: FloatArray
     people: NDArray[np.int64]
     families: NDArray[np.int64]
 
     def of(self, people: list[int], most: int, random: np.random.Generator) -> dict[int, NDArray[np.int64]]:
-        """Return up to `most` faces of each person, at random."""
+        """Return up to `most` random faces of each person."""
         return {person: random.permutation(np.flatnonzero(self.people == person))[:most] for person in people}
 
     def others(self, places: list[NDArray[np.int64]]) -> OtherPeople:
-        """Return people who are enrolled with some faces."""
+        """Return the enrolled people of some faces."""
         chosen = np.concatenate([np.zeros(0, dtype=np.int64), *places])
         return OtherPeople.of(self.people[chosen], self.embeddings[chosen])
 
 
 Decision = tuple[int, str]
-"""The family or person, and the reason."""
+"""Family or person, and reason of one photo."""
 
 
 def verdicts(faces: Faces, offered: NDArray[np.int64], others: OtherPeople, verify: float) -> list[str]:
-    """Return the reasons for faces that are offered together as a new person's."""
+    """Return the reasons for faces that are enrolled together as a new person."""
     embeddings = faces.embeddings[offered]
     found = compare(embeddings, embeddings[:0], others, verify).doubts
     return [TAKEN if doubt is None else doubt.kind.name.lower() for doubt in found]
 
 
 def true_photos(faces: Faces, most: int, verify: float) -> Iterator[Decision]:
-    """Enroll everybody in random order, and yield what becomes of each photo."""
+    """Enroll all people in random order, and yield the outcome of each photo."""
     for seed in range(ORDERS):
         random = np.random.default_rng(seed)
         chosen = faces.of(random.permutation(np.unique(faces.people)).tolist(), most, random)
@@ -81,7 +81,7 @@ def true_photos(faces: Faces, most: int, verify: float) -> Iterator[Decision]:
 
 
 def wrong_photos(faces: Faces, most: int, verify: float, *, of_family: bool, is_enrolled: bool) -> Iterator[Decision]:
-    """Offer one photo of somebody else among one to four of a person, and yield what becomes of it."""
+    """Enroll one to four photos of a person with one of another person, and yield the outcome of the latter."""
     for seed in range(ORDERS):
         random = np.random.default_rng(seed)
         chosen = faces.of(np.unique(faces.people).tolist(), most, random)
@@ -102,7 +102,7 @@ def wrong_photos(faces: Faces, most: int, verify: float, *, of_family: bool, is_
 
 
 def from_files(data: Path, people: list[str]) -> Iterator[Decision]:
-    """Enroll people of LFW from their files, and yield what becomes of each photo."""
+    """Enroll people of LFW from files, and yield the outcome of each photo."""
     with tempfile.TemporaryDirectory() as folder, FaceBank.open(Path(folder) / "guard.facebank") as bank:
         for number, name in enumerate(people):
             photos = sorted((data / "lfw" / name).glob("*.jpg"))[:5]
@@ -110,7 +110,7 @@ def from_files(data: Path, people: list[str]) -> Iterator[Decision]:
 
 
 def summary(outcomes: Iterator[Decision]) -> dict[str, object]:
-    """Count reasons, and give the share that was refused with its interval."""
+    """Return the counts of reasons, and the fraction refused with its interval."""
     listed = list(outcomes)
     groups = np.array([group for group, _ in listed])
     refused = np.array([reason not in (TAKEN, "already_enrolled") for _, reason in listed])
@@ -129,7 +129,7 @@ def summary(outcomes: Iterator[Decision]) -> dict[str, object]:
 
 
 def lfw_people(data: Path, pack: Pack, listing: str) -> Faces:
-    """Return the faces of LFW's people of a list who have two photos and more."""
+    """Return the faces of people of an LFW list with two or more photos."""
     theirs = lfw_faces(data, pack).of(people_listed(data, listing))
     theirs = theirs.where(theirs.found)
     counts = np.bincount(theirs.people)
@@ -138,7 +138,7 @@ def lfw_people(data: Path, pack: Pack, listing: str) -> Faces:
 
 
 def hard_people(data: Path, name: str, parity: int) -> Faces:
-    """Return the people of a file of the folder ``hard`` whose family, or else number, is even or odd."""
+    """Return the people of a file in ``hard`` whose family number (or own number) is even or odd."""
     with np.load(data / "hard" / name) as arrays:
         people = arrays["person"].astype(np.int64)
         families = arrays["family"].astype(np.int64) if "family" in arrays else people
@@ -150,8 +150,8 @@ def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/ and hard/")
-    parser.add_argument("--raw", type=int, default=0, metavar="N", help="enroll N people of LFW from their files, too")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--raw", type=int, default=0, metavar="N", help="also enroll N people of LFW from files")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(None)
     verify = pack.manifest.thresholds.verify

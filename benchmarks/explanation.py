@@ -1,13 +1,14 @@
-"""Whether explanation maps say what a similarity rests on: deletion curves on LFW, with an occluder of their own.
+"""Faithfulness of explanation maps, measured by deletion curves on LFW with an independent occluder.
 
     python -m benchmarks.explanation ../shared/data --out benchmarks/reports/explanation
 
-A map is made with a soft-edged patch. It is checked with hard-edged cells, a fourteenth of the crop a side, filled with
-the face's mean colour or with noise: cells are removed from one face, tenth by tenth, in the map's order or in another,
-and the area under the curve of the similarity to the other, whole face is taken; the mean of both faces. The smaller
-the area, the earlier what matters was removed. Other orders are random cells, random patches as coherent as a map, the
-map turned round, the mean map of other people, and the map of another pair. Differences are paired, with 95 % bootstrap
-intervals over pairs, each of people of its own. The patch was chosen on development people; `choose` says how.
+Maps are computed with a soft-edged patch and tested with hard-edged cells (1/14 of the crop per side) filled with the
+face's mean color or noise. Cells of one face are deleted in steps of a tenth, in the order of the map or another order,
+and the area under the curve of the similarity to the other, intact face is computed; the mean of both faces is
+reported. A smaller area means that important parts were deleted earlier. Other orders are random cells, random patches
+as coherent as a map, the reversed map, the mean map of other people, and the map of another pair. Differences are
+paired, with 95 % bootstrap intervals over pairs of distinct people. The patch was chosen on development people by
+`choose`.
 """
 
 from __future__ import annotations
@@ -52,14 +53,14 @@ CANDIDATES = tuple(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FacePair:
-    """Two faces to explain: whose they are, and the aligned crops."""
+    """Two faces to explain: names and aligned crops."""
 
     people: tuple[str, str]
     crops: Crops
 
 
 class Deletion:
-    """Removes cells of faces and measures what is left of a similarity.
+    """Deletes cells of faces and measures the remaining similarity.
 
     Parameters
     ----------
@@ -71,16 +72,16 @@ class Deletion:
         self._embedder = analyzer.embedder
 
     def area(self, crops: Crops, orders: tuple[FloatArray, FloatArray], filling: str) -> float:
-        """Return the area under the deletion curve, the mean of both faces.
+        """Return the area under the deletion curve, averaged over both faces.
 
         Parameters
         ----------
         crops
             The aligned faces.
         orders
-            For each face how early each cell is removed, higher first: ``(CELLS, CELLS)``.
+            Priority of each cell for each face, highest deleted first: ``(CELLS, CELLS)``.
         filling
-            What is put into a removed cell: ``colour`` or ``noise``.
+            Content of deleted cells: ``colour`` or ``noise``.
         """
         whole = self._embedder.embed(np.stack(crops))
         areas = []
@@ -92,7 +93,7 @@ class Deletion:
 
 
 def without(crop: RGBImage, order: FloatArray, filling: str) -> NDArray[np.uint8]:
-    """Return a face with a tenth, two tenths ... of its cells removed: ``(STEPS, S, S, 3)``."""
+    """Return a face with one tenth, two tenths, ... of its cells deleted: ``(STEPS, S, S, 3)``."""
     size = crop.shape[0]
     instead = np.broadcast_to(np.rint(crop.mean(axis=(0, 1))).astype(np.uint8), crop.shape)
     if filling == "noise":
@@ -106,12 +107,12 @@ def without(crop: RGBImage, order: FloatArray, filling: str) -> NDArray[np.uint8
 
 
 def in_cells(drops: FloatArray) -> FloatArray:
-    """Average a map in cells."""
+    """Return the mean of a map in each cell."""
     return np.asarray(cv2.resize(drops, (CELLS, CELLS), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def random_orders(random: np.random.Generator, *, coherent: bool) -> tuple[FloatArray, FloatArray]:
-    """Draw an order for each face: cell by cell, or in patches about as large as those that make a map."""
+    """Return a random order for each face, by cells, or by patches about as large as those of a map."""
     orders = random.normal(size=(2, CELLS, CELLS)).astype(np.float32)
     if coherent:
         deviation = SHIPPED_OCCLUDER.radius * CELLS / 1.5
@@ -120,7 +121,7 @@ def random_orders(random: np.random.Generator, *, coherent: bool) -> tuple[Float
 
 
 def cells_of(pair: FacePair, analyzer: FaceAnalyzer, occluder: Occluder) -> tuple[FloatArray, FloatArray]:
-    """Return both maps of a pair in cells."""
+    """Return both maps of a pair, averaged in cells."""
     template = analyzer.embedder.template
     drops = explain(analyzer.embedder.embed, *pair.crops, template=template, occluder=occluder).drops
     return in_cells(drops[0]), in_cells(drops[1])
@@ -130,7 +131,7 @@ def cells_of(pair: FacePair, analyzer: FaceAnalyzer, occluder: Occluder) -> tupl
 
 
 def mated_pairs(faces: LfwFaces, count: int) -> list[tuple[str, str]]:
-    """Choose two photos each of people drawn at random: one pair a person."""
+    """Return one pair of photos of each of some random people."""
     random = np.random.default_rng(SEED)
     found = faces.where(faces.found)
     people, photos = np.unique(found.names, return_counts=True)
@@ -141,7 +142,7 @@ def mated_pairs(faces: LfwFaces, count: int) -> list[tuple[str, str]]:
 
 
 def hard_pairs(faces: LfwFaces, count: int) -> list[tuple[str, str]]:
-    """Choose the most similar photos of different people, each person once."""
+    """Return the most similar photos of different people, each person in one pair at most."""
     found = faces.where(faces.found)
     similarities = found.embeddings @ found.embeddings.T
     similarities[found.people[:, None] == found.people[None]] = -1
@@ -159,8 +160,8 @@ def hard_pairs(faces: LfwFaces, count: int) -> list[tuple[str, str]]:
     return chosen
 
 
-def cropped(folder: Path, pairs: Sequence[tuple[str, str]], analyzer: FaceAnalyzer) -> Iterator[FacePair]:
-    """Cut out the faces of pairs of photos."""
+def crop_pairs(folder: Path, pairs: Sequence[tuple[str, str]], analyzer: FaceAnalyzer) -> Iterator[FacePair]:
+    """Return the aligned crops of pairs of photos."""
     for one, other in pairs:
         crops = []
         for analyzed in analyzer.analyze(read_photo(folder / name) for name in (one, other)):
@@ -175,7 +176,7 @@ def cropped(folder: Path, pairs: Sequence[tuple[str, str]], analyzer: FaceAnalyz
 
 
 def choose(pairs: Sequence[FacePair], analyzer: FaceAnalyzer) -> tuple[list[dict[str, object]], FloatArray]:
-    """Measure every patch on development people: the smaller the mean area of both fillings, the better.
+    """Measure every patch on development people; a smaller mean area over both fillings is better.
 
     Returns
     -------
@@ -208,7 +209,7 @@ def choose(pairs: Sequence[FacePair], analyzer: FaceAnalyzer) -> tuple[list[dict
 
 
 def areas_of(pairs: Sequence[FacePair], analyzer: FaceAnalyzer, mean_map: FloatArray) -> dict[str, dict[str, Doubles]]:
-    """Return the areas of each filling and order, one for each pair."""
+    """Return the area of each pair, by filling and order."""
     deletion, random = Deletion(analyzer), np.random.default_rng(SEED)
     maps = []
     for number, pair in enumerate(pairs):
@@ -234,8 +235,8 @@ def areas_of(pairs: Sequence[FacePair], analyzer: FaceAnalyzer, mean_map: FloatA
     return {filling: {name: np.array(values) for name, values in by.items()} for filling, by in areas.items()}
 
 
-def compared(areas: Mapping[str, Doubles]) -> dict[str, dict[str, object]]:
-    """Compare the map's areas with those of every other order."""
+def compare_areas(areas: Mapping[str, Doubles]) -> dict[str, dict[str, object]]:
+    """Compare the areas of the maps' order with those of every other order."""
     draws = np.random.default_rng(SEED).integers(0, len(areas["map"]), (RESAMPLES, len(areas["map"])))
     found: dict[str, dict[str, object]] = {}
     for name, values in areas.items():
@@ -262,25 +263,25 @@ def main() -> None:
     faces, analyzer = lfw_faces(given.data, pack), FaceAnalyzer.from_pack(pack)
     folder = given.data / "lfw"
     development = faces.of(people_listed(given.data, DEVELOPMENT))
-    candidates, mean_map = choose(list(cropped(folder, mated_pairs(development, CHOSEN_ON), analyzer)), analyzer)
+    candidates, mean_map = choose(list(crop_pairs(folder, mated_pairs(development, CHOSEN_ON), analyzer)), analyzer)
     reporting = faces.of(people_listed(given.data, REPORTING))
     report: dict[str, object] = {"pack": pack.name, "chosen_on_development_people": candidates}
     for kind, names in (("mated", mated_pairs(reporting, MATED)), ("non_mated", hard_pairs(reporting, NON_MATED))):
-        pairs = list(cropped(folder, names, analyzer))
+        pairs = list(crop_pairs(folder, names, analyzer))
         areas = areas_of(pairs, analyzer, mean_map)
-        report[kind] = {"pairs": len(pairs), **{filling: compared(by) for filling, by in areas.items()}}
+        report[kind] = {"pairs": len(pairs), **{filling: compare_areas(by) for filling, by in areas.items()}}
     given.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     given.out.with_suffix(".md").write_text(as_markdown(report), encoding="utf-8")
 
 
 def as_markdown(report: Mapping[str, object]) -> str:
-    """Write the report for people."""
+    """Return the report as Markdown."""
     lines = [
-        "# Do explanation maps say what a similarity rests on?",
+        "# Faithfulness of explanation maps",
         "",
         f"`python -m benchmarks.explanation ../shared/data`, pack {report['pack']}. Area under the deletion curve:",
         "parts of a face are removed, those first that an order calls important, and the similarity to the other face",
-        "is followed. The smaller the area, the earlier what matters was removed. The parts are removed by another",
+        "is followed. The smaller the area, the earlier important parts were removed. Parts are covered by another",
         "occluder than the one that made the maps. Differences are paired, with 95 % bootstrap intervals over pairs.",
     ]
     for kind, title in (

@@ -1,10 +1,10 @@
-"""How often two folders of photos are taken for one person's, as `facebank enroll A/ B/` asks.
+"""Error rates of the decision whether two folders show one person, as made by `facebank enroll A/ B/`.
 
     python -m benchmarks.folders_of_one_person ../shared/data --out benchmarks/reports/folders_of_one_person
 
-`facebank.recognition.resemblance.is_one_person` is asked about kept embeddings of brothers and sisters
-(``hard/siblings.npz``): two folders of one person, of a brother or sister, and of people of different families, with 1
-to 5 photos each. Families with even numbers are for development, those with odd numbers are reported on.
+Runs `facebank.recognition.resemblance.is_one_person` on stored embeddings of siblings (``hard/siblings.npz``): two
+folders of one person, of two siblings, and of people of different families, with 1 to 5 photos each. Families with even
+numbers are for development; results are reported on those with odd numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIZES = (1, 2, 3, 5)
 def taken_for_one(
     embeddings: FloatArray, people: NDArray[np.int64], families: NDArray[np.int64], count: int, verify: float
 ) -> dict[str, dict[str, float]]:
-    """Return for folders of so many photos how often they are taken for one person's, by whose they are."""
+    """Return how often two folders of `count` photos are taken for one person, by the relation of their people."""
     random = np.random.default_rng(count)
     answers: dict[str, list[bool]] = {"one person": [], "brothers and sisters": [], "strangers": []}
     family_of = {person: int(families[people == person][0]) for person in np.unique(people).tolist()}
@@ -58,7 +58,7 @@ def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with hard/")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(None)
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}

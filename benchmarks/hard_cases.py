@@ -38,7 +38,7 @@ from facebank.gallery import PackIdentity
 from facebank.operations.identify import build_recognizer
 from facebank.packs import Pack, load_pack
 from facebank.recognition.calibration.calibration import Calibration
-from facebank.recognition.calibration.files import Knowledge, find_knowledge
+from facebank.recognition.calibration.files import PackCalibration, find_pack_calibration
 from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.settings import DecisionSettings
@@ -126,7 +126,7 @@ class Engine:
 
     Parameters
     ----------
-    pack, knowledge
+    pack, pack_calibration
         The pack and its calibration.
     settings
         How decisions are made.
@@ -134,9 +134,11 @@ class Engine:
         Whether people who look alike are told apart by their margins.
     """
 
-    def __init__(self, pack: Pack, knowledge: Knowledge, settings: DecisionSettings, *, pairs: bool = True) -> None:
+    def __init__(
+        self, pack: Pack, pack_calibration: PackCalibration, settings: DecisionSettings, *, pairs: bool = True
+    ) -> None:
         self._pack = pack
-        self._knowledge = knowledge
+        self._pack_calibration = pack_calibration
         self._settings = settings
         self._pairs = pairs
 
@@ -152,7 +154,7 @@ class Engine:
             dict(enumerate(enrolled)),
             build_scorer("prototype", known),
             classifier="prototype",
-            knowledge=self._knowledge,
+            pack_calibration=self._pack_calibration,
             thresholds=self._pack.manifest.thresholds,
             settings=self._settings,
         )
@@ -437,12 +439,12 @@ def main() -> None:
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
     identity = PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension)
-    knowledge = find_knowledge(identity, pack.folder)
+    pack_calibration = find_pack_calibration(identity, pack.folder)
     if arguments.calibration is not None:
         other = Calibration.from_json(arguments.calibration.read_bytes(), str(arguments.calibration))
-        knowledge = replace(knowledge, calibration=other)
+        pack_calibration = replace(pack_calibration, calibration=other)
     settings = DecisionSettings(least_probability=arguments.least_probability)
-    engine = Engine(pack, knowledge, settings, pairs=not arguments.without_pairs)
+    engine = Engine(pack, pack_calibration, settings, pairs=not arguments.without_pairs)
     data = read(arguments.data, pack, arguments.people)
     report: dict[str, object] = {"people": arguments.people, "pack": pack.name, "pack_digest": pack.digest}
     for name, case in cases(engine, data, arguments.people, arguments.draws).items():

@@ -1,15 +1,15 @@
-"""Identifying and enrolling with very many people enrolled beside few, in two installed versions of facebank.
+"""Time and memory of identify and enroll with large galleries, in two installed versions of facebank.
 
     python -m benchmarks.large_gallery ../shared/data --before OLD/bin/facebank --after NEW/bin/facebank \
         --out benchmarks/reports/large_gallery
 
-Galleries hold five people of photographs, or so many made-up people more of one random unit vector each. A cold
-``facebank identify`` of one photo is run by turns, in both versions and all galleries, after a first run of each that
-prepares what is kept and is told apart. Then photos of 100 people are enrolled into an empty gallery, the five people's
-and the smallest of the large ones.
-Told are medians, the most memory, and the median of the ratios to the five people's run of the same turn.
-``--people 100000`` leaves out the million, which takes minutes to make and three gigabytes of disk; ``--folder FOLDER``
-keeps the galleries and takes those that are there.
+Galleries have five people with photos, and in addition many synthetic people with one random unit vector each. Cold
+runs of ``facebank identify`` with one photo alternate between versions and galleries, after a first run of each that
+fills the caches and is reported separately. Then they are repeated after changes of the large galleries (an additional
+synthetic person, who is forgotten at the end), and photos of 100 people are enrolled into an empty gallery, the one of
+five people, and the smallest large one. Reports medians, peak memory, and median ratios to the run with five people.
+``--people 100000`` omits the gallery of a million people, which takes minutes and 3 GB of disk; ``--folder FOLDER``
+keeps and reuses the galleries.
 """
 
 from __future__ import annotations
@@ -33,18 +33,24 @@ if TYPE_CHECKING:
 
 CLASSIFIERS = ("prototype", "knn")
 ENROLLED_PHOTOS = 100
+ONE_MORE = f"""{MANY.partition("with Gallery.open")[0]}
+row = np.random.default_rng(people).standard_normal(dimension).astype(np.float32)
+with Gallery.open(Path(sys.argv[1])) as gallery:
+    gallery.enroll(f"Person {{people}}", [sample(people, row / np.linalg.norm(row))])
+"""
+FORGET = "import sys; from facebank.gallery import Gallery; Gallery.open(sys.argv[1]).forget_people(sys.argv[2:])"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Seconds and megabytes of one run."""
+    """Seconds and peak megabytes of one run."""
 
     seconds: float
     megabytes: float
 
 
 def run(program: Path, folder: Path, *arguments: str | Path) -> Run:
-    """Run a command that must succeed, with caches of its own."""
+    """Run a command with its own caches; exits on failure."""
     places = {f"FACEBANK_{name.upper()}": str(folder / name) for name in ("cache", "packs", "calibrations")}
     start = time.perf_counter()
     command = [str(program), *map(str, arguments)]
@@ -57,7 +63,7 @@ def run(program: Path, folder: Path, *arguments: str | Path) -> Run:
 
 
 def galleries(version: Path, folder: Path, tree: Path, sizes: Sequence[int]) -> dict[str, Path]:
-    """Make galleries of five people and of very many, for one version."""
+    """Create the galleries of five and of many people for one version."""
     made = {"5": folder / "5.facebank", **{f"{people:,}": folder / f"{people}.facebank" for people in sizes}}
     if not made["5"].exists():
         run(version, folder, "--gallery", made["5"], "enroll", "--tree", tree)
@@ -68,10 +74,10 @@ def galleries(version: Path, folder: Path, tree: Path, sizes: Sequence[int]) -> 
     return made
 
 
-def identified(
+def measure_identification(
     versions: dict[str, Path], folders: dict[str, Path], made: dict[str, dict[str, Path]], photo: Path, runs: int
 ) -> list[dict[str, object]]:
-    """Measure cold identifications by turns."""
+    """Measure cold identifications in alternation."""
     cases = [(name, size, kind) for name in versions for size in made[name] for kind in CLASSIFIERS]
     found: dict[tuple[str, str, str], list[Run]] = {case: [] for case in cases}
     for _ in range(runs + 1):
@@ -95,14 +101,38 @@ def identified(
     return rows
 
 
-def enrolled(
+def measure_after_changes(
+    versions: dict[str, Path], folders: dict[str, Path], made: dict[str, dict[str, Path]], photo: Path, runs: int
+) -> list[dict[str, object]]:
+    """Measure cold identifications in alternation, each after enrolling one more synthetic person."""
+    cases = [(name, size) for name in versions for size in list(made[name])[1:]]
+    found: dict[tuple[str, str], list[Run]] = {case: [] for case in cases}
+    numbers = [str(10**9 + run) for run in range(runs)]
+    for number in numbers:
+        for name, size in cases:
+            path, python = made[name][size], versions[name].with_name("python")
+            run(python, folders[name], "-c", ONE_MORE, path, number)
+            command = ("--gallery", path, "identify", photo, "--json")
+            found[name, size].append(run(versions[name], folders[name], *command))
+    rows: list[dict[str, object]] = []
+    for (name, size), each in found.items():
+        names = [f"Person {number}" for number in numbers]
+        run(versions[name].with_name("python"), folders[name], "-c", FORGET, made[name][size], *names)
+        seconds = round(statistics.median(one.seconds for one in each), 2)
+        row = {"version": name, "people": size, "after a change": seconds}
+        rows.append({**row, "megabytes": round(max(one.megabytes for one in each))})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def measure_enrollment(
     versions: dict[str, Path], folders: dict[str, Path], made: dict[str, dict[str, Path]], photos: Path
 ) -> list[dict[str, object]]:
-    """Measure how long photos of one person each take to be enrolled into each gallery, and into an empty one."""
+    """Measure the enrollment of 100 people with one photo each into each gallery, and into an empty one."""
     rows: list[dict[str, object]] = []
     for name, program in versions.items():
         seconds = {}
-        few = dict(list(made[name].items())[:2])  # an earlier version reads a larger gallery for minutes
+        few = dict(list(made[name].items())[:2])  # earlier versions read larger galleries for minutes
         for size, path in {"0": folders[name] / "0.facebank", **few}.items():
             copy = folders[name] / "enrolled.facebank"
             copy.unlink(missing_ok=True)
@@ -116,7 +146,7 @@ def enrolled(
 
 
 def tree_of(lfw: Path, folder: Path) -> Path:
-    """Make a folder of people's folders with one of LFW's photos each."""
+    """Create a folder with one folder per person and one photo of LFW in each."""
     people = [each for each in sorted(lfw.iterdir()) if each.is_dir()][:ENROLLED_PHOTOS]
     for person in people:
         (folder / person.name).mkdir(parents=True)
@@ -128,12 +158,14 @@ def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and photos/")
-    parser.add_argument("--before", type=Path, help="the program of an earlier version; left out for one version")
+    parser.add_argument("--before", type=Path, help="facebank command of an earlier version; default: no comparison")
     parser.add_argument("--after", type=Path, required=True, help="the program")
     parser.add_argument("--people", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes of galleries")
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--folder", type=Path, help="where galleries are made and kept; a temporary one by default")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument(
+        "--folder", type=Path, help="folder of the galleries, kept for reuse; default: a temporary folder"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     versions = {"after": arguments.after.absolute()}
     if arguments.before is not None:
@@ -148,8 +180,9 @@ def main() -> None:
         photos = tree_of(arguments.data / "lfw", Path(folder, "tree"))
         report = {
             "runs": arguments.runs,
-            "identify": identified(versions, folders, made, photo, arguments.runs),
-            "enroll": enrolled(versions, folders, made, photos),
+            "identify": measure_identification(versions, folders, made, photo, arguments.runs),
+            "changed": measure_after_changes(versions, folders, made, photo, arguments.runs),
+            "enroll": measure_enrollment(versions, folders, made, photos),
         }
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

@@ -1,8 +1,7 @@
-"""All faces of Labeled Faces in the Wild as a pack embeds them, kept in the cache, and LFW's own split of people.
+"""Cached embeddings of all central faces of Labeled Faces in the Wild, and LFW's split of people.
 
 Settings are chosen on the development people (``peopleDevTrain.txt``) and reported on others
-(``peopleDevTest.txt``). Of several faces in a photo the one nearest to the middle is taken, which is where LFW's
-person is.
+(``peopleDevTest.txt``). LFW's person is the face nearest to the center of the photo.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ DEVELOPMENT, REPORTING = "peopleDevTrain.txt", "peopleDevTest.txt"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LfwFaces:
-    """The central faces of photos.
+    """Central faces of photos.
 
     Attributes
     ----------
     photos
-        Names of the photos in LFW's folder, rising: ``NAME/NAME_0001.jpg``; N of them.
+        Sorted names of the N photos in LFW's folder: ``NAME/NAME_0001.jpg``.
     embeddings
-        ``float32`` of shape ``(N, D)``; zeros where no face was found.
+        ``float32`` of shape ``(N, D)``; zeros without a face.
     qualities
-        ``float32`` of shape ``(N,)``; 0 where no face was found.
+        ``float32`` of shape ``(N,)``; 0 without a face.
     """
 
     photos: NDArray[np.str_]
@@ -48,45 +47,45 @@ class LfwFaces:
 
     @property
     def names(self) -> NDArray[np.str_]:
-        """Whom each photo shows: LFW's name of the person, of shape ``(N,)``."""
+        """Name of the person shown in each photo, of shape ``(N,)``."""
         return np.array([photo.split("/")[0] for photo in self.photos])
 
     @property
     def people(self) -> NDArray[np.int64]:
-        """Whom each photo shows, as numbers from 0 in the order of the names: of shape ``(N,)``."""
+        """Number of the person shown in each photo, from 0 in order of names, of shape ``(N,)``."""
         return np.unique(self.names, return_inverse=True)[1].astype(np.int64)
 
     @property
     def found(self) -> NDArray[np.bool_]:
-        """In which photos a face was found, of shape ``(N,)``."""
+        """Whether a face was found in each photo, of shape ``(N,)``."""
         found: NDArray[np.bool_] = np.any(self.embeddings != 0, axis=1)
         return found
 
     def of(self, names: Container[str]) -> LfwFaces:
-        """Return the faces of some people only."""
+        """Return the faces of some people."""
         theirs = np.array([name in names for name in self.names])
         return self.where(theirs)
 
     def where(self, chosen: NDArray[np.bool_]) -> LfwFaces:
-        """Return some of the faces."""
+        """Return the faces whose mask value is true."""
         return LfwFaces(self.photos[chosen], self.embeddings[chosen], self.qualities[chosen])
 
 
 def people_listed(data: Path, listing: str) -> frozenset[str]:
-    """Read the names of one of LFW's lists of people, `DEVELOPMENT` or `REPORTING`."""
+    """Return the names of an LFW list of people, `DEVELOPMENT` or `REPORTING`."""
     lines = (data / "lfw-meta" / listing).read_text(encoding="utf-8").splitlines()
     return frozenset(line.split("\t")[0] for line in lines if "\t" in line)
 
 
 def lfw_faces(data: Path, pack: Pack) -> LfwFaces:
-    """Return all faces of LFW's folder; embedded once for each pack and kept in the user's cache folder.
+    """Return all faces of LFW's folder; embeddings are cached per pack in the user's cache folder.
 
     Parameters
     ----------
     data
         Folder with ``lfw/`` and ``lfw-meta/``.
     pack
-        What finds and embeds them.
+        Pack that detects and embeds the faces.
     """
     names = np.array([str(path.relative_to(data / "lfw")) for path in sorted((data / "lfw").glob("*/*.jpg"))])
     kept = cache_folder() / "benchmarks" / f"lfw-{pack.digest[:16]}.npz"
@@ -101,7 +100,7 @@ def lfw_faces(data: Path, pack: Pack) -> LfwFaces:
 
 
 def central_face(analyzed: AnalyzedPhoto) -> Face | None:
-    """Return the face nearest to the photo's middle, None without a face."""
+    """Return the face nearest to the center of the photo, None without a face."""
     if not analyzed.faces:
         return None
     middle = np.array([analyzed.photo.width, analyzed.photo.height]) / 2

@@ -1,14 +1,13 @@
-"""The LFW View 2 protocol, end to end: raw 250 x 250 photos in, ten folds of 600 pairs, failed detections as errors.
+"""LFW View 2 end to end: 250 x 250 photos, ten folds of 600 pairs, failed detections counted as errors.
 
     python -m benchmarks.lfw_view2 ../shared/data --out benchmarks/reports/lfw_view2
 
-Protocol: G. B. Huang et al., "Labeled Faces in the Wild", UMass 07-49, 2007: for each fold the threshold that is best
-on the other nine; the figure is the mean accuracy over the folds with its standard error. Of several faces in a photo
-the one nearest to the middle is taken, which is where LFW's person is. A pair with a photo in which no face is found
-counts as an error, whatever its label.
+Protocol: G. B. Huang et al., "Labeled Faces in the Wild", UMass 07-49, 2007: each fold uses the best threshold of
+the other nine; the result is the mean accuracy over the folds with its standard error. LFW's person is the face nearest
+to the center of the photo. A pair in which a face was not found counts as an error.
 
-``--landmarks detector`` and ``--flip`` repeat the measurement without and with a step, to show what it
-brings; nothing that the package ships was chosen on these pairs (see ``thresholds.py``).
+``--landmarks detector`` and ``--flip`` measure the effect of single steps. No part of facebank was tuned on these pairs
+(see ``thresholds.py``).
 """
 
 from __future__ import annotations
@@ -41,14 +40,14 @@ THRESHOLDS = 1 - np.arange(0, 4, 0.01) / 2
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """The pairs of the protocol, in order of their folds.
+    """Pairs of the protocol, in order of folds.
 
     Attributes
     ----------
     first, second
-        Photos, relative to LFW's folder.
+        Paths of the photos, relative to LFW's folder.
     same
-        Whether both are of one person.
+        Whether both show one person.
     """
 
     first: list[str]
@@ -71,18 +70,18 @@ def read_pairs(path: Path) -> Pairs:
 
 
 def photo_name(person: str, number: str) -> str:
-    """Return where LFW keeps a photo."""
+    """Return the path of a photo, relative to LFW's folder."""
     return f"{person}/{person}_{int(number):04d}.jpg"
 
 
 def central_embedding(analyzed: AnalyzedPhoto) -> FloatArray | None:
-    """Return the embedding of the face nearest to the photo's middle, None without a face."""
+    """Return the embedding of the face nearest to the center, None without a face."""
     face = central_face(analyzed)
     return None if face is None else face.embedding
 
 
 def embed(analyzer: FaceAnalyzer, folder: Path, names: Iterable[str]) -> dict[str, FloatArray | None]:
-    """Embed the central face of each photo, telling on standard error how far it is."""
+    """Embed the central face of each photo, printing progress to standard error."""
     wanted = list(dict.fromkeys(names))
 
     def photos() -> Iterator[DecodedPhoto]:
@@ -95,7 +94,7 @@ def embed(analyzer: FaceAnalyzer, folder: Path, names: Iterable[str]) -> dict[st
 
 
 def similarities(pairs: Pairs, embeddings: dict[str, FloatArray | None]) -> NDArray[np.float64]:
-    """Compare the pairs; NaN where a face is missing."""
+    """Return the similarities of the pairs, NaN if a face is missing."""
     values = np.full(len(pairs.same), np.nan)
     for i, (a, b) in enumerate(zip(pairs.first, pairs.second, strict=True)):
         first, second = embeddings[a], embeddings[b]
@@ -105,7 +104,7 @@ def similarities(pairs: Pairs, embeddings: dict[str, FloatArray | None]) -> NDAr
 
 
 def fold_accuracies(values: NDArray[np.float64], same: NDArray[np.bool_]) -> tuple[NDArray[np.float64], list[float]]:
-    """Return the accuracy of each fold and the threshold that the other nine chose."""
+    """Return the accuracy of each fold, and the best threshold of its other folds."""
     failed = np.isnan(values)
     right = ((values[:, None] > THRESHOLDS) == same[:, None]) & ~failed[:, None]
     folds = right.reshape(FOLDS, -1, len(THRESHOLDS))
@@ -118,7 +117,7 @@ def fold_accuracies(values: NDArray[np.float64], same: NDArray[np.bool_]) -> tup
 
 
 def build_analyzer(pack: Pack, landmarks: str, flip: bool) -> FaceAnalyzer:
-    """Load the pack's networks, with the alignment and the flip averaging that were asked for."""
+    """Load the pack's networks with the given alignment and flip averaging."""
     manifest = pack.manifest
     detector = replace(manifest.detector, refine=landmarks == "refined")
     embedder = replace(manifest.embedder, flip=flip)
@@ -132,7 +131,7 @@ def main() -> None:
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
     parser.add_argument("--landmarks", choices=["refined", "detector"], default="refined")
     parser.add_argument("--flip", action="store_true", help="average each embedding with the mirror image's")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
 
     pairs = read_pairs(arguments.data / "lfw-meta" / "pairs.txt")

@@ -1,12 +1,12 @@
-"""Makes the committed reports: every protocol of ``facebank bench`` on ``../shared/data``, for three packs.
+"""Generates the committed reports: all protocols of ``facebank bench`` on ``../shared/data``, for three packs.
 
     python -m benchmarks.make_reports ../shared --out benchmarks/reports
 
-The embedded pack runs every protocol; MobileFaceNet-y1 and EdgeFace-XS, whose weights may not be given away, are put
-together from ``models/manifests`` and the weights in ``../shared/models``, and run those protocols that compare packs.
-Families and ages are embeddings of the embedded pack, in ``data/hard``; their reports use the half of the families and
-people whose number is odd, on which nothing was chosen. Of each report ``report.json`` and ``report.md`` are kept;
-``report.html`` shows faces of LFW, which may not be given away, and goes to ``--pages``.
+The embedded pack runs every protocol. MobileFaceNet-y1 and EdgeFace-XS, whose weights may not be redistributed, are
+built from ``models/manifests`` and the weights in ``../shared/models``, and run the protocols that compare packs.
+Families and ages are embeddings of the embedded pack in ``data/hard``; their reports use the families and people with
+odd numbers, on which nothing was tuned. Each report keeps ``report.json`` and ``report.md``; ``report.html`` contains
+faces of LFW, which may not be redistributed, and is written to ``--pages``.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ PACK_FOLDER = f"{BUILT}/{{}}"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One report: the folder it goes to, the arguments that make it, and the pack, if not the embedded one."""
+class ReportSpec:
+    """A report: its folder, the arguments of ``facebank bench``, and the pack (None: embedded)."""
 
     folder: str
     arguments: tuple[str, ...]
     pack: str | None = None
 
 
-def wanted(shared: Path) -> Iterator[Wanted]:
-    """List all reports."""
+def report_specs(shared: Path) -> Iterator[ReportSpec]:
+    """Return the specifications of all reports."""
     lfw, relatives = str(shared / "data/lfw"), str(shared / "data/lfw-meta/relatives.tsv")
     pairs = str(shared / "data/lfw-meta/pairs.txt")
-    # The people that nothing which ships was chosen or calibrated on.
+    # These people were not used to tune or calibrate any part of facebank.
     reporting = str(shared / "data/lfw-meta/peopleDevTest.txt")
-    yield Wanted("lfw", ("lfw", lfw))
+    yield ReportSpec("lfw", ("lfw", lfw))
     for name in ("verify", "fewshot", "openset"):
-        yield Wanted(name, (name, lfw, "--people", reporting))
-    yield Wanted("twins", ("twins", lfw, "--relatives", relatives))
+        yield ReportSpec(name, (name, lfw, "--people", reporting))
+    yield ReportSpec("twins", ("twins", lfw, "--relatives", relatives))
     for name in ("masks", "sizes", "blur", "pose", "exposure"):
-        yield Wanted(name, (name, lfw, "--people", reporting))
+        yield ReportSpec(name, (name, lfw, "--people", reporting))
     yield from hard_cases(shared)
     for name in ("sanity", "twins-2020", "athletes-2019", "lfw5-2021", "sisters-2021"):
-        yield Wanted(name, (name, lfw))
-    yield Wanted("celebrities-2018", ("celebrities-2018", lfw, *film(shared)))
+        yield ReportSpec(name, (name, lfw))
+    yield ReportSpec("celebrities-2018", ("celebrities-2018", lfw, *video_option(shared)))
     for pack in PACKS:
-        yield Wanted(f"lfw-{pack}", ("lfw", lfw), pack)
-        yield Wanted(f"verify-{pack}", ("verify", lfw, "--people", reporting), pack)
-        yield Wanted(f"compare-{pack}", ("compare", lfw, "--pairs", pairs, "--with", PACK_FOLDER.format(pack)))
+        yield ReportSpec(f"lfw-{pack}", ("lfw", lfw), pack)
+        yield ReportSpec(f"verify-{pack}", ("verify", lfw, "--people", reporting), pack)
+        yield ReportSpec(f"compare-{pack}", ("compare", lfw, "--pairs", pairs, "--with", PACK_FOLDER.format(pack)))
 
 
-def hard_cases(shared: Path) -> Iterator[Wanted]:
-    """List the reports on embeddings of families and ages, where they are there: those with odd numbers."""
+def hard_cases(shared: Path) -> Iterator[ReportSpec]:
+    """Return the reports on embeddings of families and ages (odd numbers), if the files exist."""
     import numpy as np
 
     for file, column, arguments in (
@@ -71,17 +71,17 @@ def hard_cases(shared: Path) -> Iterator[Wanted]:
                 people = sorted({int(person) for person in arrays["person"][arrays[column] % 2 == 1]})
             listed = BUILT / f"{file}.txt"
             (PROJECT / listed).write_text("".join(f"{person}\n" for person in people), encoding="utf-8")
-            yield Wanted(arguments[0], (arguments[0], str(data), *arguments[1:], "--people", str(listed)))
+            yield ReportSpec(arguments[0], (arguments[0], str(data), *arguments[1:], "--people", str(listed)))
 
 
-def film(shared: Path) -> tuple[str, ...]:
-    """Name the video among the photos, if there is one."""
+def video_option(shared: Path) -> tuple[str, ...]:
+    """Return the option for the video among the photos, if there is one."""
     films = sorted(path for path in (shared / "data/photos").rglob("*") if path.suffix in {".mp4", ".mov", ".avi"})
     return ("--video", str(films[0])) if films else ()
 
 
 def build_packs(shared: Path) -> dict[str, Path]:
-    """Put the packs together whose weights are not ours to give away; folders are told from the project's root."""
+    """Build the packs whose weights may not be redistributed; paths are relative to the project's root."""
     built = {}
     weights = {path.name: path for path in (shared / "models").glob("*/*.onnx")}
     for name, manifest in PACKS.items():
@@ -95,8 +95,8 @@ def build_packs(shared: Path) -> dict[str, Path]:
     return built
 
 
-def make(report: Wanted, packs: dict[str, Path], out: Path, pages: Path | None) -> bool:
-    """Run one protocol; return whether it could."""
+def make(report: ReportSpec, packs: dict[str, Path], out: Path, pages: Path | None) -> bool:
+    """Run one protocol; return whether it succeeded."""
     before = [] if report.pack is None else ["--pack", str(packs[report.pack])]
     folder = out / report.folder
     command = [sys.executable, "-m", "cli", *before, "bench", *report.arguments, "--out", str(folder)]
@@ -113,16 +113,18 @@ def make(report: Wanted, packs: dict[str, Path], out: Path, pages: Path | None) 
 
 
 def main() -> None:
-    """Make the reports that were asked for."""
+    """Generate the requested reports."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path, help="folder with data/ and models/")
-    parser.add_argument("--out", type=Path, required=True, help="where the reports go")
-    parser.add_argument("--pages", type=Path, default=None, help="where report.html of each goes; else it is removed")
-    parser.add_argument("--only", nargs="*", default=None, help="folders of the reports to make")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the reports")
+    parser.add_argument("--pages", type=Path, default=None, help="folder for report.html; default: not kept")
+    parser.add_argument("--only", nargs="*", default=None, help="names of the reports to generate; default: all")
     arguments = parser.parse_args()
     try:
         packs = build_packs(arguments.shared)
-        chosen = [one for one in wanted(arguments.shared) if arguments.only is None or one.folder in arguments.only]
+        chosen = [
+            one for one in report_specs(arguments.shared) if arguments.only is None or one.folder in arguments.only
+        ]
         failed = [one.folder for one in chosen if not make(one, packs, arguments.out, arguments.pages)]
     finally:
         shutil.rmtree(PROJECT / BUILT, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Aligned faces to teach and test the judge of hidden mouths: bare, with drawn masks, with real ones, and changed."""
+"""Aligned crops to train and test the mask classifier: bare faces, drawn masks, real masks, and augmented crops."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PLAIN_COLOURS, _WHITES, _PATTERNED = 0.45, 0.2, 0.3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crops:
-    """Aligned faces.
+    """Aligned crops of faces.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Crops:
     crops
         RGB ``uint8`` of shape ``(N, 112, 112, 3)``.
     landmarks
-        In the photo, ``float32`` of shape ``(N, 5, 2)``.
+        Landmarks in the photo, ``float32`` of shape ``(N, 5, 2)``.
     """
 
     photos: NDArray[np.str_]
@@ -51,40 +51,40 @@ class Crops:
 
     @property
     def people(self) -> NDArray[np.str_]:
-        """Whom each photo shows."""
+        """The person shown in each photo."""
         return np.array([photo.split("/")[0] for photo in self.photos])
 
     def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Crops:
-        """Return some of them."""
+        """Return the crops whose mask value is true."""
         return Crops(self.photos[chosen], self.crops[chosen], self.landmarks[chosen])
 
 
 def bare_faces(data: Path, pack: Pack, listing: str) -> Crops:
-    """Return the central faces of all photos of an LFW list of people; kept in the cache folder."""
+    """Return the central faces of all photos of an LFW list of people, cached in the user's cache folder."""
     people = sorted(people_listed(data, listing))
     photos = [f"{name}/{path.name}" for name in people for path in sorted((data / "lfw" / name).glob("*.jpg"))]
-    return _kept(f"crops-{Path(listing).stem}-{pack.digest[:16]}.npz", _found(data, pack, photos, {}))
+    return _cached(f"crops-{Path(listing).stem}-{pack.digest[:16]}.npz", _detect_faces(data, pack, photos, {}))
 
 
 def drawn_masks(data: Path, pack: Pack, faces: Crops, listing: str) -> Crops:
-    """Return faces found anew in photos on which masks were drawn, of many shapes, colors and patterns."""
+    """Return faces detected in photos with drawn masks of many shapes, colors and patterns."""
     random = np.random.default_rng(5)
     chosen = faces.where(np.sort(random.permutation(len(faces.photos))[:DRAWN]))
     landmarks = dict(zip(chosen.photos.tolist(), chosen.landmarks, strict=True))
-    return _kept(
+    return _cached(
         f"crops-drawn-{DRAWN}-{Path(listing).stem}-{pack.digest[:16]}.npz",
-        _found(data, pack, chosen.photos.tolist(), landmarks),
+        _detect_faces(data, pack, chosen.photos.tolist(), landmarks),
     )
 
 
 def real_masks(data: Path) -> tuple[list[str], list[RGBImage]]:
-    """Return the names and the crops of the faces in real masks."""
+    """Return the names and crops of faces with real masks."""
     paths = sorted((data / "hard" / "masks").glob("*.png"))
     return [path.stem for path in paths], [read_photo(path).pixels for path in paths]
 
 
 def varied(crop: RGBImage, random: np.random.Generator) -> RGBImage:
-    """Return a crop as it might have been: a little off, in other light, coarser, sometimes mirrored or gray."""
+    """Return a randomly augmented crop: shifted, relit, downsampled, sometimes mirrored or gray."""
     face = crop[:, ::-1] if random.random() < 0.5 else crop
     matrix = cv2.getRotationMatrix2D((55.5, 60.0), random.normal(0, 4), 1 + random.normal(0, 0.05))
     matrix[:, 2] = matrix[:, 2] + random.normal(0, 2.5, 2)
@@ -101,7 +101,7 @@ def varied(crop: RGBImage, random: np.random.Generator) -> RGBImage:
 
 
 def moved_mask(masked: RGBImage, bare: RGBImage, random: np.random.Generator) -> RGBImage:
-    """Return the lower half of a masked face, sometimes in another hue, under the upper half of a bare one."""
+    """Return the lower half of a masked face, sometimes recolored, joined to the upper half of a bare one."""
     lower = varied(masked, random)
     if random.random() < 0.5:
         hsv = cv2.cvtColor(lower, cv2.COLOR_RGB2HSV).astype(np.int64)
@@ -114,7 +114,7 @@ def moved_mask(masked: RGBImage, bare: RGBImage, random: np.random.Generator) ->
 
 
 def uncovered(masked: RGBImage, bare: RGBImage, random: np.random.Generator) -> RGBImage:
-    """Return a masked face with the mouth and cheeks of a bare one over its mask: all but the mask stays as it was."""
+    """Return a masked face with its mask covered by the mouth and cheeks of a bare one."""
     around = masked[:, ::-1] if random.random() < 0.5 else masked
     toned = bare * (_skin(around) / np.maximum(_skin(bare), 20))
     share = _ellipse((56, 80), (int(random.integers(34, 42)), int(random.integers(29, 31))), 2.0)
@@ -122,13 +122,13 @@ def uncovered(masked: RGBImage, bare: RGBImage, random: np.random.Generator) -> 
 
 
 def evenly_backed(bare: RGBImage, random: np.random.Generator) -> RGBImage:
-    """Return a bare face before a background of one color, mostly white."""
+    """Return a bare face on a uniform background, mostly white."""
     share = _ellipse((56, 62), (int(random.integers(34, 42)), int(random.integers(48, 56))), 1.5)
     color = np.full(3, 255.0) if random.random() < 0.6 else random.uniform(0, 255, 3)
     return _pixels(bare * share + (color - random.uniform(0, 12, 3)) * (1 - share))
 
 
-def _kept(name: str, faces: Iterator[tuple[str, RGBImage, FloatArray]]) -> Crops:
+def _cached(name: str, faces: Iterator[tuple[str, RGBImage, FloatArray]]) -> Crops:
     kept = cache_folder() / "benchmarks" / name
     if not kept.is_file():
         photos, crops, landmarks = zip(*faces, strict=True)
@@ -138,10 +138,10 @@ def _kept(name: str, faces: Iterator[tuple[str, RGBImage, FloatArray]]) -> Crops
         return Crops(arrays["photos"], arrays["crops"], arrays["landmarks"])
 
 
-def _found(
+def _detect_faces(
     data: Path, pack: Pack, photos: Sequence[str], masked: dict[str, FloatArray]
 ) -> Iterator[tuple[str, RGBImage, FloatArray]]:
-    """Yield the central face of each photo that has one, a mask drawn over those whose landmarks are given."""
+    """Yield the central face of each photo, after drawing a mask where landmarks are given."""
     analyzer, random = FaceAnalyzer.from_pack(pack), np.random.default_rng(5)
 
     def read() -> Iterator[DecodedPhoto]:
@@ -149,7 +149,7 @@ def _found(
             if i % 500 == 0:
                 print(f"{i} of {len(photos)} photos", file=sys.stderr, flush=True)
             photo = read_photo(data / "lfw" / name)
-            pixels = _drawn(photo.pixels, masked[name], random) if name in masked else photo.pixels
+            pixels = _draw_random_mask(photo.pixels, masked[name], random) if name in masked else photo.pixels
             yield DecodedPhoto(name, pixels, photo.content_hash, has_orientation=True, taken_at=None)
 
     for analyzed in analyzer.analyze(read()):
@@ -158,7 +158,7 @@ def _found(
             yield analyzed.photo.path, analyzer.crop(analyzed.photo, face), face.landmarks
 
 
-def _drawn(pixels: RGBImage, landmarks: FloatArray, random: np.random.Generator) -> RGBImage:
+def _draw_random_mask(pixels: RGBImage, landmarks: FloatArray, random: np.random.Generator) -> RGBImage:
     kind = random.random()
     if kind < _PLAIN_COLOURS:
         color = np.array(list(MASK_COLORS.values())[random.integers(len(MASK_COLORS))])
@@ -176,7 +176,7 @@ def _drawn(pixels: RGBImage, landmarks: FloatArray, random: np.random.Generator)
 
 
 def _pattern(shape: tuple[int, ...], random: np.random.Generator) -> FloatArray:
-    """Return checks, stripes, blots or tiles, about -1..1."""
+    """Return a pattern of checks, stripes, blots or tiles with values of about -1..1."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     width = random.uniform(2, 8)
     tiles = np.sin(columns / width * np.pi) * np.sin(rows / width * np.pi)
@@ -192,7 +192,7 @@ def _pattern(shape: tuple[int, ...], random: np.random.Generator) -> FloatArray:
 
 
 def _skin(face: RGBImage) -> NDArray[np.float64]:
-    """Return the color of forehead and upper cheeks."""
+    """Return the mean color of forehead and upper cheeks."""
     parts = (face[24:40, 40:72], face[56:62, 30:84])
     return np.asarray(np.median(np.concatenate([part.reshape(-1, 3) for part in parts]), axis=0), np.float64)
 

@@ -1,4 +1,4 @@
-"""LFW photos as they are, with drawn masks and in variants, embedded once and kept in the cache folder."""
+"""Embeddings of LFW photos, unaltered, with drawn masks and as augmented variants, cached in the cache folder."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _UPPER_SHARE = 66 / 112  # below the nose bridge, where every mask covers the fa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """Embeddings of photos, in the order of their people.
+    """Embeddings of photos, ordered by person.
 
     Attributes
     ----------
     owners
-        Whose they are, ``int64`` of shape ``(N,)``; -1 for strangers.
+        Number of the person, ``int64`` of shape ``(N,)``; -1 for strangers.
     order
-        Number of the photo among its person's, of shape ``(N,)``: those below `ENROLLED` may be enrolled.
+        Number of the photo within its person, of shape ``(N,)``; photos below `ENROLLED` may be enrolled.
     vectors
-        By name of the variant, ``float32`` of shape ``(N, D)``; zeros where there is none.
+        Embeddings by variant, ``float32`` of shape ``(N, D)``; zeros if missing.
     hidden
-        How surely the mouth is hidden in the photo as it is and in the masked one, ``(2, N)``.
+        Score of a hidden mouth in the unaltered and in the masked photo, ``(2, N)``.
     """
 
     owners: NDArray[np.int64]
@@ -60,9 +60,9 @@ class Faces:
 
 
 def load_faces(data: Path, pack: Pack, listing: str, people: int, strangers: int) -> Faces:
-    """Embed people's photos, plain, masked and in variants; kept in the cache folder.
+    """Embed photos unaltered, masked and as variants; results are cached.
 
-    People with most photos come first; strangers are people with a single photo.
+    People are ordered by number of photos, largest first; strangers are people with a single photo.
     """
     kept = cache_folder() / "benchmarks" / f"masks-{Path(listing).stem}-{people}-{strangers}-{pack.digest[:16]}.npz"
     if not kept.is_file():
@@ -133,7 +133,7 @@ def _embed_photos(
 def _masked_face(
     analyzer: FaceAnalyzer, photo: DecodedPhoto, face: Face, path: Path
 ) -> tuple[DecodedPhoto, Face] | None:
-    """Draw a mask that depends on the photo's name alone, and find the face again."""
+    """Draw a mask seeded by the photo's name, and detect the face again."""
     random = np.random.default_rng(zlib.crc32(path.name.encode()))
     shape = PROBE_SHAPES[random.integers(len(PROBE_SHAPES))]
     color = MASK_COLORS[PROBE_COLORS[random.integers(len(PROBE_COLORS))]]

@@ -1,11 +1,11 @@
-"""What photos of people in masks bring when they are enrolled: for faces in masks, and for strangers in masks.
+"""Effect of enrolling masked photos on searches for masked people and masked strangers.
 
     python -m benchmarks.masked_samples ../shared/data --out benchmarks/reports/masked_samples
 
-Masks of many kinds are drawn on LFW's photos, in which the faces are found anew. Of each person who has two such
-photos one is enrolled and the others are searched for, beside one or three bare photos. Given are people missed and
-strangers in masks who reach the score that 1 % of bare strangers reach: enrolled bare with a drawn mask mixed in, with
-the photo in a mask besides, with and without `facebank.recognition.scoring.WORN_PENALTY`, and with the photo in a mask
+Masks of many kinds are drawn on LFW's photos, in which faces are detected again. For each person with two such photos,
+one is enrolled together with one or three bare photos, and the others are searched for. Reports FNIR and the fraction
+of masked strangers above the score that 1 % of bare strangers reach, with enrollment of: bare photos with a drawn mask
+mixed in; also the masked photo, with and without `facebank.recognition.scoring.WORN_PENALTY`; and the masked photo
 alone. The penalty was chosen on the development people.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING
 from benchmarks.mask_crops import bare_faces, drawn_masks
-from facebank.index.gallery_index import mix_masks
+from facebank.index.indexed_samples import mix_masks
 from facebank.packs import load_pack
 from facebank.recognition.scoring import WORN_PENALTY
 from facebank.storage.arrays import normalized
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from facebank.vision.embedding import Embedder
 
 WORN_QUALITY = 0.85
-"""What a photo in a mask weighs beside a bare one: about the quality that it has."""
+"""Weight of a masked photo relative to a bare one, approximately its quality."""
 PROBES, BARE = 5, 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """Embeddings of bare faces, of these with a drawn mask (zeros for most), and of photos in masks; whose they are."""
+    """Embeddings of bare faces, of the same with a drawn mask (mostly zeros), of masked photos, and their people."""
 
     bare: FloatArray
     behind: FloatArray
@@ -68,7 +68,7 @@ def load(data: Path, pack: Pack, listing: str) -> Faces:
 
 
 def measure(faces: Faces, photos: int) -> dict[str, object]:
-    """Enroll people with so many bare photos, and search for their masked ones and for strangers in masks."""
+    """Enroll people with `bare` photos each, and search for their masked photos and for masked strangers."""
     random = np.random.default_rng(0)
     ways: dict[str, list[FloatArray]] = {"bare": [], "drawn mask": [], "and worn mask": [], "worn mask alone": []}
     probes, own, enrolled = list["FloatArray"](), list[int](), list[str]()
@@ -121,7 +121,7 @@ def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(None)
     report: dict[str, object] = {"pack_digest": pack.digest, "penalty": WORN_PENALTY}

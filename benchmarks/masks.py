@@ -1,13 +1,13 @@
-"""Which extra vectors of an enrolled face help: flipped, relit, turned, scaled and masked, on LFW with drawn masks.
+"""Benefit of augmented variants of enrolled faces (flipped, relit, turned, scaled, masked), on LFW with drawn masks.
 
     python -m benchmarks.masks ../shared/data --out benchmarks/reports/masks
 
-People are enrolled unmasked with one and with five photos; the probes are their other photos, as they are and with a
-mask drawn on the photo, of shapes and colours that no augmentation uses; the detector runs on the masked photo. Of each
-method are given rank-1 and the FNIR at the threshold where 1 % of strangers' searches (unmasked or masked as the
-probes are) would be given a name, detection failures counting as misses. Gains over plain prototypes have paired
-bootstrap intervals over people. The method is chosen on development people, as `choose` says, and reported on the
-others. Those named "if seen masked" were added after a first look at the reporting people's figures for the rest.
+People are enrolled unmasked with one and with five photos. Probes are their other photos, unaltered and with a drawn
+mask whose shapes and colors no augmentation uses; the detector runs on the masked photo. Reports the rank-1 rate and
+FNIR of each method at an FPIR of 1 % (for unmasked or masked strangers, like the probes), with detection failures as
+misses. Gains over plain prototypes have paired bootstrap intervals over people. `choose` selects the method on
+development people; results are reported on the others. The methods "if seen masked" were added after a first look at
+the other methods' results on the reporting people.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ MOST_COST = 0.05  # points of FNIR on unmasked probes
 
 
 Scores: TypeAlias = "Callable[[NDArray[np.int64], bool], FloatArray]"
-"""Scores of probes, given by their places and whether they are masked, for each enrolled person."""
+"""Returns scores for each enrolled person, given the indices of probes and whether they are masked."""
 Method: TypeAlias = "Callable[[Faces, Sequence[NDArray[np.int64]]], Scores]"
-"""Enrolls people by the places of their samples."""
+"""Enrolls people, given the indices of their samples."""
 
 
 # What is enrolled -----------------------------------------------------------------------------------------------------
 
 
 def prototypes(faces: Faces, enrolled: Sequence[NDArray[np.int64]], weights: Mapping[str, float]) -> FloatArray:
-    """Return each person's mean of the variants, L2-normalised."""
+    """Return the L2-normalized mean of each person's variants."""
     mixed: NDArray[np.float32] = np.stack(
         [
             sum((w * faces.vectors[name][rows].mean(axis=0) for name, w in weights.items()), np.float32(0))
@@ -58,12 +58,12 @@ def prototypes(faces: Faces, enrolled: Sequence[NDArray[np.int64]], weights: Map
 
 
 def probes_of(faces: Faces, masked: bool) -> FloatArray:
-    """Return the probes' embeddings."""
+    """Return the embeddings of probes."""
     return faces.vectors[MASKED if masked else "plain"]
 
 
 def mixed(**weights: float) -> Method:
-    """One prototype of the plain embedding and others, with these weights."""
+    """Return a method with one prototype, the weighted mean of plain embeddings and variants."""
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         people = prototypes(faces, enrolled, {"plain": 1.0, **weights})
@@ -73,7 +73,7 @@ def mixed(**weights: float) -> Method:
 
 
 def two_prototypes(decide: str) -> Method:
-    """Two prototypes, plain and masked: the nearer one counts, or that which the detector or the truth chooses."""
+    """Return a method with a plain and a masked prototype, chosen by maximum score, by the detector or by the truth."""
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
@@ -93,7 +93,7 @@ def two_prototypes(decide: str) -> Method:
 
 
 def mixed_if_masked(decide: str, **weights: float) -> Method:
-    """Plain prototypes, and others that mix in more variants for probes whose mouth is hidden."""
+    """Return a method with plain prototypes, and with mixed ones for probes whose mouth is hidden."""
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
@@ -110,7 +110,7 @@ def mixed_if_masked(decide: str, **weights: float) -> Method:
 
 
 def upper_face() -> Method:
-    """Masked probes and the prototypes for them show the upper face only."""
+    """Return a method that compares masked probes by the upper face only."""
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
@@ -123,7 +123,7 @@ def upper_face() -> Method:
 
 
 def methods() -> dict[str, Method]:
-    """Return everything that is compared."""
+    """Return all compared methods by name."""
     found: dict[str, Method] = {"plain": mixed()}
     for variant in VARIANTS:
         for weight in WEIGHTS if variant == "mask" else (0.3, 1.0):
@@ -147,7 +147,7 @@ def methods() -> dict[str, Method]:
 
 
 def searches(faces: Faces, photos: int) -> Iterator[tuple[list[NDArray[np.int64]], NDArray[np.int64]]]:
-    """Yield who is enrolled with which samples, and the probes' places: all other photos of those people."""
+    """Yield the sample indices of each enrolled person, and the indices of the probes, all their other photos."""
     places = [np.flatnonzero(faces.owners == person) for person in range(int(faces.owners.max()) + 1)]
     usable = [rows[np.any(faces.vectors["flip"][rows] != 0, axis=1)] for rows in places]
     for turn in range(ENROLLED if photos == 1 else 1):
@@ -157,7 +157,7 @@ def searches(faces: Faces, photos: int) -> Iterator[tuple[list[NDArray[np.int64]
 
 
 def measure(faces: Faces, photos: int, method: Method) -> dict[str, NDArray[np.float64]]:
-    """Count, for each person, probes and misses of every kind.
+    """Count the probes and the misses of each kind for each person.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def measure(faces: Faces, photos: int, method: Method) -> dict[str, NDArray[np.f
 
 
 def compared(counts: dict[str, NDArray[np.float64]], plain: dict[str, NDArray[np.float64]]) -> dict[str, object]:
-    """Return the rates in per cent, and the gains over plain prototypes in points with 95% intervals."""
+    """Return the rates in percent, and the gains over plain prototypes in points, with 95 % intervals."""
     total = counts["probes"]
     random = np.random.default_rng(20_240_501)
     seen = np.flatnonzero(total)
@@ -219,10 +219,10 @@ def compared(counts: dict[str, NDArray[np.float64]], plain: dict[str, NDArray[np
 
 
 def choose(tables: Sequence[Mapping[str, Mapping[str, object]]]) -> str:
-    """Return the method that gains most on masked probes, one and five photos enrolled alike.
+    """Return the method with the largest gain on masked probes, with equal weight for one and five enrolled photos.
 
-    Left out are those that cost more than `MOST_COST` of FNIR on unmasked probes, and those that are told what no
-    detector saw.
+    Methods are excluded if they raise FNIR on unmasked probes by more than `MOST_COST`, or use the true presence of a
+    mask.
     """
     allowed = [
         name
@@ -241,7 +241,7 @@ def _percent(share: float) -> float:
 
 
 def report_on(faces: Faces) -> tuple[dict[str, object], list[dict[str, dict[str, object]]]]:
-    """Return everything that is measured on some people, and the table of methods for one and five photos."""
+    """Return all measurements on some people, and the tables of methods for one and five enrolled photos."""
     seen = np.any(faces.vectors["plain"] != 0, axis=1)
     part: dict[str, object] = {
         "people": int(faces.owners.max()) + 1,
@@ -265,7 +265,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest, "fpir": FPIR}

@@ -1,11 +1,11 @@
-"""Whether what is no face is told from a face, and what that costs faces.
+"""Rejection of false detections by face quality, and its cost for real faces.
 
     python -m benchmarks.no_faces ../shared/data --out benchmarks/reports/no_faces
 
-No faces: detections on the edges of LFW's photos, cut out away from the person, turned and enlarged; each was looked
-at, and those that show an ear, a hand, fabric, a pattern and the like are listed in ``no_faces.tsv``. Faces: LFW's as
-they are, and made worse as in ``benchmarks.quality`` but detected anew. Given is the share below the pack's minimum of
-quality, without and with the weakness "hardly a face".
+False detections come from the margins of LFW's photos, rotated and enlarged; they were inspected, and those that show
+an ear, a hand, fabric, a pattern or the like are listed in ``no_faces.tsv``. Faces are LFW's, unaltered and degraded
+as in ``benchmarks.quality`` but detected again. Reports the fraction below the pack's minimum quality, without and
+with the weakness "hardly a face".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING, central_face, people_listed
-from benchmarks.quality import worsened
+from benchmarks.quality import degradations
 from facebank import read_photo
 from facebank.packs import load_pack
 from facebank.storage.arrays import overlaps
@@ -44,7 +44,7 @@ PLAIN, WORSE = {DEVELOPMENT: 300, REPORTING: 1500}, 40
 
 
 def photo_of(pixels: RGBImage, *, has_orientation: bool = True) -> DecodedPhoto:
-    """Return pixels as a photo."""
+    """Return a photo with the given pixels."""
     return DecodedPhoto("made", np.ascontiguousarray(pixels), "0" * 64, has_orientation, None)
 
 
@@ -55,7 +55,7 @@ def qualities(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto, face: Face) -> tu
 
 
 def no_faces(data: Path, analyzer: FaceAnalyzer, names: frozenset[str]) -> Iterator[tuple[float, float]]:
-    """Yield the qualities of the listed detections in photos of some people."""
+    """Yield the qualities of the listed false detections in photos of some people."""
     for line in LISTED.read_text(encoding="utf-8").splitlines()[1:]:
         photo, strip, turns, *edges = line.split("\t")
         person = photo.rsplit("_", 1)[0]
@@ -73,7 +73,7 @@ def no_faces(data: Path, analyzer: FaceAnalyzer, names: frozenset[str]) -> Itera
 def faces(
     data: Path, analyzer: FaceAnalyzer, names: frozenset[str], plain: int
 ) -> Iterator[tuple[str, int, float, float]]:
-    """Yield what was done to a photo, its quarter turns and the qualities of its central face."""
+    """Yield the degradation of a photo, its quarter turns, and the qualities of its central face."""
     paths = sorted(path for name in names for path in (data / "lfw" / name).glob("*.jpg"))
     chosen = np.random.default_rng(17).permutation(len(paths))[:plain]
     for place, path in enumerate(paths[number] for number in chosen):
@@ -84,15 +84,15 @@ def faces(
         yield "as photographed", analyzed.quarter_turns, *qualities(analyzer, analyzed, face)
         if place >= WORSE:
             continue
-        for what, pixels, _ in worsened(analyzed.photo.pixels, face, place):
+        for what, pixels, _ in degradations(analyzed.photo.pixels, face, place):
             worse = next(analyzer.analyze([photo_of(pixels)]))
             seen = central_face(worse)
             if seen is not None and what != "plain":
                 yield what, worse.quarter_turns, *qualities(analyzer, worse, seen)
 
 
-def shares(found: list[tuple[float, float]], minimum: float) -> dict[str, float]:
-    """Return how many there are, and the share below the minimum of quality without and with the weakness."""
+def rejection_rates(found: list[tuple[float, float]], minimum: float) -> dict[str, float]:
+    """Return the count, and the fractions below the minimum quality without and with the weakness."""
     scores = np.array(found).reshape(-1, 2)
     without, with_it = (scores < minimum).mean(axis=0) if len(scores) else (math.nan, math.nan)
     return {"count": len(scores), "too poor without": round(float(without), 4), "too poor": round(float(with_it), 4)}
@@ -102,17 +102,17 @@ def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack()
     analyzer, minimum = FaceAnalyzer.from_pack(pack), pack.manifest.thresholds.minimum_quality
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest, "minimum": minimum}
     for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
         names = people_listed(arguments.data, listing)
-        table = {"no faces": shares(list(no_faces(arguments.data, analyzer, names)), minimum)}
+        table = {"no faces": rejection_rates(list(no_faces(arguments.data, analyzer, names)), minimum)}
         found = list(faces(arguments.data, analyzer, names, PLAIN[listing]))
         for condition in dict.fromkeys(what for what, *_ in found):
-            table[condition] = shares([(a, b) for what, _, a, b in found if what == condition], minimum)
+            table[condition] = rejection_rates([(a, b) for what, _, a, b in found if what == condition], minimum)
         report[label] = {**table, "turned": sum(turns > 0 for what, turns, *_ in found if what == "as photographed")}
         print(f"{label}: {json.dumps(report[label])}", flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

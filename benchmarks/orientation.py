@@ -1,11 +1,11 @@
-"""How often a photo that does not say which side is up is taken the wrong way: faces and groups, turned four ways.
+"""Error rates of orientation detection for photos without EXIF orientation, in all four rotations.
 
     python -m benchmarks.orientation ../shared/data --out benchmarks/reports/orientation
 
-Photos as they are, photos made worse (blurred, dark, small in a large picture), contact sheets of 2 to 20 faces of
-several sizes (plain, blurred, dark, noisy), such sheets in a large picture, and sheets with one larger face that lies
-on its side or stands on its head. Counted are the upright pictures that are turned and the turned ones that are not
-turned back. Settings were chosen on development people.
+Uses unaltered and degraded photos (blurred, dark, small within a large image), contact sheets of 2 to 20 faces of
+several sizes (plain, blurred, dark, noisy), such sheets within a large image, and sheets with one larger rotated face.
+Counts upright images that are rotated, and rotated ones that are not corrected. Settings were chosen on development
+people.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ if TYPE_CHECKING:
 SINGLES, WORSE, HEADS = 150, 60, 900
 FOLDERS = ("demo", "photos/enrol", "photos/probe")
 LIGHTS = ("plain", "blurred", "more blurred", "dark", "noisy")
-# A face of LFW is about this wide, in the part of the photo that is cut out as a head.
+# Approximate width of LFW's faces in the crop of a head.
 _FACE, _HEAD = 92, (slice(45, 225), slice(40, 210))
 
 
 def photos_of(data: Path, listing: str, count: int, seed: int) -> list[Path]:
-    """Return the first photos of some people."""
+    """Return the first photo of each of some people."""
     first = [next(iter(sorted((data / "lfw" / name).glob("*.jpg"))), None) for name in people_listed(data, listing)]
     present = sorted(path for path in first if path is not None)
     return [present[place] for place in np.random.default_rng(seed).permutation(len(present))[:count]]
 
 
 def head(path: Path, face: int) -> RGBImage:
-    """Cut a head out of one of LFW's photos, its face that many pixels wide."""
+    """Return a crop of a head from a photo of LFW, with a face of the given width in pixels."""
     pixels = read_photo(path).pixels[_HEAD]
     height, width = (round(side * face / _FACE) for side in pixels.shape[:2])
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def background(path: Path, height: int, width: int) -> RGBImage:
-    """Stretch the top of a photo, where no face is, to a whole picture."""
+    """Return the top of a photo, which has no face, stretched to a whole image."""
     strip = read_photo(path).pixels[5:60, 5:245]
     return np.asarray(cv2.resize(strip, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
 def contact_sheet(paths: list[Path], face: int, random: np.random.Generator) -> RGBImage:
-    """Put heads beside and below each other, each a little off its place."""
+    """Return a grid of heads with random offsets."""
     columns, cell = int(np.ceil(np.sqrt(1.4 * len(paths)))), round(2.1 * face)
     rows = -(-len(paths) // columns)
     sheet = background(paths[0], rows * cell + 2 * face, columns * cell + 2 * face)
@@ -75,8 +75,8 @@ def contact_sheet(paths: list[Path], face: int, random: np.random.Generator) -> 
     return sheet
 
 
-def worsened(pixels: RGBImage, light: str, face: float, random: np.random.Generator) -> RGBImage:
-    """Blur, darken or add noise to a picture whose faces are that many pixels wide."""
+def degrade(pixels: RGBImage, light: str, face: float, random: np.random.Generator) -> RGBImage:
+    """Return a blurred, dark or noisy image; the strength depends on the face width in pixels."""
     blur = {"blurred": 0.045, "more blurred": 0.07, "noisy": 0.02}.get(light)
     values = pixels if blur is None else cv2.GaussianBlur(pixels, (0, 0), blur * face)
     dark = {"dark": 0.18, "noisy": 0.5}.get(light, 1.0)
@@ -85,7 +85,7 @@ def worsened(pixels: RGBImage, light: str, face: float, random: np.random.Genera
 
 
 def with_another(sheet: RGBImage, tile: RGBImage) -> RGBImage:
-    """Put one more head on the right of a contact sheet."""
+    """Return a contact sheet with one more head on the right."""
     height = max(sheet.shape[0], tile.shape[0])
     whole = np.full((height, sheet.shape[1] + tile.shape[1] + 20, 3), sheet.mean(axis=(0, 1)), dtype=np.uint8)
     whole[: sheet.shape[0], : sheet.shape[1]] = sheet
@@ -94,7 +94,7 @@ def with_another(sheet: RGBImage, tile: RGBImage) -> RGBImage:
 
 
 def inside(sheet: RGBImage, path: Path, random: np.random.Generator) -> RGBImage:
-    """Put a contact sheet somewhere into a large picture."""
+    """Return a contact sheet at a random position within a large image."""
     large = background(path, max(1900, sheet.shape[0]), max(2600, sheet.shape[1]))
     y, x = (int(random.integers(0, large.shape[axis] - sheet.shape[axis] + 1)) for axis in (0, 1))
     large[y : y + sheet.shape[0], x : x + sheet.shape[1]] = sheet
@@ -102,7 +102,7 @@ def inside(sheet: RGBImage, path: Path, random: np.random.Generator) -> RGBImage
 
 
 def pictures(data: Path, listing: str) -> Iterator[tuple[str, RGBImage]]:
-    """Yield upright pictures with what they are."""
+    """Yield the kind of each test image and the upright image."""
     random = np.random.default_rng(3)
     if listing == REPORTING:
         files = [path for folder in FOLDERS for path in sorted((data / folder).rglob("*"))]
@@ -113,7 +113,7 @@ def pictures(data: Path, listing: str) -> Iterator[tuple[str, RGBImage]]:
         yield "one face", read_photo(path).pixels
     for place, path in enumerate(photos_of(data, listing, WORSE, 6)):
         pixels = read_photo(path).pixels
-        yield "one face, made worse", worsened(pixels, ("blurred", "dark", "noisy")[place % 3], _FACE, random)
+        yield "one face, made worse", degrade(pixels, ("blurred", "dark", "noisy")[place % 3], _FACE, random)
         small = background(path, 480, 640)
         small[200:290, 300:390] = cv2.resize(pixels, (90, 90), interpolation=cv2.INTER_AREA)
         yield "one face, small", small
@@ -123,18 +123,18 @@ def pictures(data: Path, listing: str) -> Iterator[tuple[str, RGBImage]]:
         return [heads[place] for place in random.permutation(len(heads))[:count]]
 
     for count, face, light in product((2, 4, 8, 12, 20), (14, 20, 28, 40, 70), LIGHTS):
-        yield "group", worsened(contact_sheet(some(count), face, random), light, face, random)
+        yield "group", degrade(contact_sheet(some(count), face, random), light, face, random)
     for count, face, light, turn in product((3, 6, 12, 20), (14, 20, 28, 40), LIGHTS, (1, 2, 3)):
-        sheet = worsened(contact_sheet(some(count), face, random), light, face, random)
+        sheet = degrade(contact_sheet(some(count), face, random), light, face, random)
         other = head(some(1)[0], int(face * random.uniform(1, 2.5)))
         yield "group, one face turned", with_another(sheet, np.asarray(np.rot90(other, turn)))
     for count, face, light in product((2, 6, 12), (16, 22, 30), LIGHTS):
-        sheet = worsened(contact_sheet(some(count), face, random), light, face, random)
+        sheet = degrade(contact_sheet(some(count), face, random), light, face, random)
         yield "group, small in a large picture", inside(sheet, some(1)[0], random)
 
 
 def sides_mistaken(finder: FaceFinder, found: Iterator[tuple[str, RGBImage]]) -> dict[str, dict[str, int]]:
-    """Count, by what pictures are, those upright that are turned and those turned that are not put right."""
+    """Count, by kind of image, upright ones that are rotated and rotated ones that are not corrected."""
     counts: dict[str, Counter[str]] = {}
     for what, pixels in found:
         upright = DecodedPhoto(what, pixels, "0" * 64, False, None)
@@ -155,11 +155,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/, demo/ and photos/")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
-    spec = pack.manifest.detector
-    finder = FaceFinder(build_detector(pack), None, spec.upright_score, least_score=spec.score_threshold)
+    finder = FaceFinder.from_spec(build_detector(pack), replace(pack.manifest.detector, refine=False))
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
     for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
         report[label] = sides_mistaken(finder, pictures(arguments.data, listing))

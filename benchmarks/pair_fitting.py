@@ -1,15 +1,15 @@
-"""Where the numbers of `facebank.recognition.pairs` come from, and how far they tell brothers and sisters apart.
+"""Fit of the parameters of `facebank.recognition.pairs`, and their accuracy on siblings.
 
     python -m benchmarks.pair_fitting ../shared/data --out benchmarks/reports/pair_fitting [--fit]
 
-Two of each family of ``hard/siblings.npz`` are enrolled with 1, 2, 3, 4 or 8 photos each (or 1 and 4), and their
-other photos are judged by their margins alone. Families with an even number are for fitting, with an odd one for
-reporting. Each draw is made with the folders as they are, and with a tenth of both people's photos in the other's
-folder for three of ten pairs, as folders of families are. People of LFW's development list who are cut in two stand
-for twins, at a quarter of the weight.
+Two people of each family of ``hard/siblings.npz`` are enrolled with 1, 2, 3, 4 or 8 photos each (or 1 and 4), and their
+other photos are classified by their margins alone. Families with even numbers are for fitting, with odd ones for
+reporting. Each draw is made with clean folders, and with a tenth of both people's photos swapped for three of ten
+pairs, as is typical of family folders. People of LFW's development list, split in two, serve as twins with a weight of
+1/4.
 
-Without ``--fit`` the shipped numbers are judged: accuracy, accuracy at coverage ranked by probability, calibration
-error (ten bins of equal count), and of the names given from some probabilities on how many are right and wrong.
+Without ``--fit`` the shipped parameters are evaluated: accuracy, accuracy by coverage ranked by probability,
+calibration error (ten bins of equal count), and the correct and wrong names above several probabilities.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LEAST_OF_TWINS, MOST_OF_TWINS = 10, 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """Faces of people in families of two or more."""
+    """Faces of people in families of at least two."""
 
     embeddings: FloatArray
     qualities: FloatArray
@@ -54,7 +54,7 @@ class Faces:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A pair with the margins of some photos, each towards its own person: how much nearer it is to that one."""
+    """A pair, and the margins of photos: similarity to the own person minus similarity to the other."""
 
     pair: PairMargins
     first: tuple[float, ...]
@@ -62,14 +62,14 @@ class Trial:
 
 
 def siblings(data: Path, remainder: int) -> Faces:
-    """Read the families of one half."""
+    """Read the families with even or odd numbers."""
     with np.load(data / "hard" / "siblings.npz", allow_pickle=False) as arrays:
         kept = arrays["family"] % 2 == remainder
         return Faces(*(arrays[name][kept] for name in ("embedding", "quality", "person", "family")))
 
 
 def twins(data: Path, listing: str) -> Faces:
-    """Return people of LFW cut in two: nobody can tell the halves apart."""
+    """Return pairs made by splitting people of LFW in two, which cannot be told apart."""
     faces = lfw_faces(data, load_pack())
     faces = faces.of(people_listed(data, listing))
     faces = faces.where(faces.found)
@@ -86,14 +86,14 @@ def twins(data: Path, listing: str) -> Faces:
 
 
 def trials(faces: Faces, photos: tuple[int, int], mixed: bool, draws: int = DRAWS) -> Iterator[Trial]:
-    """Enroll two of each family and measure the margins of their other photos."""
+    """Enroll two people of each family and return the margins of their other photos."""
     random = np.random.default_rng([7, *photos, mixed])
     for _ in range(draws):
         for family in np.unique(faces.families):
             members = random.permutation(np.unique(faces.people[faces.families == family]))[:2]
             folders = [random.permutation(np.flatnonzero(faces.people == person)) for person in members]
             if mixed and random.random() < MIXED_PAIRS:
-                folders = _mixed_up(folders, random)
+                folders = _swap_photos(folders, random)
             counts = [min(count, len(rows) - 1) for count, rows in zip(photos, folders, strict=True)]
             if min(counts) < 1:
                 continue
@@ -108,7 +108,7 @@ def trials(faces: Faces, photos: tuple[int, int], mixed: bool, draws: int = DRAW
             yield Trial(pair, tuple(first.tolist()), tuple((-second).tolist()))
 
 
-def _mixed_up(folders: Sequence[NDArray[np.int64]], random: np.random.Generator) -> list[NDArray[np.int64]]:
+def _swap_photos(folders: Sequence[NDArray[np.int64]], random: np.random.Generator) -> list[NDArray[np.int64]]:
     rows = np.concatenate(folders)
     owner = np.repeat([0, 1], [len(folder) for folder in folders])
     owner = np.where(random.random(len(rows)) < MIXED_PHOTOS, 1 - owner, owner)
@@ -121,8 +121,8 @@ def _prototype(faces: Faces, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     return mean / np.linalg.norm(mean)
 
 
-def told(model: PairModel, several: Sequence[Trial]) -> NDArray[np.float64]:
-    """Return how probable each photo's own person is, given that it is one of both."""
+def own_probabilities(model: PairModel, several: Sequence[Trial]) -> NDArray[np.float64]:
+    """Return the probability of each photo's own person, given that it is one of the two."""
     found = []
     for one in several:
         curve = PairCurve(model, one.pair)
@@ -131,7 +131,7 @@ def told(model: PairModel, several: Sequence[Trial]) -> NDArray[np.float64]:
 
 
 def fit(groups: Sequence[tuple[float, Sequence[Trial]]]) -> PairModel:
-    """Fit the numbers: the weighted mean logarithmic loss, drawn a little towards those shipped."""
+    """Return parameters that minimize the weighted mean log loss, regularized towards the shipped ones."""
     from scipy.optimize import minimize
 
     start = np.array([getattr(USUAL_PAIRS, name) for name in PairModel.names()])
@@ -139,15 +139,17 @@ def fit(groups: Sequence[tuple[float, Sequence[Trial]]]) -> PairModel:
 
     def loss(numbers: NDArray[np.float64]) -> float:
         model = PairModel(*map(float, numbers))
-        losses = [weight * -np.log(np.maximum(told(model, several), 1e-9)).mean() for weight, several in groups]
+        losses = [
+            weight * -np.log(np.maximum(own_probabilities(model, several), 1e-9)).mean() for weight, several in groups
+        ]
         return float(sum(losses) / total + 1e-4 * ((numbers - start) ** 2).sum())
 
     found = minimize(loss, start, method="Nelder-Mead", options={"maxiter": 1500, "xatol": 1e-3, "fatol": 1e-7})
     return PairModel(*(round(float(number), 3) for number in found.x))
 
 
-def judged(own: NDArray[np.float64]) -> dict[str, object]:
-    """Count how well photos are told apart, from how probable their own person is."""
+def evaluate(own: NDArray[np.float64]) -> dict[str, object]:
+    """Return accuracy and calibration, given the probabilities of the photos' own people."""
     right, sure = own > 0.5, np.maximum(own, 1 - own)
     order = np.argsort(-sure, kind="stable")
     named = {}
@@ -165,11 +167,11 @@ def judged(own: NDArray[np.float64]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Fit or judge, and write ``OUT.json``."""
+    """Fit or evaluate, and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/ and hard/")
-    parser.add_argument("--fit", action="store_true", help="fit the numbers anew to the development families")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--fit", action="store_true", help="fit the parameters to the development families")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     model = USUAL_PAIRS
     if arguments.fit:
@@ -187,7 +189,9 @@ def main() -> None:
                 ("mixed", people, True),
                 ("cut in two", halves, False),
             ):
-                found = judged(told(model, list(trials(faces, photos, mixed, draws=2 if faces is halves else DRAWS))))
+                found = evaluate(
+                    own_probabilities(model, list(trials(faces, photos, mixed, draws=2 if faces is halves else DRAWS)))
+                )
                 report[f"{part}, {photos[0]} and {photos[1]} photos, {kind}"] = found
                 print(f"{part}, {photos}, {kind}: {found}", flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

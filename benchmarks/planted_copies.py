@@ -1,9 +1,9 @@
-"""How well copies of photos are found, and how often two photos of one moment are taken for copies.
+"""Detection rate of photo copies, and false alarms on different shots of one moment.
 
     python -m benchmarks.planted_copies ../shared/data --out benchmarks/reports/planted_copies
 
-Development people of LFW only: the first photo of each is copied in many ways, and every pair of their real photos
-whose embeddings are near enough is looked at as `facebank.evaluation.leakage` does.
+Uses development people of LFW: the first photo of each is copied in many ways, and all pairs of their real photos with
+sufficiently similar embeddings are compared as by `facebank.evaluation.leakage`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.datasets import read_people
 from facebank.evaluation.faces import FaceReader, FaceSet
-from facebank.evaluation.leakage import LEAST_SIMILARITY, are_one_picture, small_gray
+from facebank.evaluation.leakage import MIN_SIMILARITY, are_one_picture, small_gray
 from facebank.media import read_photo
 from facebank.operations.engine import load_engine
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from facebank.types import RGBImage
 
 PEOPLE = 200
-MOST_PHOTOS = 6  # of each person, for the pairs of real photos
+MOST_PHOTOS = 6  # per person, in pairs of real photos
 
 
-def saved(quality: int) -> Callable[[RGBImage], RGBImage]:
-    """Return what saves pixels as JPEG and reads them again."""
+def recompress(quality: int) -> Callable[[RGBImage], RGBImage]:
+    """Return a function that encodes pixels as JPEG and decodes them."""
 
     def change(pixels: RGBImage) -> RGBImage:
         encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
@@ -42,33 +42,33 @@ def saved(quality: int) -> Callable[[RGBImage], RGBImage]:
     return change
 
 
-def scaled(factor: float) -> Callable[[RGBImage], RGBImage]:
-    """Return what makes a photo smaller or larger."""
+def resize(factor: float) -> Callable[[RGBImage], RGBImage]:
+    """Return a function that resizes a photo."""
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return lambda pixels: np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=how), dtype=np.uint8)
 
 
-def cut(pixels: RGBImage) -> RGBImage:
-    """Return a photo without a twelfth of each side, unevenly."""
+def crop(pixels: RGBImage) -> RGBImage:
+    """Return a photo cropped unevenly by up to a twelfth per side."""
     height, width = pixels.shape[:2]
     return np.ascontiguousarray(pixels[height // 12 : -height // 24, width // 24 : -width // 12])
 
 
-def brighter(pixels: RGBImage) -> RGBImage:
-    """Return a photo with more light."""
+def brighten(pixels: RGBImage) -> RGBImage:
+    """Return a brighter photo."""
     return np.asarray(np.clip(pixels.astype(np.float32) * 1.15 + 8, 0, 255), dtype=np.uint8)
 
 
 WAYS: dict[str, Callable[[RGBImage], RGBImage]] = {
-    "JPEG quality 60": saved(60),
-    "JPEG quality 30": saved(30),
-    "three quarters of the size": scaled(0.75),
-    "half the size": scaled(0.5),
-    "two fifths of the size": scaled(0.4),
-    "one and a half times the size": scaled(1.5),
-    "cut": cut,
-    "brighter": brighter,
-    "half the size, JPEG quality 40": lambda pixels: saved(40)(scaled(0.5)(pixels)),
+    "JPEG quality 60": recompress(60),
+    "JPEG quality 30": recompress(30),
+    "three quarters of the size": resize(0.75),
+    "half the size": resize(0.5),
+    "two fifths of the size": resize(0.4),
+    "one and a half times the size": resize(1.5),
+    "cut": crop,
+    "brighter": brighten,
+    "half the size, JPEG quality 40": lambda pixels: recompress(40)(resize(0.5)(pixels)),
 }
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     reader = FaceReader(load_engine(None, "cpu"))
     listed = [person.name for person in read_people(arguments.data / "lfw-meta" / "peopleDevTrain.txt")]
@@ -102,14 +102,14 @@ def main() -> None:
             for place in firsts
         ]
         faces = read(reader, made)
-        near = np.einsum("nd,nd->n", faces.embeddings, real.embeddings[firsts]) >= LEAST_SIMILARITY
+        near = np.einsum("nd,nd->n", faces.embeddings, real.embeddings[firsts]) >= MIN_SIMILARITY
         reported = sum(
             bool(near[number]) and are_one_picture(small_gray(reader.crop(faces, number)), pictures[place])
             for number, place in enumerate(firsts)
         )
         copies[way] = {"copies": int(faces.found.sum()), "reported": reported}
         print(f"{way}: {reported} of {int(faces.found.sum())}", flush=True)
-    rows, columns = np.nonzero(np.triu(real.embeddings[found] @ real.embeddings[found].T, 1) >= LEAST_SIMILARITY)
+    rows, columns = np.nonzero(np.triu(real.embeddings[found] @ real.embeddings[found].T, 1) >= MIN_SIMILARITY)
     pairs = [(int(found[row]), int(found[column])) for row, column in zip(rows, columns, strict=True)]
     alarms = [pair for pair in pairs if are_one_picture(pictures[pair[0]], pictures[pair[1]])]
     every = len(found) * (len(found) - 1) // 2
@@ -120,7 +120,7 @@ def main() -> None:
         "pairs_looked_at": len(pairs),
         "pairs_reported": [[photos[place].name for place in pair] for pair in alarms],
     }
-    print(f"{len(alarms)} of {every:,} pairs of real photos reported; {len(pairs)} were looked at")
+    print(f"{len(alarms)} of {every:,} pairs of real photos reported; {len(pairs)} were compared")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

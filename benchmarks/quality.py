@@ -1,12 +1,12 @@
-"""Whether the quality of a face says how well it will be recognised: error versus discard, on LFW.
+"""Predictive value of face quality: error-versus-discard curves on LFW.
 
     python -m benchmarks.quality ../shared/data --out benchmarks/reports/quality
 
-Probes of people with three photos or more, as they are (one at random, and the one that is turned most) and made worse:
-blurred, shrunk, darkened, over-exposed, masked, with dark glasses. Each is compared with the mean of the person's other
-photos. Given are the rank correlation of quality and genuine similarity, and the FNMR, at the threshold where 0.1 % of
-comparisons of different people match, after the probes of least quality are discarded. Each component is judged by what
-the correlation and the curve become without it. Settings were chosen on development people.
+Probes of people with three or more photos are used unaltered (a random one and the least frontal one) and degraded:
+blurred, downsized, darkened, overexposed, masked, with dark glasses. Each is compared with the mean of the person's
+other photos. Reports the rank correlation of quality with genuine similarity, and FNMR at an FMR of 0.1 % after
+discarding the probes of lowest quality, also without each component of the quality. Settings were chosen on development
+people.
 """
 
 from __future__ import annotations
@@ -59,20 +59,20 @@ GROUPS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """A face to be judged and compared.
+    """A probe with its qualities and similarities.
 
     Attributes
     ----------
     person
         Number of the person.
     condition
-        What was done to the photo.
+        Degradation of the photo.
     likeness
-        Similarities with the mean of everybody's other photos, ``(people,)``.
+        Similarities with the mean of each person's other photos, ``(people,)``.
     left
-        What each weakness leaves of the likeness.
+        Factor of the quality for each weakness.
     steady
-        The quality with the embedding's stability.
+        Quality including the stability of the embedding.
     """
 
     person: int
@@ -82,8 +82,8 @@ class Probe:
     steady: float
 
 
-def worsened(pixels: RGBImage, detection: Detection, number: int) -> Iterator[tuple[str, RGBImage, float]]:
-    """Yield the photo made worse: what was done, the photo, and its scale."""
+def degradations(pixels: RGBImage, detection: Detection, number: int) -> Iterator[tuple[str, RGBImage, float]]:
+    """Yield degraded versions of a photo: name of the degradation, photo, and scale."""
     size, landmarks = detection.size, detection.landmarks
     values = pixels.astype(np.float32)
     noise = np.random.default_rng(number).normal(0, 2, pixels.shape)
@@ -117,7 +117,7 @@ def _pixels(values: NDArray[np.generic]) -> RGBImage:
 
 
 def probes_of(data: Path, names: list[str], faces: LfwFaces, pack: Pack) -> list[Probe]:
-    """Embed and judge the probes of some people."""
+    """Return the embedded and assessed probes of some people."""
     analyzer, embedder = FaceAnalyzer.from_pack(pack), build_embedder(pack, "auto")
     random = np.random.default_rng(11)
     chosen: list[tuple[int, str, Detection, RGBImage, str]] = []
@@ -137,11 +137,11 @@ def probes_of(data: Path, names: list[str], faces: LfwFaces, pack: Pack) -> list
         if place % 20 == 0:
             print(f"{place} of {len(chosen)} photos", file=sys.stderr, flush=True)
         means = _means(faces, names, path)
-        worse = list(worsened(pixels, detection, place))[: 1 if condition == "turned" else None]
+        worse = list(degradations(pixels, detection, place))[: 1 if condition == "turned" else None]
         probes += [
             _probe(
                 embedder,
-                _scaled(detection, scale),
+                _scale_detection(detection, scale),
                 picture,
                 means,
                 person=person,
@@ -153,7 +153,7 @@ def probes_of(data: Path, names: list[str], faces: LfwFaces, pack: Pack) -> list
 
 
 def _means(faces: LfwFaces, names: list[str], without: str) -> FloatArray:
-    """Return everybody's mean embedding, without one photo."""
+    """Return the mean embedding of each person, excluding one photo."""
     means = []
     for name in names:
         rows = faces.embeddings[(faces.names == name) & (faces.photos != without) & faces.found]
@@ -162,7 +162,7 @@ def _means(faces: LfwFaces, names: list[str], without: str) -> FloatArray:
     return np.asarray(np.stack(means), dtype=np.float32)
 
 
-def _scaled(detection: Detection, scale: float) -> Detection:
+def _scale_detection(detection: Detection, scale: float) -> Detection:
     factor = np.float32(scale)
     landmarks = (detection.landmarks + np.float32(0.5)) * factor - np.float32(0.5)
     return Detection(detection.box * factor, landmarks, detection.detection_score)
@@ -180,7 +180,7 @@ def _probe(
 
 
 def scores_of(probes: list[Probe]) -> dict[str, Doubles]:
-    """Return the quality of the probes: as it is, without each component, with stability."""
+    """Return the qualities of the probes: as shipped, without each component, and with stability."""
     found = {"quality": np.array([score_of(probe.left) for probe in probes])}
     for dropped in probes[0].left:
         kept = [{name: left for name, left in probe.left.items() if name != dropped} for probe in probes]
@@ -189,8 +189,8 @@ def scores_of(probes: list[Probe]) -> dict[str, Doubles]:
     return found
 
 
-def judged(probes: list[Probe], scores: Doubles, threshold: float) -> dict[str, object]:
-    """Return the correlation with genuine similarity, and the FNMR in per cent as the worst are discarded."""
+def error_versus_discard(probes: list[Probe], scores: Doubles, threshold: float) -> dict[str, object]:
+    """Return the correlation with genuine similarity, and FNMR in percent by fraction of discarded probes."""
     genuine = np.array([probe.likeness[probe.person] for probe in probes])
     order = np.argsort(scores, kind="stable")
     lost = [float((genuine[order[int(share * len(order)) :]] < threshold).mean()) for share in DISCARDED]
@@ -206,26 +206,26 @@ def _rank_correlation(a: Doubles, b: Doubles) -> float:
 
 
 def _ranks(values: Doubles) -> Doubles:
-    """Return ranks; equal values share theirs."""
+    """Return ranks, averaged over ties."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[places]
 
 
 def report_on(probes: list[Probe]) -> dict[str, object]:
-    """Judge the quality and each of its components."""
+    """Evaluate the quality and each of its components."""
     plain = [probe for probe in probes if probe.condition in ("plain", "turned")]
     impostors = np.concatenate([np.delete(probe.likeness, probe.person) for probe in plain])
     threshold = float(np.quantile(impostors, 1 - FMR))
     scores = scores_of(probes)
     conditions = np.array([probe.condition for probe in probes])
     table: dict[str, object] = {"threshold": threshold, "discarded": DISCARDED, "probes": len(probes)}
-    table["all"] = {name: judged(probes, values, threshold) for name, values in scores.items()}
+    table["all"] = {name: error_versus_discard(probes, values, threshold) for name, values in scores.items()}
     for group, members in GROUPS.items():
         rows = np.flatnonzero(np.isin(conditions, members))
         some = [probes[row] for row in rows]
         table[group] = {
             "probes": len(some),
-            **{name: judged(some, scores[name][rows], threshold) for name in scores},
+            **{name: error_versus_discard(some, scores[name][rows], threshold) for name in scores},
         }
     table["means"] = {
         str(condition): {
@@ -243,7 +243,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
     parser.add_argument("--people", type=int, default=PEOPLE, help="how many of each half of LFW")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
     faces = lfw_faces(arguments.data, pack)

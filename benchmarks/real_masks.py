@@ -1,16 +1,16 @@
-"""How many real masks are noticed, and on how many bare faces one is seen that is not there; fits the judge of it.
+"""Fit and evaluation of the mask classifier: detection rate on real masks, false alarms on bare faces.
 
     python -m benchmarks.real_masks ../shared/data --out benchmarks/reports/real_masks [--fit]
 
-`facebank.vision.quality` is fitted to drawn masks on LFW's development people, to real masks (aligned crops, moved
-under other people's eyes too) and to bare faces of development people. So that it judges the mask and neither its
-pictures' source nor their background, bare mouths are laid over real masks and bare faces get other backgrounds and
-light. Half of the development people fit the weights; the threshold is the score that `FALSE_ALARMS` of the other
-half's faces reach once they are varied, which is harder than as they are.
+The classifier of `facebank.vision.quality` is fitted to drawn masks on LFW's development people, to real masks (aligned
+crops, also combined with other people's upper faces), and to bare faces of development people. To separate the mask
+from the source and background of its images, some real masks are covered by bare mouths, and bare faces get other
+backgrounds and lighting. The weights are fitted on half of the development people; the threshold is the score reached
+by the fraction `FALSE_ALARMS` of the augmented faces of the other half.
 
-Reported are: real masks noticed by a judge that was fitted to the other half of them, and by one that never saw a real
-mask; false alarms on all faces of the reporting people, those whose mouth something covers counted apart (by eye); the
-rule that was used before, beside it. With ``--fit`` the numbers that ship are written, fitted to all real masks.
+Reports the detection rate on real masks of classifiers fitted to the other half of them and to drawn masks only, the
+false alarms on all faces of the reporting people (with mouths covered by other objects, found by eye, counted
+separately), and the same of the previous rule. ``--fit`` writes the shipped parameters, fitted to all real masks.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ COVERED = {
     "Sananda_Maitreya/Sananda_Maitreya_0001.jpg": "microphone",
     "Zach_Safrin/Zach_Safrin_0001.jpg": "hand",
 }
-"""Of the reporting faces, the 60 that look most like masked ones were looked at: these have something at the mouth."""
+"""Faces with an object at the mouth, found by inspecting the 60 highest-scoring faces of the reporting people."""
 SAME_PERSON = {"003": "000", "018": "004", "019": "004"}
-"""Crops that show one person, by eye: they are never on both sides."""
+"""Groups of crops that show one person, found by eye; each group is kept in one half."""
 FALSE_ALARMS = 0.001
 STRENGTH = 1e-3
 COPIES, UNCOVERED = 20, 16
@@ -63,15 +63,15 @@ PROVENANCE = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judge:
-    """A linear judge.
+class Classifier:
+    """A linear classifier of masked mouths.
 
     Attributes
     ----------
     weights, intercept
-        Of `lower_face`.
+        Parameters for the features of `lower_face`.
     threshold
-        The score from which a mouth counts as hidden.
+        Lowest score of a masked mouth.
     """
 
     weights: FloatArray
@@ -79,13 +79,13 @@ class Judge:
     threshold: float
 
     def scores(self, features: FloatArray) -> FloatArray:
-        """Return how far each face is above the threshold."""
+        """Return the scores of faces minus the threshold."""
         return np.asarray(features @ self.weights + self.intercept - self.threshold, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Material:
-    """Described faces (`lower_face`): bare ones by what was done to them, masked ones by how they were made."""
+class TrainingData:
+    """Features (`lower_face`) of bare faces by augmentation, and of masked faces by origin."""
 
     bare: dict[str, tuple[NDArray[np.str_], FloatArray]]
     drawn: dict[str, tuple[NDArray[np.str_], FloatArray]]
@@ -95,39 +95,39 @@ class Material:
     uncovered: FloatArray
 
 
-def described(crops: Iterable[RGBImage]) -> FloatArray:
-    """Describe faces: ``(N, FEATURES)``."""
+def describe(crops: Iterable[RGBImage]) -> FloatArray:
+    """Return the features of crops, ``(N, FEATURES)``."""
     return np.stack([lower_face(crop) for crop in crops])
 
 
-def gather(faces: Crops, drawn: Crops, real: Sequence[RGBImage]) -> Material:
-    """Make all that a judge is fitted to."""
+def gather(faces: Crops, drawn: Crops, real: Sequence[RGBImage]) -> TrainingData:
+    """Compute the features of all training faces."""
     random = np.random.default_rng(1)
 
     def some(
         count: int, change: Callable[[RGBImage, np.random.Generator], RGBImage]
     ) -> tuple[NDArray[np.str_], FloatArray]:
         rows = random.permutation(len(faces.crops))[:count]
-        return faces.people[rows], described(change(crop, random) for crop in faces.crops[rows])
+        return faces.people[rows], describe(change(crop, random) for crop in faces.crops[rows])
 
     def each(change: Callable[[RGBImage], RGBImage], copies: int) -> FloatArray:
-        return np.stack([described(change(mask) for _ in range(copies)) for mask in real])
+        return np.stack([describe(change(mask) for _ in range(copies)) for mask in real])
 
     def anybody() -> RGBImage:
         return np.asarray(faces.crops[random.integers(len(faces.crops))], np.uint8)
 
-    return Material(
+    return TrainingData(
         bare={
-            "as photographed": (faces.people, described(faces.crops)),
+            "as photographed": (faces.people, describe(faces.crops)),
             "mirrored": some(BACKED, lambda crop, _: np.ascontiguousarray(crop[:, ::-1])),
             "varied": some(VARIED, varied),
             "other background": some(BACKED, lambda crop, rng: varied(evenly_backed(crop, rng), rng)),
         },
         drawn={
-            "as drawn": (drawn.people, described(drawn.crops)),
-            "varied": (drawn.people, described(varied(crop, random) for crop in drawn.crops)),
+            "as drawn": (drawn.people, describe(drawn.crops)),
+            "varied": (drawn.people, describe(varied(crop, random) for crop in drawn.crops)),
         },
-        real=described(real),
+        real=describe(real),
         copies=each(lambda mask: varied(mask, random), COPIES),
         moved=each(lambda mask: moved_mask(mask, anybody(), random), COPIES),
         uncovered=each(lambda mask: uncovered(mask, anybody(), random), UNCOVERED),
@@ -138,20 +138,20 @@ WEIGHTS = {
     "as photographed": 0.6, "mirrored": 0.4, "varied": 0.5, "other background": 0.3, "uncovered": 0.2,
     "real": 0.2, "copies": 0.8, "moved": 0.5, "drawn": 0.5,
 }  # fmt: skip
-"""What each kind of face counts in a fit, its faces together; bare and masked ones count the same in the end."""
+"""Total weight of each kind of face; bare and masked faces are then balanced."""
 
 
-def fit(material: Material, people: frozenset[str], real: NDArray[np.bool_]) -> Judge:
-    """Fit a judge.
+def fit(material: TrainingData, people: frozenset[str], real: NDArray[np.bool_]) -> Classifier:
+    """Fit a classifier.
 
     Parameters
     ----------
     material
-        As `gather` makes it.
+        Result of `gather`.
     people
-        Whose bare and drawn faces fit the weights; the others' choose the threshold.
+        People whose bare and drawn faces fit the weights; those of the others determine the threshold.
     real
-        Which real masks may be used, of shape ``(M,)``.
+        Mask of the usable real masks, of shape ``(M,)``.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -175,14 +175,16 @@ def fit(material: Material, people: frozenset[str], real: NDArray[np.bool_]) -> 
     mean, spread = bare.mean(axis=0), bare.std(axis=0) + 1e-3
     model = LogisticRegression(C=STRENGTH, max_iter=500).fit((faces - mean) / spread, masked, sample_weight=weights)
     coefficients = (model.coef_[0] / spread).astype(np.float32)
-    judge = Judge(coefficients, float(model.intercept_[0] - mean @ coefficients), 0.0)
+    classifier = Classifier(coefficients, float(model.intercept_[0] - mean @ coefficients), 0.0)
     hard = [material.bare[name] for name in ("varied", "other background")]
-    scores = np.concatenate([judge.scores(rows[~np.isin(owners, list(people))]) for owners, rows in hard])
-    return Judge(judge.weights, judge.intercept, float(np.quantile(scores, 1 - FALSE_ALARMS)))
+    scores = np.concatenate([classifier.scores(rows[~np.isin(owners, list(people))]) for owners, rows in hard])
+    return Classifier(classifier.weights, classifier.intercept, float(np.quantile(scores, 1 - FALSE_ALARMS)))
 
 
-def noticed_by_others(material: Material, people: frozenset[str], groups: NDArray[np.str_]) -> NDArray[np.float32]:
-    """Return each real mask's score from a judge that was fitted to the other half of the people in real masks."""
+def cross_validated_scores(
+    material: TrainingData, people: frozenset[str], groups: NDArray[np.str_]
+) -> NDArray[np.float32]:
+    """Return the score of each real mask by a classifier fitted to the other half of the real masks."""
     wearers = np.random.default_rng(3).permutation(np.unique(groups))
     first = np.isin(groups, wearers[::2])
     scores = np.zeros(len(groups), np.float32)
@@ -192,7 +194,7 @@ def noticed_by_others(material: Material, people: frozenset[str], groups: NDArra
 
 
 def rule_before(crop: RGBImage) -> float:
-    """Say how surely a mouth is hidden by the rule used before: another hue than the skin's, and no lips."""
+    """Return the score of the previous rule: difference in hue from the skin, and absence of lips."""
     skin = np.median(
         _colors(crop, (0.52, 0.59, 0.25, 0.375), (0.52, 0.59, 0.625, 0.75), (0.215, 0.34, 0.36, 0.64)), axis=0
     )
@@ -210,8 +212,8 @@ def _part(crop: RGBImage, part: tuple[float, float, float, float]) -> RGBImage:
     return crop[top:bottom, left:right]
 
 
-def share(count: int, total: int) -> dict[str, object]:
-    """Return a share in per cent with its 95 % interval (Wilson)."""
+def percentage(count: int, total: int) -> dict[str, object]:
+    """Return a fraction in percent with its 95 % Wilson interval."""
     rate, z = count / total, 1.96
     middle = (rate + z * z / (2 * total)) / (1 + z * z / total)
     half = z * np.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total)) / (1 + z * z / total)
@@ -220,56 +222,56 @@ def share(count: int, total: int) -> dict[str, object]:
 
 
 def false_alarms(names: Sequence[str], alarmed: Sequence[bool] | NDArray[np.bool_]) -> dict[str, object]:
-    """Count alarms on faces of LFW; those with something at the mouth (`COVERED`) are none, and counted apart."""
+    """Count false alarms on faces of LFW; covered mouths (`COVERED`) are counted separately."""
     alarms = [name for name, alarm in zip(names, alarmed, strict=True) if alarm]
     covered = [name for name in names if name in COVERED]
     return {
-        **share(sum(name not in COVERED for name in alarms), len(names) - len(covered)),
+        **percentage(sum(name not in COVERED for name in alarms), len(names) - len(covered)),
         "faces": [name for name in alarms if name not in COVERED],
         "covered mouths noticed": dict(Counter(COVERED[name] for name in alarms if name in COVERED)),
         "covered mouths seen by eye": dict(Counter(COVERED[name] for name in covered)),
     }
 
 
-def judged(judge: Judge, crops: Sequence[RGBImage] | NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Say in which faces a hidden mouth is noticed."""
-    return judge.scores(described(crops)) > 0
+def is_masked(classifier: Classifier, crops: Sequence[RGBImage] | NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return whether each face is classified as masked."""
+    return classifier.scores(describe(crops)) > 0
 
 
 def by_rule(crops: Iterable[RGBImage]) -> list[bool]:
-    """Say in which faces the rule used before notices a hidden mouth."""
+    """Return whether each face is classified as masked by the previous rule."""
     return [rule_before(crop) > NOTICED for crop in crops]
 
 
 def milliseconds(crops: Sequence[RGBImage] | NDArray[np.uint8]) -> float:
-    """Return the processor time for one face."""
+    """Return the processor time per face in milliseconds."""
     begin = time.process_time()
     for crop in crops:
         hidden_mouth(crop)
     return round(1000 * (time.process_time() - begin) / len(crops), 3)
 
 
-def report_on(data: Path, material: Material, people: frozenset[str], judge: Judge) -> dict[str, object]:
-    """Return all figures; `judge` is fitted to all real masks."""
+def report_on(data: Path, material: TrainingData, people: frozenset[str], classifier: Classifier) -> dict[str, object]:
+    """Return all figures; `classifier` is fitted to all real masks."""
     pack = load_pack(None)
     names, crops = real_masks(data)
     groups = np.array([SAME_PERSON.get(name, name) for name in names])
     drawn_only = fit(material, people, np.zeros(len(names), dtype=np.bool_))
-    by_halves = noticed_by_others(material, people, groups)
+    by_halves = cross_validated_scores(material, people, groups)
     reporting = bare_faces(data, pack, REPORTING)
-    faces = described(reporting.crops)
-    scores, photos = judge.scores(faces), reporting.photos.tolist()
+    faces = describe(reporting.crops)
+    scores, photos = classifier.scores(faces), reporting.photos.tolist()
     other = list(_other_faces(data, FaceAnalyzer.from_pack(pack)))
     owners, drawn = material.drawn["as drawn"]
     return {
         "real masks noticed": {
-            "fitted to the other half of the people in real masks": share(int((by_halves > 0).sum()), len(names)),
-            "fitted to drawn masks only": share(int((drawn_only.scores(material.real) > 0).sum()), len(names)),
-            "as shipped, fitted to these": share(int((judge.scores(material.real) > 0).sum()), len(names)),
-            "the rule before": share(sum(by_rule(crops)), len(names)),
+            "fitted to the other half of the people in real masks": percentage(int((by_halves > 0).sum()), len(names)),
+            "fitted to drawn masks only": percentage(int((drawn_only.scores(material.real) > 0).sum()), len(names)),
+            "as shipped, fitted to these": percentage(int((classifier.scores(material.real) > 0).sum()), len(names)),
+            "the rule before": percentage(sum(by_rule(crops)), len(names)),
         },
-        "drawn masks noticed": share(
-            int((judge.scores(drawn[~np.isin(owners, list(people))]) > 0).sum()),
+        "drawn masks noticed": percentage(
+            int((classifier.scores(drawn[~np.isin(owners, list(people))]) > 0).sum()),
             int((~np.isin(owners, list(people))).sum()),
         ),
         "bare faces of LFW, reporting people": {
@@ -282,15 +284,15 @@ def report_on(data: Path, material: Material, people: frozenset[str], judge: Jud
             ],
         },
         "other bare faces": {
-            "as shipped": share(int(judged(judge, other).sum()), len(other)),
-            "the rule before": share(sum(by_rule(other)), len(other)),
+            "as shipped": percentage(int(is_masked(classifier, other).sum()), len(other)),
+            "the rule before": percentage(sum(by_rule(other)), len(other)),
         },
         "milliseconds a face": milliseconds(reporting.crops[:500]),
     }
 
 
 def _other_faces(data: Path, analyzer: FaceAnalyzer) -> Iterable[RGBImage]:
-    """Yield every face of the photos that are not LFW's; nobody in them wears a mask."""
+    """Yield all faces of the photos outside of LFW, in which nobody wears a mask."""
     for folder in ("demo", "photos"):
         for path in sorted((data / folder).rglob("*")):
             if path.suffix in (".jpg", ".jpeg", ".png"):
@@ -299,10 +301,10 @@ def _other_faces(data: Path, analyzer: FaceAnalyzer) -> Iterable[RGBImage]:
 
 
 def main() -> None:
-    """Fit, measure and write ``OUT.json``; with ``--fit`` also the judge's numbers."""
+    """Fit, measure and write ``OUT.json``; with ``--fit`` also the classifier's parameters."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/, hard/masks/ and photos/")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     parser.add_argument("--fit", action="store_true", help=f"write {NUMBERS.name}")
     arguments = parser.parse_args()
     pack = load_pack(None)
@@ -310,16 +312,16 @@ def main() -> None:
     names, real = real_masks(arguments.data)
     material = gather(faces, drawn_masks(arguments.data, pack, faces, DEVELOPMENT), real)
     people = frozenset(np.unique(faces.people)[::2].tolist())
-    judge = fit(material, people, np.ones(len(names), dtype=np.bool_))
+    classifier = fit(material, people, np.ones(len(names), dtype=np.bool_))
     if arguments.fit:
         np.savez(
             NUMBERS,
-            weights=judge.weights,
-            intercept=np.float32(judge.intercept),
-            threshold=np.float32(judge.threshold),
+            weights=classifier.weights,
+            intercept=np.float32(classifier.intercept),
+            threshold=np.float32(classifier.threshold),
             provenance=np.array(PROVENANCE),
         )
-    report = report_on(arguments.data, material, people, judge)
+    report = report_on(arguments.data, material, people, classifier)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps({key: report[key] for key in ("real masks noticed", "milliseconds a face")}, indent=2))

@@ -1,10 +1,10 @@
-"""Whether a scan of thirty thousand photos stays small, and how fast it is the second time.
+"""Memory of a scan of 30,000 photos, and speed of a second scan.
 
     python -m benchmarks.scan_scale ../shared --out benchmarks/reports/scan_scale
 
-The photos are LFW's, repeated with a few bytes added, so that each has a content of its own. Measured are the resident
-memory of ``facebank scan``, each second, and the time of a second scan of the unchanged folder. Required: under 1 GB,
-flat after the first thousand photos, and at least 5,000 photos a second the second time.
+The photos are copies of LFW's with a few bytes appended, so that all differ. Measures the resident memory of ``facebank
+scan`` every second, and the time of a second scan of the unchanged folder. Required: less than 1 GB, constant after the
+first thousand photos, and at least 5,000 photos per second in the second scan.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PHOTOS_A_FOLDER = 500
 
 
 def make_album(lfw: Path, folder: Path, count: int) -> None:
-    """Write so many photos, all different in content."""
+    """Write photos with distinct content."""
     originals = cycle(sorted(lfw.glob("*/*.jpg")))
     for number, original in enumerate(islice(originals, count)):
         place = folder / f"{number // _PHOTOS_A_FOLDER:03d}"
@@ -37,7 +37,7 @@ def make_album(lfw: Path, folder: Path, count: int) -> None:
 
 
 def scan(arguments: list[str]) -> tuple[float, list[tuple[float, float]]]:
-    """Run the command; return seconds, and times with resident memory in MB."""
+    """Run ``facebank scan``; return its seconds, and samples of time and resident memory in MB."""
     started, samples = time.perf_counter(), list[tuple[float, float]]()
     process = subprocess.Popen([sys.executable, "-m", "cli", *arguments], cwd=PROJECT, stdout=subprocess.DEVNULL)
     while process.poll() is None:
@@ -60,8 +60,8 @@ def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path, help="folder with data/ and models/")
-    parser.add_argument("--out", type=Path, required=True, help="the report, without suffix")
-    parser.add_argument("--photos", type=int, default=30_000, help="how many (default 30,000)")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
+    parser.add_argument("--photos", type=int, default=30_000, help="number of photos (default 30,000)")
     arguments = parser.parse_args()
     pack = PROJECT / build_packs(arguments.shared.resolve())["mobilefacenet-y1"]
     with tempfile.TemporaryDirectory(prefix="facebank-scan-scale-") as scratch:

@@ -5,10 +5,10 @@
 Each PYTHON is that of a peer's environment (``benchmarks/peers/README.md``). Both run MobileFaceNet-y1 with SCRFD-500M
 of ``insightface-mbf``; the peer as its users call it, at a detector size of 640. Two sets of photos: LFW (250 x 250),
 and the photographs of ``data/photos``. First facebank looks at the very pictures that the peer looks at; then as it
-always does, at small photos enlarged no more than twice, at large ones twice, at 640 and at 1,920 pixels. Each is run
-several times, by turns; ratios are of medians. The floor is what decoding and the bare networks of the pack as
-published take on all cores, with inputs of the same sizes and nothing else. Last come the embedded pack's networks,
-YuNet and SFace, beside deepface with the same two files, each as its users call it.
+always does, at small photos enlarged no more than twice, at large ones at 640 pixels and then, at up to 1,920, where
+there are hints of small faces. Each is run several times, by turns; ratios are of medians. The floor is what decoding
+and the bare networks of the pack as published take on all cores, with inputs of the same sizes and nothing else. Last
+come the embedded pack's networks, YuNet and SFace, beside deepface with the same two files, each as its users call it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,22 +37,23 @@ from facebank.media import read_photo
 from facebank.packs import Pack, load_pack, open_session, usable_cores
 from facebank.storage.arrays import overlaps
 from facebank.types import Detection
-from facebank.vision import FaceAnalyzer, FaceFinder, build_detector, build_embedder
-from facebank.vision.finder import scales
+from facebank.vision import FaceAnalyzer, FaceFinder, WholeLooks, build_detector, build_embedder
 from facebank.vision.geometry import letterbox
 from facebank.vision.network import run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.types import Photo, RGBImage
-    from facebank.vision import Detector
+    from facebank.packs import Session
+    from facebank.types import FloatArray, Photo, RGBImage
+    from facebank.vision import Detector, Embedder
+    from facebank.vision.detector import NetworkDetector
 
 PEERS = Path(__file__).resolve().parent / "peers"
 LEAST_FACE = 30.0
 SIZES = (0, 20, 30, 50, 100, 10_000)
 PEER_SIZE = 640
-_SAME, _STRIDE = 0.5, 32
+_SAME = 0.5
 
 
 class PeersLook:
@@ -71,12 +71,11 @@ class PeersLook:
         ]
 
 
-def analyzer_of(pack: Pack, *, once: bool) -> FaceAnalyzer:
-    """Return the pack's networks on a thread each; looking once at each photo, as the peer does, or as always."""
-    detector, embedder = build_detector(pack, "cpu", 1), build_embedder(pack, "cpu", 1)
+def analyzer_of(pack: Pack, detector: NetworkDetector, embedder: Embedder, *, once: bool) -> FaceAnalyzer:
+    """Return an analyzer that looks once at each photo, as the peer does, or as always."""
     if once:
-        return FaceAnalyzer(FaceFinder(PeersLook(detector), None, 0.0, lambda _: [1.0]), embedder)
-    return FaceAnalyzer(FaceFinder(detector, None, pack.manifest.detector.upright_score), embedder)
+        return FaceAnalyzer(FaceFinder(WholeLooks(PeersLook(detector), lambda _: [1.0]), None, 0.0), embedder)
+    return FaceAnalyzer(FaceFinder.from_spec(detector, pack.manifest.detector), embedder)
 
 
 def scan(photos: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[Photo]]:
@@ -90,42 +89,61 @@ def scan(photos: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[Ph
     return seconds, [found for photo in photos if (found := by_path[str(photo)]) is not None]
 
 
-def floor(pack: Pack, photos: Sequence[Path], found: Sequence[Photo], *, once: bool) -> float:
-    """Decode the photos and run the bare networks on inputs of the same sizes, on all cores; return seconds."""
-    detector = open_session(pack.detector_path(), "cpu", 1)
-    embedder = open_session(pack.folder / pack.manifest.embedder.file, "cpu", 1)
-    edge = pack.manifest.embedder.size
+class RecordingSession:
+    """A network that notes the shapes of its inputs."""
 
-    def one(photo: Path, faces: int) -> None:
-        for height, width in inputs(*read_photo(photo).pixels.shape[:2], once=once):
-            run(detector, noise(height, width))
-        for _ in range(faces):
-            run(embedder, noise(edge, edge))
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the network has."""
+        return getattr(self._session, name)
+
+    def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray]) -> list[FloatArray]:
+        """Run the network."""
+        self.shapes += [tensor.shape for tensor in feeds.values()]
+        return self._session.run(outputs, feeds)
+
+
+def floor(pack: Pack, photos: Sequence[Path], *, once: bool) -> Callable[[], float]:
+    """Return what decodes the photos and runs the bare networks on inputs of the sizes of a scan, and returns seconds.
+
+    Those are all looks at a photo, also those that find out which side is up, and its faces.
+    """
+    detector, embedder = build_detector(pack, "cpu", 1), build_embedder(pack, "cpu", 1)
+    recording = RecordingSession(detector._session), RecordingSession(embedder._session)
+    detector._session, embedder._session = recording
+    analyzer = analyzer_of(pack, detector, embedder, once=once)
+    inputs: list[list[list[tuple[int, ...]]]] = []
+    for photo in photos:
+        list(analyzer.analyze([read_photo(photo)]))
+        inputs.append([noted.shapes for noted in recording])
+        for noted in recording:
+            noted.shapes = []
+    files = pack.detector_path(), pack.folder / pack.manifest.embedder.file
+    sessions = [open_session(file, "cpu", 1) for file in files]
+
+    def one(photo: Path, shapes: list[list[tuple[int, ...]]]) -> None:
+        read_photo(photo)
+        for session, each in zip(sessions, shapes, strict=True):
+            for shape in each:
+                run(session, noise(*shape))
 
     def all_photos() -> float:
         with ThreadPoolExecutor(usable_cores()) as pool:
             started = time.perf_counter()
-            list(pool.map(one, photos, [len(photo.faces) for photo in found]))
+            list(pool.map(one, photos, inputs))
             return time.perf_counter() - started
 
     all_photos()
-    return all_photos()
-
-
-def inputs(height: int, width: int, *, once: bool) -> list[tuple[int, int]]:
-    """Return the sizes at which the detector looks at a photo, not counting that it may be turned."""
-    if once:
-        return [(PEER_SIZE, PEER_SIZE)]
-    return [
-        (_STRIDE * math.ceil(round(height * scale) / _STRIDE), _STRIDE * math.ceil(round(width * scale) / _STRIDE))
-        for scale in scales(max(height, width))
-    ]
+    return all_photos
 
 
 @functools.cache
-def noise(height: int, width: int) -> NDArray[np.float32]:
-    """Return a picture for a network: zeros would pass through it faster than any photo."""
-    return np.random.default_rng(0).uniform(0, 255, (1, 3, height, width)).astype(np.float32)
+def noise(*shape: int) -> FloatArray:
+    """Return pictures for a network: zeros would pass through it faster than any photo."""
+    return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
 def peer(command: Sequence[str | Path], photos: Sequence[Path], **more: str) -> dict[str, NDArray[np.float64]]:
@@ -172,12 +190,13 @@ def measured(pack: Pack, arguments: argparse.Namespace, photos: Sequence[Path], 
     """Compare on some photos."""
     command = [arguments.peer, PEERS / "insightface_scan.py", arguments.shared / "models" / "insightface-mbf"]
     theirs = peer(command, photos)
-    ours = scan(photos, analyzer_of(pack, once=once))[1]
+    analyzer = analyzer_of(pack, build_detector(pack, "cpu", 1), build_embedder(pack, "cpu", 1), once=once)
+    ours = scan(photos, analyzer)[1]
     mine, other, least = by_turns(
         arguments.runs,
-        lambda: scan(photos, analyzer_of(pack, once=once))[0],
+        lambda: scan(photos, analyzer)[0],
         lambda: float(peer(command, photos)["seconds"]),
-        lambda: floor(pack, photos, ours, once=once),
+        floor(pack, photos, once=once),
     )
     return {
         "photos": len(photos),

@@ -1,19 +1,19 @@
-"""What users of an installed version may rely on, one thing a line, and what a later version lacks of it.
+"""Lists the public interface of an installed version, and what a later version removed.
 
     python -m benchmarks.surface
     python -m benchmarks.surface --before OLD/bin/python --after NEW/bin/python
 
-Lines are sorted and begin with their kind:
+Prints sorted lines that begin with a kind:
 
 - ``command``: a command with one of its options or arguments
 - ``schema``: a key of a command's JSON, or ``key = value`` for one of its listed values
 - ``error``: a class of ``facebank.errors``
-- ``word``: a reason, setting or key that the documents put in backticks and the code has as a string
-- ``python``: a module, class, function or attribute of the package that the documents name
+- ``word``: a reason, setting or key that is in backticks in the documents and a string in the code
+- ``python``: a module, class, function or attribute that the documents mention
 
-The documents are README.md, SECURITY.md and docs/ of ``--documents`` (this checkout by default) and the README that
-was installed with the version. With two interpreters, lines of the earlier version that the later one lacks are
-printed and make the exit code 1.
+The documents are README.md, SECURITY.md and docs/ of ``--documents`` (default: this checkout) and the README installed
+with the version. With two interpreters, prints lines of the earlier version that are missing in the later one, and
+exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ INLINE = re.compile(r"`([A-Za-z_][\w.]*)(?:\([^`]*\))?`")
 
 
 def commands(command: Any, words: tuple[str, ...] = ("facebank",)) -> Iterator[str]:
-    """Yield the options and arguments of a command and of the commands below it."""
+    """Yield the options and arguments of a command and its subcommands."""
     name = " ".join(words)
     yield f"command {name}"
     arguments = 0
@@ -55,7 +55,7 @@ def commands(command: Any, words: tuple[str, ...] = ("facebank",)) -> Iterator[s
 
 
 def keys(schema: object, path: str) -> Iterator[str]:
-    """Yield the keys and listed values of a JSON Schema below `path`."""
+    """Yield the keys and enumerated values of a JSON Schema below `path`."""
     if isinstance(schema, list):
         for each in schema:
             yield from keys(each, path)
@@ -73,7 +73,7 @@ def keys(schema: object, path: str) -> Iterator[str]:
 
 
 def package_names() -> tuple[set[str], set[str]]:
-    """Return the names that the package's sources define, and their string constants."""
+    """Return the names defined in the package's sources, and their string constants."""
     names, strings = {"facebank"}, set()
     for source in Path(str(files("facebank"))).rglob("*.py"):
         names.update((source.parent.name, source.stem))
@@ -89,7 +89,7 @@ def package_names() -> tuple[set[str], set[str]]:
 
 
 def mentioned(text: str) -> tuple[set[str], set[str]]:
-    """Return the words in backticks of a document, and the names that its examples in Python use."""
+    """Return the words in backticks in a document, and the names used in its Python examples."""
     words = set(INLINE.findall(BLOCK.sub("", text)))
     names = {part for word in words for part in word.split(".")}
     for block in PYTHON_BLOCK.findall(text):
@@ -103,7 +103,7 @@ def mentioned(text: str) -> tuple[set[str], set[str]]:
 
 
 def surface(documents: Path) -> set[str]:
-    """Return the lines of the version that runs this."""
+    """Return the lines of the running version."""
     import typer.main
 
     from facebank import errors, schemas
@@ -123,13 +123,13 @@ def surface(documents: Path) -> set[str]:
 
 
 def surface_of(python: Path, documents: Path) -> set[str]:
-    """Return the lines of the version that an interpreter has."""
+    """Return the lines of the version installed in an interpreter."""
     command = [str(python), __file__, "--documents", str(documents)]
     return set(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines())
 
 
 def main() -> int:
-    """Print one version's lines, or what the later of two lacks."""
+    """Print the lines of one version, or those missing in the later of two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="the earlier version's interpreter")
     parser.add_argument("--after", type=Path, default=Path(sys.executable), help="the later version's (default: this)")

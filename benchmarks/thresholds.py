@@ -1,11 +1,10 @@
-"""Where the embedded pack's thresholds come from: LFW's development people (``peopleDevTrain.txt``) and no others.
+"""Derivation of the embedded pack's thresholds from LFW's development people (``peopleDevTrain.txt``).
 
     python -m benchmarks.thresholds ../shared/data --out benchmarks/reports/thresholds
 
-Every development person with two photos or more is embedded (six photos each at most). Printed are the similarity at
-which a given share of comparisons between different people would match (FMR), with the share of genuine comparisons
-lost there (FNMR, each person counting alike); and, for simulated galleries, the share of strangers who would be given
-a name (FPIR) and of enrolled people who would not be named rightly (FNIR), at a range of thresholds.
+Embeds at most six photos of each development person with two or more. Prints the similarity thresholds at several
+false match rates (FMR) with the false non-match rate (FNMR, with equal weight per person), and FPIR and FNIR of
+simulated galleries at a range of thresholds.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ THRESHOLDS = (0.28, 0.30, 0.32, 0.34, 0.36, 0.38, 0.40, 0.42, 0.44)
 
 @dataclass(frozen=True, slots=True)
 class GalleryFigures:
-    """Open-set rates at the thresholds, each 0..1, for galleries of one size."""
+    """Open-set rates by threshold, each 0..1, for galleries of one size."""
 
     people: int
     photos_each: int
@@ -42,7 +41,7 @@ class GalleryFigures:
 
 
 def development_faces(data: Path, pack: Pack) -> LfwFaces:
-    """Return the faces of development people with two photos or more, `PHOTOS_EACH` at most of each."""
+    """Return the faces of development people with two or more photos, at most `PHOTOS_EACH` of each."""
     faces = lfw_faces(data, pack).of(people_listed(data, DEVELOPMENT))
     people = faces.people
     number = np.arange(len(people)) - np.searchsorted(people, people)
@@ -50,7 +49,7 @@ def development_faces(data: Path, pack: Pack) -> LfwFaces:
 
 
 def verification(embeddings: FloatArray, people: NDArray[np.int64]) -> dict[str, dict[str, float]]:
-    """Return threshold and FNMR at FMR 1e-2 to 1e-5."""
+    """Return the threshold and FNMR at FMR 1e-2 to 1e-5."""
     upper = np.triu_indices(len(people), 1)
     similarities = (embeddings @ embeddings.T)[upper]
     same = people[upper[0]] == people[upper[1]]
@@ -68,7 +67,7 @@ def verification(embeddings: FloatArray, people: NDArray[np.int64]) -> dict[str,
 def simulated_galleries(
     embeddings: FloatArray, people: NDArray[np.int64], size: int, photos_each: int, margin: float
 ) -> GalleryFigures:
-    """Enroll random people, search for another photo of each and for everybody else once."""
+    """Enroll random people, and search for another photo of each and one photo of every other person."""
     random = np.random.default_rng(20_240_501)
     thresholds = np.array(THRESHOLDS)
     counts = np.bincount(people)
@@ -93,7 +92,7 @@ def simulated_galleries(
 def _two_best_people(
     similarities: FloatArray, people: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return each probe's similarity to its most similar person and to the next."""
+    """Return each probe's similarities to the most similar and the second most similar person."""
     by_person = np.stack([similarities[:, people == person].max(axis=1) for person in np.unique(people)], axis=1)
     second, best = np.sort(by_person, axis=1)[:, -2:].T
     return best, second
@@ -104,7 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
     faces = development_faces(arguments.data, pack)

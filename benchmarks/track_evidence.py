@@ -1,16 +1,16 @@
-"""What several faces of one person are worth as evidence: three ways to decide about a track.
+"""Comparison of three ways to combine the faces of a track into a decision.
 
     python -m benchmarks.track_evidence ../shared/data --out benchmarks/reports/track_evidence
 
-Faces are LFW's reporting people's (``peopleDevTest.txt``). In each of forty galleries of 100 people with one photo
-each, half of those with six photos or more are enrolled; the others are strangers. A probe is five photos of one
-person. These are taken on different days, which makes them the most independent evidence that a track can hold; frames
-of a real track are more alike, down to copies of one photo, for which all three ways say the same.
+Faces are those of LFW's reporting people (``peopleDevTest.txt``). In each of forty galleries of 100 people with one
+photo each, half of the people with six or more photos are enrolled; the others are strangers. A probe is five photos of
+one person, taken on different days and thus nearly independent; frames of a real track are more similar to each other,
+and for copies of one photo all three ways agree.
 
-- ``one photo``: the first of the five alone.
-- ``mean score``: the scores of the five averaged, weighted by the square of the quality, judged as one photo's score:
-  what ``facebank video`` does.
-- ``mean embedding``: the embeddings averaged and normalized, and then judged as one photo.
+- ``one photo``: the first photo only.
+- ``mean score``: mean of the five scores weighted by squared quality, treated like the score of one photo, as in
+  ``facebank video``.
+- ``mean embedding``: normalized mean of the embeddings, treated like one photo.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.decisions import FPIR
 from benchmarks.lfw import REPORTING, LfwFaces, lfw_faces, people_listed
 from facebank.gallery import PackIdentity
 from facebank.packs import load_pack
-from facebank.recognition.calibration.files import find_knowledge
+from facebank.recognition.calibration.files import find_pack_calibration
 from facebank.recognition.calibration.simulation import KEPT
 from facebank.recognition.cohort import Cohort
 from facebank.recognition.enrolled import Enrolled
@@ -47,7 +47,7 @@ Told = tuple[bool, bool, bool, float]
 def scores_of(
     scorer: PrototypeScorer, cohort: Cohort, faces: FloatArray, qualities: FloatArray
 ) -> dict[str, FloatArray]:
-    """Return the corrected scores of a track in each of the ways, of shape ``(people,)``."""
+    """Return the corrected scores of a track for each way, ``(people,)``."""
 
     def scored(probes: FloatArray) -> FloatArray:
         similarities = scorer.scores(probes)
@@ -65,7 +65,7 @@ def scores_of(
 def gallery(
     faces: LfwFaces, names: NDArray[np.str_], random: np.random.Generator
 ) -> tuple[Enrolled, list[tuple[int, NDArray[np.int64]]]]:
-    """Make up a gallery and its tracks: the place of the person, or -1, and the places of the faces."""
+    """Draw a gallery and its tracks, each as the index of the person (-1 for a stranger) and the indices of faces."""
     people, counts = np.unique(names, return_counts=True)
     many = random.permutation(people[counts > FACES])
     known, strangers = many[: len(many) // 2], many[len(many) // 2 :]
@@ -77,8 +77,8 @@ def gallery(
     return Enrolled(faces.embeddings[samples], np.arange(len(samples)), faces.qualities[samples]), tracks
 
 
-def measured(faces: LfwFaces, calibrator: Calibrator) -> dict[str, dict[str, float]]:
-    """Decide about all tracks of all galleries."""
+def evaluate(faces: LfwFaces, calibrator: Calibrator) -> dict[str, dict[str, float]]:
+    """Decide all tracks of all galleries, and return the rates."""
     told: dict[str, list[Told]] = {way: [] for way in WAYS}
     names = faces.names
     for seed in range(GALLERIES):
@@ -114,17 +114,17 @@ def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
-    parser.add_argument("--out", type=Path, required=True, help="the report, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(None)
     faces = lfw_faces(arguments.data, pack)
     faces = faces.where(faces.found).of(people_listed(arguments.data, REPORTING))
     identity = PackIdentity(pack.name, pack.digest, faces.embeddings.shape[1])
-    calibration = find_knowledge(identity, pack.folder).calibration
+    calibration = find_pack_calibration(identity, pack.folder).calibration
     calibrator = None if calibration is None else calibration.of("prototype")
     if calibrator is None:
         parser.error(f"the pack {pack.name} has no calibration of the prototype classifier")
-    report = {"pack": pack.name, "people": SIZE, "faces_a_track": FACES, **measured(faces, calibrator)}
+    report = {"pack": pack.name, "people": SIZE, "faces_a_track": FACES, **evaluate(faces, calibrator)}
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))
 

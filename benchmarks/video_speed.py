@@ -1,12 +1,12 @@
-"""How many seconds of video a second are looked at, what the time goes into, and which decoder is used for what reason.
+"""Speed of video analysis, its parts, and a comparison of decoders.
 
     python -m benchmarks.video_speed ../shared --out benchmarks/reports/video_speed
 
-The clip is looked at with the embedded pack as ``facebank video`` does, several times: networks are loaded before. The
-shares are of one thread that does one thing after the other. Processor time is that of all threads; others on the same
-machine make it longer by far less than the time that passes, and with it ``other_load`` is to be read. Where PyAV is
-installed it decodes by turns with OpenCV, the clip as it is and enlarged to full HD and UHD (H.264, encoded by PyAV),
-for five frames a second and for all.
+The clip is analyzed several times as by ``facebank video``, with the embedded pack and preloaded networks. The
+fractions of decoding, detection and embedding are measured on one thread. Processor time includes all threads, and is
+less affected by other processes than wall time; ``other_load`` is the load average. If PyAV is installed, it
+alternates with OpenCV in decoding the clip, also enlarged to full HD and UHD (H.264, encoded by PyAV), at five frames
+a second and at the full rate.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from facebank.packs import load_pack
 from facebank.types import DecodedPhoto
 from facebank.video.identify import RATE, VideoPlan, identify_video
 from facebank.vision import FaceAnalyzer, FaceFinder, build_detector, build_embedder
-from facebank.vision.finder import LandmarkRefiner
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +47,7 @@ ENLARGED_FRAMES = 120
 
 
 class TimedEmbedder:
-    """Counts the seconds that an embedder takes."""
+    """Wrapper that measures the seconds spent in an embedder."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -57,7 +56,7 @@ class TimedEmbedder:
         self.template, self.batch = embedder.template, embedder.batch
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
-        """Embed as the embedder does."""
+        """Embed crops and add the time to `seconds`."""
         started = time.perf_counter()
         embeddings = self._embedder.embed(crops)
         self.seconds += time.perf_counter() - started
@@ -65,14 +64,14 @@ class TimedEmbedder:
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Do something and return how long it took."""
+    """Call a function and return its duration in seconds."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def by_turns(runs: int, works: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    """Measure several things by turns; return medians."""
+    """Measure several functions in alternation; return the median of each."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(runs):
         for name, work in works.items():
@@ -80,14 +79,11 @@ def by_turns(runs: int, works: Mapping[str, Callable[[], float]]) -> dict[str, f
     return {name: median(each) for name, each in taken.items()}
 
 
-def shares(clip: Path, pack: Pack) -> dict[str, float]:
-    """Return the seconds of decoding, finding and embedding on one thread, one after the other."""
+def stage_seconds(clip: Path, pack: Pack) -> dict[str, float]:
+    """Return the seconds of decoding, detection and embedding, run one after the other on one thread."""
     detector = build_detector(pack, "cpu", 1)
-    spec = pack.manifest.detector
     embedder = TimedEmbedder(build_embedder(pack, "cpu", 1))
-    analyzer = FaceAnalyzer(
-        FaceFinder(detector, LandmarkRefiner(detector) if spec.refine else None, spec.upright_score), embedder
-    )
+    analyzer = FaceAnalyzer(FaceFinder.from_spec(detector, pack.manifest.detector), embedder)
     started = time.perf_counter()
     with Video(clip) as video:
         photos = [DecodedPhoto("", np.ascontiguousarray(frame.pixels), "", True, None) for frame in video.sampled(RATE)]
@@ -101,7 +97,7 @@ def shares(clip: Path, pack: Pack) -> dict[str, float]:
 
 
 def opencv_decodes(path: Path, rate: float | None) -> float:
-    """Return milliseconds a frame; each is decoded, those of the rate become RGB."""
+    """Return milliseconds per frame of decoding all frames and converting those of the rate to RGB."""
     capture, frames, due = cv2.VideoCapture(str(path)), 0, 0.0
     started = time.perf_counter()
     while capture.grab():
@@ -113,7 +109,7 @@ def opencv_decodes(path: Path, rate: float | None) -> float:
 
 
 def pyav_decodes(path: Path, rate: float | None) -> float:
-    """Do the same with PyAV, which uses all cores too."""
+    """Return the same with PyAV, which also uses all cores."""
     av: Any = import_module("av")
 
     frames, due = 0, None
@@ -130,8 +126,8 @@ def pyav_decodes(path: Path, rate: float | None) -> float:
     return (time.perf_counter() - started) / frames * 1000
 
 
-def enlarged(clip: Path, size: tuple[int, int], target: Path) -> Path:
-    """Encode the first frames again, larger."""
+def encode_enlarged(clip: Path, size: tuple[int, int], target: Path) -> Path:
+    """Encode the first frames again at a larger size."""
     av: Any = import_module("av")
 
     def frames() -> Iterator[Any]:
@@ -152,11 +148,11 @@ def enlarged(clip: Path, size: tuple[int, int], target: Path) -> Path:
 
 
 def decoders(clip: Path, runs: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Compare the decoders: milliseconds a frame."""
+    """Return milliseconds per frame of both decoders, by size and rate."""
     table: dict[str, dict[str, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, size in SIZES.items():
-            path = clip if size is None else enlarged(clip, size, Path(scratch) / f"{size[0]}.mp4")
+            path = clip if size is None else encode_enlarged(clip, size, Path(scratch) / f"{size[0]}.mp4")
             table[name] = {
                 what: by_turns(
                     runs,
@@ -174,8 +170,8 @@ def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path, help="folder with data/")
-    parser.add_argument("--out", type=Path, required=True, help="the report, without suffix")
-    parser.add_argument("--runs", type=int, default=7, help="runs of each (default 7)")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
+    parser.add_argument("--runs", type=int, default=7, help="number of runs (default 7)")
     arguments = parser.parse_args()
     photos = arguments.shared / "data" / "photos"
     clip, pack = photos / "probe" / "short_hamilton_clip.mp4", load_pack(None)
@@ -184,7 +180,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, FaceBank.open(Path(scratch) / "g.facebank", threads=1) as bank:
         for folder in sorted((photos / "enrol").iterdir()):
             bank.enroll(folder.name, folder)
-        engine, identification = bank.engine, bank.identification()
+        engine, identification = bank.engine, bank.identification
         plans = {"one worker": VideoPlan(workers=1), "a worker a core": VideoPlan()}
         works = {
             name: partial(seconds_of, partial(identify_video, engine, identification, clip, plan))
@@ -194,7 +190,7 @@ def main() -> None:
         before = time.process_time()
         identify_video(engine, identification, clip)
         processor = time.process_time() - before
-    parts = [shares(clip, pack) for _ in range(arguments.runs)]
+    parts = [stage_seconds(clip, pack) for _ in range(arguments.runs)]
     apart = {name: median(part[name] for part in parts) for name in parts[0]}
     report = {
         "cores": len(os.sched_getaffinity(0)),

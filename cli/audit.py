@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facebank.schemas.records import finding_record
+
 from .options import AsJson
 from .output import write_json, write_line, write_table
 from .settings import settings_of
@@ -24,7 +26,7 @@ Examples:
 \b
 What it finds, worst first:
   shared_photo  two people have the same photo
-  two_people    a person's samples are in two halves that look like two people, as after a wrong merge
+  two_people    a person's samples look like two people
   mislabelled   a sample looks like somebody else's
   confusable    two people will be confused, with the error to expect
   disagreeing   a sample is unlike the person's others
@@ -36,11 +38,9 @@ What it finds, worst first:
   no_samples, few_samples
                 a person has none, or only one
 
-\b
 Nothing is changed. Each finding comes with commands, one of which helps: look at the photo first
 (`facebank people show NAME` says where it is).
 
-\b
 Exit codes: 0 looked, whatever was found; 2 wrong usage, or no gallery."""
 
 
@@ -52,38 +52,19 @@ def register(app: typer.Typer) -> None:
 def audit(
     ctx: typer.Context,
     pairs: Annotated[
-        int, typer.Option(metavar="N", min=0, help="How many pairs of confusable people to show at most.")
+        int, typer.Option(metavar="N", min=0, help="Largest number of pairs of confusable people to show.")
     ] = 20,
     as_json: AsJson = False,
 ) -> int:
-    """Look for what will make recognition go wrong: people who will be confused, and doubtful samples."""
-    from facebank.recognition.audit import audit_gallery
-
+    """Find people who may be confused, and doubtful samples."""
     with settings_of(ctx).open_bank() as bank:
-        knowledge, thresholds = bank.engine.knowledge, bank.engine.thresholds
-        found = audit_gallery(bank.gallery, knowledge, most_pairs=pairs, verify=thresholds.verify)
+        found = bank.audit(most_pairs=pairs)
     if as_json:
         for finding in found.findings:
-            write_json(_record(finding))
+            write_json(finding_record(finding))
     else:
         _tell(found)
     return 0
-
-
-def _record(finding: Finding) -> dict[str, object]:
-    from facebank.recognition.audit import FindingKind
-
-    value = None if finding.value is None else round(finding.value, 5)
-    is_pair = finding.kind is FindingKind.CONFUSABLE
-    return {
-        "finding": finding.kind.value,
-        "people": list(finding.people),
-        "samples": list(finding.samples),
-        "expected_error": value if is_pair else None,
-        "similarity": None if is_pair else value,
-        "message": finding.message,
-        "commands": list(finding.commands),
-    }
 
 
 def _tell(found: GalleryAudit) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
-from typer.core import TyperGroup
 
 from facebank.evaluation.protocols import CONTENTS, Option, Protocol, load_protocol
 from facebank.storage.text import shell_command
 
 from .commands import Commands
 from .failures import SOME_FAILED
+from .formatting import CommandApp, HelpGroup
 from .output import say, write_json, write_line, write_table
 from .progress import ProgressBar
 from .settings import settings_of
@@ -27,30 +27,30 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from facebank.evaluation.report import Report, WrittenReport
 
-EXIT_CODES = """\b
-Exit codes: 0 measured; 1 measured, with something left out or a failed check; 2 wrong usage, or nothing to measure."""
+EXIT_CODES = """Exit codes: 0 measured; 1 measured, with something left out or a failed check; 2 wrong usage, or nothing
+to measure."""
 
-DATA = """\b
-DATA is a folder with one folder of photos for each person (with train, validation and test folders above them or
-not), LFW, a .bin file of InsightFace, a CSV of pairs, a VoTT or COCO export, or an npz of pictures or embeddings."""
+DATA = """DATA is a folder with one folder of photos for each person (with train, validation and test folders above them
+or not), LFW, a .bin file of InsightFace, a CSV of pairs, a VoTT or COCO export, or an npz of pictures or embeddings."""
 
 _DATA = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Photos of known people: a folder, or a file.", show_default=False)
+    Path,
+    typer.Argument(metavar="DATA", help="Photos of known people: a folder or a file, see below.", show_default=False),
 ]
 _COMMON: dict[str, tuple[Any, Any]] = {
     "out": (
         Annotated[
             Path | None,
-            typer.Option(metavar="FOLDER", help="Where the report goes; else bench-NAME here.", show_default=False),
+            typer.Option(metavar="DIR", help="Folder for the report. Default: bench-NAME here.", show_default=False),
         ],
         None,
     ),
-    "seed": (Annotated[int, typer.Option(min=0, max=2**32 - 1, help="What all randomness starts from.")], 0),
+    "seed": (Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seed of all random choices.")], 0),
     "cache": (
         Annotated[
             bool,
             typer.Option(
-                "--cache/--no-cache", help="Keep embeddings in your cache folder, so that a second run is quick."
+                "--cache/--no-cache", help="Keep embeddings in your cache folder, so that a second run is fast."
             ),
         ],
         True,
@@ -58,13 +58,11 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "scores": (
         Annotated[
             bool,
-            typer.Option(
-                "--scores", help="Write every score as scores.csv, with the photos' names, for your own statistics."
-            ),
+            typer.Option("--scores", help="Also write every score, with the photos' names, to scores.csv."),
         ],
         False,
     ),
-    "as_json": (Annotated[bool, typer.Option("--json", help="Write the report as one JSON object, too.")], False),
+    "as_json": (Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")], False),
 }
 """Options of every protocol: annotation and default; those without scores lack ``--scores``."""
 
@@ -72,7 +70,7 @@ _COMMON: dict[str, tuple[Any, Any]] = {
 _LISTS: dict[Any, Any] = {Sequence[int]: list[int], Sequence[str]: list[str]}
 
 
-class _Bench(TyperGroup):
+class _Bench(HelpGroup):
     """Lists the protocols by their table of contents, and imports one only when it is asked for."""
 
     def __init__(self, **attributes: Any) -> None:
@@ -97,11 +95,10 @@ class _Bench(TyperGroup):
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    bench = typer.Typer(
-        cls=_Bench,
-        help="Measure how far answers can be trusted, and write a report: on benchmarks, or on your own folders.",
+    bench = CommandApp(
+        group=_Bench,
+        help="Measure accuracy on benchmarks or your own photos.",
         no_args_is_help=True,
-        rich_markup_mode=None,
         epilog="\b\nExample:\n  facebank bench openset people/ --out report/",
     )
     bench.command("forget", epilog="\b\nExample:\n  facebank bench forget")(forget)
@@ -109,7 +106,7 @@ def register(app: typer.Typer) -> None:
 
 
 def forget(as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False) -> int:
-    """Remove all embeddings that benchmarks keep in your cache folder."""
+    """Remove the embeddings that benchmarks keep in your cache."""
     from facebank.evaluation.face_cache import evaluation_folder, forget_evaluated_faces
 
     freed = forget_evaluated_faces()
@@ -138,7 +135,7 @@ def _protocol_command(name: str) -> Any:
         ]
     )
     command.__annotations__ = {name: annotation for name, (annotation, _) in parameters.items()}
-    app = typer.Typer(rich_markup_mode=None)
+    app = CommandApp()
     app.command(name, help=protocol.help, epilog=_epilog(*protocol.examples))(command)
     return typer.main.get_group(app).commands[name]
 
@@ -181,6 +178,7 @@ def _run(
             command=shell_command(*sys.argv[1:]),
             pack=settings.pack,
             device=settings.device,
+            runtime="onnxruntime" if settings.runtime == "auto" else settings.runtime,
             seed=seed,
             keeps_faces=cache,
             progress=progress,
@@ -211,7 +209,7 @@ def _exit_code(report: Report) -> int:
     """Return 1 where something named could not be used or a check failed; a face that was not found is a result."""
     from facebank.evaluation.faces import NO_FACE
 
-    unused = [failure for failure in report.failures if failure.why != NO_FACE]
+    unused = [failure for failure in report.failures if failure.reason != NO_FACE]
     if unused:
-        say(f"{len(unused)} left out, such as {unused[0].what}: {unused[0].why}; the report lists them")
+        say(f"{len(unused)} left out, such as {unused[0].entry}: {unused[0].reason}; the report lists them")
     return SOME_FAILED if unused or report.failed_checks else 0

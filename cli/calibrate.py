@@ -13,7 +13,7 @@ from .progress import ProgressBar
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.operations.calibrate import AlbumPhoto, Calibrated, Job, KnownFaces, TwoPeople
+    from facebank.operations.calibrate import AlbumPhoto, Calibrated, CalibrationPlan, KnownFaces, TwoPeople
     from facebank.recognition.calibration.calibration import Calibrator
     from facebank.recognition.calibration.reliability import Reliability
 
@@ -26,7 +26,6 @@ Examples:
   facebank packs calibrate opencv album --strangers crowds
   facebank packs calibrate my-pack people --classifier all --out my-pack
 
-\b
 The album holds one folder for each person, as `facebank enroll --tree` takes it; the largest face of each photo
 is the person's. The more people and photos, the better it holds, and only galleries of up to about a third as
 many people as there are, strangers included, are tried out. A new calibration replaces your earlier one of the
@@ -40,23 +39,26 @@ def register(packs: typer.Typer) -> None:
 
 def calibrate(
     ctx: typer.Context,
-    pack: Annotated[str, typer.Argument(help="Name or folder of a pack.")],
-    photos: Annotated[Path, typer.Argument(help="Folder with one folder of photos for each person.")],
+    pack: Annotated[str, typer.Argument(metavar="PACK", help="Name or folder of a pack.")],
+    photos: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with one folder of photos for each person.")],
     strangers: Annotated[
         Path | None,
-        typer.Option(metavar="PHOTOS", help="Photos of anybody else: each face counts as another person's."),
+        typer.Option(metavar="DIR", help="Photos of anybody else: each face counts as another person's."),
     ] = None,
     classifier: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[prototype|knn|svm|svm-rbf|logistic|all]",
-            help="What is calibrated; may be repeated. Else prototype and knn, which take seconds to minutes; "
-            "all takes several times as long.",
+            metavar="KIND",
+            help="What to calibrate: prototype, knn, svm, svm-rbf, logistic or all; may be repeated. Default: "
+            "prototype and knn, which take seconds to minutes; all takes several times as long.",
             show_default=False,
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where it is kept, such as the pack's; else for you only.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder to keep the calibration in, such as the pack's. Default: for you only."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> int:
@@ -67,11 +69,12 @@ def calibrate(
     """
     from facebank.operations.calibrate import calibrate, find_album, plan_calibration, read_faces, wanted_classifiers
     from facebank.operations.engine import load_engine
-    from facebank.recognition.calibration.files import require_folder, save_knowledge, user_folder
+    from facebank.recognition.calibration.files import require_folder, save_pack_calibration, user_folder
 
     wanted = wanted_classifiers(classifier)
     album = find_album(photos, strangers)
-    engine = load_engine(pack, settings_of(ctx).device)
+    settings = settings_of(ctx)
+    engine = load_engine(pack, settings.device, runtime=settings.runtime)
     folder = out or user_folder(engine.identity)
     require_folder(folder)
     with ProgressBar(writes_lines=as_json) as bar:
@@ -81,7 +84,7 @@ def calibrate(
     with ProgressBar(writes_lines=as_json) as bar:
         made_from = _in_words(photos, strangers)
         found = calibrate(faces.identities, engine.identity, job.classifiers, made_from, progress=bar)
-    save_knowledge(found.calibration, found.background, folder)
+    save_pack_calibration(found.calibration, found.background, folder)
     if as_json:
         write_json({"pack": engine.identity.name, **_record(faces, job, found), "folder": str(folder.absolute())})
     else:
@@ -105,7 +108,7 @@ def _warn(faces: KnownFaces) -> None:
             say(f"{pair.first.path} and {pair.second.path} show the same face under two names: both were left out")
 
 
-def _record(faces: KnownFaces, job: Job, found: Calibrated) -> dict[str, object]:
+def _record(faces: KnownFaces, job: CalibrationPlan, found: Calibrated) -> dict[str, object]:
     return {
         "pack_digest": found.calibration.pack_digest,
         "made_from": found.calibration.made_from,
@@ -174,7 +177,7 @@ def _summarise(name: str, faces: KnownFaces, found: Calibrated) -> None:
     write_table(columns, rows, {"-": "dim"})
 
 
-def _tell_gaps(job: Job, found: Calibrated) -> None:
+def _tell_gaps(job: CalibrationPlan, found: Calibrated) -> None:
     for classifier, why in job.left_out.items():
         say(f"{classifier} was left out: {why}")
     if not all(found.reliability.values()):

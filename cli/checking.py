@@ -16,15 +16,19 @@ from .settings import settings_of
 if TYPE_CHECKING:
     from facebank.gallery import Damage, GalleryCheck
 
+    from .settings import Settings
+
 
 def check(
     ctx: typer.Context,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what can be mended, and name what is lost; a copy is kept.")
+        bool, typer.Option("--repair", help="Repair what can be repaired, and list what is lost; a copy is kept.")
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Look all of the gallery through for damage: pages, rows, embeddings, references. Exit code 1 if there is any.
+    """Check the gallery for damage, and repair it.
+
+    Pages, rows, embeddings and references are checked. Exit code 1 if anything is damaged.
 
     With --repair a damaged gallery is made whole again: indexes and sums are made anew, a flipped bit is put back where
     the row's digest proves which it was, and what is lost is named, with the photo to enroll again. Nothing else may
@@ -32,15 +36,18 @@ def check(
     """
     from facebank.gallery import check_gallery, default_gallery_path, repair_gallery
 
-    path = settings_of(ctx).gallery or default_gallery_path()
+    settings = settings_of(ctx)
+    path = settings.gallery or default_gallery_path()
     with ProgressBar(writes_lines=as_json) as bar:
         checked = check_gallery(path, bar)
-    record = _record(checked)
+    mirrors = [] if checked.damage else _followed_mirrors(settings)
+    record = _record(checked, mirrors)
     if not (repair and checked.damage):
         if as_json:
             write_json(record)
         else:
             _write(checked)
+        _tell_mirrors(mirrors)
         return SOME_FAILED if checked.damage else 0
     with ProgressBar(writes_lines=as_json) as bar:
         repaired = repair_gallery(path, bar)
@@ -68,10 +75,12 @@ def check(
 
 def backup(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="The new file.")],
     as_json: AsJson = False,
 ) -> int:
-    """Copy the gallery into a new file, as it is at one moment, also while it is in use.
+    """Copy the gallery into a new file, even while in use.
+
+    The copy is the gallery as it was at one moment.
 
     Only you can read the copy. It is a gallery like any other, and keeps whoever is forgotten later.
     """
@@ -83,6 +92,27 @@ def backup(
     else:
         write_line(f"{counted(people, 'person', 'people')} copied to {place}")
     return 0
+
+
+def _followed_mirrors(settings: Settings) -> list[dict[str, object]]:
+    """Return where people are searched elsewhere; what is to be removed at --index is removed before."""
+    with settings.open_gallery(read_only=settings.index is None) as gallery:
+        if gallery.mirror is not None and gallery.mirror_note(gallery.mirror.address) is not None:
+            gallery.mirror.clean(gallery)
+        revision = gallery.revision
+        return [
+            {"address": note.address, "behind": note.token is None or note.revision != revision, "owes": note.owes}
+            for note in gallery.mirrors()
+        ]
+
+
+def _tell_mirrors(mirrors: list[dict[str, object]]) -> None:
+    for mirror in mirrors:
+        if mirror["owes"]:
+            say(
+                f"{mirror['address']} may still hold embeddings of what was removed: 'facebank --index "
+                f"{mirror['address']} people check' removes them, 'facebank people unmirror' removes all"
+            )
 
 
 def _write(checked: GalleryCheck) -> None:
@@ -99,7 +129,7 @@ def _photo(damage: Damage) -> str:
     return "" if damage.path is None else f" ({damage.path})"
 
 
-def _record(checked: GalleryCheck) -> dict[str, object]:
+def _record(checked: GalleryCheck, mirrors: list[dict[str, object]]) -> dict[str, object]:
     return {
         "gallery": str(checked.path),
         "healthy": not checked.damage,
@@ -111,6 +141,7 @@ def _record(checked: GalleryCheck) -> dict[str, object]:
         "backup": None,
         "mended": [],
         "lost": [],
+        "mirrors": mirrors,
     }
 
 

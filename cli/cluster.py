@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facebank.schemas.records import group_record
+
 from .output import counted, say, write_json, write_line, write_table
 from .progress import ProgressBar
 from .scan import ScanPath
@@ -25,7 +27,6 @@ Examples:
   facebank people name 1 Ada
   facebank cluster --not-same 3.2 3.5
 
-\b
 Exit codes: 0 grouped; 2 wrong usage, or no scan."""
 
 _COLUMNS = ("group", "faces", "photos", "first taken", "last taken")
@@ -41,15 +42,17 @@ def cluster(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write a page with the faces of each group.")
     ] = None,
-    least: Annotated[int, typer.Option(metavar="N", min=2, help="How many faces make a group.")] = 2,
+    least: Annotated[int, typer.Option(metavar="N", min=2, help="Smallest number of faces in a group.")] = 2,
     not_same: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="FACE FACE", help="Remember that two faces or groups, as the page names them, differ."),
+        typer.Option(
+            metavar="FACE FACE", help="Keep two faces or groups apart from now on, by their numbers on the page."
+        ),
     ] = None,
     scan_file: ScanPath = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a group.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each group.")] = False,
 ) -> int:
-    """Group the scanned faces that nobody was enrolled for: a person each.
+    """Group the scanned faces that have no name yet, by person.
 
     Scan first, with 'facebank scan'. Who is known to the gallery is left out. Give a group a name with
     'facebank people name'.
@@ -73,7 +76,7 @@ def cluster(
 def _show(grouped: Grouped, *, as_json: bool) -> None:
     if as_json:
         for group in grouped.groups:
-            write_json(_record(group))
+            write_json(group_record(group))
         return
     write_table(_COLUMNS, (_row(group) for group in grouped.groups))
     left = ((grouped.named, "known already"), (grouped.alone, "like no other"), (grouped.poor, "too poor"))
@@ -100,15 +103,3 @@ def _row(group: Group) -> tuple[str, ...]:
 
     days = (shown_date(when, camera_dated=group.camera_dated) for when in (group.first_taken, group.last_taken))
     return (str(group.number), f"{len(group.faces):,}", f"{group.photos:,}", *days)
-
-
-def _record(group: Group) -> dict[str, object]:
-    first, last = (None if when is None else when.isoformat() for when in (group.first_taken, group.last_taken))
-    return {
-        "group": group.number,
-        "faces": len(group.faces),
-        "photos": group.photos,
-        "first_taken": first,
-        "last_taken": last,
-        "camera_dated": group.camera_dated,
-    }

@@ -8,33 +8,35 @@ from typing import Any
 
 import typer.main
 
+from .formatting import CommandApp
 from .paths import refuse_empty_paths
 
-# In the order of the help.
-_MODULES = {
-    "demo": "demo",
-    "enroll": "enroll",
-    "identify": "identify",
-    "scan": "scan",
-    "video": "video",
-    "watch": "watch",
-    "find": "find",
-    "sort": "sort",
-    "cluster": "cluster",
-    "tags": "tags",
-    "confirm": "confirm",
-    "deny": "deny",
-    "verify": "verify",
-    "explain": "explain",
-    "lookalike": "lookalike",
-    "people": "people",
-    "audit": "audit",
-    "strangers": "strangers",
-    "settings": "decision_settings",
-    "packs": "packs",
-    "bench": "bench",
-    "doctor": "doctor",
+SECTIONS: dict[str, dict[str, str]] = {
+    "Start": {"demo": "demo", "doctor": "doctor", "help": "help"},
+    "People": {
+        "enroll": "enroll",
+        "people": "people",
+        "confirm": "confirm",
+        "deny": "deny",
+        "strangers": "strangers",
+        "audit": "audit",
+    },
+    "Photos": {"identify": "identify", "verify": "verify", "lookalike": "lookalike", "explain": "explain"},
+    "Albums": {
+        "scan": "scan",
+        "album": "album",
+        "find": "find",
+        "cluster": "cluster",
+        "sort": "sort",
+        "tags": "tags",
+    },
+    "Videos and cameras": {"video": "video", "watch": "watch"},
+    "Services and other programs": {"serve": "serve", "import": "imports"},
+    "Settings, packs and accuracy": {"settings": "decision_settings", "packs": "packs", "bench": "bench"},
 }
+"""The commands in the order of the help, under its headings, each with the module that it is in."""
+
+_MODULES = {name: module for section in SECTIONS.values() for name, module in section.items()}
 
 
 class Commands(MutableMapping[str, Any]):
@@ -81,6 +83,6 @@ def all_commands() -> Commands:
 
 def _load(name: str) -> Any:
     """Import the module of a command and let it register: ``register(app)`` is all that it has to offer."""
-    app = typer.Typer(rich_markup_mode=None)
+    app = CommandApp()
     import_module(f".{_MODULES[name]}", __package__).register(app)
     return typer.main.get_group(app).commands[name]

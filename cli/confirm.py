@@ -14,7 +14,6 @@ Examples:
   facebank confirm party.jpg Ada
   facebank confirm party.jpg Ada --face 2
 
-\b
 Exit codes: 0 the face is a sample now; 1 it is refused, being too poor or somebody else's; 2 wrong usage, no such
 person, or nothing done."""
 
@@ -27,14 +26,19 @@ def register(app: typer.Typer) -> None:
 def confirm(
     ctx: typer.Context,
     photo: PhotoFile,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The enrolled person.")],
     face: FaceNumber = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Even if the face is unlike the person's samples, or like another's.")
+        bool,
+        typer.Option(
+            "--force", help="Accept a face that is unlike the person's samples, or similar to somebody else's."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Say that a face is this enrolled person's: it becomes a sample if it is good enough.
+    """Confirm that a face is this person's, and learn from it.
+
+    The face becomes a sample of the person if its quality is sufficient.
 
     A face that is unlike the person's samples, or nearer to somebody else, is refused unless --force is given. The
     newest word counts: that the person was denied for this face is taken back.

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from facebank.schemas.records import setting_record
+
+from .formatting import CommandApp
 from .options import example
 from .output import say, write_json, write_line, write_table
 from .settings import settings_of
@@ -15,28 +18,29 @@ if TYPE_CHECKING:
     from facebank.operations.identify import AlbumFacts
     from facebank.recognition.settings import Setting, Value
 
-Key: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", show_default=False)]
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a setting.")]
+Key: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", show_default=False, help="A setting, as listed below.")]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JSON object for each setting.")]
 
 EXPLAINED = """\b
-fpir               share of strangers given a name at most, 0.001 to 0.2
+Settings:
+fpir               largest fraction of strangers that may be given a name
+                   (false positive identification rate), 0.001 to 0.2
 classifier         auto, or one kind: prototype, knn, svm, svm-rbf, logistic
-stranger_share     share of faces expected to be strangers', above 0 and below
-                   1; probabilities depend on it
+stranger_share     fraction of faces expected to be strangers', above 0 and
+                   below 1; probabilities depend on it
 least_probability  probability that a name must have as well, 0 or more and
                    below 1
 allow_twice        true or false: whether several faces of one photo may have
                    one name, as in a collage
-confusable_error   share of wrong names tolerated between people who look
+confusable_error   fraction of wrong names tolerated between people who look
                    alike, above 0 and at most 0.5"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    settings = typer.Typer(
-        help="Show or change how this gallery's decisions are made.",
+    settings = CommandApp(
+        help="Show or change how decisions are made in this gallery.",
         invoke_without_command=True,
-        rich_markup_mode=None,
         epilog=f"{EXPLAINED}\n\n{example('settings', 'settings set fpir 0.001')}",
     )
     settings.callback()(settings_or_show)
@@ -50,12 +54,15 @@ def register(app: typer.Typer) -> None:
 
 
 def settings_or_show(ctx: typer.Context) -> int:
-    """Show or change how this gallery's decisions are made."""
+    """Show or change how decisions are made in this gallery."""
     return show(ctx) if ctx.invoked_subcommand is None else 0
 
 
 def show(ctx: typer.Context, as_json: AsJson = False) -> int:
-    """Show all settings and their defaults, and the share of strangers named at most by all of them together."""
+    """Show all settings and their defaults.
+
+    Also shown is the largest fraction of strangers that may be given a name by all settings together.
+    """
     from facebank.operations.identify import described_others
     from facebank.recognition.settings import list_settings
 
@@ -64,7 +71,7 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
     facts = _facts(ctx)
     if as_json:
         for one in settings:
-            record = _record(one)
+            record = setting_record(one)
             if one.key == "fpir":
                 named = None if facts is None else facts.named
                 record["strangers_named"] = None if named is None else named.share
@@ -97,7 +104,7 @@ def _facts(ctx: typer.Context) -> AlbumFacts | None:
 def change(
     ctx: typer.Context,
     key: Key,
-    value: Annotated[str, typer.Argument(metavar="VALUE", show_default=False)],
+    value: Annotated[str, typer.Argument(metavar="VALUE", show_default=False, help="Its new value.")],
     as_json: AsJson = False,
 ) -> int:
     """Keep a setting in the gallery."""
@@ -109,7 +116,7 @@ def change(
 
 
 def unset(ctx: typer.Context, key: Key, as_json: AsJson = False) -> int:
-    """Go back to the default of a setting."""
+    """Return a setting to its default."""
     from facebank.recognition.settings import unset_setting
 
     with settings_of(ctx).open_gallery() as gallery:
@@ -120,15 +127,11 @@ def unset(ctx: typer.Context, key: Key, as_json: AsJson = False) -> int:
 def _tell(settings: Sequence[Setting], *, as_json: bool) -> int:
     if as_json:
         for one in settings:
-            write_json(_record(one))
+            write_json(setting_record(one))
     else:
         rows = [(one.key, _shown(one.value), _shown(one.default), "yes" if one.is_set else "no") for one in settings]
         write_table(("setting", "value", "default", "set"), rows)
     return 0
-
-
-def _record(one: Setting) -> dict[str, object]:
-    return {"key": one.key, "value": one.value, "default": one.default, "is_set": one.is_set}
 
 
 def _shown(value: Value) -> str:

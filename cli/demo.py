@@ -24,10 +24,10 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder for the annotated picture.")] = Path("facebank-demo"),
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a face.")] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the annotated picture.")] = Path("facebank-demo"),
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each face.")] = False,
 ) -> int:
-    """See it work on public-domain photographs; your own gallery is left alone.
+    """Try facebank on the photographs that come with it.
 
     Two people are enrolled from one photograph each, and looked for in a picture made of other photographs. Exit code
     1 if a name comes out wrong.

@@ -18,7 +18,6 @@ Examples:
   facebank deny party.jpg Ada --face 2
   facebank deny party.jpg --nobody --face 3
 
-\b
 Exit codes: 0 done; 1 the face is too poor to be remembered; 2 wrong usage, no such person, or nothing done."""
 
 
@@ -30,20 +29,25 @@ def register(app: typer.Typer) -> None:
 def deny(
     ctx: typer.Context,
     photo: PhotoFile,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", show_default=False, help="The person whose face it is not; left out with --nobody."
+        ),
+    ] = None,
     nobody: Annotated[
-        bool, typer.Option("--nobody", help="It is nobody you know: the face is remembered as a stranger's.")
+        bool, typer.Option("--nobody", help="It is nobody you know: remember the face as a stranger's.")
     ] = False,
     face: FaceNumber = None,
     as_json: AsJson = False,
 ) -> int:
-    """Say that a face is not this person's, or nobody's whom you know.
+    """Say that a face is not this person's, or is nobody you know.
 
     The person is never offered again for this face of this photo. `facebank strangers` lists and forgets strangers.
     """
     if nobody == (name is not None):
         raise UsageError("say who it is not: type either a NAME or --nobody")
-    from facebank.album.album import default_scan_path
+    from facebank.album.own_album import own_album
     from facebank.album.tags.written_names import files_with_name
     from facebank.storage.paths import absolute
 
@@ -53,7 +57,7 @@ def deny(
         if feedback.person is not None:
             gallery = bank.gallery
             person = gallery.person(feedback.person).id
-            files = files_with_name(default_scan_path(bank.path), gallery.pack, person, absolute(photo))
+            files = files_with_name(own_album(bank.path), gallery.pack, person, absolute(photo))
     code = tell(feedback, {"stranger_id": feedback.stranger_id, "files_with_name": len(files)}, as_json=as_json)
     if files:
         inside = ("--embed",) if absolute(photo) in files else ()

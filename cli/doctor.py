@@ -32,11 +32,11 @@ def register(app: typer.Typer) -> None:
 def doctor(
     ctx: typer.Context,
     clean: Annotated[
-        bool, typer.Option("--clean", help="First wipe what killed runs left half-written in facebank's folders.")
+        bool, typer.Option("--clean", help="First remove unfinished files that killed runs left in facebank's folders.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a finding.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each finding.")] = False,
 ) -> int:
-    """Look at software, device, packs and gallery; name the command that mends what is wrong.
+    """Check the installation, and print commands that repair it.
 
     Exit code 1 if something is wrong.
     """

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from facebank.schemas.records import enrolled_record
+
 from .failures import SOME_FAILED
-from .output import DEGREES, say, tell_skipped, write_json, write_line, write_skipped
+from .output import say, tell_skipped, write_json, write_line, write_skipped
 from .progress import ProgressBar
 from .settings import settings_of
 
@@ -21,18 +23,16 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 Examples:
-  facebank enroll ada/ imgs                         ada: the photos in imgs, and in ada/ if there is one
-  facebank enroll photos/Ada photos/Grace           two people, each named as the folder
-  facebank enroll "Ada Lovelace" ada1.jpg more/     a name, and photos or folders of that person
-  facebank enroll --name Ada Ada/ wedding.jpg       all of Ada, whatever the files and folders are called
-  facebank enroll --tree photos                     everybody who has a folder in photos
-  facebank enroll Ada party.jpg --pick largest      of several faces the largest
+  facebank enroll ada/ imgs                    # ada: photos in imgs and ada/
+  facebank enroll photos/Ada photos/Grace      # two people, named as folders
+  facebank enroll "Ada Lovelace" a.jpg more/   # a name; photos and folders
+  facebank enroll --name Ada Ada/ wedding.jpg  # all of Ada, whatever is named
+  facebank enroll --tree photos                # each folder in photos
+  facebank enroll Ada party.jpg --pick largest # the largest of several faces
 
-\b
 A second folder holds photos of the first person if it has a name as imgs, photos, DCIM or a date, or if its
 faces are that person's: a sentence says so. Other folders side by side are people of their own.
 
-\b
 Exit codes: 0 every photo was enrolled, 1 some were refused, 2 wrong usage or no photos at all, 130 interrupted."""
 
 _SKIPPED = {
@@ -56,23 +56,35 @@ def register(app: typer.Typer) -> None:
 
 def enroll(
     ctx: typer.Context,
-    arguments: Annotated[list[str], typer.Argument(metavar="PERSON_DIR... | NAME PHOTO_OR_DIR...", show_default=False)],
-    name: Annotated[str | None, typer.Option(help="Whose photos all arguments are.")] = None,
-    tree: Annotated[bool, typer.Option("--tree", help="Arguments are folders of people's folders.")] = False,
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PERSON_DIR... | NAME PHOTO_OR_DIR...",
+            show_default=False,
+            help="Folders named after their person; or a name, and photos or folders of that person.",
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The person in all of the photos, whatever folders are called.")
+    ] = None,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="The arguments are folders that hold a folder for each person.")
+    ] = False,
     pick: Annotated[
         Literal["largest", "central"] | None,
         typer.Option(
-            help="Which face of a photo with several; else what agrees with the others, or is clearly largest."
+            help="The face to take if a photo shows several. Default: the one that agrees with the other photos, "
+            "else the clearly largest."
         ),
     ] = None,
-    thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each face.")] = True,
+    thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each face in the gallery.")] = True,
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Enroll a face even if it is unlike the person's others, or like somebody else's."
+            "--force", help="Enroll a face that is unlike the person's other faces, or similar to somebody else's."
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each photo.")] = False,
 ) -> int:
     """Enroll people from photos of them.
 
@@ -128,7 +140,7 @@ class _Shown(ProgressBar):
         if photo.accepted:
             self.advices[photo.person] = advice
         if self.writes_lines:
-            write_json({**_record(photo), "advice": advice})
+            write_json({**enrolled_record(photo), "advice": advice})
         else:
             _tell(photo)
 
@@ -148,20 +160,6 @@ def _tell(photo: EnrolledPhoto) -> None:
         say(f"{photo.path}: {photo.detail}")
     elif photo.warning is not None:
         say(f"{photo.path}: {photo.warning}")
-
-
-def _record(photo: EnrolledPhoto) -> dict[str, object]:
-    return {
-        "image": photo.path,
-        "person": photo.person,
-        "accepted": photo.accepted,
-        "reason": photo.reason.value,
-        "sample_id": photo.sample_id,
-        "turned": None if photo.quarter_turns is None else DEGREES * photo.quarter_turns,
-        "masked": photo.masked,
-        "detail": photo.detail,
-        "warning": photo.warning,
-    }
 
 
 def _same_face(report: EnrollReport) -> str | None:

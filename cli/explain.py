@@ -19,11 +19,9 @@ EXAMPLES = """\b
 Example:
   facebank explain passport.jpg selfie.jpg --out map.png
 
-\b
 Each part of a face is hidden while the other face is left whole, and the fall of the similarity is noted. It tells
 what the network used, not what people should look at.
 
-\b
 Exit codes: 0 explained, whatever the answer; 2 a photo cannot be read or shows no face, or the picture cannot be
 written."""
 
@@ -35,12 +33,12 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     ctx: typer.Context,
-    a: Annotated[Path, typer.Argument(show_default=False)],
-    b: Annotated[Path, typer.Argument(show_default=False)],
-    out: Annotated[Path, typer.Option(metavar="FILE.png", help="Where the picture goes.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object, too.")] = False,
+    a: Annotated[Path, typer.Argument(metavar="PHOTO_A", show_default=False, help="A photo.")],
+    b: Annotated[Path, typer.Argument(metavar="PHOTO_B", show_default=False, help="The photo to compare it with.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.png", help="The picture to write.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object as well.")] = False,
 ) -> int:
-    """Show what the similarity of two faces rests on, as a picture.
+    """Draw what the similarity of two faces rests on.
 
     The largest face of each photo is taken. Needs no gallery.
     """

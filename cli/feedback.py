@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from facebank.schemas.records import feedback_record
+
 from .failures import SOME_FAILED
 from .output import write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.operations.feedback import Feedback
 
-PhotoFile: TypeAlias = Annotated[Path, typer.Argument(metavar="PHOTO", show_default=False)]
+PhotoFile: TypeAlias = Annotated[Path, typer.Argument(metavar="PHOTO", show_default=False, help="The photo.")]
 FaceNumber: TypeAlias = Annotated[
     int | None,
-    typer.Option("--face", metavar="N", help="Which face, as `facebank identify` numbers them; else the only one."),
+    typer.Option(
+        "--face", metavar="N", help="Number of the face, as 'facebank identify' prints it, if there are several."
+    ),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JSON object.")]
 
@@ -25,18 +29,7 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JSON 
 def tell(feedback: Feedback, numbers: Mapping[str, int | None], *, as_json: bool) -> int:
     """Write what became of what was said, with the numbers it made, and return the exit code."""
     if as_json:
-        write_json(
-            {
-                "image": feedback.path,
-                "face": feedback.face_number,
-                "box": [round(edge, 2) for edge in feedback.box.tolist()],
-                "person": feedback.person,
-                "accepted": feedback.accepted,
-                "reason": feedback.reason.value,
-                "detail": feedback.detail,
-                **numbers,
-            }
-        )
+        write_json({**feedback_record(feedback), **numbers})
     else:
         write_line(f"{feedback.path}, face {feedback.face_number}: {feedback.detail}")
     return 0 if feedback.accepted else SOME_FAILED

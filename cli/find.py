@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facebank.schemas.records import found_photo_record, found_video_record
 from facebank.storage.text import never_certain
 
 from .options import AllowTwice, LeastProbability, settings_for_once
@@ -14,21 +16,26 @@ from .output import counted, say, short_path, write_json, write_line, write_tabl
 from .pages import PageOpen, PageOut, write_page
 from .scan import ScanPath
 from .settings import settings_of
+from .video import clock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from facebank.album.finding import FoundPhoto, KnownPerson
+    from facebank.album.videos import SeenVideo
 
 EXAMPLES = """\b
 Examples:
   facebank find Ada
-  facebank find Ada Grace                       photos with both of them
-  facebank find Ada Grace --any                 photos with either
-  facebank find Ada --with Grace                the same as find Ada Grace
+  facebank find Ada Grace             # photos with both of them
+  facebank find Ada Grace --any       # photos with either
+  facebank find Ada --with Grace      # the same as find Ada Grace
   facebank find Ada --since 2019 --until 2020-06
   facebank find Ada --since 2019-06-01 --json
-  facebank find Ada --out ada.html              a page with the photos; --open shows it in the browser
+  facebank find Ada --videos          # the videos too, and when she is seen
+  facebank find Ada --out ada.html    # a page with the photos
+  facebank find Ada --parquet ada.parquet   # a table for other programs
 
-\b
 Exit codes: 0 looked, also where there is no such photo; 2 wrong usage, nobody of that name, or no scan."""
 
 
@@ -39,43 +46,74 @@ def register(app: typer.Typer) -> None:
 
 def find(
     ctx: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", show_default=False, help="Enrolled people: photos that show all of them."),
+    ],
     others: Annotated[
-        list[str] | None, typer.Option("--with", metavar="NAME", help="Who is in the photo too; may be repeated.")
+        list[str] | None,
+        typer.Option("--with", metavar="NAME", help="Another person whom the photos show; may be repeated."),
     ] = None,
-    any_of: Annotated[bool, typer.Option("--any", help="Photos with any of them; else with all.")] = False,
+    any_of: Annotated[bool, typer.Option("--any", help="Photos that show any of them, instead of all.")] = False,
     since: Annotated[
         str | None, typer.Option(metavar="DAY", help="Taken on this day or later: 2019-06-01, 2019-06 or 2019.")
     ] = None,
     until: Annotated[
         str | None, typer.Option(metavar="DAY", help="Taken on this day or before, or in this month or year.")
     ] = None,
+    videos: Annotated[
+        bool, typer.Option("--videos", help="List videos too, where 'facebank scan --videos' analyzed them.")
+    ] = False,
     least_probability: LeastProbability = None,
     allow_twice: AllowTwice = False,
     out: PageOut = None,
     opens: PageOpen = False,
+    parquet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the photos to a Parquet file too, for pandas, DuckDB and others."),
+    ] = None,
     scan_file: ScanPath = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each photo.")] = False,
 ) -> int:
-    """List the scanned photos that a person is in, or several people together, oldest first.
+    """List the scanned photos that show a person, oldest first.
 
     Scan first, with 'facebank scan'. Only faces that are known count, with the probability that it is that person: see
     'facebank identify --scan' for the uncertain ones. Of a photo without a camera's date its file's counts, marked so.
     """
     from facebank.album.album import Album
+    from facebank.album.arrow_tables import write_found
     from facebank.album.finding import Period
     from facebank.album.pages import write_found_page
+    from facebank.album.videos import find_videos
+    from facebank.errors import UsageError
+    from facebank.gallery import PlaceKind
+    from facebank.storage.arrow import pyarrow
 
     period = Period.of(since, until)
+    if parquet is not None:
+        pyarrow()  # rather missed now than when all is found
+        if videos:
+            raise UsageError("--parquet goes without --videos: the file holds photos")
     with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         settings = settings_for_once(bank, least_probability=least_probability, allow_twice=allow_twice or None)
         found = album.find([*names, *(others or [])], period, settings, any_of=any_of)
         if as_json:
             for photo in found:
-                write_json(_record(photo))
+                write_json(found_photo_record(photo))
         else:
             write_table(("photo", "taken", "people"), (_row(photo) for photo in found))
             write_line(counted(len(found), "photo"))
+        if parquet is not None:
+            album.note_written(PlaceKind.PAGE, parquet)
+            write_found(found, parquet)
+            say(f"Parquet: {parquet}")
+        if videos:
+            numbers = {bank.gallery.person(name).id for name in [*names, *(others or [])]}
+            _write_videos(
+                find_videos(bank, album, numbers, period, settings, any_of=any_of),
+                bank.gallery.names(),
+                as_json=as_json,
+            )
         people = list(dict.fromkeys(bank.gallery.person(name).name for name in [*names, *(others or [])]))
         title = f"Photos of {(' or ' if any_of else ' and ').join(people)}"
         if found:
@@ -91,6 +129,20 @@ def find(
     return 0
 
 
+def _write_videos(videos: Sequence[SeenVideo], names: Mapping[int, str], *, as_json: bool) -> None:
+    records = [found_video_record(video, names) for video in videos]
+    if as_json:
+        write_json({"videos": records})
+        return
+    rows = (
+        (short_path(video.path), names.get(visit.person, ""), clock(visit.start), clock(visit.end))
+        for video in videos
+        for visit in video.visits
+    )
+    write_table(("video", "person", "from", "to"), rows)
+    write_line(counted(len(videos), "video"))
+
+
 def _row(photo: FoundPhoto) -> tuple[str, ...]:
     from facebank.storage.dates import shown_date
 
@@ -100,12 +152,3 @@ def _row(photo: FoundPhoto) -> tuple[str, ...]:
 
 def _named(person: KnownPerson) -> str:
     return person.name if person.probability is None else f"{person.name} {never_certain(person.probability)}"
-
-
-def _record(photo: FoundPhoto) -> dict[str, object]:
-    return {
-        "image": photo.path,
-        "taken_at": None if photo.taken_at is None else photo.taken_at.isoformat(),
-        "camera_dated": photo.camera_dated,
-        "people": [{"person": person.name, "probability": person.probability} for person in photo.people],
-    }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,57 +9,12 @@ import typer
 from .output import counted, is_interactive, say
 
 if TYPE_CHECKING:
-    from facebank.gallery import Gallery, WrittenPlace
-
-_ADVICE = {
-    "export": "an export, with names, pictures and embeddings: remove the folder, or export anew",
-    "backup": "a copy of the gallery: remove it, or make another",
-    "annotated photos": "annotated copies of photos, with names: remove them, or draw them anew",
-    "annotated video": "an annotated video, with names: remove it",
-    "pictures of faces": "pictures of faces, named after people: remove them",
-    "page of faces": "a page with faces: remove it, or write it anew",
-    "explanation": "a picture of two faces: remove it",
-    "sorted photos": "photos in folders named after people, and the journal of sorting: rename or remove the folders",
-    "names in photos": "names that were written into photos or beside them: 'facebank tags show' lists them",
-    "scan": "still holds all faces of the scanned photos, without names: remove the file to be rid of them too",
-}
+    from facebank.album.copies import Copies
+    from facebank.gallery import Forgotten
+    from facebank.operations.reembed import ReEmbeddingReport
 
 
-@dataclass(frozen=True, slots=True)
-class ToldBefore:
-    """What a gallery knows of its copies, before somebody is forgotten.
-
-    Attributes
-    ----------
-    wiped
-        Files that go as well: derived from the gallery, or left by killed runs.
-    stays
-        What stays.
-    """
-
-    wiped: tuple[str, ...]
-    stays: tuple[WrittenPlace, ...]
-
-    def record(self, wiped: Iterable[str]) -> dict[str, object]:
-        """Return what JSON says of it."""
-        stays = [{"kind": place.kind.value, "path": str(place.path)} for place in self.stays]
-        return {"wiped": list(wiped), "stays": stays}
-
-
-def told_before(gallery: Gallery) -> ToldBefore:
-    """Look at what would be wiped and what would stay."""
-    from facebank.album.album import default_scan_path
-    from facebank.gallery import PlaceKind, WrittenPlace
-
-    stays = gallery.written_places()
-    scan = WrittenPlace(PlaceKind.SCAN, default_scan_path(gallery.path).absolute())
-    if scan not in stays and scan.path.exists():
-        stays.append(scan)
-    wiped = dict.fromkeys(map(str, [*gallery.derived_files(), *gallery.leftovers(), *gallery.automatic_backups()]))
-    return ToldBefore(tuple(wiped), tuple(stays))
-
-
-def ask_first(question: str, before: ToldBefore, *, yes: bool) -> bool:
+def ask_first(question: str, before: Copies, *, yes: bool) -> bool:
     """Return whether to go on: asks on a terminal, unless told not to; whoever cannot be asked has decided."""
     if yes or not is_interactive():
         return True
@@ -71,7 +24,25 @@ def ask_first(question: str, before: ToldBefore, *, yes: bool) -> bool:
     return typer.confirm(question, err=True)
 
 
-def tell_what_stays(before: ToldBefore) -> None:
+def tell_what_stays(before: Copies) -> None:
     """Say on standard error what stays, and what to do about it."""
+    from facebank.album.copies import ADVICE
+
     for place in before.stays:
-        say(f"stays: {place.path}: {_ADVICE[place.kind.value]}")
+        say(f"stays: {place.path}: {ADVICE[place.kind]}")
+
+
+def tell_what_is_left(removed: Forgotten | ReEmbeddingReport) -> None:
+    """Say on standard error if bytes of what was removed are still in the gallery's file, and until when."""
+    if removed.busy_readers:
+        say("another process is reading the gallery: the bytes are cleaned away when it is next opened alone")
+    if removed.full_disk:
+        say(
+            "the disk is full: bytes of what was removed may still be in the gallery's file; make room, they are "
+            "cleaned away when it is next opened"
+        )
+    for address in removed.mirrors:
+        say(
+            f"{address} may still hold embeddings of what was removed: the next command with --index {address} that "
+            "reaches it, such as 'facebank people check', removes them"
+        )

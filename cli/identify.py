@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.errors import PhotoError, UsageError
+from facebank.schemas.records import photo_record
 from facebank.storage.text import never_certain
 
 from .failures import SOME_FAILED
-from .options import AllowTwice, LeastProbability, settings_for_once
-from .output import DEGREES, counted, say, short_path, tell_skipped, write_csv, write_json, write_skipped, write_table
+from .options import FOR_ONCE, AllowTwice, LeastProbability, settings_for_once
+from .output import counted, say, short_path, tell_skipped, write_csv, write_json, write_skipped, write_table
 from .progress import ProgressBar
 from .scan import ScanPath
 from .settings import settings_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from facebank import FaceBank
     from facebank.album.album import Album
     from facebank.operations.identify import Identification
-    from facebank.types import Candidate, Face, Photo
+    from facebank.types import Face, Photo
 
 EXAMPLES = """\b
 Examples:
@@ -33,7 +34,6 @@ Examples:
   facebank identify holidays/ --json
   facebank identify --scan
 
-\b
 Exit codes: 0 every photo was read, whoever is in it; 1 some could not be read; 2 wrong usage, no gallery, or nothing
 where the photos should be."""
 
@@ -51,32 +51,47 @@ def register(app: typer.Typer) -> None:
 
 def identify(
     ctx: typer.Context,
-    places: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO_OR_DIR...", show_default=False)] = None,
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PHOTO_OR_DIR...",
+            show_default=False,
+            help="Photos, and folders of photos; with --scan, which of them.",
+        ),
+    ] = None,
     scan: Annotated[
-        bool, typer.Option("--scan", help="Ask the scan that 'facebank scan' made, instead of reading photos.")
+        bool, typer.Option("--scan", help="Identify the faces that 'facebank scan' found, instead of reading photos.")
     ] = False,
     scan_file: ScanPath = None,
     annotate: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the photos there, with frames and names.")
+        Path | None, typer.Option(metavar="DIR", help="Write copies of the photos there, with boxes and names.")
     ] = None,
     classifier: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="prototype, knn, svm, svm-rbf, logistic or auto, for this once."),
+        typer.Option(metavar="KIND", help="prototype, knn, svm, svm-rbf, logistic or auto.", rich_help_panel=FOR_ONCE),
     ] = None,
     fpir: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Share of strangers given a name at most, 0.001 to 0.2, for this once."),
+        typer.Option(
+            metavar="FRACTION",
+            help="Largest fraction of strangers that may be given a name (FPIR), 0.001 to 0.2.",
+            rich_help_panel=FOR_ONCE,
+        ),
     ] = None,
     stranger_share: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Share of faces that are expected to be strangers', for this once."),
+        typer.Option(
+            metavar="FRACTION",
+            help="Fraction of faces that are expected to be strangers'.",
+            rich_help_panel=FOR_ONCE,
+        ),
     ] = None,
     least_probability: LeastProbability = None,
     allow_twice: AllowTwice = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Write one line of CSV a face.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each photo.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV, one line for each face.")] = False,
 ) -> int:
-    """Say who is in photos.
+    """Identify the people in photos.
 
     A face is named only above the calibrated threshold; the others are unknown or uncertain, with the reason.
     """
@@ -110,7 +125,7 @@ def identify(
         if as_json:
             for photo in results:
                 is_outside = pictures is not None and photo.path in pictures.outside[-1:]
-                write_json({**_record(photo), **({"skipped": "outside"} if is_outside else {})})
+                write_json({**photo_record(photo), **({"skipped": "outside"} if is_outside else {})})
         elif as_csv:
             write_csv(_CSV_COLUMNS, (row for photo in results for row in _csv_rows(photo)))
         else:
@@ -247,47 +262,6 @@ class _Pictures:
         if self.outside:
             say(passed_over([short_path(path) for path in self.outside], "picture", as_targets=True))
         say(f"{counted(self._count, 'picture')} written to {self._folder}")
-
-
-def _record(photo: Photo) -> dict[str, object]:
-    return {
-        "image": photo.path,
-        "width": photo.width or None,
-        "height": photo.height or None,
-        "turned": None if photo.error is not None else DEGREES * photo.quarter_turns,
-        "error": photo.error,
-        "faces": [_face_record(face) for face in photo.faces],
-    }
-
-
-def _face_record(face: Face) -> dict[str, object]:
-    return {
-        "box": rounded(face.box.tolist()),
-        "landmarks": [rounded(point) for point in face.landmarks.tolist()],
-        "detection_score": round(face.detection_score, 4),
-        "quality": round(face.quality, 4),
-        "decision": face.decision,
-        "reason": face.reason,
-        "person": face.person,
-        "similarity": face.similarity,
-        "probability": face.probability,
-        "candidates": [candidate_record(candidate) for candidate in face.candidates],
-        "stranger_probability": face.stranger_probability,
-    }
-
-
-def candidate_record(candidate: Candidate) -> dict[str, object]:
-    """Return a candidate as JSON has it."""
-    return {
-        "person": candidate.person,
-        "similarity": candidate.similarity,
-        "probability": candidate.probability,
-    }
-
-
-def rounded(numbers: Iterable[float]) -> list[float]:
-    """Return pixels to two digits."""
-    return [round(number, 2) for number in numbers]
 
 
 def _rows(photo: Photo) -> Iterator[tuple[str, ...]]:

@@ -19,11 +19,9 @@ Examples:
   facebank lookalike newborn.jpg
   facebank lookalike party.jpg --face 2 --top 10
 
-\b
 A share is the softmax of the similarities to all enrolled people at the temperature 0.1: somebody who is 0.1 more
 similar has 2.7 times the share. All shares together are 100 %. They are no probabilities.
 
-\b
 Exit codes: 0 compared, whoever it is; 2 wrong usage, no face, or nobody to compare with."""
 
 
@@ -39,9 +37,9 @@ def lookalike(
     face: FaceNumber = None,
     as_json: AsJson = False,
 ) -> int:
-    """Rank all enrolled people by resemblance to a face: resemblance, not identity.
+    """Rank enrolled people by resemblance to a face.
 
-    Who it is, `facebank identify` decides.
+    Resemblance is not identity: 'facebank identify' decides who it is.
     """
     with settings_of(ctx).open_bank() as bank:
         found = bank.lookalikes(photo, face)

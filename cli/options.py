@@ -10,18 +10,28 @@ if TYPE_CHECKING:
     from facebank import FaceBank
     from facebank.recognition.settings import DecisionSettings, Value
 
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object on each line.")]
+
+FOR_ONCE = "Decisions, for this run instead of the gallery's settings"
+"""The heading of options that overrule `facebank settings` once."""
 
 LeastProbability: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        "--least-probability", metavar="P", help="Probability that a name must have, 0.5, say, for this once."
+        "--least-probability",
+        metavar="P",
+        help="Probability that a name must have, such as 0.5.",
+        rich_help_panel=FOR_ONCE,
     ),
 ]
 
 AllowTwice: TypeAlias = Annotated[
     bool,
-    typer.Option("--allow-twice", help="Let several faces of a photo have one name, as in a collage, for this once."),
+    typer.Option(
+        "--allow-twice",
+        help="Let several faces of one photo have the same name, as in a collage.",
+        rich_help_panel=FOR_ONCE,
+    ),
 ]
 
 HigherProbability: TypeAlias = Annotated[
@@ -31,7 +41,7 @@ HigherProbability: TypeAlias = Annotated[
         min=0.0,
         max=1.0,
         metavar="P",
-        help="Probability that a name must have to change files by it; not below the gallery's.",
+        help="Probability that a name must have to change a file; not below the gallery's setting.",
     ),
 ]
 

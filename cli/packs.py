@@ -12,6 +12,7 @@ from facebank.storage.text import shell_command
 
 from . import calibrate
 from .failures import NOTHING_DONE
+from .formatting import CommandApp
 from .options import AsJson, example
 from .output import is_interactive, say, write_json, write_line, write_table
 from .progress import DownloadBar
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 
 BROKEN = 1
 
-AcceptLicense = Annotated[bool, typer.Option("--accept-license", help="You accept the pack's license.")]
+AcceptLicense = Annotated[bool, typer.Option("--accept-license", help="Accept the pack's license.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    packs = typer.Typer(
-        help="List, install, verify, calibrate and remove packs: the networks that read faces.",
+    packs = CommandApp(
+        help="List, install, verify, calibrate and remove packs.\n\n"
+        "A pack is the networks that find faces and turn them into embeddings, with how to use them.",
         no_args_is_help=True,
-        rich_markup_mode=None,
         epilog=example("packs list"),
     )
     packs.command("list", epilog=example("packs list"))(list_)
@@ -45,7 +46,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(as_json: AsJson = False) -> int:
-    """List the installed packs and those that can be installed by name."""
+    """List the packs installed, or to be installed by name."""
     from facebank.packs import catalog
 
     packs = catalog()
@@ -59,10 +60,13 @@ def list_(as_json: AsJson = False) -> int:
     return 0
 
 
-def show(name: Annotated[str, typer.Argument(help="A pack of the list.")], as_json: AsJson = False) -> int:
-    """Show a pack: source, license, terms of its data, files with their hashes, thresholds, calibration.
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A pack of the list.", show_default=False)],
+    as_json: AsJson = False,
+) -> int:
+    """Show a pack: source, license, files and calibration.
 
-    Exit code 1 if something is wrong with it.
+    Terms of the training data, hashes and thresholds are shown, too. Exit code 1 if something is wrong with it.
     """
     from facebank.packs import find_pack
 
@@ -81,12 +85,17 @@ def show(name: Annotated[str, typer.Argument(help="A pack of the list.")], as_js
 
 
 def install(
-    source: Annotated[str, typer.Argument(metavar="NAME_OR_URL_OR_ZIP", help="What to install.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|URL|ZIP", help="A pack of the list, an https address, or a zip file.", show_default=False
+        ),
+    ],
     accept_license: AcceptLicense = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an installed pack of this name.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Install a pack by name, from an https address or from a zip file.
+    """Install a pack by name, from an address or a zip file.
 
     Its license is shown and must be accepted once.
     """
@@ -114,21 +123,23 @@ def install(
 
 
 def add(
-    folder: Annotated[Path, typer.Argument(help="A folder with a pack.toml and its ONNX files.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder with a pack.toml and its ONNX files.", show_default=False)
+    ],
     replace: Annotated[bool, typer.Option("--replace", help="Replace an installed pack of this name.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Copy a pack of your own to the installed packs."""
+    """Install a pack of your own from a folder."""
     from facebank.packs import add_pack
 
     return _installed(add_pack(folder, replace=replace), as_json)
 
 
 def verify(
-    name: Annotated[str | None, typer.Argument(help="An installed pack; all if left out.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="An installed pack. Default: all.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Compare every file of the installed packs with its hash.
+    """Compare the files of installed packs with their hashes.
 
     Exit code 1 if one is missing or altered.
     """
@@ -143,7 +154,10 @@ def verify(
     return 0 if all(health.ok for health in healths) else BROKEN
 
 
-def remove(name: Annotated[str, typer.Argument(help="An installed pack.")], as_json: AsJson = False) -> int:
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An installed pack.", show_default=False)],
+    as_json: AsJson = False,
+) -> int:
     """Delete an installed pack."""
     from facebank.packs import remove_pack
 
@@ -204,13 +218,13 @@ def _calibration(pack: PackEntry) -> dict[str, Any] | None:
     """Describe what is known of the scores' worth; None where the pack's manifest is wrong."""
     from facebank.errors import PackIntegrityError
     from facebank.gallery import PackIdentity
-    from facebank.recognition.calibration.files import find_knowledge, user_folder
+    from facebank.recognition.calibration.files import find_pack_calibration, user_folder
 
     if pack.manifest is None:
         return None
     identity = PackIdentity(pack.name, pack.manifest.digest, pack.manifest.embedder.dimension)
     try:
-        known = find_knowledge(identity, pack.folder)
+        known = find_pack_calibration(identity, pack.folder)
     except PackIntegrityError as error:
         return {**_UNCALIBRATED, "state": "damaged", "problem": str(error)}
     if known.calibration is None or known.folder is None:

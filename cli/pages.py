@@ -20,7 +20,7 @@ PageOut: TypeAlias = Annotated[
     Path | None, typer.Option("--out", metavar="FILE.html", help="Write a page with the pictures.")
 ]
 PageOpen: TypeAlias = Annotated[
-    bool, typer.Option("--open", help="Show the page in the browser; without --out it lies in the cache, yours alone.")
+    bool, typer.Option("--open", help="Open the page in the browser; without --out it is kept in your cache folder.")
 ]
 
 

@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from facebank.errors import GalleryFormatError
+from facebank.schemas.records import (
+    forgotten_record,
+    merged_record,
+    named_group_record,
+    person_record,
+    removed_sample_record,
+    sample_record,
+    warning_record,
+)
 from facebank.storage.text import shell_command
 
 from .checking import backup, check
 from .failures import NOTHING_DONE, SOME_FAILED
+from .formatting import CommandApp
 from .options import AsJson, example
 from .output import counted, say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
@@ -22,24 +32,26 @@ from .scan import ScanPath
 from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.gallery import Forgotten, Gallery
-    from facebank.types import Person, Sample
+    from facebank.album.copies import Copies
+    from facebank.gallery import Gallery
+    from facebank.types import Person
 
-    from .forgetting import ToldBefore
 
-Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
-Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would go and what stays.")]
+Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The enrolled person.")]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+DryRun: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Remove nothing; print what would be removed and what stays.")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     from .people_apart import split, unmerge
+    from .unmirror import unmirror
 
-    people = typer.Typer(
-        help="List the enrolled people, set birth dates, and rename, merge, forget, export, import or re-embed them.",
+    people = CommandApp(
+        help="List, show, rename, merge, forget and export people.",
         no_args_is_help=True,
-        rich_markup_mode=None,
         epilog=example("people list"),
     )
     for name, command, words in (
@@ -56,6 +68,7 @@ def register(app: typer.Typer) -> None:
         ("export", export, "export backup/ --person Ada"),
         ("import", import_people, "import backup/"),
         ("re-embed", re_embed, "re-embed --drop-missing"),
+        ("unmirror", unmirror, "unmirror milvus://10.0.0.5:19530/family"),
         ("check", check, "check --repair"),
         ("backup", backup, "backup ~/family-2024.facebank"),
     ):
@@ -64,7 +77,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
-    """List who is enrolled, with how many samples, from how many photos."""
+    """List the enrolled people, and count samples and photos."""
     with settings_of(ctx).open_gallery() as gallery, gallery.snapshot():
         people, counts = gallery.people(), gallery.photo_counts()
     photos = [counts.get(person.id, 0) for person in people]
@@ -82,15 +95,23 @@ def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
 
 def name_group(
     ctx: typer.Context,
-    group: Annotated[int, typer.Argument(metavar="GROUP", min=1, show_default=False)],
-    name: Name,
+    group: Annotated[
+        int, typer.Argument(metavar="GROUP", min=1, show_default=False, help="Its number in 'facebank cluster'.")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The person, enrolled or new.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Even if the faces are unlike the person's others, or like another's.")
+        bool,
+        typer.Option(
+            "--force", help="Enroll faces that are unlike the person's other faces, or similar to somebody else's."
+        ),
     ] = False,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Give a group of 'facebank cluster' a name: its best and most varied faces are enrolled."""
+    """Give a group of 'facebank cluster' a name.
+
+    Its best and most varied faces are enrolled.
+    """
     from facebank.album.album import Album
 
     with (
@@ -102,7 +123,7 @@ def name_group(
     for why in named.refused.values():
         say(why)
     if as_json:
-        write_json({"person": named.person, "enrolled": list(named.enrolled), "refused": named.refused})
+        write_json(named_group_record(named))
     else:
         what = f"is {named.person} now" if named.enrolled else f"is not enrolled as {named.person}"
         write_line(f"group {group} {what}: {counted(len(named.enrolled), 'sample')} enrolled")
@@ -112,9 +133,9 @@ def name_group(
 
 
 def show(ctx: typer.Context, name: Name, out: PageOut = None, opens: PageOpen = False, as_json: AsJson = False) -> int:
-    """Show a person's samples: their numbers, photos and quality; and the birth date and note.
+    """Show a person's samples, birth date and note.
 
-    The page, with --out or --open, shows their faces.
+    The page, with --out or --open, shows the faces.
 
     Standard error has a warning where a child's newest sample is more than two years old, a sample is dated before the
     birth, or every sample wears a mask.
@@ -130,14 +151,11 @@ def show(ctx: typer.Context, name: Name, out: PageOut = None, opens: PageOpen = 
         about = {
             "born": person.born,
             "note": person.note,
-            "warnings": [{"code": each.code.value, "message": each.message} for each in warnings],
-            "merged": [
-                {"person": each.name, "samples": each.samples, "merged_at": each.merged_at.isoformat()}
-                for each in merged
-            ],
+            "warnings": list(map(warning_record, warnings)),
+            "merged": list(map(merged_record, merged)),
         }
         for sample in samples:
-            write_json({**_sample_record(sample), **about})
+            write_json({**sample_record(sample), **about})
     else:
         rows = [
             (
@@ -185,7 +203,9 @@ def set_facts(
     no_note: Annotated[bool, typer.Option("--no-note", help="Remove the note.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Set or remove a person's birth date and note; an empty value removes too.
+    """Set or remove a person's birth date and note.
+
+    An empty value removes, too.
 
     Nobody is named in a photo that a camera dated before their birth. Of a birth date that is not known to the day the
     earliest possible day counts.
@@ -219,10 +239,10 @@ def set_facts(
 def rename(
     ctx: typer.Context,
     name: Name,
-    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", show_default=False)],
+    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", show_default=False, help="The new name.")],
     as_json: AsJson = False,
 ) -> int:
-    """Give a person another name; every sample is kept."""
+    """Give a person another name."""
     with settings_of(ctx).open_gallery() as gallery:
         person = gallery.rename(name, new_name)
     _tell(person, f"{name} is {person.name} now", as_json=as_json)
@@ -231,12 +251,18 @@ def rename(
 
 def merge(
     ctx: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)],
-    into: Annotated[str, typer.Option(help="Who stays.")],
-    force: Annotated[bool, typer.Option("--force", help="Even if their samples look like two people.")] = False,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", show_default=False, help="The people to join with another.")
+    ],
+    into: Annotated[str, typer.Option(metavar="NAME", help="The person who gets the samples.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Join them although their samples look like two people.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Join people who are one person; every sample is kept, and 'people unmerge' undoes it.
+    """Join people who are one person.
+
+    Every sample is kept, and 'facebank people unmerge' undoes it.
 
     Refused where most faces of one are unlike the other's or nearer to somebody else, or where both are in one photo.
     """
@@ -256,68 +282,67 @@ def merge(
 
 
 def forget(ctx: typer.Context, name: Name, yes: Yes = False, dry_run: DryRun = False, as_json: AsJson = False) -> int:
-    """Remove a person for good: samples, embeddings, thumbnails, paths and the name; and what was made from them.
+    """Remove a person and everything derived, for good.
+
+    Samples, embeddings, thumbnails, paths and the name are overwritten, in caches and backups of the gallery too.
 
     Standard error lists what stays elsewhere, as far as the gallery knows: exports, annotated copies, sorted folders,
     names in photos. On a terminal you are asked first.
     """
-    from facebank.album.album import default_scan_path
-    from facebank.album.tags.written_names import files_with_name
+    from facebank.album.copies import copies_of
 
-    from .forgetting import ask_first, tell_what_stays, told_before
+    from .forgetting import ask_first, tell_what_is_left, tell_what_stays
 
     with settings_of(ctx).open_gallery() as gallery:
-        person = gallery.person(name)
-        before = told_before(gallery)
-        written = files_with_name(default_scan_path(gallery.path), gallery.pack, person.id)  # by number, known no more
+        person, before = gallery.person(name), copies_of(gallery, name)
         what = f"{person.name}, with {counted(person.sample_count, 'sample')}"
         if dry_run or not ask_first(f"Forget {what}, for good?", before, yes=yes):
-            return _not_forgotten(
-                {"person": person.name, "samples": person.sample_count, "files_with_name": len(written)},
-                what,
-                before,
-                dry_run=dry_run,
-                as_json=as_json,
-            )
+            record = forgotten_record(person, before, None)
+            return _not_forgotten(record, what, before, dry_run=dry_run, as_json=as_json)
         forgotten = gallery.forget(name)
     if as_json:
-        record = {"person": person.name, "samples": forgotten.samples, "busy_readers": forgotten.busy_readers}
-        record["files_with_name"] = len(written)
-        write_json({**record, "dry_run": False, **before.record(map(str, forgotten.wiped))})
+        write_json(forgotten_record(person, before, forgotten))
     else:
         write_line(f"{person.name} is forgotten, with {counted(forgotten.samples, 'sample')}")
-    if written:
+    if before.files_with_name:
         say(
-            f"facebank wrote the name into {counted(len(written), 'file')}, where it still stands: "
+            f"facebank wrote the name into {counted(len(before.files_with_name), 'file')}, where it still stands: "
             f"`{shell_command('tags', 'remove', person.name)}` takes it out"
         )
-    _tell_readers(forgotten)
+    tell_what_is_left(forgotten)
     tell_what_stays(before)
     return 0
 
 
 def remove_sample(
     ctx: typer.Context,
-    sample_id: Annotated[int, typer.Argument(metavar="SAMPLE", show_default=False)],
+    sample_id: Annotated[
+        int, typer.Argument(metavar="SAMPLE", show_default=False, help="Its number in 'facebank people show'.")
+    ],
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int:
-    """Remove one sample for good; `facebank people show` lists their numbers. On a terminal you are asked first."""
-    from .forgetting import ask_first, tell_what_stays, told_before
+    """Remove one sample for good.
+
+    On a terminal you are asked first.
+    """
+    from facebank.album.copies import copies_of
+
+    from .forgetting import ask_first, tell_what_is_left, tell_what_stays
 
     with settings_of(ctx).open_gallery() as gallery:
         what = _described_sample(gallery, sample_id)
-        before = told_before(gallery)
+        before = copies_of(gallery)
         if dry_run or not ask_first(f"Remove {what}, for good?", before, yes=yes):
-            return _not_forgotten({"sample_id": sample_id}, what, before, dry_run=dry_run, as_json=as_json)
+            record = removed_sample_record(sample_id, before, None)
+            return _not_forgotten(record, what, before, dry_run=dry_run, as_json=as_json)
         forgotten = gallery.remove_sample(sample_id)
     if as_json:
-        record = {"sample_id": sample_id, "busy_readers": forgotten.busy_readers}
-        write_json({**record, "dry_run": False, **before.record(map(str, forgotten.wiped))})
+        write_json(removed_sample_record(sample_id, before, forgotten))
     else:
         write_line(f"sample {sample_id} is removed")
-    _tell_readers(forgotten)
+    tell_what_is_left(forgotten)
     tell_what_stays(before)
     return 0
 
@@ -332,14 +357,14 @@ def _described_sample(gallery: Gallery, sample_id: int) -> str:
     return f"sample {sample_id} of {sample.person} ({short_path(sample.path)})"
 
 
-def _not_forgotten(record: dict[str, object], what: str, before: ToldBefore, *, dry_run: bool, as_json: bool) -> int:
+def _not_forgotten(record: dict[str, object], what: str, before: Copies, *, dry_run: bool, as_json: bool) -> int:
     from .forgetting import tell_what_stays
 
     if not dry_run:
         say("nothing was removed")
         return NOTHING_DONE
     if as_json:
-        write_json({**record, "busy_readers": False, "dry_run": True, **before.record(before.wiped)})
+        write_json(record)
     else:
         write_line(f"to be removed: {what}")
         for path in before.wiped:
@@ -350,12 +375,15 @@ def _not_forgotten(record: dict[str, object], what: str, before: ToldBefore, *, 
 
 def export(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
-    person: Annotated[list[str] | None, typer.Option(help="Only this person; may be repeated.")] = None,
-    thumbnails: Annotated[bool, typer.Option(help="With the small pictures of the faces.")] = True,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="A new folder.")],
+    person: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this person; may be repeated.")] = None,
+    thumbnails: Annotated[bool, typer.Option(help="Include the small pictures of the faces.")] = True,
     as_json: AsJson = False,
 ) -> int:
-    """Write people into a new folder, as JSON Lines and npz."""
+    """Write people into a new folder, as JSON Lines and npz.
+
+    npz is NumPy's format for arrays: the embeddings.
+    """
     from facebank.gallery import export_gallery
 
     with settings_of(ctx).open_gallery() as gallery:
@@ -370,15 +398,17 @@ def export(
 
 def import_people(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="Folder of an export.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Even faces that are unlike the person's here, or like another's.")
+        bool,
+        typer.Option("--force", help="Add faces that are unlike the person's here, or similar to somebody else's."),
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Add the people of an export; faces that are enrolled already are skipped.
+    """Add the people of an export.
 
-    A face that is unlike the samples that a person of that name has here, or nearer to somebody else here, is refused.
+    Faces that are enrolled already are skipped. A face that is unlike the samples that a person of that name has here,
+    or nearer to somebody else here, is refused.
     """
     with settings_of(ctx).open_bank() as bank:
         imported = bank.import_people(folder, force=force)
@@ -412,15 +442,17 @@ def re_embed(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Make all embeddings anew with the pack named by --pack, from the photos, which must still be there.
+    """Compute all embeddings again, with another pack.
 
-    Nothing is changed if one is missing, unless --drop-missing is given; exit code 2 then. Strangers that
+    The pack is named before the command, as in 'facebank --pack buffalo_l people re-embed'. The photos must still be
+    there. Nothing is changed if one is missing, unless --drop-missing is given; exit code 2 then. Strangers that
     `facebank deny --nobody` remembered and whose photo is missing are forgotten.
     """
-    with settings_of(ctx).open_bank() as bank, ProgressBar(writes_lines=as_json) as bar:
+    from .forgetting import tell_what_is_left
+
+    with settings_of(ctx).open_bank(works_long=True) as bank, ProgressBar(writes_lines=as_json) as bar:
         report = bank.re_embed(drop_missing=drop_missing, progress=bar)
-    if report.busy_readers:
-        _say_readers_are_busy()
+    tell_what_is_left(report)
     for lost in report.lost:
         say(f"sample {lost.sample_id} of {lost.person}: {lost.reason}")
     if report.changed:
@@ -438,6 +470,8 @@ def re_embed(
                 "embedded": report.embedded,
                 "lost": lost_records,
                 "busy_readers": report.busy_readers,
+                "full_disk": report.full_disk,
+                "mirrors": list(report.mirrors),
             }
         )
     elif report.changed:
@@ -453,41 +487,6 @@ def _tell(person: Person, text: str, *, as_json: bool) -> None:
         write_json(person_record(person))
     else:
         write_line(text)
-
-
-def _tell_readers(forgotten: Forgotten) -> None:
-    if forgotten.busy_readers:
-        _say_readers_are_busy()
-
-
-def _say_readers_are_busy() -> None:
-    say("another process is reading the gallery: the bytes are cleaned away when it is next opened alone")
-
-
-def person_record(person: Person) -> dict[str, object]:
-    """Return a person as JSON has one."""
-    return {
-        "person": person.name,
-        "samples": person.sample_count,
-        "created_at": person.created_at.isoformat(),
-        "born": person.born,
-        "note": person.note,
-    }
-
-
-def _sample_record(sample: Sample) -> dict[str, object]:
-    return {
-        "sample_id": sample.id,
-        "person": sample.person,
-        "image": sample.path,
-        "box": [round(edge, 2) for edge in sample.box.tolist()],
-        "quality": round(sample.quality, 4),
-        "taken_at": None if sample.taken_at is None else sample.taken_at.isoformat(),
-        "enrolled_at": sample.enrolled_at.isoformat(),
-        "has_thumbnail": sample.has_thumbnail,
-        "camera_dated": sample.camera_dated,
-        "masked": sample.masked,
-    }
 
 
 def _write_facts(person: Person) -> None:

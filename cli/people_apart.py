@@ -6,20 +6,27 @@ from typing import Annotated
 
 import typer
 
+from facebank.schemas.records import person_record
+
 from .options import AsJson
 from .output import counted, write_json, write_line
-from .people import Name, person_record
+from .people import Name
 from .settings import settings_of
 
 
 def split(
     ctx: typer.Context,
     name: Name,
-    into: Annotated[str, typer.Option(help="What the new person is called.")],
-    samples: Annotated[list[int] | None, typer.Argument(metavar="SAMPLE", show_default=False)] = None,
+    into: Annotated[str, typer.Option(metavar="NAME", help="The name of the new person.")],
+    samples: Annotated[
+        list[int] | None,
+        typer.Argument(
+            metavar="SAMPLE...", show_default=False, help="Numbers of samples, from 'facebank people show'."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Make two people of one: some samples go to a new person.
+    """Move some samples of a person to a new person.
 
     Without numbers of samples, those of the smaller half go where the samples are in two halves that look like two
     people; 'facebank audit' finds those, and 'facebank people show' lists the numbers.
@@ -45,7 +52,10 @@ def split(
 
 
 def unmerge(ctx: typer.Context, name: Name, as_json: AsJson = False) -> int:
-    """Undo the last merge into a person: whoever was joined is a person again, with the samples of before."""
+    """Undo the last merge into a person.
+
+    Whoever was joined is a person again, with the samples from before.
+    """
     with settings_of(ctx).open_gallery() as gallery:
         apart = gallery.unmerge(name)
         person = gallery.person(name)

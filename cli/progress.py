@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from facebank.storage.pace import Pace
 from facebank.storage.progress import Progress
 
 from .output import say
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
 _FIRST_LINE, _BETWEEN_LINES = 15.0, 30.0  # seconds
-_PAUSE = 0.1
-_ENOUGH = 2.0
-_BETWEEN_MARKS = 1.0
-_REMEMBERED = 60.0
 
 
 class ProgressBar(Progress):
@@ -113,47 +108,6 @@ def _bar(columns: tuple[ProgressColumn, ...]) -> Bar:
     console = Console(file=sys.stderr, soft_wrap=True)
     described = TextColumn("{task.description}"), BarColumn(), *columns
     return Bar(*described, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
-
-
-class Pace:
-    """The pace of steps that come in bursts, in the last minute.
-
-    Steps known from an earlier run are done at once, before any that take time, and photos of a batch are done
-    together: neither tells how long the rest takes. Counting begins at the first pause.
-
-    Parameters
-    ----------
-    total
-        Number of steps.
-    clock
-        Rising seconds.
-    """
-
-    def __init__(self, total: int, clock: Callable[[], float] | None = None) -> None:
-        self.total, self._clock = total, clock or time.monotonic
-        self.done = 0
-        self._began = self._last = self._clock()
-        self._marks = deque[tuple[float, int]]()
-
-    def step(self) -> None:
-        """Count a step."""
-        now = self._clock()
-        if not self._marks and now - self._last >= _PAUSE:
-            self._marks.append((self._last, self.done))
-        self.done += 1
-        self._last = now
-        if self._marks and now - self._marks[-1][0] >= _BETWEEN_MARKS:
-            self._marks.append((now, self.done))
-            while len(self._marks) > 2 and now - self._marks[0][0] > _REMEMBERED:
-                self._marks.popleft()
-
-    def seconds_left(self) -> float | None:
-        """Return how long the rest takes at this pace; None if that is still unknown."""
-        began, before = self._marks[0] if self._marks else (self._began, 0)
-        passed, done = self._last - began, self.done - before
-        if done < 1 or (not self._marks and passed < _ENOUGH):
-            return None
-        return passed / done * (self.total - self.done)
 
 
 def duration(seconds: float) -> str:

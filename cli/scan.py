@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -10,23 +12,45 @@ import typer
 from .failures import SOME_FAILED
 from .output import DEGREES, counted, say, tell_annotated, tell_skipped, write_json, write_line, write_skipped
 from .progress import ProgressBar
-from .settings import settings_of
+from .settings import Settings, settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from facebank import FaceBank
+    from facebank.album.album import Album
+    from facebank.album.scan.merging import MergeReport
     from facebank.album.scan.scan_file import ScannedFile
     from facebank.album.scan.scanner import ScanPlan, ScanReport
+    from facebank.album.scan.videos import ScannedVideo
+    from facebank.media import Shard
+    from facebank.video.scan import VideoScanReport
+
+_SHOWN = 12  # missing shards
+_TIME_LIMIT = 300.0  # seconds for a photo on a cluster
 
 EXAMPLES = """\b
 Examples:
   facebank scan photos/
+  facebank scan photos/ --videos      # the videos too, for 'find --videos'
   facebank identify --scan
 
 \b
-Exit codes: 0 every photo was read; 1 some could not be read; 2 wrong usage, or nothing where the photos should be; 130
-interrupted: the next scan goes on where this one was."""
+Several machines share the work; one merges the results, after each scan:
+  facebank scan photos/ --shard 1/3
+  facebank scan --merge all.1-of-3.scan all.2-of-3.scan all.3-of-3.scan
+  facebank scan --merge shards/       # all Parquet shards of a folder
+
+\b
+So does a Ray cluster; all its machines see the photos at one path:
+  facebank scan photos/ --ray 10.0.0.1:6379
+
+\b
+Exit codes: 0 every photo and video was read; 1 some could not be; 2 wrong
+usage, or nothing to scan; 130 interrupted: the next scan continues."""
 
 ScanPath: TypeAlias = Annotated[
-    Path | None, typer.Option("--scan-file", metavar="FILE", help="File of the scan; else one beside the gallery.")
+    Path | None, typer.Option("--scan-file", metavar="FILE", help="File of the scan. Default: beside the gallery.")
 ]
 
 
@@ -37,41 +61,214 @@ def register(app: typer.Typer) -> None:
 
 def scan(
     ctx: typer.Context,
-    places: Annotated[list[Path], typer.Argument(metavar="DIR...", show_default=False)],
+    places: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR...",
+            show_default=False,
+            help="Folders of photos; with --merge, scans, Parquet shards, and folders of those.",
+        ),
+    ],
     scan_file: ScanPath = None,
-    forget: Annotated[
-        bool, typer.Option("--forget", help="Forget the photos of these folders instead, be they there or not.")
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N",
+            help="Analyze part K of N, as one of N machines; its scan is NAME.K-of-N.scan.",
+        ),
+    ] = None,
+    videos: Annotated[
+        bool, typer.Option("--videos", help="Analyze videos too, after the photos; takes much longer.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a file that is looked at.")] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Add the results of other scans, such as those of all parts.")
+    ] = False,
+    moved: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="OLD NEW", help="With --merge: the name of a folder in those scans, and its name here."),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Scan on all machines of a Ray cluster; 'local' starts one on this machine's cores.",
+        ),
+    ] = None,
+    shards: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With --ray: where results lie meanwhile; else beside the scan."),
+    ] = None,
+    no_merge: Annotated[
+        bool, typer.Option("--no-merge", help="With --ray: leave the results there as Parquet, and merge nothing.")
+    ] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=1, help="With --ray: what a photo may take before it is given up; else 300."
+        ),
+    ] = None,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Forget the photos and videos of these folders, whether or not they exist."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON object for each file analyzed, or one for a merge.")
+    ] = False,
 ) -> int:
-    """Look at all photos of folders once, and remember the faces.
+    """Analyze all photos of folders once, and keep the faces.
 
     What was looked at is not looked at again, even if it was moved, renamed or copied; what is gone is forgotten. Who
     is in the photos is asked afterwards, as often as you like: see 'facebank identify --scan'.
     """
+    part = _checked_shard(shard, forget=forget, merge=merge, moved=moved, videos=videos)
+    others = {"--forget": forget, "--merge": merge, "--videos": videos}
+    cluster = _checked_cluster(settings_of(ctx), ray, shards, no_merge=no_merge, time_limit=time_limit, others=others)
     from facebank.album.album import Album
+    from facebank.album.own_album import default_scan_path
     from facebank.operations.inputs import gather_photos
+    from facebank.video.scan import scan_videos
 
     done = _Done(as_json)
-    with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album, done:
+    with (
+        settings_of(ctx).open_bank(threads=1, works_long=True) as bank,
+        Album(bank, scan_file if scan_file or part is None else default_scan_path(bank.path, part)) as album,
+        done,
+    ):
         if forget:
             say(f"{counted(album.forget(places), 'file')} forgotten")
             return 0
-        gathered = gather_photos(places, knows_annotated=False)  # the scan looks at the new ones only
+        if merge:
+            merged = album.merge(places, moved=moved, progress=done)
+            done.close()
+            _show_merged(album, merged, as_json=as_json)
+            return 0
+        gathered = gather_photos(places, knows_annotated=False, shard=part)  # the scan looks at the new ones only
+        if videos:
+            gathered = replace(gathered, videos=0)  # none is passed over
         tell_skipped(gathered)
         if as_json:
             write_skipped(gathered, {"image": "", "status": "skipped", "faces": None, "turned": None})
         try:
-            report = album.scan(places, progress=done)
+            shard_of = None if part is None else (part.number, part.count)
+            scans = album.scan if cluster is None else cluster.scans(bank, album)
+            report = scans(places, shard=shard_of, needs_photos=not videos, progress=done)
+            video_report = scan_videos(bank, album, places, progress=done) if videos else None
         except KeyboardInterrupt as error:
             raise KeyboardInterrupt(f"{counted(done.files, 'file')} done this time; the next scan goes on") from error
-        done.show_unreadable(report)
+        done.show_unreadable(report.unreadable)
+        if video_report is not None:
+            done.show_unreadable(video_report.unreadable, key="video")
         if not as_json:
-            counts = album.scan_file.count()
             write_line(_summary(report))
-            faces, photos = counted(counts.faces, "face"), counted(counts.photos, "photo")
-            write_line(f"{album.path}: {faces} in {photos} ({counted(counts.files, 'file')})")
-    return SOME_FAILED if report.unreadable else 0
+            _show_counts(album, cluster)
+            if video_report is not None:
+                write_line(f"videos: {_summary(video_report)}")
+    unreadable_videos = video_report is not None and video_report.unreadable
+    return SOME_FAILED if report.unreadable or unreadable_videos else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    """The options of a scan on a Ray cluster."""
+
+    address: str
+    shards: Path | None
+    no_merge: bool
+    time_limit: float
+    runtime: str
+
+    def scans(self, bank: FaceBank, album: Album) -> Callable[..., ScanReport]:
+        """Return what scans as `Album.scan` does."""
+        from facebank.cluster import ray_scan
+
+        return partial(
+            ray_scan,
+            bank,
+            address=self.address,
+            scan=album.path,
+            shards=self.shards,
+            merges=not self.no_merge,
+            runtime=self.runtime,
+            time_limit=self.time_limit,
+        )
+
+
+def _checked_cluster(
+    settings: Settings,
+    address: str | None,
+    shards: Path | None,
+    *,
+    no_merge: bool,
+    time_limit: float | None,
+    others: Mapping[str, bool],
+) -> _Cluster | None:
+    from facebank.errors import UsageError
+
+    if address is None:
+        named = {"--shards": shards is not None, "--no-merge": no_merge, "--time-limit": time_limit is not None}
+        for option in (option for option, is_given in named.items() if is_given):
+            raise UsageError(f"{option} goes with --ray")
+        return None
+    for option in (option for option, is_given in others.items() if is_given):
+        raise UsageError(f"--ray goes without {option}")
+    if settings.device == "cuda":
+        raise UsageError("--ray goes without --device cuda: the workers of a cluster compute on processor cores")
+    return _Cluster(address, shards, no_merge, time_limit or _TIME_LIMIT, settings.runtime)
+
+
+def _checked_shard(
+    shard: str | None, *, forget: bool, merge: bool, moved: tuple[Path, Path] | None, videos: bool
+) -> Shard | None:
+    from facebank.errors import UsageError
+    from facebank.media import Shard
+
+    part = None if shard is None else Shard.parse(shard)
+    if merge and (forget or part is not None):
+        raise UsageError(f"--merge goes without {'--forget' if forget else '--shard'}")
+    if videos and (forget or merge or part is not None):
+        other = "--forget" if forget else "--merge" if merge else "--shard"
+        raise UsageError(f"--videos goes without {other}")
+    if moved is not None and not merge:
+        raise UsageError("--moved goes with --merge")
+    if forget and part is not None:
+        raise UsageError("--forget goes without --shard: name the shard's scan with --scan-file")
+    return part
+
+
+def _show_merged(album: Album, report: MergeReport, *, as_json: bool) -> None:
+    for place, shards in report.missing.items():
+        named = ", ".join(map(str, shards[:_SHOWN]))
+        more = f" and {len(shards) - _SHOWN:,} more" if len(shards) > _SHOWN else ""
+        say(f"of {place} these shards were not merged yet: {named}{more}")
+    if as_json:
+        counts = album.scan_file.count()
+        write_json(
+            {
+                "scan": str(album.path),
+                "new": report.new,
+                "changed": report.changed,
+                "unchanged": report.unchanged,
+                "gone": report.gone,
+                "files": counts.files,
+                "photos": counts.photos,
+                "faces": counts.faces,
+                "missing": [
+                    {"folder": place, "shard": str(shard)} for place, some in report.missing.items() for shard in some
+                ],
+            }
+        )
+        return
+    parts = ((report.new, "new"), (report.changed, "changed"), (report.unchanged, "unchanged"), (report.gone, "gone"))
+    write_line(_counted_parts(parts) or "nothing to merge")
+    _show_counts(album)
+
+
+def _show_counts(album: Album, cluster: _Cluster | None = None) -> None:
+    if cluster is not None and cluster.no_merge:
+        return
+    counts = album.scan_file.count()
+    faces, photos = counted(counts.faces, "face"), counted(counts.photos, "photo")
+    write_line(f"{album.path}: {faces} in {photos} ({counted(counts.files, 'file')})")
 
 
 class _Done(ProgressBar):
@@ -86,11 +283,16 @@ class _Done(ProgressBar):
         """Show a plan or a file."""
         from facebank.album.scan.scan_file import ScannedFile
         from facebank.album.scan.scanner import ScanPlan
+        from facebank.album.scan.videos import ScannedVideo
 
         if isinstance(result, ScanPlan):
             self._show_plan(result)
+        elif isinstance(result, ScannedVideo):
+            self._show_video(result)
         elif isinstance(result, ScannedFile):
             self._show_file(result)
+        elif isinstance(text := getattr(result, "text", None), str):  # a note of the cluster
+            say(text)
 
     def _show_plan(self, plan: ScanPlan) -> None:
         for place in plan.emptied:
@@ -107,13 +309,20 @@ class _Done(ProgressBar):
         if self.writes_lines:
             write_json(_record(file))
 
-    def show_unreadable(self, report: ScanReport) -> None:
+    def _show_video(self, video: ScannedVideo) -> None:
+        self.files += 1
+        if video.error is not None:
+            self._failed.add(video.path)
+        if self.writes_lines:
+            write_json(_video_record(video))
+
+    def show_unreadable(self, unreadable: Mapping[str, str], key: str = "image") -> None:
         """Say why files cannot be read, those too that could not be before and are as they were."""
         self.close()
-        for path, why in report.unreadable.items():
+        for path, why in unreadable.items():
             say(why)
             if self.writes_lines and path not in self._failed:
-                write_json(_unreadable_record(path, why))
+                write_json(_unreadable_record(path, why) if key == "image" else _unreadable_video_record(path, why))
 
 
 def _record(file: ScannedFile) -> dict[str, object]:
@@ -129,7 +338,18 @@ def _unreadable_record(path: str, why: str) -> dict[str, object]:
     return {"image": path, "status": "unreadable", "faces": None, "turned": None, "error": why}
 
 
-def _summary(report: ScanReport) -> str:
+def _video_record(video: ScannedVideo) -> dict[str, object]:
+    if video.error is not None:
+        return _unreadable_video_record(video.path, video.error)
+    status, tracks = ("known", None) if video.is_known else ("scanned", len(video.tracks))
+    return {"video": video.path, "status": status, "tracks": tracks, "error": None}
+
+
+def _unreadable_video_record(path: str, why: str) -> dict[str, object]:
+    return {"video": path, "status": "unreadable", "tracks": None, "error": why}
+
+
+def _summary(report: ScanReport | VideoScanReport) -> str:
     parts = (
         (report.looked_at, "looked at"),
         (report.known_by_content, "moved, renamed or copied"),
@@ -137,4 +357,8 @@ def _summary(report: ScanReport) -> str:
         (report.gone, "gone"),
         (len(report.unreadable), "unreadable"),
     )
+    return _counted_parts(parts) or "nothing to look at"
+
+
+def _counted_parts(parts: Iterable[tuple[int, str]]) -> str:
     return ", ".join(f"{count:,} {what}" for count, what in parts if count)

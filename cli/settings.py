@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
     from facebank import FaceBank
     from facebank.gallery import Gallery, Upgrade
+    from facebank.index.mirror import GalleryMirror
 
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+Runtime: TypeAlias = Literal["auto", "onnxruntime", "openvino"]
+Fallback: TypeAlias = Literal["local"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +33,38 @@ class Settings:
         Name or folder of a pack; None for the gallery's own.
     device
         Where the networks run.
+    runtime
+        What computes them.
+    index
+        Address of where people are searched; None for this machine.
+    fallback
+        Who searches while that cannot be reached: ``local``, or None for nobody.
     """
 
     gallery: Path | None
     pack: str | None
     device: Device
+    runtime: Runtime = "auto"
+    index: str | None = None
+    fallback: Fallback | None = None
 
-    def open_bank(self, threads: int | None = None) -> FaceBank:
-        """Return the bank that the options ask for, with so many threads a network; nothing is opened or loaded yet."""
+    def open_bank(self, threads: int | None = None, *, works_long: bool = False) -> FaceBank:
+        """Return the bank that the options ask for, with so many threads a network; nothing is opened or loaded yet.
+
+        What does not work long takes ONNX Runtime unless told otherwise, which loads faster than any other.
+        """
         from facebank.bank import FaceBank
 
+        runtime = "onnxruntime" if self.runtime == "auto" and not works_long else self.runtime
         return FaceBank.open(
-            self.gallery, pack=self.pack, device=self.device, threads=threads, on_upgrade=_tell_upgraded
+            self.gallery,
+            pack=self.pack,
+            device=self.device,
+            threads=threads,
+            on_upgrade=_tell_upgraded,
+            runtime=runtime,
+            index=self.index,
+            fallback=self.fallback,
         )
 
     def first_use(self) -> str | None:
@@ -59,7 +82,18 @@ class Settings:
         from facebank.gallery import Gallery, default_gallery_path
 
         path = self.gallery or default_gallery_path()
-        return Gallery.open(path, read_only=read_only, on_upgrade=_tell_upgraded)
+        gallery = Gallery.open(path, read_only=read_only, on_upgrade=_tell_upgraded)
+        gallery.mirror = self.mirror()
+        return gallery
+
+    def mirror(self) -> GalleryMirror | None:
+        """Return where people are searched; None for this machine."""
+        if self.index is None:
+            return None
+        from facebank.index.milvus import milvus_mirror
+        from facebank.index.milvus_address import MilvusAddress
+
+        return milvus_mirror(MilvusAddress.parse(self.index), fallback=self.fallback is not None)
 
 
 def _tell_upgraded(upgrade: Upgrade) -> None:

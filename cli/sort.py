@@ -30,7 +30,6 @@ Examples:
   facebank sort photos/ sorted/
   facebank sort sorted/ --undo
 
-\b
 Exit codes: 0 sorted or undone; 1 some photos could not be; 2 wrong usage, or nothing to sort."""
 
 
@@ -44,24 +43,34 @@ def register(app: typer.Typer) -> None:
 
 def sort(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="Folder with the photos.")],
     out: Annotated[
-        Path | None, typer.Argument(metavar="OUT", show_default=False, help="May stand alone with --undo.")
+        Path | None,
+        typer.Argument(
+            metavar="OUT",
+            show_default=False,
+            help="Folder for the people's folders; with --undo it may be the only one named.",
+        ),
     ] = None,
-    by: Annotated[Literal["person"], typer.Option(help="What the folders are.")] = "person",  # noqa: ARG001 - the only one
-    copy: Annotated[bool, typer.Option("--copy", help="Copy the photos; what is done if nothing is said.")] = False,
-    link: Annotated[bool, typer.Option("--link", help="Link them: takes no space, on the same disk.")] = False,
-    move: Annotated[bool, typer.Option("--move", help="Move them, each to the person with the largest face.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Undo all that was sorted into OUT.")] = False,
+    by: Annotated[Literal["person"], typer.Option(help="What the folders stand for.")] = "person",  # noqa: ARG001 - the only one
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the photos; the default.")] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Make hard links, which take no space; on the same disk.")
+    ] = False,
+    move: Annotated[
+        bool, typer.Option("--move", help="Move the photos, each to the person with the largest face.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Undo everything that was sorted into OUT.")] = False,
     trust: Annotated[
-        bool, typer.Option("--trust-journal", help="Believe OUT's journal, though this gallery did not sign it.")
+        bool,
+        typer.Option("--trust-journal", help="With --undo: trust OUT's journal although this gallery did not sign it."),
     ] = False,
     least: HigherProbability = None,
     scan_file: ScanPath = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a photo.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each photo.")] = False,
 ) -> int:
-    """Put the photos of known people into a folder for each person.
+    """Copy, link or move photos into a folder for each person.
 
     The folder is scanned first, if it has changed. Nothing is overwritten: another photo of the same name gets a
     number. XMP sidecars go with their photos. A journal in OUT undoes everything; it is signed with a key that is kept
@@ -76,7 +85,7 @@ def sort(
 
     shown = _Shown(as_json)
     mode = SortMode.MOVE if move else SortMode.LINK if link else SortMode.COPY
-    with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album:
+    with settings_of(ctx).open_bank(threads=1, works_long=True) as bank, Album(bank, scan_file) as album:
         if undo:
             _undo(album, folder, out, shown, dry_run=dry_run, trust=trust)
             return SOME_FAILED if shown.failed else 0

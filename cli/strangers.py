@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 
+from .formatting import CommandApp
 from .options import AsJson, example
-from .output import say, write_json, write_line, write_table
+from .output import write_json, write_line, write_table
 from .settings import settings_of
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    strangers = typer.Typer(
-        help="List or forget the faces that `facebank deny --nobody` remembered.",
+    strangers = CommandApp(
+        help="List or forget faces remembered as nobody you know.\n\nThey come from 'facebank deny --nobody'.",
         no_args_is_help=True,
-        rich_markup_mode=None,
         epilog=example("strangers list"),
     )
     for name, command, words in (("list", list_strangers, "list"), ("forget", forget, "forget 3")):
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_strangers(ctx: typer.Context, as_json: AsJson = False) -> int:
-    """List the remembered strangers: their numbers and photos."""
+    """List the remembered strangers, with numbers and photos."""
     with settings_of(ctx).open_gallery() as gallery:
         strangers = gallery.stranger_faces()
     if as_json:
@@ -46,16 +46,20 @@ def list_strangers(ctx: typer.Context, as_json: AsJson = False) -> int:
 
 def forget(
     ctx: typer.Context,
-    stranger_id: Annotated[int, typer.Argument(metavar="STRANGER", show_default=False)],
+    stranger_id: Annotated[
+        int, typer.Argument(metavar="STRANGER", show_default=False, help="Its number in 'facebank strangers list'.")
+    ],
     as_json: AsJson = False,
 ) -> int:
-    """Remove a remembered stranger for good; `facebank strangers list` shows their numbers."""
+    """Remove a remembered stranger for good."""
+    from .forgetting import tell_what_is_left
+
     with settings_of(ctx).open_gallery() as gallery:
         forgotten = gallery.forget_stranger(stranger_id)
     if as_json:
-        write_json({"stranger_id": stranger_id, "busy_readers": forgotten.busy_readers})
+        left = {"busy_readers": forgotten.busy_readers, "full_disk": forgotten.full_disk}
+        write_json({"stranger_id": stranger_id, **left})
     else:
         write_line(f"stranger {stranger_id} is forgotten")
-    if forgotten.busy_readers:
-        say("another process is reading the gallery: the bytes are cleaned away when it is next opened alone")
+    tell_what_is_left(forgotten)
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from .failures import SOME_FAILED
+from .formatting import CommandApp
 from .options import AsJson, HigherProbability, example
 from .output import counted, say, short_path, tell_skipped, write_json, write_line, write_skipped, write_table
 from .progress import ProgressBar
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from facebank.album.tags.reading import ImportedTag, ShownPhoto
     from facebank.album.tags.writing import RemovedTags, TaggedPhoto
 
-Places: TypeAlias = Annotated[list[Path], typer.Argument(metavar="DIR...", show_default=False)]
+Places: TypeAlias = Annotated[
+    list[Path], typer.Argument(metavar="DIR...", show_default=False, help="Folders of photos.")
+]
 
 
 _LEFT_OUT = {"written_by_facebank": "left out that facebank itself wrote (see --own)"}
@@ -28,10 +31,10 @@ _LEFT_OUT = {"written_by_facebank": "left out that facebank itself wrote (see --
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    tags = typer.Typer(
-        help="Show, write, remove and import face regions and names in XMP, as digiKam, Lightroom and immich read it.",
+    tags = CommandApp(
+        help="Show, write, remove and import names in photo files (XMP).\n\n"
+        "XMP is metadata in or beside a photo; digiKam, Lightroom and immich read and write its face regions.",
         no_args_is_help=True,
-        rich_markup_mode=None,
         epilog=example("tags show photos/"),
     )
     commands = (
@@ -41,15 +44,20 @@ def register(app: typer.Typer) -> None:
         ("import", import_tags, "import photos/", "0 enrolled; 1 some faces or photos were refused; 2 wrong usage"),
     )
     for name, command, words, codes in commands:
-        tags.command(name, epilog=f"{example(f'tags {words}')}\n\n\b\nExit codes: {codes}.")(command)
+        tags.command(name, epilog=f"{example(f'tags {words}')}\n\nExit codes: {codes}.")(command)
     app.add_typer(tags, name="tags")
 
 
 def show(
-    places: Annotated[list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", show_default=False)],
+    places: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", show_default=False, help="Photos, and folders of photos.")
+    ],
     as_json: AsJson = False,
 ) -> int:
-    """List the regions in photos and in their sidecars, photo.jpg.xmp and photo.xmp, whoever wrote them."""
+    """List the face regions in photos and their sidecars.
+
+    A sidecar is a file of metadata beside the photo: photo.jpg.xmp or photo.xmp.
+    """
     from facebank.album.tags.reading import list_tags
     from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
@@ -78,15 +86,17 @@ def write(
     ctx: typer.Context,
     places: Places,
     embed: Annotated[
-        bool, typer.Option("--embed", help="Into the photos themselves: JPEG, PNG and WebP. Else into sidecars.")
+        bool, typer.Option("--embed", help="Write into the photos themselves (JPEG, PNG, WebP), not into sidecars.")
     ] = False,
-    unnamed: Annotated[bool, typer.Option("--unnamed", help="Frame faces that are not known too, nameless.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    unnamed: Annotated[
+        bool, typer.Option("--unnamed", help="Write regions of unknown faces too, without a name.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     least: HigherProbability = None,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write who is known in scanned photos as face regions.
+    """Write the names of known people into sidecars or photos.
 
     Scan first, with 'facebank scan'. What other programs wrote stays, and so does a name that somebody gave: where
     facebank knows another one it says so and changes nothing. A name that facebank wrote itself is taken out where it
@@ -115,13 +125,20 @@ def write(
 
 def remove(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    places: Annotated[list[Path] | None, typer.Argument(metavar="PHOTO_OR_DIR...", show_default=False)] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The name to take out.")],
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PHOTO_OR_DIR...",
+            show_default=False,
+            help="Where to look. Default: all files that the scan knows of.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Take a name out of photos and sidecars into which facebank wrote it.
+    """Take a name out of files that facebank wrote it into.
 
     The person need not be enrolled any more. Without folders, out of the files that the scan knows were written for
     this person, or for people who are forgotten. What another program wrote, or somebody changed, stays.
@@ -156,10 +173,15 @@ def remove(
 def import_tags(
     ctx: typer.Context,
     places: Places,
-    most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Faces to enroll of each person.")] = 10,
-    own: Annotated[bool, typer.Option("--own", help="Take names too that facebank itself wrote.")] = False,
+    most: Annotated[
+        int, typer.Option("--most", min=1, metavar="N", help="Largest number of faces to enroll of each person.")
+    ] = 10,
+    own: Annotated[bool, typer.Option("--own", help="Also take names that facebank itself wrote.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Take faces too that are unlike the person's others, or like another's.")
+        bool,
+        typer.Option(
+            "--force", help="Enroll faces that are unlike the person's other faces, or similar to somebody else's."
+        ),
     ] = False,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
@@ -172,7 +194,7 @@ def import_tags(
     from facebank.album.album import Album
 
     shown = _Imported(as_json)
-    with settings_of(ctx).open_bank(threads=1) as bank, Album(bank, scan_file) as album:
+    with settings_of(ctx).open_bank(threads=1, works_long=True) as bank, Album(bank, scan_file) as album:
         blank = {"person": None, "accepted": False, "reason": "skipped", "sample_id": None}
         _tell_skipped(places, blank if as_json else None, says="detail")
         with ProgressBar(writes_lines=as_json) as bar:

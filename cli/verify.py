@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from facebank.schemas.records import verification_record
+
 from .output import write_json, write_line
 from .settings import settings_of
 
@@ -14,7 +16,6 @@ EXAMPLES = """\b
 Example:
   facebank verify passport.jpg selfie.jpg
 
-\b
 Exit codes: 0 compared, whatever the answer; 2 a photo cannot be read or shows no face."""
 
 
@@ -25,24 +26,18 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     ctx: typer.Context,
-    a: Annotated[Path, typer.Argument(show_default=False)],
-    b: Annotated[Path, typer.Argument(show_default=False)],
+    a: Annotated[Path, typer.Argument(metavar="PHOTO_A", show_default=False, help="A photo.")],
+    b: Annotated[Path, typer.Argument(metavar="PHOTO_B", show_default=False, help="The photo to compare it with.")],
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> int:
-    """Say whether two photos show the same person, by their largest faces. Needs no gallery."""
+    """Say whether two photos show the same person.
+
+    The largest face of each photo is compared. Needs no gallery.
+    """
     with settings_of(ctx).open_bank() as bank:
         verification = bank.verify(a, b)
     if as_json:
-        write_json(
-            {
-                "a": verification.a,
-                "b": verification.b,
-                "similarity": verification.similarity,
-                "threshold": verification.threshold,
-                "same": verification.same,
-                "probability": verification.probability,
-            }
-        )
+        write_json(verification_record(verification))
     else:
         answer = "the same person" if verification.same else "different people"
         write_line(f"{answer} (similarity {verification.similarity:.3f}, threshold {verification.threshold:.3f})")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.errors import UsageError
+from facebank.schemas.records import candidate_record, rounded
 from facebank.storage.text import never_certain, printable
 
 from .failures import SOME_FAILED
-from .identify import candidate_record, rounded, tell_how
+from .identify import tell_how
 from .options import AllowTwice, LeastProbability, settings_for_once
 from .output import say, write_json, write_line, write_table
 from .progress import ProgressBar
@@ -28,7 +29,6 @@ Examples:
   facebank video holidays.mp4 --annotate named.mp4 --thumbnails faces/
   facebank video holidays.mp4 --start 1:30 --end 2:00 --json
 
-\b
 Exit codes: 0 the whole video was read; 1 it is cut off or damaged, and what was read before is told; 2 wrong usage, no
 gallery, or no video that can be read."""
 
@@ -43,22 +43,24 @@ def register(app: typer.Typer) -> None:
 
 def video(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
-    fps: Annotated[float, typer.Option(metavar="RATE", help="How many frames a second are looked at.")] = 5.0,
-    start: Annotated[str | None, typer.Option(metavar="TIME", help="From when on, as 90, 1:30 or 1:02:03.5.")] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="Until when.")] = None,
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="The video.")],
+    fps: Annotated[float, typer.Option(metavar="RATE", help="Frames analyzed per second of the video.")] = 5.0,
+    start: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Start there: seconds or h:m:s, as 90, 1:30 or 1:02:03.5.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Stop there.")] = None,
     annotate: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.mp4", help="Write the video there, framed and named, no sound; a new file."),
+        typer.Option(metavar="OUT.mp4", help="Write a copy with boxes and names, without sound; a new file."),
     ] = None,
     thumbnails: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the best face of every track there.")
+        Path | None, typer.Option(metavar="DIR", help="Write the best face of each track there.")
     ] = None,
     least_probability: LeastProbability = None,
     allow_twice: AllowTwice = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object a track.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each track.")] = False,
 ) -> int:
-    """Say who is in a video, and when.
+    """Identify the people in a video, and when they are seen.
 
     Faces are followed from frame to frame; each track is one decision from all its frames, as careful as that about a
     single photo. People who are not enrolled have numbers: the same number, as far as can be told, in every shot.
@@ -69,13 +71,12 @@ def video(
     since, until = _seconds(start) or 0.0, _seconds(end)
     plan = VideoPlan(rate=fps, start=since, end=until, thumbnails=thumbnails is not None)
     _check_outputs(file, annotate, thumbnails)
-    with settings_of(ctx).open_bank(threads=1) as bank:
+    with settings_of(ctx).open_bank(threads=1, works_long=True) as bank:
         bank.preload()
         settings = settings_for_once(bank, least_probability=least_probability, allow_twice=allow_twice or None)
-        identification = bank.identification(settings)
-        tell_how(identification)
+        tell_how(bank.identification(settings))
         with ProgressBar(writes_lines=as_json) as bar:
-            report = identify_video(bank.engine, identification, file, plan, bar)
+            report = identify_video(bank.engine, lambda: bank.identification(settings), file, plan, bar)
         _note_written(bank, annotate, thumbnails)
     pictures = {} if thumbnails is None else write_pictures(report.appearances, thumbnails)
     if as_json:

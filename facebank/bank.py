@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import local
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
-from facebank.errors import ClosedError, GalleryBusyError, GalleryError, PackError, StorageError, UsageError
+from facebank.errors import ClosedError, GalleryError, PackError, StorageError, UsageError
 from facebank.gallery import Gallery, default_gallery_path
 from facebank.storage.concurrency import SharedLock
-from facebank.storage.paths import named_path
+from facebank.storage.paths import file_path, is_list_like, named_path
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollReason, EnrollReport, Photo
@@ -23,19 +23,25 @@ if TYPE_CHECKING:
 
     from facebank.album.album import Album
     from facebank.gallery import Exported, Forgotten, Imported, PlaceKind, Upgrade
+    from facebank.index.milvus_address import MilvusAddress
     from facebank.media import Channels, PhotoInput, Place
+    from facebank.operations.compare import Comparison
     from facebank.operations.engine import Engine
     from facebank.operations.enroll import Enroller, Pick
     from facebank.operations.feedback import Feedback
     from facebank.operations.identify import Identification
+    from facebank.operations.import_compreface import ImportedExample
     from facebank.operations.inputs import Photos
     from facebank.operations.lookalike import Lookalikes
     from facebank.operations.person_folders import PersonPhotos
     from facebank.operations.reembed import ReEmbeddingReport
+    from facebank.recognition.audit import GalleryAudit
     from facebank.recognition.settings import DecisionSettings
     from facebank.types import Person, Sample, Verification
     from facebank.video.identify import VideoReport
-    from facebank.video.watch import Attendance, News, Visitor
+    from facebank.video.watch import Visitor, VisitorChange, WatchSummary
+
+_MOST_THREADS = 1024  # thousands take minutes to start, and more are refused with misleading words
 
 
 class FaceBank:
@@ -69,6 +75,8 @@ class FaceBank:
         in parallel.
     on_upgrade
         Called once the gallery was brought up to date from an older version.
+    runtime, index, fallback
+        As for `open`.
 
     Examples
     --------
@@ -89,17 +97,30 @@ class FaceBank:
         device: str = "auto",
         threads: int | None = None,
         on_upgrade: Callable[[Upgrade], None] | None = None,
+        *,
+        runtime: str = "auto",
+        index: str | None = None,
+        fallback: str | None = None,
     ) -> None:
-        from facebank.packs import check_device
+        from facebank.packs import check_device, check_runtime
 
         check_device(device)
-        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-            raise UsageError(f"threads are a number from 1, or None for all cores, not {printable(repr(threads))}")
+        check_runtime(runtime)
+        if not (threads is None or (type(threads) is int and 0 < threads <= _MOST_THREADS)):
+            allowed = f"a number from 1 to {_MOST_THREADS:,}, or None for all cores"
+            raise UsageError(f"threads are {allowed}, not {printable(repr(threads))}")
+        if not (pack is None or isinstance(pack, str | os.PathLike)):
+            raise UsageError(f"pack is the name or folder of one, not {printable(repr(pack))}")
         self.path = path
         self._on_upgrade = on_upgrade
         self._threads = threads
         self._pack_name = pack
         self._device = device
+        self._runtime = runtime
+        self._index = None if index is None else _index_address(index)
+        if fallback not in {None, "local"} or (fallback and not index):
+            raise UsageError(f"fallback is 'local' or None, and needs an index, not {printable(repr(fallback))}")
+        self._fallback = fallback
         self._gallery: Gallery | None = None
         self._engine: Engine | None = None
         self._identification: Identification | None = None
@@ -117,6 +138,9 @@ class FaceBank:
         device: str = "auto",
         threads: int | None = None,
         on_upgrade: Callable[[Upgrade], None] | None = None,
+        runtime: str = "auto",
+        index: str | None = None,
+        fallback: str | None = None,
     ) -> Self:
         """Open a gallery, which need not exist yet.
 
@@ -133,11 +157,19 @@ class FaceBank:
             processed in parallel.
         on_upgrade
             Called once the gallery was brought up to date from an older version.
+        runtime
+            What embeds faces: ``onnxruntime`` or ``openvino`` (extra ``openvino``, CPU only); ``auto``: the faster one
+            on this machine, if both are installed, measured once.
+        index
+            Where enrolled people are searched: ``milvus://HOST:PORT/NAME``, ``milvus+tls://HOST:PORT/NAME`` or
+            ``milvus-lite:FILE.db`` (extra ``milvus``); None for this machine. Decisions are the same.
+        fallback
+            ``local``: this machine searches, with a warning, while the index cannot be reached. None: `ServiceError`.
 
         Raises
         ------
         UsageError
-            There is no such device, or no such number of threads.
+            There is no such device or runtime, or no such number of threads, or the index is no address.
 
         Examples
         --------
@@ -145,8 +177,8 @@ class FaceBank:
         >>> bank.path.name
         'friends.facebank'
         """
-        place = default_gallery_path() if path is None else named_path(path, "the path of the gallery")
-        return cls(place, pack, device, threads, on_upgrade)
+        place = default_gallery_path() if path is None else file_path(path, "the path of the gallery")
+        return cls(place, pack, device, threads, on_upgrade, runtime=runtime, index=index, fallback=fallback)
 
     def close(self) -> None:
         """Close the gallery for good, in whatever thread it is used; a second time does nothing.
@@ -168,6 +200,9 @@ class FaceBank:
                 self._gallery.close()
             self._gallery = self._identification = None
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a FaceBank cannot be pickled: call FaceBank.open in each process")
+
     def __repr__(self) -> str:
         return f"FaceBank({str(self.path)!r})"
 
@@ -187,6 +222,11 @@ class FaceBank:
         ------
         GalleryError
             There is none, or it cannot be used with the pack.
+
+        Examples
+        --------
+        >>> bank.gallery.names()
+        {1: 'Barack', 2: 'Joe'}
         """
         return self.open_gallery(create=False)
 
@@ -198,6 +238,11 @@ class FaceBank:
         ------
         PackError
             The pack is unknown or broken.
+
+        Examples
+        --------
+        >>> bank.engine.identity.name
+        'opencv'
         """
         if self._engine is None:
             with self._opening:
@@ -213,18 +258,24 @@ class FaceBank:
         from facebank.operations.engine import load_engine, load_engine_of
 
         if self._pack_name is not None:
-            return load_engine(self._pack_name, self._device, self._threads)
-        return load_engine_of(self.path, self._device, self._threads)
+            return load_engine(self._pack_name, self._device, self._threads, self._runtime)
+        return load_engine_of(self.path, self._device, self._threads, self._runtime)
 
     @property
     def comparing_engine(self) -> Engine:
-        """The engine for what needs no gallery: the embedded pack's where the gallery cannot be read."""
+        """The engine for what needs no gallery: the embedded pack's where the gallery cannot be read.
+
+        Examples
+        --------
+        >>> bank.comparing_engine is bank.engine
+        True
+        """
         try:
             return self.engine
         except GalleryError:
             from facebank.operations.engine import load_engine
 
-            return load_engine(None, self._device, self._threads)
+            return load_engine(None, self._device, self._threads, self._runtime)
 
     def preload(self) -> None:
         """Begin to load the networks in the background, for who knows that photos will follow.
@@ -287,7 +338,7 @@ class FaceBank:
         PhotoNotFoundError
             There is not a single photo; no gallery is made then.
         UsageError
-            Something is no photo; the message names what it is.
+            Something is not a photo; the message names what it is.
 
         Examples
         --------
@@ -394,22 +445,21 @@ class FaceBank:
         PhotoNotFoundError
             There is not a single photo.
         UsageError
-            Something is no photo; the message names what it is.
+            Something is not a photo; the message names what it is.
 
         Examples
         --------
         >>> for photo in bank.identify(["party.jpg", "broken.jpg"]):
         ...     print(photo.path, [face.person for face in photo.faces], photo.error)
         party.jpg ['Barack', 'Joe'] None
-        broken.jpg [] broken.jpg is no photo: its bytes are of no format that is read
+        broken.jpg [] broken.jpg is not a photo: unknown file format
         """
         from facebank.media import check_channels
         from facebank.operations.inputs import each_photo
-        from facebank.recognition.settings import DecisionSettings
+        from facebank.recognition.settings import check_settings
 
         check_channels(channels)
-        if not (settings is None or isinstance(settings, DecisionSettings)):
-            raise UsageError(f"settings are DecisionSettings, not {printable(repr(settings))}")
+        check_settings(settings)
         gallery = self.gallery
         return self._identified(gallery, each_photo(photos), settings, channels)
 
@@ -419,14 +469,10 @@ class FaceBank:
         from facebank.operations.identify import identified_photo
 
         for result in self._analyzed(photos, channels):
-            if not isinstance(result, AnalyzedPhoto):
+            if isinstance(result, AnalyzedPhoto):
+                yield identified_photo(result.found, gallery, lambda: self.identification(settings))
+            else:
                 yield result
-                continue
-            try:
-                yield identified_photo(result.found, gallery, self.identification(settings))
-            except GalleryBusyError:  # another process has rewritten what is searched
-                self._identification = None
-                yield identified_photo(result.found, gallery, self.identification(settings))
 
     def analyze(self, photos: Photos, *, channels: Channels = "RGB") -> Iterator[Photo]:
         """Find the faces of photos, with quality and embedding, but without saying whose they are; needs no gallery.
@@ -448,7 +494,7 @@ class FaceBank:
         PhotoNotFoundError
             There is not a single photo.
         UsageError
-            Something is no photo; the message names what it is.
+            Something is not a photo; the message names what it is.
 
         Examples
         --------
@@ -483,7 +529,7 @@ class FaceBank:
         return DecisionSettings.from_gallery(self.gallery)
 
     def identification(self, settings: DecisionSettings | None = None) -> Identification:
-        """Return how faces are identified now: kept until the gallery, its scan or the settings change.
+        """Return how faces are identified now: kept until what decisions rest on changes.
 
         Parameters
         ----------
@@ -495,16 +541,17 @@ class FaceBank:
         >>> bank.identification().calibrated
         True
         """
-        from facebank.operations.identify import prepare_identification
-        from facebank.recognition.cohort import album_version
+        from facebank.operations.identify import decision_basis, prepare_identification
+        from facebank.recognition.settings import check_settings
 
+        check_settings(settings)
         wanted = self.settings if settings is None else settings
 
         def kept() -> Identification | None:
-            last, gallery = self._identification, self.gallery
-            now = gallery.revision, wanted, album_version(gallery.path)
-            is_current = last is not None and (last.revision, last.settings, last.album_version) == now
-            return last if is_current else None
+            last = self._identification
+            if last is None or last.is_lost or last.basis != decision_basis(self.gallery, self.engine, wanted):
+                return None
+            return last
 
         found = kept()
         if found is None:
@@ -539,6 +586,41 @@ class FaceBank:
 
         return compare_photos(self.comparing_engine, _opened(a, channels), _opened(b, channels))
 
+    def compare(self, a: PhotoInput | Sample, b: PhotoInput, *, channels: Channels = "RGB") -> Comparison:
+        """Compare one face with every face of a photo; `verify` compares with the largest only.
+
+        Parameters
+        ----------
+        a
+            A photo, of which the largest face counts; or a sample of the gallery.
+        b
+            The photo whose faces are compared.
+        channels
+            The order of an array's colors, ``RGB`` or ``BGR``.
+
+        Raises
+        ------
+        PhotoError
+            One cannot be read or shows no face.
+        UsageError
+            The gallery has no such sample.
+
+        Examples
+        --------
+        >>> for compared in bank.compare("joe.jpg", "party.jpg").faces:
+        ...     print(compared.face.face_number, compared.same)
+        1 False
+        2 True
+        >>> [compared.same for compared in bank.compare(bank.samples("Barack")[0], "party.jpg").faces]
+        [True, False]
+        """
+        from facebank.operations.compare import compare_faces, compare_sample
+        from facebank.types import Sample
+
+        if isinstance(a, Sample):
+            return compare_sample(self.engine, self.gallery, a, _opened(b, channels))
+        return compare_faces(self.comparing_engine, _opened(a, channels), _opened(b, channels))
+
     def confirm(
         self,
         photo: PhotoInput,
@@ -546,6 +628,7 @@ class FaceBank:
         face_number: int | None = None,
         *,
         force: bool = False,
+        new: bool = False,
         channels: Channels = "RGB",
     ) -> Feedback:
         """Say that a face is this person's: it is enrolled as another sample.
@@ -560,6 +643,8 @@ class FaceBank:
             Which face, from 1, the largest; None for the only one.
         force
             Whether a poor face, or one that is unlike the person, is taken too.
+        new
+            Whether somebody who is not enrolled yet is made by it.
         channels
             The order of an array's colors, ``RGB`` or ``BGR``.
 
@@ -567,10 +652,13 @@ class FaceBank:
         --------
         >>> bank.confirm("party.jpg", "Joe", 2).detail
         'the face is a sample of Joe now'
+        >>> bank.confirm("eileen.jpg", "Eileen", new=True).person
+        'Eileen'
         """
         from facebank.operations import feedback
 
-        return feedback.confirm(self.gallery, self.engine, _opened(photo, channels), name, face_number, force=force)
+        opened = _opened(photo, channels)
+        return feedback.confirm(self.gallery, self.engine, opened, name, face_number, force=force, new=new)
 
     def deny(
         self, photo: PhotoInput, name: str, face_number: int | None = None, *, channels: Channels = "RGB"
@@ -660,6 +748,38 @@ class FaceBank:
         [True, True]
         """
         return self.gallery.samples(name)
+
+    def audit(self, *, most_pairs: int = 20) -> GalleryAudit:
+        """Find people who may be confused, and doubtful samples; changes nothing.
+
+        Parameters
+        ----------
+        most_pairs
+            Largest number of pairs of confusable people to report.
+
+        Returns
+        -------
+        GalleryAudit
+            The findings, the most important first: each has a `kind`, `people`, a `message` and `commands` that help.
+
+        Raises
+        ------
+        GalleryNotFoundError
+            If there is no gallery yet.
+        UsageError
+            If `most_pairs` is negative.
+
+        Examples
+        --------
+        >>> for finding in bank.audit().findings:
+        ...     print(finding.kind, finding.people)
+        few_samples ('Joe',)
+        """
+        from facebank.recognition.audit import audit_gallery
+
+        engine = self.engine
+        verify = engine.thresholds.verify
+        return audit_gallery(self.gallery, engine.pack_calibration, most_pairs=most_pairs, verify=verify)
 
     def rename(self, name: str, new: str) -> Person:
         """Give a person another name.
@@ -767,17 +887,25 @@ class FaceBank:
         from facebank.video.identify import VideoPlan, identify_video
 
         plan = VideoPlan(rate=rate, start=start, end=end)
-        return identify_video(self.engine, self.identification(), named_path(path, "the path of the video"), plan)
+        self.identification()  # refuses a bank without a gallery before the video is read
+        return identify_video(self.engine, self.identification, named_path(path, "the path of the video"), plan)
 
     def watch(
         self,
         source: str | int,
-        on_news: Callable[[News, Visitor], None],
+        on_news: Callable[[VisitorChange, Visitor], None],
         *,
         rate: float = 5.0,
         seconds: float | None = None,
-    ) -> Attendance:
+        mqtt: str | None = None,
+        webhook: str | None = None,
+        camera: str | None = None,
+        thumbnails: bool = False,
+        on_trouble: Callable[[str], None] | None = None,
+    ) -> WatchSummary:
         """Say who comes and goes before a camera, until the source ends, time is over, or Ctrl-C.
+
+        Nothing leaves the machine unless `mqtt` or `webhook` is given; then only who is known does.
 
         Parameters
         ----------
@@ -789,6 +917,18 @@ class FaceBank:
             How many frames a second are looked at, at most.
         seconds
             For how long; None for ever.
+        mqtt
+            The broker that is told who is there, such as ``mqtts://USER:PASSWORD@HOST/PREFIX``, or ``@`` and the path
+            of a file whose first line that is; Home Assistant finds the sensors by itself. Needs the extra ``mqtt``.
+        webhook
+            The http or https address that each known person's coming and leaving is posted to, or ``@`` and a path.
+        camera
+            The camera's name in topics and messages; None for the source as messages show it.
+        thumbnails
+            Whether messages have the faces of people who come.
+        on_trouble
+            Called with a sentence, in other threads, when a broker or webhook is away, and when it is there again; the
+            watch goes on.
 
         Raises
         ------
@@ -796,6 +936,8 @@ class FaceBank:
             The source cannot be opened.
         GalleryError
             There is no gallery.
+        UsageError, MissingDependencyError
+            An address cannot be used, or the extra is not installed.
 
         Examples
         --------
@@ -806,12 +948,28 @@ class FaceBank:
         left Joe
         """
         from facebank.media.live import LiveVideo, live_source
+        from facebank.video.publishing import Publishing, plan_publishing
         from facebank.video.watch import watch
 
+        if not callable(on_news):
+            raise UsageError(f"on_news is called with what happens, and {printable(repr(on_news))} cannot be called")
+        if on_trouble is not None and not callable(on_trouble):
+            raise UsageError(f"on_trouble is called with sentences, and {printable(repr(on_trouble))} cannot be called")
+        place = live_source(str(source))
+        plan = plan_publishing(mqtt, webhook, place.shown, camera=camera, thumbnails=thumbnails)
         self.identification()  # refuses a bank without a gallery before a camera is opened
         self.preload()
-        with LiveVideo(live_source(str(source))) as live:
-            return watch(self.engine, self.identification, live, on_news, rate=rate, seconds=seconds)
+        publishing = Publishing(plan, lambda: self.gallery, on_trouble or (lambda _: None))
+        with LiveVideo(place, lambda change, _: publishing.follow(change)) as live, publishing:
+            return watch(
+                self.engine,
+                self.identification,
+                live,
+                publishing.after(on_news),
+                lambda _: publishing.refresh(),
+                rate=rate,
+                seconds=seconds,
+            )
 
     def re_embed(self, *, drop_missing: bool = False, progress: Progress = SILENT) -> ReEmbeddingReport:
         """Make the gallery's embeddings anew with this bank's pack, from the photos, which must still be there.
@@ -864,6 +1022,8 @@ class FaceBank:
         """
         from facebank.operations.merge import merge_people
 
+        if not isinstance(sources, str) and not is_list_like(sources):
+            raise UsageError(f"names are text or a list of text, not {printable(repr(sources))}")
         names = [sources] if isinstance(sources, str) else sources
         if force:
             return self.gallery.merge(names, into)
@@ -941,6 +1101,54 @@ class FaceBank:
         judge = None if force else ImportGuard(gallery, self.engine.thresholds.verify)
         return import_gallery(gallery, folder, judge)
 
+    def import_compreface(
+        self, url: str, key: str, *, thumbnails: bool = True, force: bool = False, progress: Progress = SILENT
+    ) -> list[ImportedExample]:
+        """Enroll everybody of a CompreFace service from the example images there; the gallery is made if there is none.
+
+        A second import adds nothing that the first one took, and goes on where one was interrupted.
+
+        Parameters
+        ----------
+        url
+            The service's address, such as ``http://192.168.1.5:8000``.
+        key
+            The key of its recognition service.
+        thumbnails, force
+            As for `enroll`.
+        progress
+            Advanced with each example; each `ImportedExample` is reported.
+
+        Returns
+        -------
+        list[ImportedExample]
+            What became of each example, by person.
+
+        Raises
+        ------
+        UsageError
+            The address or the key cannot be one.
+        ServiceError
+            The service cannot be reached, does not accept the key, or is no CompreFace service; what was enrolled until
+            then is kept.
+
+        Examples
+        --------
+        >>> bank.import_compreface("ftp://192.168.1.5", "a-key")
+        Traceback (most recent call last):
+        facebank.errors.UsageError: 'ftp://192.168.1.5' is not the address of a CompreFace service, ...
+        """
+        from facebank.operations.compreface_server import CompreFaceServer
+        from facebank.operations.import_compreface import import_examples
+
+        with CompreFaceServer(url, key) as server:
+            return import_examples(
+                server,
+                self.open_gallery(create=True),
+                lambda name, images: self.enroll(name, images, thumbnails=thumbnails, force=force),
+                progress,
+            )
+
     def open_gallery(self, *, create: bool = False) -> Gallery:
         """Return the gallery, opened; made where there is none and `create` says so.
 
@@ -961,6 +1169,10 @@ class FaceBank:
                 gallery = self._gallery
                 if gallery is None:
                     gallery = Gallery.open(self.path, self.engine.identity, create=create, on_upgrade=self._on_upgrade)
+                    if self._index is not None:
+                        from facebank.index.milvus import milvus_mirror
+
+                        gallery.mirror = milvus_mirror(self._index, fallback=self._fallback is not None)
                     self._gallery = gallery
         return gallery
 
@@ -1003,6 +1215,14 @@ class FaceBank:
         from facebank.operations.inputs import analyze_readable
 
         return analyze_readable(self.engine, photos, channels)
+
+
+def _index_address(index: str) -> MilvusAddress:
+    from facebank.index.milvus_address import MilvusAddress
+
+    if not isinstance(index, str):
+        raise UsageError(f"index is an address such as milvus://HOST:PORT/NAME, not {printable(repr(index))}")
+    return MilvusAddress.parse(index)
 
 
 def _opened(photo: PhotoInput, channels: Channels) -> PhotoInput:

@@ -1,45 +1,50 @@
-"""Every error that facebank raises on purpose, in one tree.
+"""The exceptions of facebank, in one tree.
 
 ::
 
     FacebankError
-    +-- UsageError                   arguments that make no sense together
-    |   +-- ClosedError              a gallery, scan or bank that was closed, perhaps by another thread
+    +-- UsageError                   invalid arguments, or a combination that is not allowed
+    |   +-- ClosedError              a gallery, scan or bank that was closed, or whose file was replaced
+    |   +-- SampleNotFoundError      a gallery has no sample with this number
+    |   +-- GroupNotFoundError       a scan has no group with this number
+    |   +-- GroupNamedError          a group of faces already has a name
     +-- MissingDependencyError       an optional package (an extra) is not installed
-    +-- DeviceError                  the device asked for cannot run the networks
+    +-- DeviceError                  the requested device cannot run the networks
     +-- StorageError                 disk full, no permission, a file that cannot be written
     +-- PhotoError                   something is wrong with one photo
     |   +-- PhotoNotFoundError
-    |   +-- UnreadablePhotoError     no image, or a broken one
-    |   +-- UnsupportedPhotoError    a format that is not read, or not without an extra
+    |   +-- UnreadablePhotoError     not an image, or a damaged one
+    |   +-- UnsupportedPhotoError    a format that is not supported, or needs an extra
     |   +-- PhotoTooLargeError       more bytes or pixels than the limits allow
-    |   +-- NoFaceError              shows no face where one is needed
-    |   +-- XmpError                 its XMP cannot be read, or not be changed safely
+    |   +-- NoFaceError              no face found where one is required
+    |   +-- XmpError                 its XMP cannot be read or changed safely
     +-- VideoError                   something is wrong with one video
     |   +-- VideoNotFoundError
-    |   +-- UnreadableVideoError     no video, or none of its frames can be read
+    |   +-- UnreadableVideoError     not a video, or none of its frames can be read
     |   +-- VideoTooLargeError       more pixels, frames or hours than the limits allow
-    |   +-- StreamError              a camera or a stream that cannot be opened
+    |   +-- StreamError              a camera or stream cannot be opened
+    +-- ClusterError                 machines cannot be reached, do not match, or lost their head
+    +-- ServiceError                 a service cannot run or be reached, or refuses a request
     +-- PackError                    something is wrong with a pack
     |   +-- PackNotFoundError
-    |   +-- ManifestError            pack.toml is missing or says something wrong
+    |   +-- ManifestError            pack.toml is missing or invalid
     |   +-- PackIntegrityError       a file is missing, partial or altered
     |   +-- DownloadError
     |   +-- LicenceNotAcceptedError
     +-- ScanError                    something is wrong with a scan file
     |   +-- ScanNotFoundError
-    |   +-- ScanFormatError          no scan file, a damaged one, or a newer facebank's
+    |   +-- ScanFormatError          not a scan file, damaged, or written by a newer facebank
     |   +-- ScanBusyError            another process is scanning into it
     +-- GalleryError                 something is wrong with a gallery
         +-- GalleryNotFoundError
-        +-- GalleryFormatError       no gallery, or a damaged one
+        +-- GalleryFormatError       not a gallery, or a damaged one
         +-- GalleryVersionError      written by a newer facebank
         +-- GalleryBusyError         another process is using it
-        +-- PackMismatchError        its embeddings were made by another pack
+        +-- PackMismatchError        its embeddings are of another pack
         +-- PersonNotFoundError
         +-- PersonExistsError
         +-- InvalidNameError
-        +-- ExchangeError            an export that cannot be imported
+        +-- ExchangeError            an export cannot be imported
 
 A message says what is wrong, with which file or person, and what to do about it, in one line.
 """
@@ -48,7 +53,7 @@ from __future__ import annotations
 
 
 class FacebankError(Exception):
-    """Base of all errors raised on purpose.
+    """Base class of all exceptions of facebank.
 
     Examples
     --------
@@ -61,18 +66,18 @@ class FacebankError(Exception):
 
 
 class UsageError(FacebankError):
-    """The arguments of a call or a command make no sense together.
+    """The arguments of a call or command are invalid, or not allowed together.
 
     Examples
     --------
     >>> bank.identify(None)
     Traceback (most recent call last):
-    facebank.errors.UsageError: a photo is a path, bytes, ..., not None
+    facebank.errors.UsageError: a photo must be a path, bytes, ..., not None
     """
 
 
 class ClosedError(UsageError):
-    """What is used was closed, perhaps by another thread meanwhile: open it anew.
+    """The gallery, scan or bank was closed, perhaps by another thread, or its file was replaced; open it again.
 
     Examples
     --------
@@ -83,8 +88,47 @@ class ClosedError(UsageError):
     """
 
 
+class SampleNotFoundError(UsageError):
+    """The gallery has no sample with this number.
+
+    Examples
+    --------
+    >>> bank.gallery.remove_sample(99)
+    Traceback (most recent call last):
+    facebank.errors.SampleNotFoundError: There is no sample 99 in people.facebank.
+    """
+
+
+class GroupNotFoundError(UsageError):
+    """The scan has no group with this number; numbers change whenever faces are grouped again.
+
+    Examples
+    --------
+    >>> album = bank.album()
+    >>> report = album.scan("eileen.jpg")
+    >>> album.name_group(7, "Eileen")
+    Traceback (most recent call last):
+    facebank.errors.GroupNotFoundError: there is no group 7: 'facebank cluster' lists the groups
+    """
+
+
+class GroupNamedError(UsageError):
+    """Faces of the group are a person's samples already, and ``once=True`` was passed.
+
+    Examples
+    --------
+    >>> album = bank.album()
+    >>> report = album.scan("eileen.jpg")
+    >>> grouped = album.cluster(least=1)
+    >>> named = album.name_group(1, "Eileen", once=True)
+    >>> album.name_group(1, "Ellen", once=True)
+    Traceback (most recent call last):
+    facebank.errors.GroupNamedError: group 1 is Eileen already: ...
+    """
+
+
 class MissingDependencyError(FacebankError):
-    """An optional package is needed and not installed; the message names the extra.
+    """A required optional package is not installed; the message names the extra.
 
     Examples
     --------
@@ -96,7 +140,7 @@ class MissingDependencyError(FacebankError):
 
 
 class DeviceError(FacebankError):
-    """The device that was asked for cannot run the networks.
+    """The requested device cannot run the networks.
 
     Examples
     --------
@@ -105,6 +149,14 @@ class DeviceError(FacebankError):
     ... except DeviceError:
     ...     print("use device='cpu'")
     """
+
+
+class ServiceError(FacebankError):
+    """A service cannot run or be reached, or refuses a request; the message says what to do."""
+
+
+class ClusterError(FacebankError):
+    """Machines that share work cannot be reached, do not go together, or are gone; the message says what to do."""
 
 
 class StorageError(FacebankError):
@@ -120,7 +172,7 @@ class StorageError(FacebankError):
 
 
 class PhotoError(FacebankError):
-    """Something is wrong with one photo; the others can go on.
+    """Something is wrong with one photo; other photos are not affected.
 
     Examples
     --------
@@ -128,12 +180,12 @@ class PhotoError(FacebankError):
     ...     result = bank.verify("broken.jpg", "joe.jpg")
     ... except PhotoError as error:
     ...     print(error)
-    broken.jpg is no photo: its bytes are of no format that is read
+    broken.jpg is not a photo: unknown file format
     """
 
 
 class PhotoNotFoundError(PhotoError):
-    """There is no such file.
+    """The file does not exist.
 
     Examples
     --------
@@ -144,11 +196,11 @@ class PhotoNotFoundError(PhotoError):
 
 
 class UnreadablePhotoError(PhotoError):
-    """The file is no image, or a broken one."""
+    """The file is not an image, or a damaged one."""
 
 
 class UnsupportedPhotoError(PhotoError):
-    """The format is not read, or only with an extra that is not installed."""
+    """The format is not supported, or needs an extra that is not installed."""
 
 
 class PhotoTooLargeError(PhotoError):
@@ -156,7 +208,7 @@ class PhotoTooLargeError(PhotoError):
 
 
 class NoFaceError(PhotoError):
-    """The photo shows no face, and one is needed.
+    """No face was found in a photo where one is required.
 
     Examples
     --------
@@ -168,7 +220,7 @@ class NoFaceError(PhotoError):
 
 
 class XmpError(PhotoError):
-    """The XMP of a photo or of its sidecar cannot be read, or not be changed without a risk for what is in it."""
+    """The XMP of a photo or its sidecar cannot be read, or cannot be changed without risking its content."""
 
 
 class VideoError(FacebankError):
@@ -185,11 +237,11 @@ class VideoError(FacebankError):
 
 
 class VideoNotFoundError(VideoError):
-    """There is no such file."""
+    """The file does not exist."""
 
 
 class UnreadableVideoError(VideoError):
-    """The file is no video, or none of its frames can be read."""
+    """The file is not a video, or none of its frames can be read."""
 
 
 class VideoTooLargeError(VideoError):
@@ -219,7 +271,7 @@ class PackNotFoundError(PackError):
 
 
 class ManifestError(PackError):
-    """A ``pack.toml`` is missing or says something that cannot be."""
+    """A ``pack.toml`` is missing or invalid."""
 
 
 class PackIntegrityError(PackError):
@@ -239,11 +291,11 @@ class ScanError(FacebankError):
 
 
 class ScanNotFoundError(ScanError):
-    """There is no scan file yet."""
+    """The scan file does not exist yet."""
 
 
 class ScanFormatError(ScanError):
-    """The file is no scan file, is damaged, or was written by a newer facebank."""
+    """The file is not a scan file, is damaged, or was written by a newer facebank."""
 
 
 class ScanBusyError(ScanError):
@@ -265,7 +317,7 @@ class GalleryError(FacebankError):
 
 
 class GalleryNotFoundError(GalleryError):
-    """There is no gallery file yet.
+    """The gallery file does not exist yet.
 
     Examples
     --------
@@ -277,7 +329,7 @@ class GalleryNotFoundError(GalleryError):
 
 
 class GalleryFormatError(GalleryError):
-    """The file is no gallery, or a damaged one."""
+    """The file is not a gallery, or it is damaged."""
 
 
 class GalleryVersionError(GalleryError):
@@ -315,7 +367,7 @@ class PersonExistsError(GalleryError):
 
 
 class InvalidNameError(GalleryError):
-    """A person cannot be called that.
+    """The text is not a valid name of a person.
 
     Examples
     --------
@@ -326,22 +378,24 @@ class InvalidNameError(GalleryError):
 
 
 class ExchangeError(GalleryError):
-    """An export is incomplete, altered or not an export at all."""
+    """An export is incomplete or altered, or the folder is not an export."""
 
 
 def was_interrupted(error: BaseException) -> bool:
-    """Tell whether an error came of Ctrl-C: the import of a compiled module turns an interruption into `ImportError`.
+    """Return whether Ctrl-C caused an error: importing a compiled module turns it into `ImportError`.
 
     Parameters
     ----------
     error
-        What was raised.
+        The raised exception.
     """
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+    seen: set[int] = set()
+    while cause is not None and not isinstance(cause, KeyboardInterrupt) and id(cause) not in seen:
+        seen.add(id(cause))  # an error may be its own cause, as those of pymilvus are
         cause = cause.__cause__ or cause.__context__
-    return cause is not None
+    return isinstance(cause, KeyboardInterrupt)
 
 
 class DatasetError(FacebankError):
-    """A dataset to evaluate on is missing, broken, or lacks what the protocol needs."""
+    """An evaluation dataset is missing or damaged, or lacks what the protocol requires."""

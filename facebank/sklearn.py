@@ -1,11 +1,11 @@
-"""The classifiers as scikit-learn estimators, to be cross-validated, put into pipelines and compared with others.
+"""The classifiers as scikit-learn estimators, for cross-validation, pipelines and comparisons.
 
-They score exactly as `facebank.recognition.scoring` does. ``predict_proba`` is closed-set: it shares out a certainty
-that the face is somebody's among those who were fitted, so it is never shown to people as a probability.
+Scores equal those of `facebank.recognition.scoring`. ``predict_proba`` is closed-set: it distributes probability among
+the fitted people only, so it is never shown to users as a probability of identity.
 
-Rows should be embeddings of length 1. Other data are accepted as well: where the rows that are fitted are of other
-lengths, every row gets the constant 1 as one more number, so that its length is not lost, and is scaled to length 1.
-With a background, which describes embeddings, rows are only scaled.
+Rows should be embeddings of length 1. Other data are accepted: if the fitted rows have other lengths, a constant 1 is
+appended to every row, so that its length is not lost, and the row is scaled to length 1. With a background, which
+describes embeddings, rows are only scaled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ try:
 except ImportError:  # scikit-learn 1.5 has it as a method
 
     def validate_data(estimator: Any, *arrays: Any, **options: Any) -> Any:
-        """Check and convert what an estimator is given."""
+        """Validate and convert the input of an estimator."""
         return estimator._validate_data(*arrays, **options)
 
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from facebank.recognition.scoring import PersonScorer
 
 PROBA_TEMPERATURE = 0.1
-"""By how much a score must be higher for a share in ``predict_proba`` that is e times larger."""
+"""Softmax temperature of ``predict_proba``: a score higher by this much has e times the share."""
 
 _LENGTH_TOLERANCE = 1e-3
 
 
 class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What the estimators have in common.
+    """Base class of the estimators.
 
     Attributes
     ----------
@@ -55,32 +55,32 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     n_features_in_
         Length of a row.
     scorer_
-        The fitted scorer; its people are the places in `classes_`.
+        The fitted scorer; its person numbers are indices into `classes_`.
     """
 
     background: Background | None
 
     def fit(self, X: ArrayLike, y: ArrayLike, qualities: ArrayLike | None = None) -> Self:  # noqa: N803
-        """Learn whose faces they are.
+        """Fit the classifier.
 
         Parameters
         ----------
         X
             Embeddings, of shape ``(N, D)``.
         y
-            Whose they are: labels of shape ``(N,)``.
+            Labels of the people, of shape ``(N,)``.
         qualities
-            How good they are, 0..1, of shape ``(N,)``; all as good as can be where None. Prototypes heed them.
+            Quality scores, 0..1, of shape ``(N,)``; None for all 1. They weight the samples of prototypes.
 
         Returns
         -------
         Self
-            The estimator.
+            The fitted estimator.
 
         Raises
         ------
         ValueError
-            If the data are no finite numbers of such shapes, or cannot be learnt from.
+            If the data are not finite, have other shapes, or cannot be fitted.
         """
         rows, labels = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(labels)
@@ -92,7 +92,7 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
             enrolled = Enrolled(self._embeddings(rows), places.astype(np.int64), given)
             self.scorer_ = self._scorer(enrolled)
         except UsageError as error:
-            raise ValueError(f"Cannot learn from {len(self.classes_)} class(es): {error}") from error
+            raise ValueError(f"Cannot fit {len(self.classes_)} class(es): {error}") from error
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
@@ -106,20 +106,20 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         Returns
         -------
         NDArray[np.float32]
-            The scorer's scores, of shape ``(M, P)`` in the order of `classes_`; with two people, as scikit-learn has
-            it, the second one's less the first one's, of shape ``(M,)``.
+            The scorer's scores, of shape ``(M, P)`` in the order of `classes_`. With two people, following
+            scikit-learn, the second score minus the first, of shape ``(M,)``.
         """
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
-        """Return the label of the person whom each row of shape ``(M, D)`` is most like, of shape ``(M,)``."""
+        """Return the label of the most similar person for each row of ``(M, D)``, of shape ``(M,)``."""
         best = self._scores(X).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[best]
         return labels
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
-        """Share out certainty among the people who were fitted: closed-set, strangers do not exist for it.
+        """Return closed-set probabilities among the fitted people; strangers are not considered.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class FaceKnnClassifier(_FaceClassifier):
     Parameters
     ----------
     neighbors, temperature
-        How many samples of each person vote, and how fast a vote loses weight with its similarity.
+        Number of voting samples of each person, and how fast a vote loses weight with falling similarity.
     background
         Of the pack that made the embeddings, or None.
 
@@ -217,7 +217,7 @@ class FaceSvmClassifier(_FaceClassifier):
     kernel
         ``"linear"`` or ``"rbf"``.
     background
-        Of the pack that made the embeddings, or None: needed where there is one single person.
+        Of the pack that made the embeddings, or None: required with a single person.
 
     Examples
     --------
@@ -235,7 +235,7 @@ class FaceSvmClassifier(_FaceClassifier):
     def _scorer(self, enrolled: Enrolled) -> PersonScorer:
         kinds = {"linear": "svm", "rbf": "svm-rbf"}
         if self.kernel not in kinds:
-            raise UsageError(f"A kernel is linear or rbf, not {self.kernel!r}.")
+            raise UsageError(f"kernel must be 'linear' or 'rbf', not {self.kernel!r}.")
         return build_scorer(kinds[self.kernel], enrolled, self.background)
 
 
@@ -245,7 +245,7 @@ class FaceLogisticClassifier(_FaceClassifier):
     Parameters
     ----------
     background
-        Of the pack that made the embeddings, or None: needed where there is one single person.
+        Of the pack that made the embeddings, or None: required with a single person.
 
     Examples
     --------

@@ -1,7 +1,6 @@
-"""The vocabulary: what flows between the rooms, as frozen dataclasses.
+"""Result types shared by all packages, as frozen dataclasses.
 
-Nothing here computes. Arrays are NumPy arrays; NumPy itself is imported for type checking only, so that
-``import facebank`` stays light.
+NumPy is imported for type checking only, so that ``import facebank`` stays light.
 """
 
 from __future__ import annotations
@@ -9,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from math import inf
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 MOUTH_HIDDEN = "mouth hidden"
-"""The weakness of a face's quality that a mask or a scarf gives it."""
+"""Entry of `Quality.weaknesses` for a face with a mask or scarf."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,26 +37,26 @@ class DecodedPhoto:
     Attributes
     ----------
     path
-        The file as the user named it, or a label such as ``<bytes>`` for what is no file.
+        The file as the user named it, or a label such as ``<bytes>`` for data without a file.
     pixels
-        RGB ``uint8`` of shape ``(height, width, 3)``, upright: EXIF orientation applied. What OpenCV reads is BGR:
-        ``pixels[..., ::-1]`` is RGB.
+        RGB ``uint8`` of shape ``(height, width, 3)``, upright: EXIF orientation applied. OpenCV reads BGR; convert with
+        ``pixels[..., ::-1]``.
     content_hash
         SHA-256 of the file's bytes, in hex.
     has_orientation
-        Whether the file states its orientation. If not, a photo without upright faces may be lying on its side.
+        Whether the file has an EXIF orientation. If not, a photo without upright faces may be lying on its side.
     taken_at
         When the photo was taken: from EXIF, else the file's modification time; None where neither is known.
     camera_dated
-        Whether `taken_at` is from EXIF, and no clock was reset that day, nor is it in the future.
+        Whether `taken_at` is from EXIF and plausible: not the date of a reset clock, and not in the future.
     picture_hash
-        SHA-256 in hex of the picture as it is seen, whatever metadata its file has: see `facebank.media.picture_hash`;
-        None for pixels that are of no file.
+        SHA-256 in hex of the decoded picture, independent of the file's metadata: see `facebank.media.picture_hash`;
+        None for pixels without a file.
 
     Raises
     ------
     UsageError
-        The pixels are none of that kind; the message says how to make them so.
+        The pixels have another shape or dtype; the message says how to convert them.
 
     Examples
     --------
@@ -76,58 +77,72 @@ class DecodedPhoto:
     def __post_init__(self) -> None:
         fault = _fault_of_pixels(self.pixels)
         if fault is not None:
-            raise UsageError(f"the pixels of {printable(str(self.path))} cannot be a photo's: {fault}")
+            raise UsageError(f"the pixels of {printable(str(self.path))} are invalid: {fault}")
 
     @property
     def height(self) -> int:
-        """Height in pixels."""
+        """Height in pixels.
+
+        Examples
+        --------
+        >>> from facebank import read_photo
+        >>> read_photo("party.jpg").height > 500
+        True
+        """
         return int(self.pixels.shape[0])
 
     @property
     def width(self) -> int:
-        """Width in pixels."""
+        """Width in pixels.
+
+        Examples
+        --------
+        >>> from facebank import read_photo
+        >>> read_photo("party.jpg").width > 500
+        True
+        """
         return int(self.pixels.shape[1])
 
 
 def _fault_of_pixels(pixels: object) -> str | None:
-    """Return what is wrong with pixels, and what to do; None where nothing is."""
+    """Return what is wrong with pixels and how to fix it; None if they are valid."""
     shape, kind = getattr(pixels, "shape", None), getattr(pixels, "dtype", None)
     if not isinstance(shape, tuple) or kind is None:
-        return f"they are a {type(pixels).__name__}, and should be a NumPy array of RGB uint8, (height, width, 3)"
+        return f"expected a NumPy array of RGB uint8, (height, width, 3), not {type(pixels).__name__}"
     fault = None
     if len(shape) == 2 or (len(shape) == 3 and shape[2] == 1):
-        fault = f"they are gray, of shape {shape}: repeat them for red, green and blue, numpy.dstack([pixels] * 3)"
+        fault = f"grayscale, shape {shape}: convert to RGB with numpy.dstack([pixels] * 3)"
     elif len(shape) == 3 and shape[2] == 4:
-        fault = f"they have an alpha channel, shape {shape}: leave it out with pixels[..., :3]"
+        fault = f"alpha channel, shape {shape}: drop it with pixels[..., :3]"
     elif len(shape) == 3 and shape[0] == 3 and shape[2] != 3:
-        fault = f"their channels come first, shape {shape}: pixels.transpose(1, 2, 0) puts them last"
+        fault = f"channels first, shape {shape}: use pixels.transpose(1, 2, 0)"
     elif len(shape) != 3 or shape[2] != 3:
-        fault = f"their shape is {shape}, and should be (height, width, 3)"
+        fault = f"expected shape (height, width, 3), not {shape}"
     elif 0 in shape:
-        fault = f"there are none, their shape is {shape}"
+        fault = f"empty, shape {shape}"
     elif kind.kind == "f":
-        fault = f"they are {kind}, and should be uint8: (pixels * 255).round().astype('uint8') where 1 is white"
+        fault = f"expected uint8, not {kind}: if 1 is white, convert with (pixels * 255).round().astype('uint8')"
     elif kind != "uint8":
-        fault = f"they are {kind}, and should be uint8, 0 to 255"
+        fault = f"expected uint8, 0 to 255, not {kind}"
     return fault
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detection:
-    """A face as a detector finds it.
+    """A face as found by a detector.
 
     Attributes
     ----------
     box
-        ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may reach over the photo's edge.
+        ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may extend beyond the photo's edge.
     landmarks
-        ``float32`` of shape ``(5, 2)``: the eye, the eye, the nose tip, the two mouth corners; the one that is
-        left in the picture first.
+        ``float32`` of shape ``(5, 2)``: two eyes, nose tip, two mouth corners, x and y in pixels; of each pair the
+        one on the left of the picture first.
     detection_score
         The detector's score, 0..1.
     second_score
-        The score that the detector gives the face, upright and enlarged, at a second look, 0..1: the mean of the face
-        and its mirror image. None where there was no second look.
+        The detector's score on a second pass over the upright, enlarged face, 0..1: the mean over the face and its
+        mirror image. None without a second pass.
     """
 
     box: FloatArray
@@ -143,27 +158,27 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How well a face can be recognised.
+    """How well a face can be recognized.
 
     Attributes
     ----------
     score
-        0 (hopeless) .. 1 (as good as it gets).
+        Overall quality, 0 (unusable) .. 1 (best).
     size
         The longer side of the face's box in pixels.
     sharpness
-        0 (blurred) .. 1 (sharp), at the resolution that the network sees.
+        0 (blurred) .. 1 (sharp), at the network's input resolution.
     frontality
         0 (profile) .. 1 (frontal), from the five landmarks.
     exposure
-        0 (all too bright, or hardly any contrast) .. 1 (well lit); None where it was not judged.
+        0 (overexposed or almost without contrast) .. 1 (well lit); None if not assessed.
     occlusion
-        The share of the face's likeness that something over mouth or eyes takes away, 0 (free) .. 1; None where it was
-        not judged.
+        Estimated loss of similarity from something over mouth or eyes, as a fraction, 0 (unobstructed) .. 1; None if
+        not assessed.
     stability
         Mean cosine with the embeddings of the mirrored and slightly shifted face, -1..1; None except at enrollment.
     weaknesses
-        What makes it hard to recognise, in words, the worst first; empty for a good face.
+        Reasons for a low quality, in words, worst first; empty for a good face.
 
     Examples
     --------
@@ -183,7 +198,14 @@ class Quality:
 
     @property
     def mouth_hidden(self) -> bool:
-        """Whether something covers the mouth, such as a mask."""
+        """Whether something covers the mouth, such as a mask.
+
+        Examples
+        --------
+        >>> (face,) = next(bank.identify("barack1.jpg")).faces
+        >>> face.assessment.mouth_hidden
+        False
+        """
         return MOUTH_HIDDEN in self.weaknesses
 
 
@@ -202,11 +224,11 @@ class Person:
     created_at
         When the person was first enrolled.
     born
-        Birth date as far as it is known: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None where it is not.
+        Birth date, possibly partial: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None if unknown.
     note
         Free text about the person, or None.
     masked_count
-        How many of the samples wear a mask; they count for faces in masks only, beside bare ones.
+        How many of the samples wear a mask; these are compared with masked faces only.
 
     Examples
     --------
@@ -235,25 +257,25 @@ class Sample:
     person
         Name of the person.
     box, landmarks, detection_score
-        Where the face is in the photo, as of `Face`.
+        The location of the face in the photo, as in `Face`.
     quality
-        0..1, as at enrollment.
+        Quality score at enrollment, 0..1.
     path
-        The photo's file at enrollment.
+        Path of the photo at enrollment.
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
-        How often the photo was turned counter-clockwise to be upright.
+        How often the photo was turned counter-clockwise by 90 degrees to be upright.
     taken_at, enrolled_at
         When the photo was taken, if known, and when the face was enrolled.
     has_thumbnail
-        Whether the gallery keeps a small picture of the face.
+        Whether the gallery stores a thumbnail of the face.
     masked
-        Whether the face was enrolled in a mask.
+        Whether the face was enrolled with a mask.
     camera_dated
-        Whether `taken_at` is the camera's date; a file's modification time is not.
+        Whether `taken_at` is the camera's date, not the file's modification time.
     picture_hash
-        As of `Photo`.
+        As in `Photo`.
 
     Examples
     --------
@@ -280,7 +302,7 @@ class Sample:
 
 
 class Decision(StrEnum):
-    """What can be said of a face: one of three things.
+    """The outcome of an identification.
 
     Examples
     --------
@@ -295,7 +317,7 @@ class Decision(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a decision was made: a closed list.
+    """The reason of a decision; a closed list.
 
     Examples
     --------
@@ -318,7 +340,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person that a face may show.
+    """A person whom a face may show.
 
     Attributes
     ----------
@@ -345,21 +367,21 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose face it is, as far as can be said. A `Face` has the same attributes.
+    """The result of identifying a face. A `Face` has the same attributes.
 
     Attributes
     ----------
     decision, reason
-        What was decided and why.
+        The decision and its reason.
     person
         The name; None unless the decision is `Decision.KNOWN`.
     similarity, probability
-        Those of the most similar person; None where nobody is enrolled or without a calibration.
+        Of the most similar person; None if nobody is enrolled, the probability also without a calibration.
     candidates
         Up to five most similar people, best first.
     stranger_probability
-        Calibrated probability that it is none of the candidates: a stranger or, rarely, an enrolled person who is
-        less similar. The candidates' and this one add to one. None without candidates or without a calibration.
+        Calibrated probability that the face shows none of the candidates: a stranger or, rarely, an enrolled person who
+        is less similar. It and the candidates' probabilities sum to 1. None without candidates or a calibration.
 
     Examples
     --------
@@ -379,18 +401,18 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Face(Detection):
-    """One face of a photo: where it is, how good it is, its embedding, and whose it is if it was identified.
+    """One face of a photo: location, quality, embedding and, if identified, the identity.
 
     Attributes
     ----------
     box, landmarks, detection_score
-        Where it is in the upright photo, as of `Detection`.
+        Its location in the upright photo, as in `Detection`.
     assessment
-        What the quality is made of.
+        The components of the quality.
     embedding
         L2-normalized ``float32`` of shape ``(dimension,)``; comparable only within one pack.
     face_number
-        Its place in the photo, from 1: the largest is first. 0 for a face that is of no photo.
+        Its number in the photo, from 1, largest first; 0 for a face without a photo.
     path
         The photo's file as the user named it.
     content_hash
@@ -398,9 +420,9 @@ class Face(Detection):
     quarter_turns
         How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
     opener
-        What reads the photo again for `crop`.
+        Function that reads the photo again, for `crop`.
     identity
-        Whose it is; None for a face that was only analyzed. The properties `person`, `decision`, `reason`,
+        Identification result; None for a face that was only analyzed. The properties `person`, `decision`, `reason`,
         `similarity`, `probability`, `candidates` and `stranger_probability` are its attributes.
 
     Examples
@@ -427,56 +449,112 @@ class Face(Detection):
 
     @property
     def quality(self) -> float:
-        """How well it can be recognized: 0 (hopeless) .. 1 (as good as it gets)."""
+        """How well it can be recognized: 0 (unusable) .. 1 (best).
+
+        Examples
+        --------
+        >>> (face,) = next(bank.identify("barack1.jpg")).faces
+        >>> face.quality > 0.5
+        True
+        """
         return self.assessment.score
 
     @property
     def person(self) -> str | None:
-        """The person's name; None unless the decision is `Decision.KNOWN`."""
+        """The person's name; None unless the decision is `Decision.KNOWN`.
+
+        Examples
+        --------
+        >>> (face,) = next(bank.identify("barack1.jpg")).faces
+        >>> face.person
+        'Barack'
+        """
         return None if self.identity is None else self.identity.person
 
     @property
     def decision(self) -> Decision | None:
-        """Whether the person is known, unknown or uncertain; None for a face that was only analyzed."""
+        """The decision; None for a face that was only analyzed.
+
+        Examples
+        --------
+        >>> (face,) = next(bank.identify("eileen.jpg")).faces
+        >>> face.decision
+        <Decision.UNKNOWN: 'unknown'>
+        """
         return None if self.identity is None else self.identity.decision
 
     @property
     def reason(self) -> Reason | None:
-        """Why that was decided; None for a face that was only analyzed."""
+        """The reason of the decision; None for a face that was only analyzed.
+
+        Examples
+        --------
+        >>> (face,) = next(bank.identify("eileen.jpg")).faces
+        >>> face.reason
+        <Reason.BELOW_THRESHOLD: 'below_threshold'>
+        """
         return None if self.identity is None else self.identity.reason
 
     @property
     def similarity(self) -> float | None:
-        """Cosine with the most similar person, -1..1; None where nobody is enrolled."""
+        """Cosine with the most similar person, -1..1; None if nobody is enrolled.
+
+        Examples
+        --------
+        >>> (face,) = next(bank.identify("barack1.jpg")).faces
+        >>> face.similarity > 0.9
+        True
+        """
         return None if self.identity is None else self.identity.similarity
 
     @property
     def probability(self) -> float | None:
-        """Calibrated probability that it is the most similar person, 0..1; None without a calibration."""
+        """Calibrated probability that it is the most similar person, 0..1; None without a calibration.
+
+        Examples
+        --------
+        >>> (face,) = next(bank.identify("barack1.jpg")).faces
+        >>> face.probability > 0.9
+        True
+        """
         return None if self.identity is None else self.identity.probability
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
-        """Up to five most similar people, best first."""
+        """Up to five most similar people, best first.
+
+        Examples
+        --------
+        >>> (face,) = next(bank.identify("barack1.jpg")).faces
+        >>> [candidate.person for candidate in face.candidates]
+        ['Barack', 'Joe']
+        """
         return () if self.identity is None else self.identity.candidates
 
     @property
     def stranger_probability(self) -> float | None:
-        """Calibrated probability that it is none of the candidates, 0..1; None without a calibration."""
+        """Calibrated probability that it is none of the candidates, 0..1; None without a calibration.
+
+        Examples
+        --------
+        >>> (face,) = next(bank.identify("eileen.jpg")).faces
+        >>> face.stranger_probability > 0.9
+        True
+        """
         return None if self.identity is None else self.identity.stranger_probability
 
     def crop(self, photo: object = None, *, margin: float = 0.0) -> RGBImage:
         """Return the part of the photo that shows the face.
 
-        No pixels are kept: the photo's file is read again. A face of bytes, an array or an image is cut out of the
+        Pixels are not kept: the photo's file is read again. A face from bytes, an array or an image is cut out of the
         photo that you pass, which must be the same one.
 
         Parameters
         ----------
         photo
-            The photo, as `FaceBank.identify` takes it; None to read the file `path`.
+            The photo, as for `FaceBank.identify`; None to read the file `path`.
         margin
-            How much to add on each side, as a fraction of the box.
+            Margin to add on each side, as a fraction of the box; negative, above -0.5, to crop into the box.
 
         Returns
         -------
@@ -488,7 +566,7 @@ class Face(Detection):
         PhotoError
             The file cannot be read.
         UsageError
-            The face is of no file and no photo is given, or the file has changed.
+            The face has no file and no photo is passed, the file has changed, or the margin is invalid.
 
         Examples
         --------
@@ -498,6 +576,8 @@ class Face(Detection):
         """
         import numpy as np
 
+        if not isinstance(margin, Real) or not -0.5 < margin < inf:
+            raise UsageError(f"margin must be a fraction above -0.5, such as 0.3, not {printable(repr(margin))}")
         name = printable(self.path or "this face's photo")
         if self.opener is None or (photo is None and self.path.startswith("<")):
             raise UsageError(f"the pixels of {name} are not kept: pass the photo, as in face.crop(photo)")
@@ -513,37 +593,37 @@ class Face(Detection):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photo:
-    """What was found in one photo, without its pixels.
+    """The faces found in one photo, without its pixels.
 
     Attributes
     ----------
     path
-        The file as the user named it, or a label such as ``<bytes>`` for what is no file.
+        The file as the user named it, or a label such as ``<bytes>`` for data without a file.
     faces
         Largest first.
     error
-        Why it could not be read, in one sentence; None where it was.
+        Why it could not be read, in one sentence; None on success.
     width, height
-        In pixels, upright; 0 where it could not be read.
+        In pixels, upright; 0 if it could not be read.
     quarter_turns
         How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3.
     content_hash
-        SHA-256 of the file's bytes, in hex; empty where it could not be read.
+        SHA-256 of the file's bytes, in hex; empty if it could not be read.
     taken_at
         When the photo was taken, if known.
     camera_dated
-        Whether `taken_at` is the camera's date; a file's modification time is not.
+        Whether `taken_at` is the camera's date, not the file's modification time.
     picture_hash
-        SHA-256 in hex of the picture as it is seen, whatever its metadata; None where it is not known.
+        SHA-256 in hex of the decoded picture, independent of metadata; None if unknown.
     opener
-        What reads the photo again for `Face.crop`.
+        Function that reads the photo again, for `Face.crop`.
 
     Examples
     --------
     >>> for photo in bank.identify(["party.jpg", "broken.jpg"]):
     ...     print(photo.path, photo.width, photo.height, len(photo.faces), photo.error)
     party.jpg 769 800 2 None
-    broken.jpg 0 0 0 broken.jpg is no photo: its bytes are of no format that is read
+    broken.jpg 0 0 0 broken.jpg is not a photo: unknown file format
     """
 
     path: str
@@ -573,7 +653,7 @@ class Photo:
         object.__setattr__(self, "faces", numbered)
 
     def identified(self, identities: Sequence[Identity]) -> Photo:
-        """Return the photo with its faces' identities, in their order.
+        """Return a copy of the photo whose faces have the given identities, in the same order.
 
         Examples
         --------
@@ -593,7 +673,7 @@ class AnalyzedPhoto:
     Attributes
     ----------
     photo
-        The photo that the faces' coordinates refer to: turned, where the file lay on its side.
+        The photo that the faces' coordinates refer to; turned if the file lay on its side.
     faces
         The faces, largest first.
     quarter_turns
@@ -606,7 +686,7 @@ class AnalyzedPhoto:
 
     @property
     def found(self) -> Photo:
-        """What was found, without the pixels."""
+        """The result without pixels."""
         photo = self.photo
         return Photo(
             photo.path,
@@ -622,7 +702,7 @@ class AnalyzedPhoto:
 
 
 class EnrollReason(StrEnum):
-    """Why a photo was enrolled or refused: a closed list.
+    """Why a photo was enrolled or refused; a closed list.
 
     Examples
     --------
@@ -647,7 +727,7 @@ class EnrollReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EnrolledPhoto:
-    """What became of one photo at enrollment.
+    """The result of enrolling one photo.
 
     Attributes
     ----------
@@ -656,16 +736,16 @@ class EnrolledPhoto:
     accepted
         Whether the person has this face now; true for a face that was enrolled before.
     reason, detail
-        A code, and a sentence for people.
+        A code, and an explanation in one sentence.
     sample_id
-        The sample's number; None where refused.
+        The sample's number; None if refused.
     quarter_turns
         How often the photo was turned counter-clockwise by 90 degrees to find upright faces; None where it could not be
         read.
     warning
-        A sentence about what is odd about a photo that was accepted, or None.
+        A warning about an accepted photo, in one sentence, or None.
     masked
-        Whether the face wears a mask: such a sample counts for masked faces only.
+        Whether the face wears a mask; such a sample is compared with masked faces only.
 
     Examples
     --------
@@ -687,17 +767,17 @@ class EnrolledPhoto:
 
 @dataclass(frozen=True, slots=True)
 class SkippedCounts:
-    """How many files were passed over in folders.
+    """Numbers of files skipped in folders.
 
     Attributes
     ----------
     pictures
-        Pictures of kinds that are not read, by the code of the kind, such as ``{"raw": 3, "jpeg_xl": 1}``: see
+        Pictures in unsupported formats, by format code, such as ``{"raw": 3, "jpeg_xl": 1}``: see
         `facebank.media.formats.SKIPPED`.
     videos
         Videos.
     annotated
-        Annotated copies, which facebank drew.
+        Annotated copies written by facebank.
     """
 
     pictures: Mapping[str, int] = field(default_factory=dict)
@@ -707,21 +787,21 @@ class SkippedCounts:
 
 @dataclass(frozen=True, slots=True)
 class EnrollReport:
-    """What became of all photos of one person.
+    """The result of enrolling the photos of one person.
 
     Attributes
     ----------
     person
         The name.
     photos
-        In the order given.
+        The results, in the order given.
     only_masked
-        Whether all samples that the person has now wear a mask.
+        Whether all samples of the person wear a mask.
     given_as
-        The name under which the photos were given, where their faces are another person's of the same enrollment, who
-        has them now; None where that is the person's own.
+        The name under which the photos were given, if their faces were assigned to another person of the same
+        enrollment; else None.
     skipped
-        How many files were passed over in the folders that were given.
+        Numbers of files skipped in the given folders.
 
     Examples
     --------
@@ -738,12 +818,24 @@ class EnrollReport:
 
     @property
     def accepted(self) -> int:
-        """How many photos the person has samples of now."""
+        """Number of accepted photos.
+
+        Examples
+        --------
+        >>> bank.enroll("Eileen", ["eileen.jpg", "broken.jpg"]).accepted
+        1
+        """
         return sum(photo.accepted for photo in self.photos)
 
     @property
     def refused(self) -> int:
-        """How many photos were refused."""
+        """Number of refused photos.
+
+        Examples
+        --------
+        >>> bank.enroll("Eileen", ["eileen.jpg", "broken.jpg"]).refused
+        1
+        """
         return len(self.photos) - self.accepted
 
 

@@ -1,11 +1,11 @@
-"""Compare the embedded pack's files with what OpenCV Zoo publishes.
+"""Compares the files of the embedded pack with those published by OpenCV Zoo.
 
 Run from the project's root::
 
     python -m models.check_embedded
 
-The published hashes are the Git-LFS ids of https://github.com/opencv/opencv_zoo at the commit below. With a folder of
-downloaded files as argument, those are compared too, and copied from there if an embedded one is missing.
+The published hashes are the Git-LFS ids of https://github.com/opencv/opencv_zoo at the commit below. If the
+argument is a folder of downloaded files, these are also compared, and missing embedded files are copied from it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Published:
     Attributes
     ----------
     folder, name
-        Where it is in the repository.
+        Path in the repository.
     sha256, size
-        As its Git-LFS pointer states them.
+        Values of its Git-LFS pointer; the size is in bytes.
     licence
-        The notice that must lie beside it.
+        Name of the license file that must accompany it.
     """
 
     folder: str
@@ -61,22 +61,22 @@ PUBLISHED = (
 
 
 def differences(folder: Path) -> list[str]:
-    """Say, a line each, how a folder's files differ from the published ones."""
+    """Return a line for each file of a folder that differs from the published one."""
     found: list[str] = []
     for file in PUBLISHED:
         path = folder / file.name
         state = file_state(path, file.sha256)
         if state is not FileState.OK:
-            found.append(f"{path} is {state}: get {file.folder}/{file.name} of opencv_zoo at {COMMIT}")
+            found.append(f"{path} is {state}; download {file.folder}/{file.name} of opencv_zoo at {COMMIT}")
         elif path.stat().st_size != file.size:
-            found.append(f"{path} has not {file.size} bytes")
+            found.append(f"{path} does not have {file.size} bytes")
     return found
 
 
 def main() -> int:
-    """Check, print what differs, and return the exit code."""
-    parser = argparse.ArgumentParser(description="Compare the embedded pack with what OpenCV Zoo publishes.")
-    parser.add_argument("source", nargs="?", type=Path, help="a folder with the published files")
+    """Print the differences and return the exit code."""
+    parser = argparse.ArgumentParser(description="Compare the embedded pack with the files published by OpenCV Zoo.")
+    parser.add_argument("source", nargs="?", type=Path, help="folder of downloaded files")
     source: Path | None = parser.parse_args().source
     pack = load_pack()
     found = differences(source) if source else []
@@ -87,7 +87,7 @@ def main() -> int:
     found += differences(pack.folder)
     found += [f"{file.licence} is missing" for file in PUBLISHED if not (pack.folder / file.licence).is_file()]
     if pack.manifest.files != {file.name: file.sha256 for file in PUBLISHED}:
-        found.append("pack.toml does not state the published hashes")
+        found.append("the hashes in pack.toml differ from the published ones")
     print("\n".join(found) or f"{pack.folder}: as published")
     return 1 if found else 0
 

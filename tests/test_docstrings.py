@@ -17,7 +17,7 @@ ESTIMATORS = [name for name, found in vars(sklearn).items() if name.startswith("
 
 
 def public_methods(found: type) -> list[str]:
-    kinds = (classmethod, staticmethod)
+    kinds = (classmethod, staticmethod, property)
     return [
         name
         for name, value in vars(found).items()

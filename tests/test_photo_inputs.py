@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -89,13 +91,13 @@ WRONG = [
     ({"a": SPEECH}, "not a dict"),
     (7, "not an int"),
     (0.5, "not a float"),
-    ([[str(SPEECH)]], "not a list: name the photos themselves"),
+    ([[str(SPEECH)]], "not a list: pass the photos themselves"),
     ([str(SPEECH), None], "not None"),
     (io.StringIO("text"), "not a StringIO: open the file with mode 'rb'"),
     (np.zeros((4, 5), np.uint8), "gray"),
     (np.zeros((4, 5, 3), np.float64), "float64"),
     (np.zeros((4, 5, 4), np.uint8), "alpha"),
-    (np.zeros((3, 4, 5), np.uint8), "channels come first"),
+    (np.zeros((3, 4, 5), np.uint8), "channels first"),
     (np.zeros((2, 4, 5, 3), np.uint8), r"\(2, 4, 5, 3\)"),
     ("", "is empty"),
 ]
@@ -111,6 +113,12 @@ def test_what_is_no_photo_is_named_before_anything_is_made(tmp_path: Path, wrong
             with pytest.raises(UsageError, match=said):
                 bank.verify(wrong, SPEECH)
     assert not (tmp_path / "new.facebank").exists()
+
+
+def test_a_photo_is_read_while_another_thread_imports_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL.Image", ModuleType("PIL.Image"))  # as it is in the middle of its import
+    with pytest.raises(UsageError, match="a photo must be"):
+        open_photo(object())  # type: ignore[arg-type]
 
 
 def test_a_missing_file_raises_and_makes_no_gallery(tmp_path: Path) -> None:
@@ -130,7 +138,7 @@ def test_a_missing_file_raises_where_there_is_a_gallery(bank: FaceBank, tmp_path
     assert found == [True, False]
 
 
-@pytest.mark.parametrize(("photo", "said"), [(b"", "is empty"), (b"no photo", "is no photo"), (PHOTOS, "folder")])
+@pytest.mark.parametrize(("photo", "said"), [(b"", "is empty"), (b"no photo", "is not a photo"), (PHOTOS, "folder")])
 def test_what_cannot_be_read_is_an_error_of_the_photo(photo: Any, said: str) -> None:
     with pytest.raises(UnreadablePhotoError, match=said):
         open_photo(photo)
@@ -145,12 +153,12 @@ def test_nonsense_is_refused_at_once(bank: FaceBank, tmp_path: Path) -> None:
     for verb in (bank.identify, bank.analyze, lambda photo, **more: bank.enroll("Ada", photo, **more)):
         with pytest.raises(UsageError, match="'GBR': use channels='RGB' or 'BGR'"):
             verb(SPEECH, channels="GBR")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="settings are DecisionSettings"):
+    with pytest.raises(UsageError, match="settings must be DecisionSettings"):
         bank.identify(SPEECH, {"fpir": 0.1})  # type: ignore[arg-type]
     for name in (None, 3):
         with pytest.raises(InvalidNameError, match=f"A person's name is text, not {name}"):
             bank.enroll(name, SPEECH)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"the path of the gallery is text or a pathlib\.Path, not 5"):
+    with pytest.raises(UsageError, match=r"the path of the gallery must be text or a pathlib\.Path, not 5"):
         FaceBank.open(5)  # type: ignore[arg-type]
     with pytest.raises(PackError, match="no-such-pack"):
         next(FaceBank.open(tmp_path / "a.facebank", pack="no-such-pack").analyze(SPEECH))

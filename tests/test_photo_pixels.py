@@ -21,16 +21,16 @@ def photo(pixels: Any) -> DecodedPhoto:
         (np.zeros((4, 5), np.uint8), "gray", lambda pixels: np.dstack([pixels] * 3)),
         (np.zeros((4, 5, 1), np.uint8), "gray", lambda pixels: np.dstack([pixels] * 3)),
         (np.zeros((4, 5, 4), np.uint8), "alpha channel", lambda pixels: pixels[..., :3]),
-        (np.zeros((3, 4, 5), np.uint8), "channels come first", lambda pixels: pixels.transpose(1, 2, 0)),
+        (np.zeros((3, 4, 5), np.uint8), "channels first", lambda pixels: pixels.transpose(1, 2, 0)),
         (np.ones((4, 5, 3), np.float32), "float32", lambda pixels: (pixels * 255).round().astype("uint8")),
         (np.ones((4, 5, 3), np.uint16), "uint16", None),
         (np.ones((2, 4, 5, 3), np.uint8), "(height, width, 3)", None),
-        (np.ones((0, 5, 3), np.uint8), "there are none", None),
-        ([[[0, 0, 0]]], "a list", None),
+        (np.ones((0, 5, 3), np.uint8), "empty, shape", None),
+        ([[[0, 0, 0]]], "not list", None),
     ],
 )
 def test_wrong_pixels_are_refused_with_what_to_do(pixels: Any, said: str, mend: Any) -> None:
-    with pytest.raises(UsageError, match=r"the pixels of array cannot be a photo's") as refused:
+    with pytest.raises(UsageError, match=r"the pixels of array are invalid") as refused:
         photo(pixels)
     assert said in str(refused.value)
     if mend is not None:

@@ -1,7 +1,9 @@
-"""Every block of ``docs/python.md`` and of README's Python parts runs, and prints what the page says."""
+"""Every block of ``docs/python.md`` runs, and prints what the page says."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from facebank import FaceBank
 
+HAS_PYARROW = importlib.util.find_spec("pyarrow") is not None or "FACEBANK_CI_CLUSTER" in os.environ
 PROJECT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -18,7 +21,10 @@ BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 def test_the_guide_runs_as_it_is_written(example_bank: FaceBank, capsys: pytest.CaptureFixture[str]) -> None:
     example_bank.close()
     Path("people").mkdir()
-    blocks = BLOCK.findall((PROJECT / "docs" / "python.md").read_text(encoding="utf-8"))
+    guide = (PROJECT / "docs" / "python.md").read_text(encoding="utf-8")
+    if not HAS_PYARROW:
+        guide = re.sub(r"\n## Tables of faces\n.*?(?=\n## )", "", guide, flags=re.DOTALL)
+    blocks = BLOCK.findall(guide)
     assert len(blocks) > 15
     names: dict[str, Any] = {}
     printed = ""

@@ -1,12 +1,12 @@
-"""Check the ``insightface:FOLDER`` adapter against the real library.
+"""Checks of the ``insightface:FOLDER`` adapter against the insightface library.
 
 Runs in the virtual environment of this folder (see README.md), from the project's root::
 
     benchmarks/peers/.venv/bin/python benchmarks/peers/check_adapter.py --shared ../shared
 
-The folder ``insightface-mbf`` is taken as it is, which must be refused (its recogniser would be normalised twice), and
-as one of the library's manifest packages, whose answers must be the golden ones of ``tests/vision/golden``. It prints a
-line for every check and exits 1 where one failed.
+The folder ``insightface-mbf`` is opened unchanged, which must fail (its input would be normalized twice), and as a
+manifest package of the library, whose results must match ``tests/vision/golden``. Prints a line per check; exits with 1
+if one fails.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT))
 
-from facebank.errors import PackError  # noqa: E402 - the checkout, which need not be installed here
+from facebank.errors import PackError  # noqa: E402 - the checkout may not be installed
 from facebank.vision.alignment import align  # noqa: E402
 from facebank.vision.geometry import letterbox  # noqa: E402
 from facebank.vision.insightface_adapter import open_package  # noqa: E402
@@ -52,7 +52,7 @@ MANIFEST = {
 
 
 def main() -> int:
-    """Run every check and report."""
+    """Run all checks and print the results."""
     parser = argparse.ArgumentParser(description="Check the insightface adapter against the real library.")
     parser.add_argument("--shared", type=Path, required=True, help="folder that holds data/ and models/")
     shared: Path = parser.parse_args().shared.resolve()
@@ -65,11 +65,11 @@ def main() -> int:
 
 
 def checks(shared: Path, scratch: Path) -> Iterator[tuple[str, bool]]:
-    """Yield what was checked and whether it is as it should be."""
+    """Yield the title of each check, and whether it passed."""
     networks = shared / "models" / "insightface-mbf"
     try:
         open_package(f"insightface:{networks}").load("cpu")
-        yield "a recogniser that would be normalised twice is refused", False
+        yield "an embedder whose input would be normalized twice is refused", False
     except PackError as error:
         yield f"refused: {error}", "twice" in str(error)
     package = open_package(f"insightface:{as_manifest_package(networks, scratch / 'mbf')}")
@@ -80,7 +80,7 @@ def checks(shared: Path, scratch: Path) -> Iterator[tuple[str, bool]]:
 
 
 def as_manifest_package(networks: Path, folder: Path) -> Path:
-    """Copy a folder of networks and describe it as the library's newer packages are described."""
+    """Copy a folder of networks and add a manifest as in the library's newer packages."""
     shutil.copytree(networks, folder)
     (folder / "manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
     (folder / "MODEL.LICENSE").write_text("for this check only\n", encoding="utf-8")
@@ -88,7 +88,7 @@ def as_manifest_package(networks: Path, folder: Path) -> Path:
 
 
 def contract(detector: InsightFaceDetector, embedder: InsightFaceEmbedder) -> Iterator[tuple[str, bool]]:
-    """Check what every detector and embedder must do at the edges."""
+    """Check edge cases of the detector and embedder contracts."""
     for height, width in ((1, 1), (31, 33), (97, 352)):
         black = np.zeros((height, width, 3), dtype=np.uint8)
         yield f"no faces in {width}x{height} black pixels", detector.detect(black) == []
@@ -99,13 +99,13 @@ def contract(detector: InsightFaceDetector, embedder: InsightFaceEmbedder) -> It
     yield "more crops than a batch", vectors.shape == (19, embedder.dimension) and vectors.dtype == np.float32
     yield "embeddings have length 1", bool(np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5))
     yield (
-        "a batch gives what single crops give",
+        "a batch equals single crops",
         bool(np.allclose(vectors[-1], embedder.embed(noise[-1:])[0], atol=1e-4)),
     )
 
 
 def parity(shared: Path, detector: InsightFaceDetector, embedder: InsightFaceEmbedder) -> Iterator[tuple[str, bool]]:
-    """Compare with the golden answers."""
+    """Compare with the golden results."""
     record = json.loads((GOLDEN / "insightface.json").read_text(encoding="utf-8"))
     with np.load(GOLDEN / "insightface.npz", allow_pickle=False) as golden:
         for photo in record["photos"]:
@@ -128,7 +128,7 @@ def parity(shared: Path, detector: InsightFaceDetector, embedder: InsightFaceEmb
 def same_embeddings(
     photo: dict[str, Any], pixels: RGBImage, golden: Any, embedder: InsightFaceEmbedder
 ) -> Iterator[tuple[str, bool]]:
-    """Compare the embeddings of one photo, where the record has them."""
+    """Compare the embeddings of one photo, if recorded."""
     if f"{photo['key']}_embeddings" not in golden:
         return
     crops = [align(pixels, points, "arcface", embedder.size) for points in golden[f"{photo['key']}_640x640_landmarks"]]
@@ -138,7 +138,7 @@ def same_embeddings(
 
 
 def read_rgb(file: Path) -> RGBImage:
-    """Decode a photograph as the golden record was decoded."""
+    """Decode a photo as for the golden results."""
     from PIL import Image, ImageOps
 
     with Image.open(file) as image:

@@ -1,8 +1,8 @@
-"""Runs deepface with YuNet and SFace over photos; ``../scan_speed.py`` times it as it stands.
+"""Runs deepface with YuNet and SFace over photos, for ``../scan_speed.py``.
 
-``python deepface_scan.py LIST OUT.npz``, where LIST names one photo a line and ``DEEPFACE_HOME`` holds the networks
-under the names that deepface gives them. Reading and analysing are timed, loading is not. Written are ``seconds`` and,
-for each face, the number of its photo.
+``python deepface_scan.py LIST OUT.npz``, where LIST has one path per line and ``DEEPFACE_HOME`` contains the networks
+under deepface's names. Reading and analysis are timed, loading is not. Writes ``seconds`` and the photo number of each
+face.
 """
 
 import os
@@ -18,7 +18,7 @@ from deepface import DeepFace
 
 
 def count(photo: str) -> int:
-    """Return how many faces were found and embedded."""
+    """Return the number of detected and embedded faces."""
     try:
         return len(DeepFace.represent(photo, model_name="SFace", detector_backend="yunet"))
     except ValueError:  # no face

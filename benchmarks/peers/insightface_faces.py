@@ -1,4 +1,4 @@
-"""What a person types to get the faces of one photo with InsightFace; `cold_start.py` times it as it stands.
+"""Minimal script that analyzes one photo with InsightFace, timed by `cold_start.py`.
 
 ``python insightface_faces.py PACKAGE_FOLDER PHOTO``
 """

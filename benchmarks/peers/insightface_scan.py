@@ -1,7 +1,7 @@
-"""Runs InsightFace's ``FaceAnalysis`` over photos; ``../scan_speed.py`` times it as it stands.
+"""Runs InsightFace's ``FaceAnalysis`` over photos, for ``../scan_speed.py``.
 
-``python insightface_scan.py PACKAGE_FOLDER LIST OUT.npz``, where LIST names one photo a line. Reading and analysing are
-timed, loading is not. Written are ``seconds`` and, for each face, the number of its photo, its box and its embedding.
+``python insightface_scan.py PACKAGE_FOLDER LIST OUT.npz``, where LIST has one path per line. Reading and analysis are
+timed, loading is not. Writes ``seconds``, and the photo number, box and embedding of each face.
 """
 
 import sys
@@ -16,7 +16,7 @@ from insightface.model_zoo import get_model
 PROVIDERS = ["CPUExecutionProvider"]
 
 app = FaceAnalysis(name=sys.argv[1], providers=PROVIDERS)
-# The network normalises its own input, which InsightFace has to be told: README.md, "What we found on the way".
+# The network normalizes its input itself, which InsightFace does not detect: see README.md.
 recogniser = app.models["recognition"].model_file
 app.models["recognition"] = get_model(
     recogniser, model_task="recognition", model_metadata={"preprocessing": "embedded"}, providers=PROVIDERS

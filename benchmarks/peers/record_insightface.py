@@ -1,12 +1,12 @@
-"""Record InsightFace's own answers as golden arrays, for the parity test.
+"""Records InsightFace's results as golden arrays for the parity test.
 
 Runs in the virtual environment of this folder (see README.md), from the project's root::
 
     benchmarks/peers/.venv/bin/python benchmarks/peers/record_insightface.py --shared ../shared
 
-It writes ``tests/vision/golden/insightface.json`` (what was run on what) and ``insightface.npz`` (the answers):
-boxes, scores and landmarks of every photograph at two detector sizes, embeddings of the public-domain demo
-photographs only, and one aligned crop of one of those.
+Writes ``tests/vision/golden/insightface.json`` (inputs and versions) and ``insightface.npz`` (results): boxes, scores
+and landmarks of all photos at two detector sizes, embeddings of the public-domain demo photos only, and one aligned
+crop.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GOLDEN = PROJECT / "tests" / "vision" / "golden"
 DETECTOR = "det_500m.onnx"
 EMBEDDER = "insightface_y1_mobilefacenet.onnx"
 PREPROCESSING = "embedded"
-DETECTOR_SIZES = ((640, 640), (800, 608))  # width, height; the second is no square, to catch swapped axes
+DETECTOR_SIZES = ((640, 640), (800, 608))  # width, height; not square, to detect swapped axes
 SCORE_THRESHOLD = 0.5
 NMS_THRESHOLD = 0.4
 CROP_PHOTO = "data/demo/eileen_collins.png"
@@ -50,7 +50,7 @@ PHOTOS = (
 
 
 def main() -> None:
-    """Run InsightFace over all photographs and write what it says."""
+    """Run InsightFace on all photos and write the results."""
     arguments = parse_arguments()
     detector, embedder = load_models(arguments.shared / "models" / "insightface-mbf")
     arrays: dict[str, NDArray[Any]] = {}
@@ -76,14 +76,14 @@ def main() -> None:
             print(f"{name} at {size[0]}x{size[1]}: {len(faces)} faces")
         if name.startswith("data/demo/"):
             crops = aligned(bgr, arrays[f"{number:02}_640x640_landmarks"])
-            arrays[f"{number:02}_embeddings"] = normalised(embedder.get_feat(crops))
+            arrays[f"{number:02}_embeddings"] = normalized(embedder.get_feat(crops))
             if name == CROP_PHOTO:
                 arrays["crop"] = np.ascontiguousarray(crops[0][..., ::-1])
     write(arguments.out, describe(arguments.shared, photos), arrays)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Record InsightFace's answers as golden arrays.")
     parser.add_argument("--shared", type=Path, required=True, help="folder that holds data/ and models/")
     parser.add_argument("--out", type=Path, default=GOLDEN, help="where to write (default: tests/vision/golden)")
@@ -93,14 +93,14 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def load_models(folder: Path) -> tuple[Any, Any]:
-    """Build InsightFace's own model classes on the unchanged files."""
+    """Build InsightFace's model classes from the unchanged files."""
     from insightface.model_zoo import get_model
 
     providers = ["CPUExecutionProvider"]
     detector = get_model(str(folder / DETECTOR), providers=providers)
     detector.prepare(-1, det_thresh=SCORE_THRESHOLD, nms_thresh=NMS_THRESHOLD)
-    # The network normalises in its first two nodes. InsightFace knows such files by the nodes' names, which this one
-    # has not, and would normalise twice (all faces then look alike): so it is told, as its manifest packages tell it.
+    # The network normalizes in its first two nodes. InsightFace detects that by node names that this file lacks, and
+    # would normalize twice (all faces then look alike), so the setting of its manifest packages is used.
     embedder = get_model(
         str(folder / EMBEDDER),
         model_task="recognition",
@@ -111,7 +111,7 @@ def load_models(folder: Path) -> tuple[Any, Any]:
 
 
 def read_bgr(file: Path) -> NDArray[np.uint8]:
-    """Decode a photograph as facebank does (Pillow, EXIF orientation applied), then swap to InsightFace's BGR."""
+    """Decode a photo as facebank does (Pillow, EXIF orientation applied), then convert to InsightFace's BGR."""
     from PIL import Image, ImageOps
 
     with Image.open(file) as image:
@@ -120,14 +120,14 @@ def read_bgr(file: Path) -> NDArray[np.uint8]:
 
 
 def aligned(bgr: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
-    """Cut the faces out with InsightFace's own ``norm_crop``."""
+    """Return aligned crops by InsightFace's ``norm_crop``."""
     from insightface.utils.face_align import norm_crop
 
     return [norm_crop(bgr, points) for points in landmarks]
 
 
-def normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale each row to length 1."""
+def normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the rows scaled to length 1."""
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
@@ -137,7 +137,7 @@ def sha256_of(file: Path) -> str:
 
 
 def describe(shared: Path, photos: list[dict[str, Any]]) -> dict[str, Any]:
-    """Say what was run on what, so that the test runs the same."""
+    """Return inputs and versions, by which the test repeats the run."""
     from importlib.metadata import version
 
     models = shared / "models" / "insightface-mbf"

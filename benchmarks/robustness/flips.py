@@ -1,20 +1,20 @@
-"""Flips single bits of facebank's own files, and counts what comes of it: nothing, an error that says so, or silence.
+"""Robustness of facebank's files against single flipped bits.
 
 From the project's root, with facebank installed in the Python that runs this::
 
     python benchmarks/robustness/flips.py                        # 2,000 random and 2,000 aimed flips of each file
     python benchmarks/robustness/flips.py --flips 100 --only scan --json
 
-Random flips hit any byte of the file; aimed ones a byte in the rows of a table or index. After each flip everything
-that decides is asked again, in a process of its own, and one of these is counted:
+Random flips hit any byte of the file, aimed ones a byte in the rows of a table or index. After each flip, all queries
+that affect decisions are repeated in a new process, and one of these outcomes is counted:
 
-same      the answers are what they were
-noticed   an error of facebank's says that the file is damaged
-silent    other answers, and no error: must be 0
-crashed   an error that is not facebank's, or the end of the process: must be 0
+same      the answers are unchanged
+noticed   a facebank error reports the damage
+silent    different answers without an error: must be 0
+crashed   another exception, or the process died: must be 0
 hung      no answer within ``--limit`` seconds: must be 0
 
-It prints a line a file and kind of flips (``--json``: an object) and exits 1 where a count that must be 0 is not.
+Prints a line (with ``--json``: an object) per file and kind of flips; exits with 1 if a count that must be 0 is not.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ PEOPLE = {
 OUTCOMES = ("same", "noticed", "silent", "crashed", "hung")
 MUST_BE_NONE = OUTCOMES[2:]
 LIMIT = 60.0
-"""Seconds that asking takes at most; whole files are asked within one."""
+"""Time limit of the queries in seconds; intact files take less than one."""
 
 _PAUSE = 0.002
 _LEAVES = (0x0A, 0x0D)
@@ -64,23 +64,23 @@ _INTERIOR = (0x02, 0x05)
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """A file that is damaged.
+class DamagedFile:
+    """A file to damage, and its queries.
 
     Attributes
     ----------
     path
         The file.
     ask
-        Asks everything that decides, and returns the answers.
+        Runs all queries and returns the answers.
     """
 
     path: Path
     ask: Callable[[], Any]
 
 
-def gallery_subject(folder: Path) -> Subject:
-    """Return a gallery of three people, a face that is denied and one of a stranger, asked about all five photos."""
+def gallery_subject(folder: Path) -> DamagedFile:
+    """Return a gallery with three people, a denied face and a stranger, queried with all five photos."""
     path = folder / "family.facebank"
     with FaceBank.open(path, threads=1) as bank:
         for person, photo in PEOPLE.items():
@@ -95,14 +95,14 @@ def gallery_subject(folder: Path) -> Subject:
             for photo in analyze_readable(engine, sorted(PHOTOS.glob("*.jpg")))
             if isinstance(photo, AnalyzedPhoto)
         ]
-    return Subject(path, partial(ask_gallery, path, engine, probes))
+    return DamagedFile(path, partial(ask_gallery, path, engine, probes))
 
 
 def ask_gallery(path: Path, engine: Engine, probes: Sequence[Photo]) -> Any:
-    """Return who is in some photos, and who is enrolled with what."""
+    """Return the people in some photos, and the enrolled people with their samples."""
     with Gallery.open(path, engine.identity) as gallery:
         identification = prepare_identification(gallery, engine, DecisionSettings.from_gallery(gallery))
-        decided = [_told(identified_photo(probe, gallery, identification)) for probe in probes]
+        decided = [_summary(identified_photo(probe, gallery, lambda: identification)) for probe in probes]
         people = gallery.people()
         samples = {person.name: repr(gallery.samples(person.name)) for person in people}
         pictures = [gallery.thumbnail(sample.id) for person in people for sample in gallery.samples(person.name)]
@@ -110,8 +110,8 @@ def ask_gallery(path: Path, engine: Engine, probes: Sequence[Photo]) -> Any:
         return decided, people, samples, pictures, vectors, repr(gallery.stranger_faces())
 
 
-def scan_subject(folder: Path) -> Subject:
-    """Return the scan of a few photos, three of them unnamed people's in groups, asked by a gallery of three people."""
+def scan_subject(folder: Path) -> DamagedFile:
+    """Return a scan of a few photos, including groups of unnamed people, queried with a gallery of three people."""
     path = folder / "family.facebank"
     with FaceBank.open(path, threads=1) as bank:
         for person, photo in PEOPLE.items():
@@ -129,17 +129,17 @@ def scan_subject(folder: Path) -> Subject:
     with Album(stranger, path.with_suffix(".scan")) as album:
         album.cluster()
         album.tell_apart("1.1", "2.1")
-    return Subject(path.with_suffix(".scan"), partial(ask_scan, bank, folder))
+    return DamagedFile(path.with_suffix(".scan"), partial(ask_scan, bank, folder))
 
 
 def ask_scan(bank: FaceBank, folder: Path) -> Any:
-    """Return who is where, and everything else that a scan is asked."""
+    """Return the people by photo, and the answers of all other queries of a scan."""
     with Album(bank) as album:
         scan_file = album.scan_file
         table = scan_file.face_table()
         return (
-            [_told(photo) for photo in album.identify()],
-            [_told(photo) for photo in album.identify([folder / "1"])],
+            [_summary(photo) for photo in album.identify()],
+            [_summary(photo) for photo in album.identify([folder / "1"])],
             [(found.path, str(found.taken_at)) for found in album.find(["Barack Obama"])],
             [(group.number, group.faces, group.photos, str(group.first_taken)) for group in album.groups()],
             scan_file.told_apart(),
@@ -151,29 +151,29 @@ def ask_scan(bank: FaceBank, folder: Path) -> Any:
         )
 
 
-def _told(photo: Any) -> Any:
+def _summary(photo: Any) -> Any:
     faces = [(repr(face.identity), repr(face.assessment), face.box.tobytes()) for face in photo.faces]
     return (photo.path, photo.width, photo.height, photo.quarter_turns, faces)
 
 
-SUBJECTS: dict[str, Callable[[Path], Subject]] = {"gallery": gallery_subject, "scan": scan_subject}
+SUBJECTS: dict[str, Callable[[Path], DamagedFile]] = {"gallery": gallery_subject, "scan": scan_subject}
 
 
-def flip(subject: Subject, flips: int, seed: int, *, aimed: bool, limit: float = LIMIT) -> Counter[str]:
-    """Flip bits of a file one at a time, and count what comes of it.
+def flip(subject: DamagedFile, flips: int, seed: int, *, aimed: bool, limit: float = LIMIT) -> Counter[str]:
+    """Flip bits of a file one at a time, and count the outcomes.
 
     Parameters
     ----------
     subject
-        The file, and what is asked.
+        The file and its queries.
     flips
-        How many bits are flipped, each in the whole file.
+        Number of bits to flip, each in an intact copy.
     seed
-        Of the choice of bits.
+        Seed of the choice of bits.
     aimed
-        Whether only bits of rows are flipped.
+        Whether to flip bits of rows only.
     limit
-        Seconds after which asking counts as hung.
+        Seconds after which the queries count as hung.
     """
     whole, right, counts = subject.path.read_bytes(), subject.ask(), Counter[str]()
     random = Random(seed)
@@ -184,7 +184,7 @@ def flip(subject: Subject, flips: int, seed: int, *, aimed: bool, limit: float =
             damaged = bytearray(whole)
             damaged[place] ^= 1 << bit
             subject.path.write_bytes(damaged)
-            outcome = asked(subject, right, limit)
+            outcome = run_queries(subject, right, limit)
             if outcome in MUST_BE_NONE:
                 print(f"byte {place}, bit {bit}: {outcome}", file=sys.stderr)
             counts[outcome] += 1
@@ -195,8 +195,8 @@ def flip(subject: Subject, flips: int, seed: int, *, aimed: bool, limit: float =
     return counts
 
 
-def asked(subject: Subject, right: Any, limit: float) -> str:
-    """Ask in a forked process, and return what is counted."""
+def run_queries(subject: DamagedFile, right: Any, limit: float) -> str:
+    """Run the queries in a forked process, and return the outcome."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of threads: the child needs none of them
         child = os.fork()
@@ -206,7 +206,7 @@ def asked(subject: Subject, right: Any, limit: float) -> str:
             outcome = OUTCOMES.index("same" if subject.ask() == right else "silent")
         except FacebankError:
             outcome = OUTCOMES.index("noticed")
-        except BaseException:  # noqa: BLE001 - it is what is looked for
+        except BaseException:  # noqa: BLE001 - all exceptions are outcomes
             traceback.print_exc()
         finally:
             sys.stderr.flush()
@@ -224,7 +224,7 @@ def asked(subject: Subject, right: Any, limit: float) -> str:
 
 
 def bytes_of_rows(content: bytes) -> Iterator[int]:
-    """Yield the places of an SQLite file's bytes that belong to rows: the cells of its pages, the schema's left out."""
+    """Yield the offsets of an SQLite file's bytes that belong to rows: the cells of all pages except the schema's."""
     size = int.from_bytes(content[16:18], "big")
     size = 65536 if size == 1 else size
     for start in range(size, len(content), size):
@@ -234,7 +234,7 @@ def bytes_of_rows(content: bytes) -> Iterator[int]:
 
 
 def main(options: Sequence[str] | None = None) -> int:
-    """Run the trial."""
+    """Run the trials."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flips", type=int, default=2000, help="of each kind, of each file")
     parser.add_argument("--only", choices=sorted(SUBJECTS), action="append", help="which files; else all")

@@ -1,4 +1,4 @@
-"""``facebank tags write --embed`` is killed after a denial: the denied name never comes back, no photo is damaged."""
+"""Kills ``facebank tags write --embed`` after a denial: the name must not return, and no photo may be damaged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DENIED, KNOWN = "Barack Obama", "Eileen Collins"
 
 
 def trial(rounds: int, chance: random.Random) -> Outcome:
-    """Kill the command again and again, half of the times at or soon after a photo's new file is there."""
+    """Kill the command repeatedly, in half of the runs shortly after a new file of a photo appears."""
     counts = Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         template, place = Path(folder) / "template", Path(folder) / "trial"
@@ -44,14 +44,14 @@ def trial(rounds: int, chance: random.Random) -> Outcome:
             shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(template, place)
             moment = None if number % 2 == 0 else chance.uniform(0.3 * longest, longest)
-            _round(place, environment, counts, chance, moment)
+            _run_trial(place, environment, counts, chance, moment)
     wrong = [f"{what}, {count:,} times" for what, count in sorted(counts.items()) if what.startswith("BROKEN")]
     print(f"{NAME}: {dict(sorted(counts.items()))}", file=sys.stderr)
     return Outcome(rounds, counts["killed"], wrong)
 
 
 def _prepared(template: Path, place: Path) -> dict[str, str]:
-    """Make a gallery of two people and a scanned album of photos with both; the first is denied in each."""
+    """Create a gallery of two people and a scanned album of photos of both, with the first denied in each."""
     album = template / "album"
     album.mkdir(parents=True)
     both = [Image.open(DEMO_PHOTOS / name).convert("RGB") for name in ("barack_obama_speech.jpg", "eileen_collins.jpg")]
@@ -60,7 +60,7 @@ def _prepared(template: Path, place: Path) -> dict[str, str]:
         [np.asarray(picture.resize((picture.width * height // picture.height, height))) for picture in both]
     )
     for number in range(3):
-        Image.fromarray(pair).save(album / f"{number}.jpg", quality=90 + number)  # three pictures, not one three times
+        Image.fromarray(pair).save(album / f"{number}.jpg", quality=90 + number)  # three distinct images
     os.environ["FACEBANK_CACHE"] = str(template.parent / "cache")
     environment = {
         **os.environ,
@@ -83,10 +83,10 @@ def _prepared(template: Path, place: Path) -> dict[str, str]:
     return environment
 
 
-def _round(
+def _run_trial(
     place: Path, environment: dict[str, str], counts: Counter[str], chance: random.Random, moment: float | None
 ) -> None:
-    """Kill the command after some seconds, or, where those are None, at or soon after a photo's new file is there."""
+    """Kill the command after some seconds, or, if None, shortly after a new file of a photo appears."""
     album = place / "album"
     photos = sorted(album.iterdir())
     pictures = {photo: picture_hash(photo.read_bytes()) for photo in photos}
@@ -108,12 +108,12 @@ def _round(
         found["BROKEN: tags write fails after the kill"] += any(errors)
     with FaceBank.open(place / "trial.facebank", threads=1) as bank, Album(bank) as scanned:
         report = scanned.scan([album])
-        found["BROKEN: a photo was looked at again"] += report.looked_at
+        found["BROKEN: a photo was analyzed again"] += report.looked_at
         _check_names(bank, scanned, album, found, "after another tags write and scan")
     _check_photos(pictures, found)
     for photo in photos:
         names = [region.name for source in read_photo_xmp(photo).sources for region in source.document.regions]
-        found["BROKEN: the names in a photo are not what they should be"] += names != [KNOWN]
+        found["BROKEN: wrong names in a photo"] += names != [KNOWN]
     counts.update({what: count for what, count in found.items() if count})
 
 
@@ -127,7 +127,7 @@ def _check_photos(pictures: dict[Path, str], counts: Counter[str]) -> None:
 
 
 def _check_names(bank: FaceBank, scanned: Album, album: Path, counts: Counter[str], when: str) -> None:
-    """Ask of the files and of the scan who is in the photos."""
+    """Check the names in the files and in the scan."""
     for photos in (bank.identify(album), scanned.identify([album])):
         for photo in photos:
             people = [face.person for face in photo.faces]
@@ -137,32 +137,32 @@ def _check_names(bank: FaceBank, scanned: Album, album: Path, counts: Counter[st
 
 
 def _facebank(*arguments: str | Path) -> list[str]:
-    """Return the command that runs facebank with the Python that runs this."""
+    """Return the command line of facebank in the running Python."""
     beside = Path(sys.executable).with_name("facebank")
     start = [str(beside)] if beside.exists() else [sys.executable, "-m", "facebank_cli"]
     return [*start, *map(str, arguments)]
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> str:
-    """Run a command to its end and return what it wrote; raises `subprocess.CalledProcessError` where it fails."""
+    """Run a command and return its output; raises `subprocess.CalledProcessError` if it fails."""
     done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=DEADLINE, check=True)
     return done.stdout
 
 
 def _run_and_kill(command: Sequence[str], environment: dict[str, str], due: Callable[[float], bool]) -> bool:
-    """Run a command and kill it as soon as it is due.
+    """Run a command and kill it when `due` returns true.
 
     Parameters
     ----------
     command, environment
-        What is run.
+        Command line and environment.
     due
-        Called again and again with the seconds since the start; the command is killed when it returns true.
+        Called repeatedly with the seconds since the start; the command is killed when it returns true.
 
     Returns
     -------
     bool
-        Whether it was killed; False where it ended before.
+        Whether it was killed; False if it ended before.
     """
     begun = time.monotonic()
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
@@ -178,12 +178,12 @@ def _run_and_kill(command: Sequence[str], environment: dict[str, str], due: Call
 
 
 def _after(seconds: float) -> Callable[[float], bool]:
-    """Return what makes `run_and_kill` wait so many seconds."""
+    """Return a condition that is due after some seconds."""
     return lambda passed: passed >= seconds
 
 
 def _when_replaced(paths: Sequence[Path], then: float = 0.0) -> Callable[[float], bool]:
-    """Return what makes `run_and_kill` wait until one of some files is another one, and so many seconds more."""
+    """Return a condition that is due some seconds after one of the files was replaced."""
     before = [_number(path) for path in paths]
     seen: list[float] = []
 

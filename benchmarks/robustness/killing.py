@@ -1,9 +1,8 @@
-"""Killing the program at chosen and at random moments, and looking whether what comes next puts everything right.
+"""Harness that kills the program at chosen and random moments, and checks the recovery of following runs.
 
-A `Trial` says how its files are made, which run is killed, which runs follow and what must be true after each. The
-program runs in a forked process that has imported it already; half of the kills come before the n-th change of a file
-(a file that is opened, linked, renamed or removed, a folder that is made), half at a random time, in the middle of
-whatever happens then.
+A `Trial` defines the run to kill, the runs that follow, and the checks after each. The program runs in a forked process
+that has already imported it. Half of the kills happen before the n-th change of a file (an open, link, rename or
+remove, or the creation of a folder), half at a random time.
 """
 
 from __future__ import annotations
@@ -35,28 +34,28 @@ _IMPORTED = (
     "cv2",
     "PIL.Image",
 )
-NOTHING_DONE = 2  # what the run that was killed had done already
+NOTHING_DONE = 2  # state of the killed run
 _LONGEST = 120.0  # seconds that a run may take
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What is killed, and what must be true afterwards.
+    """A run to kill, and the checks of following runs.
 
     Attributes
     ----------
     name
-        What it is called in the counts.
+        Name in the counts.
     killed
-        Arguments of the run that is killed, with paths within the work folder.
+        Arguments of the run to kill, with paths relative to the work folder.
     begins
-        A part of the name of the file whose first opening begins the time in which it is killed.
+        Part of the name of the file whose first opening starts the interval of kills.
     then
-        Arguments of the runs that follow, each with a check of the work folder: what is wrong in it, or None.
+        Arguments of the following runs, each with a check of the work folder that returns a fault or None.
     before
-        Arguments of runs that come before the one that is killed.
+        Arguments of runs before the one to kill.
     on_other_disk
-        Whether no file can be linked from one folder into another, as between two disks: files are copied then.
+        Whether hard links between folders fail, as between two disks, so that files are copied.
     """
 
     name: str
@@ -69,7 +68,7 @@ class Trial:
 
 @dataclass(slots=True)
 class Outcome:
-    """How a trial went: how many kills there were, how many hit the run, and what went wrong."""
+    """Outcome of a trial: number of kills, of kills that hit the run, and faults."""
 
     kills: int = 0
     hits: int = 0
@@ -82,9 +81,9 @@ class Killer:
     Parameters
     ----------
     work
-        The folder in which the program works; it is put back to what it was before each kill and each trial.
+        Work folder of the program, restored before each kill and each trial.
     environment
-        Of the program.
+        Environment of the program.
     """
 
     def __init__(self, work: Path, environment: Mapping[str, str]) -> None:
@@ -96,21 +95,21 @@ class Killer:
             import_module(name)
 
     def prepare(self, runs: Sequence[Sequence[str]]) -> None:
-        """Run the program some times, each to its end, for what all trials begin with."""
+        """Run the program to create the initial state of all trials."""
         self._run_all(runs)
         _copy(self._work, self._begin)
 
     def run(self, arguments: Sequence[str]) -> int:
-        """Run the program to its end; return its exit code."""
+        """Run the program and return its exit code."""
         return os.waitstatus_to_exitcode(self._wait(self._fork(arguments, None, None, None)))
 
     def _run_all(self, runs: Sequence[Sequence[str]]) -> None:
         for arguments in runs:
             if self.run(arguments):
-                raise RuntimeError(f"{' '.join(arguments)} failed: {self._said()}")
+                raise RuntimeError(f"{' '.join(arguments)} failed: {self._output()}")
 
     def try_out(self, trial: Trial, kills: int, seed: int = 0) -> Outcome:
-        """Kill a run so many times, and look what the runs after it make of that."""
+        """Kill a run `kills` times, and check the runs that follow."""
         chance, outcome = random.Random(f"{seed} {trial.name}"), Outcome()
         self._on_other_disk = trial.on_other_disk
         _copy(self._begin, self._work)
@@ -135,7 +134,7 @@ class Killer:
         return outcome
 
     def _measured(self, trial: Trial) -> tuple[int, float]:
-        """Return how many changes of files a run makes once it has begun, and how many seconds it takes."""
+        """Return the number of file changes of a run after its beginning, and its seconds."""
         reading, writing = os.pipe()
         child = self._fork(trial.killed, trial.begins, None, writing)
         os.close(writing)
@@ -143,11 +142,11 @@ class Killer:
             begun = time.monotonic() if told.read(1) else 0.0
             changes = len(told.read())
         if os.waitstatus_to_exitcode(self._wait(child)) or not begun:
-            raise RuntimeError(f"{trial.name}: the run that is to be killed failed, or never began: {self._said()}")
+            raise RuntimeError(f"{trial.name}: the run that is to be killed failed, or never began: {self._output()}")
         return changes, time.monotonic() - begun
 
     def _killed(self, trial: Trial, point: int | None, moment: float | None) -> bool:
-        """Kill a run before its n-th change, or some seconds after it has begun; return whether it was hit."""
+        """Kill a run before its n-th change, or some seconds after its beginning; return whether it was hit."""
         reading, writing = os.pipe()
         child = self._fork(trial.killed, trial.begins, point, writing)
         os.close(writing)
@@ -172,7 +171,7 @@ class Killer:
             os._exit(70)
 
     def _become(self, arguments: Sequence[str], begins: str | None, point: int | None, telling: int | None) -> None:
-        """Be the program; never returns."""
+        """Run the program in this process; never returns."""
         said = os.open(self._work.with_name("said.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
@@ -203,7 +202,7 @@ class Killer:
         os.waitpid(child, 0)
         raise RuntimeError(f"the program did not end within {_LONGEST:.0f} s")
 
-    def _said(self) -> str:
+    def _output(self) -> str:
         return self._work.with_name("said.txt").read_text(encoding="utf-8", errors="replace")
 
 
@@ -213,7 +212,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _hook(begins: str, point: int | None, telling: int) -> None:
-    """Tell of each change since the file whose opening begins it all, and kill this process before one of them."""
+    """Report file changes after the opening of the file `begins`, and kill this process before one of them."""
     count = 0
 
     def looked_at(event: str, arguments: tuple[object, ...]) -> None:
@@ -235,7 +234,7 @@ def _refuse_links(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def tree(folder: Path) -> dict[str, bytes | str]:
-    """Return the content of all files in a folder by their path, and where links lead."""
+    """Return the content of all files and the targets of all links in a folder, by path."""
     return {
         str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -244,7 +243,7 @@ def tree(folder: Path) -> dict[str, bytes | str]:
 
 
 def difference(now: Mapping[str, object], wanted: Mapping[str, object]) -> str | None:
-    """Return in what two folders differ; None where they do not."""
+    """Return the difference of two folders, None if they are equal."""
     if now == wanted:
         return None
     missing, more = sorted(wanted.keys() - now.keys()), sorted(now.keys() - wanted.keys())

@@ -1,10 +1,10 @@
-"""Whether a `facebank` that is killed with SIGKILL loses anything: after the next run everything is as it should be.
+"""Recovery of facebank commands after SIGKILL: the next run must leave a consistent state without losses.
 
     python -m benchmarks.robustness.kills --kills 200
 
-Each trial kills one command over and over (see `benchmarks.robustness.killing`) on an album of real photographs with
-sidecars of both names. It counts kills that hit the run, and what was wrong after the runs that follow. Exit code 1 if
-anything was.
+Each trial repeatedly kills one command (see `benchmarks.robustness.killing`) on an album of photos with sidecars of
+both naming schemes. Counts the kills that hit the run, and the faults after the following runs. Exits with 1 if there
+are any.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/199
 
 
 def make_album(work: Path, photos: int) -> dict[str, bytes | str]:
-    """Make an album of photos that all have sidecars; return what is in it.
+    """Create an album of photos with sidecars, and return its contents.
 
     Parameters
     ----------
     work
-        The folder of the album.
+        Folder of the album.
     photos
-        How many; each has bytes of its own, a JPEG comment with its number.
+        Number of photos, which differ by a JPEG comment.
     """
     for number in range(photos):
         data = (DEMO_PHOTOS / SORTED[number % len(SORTED)]).read_bytes()
@@ -50,7 +50,7 @@ def make_album(work: Path, photos: int) -> dict[str, bytes | str]:
 
 
 def sort_trials(album: dict[str, bytes | str]) -> list[Trial]:
-    """Return the trials of `facebank sort`, each way and undoing it."""
+    """Return the trials of `facebank sort` in each mode, and of its undo."""
 
     def is_album(work: Path) -> str | None:
         if (work / OUT).exists():
@@ -92,13 +92,15 @@ def undo_trial(album: dict[str, bytes | str], way: str, *, on_other_disk: bool =
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Kill, print the counts as JSON, a line a trial, and return the exit code."""
+    """Run the trials, print the counts as one JSON object per line, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=60, help="kills a trial")
-    parser.add_argument("--photos", type=int, default=6, help="photos in the album")
+    parser.add_argument("--kills", type=int, default=60, help="number of kills per trial")
+    parser.add_argument("--photos", type=int, default=6, help="number of photos in the album")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="only trials whose name holds this text")
-    parser.add_argument("--work", type=Path, help="folder to work in, such as one on another disk; else a new one")
+    parser.add_argument("--only", default="", help="run only trials whose name contains this text")
+    parser.add_argument(
+        "--work", type=Path, help="work folder, such as one on another disk; default: a temporary folder"
+    )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         outcomes = run(Path(folder), options.kills, options.photos, options.seed, options.only)
@@ -112,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(folder: Path, kills: int, photos: int, seed: int = 0, only: str = "") -> dict[str, Outcome]:
-    """Run the trials in a folder; return how each went, by its name."""
+    """Run the trials in a folder; return the outcomes by name."""
     work = folder / "work"
     album = make_album(work, photos)
     environment = {"FACEBANK_GALLERY": str(work / "test.facebank"), "FACEBANK_CACHE": str(folder / "cache")}

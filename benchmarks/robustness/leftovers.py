@@ -1,11 +1,10 @@
-"""What a `facebank` that is killed with SIGKILL leaves half-written, and whether the next run removes it.
+"""Incomplete files left by facebank commands after SIGKILL, and their removal by the next run.
 
     python -m benchmarks.robustness.leftovers --kills 40
 
-Each trial kills one command that writes over and over (see `benchmarks.robustness.killing`), counts what was left
-half-written, lets the same command run again and counts once more: nothing may be left. Then a person is forgotten:
-no byte of the name and of the embeddings may be left in any file but those that were written whole, on request. Exit
-code 1 if anything was wrong.
+Each trial repeatedly kills one command that writes files (see `benchmarks.robustness.killing`), counts the incomplete
+files, runs the same command again and counts once more: none may be left. Then a person is forgotten: no byte of the
+name or the embeddings may remain, except in complete files that the user requested. Exits with 1 if anything was wrong.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ PERSON, OTHER = "Barack Obama", "Eileen Collins"
 ENROLLED = {PERSON: "barack_obama_portrait_2012.jpg", OTHER: "eileen_collins.jpg"}
 ALBUM, MORE, WANTED = "album", "more", "wanted"
 _PART = ".facebank-"
-_PIECE = 64  # bytes of an embedding that betray it
+_PIECE = 64  # bytes by which an embedding is recognized
 
 
 class Counter:
-    """Counts what is left after kills and after the runs that follow."""
+    """Counts incomplete files after kills and after the following runs."""
 
     def __init__(self, work: Path) -> None:
         self._work = work
@@ -45,37 +44,37 @@ class Counter:
         self._betraying = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_PIECE] for row in rows)]
 
     def count(self, _: Path) -> str | None:
-        """Count what a kill left; nothing is wrong about it."""
+        """Count the incomplete files left by a kill, which are not an error."""
         self.left += len(list(self._leftovers()))
         return None
 
     def none_is_left(self, _: Path) -> str | None:
-        """Return what the next run left."""
+        """Return the incomplete files left by the next run as a fault, or None."""
         left = sorted(str(path.relative_to(self._work)) for path in self._leftovers())
         self.after_the_next += len(left)
         return f"left: {left}" if left else None
 
     def is_forgotten(self, work: Path) -> str | None:
-        """Return in which files something of a forgotten person is left that nobody asked for."""
+        """Return the files with data of a forgotten person, except requested ones, as a fault, or None."""
         betrayed = [
             str(path.relative_to(work))
             for path in work.rglob("*")
             if path.is_file()
             and not {WANTED, ALBUM, MORE} & set(path.relative_to(work).parts[:1])
-            and self._betrays(path)
+            and self._contains_person(path)
         ]
         return f"something of the forgotten person is in {betrayed}" if betrayed else self.none_is_left(work)
 
     def _leftovers(self) -> Iterator[Path]:
         return (path for path in self._work.rglob("*") if is_leftover_name(path.name))
 
-    def _betrays(self, path: Path) -> bool:
+    def _contains_person(self, path: Path) -> bool:
         data = path.read_bytes()
         return any(piece in data for piece in self._betraying)
 
 
 def trials(counter: Counter) -> list[Trial]:
-    """Return the trials, a command each."""
+    """Return the trials, one per command."""
     portrait, speech = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS / "barack_obama_speech.jpg"
     commands: list[tuple[str, list[str], str, list[str]]] = [
         ("people export", ["people", "export", f"{WANTED}/one"], _PART, ["people", "export", f"{WANTED}/two"]),
@@ -103,7 +102,7 @@ def trials(counter: Counter) -> list[Trial]:
 
 
 def make_album(work: Path) -> None:
-    """Make an album with two photos of a stranger, and a pack to add."""
+    """Create an album with two photos of a stranger, and a pack to add."""
     (work / ALBUM).mkdir(parents=True)
     (work / WANTED).mkdir()
     for number, name in enumerate(("joe_biden_blue_room.jpg", "joe_biden_blue_room.jpg", "barack_obama_speech.jpg")):
@@ -118,7 +117,7 @@ def make_album(work: Path) -> None:
 
 
 def run(folder: Path, kills: int, seed: int = 0, only: str = "") -> tuple[dict[str, Outcome], dict[str, int]]:
-    """Run the trials in a folder; return how each went, by its name, and how many leftovers there were."""
+    """Run the trials in a folder; return the outcomes by name, and the number of leftovers."""
     work = folder / "work"
     make_album(work)
     places = {"GALLERY": work / "test.facebank", "CACHE": work / "cache", "PACKS": work / "packs"}
@@ -134,11 +133,11 @@ def run(folder: Path, kills: int, seed: int = 0, only: str = "") -> tuple[dict[s
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Kill, print the counts as JSON, a line a trial, and return the exit code."""
+    """Run the trials, print the counts as one JSON object per line, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="kills a trial")
+    parser.add_argument("--kills", type=int, default=20, help="number of kills per trial")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="only trials whose name holds this text")
+    parser.add_argument("--only", default="", help="run only trials whose name contains this text")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         outcomes, counts = run(Path(folder), options.kills, options.seed, options.only)

@@ -1,11 +1,11 @@
-"""Whether any command changes a file to which a link leads out of the folders that were named: none may.
+"""Checks that no command changes files outside of the given folders through links.
 
     python -m benchmarks.robustness.links --trees 20
 
-Each tree is an album with links of all sorts (to files, to folders, in chains, in circles, broken, to sidecars, beside
-photos) that lead to photos and sidecars outside, and output folders in which links lie in wait under the very names
-that are going to be written. Every command that writes files runs over it. Counted are the runs, and the files outside
-that were changed, made, removed, linked, or had their permissions changed. Exit code 1 if there is one.
+Each tree is an album with links of all kinds (to files, folders and sidecars, chained, circular, broken) to photos and
+sidecars outside, and output folders with links under the names that commands will write. All commands that write files
+run on it. Counts the runs, and the outside files that were changed, created, removed, linked, or whose permissions
+changed. Exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -55,32 +55,38 @@ COMMANDS: dict[str, Sequence[str]] = {
     "doctor --clean": ("doctor", "--clean"),
     "people forget": ("people", "forget", "Eileen Collins", "--yes"),
 }
-"""The runs over each tree, in this order; a later one works with what an earlier one left."""
+"""Commands to run on each tree, in this order; later ones use the results of earlier ones."""
 
 _GALLERY_ALONE = (
     *("enroll", "confirm", "deny", "people name", "people set", "people rename", "people merge", "people unmerge"),
     *("people split", "people remove-sample", "people re-embed", "strangers forget", "settings set", "settings unset"),
 )
+_KEYS_ALONE = ("serve keys add", "serve keys revoke")
 _NOTHING = (
     *("verify", "lookalike", "audit", "tags show", "people list", "strangers list", "settings show"),
-    *("packs list", "packs show", "packs verify"),
+    *("packs list", "packs show", "packs verify", "serve keys list", "album show", "help"),
 )
 ELSEWHERE: Mapping[str, str] = {
     "packs install": "needs a server or an archive, and puts a pack in its place as packs add does",
     "packs calibrate": "needs photos of 40 people",
     "watch": "needs a camera, and writes nothing",
+    "help": "writes nothing",
+    "people unmirror": "needs a Milvus server, and writes the gallery only",
+    "import compreface": "needs a service, and writes to the gallery alone",
     "people import": "needs an export of its own, and writes to the gallery alone",
     **dict.fromkeys(_GALLERY_ALONE, "writes to the gallery alone"),
+    **dict.fromkeys(("album open", "album close"), "writes which scan it is to a file beside the gallery alone"),
+    **dict.fromkeys(_KEYS_ALONE, "writes to the file of keys beside the gallery alone"),
     **dict.fromkeys(_NOTHING, "writes nothing"),
 }
-"""The commands that are not run, and why."""
+"""Commands that are not run, with the reason."""
 
 
 _PHOTOS = 8
 
 
 def make_tree(folder: Path, seed: int) -> None:
-    """Make a hostile tree: an album and an output folder, whose links lead to ``outside`` beside them."""
+    """Create a hostile tree: an album and an output folder with links to the folder ``outside`` next to them."""
     chance = random.Random(seed)
     album, out, outside = folder / "album", folder / "out", folder / "outside"
     folders = (out / name for name in ("report", "faces", "demo"))
@@ -127,7 +133,7 @@ def make_tree(folder: Path, seed: int) -> None:
 
 
 def _make_clip(path: Path) -> None:
-    """Write a video of a second with a face in it."""
+    """Write a video of one second with a face."""
     import cv2
 
     photo = cv2.imread(str(DEMO_PHOTOS / PHOTOS[0]))
@@ -141,14 +147,14 @@ def _make_clip(path: Path) -> None:
 
 
 def _make_pack(folder: Path) -> None:
-    """Write a pack that is the embedded one under another name."""
+    """Write a copy of the embedded pack under another name."""
     shutil.copytree(EMBEDDED_FOLDER, folder)
     manifest = folder / "pack.toml"
     manifest.write_text(manifest.read_text().replace('name = "opencv"', 'name = "mine"', 1))
 
 
 def _links(album: Path, outside: Path) -> Iterator[Callable[[], None]]:
-    """Return what makes a link each."""
+    """Return functions that create one link each."""
     links = {
         album / "file.jpg": outside / "photo 1.jpg",
         album / "relative.jpg": Path("..", "outside", "photo 3.jpg"),
@@ -169,7 +175,7 @@ def _links(album: Path, outside: Path) -> Iterator[Callable[[], None]]:
 
 
 def state_of(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Return what everything in a folder is: content, number, names, permissions and time of the last change."""
+    """Return the state of all files in a folder: content, inode, links, permissions and modification time."""
     state = dict[str, tuple[object, ...]]()
     for path in [folder, *sorted(folder.rglob("*"))]:
         status = path.lstat()
@@ -179,7 +185,7 @@ def state_of(folder: Path) -> dict[str, tuple[object, ...]]:
 
 
 def try_tree(folder: Path, seed: int, commands: Sequence[str] = tuple(COMMANDS)) -> list[str]:
-    """Run commands over a new tree; return what they changed outside, and which of them ended badly."""
+    """Run the commands on a new tree; return their changes outside, and the commands that failed."""
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     make_tree(work, seed)
@@ -206,7 +212,7 @@ def try_tree(folder: Path, seed: int, commands: Sequence[str] = tuple(COMMANDS))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try many trees, print the counts, and return the exit code."""
+    """Test many trees, print the counts, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trees", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)

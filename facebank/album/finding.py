@@ -90,7 +90,7 @@ def photos_of(
     any_of
         Whether one of the people is enough.
     """
-    return sorted(_found(photos, names, period, any_of), key=lambda photo: (_moment(photo.taken_at), photo.path))
+    return sorted(_found(photos, names, period, any_of), key=lambda photo: (moment(photo.taken_at), photo.path))
 
 
 def _found(photos: Iterable[Photo], names: frozenset[str], period: Period, any_of: bool) -> Iterator[FoundPhoto]:
@@ -118,7 +118,7 @@ def _box(face: Face) -> tuple[float, float, float, float]:
     return left, top, right, bottom
 
 
-def _moment(taken_at: datetime | None) -> datetime:
+def moment(taken_at: datetime | None) -> datetime:
     """Return a time to sort by: a camera's counts as UTC, an unknown one is the last."""
     if taken_at is None:
         return datetime.max.replace(tzinfo=UTC)

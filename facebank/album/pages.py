@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.album.pictures import face_picture, read_as_found
 from facebank.errors import PhotoError, StorageError, UsageError
-from facebank.media import encode_thumbnail, read_photo, turn_photo
+from facebank.media import encode_thumbnail
 from facebank.storage.dates import shown_date
 from facebank.storage.files import face_file_mode, new_file
 from facebank.storage.progress import SILENT, Progress
@@ -273,7 +274,7 @@ def _photo_figure(photo: FoundPhoto, *, drawn: bool) -> str:
     picture, marks = None, list[Mark]()
     if drawn:
         try:
-            upright = _read(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
+            upright = read_as_found(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
             picture = encode_thumbnail(
                 upright, np.array([0, 0, upright.width, upright.height], np.float32), _PHOTO_SIDE
             )
@@ -295,20 +296,12 @@ def _sample_figure(gallery: Gallery, sample: Sample, *, drawn: bool) -> str:
         picture = None
     if drawn and picture is None:
         try:
-            upright = _read(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
+            upright = read_as_found(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
             picture = encode_thumbnail(upright, sample.box)
         except PhotoError as error:
             lines.append(str(error))
     caption = f"<b>{sample.id}</b> {link(sample.path)}"
     return figure(picture, f"Sample {sample.id}", caption, lines)
-
-
-def _read(path: str, quarter_turns: int, content_hash: str, picture_hash: str | None) -> DecodedPhoto:
-    """Read a photo as it was when its faces were found; raises `PhotoError` if it has changed."""
-    photo = read_photo(path)
-    if photo.content_hash != content_hash and (picture_hash is None or photo.picture_hash != picture_hash):
-        raise PhotoError(f"{printable(path)} has changed since it was looked at")
-    return turn_photo(photo, quarter_turns)
 
 
 def _named(person: KnownPerson) -> str:
@@ -369,8 +362,7 @@ def _section(scan_file: ScanFile, group: Group) -> str:
 def _figure(scan_file: ScanFile, face: int, name: str) -> str:
     photo, place = scan_file.place_of(face)
     try:
-        upright = turn_photo(read_photo(photo.path), photo.quarter_turns)
+        picture = face_picture(photo, place + 1, _FACE_SIDE)
     except PhotoError as error:
         return figure(None, "", f"{name}: {as_html(str(error))}")
-    picture = encode_thumbnail(upright, photo.faces[place].box, _FACE_SIDE)
     return figure(picture, f"Face {name}", f"{name} {link(photo.path)}")

@@ -1,1 +1,1 @@
-"""The demonstration and its photographs."""
+"""The demo and its photos."""

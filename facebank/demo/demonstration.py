@@ -1,7 +1,7 @@
-"""The demonstration: photographs that come with facebank, enrolled in a temporary gallery and recognized.
+"""The demo: enrolls packaged photos in a temporary gallery and recognizes others.
 
-Two people are enrolled, from one photograph each. Other photographs of them, and one of a stranger, are put together as
-one picture, and each face in it gets a decision.
+Two people are enrolled from one photo each. Other photos of them and one of a stranger are combined into one picture,
+in which every face is identified.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     import os
 
 PICTURE_NAME = ("demo", ".jpg")
-_SEVERAL_PHOTOS = DecisionSettings(allow_twice=True)  # the picture consists of several photos
+_SEVERAL_PHOTOS = DecisionSettings(allow_twice=True)  # the picture combines several photos
 _PHOTOS = Path(__file__).with_name("photos")
 _HEIGHT = 512
 
 
 @dataclass(frozen=True, slots=True)
 class DemoPerson:
-    """An enrolled person: name and photograph."""
+    """An enrolled person: name and file name of the photo."""
 
     name: str
     photo: str
@@ -42,9 +42,9 @@ class DemoPerson:
 
 @dataclass(frozen=True, slots=True)
 class DemoPanel:
-    """A part of the picture: the rows of a photograph from `top` on, of the picture's height.
+    """A part of the picture: rows of a photo from `top` on, with the height of the picture.
 
-    `mirrored` is for a person whose only photograph is the enrolled one.
+    `mirrored` is used for a person whose only photo is the enrolled one.
     """
 
     photo: str
@@ -55,7 +55,7 @@ class DemoPanel:
 
     @property
     def expected(self) -> str | None:
-        """The right name; None for a stranger."""
+        """The expected name; None for a stranger."""
         return self.shows if self.enrolled else None
 
 
@@ -73,20 +73,20 @@ PANELS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DemoResult:
-    """The decision on one part of the picture: its largest face, or None if none was found."""
+    """A part of the picture, and its largest face with the decision, or None if none was found."""
 
     panel: DemoPanel
     face: Face | None
 
     @property
     def correct(self) -> bool:
-        """Whether a face was found and named rightly, or not named for a stranger."""
+        """Whether a face was found and its name is the expected one."""
         return self.face is not None and self.face.person == self.panel.expected
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DemoReport:
-    """Result of the demonstration: annotated picture, enrolled people, and results from left to right."""
+    """Result of the demo: path of the annotated picture, enrolled people, and results from left to right."""
 
     picture: Path
     people: tuple[DemoPerson, ...]
@@ -99,36 +99,36 @@ class DemoReport:
 
 
 def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device: str = "auto") -> DemoReport:
-    """Enroll photographs in a temporary gallery, recognize others, and write an annotated ``demo.jpg``.
+    """Enroll photos in a temporary gallery, recognize others, and write an annotated ``demo.jpg``.
 
-    `folder` is made if missing, `pack` is a name or folder (None: the embedded one), `device` is ``auto``, ``cpu`` or
-    ``cuda``. FacebankError if something that recognition needs is missing, StorageError if the picture cannot be
+    `folder` is created if missing, `pack` is a name or folder (None: the embedded one), `device` is ``auto``, ``cpu``
+    or ``cuda``. Raises `FacebankError` if the installation is incomplete, `StorageError` if the picture cannot be
     written.
     """
-    target = free_name(_made(named_path(folder)), *PICTURE_NAME)
-    # cleanup errors: an open database cannot be deleted on Windows
+    target = free_name(_created(named_path(folder)), *PICTURE_NAME)
+    # Windows cannot delete an open database.
     with (
         tempfile.TemporaryDirectory(prefix="facebank-demo-", ignore_cleanup_errors=True) as scratch,
         FaceBank.open(Path(scratch) / "demo.facebank", pack=pack, device=device) as bank,
     ):
         _enroll(bank, PEOPLE)
-        picture = put_together(PANELS)
+        picture = combine_panels(PANELS)
         faces = next(bank.identify(picture, _SEVERAL_PHOTOS)).faces
     annotate_photo(picture, [_mark(face) for face in faces], target)
     return DemoReport(target, PEOPLE, _results(PANELS, faces))
 
 
-def put_together(panels: Sequence[DemoPanel]) -> DecodedPhoto:
-    """Return parts of photographs side by side as one picture of height 512."""
+def combine_panels(panels: Sequence[DemoPanel]) -> DecodedPhoto:
+    """Return parts of photos side by side as one picture of height 512."""
     pixels = np.concatenate([_pixels(panel) for panel in panels], axis=1)
-    return DecodedPhoto("the demonstration's picture", pixels, content_hash="", has_orientation=True, taken_at=None)
+    return DecodedPhoto("demo picture", pixels, content_hash="", has_orientation=True, taken_at=None)
 
 
 def _enroll(bank: FaceBank, people: Sequence[DemoPerson]) -> None:
     for person in people:
         report = bank.enroll(person.name, _PHOTOS / person.photo)
         if report.refused:
-            raise FacebankError(f"the demonstration's {person.photo} was refused: {report.photos[0].detail}")
+            raise FacebankError(f"the demo photo {person.photo} was refused: {report.photos[0].detail}")
 
 
 def _pixels(panel: DemoPanel) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -137,7 +137,7 @@ def _pixels(panel: DemoPanel) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def _results(panels: Sequence[DemoPanel], faces: Sequence[Face]) -> tuple[DemoResult, ...]:
-    """Return the largest face with its center in each panel; faces come largest first."""
+    """Return the largest face with its center in each panel; `faces` are ordered by size, largest first."""
     results = []
     left = 0
     for panel in panels:
@@ -157,11 +157,11 @@ def _mark(face: Face) -> Mark:
     return Mark(face.box, face.landmarks, label, face.decision)
 
 
-def _made(folder: Path) -> Path:
+def _created(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
-            f"{printable(str(folder))} cannot be made: {error.strerror}; choose another --out"
+            f"{printable(str(folder))} cannot be created: {error.strerror}; choose another --out"
         ) from error
     return folder

@@ -1,1 +1,1 @@
-"""What works here, and what mends it."""
+"""Diagnosis of the installation, with the commands that repair it."""

@@ -1,4 +1,4 @@
-"""What works here, what does not, and which command mends it: software, device, packs, folders and gallery."""
+"""Diagnosis of software, device, packs, folders and gallery, with commands that repair faults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from facebank.doctor.installation import (
     Severity,
     examine_installation,
     install_command,
-    mend_command,
+    repair_command,
     replace_command,
 )
 from facebank.errors import FacebankError, MissingDependencyError, UsageError, was_interrupted
@@ -44,16 +44,15 @@ if TYPE_CHECKING:
     from facebank.packs import DeviceTrial, PackHealth
 
 _QUOTED_COMMAND = re.compile(r"`([^`]+)`")
-_CACHE_COSTS = (
-    "every run prepares networks and fits classifiers anew, a large gallery is indexed anew, `facebank bench` embeds "
-    "all photos anew, and scores are not corrected by the people of a later scan; set FACEBANK_CACHE to a folder that "
-    "may be written"
+_WITHOUT_CACHE = (
+    "every run prepares networks, fits classifiers and indexes large galleries again, `facebank bench` embeds all "
+    "photos again, and scores are not corrected by the people of later scans; set FACEBANK_CACHE to a writable folder"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Findings that belong together."""
+    """Findings on one topic."""
 
     title: str
     findings: tuple[Finding, ...]
@@ -61,7 +60,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All findings: software, installation, device, packs, folders, gallery."""
+    """All findings by section: software, installation, device, packs, folders, gallery."""
 
     sections: tuple[Section, ...]
 
@@ -72,15 +71,15 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether there is no problem; there may be warnings."""
+        """Whether no finding is a problem; warnings are allowed."""
         return all(finding.severity is not Severity.PROBLEM for finding in self.findings)
 
 
 def examine(gallery: Path | None = None, pack: str | None = None, device: str = "auto") -> Diagnosis:
-    """Examine everything that recognition needs; a section that cannot be examined says why.
+    """Examine the installation; a section that fails has a finding with the error.
 
-    `gallery` is the gallery's file (None: the default one), `pack` the pack in use (None: the embedded one), and
-    `device`, ``auto``, ``cpu`` or ``cuda``, where a small network is run.
+    `gallery` is the path of the gallery (None: the default one), `pack` the pack in use (None: the embedded one), and
+    `device` (``auto``, ``cpu`` or ``cuda``) the device that runs a small test network.
     """
     installed = Installed.read()
     return Diagnosis(
@@ -96,7 +95,7 @@ def examine(gallery: Path | None = None, pack: str | None = None, device: str = 
 
 
 def list_software(installed: Installed) -> tuple[Finding, ...]:
-    """Return the versions of Python, facebank and its libraries, and the libraries that extras would add."""
+    """Return the versions of Python, facebank and its libraries, and the optional libraries not installed."""
     versions = [
         Finding("facebank", __version__),
         Finding("Python", f"{platform.python_version()} ({platform.system()} {platform.machine()}), {sys.executable}"),
@@ -111,7 +110,7 @@ def list_software(installed: Installed) -> tuple[Finding, ...]:
 
 
 def examine_imports(installed: Installed) -> tuple[Finding, ...]:
-    """Import every installed library that is used; one finding for each that fails, with the command that mends it."""
+    """Import every installed library; return a finding with a repair command for each failure."""
     modules = {**CORE, **{library.name: library.module for library in OPTIONAL if library.module}}
     libraries = [
         (name, module, install_command("--force-reinstall", f"{name}=={version}"))
@@ -119,7 +118,7 @@ def examine_imports(installed: Installed) -> tuple[Finding, ...]:
         if (version := installed.version(name))
     ]
     libraries += [
-        (family.title, family.module, mend_command(family, installed))
+        (family.title, family.module, repair_command(family, installed))
         for family in FAMILIES
         if installed.owners(family.module)
     ]
@@ -131,22 +130,42 @@ def examine_imports(installed: Installed) -> tuple[Finding, ...]:
 
 
 def examine_device(device: str, installed: Installed) -> tuple[Finding, ...]:
-    """Run a small network on ``auto``, ``cpu`` or ``cuda``; return the runtime's providers and where it really ran."""
+    """Run a small network on ``auto``, ``cpu`` or ``cuda``; return the execution providers and the device used."""
     from facebank.packs import load_runtime, try_device
 
     try:
         providers = Finding("Execution providers", ", ".join(load_runtime().get_available_providers()))
         trial = try_device(device)
     except MissingDependencyError:
-        said = "not run: there is no ONNX runtime, or only part of one; facebank[cpu] and facebank[gpu] bring one"
-        return (Finding("Small network", said, Severity.PROBLEM, mend_command(RUNTIME, installed)),)
+        detail = "not run: ONNX Runtime is missing or incomplete; install facebank[cpu] or facebank[gpu]"
+        return (Finding("Small network", detail, Severity.PROBLEM, repair_command(RUNTIME, installed)),)
     except UsageError as error:
         return providers, Finding("Small network", f"not run: {error}", Severity.PROBLEM)
-    return providers, _trial_finding(trial, providers.detail, installed)
+    return providers, _trial_finding(trial, providers.detail, installed), *_runtime_findings()
+
+
+def _runtime_findings() -> Iterator[Finding]:
+    """Yield a finding on the runtime that embeds faces in scans with the embedded pack, if OpenVINO is installed."""
+    from facebank.packs import has_openvino, load_openvino, load_pack, measured
+
+    if not has_openvino():
+        return
+    try:
+        load_openvino()
+    except MissingDependencyError as error:
+        command = install_command("--force-reinstall", "openvino")
+        yield Finding("OpenVINO", str(error), Severity.WARNING, command)
+        return
+    subject, choice = "Embedder's runtime", measured(load_pack().manifest.embedder.sha256, threads=1)
+    if choice is None:
+        yield Finding(subject, "not measured yet; measured by the first `facebank scan` without --runtime")
+    else:
+        detail = f"OpenVINO takes {choice.openvino:g} ms, ONNX Runtime {choice.onnxruntime:g} ms"
+        yield Finding(subject, f"{choice.title} for long work: {detail}")
 
 
 def examine_packs(pack: str | None) -> tuple[Finding, ...]:
-    """Compare the files of every installed pack, and of the pack in use, with their hashes."""
+    """Verify the files of all installed packs and of the pack in use by their hashes."""
     from facebank.packs import list_packs, verify_pack
 
     try:
@@ -160,88 +179,89 @@ def examine_packs(pack: str | None) -> tuple[Finding, ...]:
 
 
 def examine_gallery(gallery: Path | None, pack: str | None) -> tuple[Finding, ...]:
-    """Check whether the gallery can be read and belongs to the pack in use."""
+    """Check whether the gallery is readable and belongs to the pack in use."""
     from facebank.gallery import default_gallery_path, inspect_gallery
 
     path = gallery or default_gallery_path()
     label = printable(str(path))
     health = inspect_gallery(path)
     if not health.exists:
-        return (Finding("Gallery", f"{label}: not there yet, the first enrollment makes it"),)
+        return (Finding("Gallery", f"{label}: does not exist yet; created by the first enrollment"),)
     findings = [_gallery_problem(label, problem) for problem in health.problems]
     if health.people is not None:
-        said = f"{label}: {health.people} people, {health.samples} samples, {health.journal_mode} journal"
-        findings.append(Finding("Gallery", said))
+        detail = f"{label}: {health.people} people, {health.samples} samples, {health.journal_mode} journal"
+        findings.append(Finding("Gallery", detail))
         findings.append(_gallery_pack_finding(path, health.pack_name, health.pack_digest, pack))
         findings += _album_findings(path)
+        findings += _mirror_findings(path)
         findings += _calibration_problems(pack)
     return tuple(findings)
 
 
 def examine_folders(gallery: Path | None) -> tuple[Finding, ...]:
-    """Check whether the cache, the folders of packs and calibrations, the gallery and its scan may be written."""
+    """Check whether cache, pack folder, calibration folder, gallery and scan are writable."""
     from facebank.gallery import default_gallery_path
 
     path = default_gallery_path() if gallery is None else gallery
     return (
-        _folder("Cache", cache_folder(), _CACHE_COSTS),
-        _folder("Packs' folder", packs_folder(), "no pack can be installed; set FACEBANK_PACKS to another folder"),
+        _folder("Cache", cache_folder(), _WITHOUT_CACHE),
+        _folder("Packs' folder", packs_folder(), "packs cannot be installed; set FACEBANK_PACKS to a writable folder"),
         _folder(
             "Calibrations' folder",
             calibrations_folder(),
-            "no calibration can be kept; set FACEBANK_CALIBRATIONS to another folder",
+            "calibrations cannot be stored; set FACEBANK_CALIBRATIONS to a writable folder",
         ),
         _file(
             "Gallery's file",
             path,
-            "people can be listed and identified, but nobody can be enrolled, corrected or forgotten",
-            "no gallery can be made there: name another place with --gallery or FACEBANK_GALLERY",
+            "people can be listed and identified, but not enrolled, corrected or forgotten",
+            "a gallery cannot be created there; choose another path with --gallery or FACEBANK_GALLERY",
         ),
         _file(
             "Scan's file",
             path.with_suffix(".scan"),
-            "what was scanned can be asked, but nothing can be scanned, grouped or sorted",
-            "no photos can be scanned: name another place with --scan-file",
+            "the scan can be searched, but not updated, grouped or sorted",
+            "photos cannot be scanned; choose another path with --scan-file",
         ),
     )
 
 
 def examine_leftovers(gallery: Path | None) -> tuple[Finding, ...]:
-    """Return a finding on files that killed runs left half-written; none if there are none."""
+    """Return a finding on incomplete files left by killed runs, if there are any."""
     found = _leftovers(gallery)
     if not found:
         return ()
     shown = ", ".join(printable(str(folder)) for folder in list(dict.fromkeys(path.parent for path in found))[:3])
     some = len({path.parent for path in found}) > 3
-    many = "1 file that a killed run left" if len(found) == 1 else f"{len(found):,} files that killed runs left"
-    said = f"{many} half-written, perhaps with faces or names, in {shown}{' and elsewhere' if some else ''}"
+    many = "1 incomplete file" if len(found) == 1 else f"{len(found):,} incomplete files"
+    detail = f"{many} of killed runs, possibly with faces or names, in {shown}{' and other folders' if some else ''}"
     option = () if gallery is None else ("--gallery", gallery)
-    return (Finding("Leftovers", said, Severity.WARNING, shell_command(*option, "doctor", "--clean")),)
+    return (Finding("Leftovers", detail, Severity.WARNING, shell_command(*option, "doctor", "--clean")),)
 
 
 def clean(gallery: Path | None = None) -> tuple[list[Path], list[Path]]:
-    """Wipe files that killed runs left half-written; return what was removed, and what could not be.
+    """Wipe incomplete files of killed runs; return the removed paths, and those that could not be removed.
 
-    `gallery` is the gallery's file; None for the default one.
+    `gallery` is the path of the gallery; None for the default one.
     """
     from facebank.storage.leftovers import remove_leftovers
 
     return remove_leftovers(dict.fromkeys(path.parent for path in _leftovers(gallery)))
 
 
-def _folder(subject: str, folder: Path, costs: str) -> Finding:
+def _folder(subject: str, folder: Path, consequence: str) -> Finding:
     label = printable(str(folder))
     if can_be_written(folder):
-        return Finding(subject, f"{label}: may be written")
-    return Finding(subject, f"{label}: may not be written, so {costs}", Severity.WARNING)
+        return Finding(subject, f"{label}: writable")
+    return Finding(subject, f"{label}: not writable, so {consequence}", Severity.WARNING)
 
 
-def _file(subject: str, path: Path, may_be_read: str, not_there: str) -> Finding:
+def _file(subject: str, path: Path, read_only: str, not_creatable: str) -> Finding:
     label = printable(str(path))
     if is_writable(path) if path.exists() else can_be_written(path.parent):
-        return Finding(subject, f"{label}: may be written")
-    said = f"may only be read: {may_be_read}" if path.exists() else f"its folder may not be written, so {not_there}"
-    return Finding(subject, f"{label}: {said}", Severity.WARNING)
+        return Finding(subject, f"{label}: writable")
+    detail = f"read-only: {read_only}" if path.exists() else f"its folder is not writable, so {not_creatable}"
+    return Finding(subject, f"{label}: {detail}", Severity.WARNING)
 
 
 def _leftovers(gallery: Path | None) -> list[Path]:
@@ -256,7 +276,7 @@ def _leftovers(gallery: Path | None) -> list[Path]:
 
 
 def _album_findings(path: Path) -> list[Finding]:
-    """Return how many other people the album has, and whether their file is damaged; nothing if unreadable."""
+    """Return findings on the other people of the album and their file; empty if the gallery is unreadable."""
     from facebank.gallery import Gallery
     from facebank.operations.identify import counted_others, other_people
     from facebank.recognition.cohort import album_people_problem
@@ -265,10 +285,32 @@ def _album_findings(path: Path) -> list[Finding]:
         with Gallery.open(path, read_only=True) as gallery:
             others = other_people(gallery)
             problem = album_people_problem(path, gallery.pack.digest, gallery.pack.dimension)
-    except FacebankError:  # another finding says so
+    except FacebankError:  # reported by another finding
         return []
     findings = [Finding("Album", f"your album: {counted_others(others)}")]
     return findings if problem is None else [*findings, Finding("Album", problem, Severity.WARNING)]
+
+
+def _mirror_findings(path: Path) -> list[Finding]:
+    """Return a finding for each place elsewhere where people are searched."""
+    from facebank.gallery import Gallery
+
+    try:
+        with Gallery.open(path, read_only=True) as gallery:
+            notes, revision = gallery.mirrors(), gallery.revision
+    except FacebankError:
+        return []  # the gallery's own finding says so
+    found = []
+    for note in notes:
+        if note.owes:
+            said = "may still hold embeddings of what was removed"
+            command = shell_command("--gallery", str(path), "--index", note.address, "people", "check")
+            found.append(Finding("Mirror", f"{note.address}: {said}", Severity.WARNING, command))
+        else:
+            is_behind = note.token is None or note.revision != revision
+            said = "is brought up to date by the next command with --index" if is_behind else "is up to date"
+            found.append(Finding("Mirror", f"{note.address}: {said}"))
+    return found
 
 
 def _gallery_problem(label: str, problem: str) -> Finding:
@@ -280,46 +322,46 @@ def _section(title: str, examine_it: Callable[[], tuple[Finding, ...]]) -> Secti
     try:
         return Section(title, examine_it())
     except ImportError as error:
-        what = f"not looked at: {_first_line(error)}, see Installation"
-    except Exception as error:  # noqa: BLE001 - the other sections are examined all the same
-        what = f"not looked at: {_first_line(error)}"
+        what = f"not examined: {_first_line(error)}, see Installation"
+    except Exception as error:  # noqa: BLE001 - the other sections must still be examined
+        what = f"not examined: {_first_line(error)}"
     return Section(title, (Finding(title, what, Severity.PROBLEM),))
 
 
 def _trial_finding(trial: DeviceTrial, providers: str, installed: Installed) -> Finding:
-    said = f"asked for {trial.asked}, ran on: {', '.join(sorted(trial.ran_on)) or 'nothing'}"
+    detail = f"requested {trial.asked}, ran on: {', '.join(sorted(trial.ran_on)) or 'nothing'}"
     wants_cuda = trial.asked == "cuda" or (trial.asked == "auto" and "CUDAExecutionProvider" in providers)
     if wants_cuda and trial.ran_on != {"cuda"}:
-        problem = _cuda_problem(said, trial.problem, installed)
+        problem = _cuda_problem(detail, trial.problem, installed)
         return replace(problem, severity=Severity.WARNING) if trial.asked == "auto" and trial.ran_on else problem
     if not trial.ran_on:
-        return Finding("Small network", f"{said}: {trial.problem}", Severity.PROBLEM)
-    return Finding("Small network", said)
+        return Finding("Small network", f"{detail}: {trial.problem}", Severity.PROBLEM)
+    return Finding("Small network", detail)
 
 
-def _cuda_problem(said: str, reason: str | None, installed: Installed) -> Finding:
-    """Return why CUDA does not work, as far as can be found out."""
+def _cuda_problem(detail: str, reason: str | None, installed: Installed) -> Finding:
+    """Return a finding with the likely reason why CUDA does not work."""
     subject = "Small network"
     runtimes = installed.owners("onnxruntime")
     majors = [major for name in runtimes if (major := installed.cuda_major(name)) is not None]
     if not majors:
         command = replace_command([*runtimes, *installed.owners("faiss")], install_command("facebank[gpu]"))
-        return Finding(subject, f"{said}; {', '.join(runtimes)} is not built for CUDA", Severity.PROBLEM, command)
-    said = f"{said}: {reason}" if reason else said
+        return Finding(subject, f"{detail}; {', '.join(runtimes)} is not built for CUDA", Severity.PROBLEM, command)
+    detail = f"{detail}: {reason}" if reason else detail
     if sys.platform == "linux":
         if not _loads("libcuda.so.1"):
-            said = f"{said}; no NVIDIA driver is installed (nvidia-smi must work); until then use --device cpu"
-            return Finding(subject, said, Severity.PROBLEM)
+            detail = f"{detail}; no NVIDIA driver is installed (nvidia-smi must work); until then use --device cpu"
+            return Finding(subject, detail, Severity.PROBLEM)
         wanted = (f"libcudart.so.{majors[0]}", f"libcublas.so.{majors[0]}", "libcudnn.so.9")
         missing = [library for library in wanted if not _loads(library)]
         if missing:
-            said = f"{said}; these libraries are missing: {', '.join(missing)}"
-    return Finding(subject, said, Severity.PROBLEM, install_command("--upgrade", "facebank[gpu]"))
+            detail = f"{detail}; these libraries are missing: {', '.join(missing)}"
+    return Finding(subject, detail, Severity.PROBLEM, install_command("--upgrade", "facebank[gpu]"))
 
 
 def _import_problem(module: str) -> str | None:
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # OpenCV prints what it lacks
+        with contextlib.redirect_stdout(io.StringIO()):  # OpenCV prints missing libraries
             keep_plots_out_of_home()
             importlib.import_module(module)
     except Exception as error:
@@ -361,7 +403,7 @@ def _pack_command(name: str, embedded: bool) -> str | None:
 
 
 def _foreign_pack_finding(pack: str) -> Finding:
-    """Examine a pack that is used from its folder."""
+    """Return a finding on a pack that is used from its folder."""
     from facebank.packs import FileState, file_state, load_pack
     from facebank.vision.insightface_adapter import PREFIX, open_package
 
@@ -369,8 +411,8 @@ def _foreign_pack_finding(pack: str) -> Finding:
     try:
         if pack.startswith(PREFIX):
             package = open_package(pack)
-            said = f"run by the insightface library, calibrated on {package.thresholds.calibrated_on}"
-            return Finding(subject, said, Severity.WARNING)
+            detail = f"run by the insightface library, calibrated on {package.thresholds.calibrated_on}"
+            return Finding(subject, detail, Severity.WARNING)
         loaded = load_pack(pack)
     except FacebankError as error:
         return Finding(subject, str(error), Severity.PROBLEM, "facebank packs list")
@@ -391,26 +433,26 @@ def _gallery_pack_finding(path: Path, made_by: str | None, digest: str | None, p
     option = () if pack is None else ("--pack", pack)
     return Finding(
         "Gallery's pack",
-        f"its embeddings were made by the pack {printable(made_by or '?')}, in use is {printable(name)}: "
-        "use that pack with --pack, or make the embeddings again from the photographs",
+        f"its embeddings were made by the pack {printable(made_by or '?')}, but {printable(name)} is in use; pass "
+        "that pack with --pack, or compute the embeddings again from the photos",
         Severity.PROBLEM,
         shell_command("--gallery", path, *option, "people", "re-embed"),
     )
 
 
 def _calibration_problems(pack: str | None) -> Iterator[Finding]:
-    """Yield a finding on a calibration that cannot be used: until it is mended, nobody is identified."""
+    """Yield a finding on a calibration that cannot be used, which prevents identification."""
     from facebank.gallery import PackIdentity
     from facebank.packs import load_pack
-    from facebank.recognition.calibration.files import find_knowledge
+    from facebank.recognition.calibration.files import find_pack_calibration
 
     try:
         loaded = load_pack(pack)
     except FacebankError:
-        return  # the packs' findings say so
+        return  # reported by the section Packs
     identity = PackIdentity(loaded.name, loaded.digest, loaded.manifest.embedder.dimension)
     try:
-        find_knowledge(identity, loaded.folder)
+        find_pack_calibration(identity, loaded.folder)
     except FacebankError as error:
         yield Finding("Calibration", str(error), Severity.PROBLEM)
 

@@ -1,7 +1,7 @@
 """Installed distributions and their conflicts, from package metadata; nothing is imported.
 
-``onnxruntime`` and ``onnxruntime-gpu`` install into one folder, and so do the FAISS and the OpenCV packages: the last
-one installed wins, and removing one breaks the other. A finding names the command that mends it.
+``onnxruntime`` and ``onnxruntime-gpu`` install into the same folder, and so do the FAISS and the OpenCV packages: the
+last one installed overwrites the others, and removing one breaks them. Findings include the command that repairs this.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One result: what was examined, what was found in one line, and the command that mends it, if any is needed."""
+    """Result of a check: subject, one-line detail, and the command that repairs it, if any is needed."""
 
     subject: str
     detail: str
@@ -51,14 +51,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class OptionalLibrary:
-    """A distribution that only some features need.
+    """A distribution that is required by some features only.
 
     Attributes
     ----------
     module
-        Module to import to check that it works; None if that takes too long.
+        Module whose import is tested; None if importing it is slow.
     extra
-        The extra of facebank that adds it; None if it comes with another library.
+        Extra of facebank that installs it; None if another library does.
     """
 
     name: str
@@ -71,16 +71,27 @@ OPTIONAL = (
     OptionalLibrary("rich", "rich.table", None, "tables and progress on a terminal"),
     OptionalLibrary("pillow-heif", "pillow_heif", "heif", "HEIC and HEIF photos"),
     OptionalLibrary("lxml", "lxml.etree", "xmp", "names in photos, in XMP: facebank tags, and sidecars"),
+    OptionalLibrary("paho-mqtt", "paho.mqtt.client", "mqtt", "facebank watch --mqtt: publishing events to a broker"),
+    OptionalLibrary("fastapi", "fastapi", "serve", "facebank serve: the page and the HTTP service"),
+    OptionalLibrary("uvicorn", "uvicorn", "serve", "facebank serve: its server"),
+    OptionalLibrary("jinja2", "jinja2", "serve", "facebank serve: its page"),
+    OptionalLibrary("python-multipart", "python_multipart", "serve", "facebank serve: photos in forms"),
+    OptionalLibrary("prometheus-client", "prometheus_client", "serve", "facebank serve: its metrics"),
+    OptionalLibrary("openvino", None, "openvino", "faster inference on some processors"),
+    OptionalLibrary("pymilvus", None, "milvus", "searching people on a Milvus server: --index milvus://HOST:PORT/NAME"),
+    OptionalLibrary("milvus-lite", None, "milvus", "searching people in a file of Milvus Lite, for trials"),
+    OptionalLibrary("pyarrow", "pyarrow.parquet", "cluster", "scans in Parquet shards, and faces as Arrow tables"),
+    OptionalLibrary("ray", None, "cluster", "scans on several machines"),
     OptionalLibrary("insightface", None, "insightface", "packs that the insightface library runs"),
 )
-"""Optional libraries, those of every extra among them."""
+"""Optional libraries, including those of all extras."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Distributions that install the same import package, of which exactly one may be installed.
+    """Distributions with the same import package, of which exactly one may be installed.
 
-    `requirement` installs one of them; of several, `preferred` is kept, or one for GPUs.
+    `requirement` installs one of them. If several are installed, `preferred` is kept, or by default one for GPUs.
     """
 
     module: str
@@ -99,13 +110,13 @@ _CUDA_REQUIREMENT = re.compile(r"nvidia-[a-z-]+-cu(\d+)\b")
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """The distributions of one Python environment, by name in lower case with dashes."""
+    """Distributions of a Python environment, by normalized name (lower case, dashes)."""
 
     distributions: dict[str, metadata.Distribution]
 
     @classmethod
     def read(cls, path: Sequence[str] | None = None) -> Installed:
-        """Read the metadata of an environment in the folders of `path`; None for those of this Python."""
+        """Read the metadata in the folders of `path` (None: ``sys.path``)."""
         found = metadata.distributions(path=list(sys.path if path is None else path))
         named: dict[str, metadata.Distribution] = {}
         for distribution in found:
@@ -115,7 +126,7 @@ class Installed:
         return cls(named)
 
     def version(self, name: str) -> str | None:
-        """Return the version of a distribution; None if it is not installed."""
+        """Return the version of a distribution, None if it is not installed."""
         distribution = self.distributions.get(_normal(name))
         return distribution.version if distribution else None
 
@@ -124,22 +135,22 @@ class Installed:
         return sorted(name for name, distribution in self.distributions.items() if _owns(distribution, module))
 
     def cuda_major(self, name: str) -> int | None:
-        """Return the CUDA major version that a distribution requires; None if it names none."""
+        """Return the CUDA major version that a distribution requires, None if it does not state one."""
         requirements = self.distributions[name].requires or []
         found = {int(match[1]) for text in requirements if (match := _CUDA_REQUIREMENT.match(text.lower()))}
         return max(found, default=None)
 
     def missing_files(self, name: str, module: str) -> int:
-        """Return how many files of an import package that a distribution installed are missing."""
+        """Return the number of missing files of an import package that a distribution installed."""
         distribution = self.distributions[name]
-        # not distribution.files, which omits missing files from Python 3.12 on
+        # distribution.files omits missing files from Python 3.12 on.
         recorded = (PurePosixPath(row[0]) for row in csv.reader(_record(distribution).splitlines()) if row)
-        ours = [file for file in recorded if file.parts[:1] == (module,) and file.suffix != ".pyc"]
-        return sum(not Path(str(distribution.locate_file(file))).exists() for file in ours)
+        files = [file for file in recorded if file.parts[:1] == (module,) and file.suffix != ".pyc"]
+        return sum(not Path(str(distribution.locate_file(file))).exists() for file in files)
 
 
 def examine_installation(installed: Installed) -> tuple[Finding, ...]:
-    """Return findings on missing, doubled or conflicting distributions; each problem names its command."""
+    """Return findings on missing, duplicate or conflicting distributions, with repair commands."""
     findings = [_examine_family(family, installed) for family in FAMILIES]
     findings += _examine_cuda(installed)
     findings += _examine_core(installed)
@@ -147,7 +158,7 @@ def examine_installation(installed: Installed) -> tuple[Finding, ...]:
 
 
 def python_command() -> str:
-    """Return how to call this Python on a command line: ``python`` if that is the one."""
+    """Return the command for this Python: ``python`` if that resolves to it, else its path."""
     found = shutil.which("python")
     if found and Path(found).absolute() == Path(sys.executable).absolute():
         return "python"
@@ -160,12 +171,12 @@ def install_command(*requirements: str) -> str:
 
 
 def replace_command(remove: Iterable[str], install: str) -> str:
-    """Return the command that removes distributions with their shared files, and then installs another."""
+    """Return the command that uninstalls distributions with shared files, and then installs another."""
     return f"{python_command()} -m pip uninstall -y {' '.join(remove)} && {install}"
 
 
-def mend_command(family: Family, installed: Installed) -> str:
-    """Return the command that leaves exactly one whole distribution of a family."""
+def repair_command(family: Family, installed: Installed) -> str:
+    """Return the command after which exactly one intact distribution of a family is installed."""
     owners = installed.owners(family.module)
     if not owners:
         return install_command(family.requirement)
@@ -177,19 +188,19 @@ def mend_command(family: Family, installed: Installed) -> str:
 
 def _examine_family(family: Family, installed: Installed) -> Finding:
     owners = installed.owners(family.module)
-    mend = mend_command(family, installed)
+    command = repair_command(family, installed)
     if not owners:
-        return Finding(family.title, f"not installed: {family.requirement} brings it", Severity.PROBLEM, mend)
+        return Finding(family.title, f"not installed; install {family.requirement}", Severity.PROBLEM, command)
     listed = ", ".join(f"{name} {installed.version(name)}" for name in owners)
     if len(owners) > 1:
-        brought = "insightface" in installed.distributions and family.module != "faiss"
-        because = " (insightface demands onnxruntime and opencv-python)" if brought else ""
-        detail = f"{listed} are installed over each other{because}: only one may be"
-        return Finding(family.title, detail, Severity.PROBLEM, mend)
-    gone = installed.missing_files(owners[0], family.module)
-    if gone:
-        detail = f"{listed} lacks {gone} of its files, as happens when another package of its kind is removed"
-        return Finding(family.title, detail, Severity.PROBLEM, mend)
+        required = "insightface" in installed.distributions and family.module != "faiss"
+        cause = " (insightface requires onnxruntime and opencv-python)" if required else ""
+        detail = f"{listed} overwrite each other{cause}; only one may be installed"
+        return Finding(family.title, detail, Severity.PROBLEM, command)
+    missing = installed.missing_files(owners[0], family.module)
+    if missing:
+        detail = f"{listed} lacks {missing} of its files, probably after the removal of another package of this kind"
+        return Finding(family.title, detail, Severity.PROBLEM, command)
     return Finding(family.title, listed)
 
 
@@ -202,11 +213,11 @@ def _examine_cuda(installed: Installed) -> list[Finding]:
     }
     if not wanted:
         return []
-    said = ", ".join(f"{name} {installed.version(name)} needs CUDA {major}" for name, major in wanted.items())
+    detail = ", ".join(f"{name} {installed.version(name)} needs CUDA {major}" for name, major in wanted.items())
     if len(set(wanted.values())) == 1:
-        return [Finding("CUDA", said)]
-    mend = replace_command(wanted, install_command("facebank[gpu]"))
-    return [Finding("CUDA", f"{said}: they must agree on the major version", Severity.PROBLEM, mend)]
+        return [Finding("CUDA", detail)]
+    command = replace_command(wanted, install_command("facebank[gpu]"))
+    return [Finding("CUDA", f"{detail}; the major versions must be equal", Severity.PROBLEM, command)]
 
 
 def _examine_core(installed: Installed) -> list[Finding]:
@@ -217,7 +228,7 @@ def _examine_core(installed: Installed) -> list[Finding]:
 
 
 def _name(distribution: metadata.Distribution) -> str | None:
-    """Return a distribution's name; None if it is partly removed, or its metadata cannot be read."""
+    """Return the name of a distribution, None if its metadata are missing or unreadable."""
     try:
         fields = distribution.metadata
         return fields["Name"] if "Name" in fields else None  # noqa: SIM401 - Python 3.11's metadata has no get()

@@ -1,1 +1,1 @@
-"""How far answers can be trusted: datasets, protocols, figures with intervals, reports."""
+"""Evaluation harness: datasets, protocols, figures with confidence intervals, and reports."""

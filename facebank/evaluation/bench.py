@@ -1,4 +1,4 @@
-"""The bench that every protocol runs on, and the run from the data to the written report."""
+"""The context that a protocol runs in, and the run from opened data to the written report."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from facebank.storage.files import cannot_write
 from facebank.storage.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from facebank.evaluation.dataset import Dataset, LeftOut
+    from facebank.evaluation.dataset import Dataset, SkippedEntry
     from facebank.evaluation.faces import Change, FaceSet
     from facebank.evaluation.figures import Figure
 
-MOST_CASES = 12
-"""Errors on one contact sheet."""
+MAX_CASES = 12
+"""Largest number of errors on one contact sheet."""
 
 
 def _no_other_packs(pack: str | None) -> FaceReader:
-    raise NotImplementedError(f"this bench opens no other pack: {pack}")
+    raise NotImplementedError(f"this Bench has no open_reader, and cannot open the pack {pack}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bench:
-    """Where a protocol runs: its face reader, seed and progress.
+    """Context of a protocol: face reader, random seed and progress callback.
 
-    `pack` is the name or folder that the user gave, None for the embedded pack; `open_reader` opens another pack's
-    reader.
+    `pack` is the pack's name or folder as given by the user, None for the embedded pack; `open_reader` returns the face
+    reader of another pack.
     """
 
     reader: FaceReader
@@ -47,32 +47,32 @@ class Bench:
     open_reader: Callable[[str | None], FaceReader] = _no_other_packs
 
     def with_pack(self, pack: str | None) -> Bench:
-        """Return a bench that differs in its pack only; raises `PackError`."""
+        """Return a copy with another pack; raises `PackError`."""
         return self if pack == self.pack else replace(self, reader=self.open_reader(pack), pack=pack)
 
     def random(self, *purpose: int) -> np.random.Generator:
-        """Return the random generator of one purpose; independent of what other purposes have drawn."""
+        """Return a random generator seeded by `seed` and `purpose`, independent of all other purposes."""
         return np.random.default_rng([self.seed, *purpose])
 
     def read(self, dataset: Dataset, change: Change | None = None) -> FaceSet:
         """Find and embed the faces of a dataset; raises `DatasetError` if no photo has a face."""
-        what = dataset.title if change is None else f"{dataset.title}, {change.name}"
-        self.progress.begin(f"faces of {what}", len(dataset.photos))
+        label = dataset.title if change is None else f"{dataset.title}, {change.name}"
+        self.progress.begin(f"faces of {label}", len(dataset.photos))
         return self.reader.read(dataset, self.progress, change)
 
     def evidence(
         self, faces: FaceSet, pairs: Sequence[tuple[int, int]], verdicts: Sequence[str]
     ) -> tuple[Evidence, ...]:
-        """Explain pairs of photos, at most `MOST_CASES`; pairs without two readable faces are skipped.
+        """Explain pairs of photos, at most `MAX_CASES`; pairs without two readable faces are skipped.
 
-        `faces` are as `read` returns them without a change. `pairs` are places in the dataset's photos, the worst
-        errors first; `verdicts` has the decision and the truth of each.
+        `faces` are the result of `read` without a change. `pairs` are indices into ``dataset.photos``, the worst errors
+        first; `verdicts` states the decision and the truth of each pair.
         """
         found = faces.found
         cases = [(pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True) if found[list(pair)].all()]
         explained = []
-        self.progress.begin("explanations", len(cases[:MOST_CASES]))
-        for pair, verdict in cases[:MOST_CASES]:
+        self.progress.begin("explanations", len(cases[:MAX_CASES]))
+        for pair, verdict in cases[:MAX_CASES]:
             with suppress(PhotoError):
                 explained.append(self._explained(faces, pair, verdict))
             self.progress.advance()
@@ -81,10 +81,10 @@ class Bench:
     def _explained(self, faces: FaceSet, pair: tuple[int, int], verdict: str) -> Evidence:
         from facebank.operations.explain import explain
 
-        first, second = (self.reader.crop(faces, place) for place in pair)
+        first, second = (self.reader.crop(faces, index) for index in pair)
         template = self.reader.engine.analyzer.embedder.template
         explanation = explain(self.reader.embed, first, second, template=template)
-        one, other = (faces.dataset.photos[place].name for place in pair)
+        one, other = (faces.dataset.photos[index].name for index in pair)
         maps = explanation.overlays((first, second))
         return Evidence(one, other, (first, second), maps, explanation.similarity, verdict)
 
@@ -97,16 +97,16 @@ class Bench:
         summary: Sequence[str],
         figures: Mapping[str, Figure],
         sections: Sequence[Section],
-        failures: Sequence[LeftOut] = (),
+        failures: Sequence[SkippedEntry] = (),
         failed_checks: Sequence[str] = (),
         scores: Table | None = None,
     ) -> Report:
         """Return a report, with the pack, the dataset, its failures and the timing filled in.
 
-        `failures` are those beside the dataset's own and the photos without a face.
+        `failures` are added to the dataset's skipped entries and the photos without a face.
         """
         engine, dataset = self.reader.engine, faces.dataset
-        calibration = engine.knowledge.calibration
+        calibration = engine.pack_calibration.calibration
         return Report(
             protocol=protocol,
             title=title,
@@ -127,7 +127,7 @@ class Bench:
             },
             figures=figures,
             sections=tuple(sections),
-            failures=(*dataset.left_out, *faces.failures, *failures),
+            failures=(*dataset.skipped, *faces.failures, *failures),
             failed_checks=tuple(failed_checks),
             scores=scores,
             timing=self.reader.timing,
@@ -135,60 +135,62 @@ class Bench:
 
 
 Job: TypeAlias = Callable[[Bench], "Report"]
-"""A protocol with its data and options, as `facebank.evaluation.protocols.Protocol.job` makes it."""
+"""A protocol bound to its data and options, as returned by `facebank.evaluation.protocols.Protocol.job`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How a protocol is run.
+    """Options of a run.
 
-    `out` is the report's folder, created if missing; `command` is quoted in the report; `pack` is a name or folder,
-    None for the embedded pack; `device` is ``auto``, ``cpu`` or ``cuda``. `keeps_faces` keeps embeddings in the user's
-    cache folder, `scores` writes every comparison or search.
+    `out` is the report's folder, created if missing; `command` is the command line quoted in the report; `pack` is a
+    name or folder, None for the embedded pack; `device` and `runtime` are those of `FaceBank.open`. `keeps_faces`
+    caches the embeddings computed by ONNX Runtime, and `scores` writes every comparison or search to ``scores.csv``.
     """
 
     out: Path
     command: str
     pack: str | None = None
     device: str = "auto"
+    runtime: str = "onnxruntime"
     seed: int = 0
     keeps_faces: bool = True
     progress: Progress = SILENT
     scores: bool = False
 
 
-def run(job: Job, how: Run) -> tuple[Report, WrittenReport]:
+def run(job: Job, options: Run) -> tuple[Report, WrittenReport]:
     """Run a protocol and write its report.
 
-    Raises `DatasetError` if the data lack what the protocol needs, `PackError` if the pack is unknown or invalid, and
-    `StorageError` or `UsageError`, before the work begins, if the report cannot be written or would replace a file that
-    is no report.
+    Raises `DatasetError` if the data do not suffice for the protocol, `PackError` if the pack is unknown or invalid,
+    and, before any face is read, `StorageError` if the report's folder is not writable or `UsageError` if the report
+    would replace a file that facebank did not write.
     """
-    is_new = not how.out.exists()
-    _require_writable(how.out)
-    require_own(how.out, scores=how.scores)
+    is_new = not options.out.exists()
+    _require_writable(options.out)
+    require_own(options.out, scores=options.scores)
     try:
         with ExitStack() as stack:
 
             def open_reader(pack: str | None) -> FaceReader:
-                engine = load_engine(pack, how.device)
-                cache = stack.enter_context(FaceCache.of(engine.identity)) if how.keeps_faces else None
+                engine = load_engine(pack, options.device, runtime=options.runtime)
+                keeps = options.keeps_faces and options.runtime == "onnxruntime"  # a cache must not mix runtimes
+                cache = stack.enter_context(FaceCache.of(engine.identity)) if keeps else None
                 return FaceReader(engine, cache)
 
-            report = job(Bench(open_reader(how.pack), how.seed, how.progress, how.pack, open_reader))
+            report = job(Bench(open_reader(options.pack), options.seed, options.progress, options.pack, open_reader))
     except BaseException:
         if is_new:
             with suppress(OSError):
-                how.out.rmdir()
+                options.out.rmdir()
         raise
-    return report, write_report(report, how.out, command=how.command, scores=how.scores)
+    return report, write_report(report, options.out, command=options.command, scores=options.scores)
 
 
 def _require_writable(folder: Path) -> None:
-    """Check that a report can be written before hours are spent on it."""
+    """Raise `StorageError` if a report cannot be written, before hours of work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return
     except OSError as error:
-        raise cannot_write(folder, error, "name another folder for the report") from error
+        raise cannot_write(folder, error, "choose another folder with --out") from error

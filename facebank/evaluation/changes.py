@@ -1,6 +1,6 @@
-"""Changes of photos before faces are detected: masks, size, blur, light, drawn shapes; and steps of them along an axis.
+"""Alterations of photos before detection: masks, size, blur, exposure, contrast and drawn shapes, and series of them.
 
-Each is relative to the face found in the unchanged photo. The version in a change's name grows when its pixels change.
+Each is relative to the face found in the original photo. The last number of a name is the version of its algorithm.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from facebank.types import DecodedPhoto, Detection, RGBImage
 
 _GAMMA = 2.2
-"""Exponent from stored values to light, nearly that of sRGB."""
+"""Exponent from stored values to linear light, close to that of sRGB."""
 _SIDE = 0.16
-_SEEN = 1.25
-"""Upper bound of what is cut out to be embedded, in longer sides of the face's box."""
+"""Side of a drawn shape, as a fraction of the shorter side of the photo."""
+_CROP_SIDE = 1.25
+"""Upper bound of the side of the embedded crop, in longer sides of the face's box."""
 _YELLOW, _BLUE = (255, 235, 0), (0, 70, 255)
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnMask:
-    """A mask drawn over nose and mouth, differently folded in every photo; its color is one of `MASK_COLORS`."""
+    """A mask drawn over nose and mouth, with random folds; `color` is a key of `MASK_COLORS`."""
 
     shape: MaskShape
     color: str
@@ -41,14 +42,14 @@ class DrawnMask:
         return f"mask:{self.shape}:{self.color}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
-        """Return the photo with the mask; the same photo gets the same mask."""
+        """Return the photo with the mask, whose folds are seeded by the photo's content."""
         seed = zlib.crc32(photo.content_hash.encode())
         return replace(photo, pixels=draw_mask(photo.pixels, face.landmarks, self.shape, MASK_COLORS[self.color], seed))
 
 
 @dataclass(frozen=True, slots=True)
-class Shrunk:
-    """The photo shrunk until the longer side of its face's box has `size` pixels; smaller faces stay as they are."""
+class Shrink:
+    """Downsizing until the longer side of the face's box has `size` pixels; smaller faces are left unchanged."""
 
     size: int
 
@@ -58,7 +59,7 @@ class Shrunk:
         return f"size:{self.size}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
-        """Return the photo, area-averaged."""
+        """Return the downsized photo, area-averaged."""
         import cv2
 
         factor = self.size / max(face.size, 1e-6)
@@ -70,27 +71,27 @@ class Shrunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Blurred:
-    """The photo out of focus, by a Gaussian whose standard deviation is a fraction of the face's longer side."""
+class GaussianBlur:
+    """Gaussian blur; `fraction` is the standard deviation in longer sides of the face's box."""
 
-    share: float
+    fraction: float
 
     @property
     def name(self) -> str:
         """``blur:0.02:1``."""
-        return f"blur:{self.share:g}:1"
+        return f"blur:{self.fraction:g}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
         """Return the blurred photo."""
         import cv2
 
-        sigma = max(self.share * face.size, 1e-3)
+        sigma = max(self.fraction * face.size, 1e-3)
         return replace(photo, pixels=np.asarray(cv2.GaussianBlur(photo.pixels, (0, 0), sigma), dtype=np.uint8))
 
 
 @dataclass(frozen=True, slots=True)
-class Exposed:
-    """The photo with `stops` times twice the light, or half for negative stops; clipped like a camera's JPEG."""
+class ExposureShift:
+    """Exposure changed by `stops`: each doubles the light, or halves it if negative; clipped to 8 bits."""
 
     stops: float
 
@@ -99,15 +100,15 @@ class Exposed:
         """``exposure:-2:1``."""
         return f"exposure:{self.stops:g}:1"
 
-    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:  # noqa: ARG002  # what is done depends on no face
-        """Return the photo in the changed light."""
+    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:  # noqa: ARG002  # required by Change
+        """Return the photo with the changed exposure."""
         light = (np.arange(256) / 255) ** _GAMMA * 2.0**self.stops
-        return replace(photo, pixels=_looked_up(photo.pixels, 255 * light.clip(0, 1) ** (1 / _GAMMA)))
+        return replace(photo, pixels=_map_values(photo.pixels, 255 * light.clip(0, 1) ** (1 / _GAMMA)))
 
 
 @dataclass(frozen=True, slots=True)
-class Hazy:
-    """The photo with a fraction of its contrast; the face keeps its brightness."""
+class ContrastReduction:
+    """Contrast reduced to the fraction `contrast` around the mean brightness of the face."""
 
     contrast: float
 
@@ -117,22 +118,22 @@ class Hazy:
         return f"contrast:{self.contrast:g}:1"
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
-        """Return the photo with less contrast."""
+        """Return the photo with the reduced contrast."""
         x1, y1, x2, y2 = np.rint(face.box).astype(int)
         inside = photo.pixels[max(0, y1) : max(1, y2), max(0, x1) : max(1, x2)]
         middle = float(inside.mean()) if inside.size else 128.0
-        return replace(photo, pixels=_looked_up(photo.pixels, middle + self.contrast * (np.arange(256) - middle)))
+        return replace(photo, pixels=_map_values(photo.pixels, middle + self.contrast * (np.arange(256) - middle)))
 
 
-def _looked_up(pixels: RGBImage, values: NDArray[np.floating]) -> RGBImage:
-    """Return a picture with each value 0..255 replaced."""
+def _map_values(pixels: RGBImage, values: NDArray[np.floating]) -> RGBImage:
+    """Return a picture with its values mapped by a table of 256 entries, rounded and clipped to 0..255."""
     table: NDArray[np.uint8] = np.rint(values.clip(0, 255)).astype(np.uint8)
     return table[pixels]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One condition of probes: `name` and `label` as of `Condition`, its place on the axis, and the change."""
+    """One condition of probes: `name` and `label` as in `Condition`, its position on the axis, and the change."""
 
     name: str
     label: str
@@ -142,7 +143,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Steps of one kind, with the unchanged photos at the strength ``plain``; None leaves these out."""
+    """Steps of one kind; `plain` is the position of the unchanged photos, None to omit them from the plot."""
 
     label: str
     plain: float | None
@@ -155,21 +156,23 @@ def _masked(number: int, shape: MaskShape, color: str) -> Step:
 
 def _blurred(per_mille: int) -> Step:
     percent = per_mille / 10
-    return Step(f"blur_{per_mille}_per_mille", f"blurred by {percent:g} %", percent, Blurred(per_mille / 1000))
+    return Step(f"blur_{per_mille}_per_mille", f"blurred by {percent:g} %", percent, GaussianBlur(per_mille / 1000))
 
 
 def _exposed(stops: int) -> Step:
     which, amount = "darker" if stops < 0 else "brighter", f"{abs(stops)} stop" + "s" * (abs(stops) != 1)
-    return Step(f"{which}_{amount}".replace(" ", "_"), f"{amount} {which}", stops, Exposed(stops))
+    return Step(f"{which}_{amount}".replace(" ", "_"), f"{amount} {which}", stops, ExposureShift(stops))
 
 
 def _hazy(percent: int) -> Step:
-    return Step(f"contrast_{percent}_per_cent", f"{percent} % of the contrast", percent, Hazy(percent / 100))
+    return Step(
+        f"contrast_{percent}_per_cent", f"{percent} % of the contrast", percent, ContrastReduction(percent / 100)
+    )
 
 
 MASKS = (
     Axis(
-        "mask, in the order of the table; 0 without",
+        "mask, numbered as in the table; 0 is no mask",
         0,
         (
             _masked(1, MaskShape.SURGICAL, "light blue"),
@@ -179,25 +182,25 @@ MASKS = (
         ),
     ),
 )
-"""One of each shape; a gallery keeps a masked variant of each enrolled face, with another mask."""
+"""One mask of each shape, all unlike the mask of the masked variants that a gallery keeps."""
 SIZES = (
     Axis(
         "longer side of the face in pixels",
         None,
-        tuple(Step(f"size_{size}", f"{size} pixels", size, Shrunk(size)) for size in (112, 80, 56, 40, 28, 20)),
+        tuple(Step(f"size_{size}", f"{size} pixels", size, Shrink(size)) for size in (112, 80, 56, 40, 28, 20)),
     ),
 )
-BLUR = (Axis("standard deviation of the blur, per cent of the face", 0, tuple(map(_blurred, (10, 20, 30, 45, 65)))),)
+BLUR = (Axis("standard deviation of the blur, percent of the face", 0, tuple(map(_blurred, (10, 20, 30, 45, 65)))),)
 EXPOSURE = (
-    Axis("light in stops: each is twice as much", 0, tuple(map(_exposed, (-6, -4, -2, 1, 2, 3)))),
-    Axis("contrast left, per cent", 100, tuple(map(_hazy, (50, 25, 10)))),
+    Axis("exposure in stops; each doubles the light", 0, tuple(map(_exposed, (-6, -4, -2, 1, 2, 3)))),
+    Axis("remaining contrast, percent", 100, tuple(map(_hazy, (50, 25, 10)))),
 )
 FRONTALITY = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
-"""Edges of the bins of turned heads, frontal first."""
+"""Edges of the frontality bins, from frontal (1) to profile (0)."""
 
 
 class Shape(StrEnum):
-    """A shape drawn into a corner."""
+    """A shape that is drawn into a corner of a photo."""
 
     ELLIPSE = "ellipse"
     RECTANGLE = "rectangle"
@@ -215,16 +218,16 @@ class Corner:
         return f"{'bottom' if self.bottom else 'top'} {'right' if self.right else 'left'}"
 
     def square(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Return the square that is drawn in, in pixels: left, top, right, bottom."""
+        """Return the square for the shape, in pixels: left, top, right, bottom."""
         side = max(4, round(_SIDE * min(width, height)))
         left, top = (width - side if self.right else 0), (height - side if self.bottom else 0)
         return left, top, left + side, top + side
 
     def is_free(self, photo: DecodedPhoto, face: Detection) -> bool:
-        """Return whether the square is apart from the face and what is cut out with it."""
+        """Return whether the square does not overlap the crop that is embedded."""
         left, top, right, bottom = self.square(photo.width, photo.height)
         middle = (face.box[:2] + face.box[2:]) / 2
-        low, high = middle - _SEEN * face.size / 2, middle + _SEEN * face.size / 2
+        low, high = middle - _CROP_SIDE * face.size / 2, middle + _CROP_SIDE * face.size / 2
         return bool(right <= low[0] or left >= high[0] or bottom <= low[1] or top >= high[1])
 
 
@@ -233,7 +236,7 @@ CORNERS = tuple(Corner(right, bottom) for bottom in (False, True) for right in (
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A yellow ellipse or a blue rectangle in a corner, of one size relative to the photo."""
+    """A yellow ellipse or a blue rectangle in a corner of the photo."""
 
     shape: Shape
     corner: Corner
@@ -243,8 +246,8 @@ class Drawing:
         """``drawing:ellipse:top left:2``."""
         return f"drawing:{self.shape}:{self.corner}:2"
 
-    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:  # noqa: ARG002  # it is the same wherever the face is
-        """Return the photo with the shape; the rest stays as it is."""
+    def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:  # noqa: ARG002  # required by Change
+        """Return the photo with the shape; all other pixels are unchanged."""
         import cv2
 
         pixels = np.ascontiguousarray(photo.pixels).copy()

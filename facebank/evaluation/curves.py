@@ -1,7 +1,7 @@
-"""Error curves of comparisons (ROC, DET, equal error rate) and the risk-coverage curve of answers.
+"""Error curves of comparisons (ROC, DET, equal error rate) and risk-coverage curves.
 
-A comparison without a face has the similarity NaN and never matches: it is a false non-match where both photos show
-one person, as in the generalized rates of ISO/IEC 19795-1.
+A comparison without a face has the similarity NaN and never matches; for a mated pair that is a false non-match, as in
+the generalized rates of ISO/IEC 19795-1.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _LEVEL = (0.025, 0.975)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparisons:
-    """Similarities of N pairs, ``float64``, NaN where no comparison could be made, with the truth.
+    """Similarities and ground truth of N pairs.
 
-    `same` is whether both photos show one person; `first` and `second` are numbers of the people shown, ``int64``.
-    Raises `UsageError` without a pair of one person, or of different people.
+    `similarities` are ``float64``, NaN if a face is missing; `same` is whether a pair is mated; `first` and `second`
+    are the numbers of the people shown, ``int64``. Raises `UsageError` without mated or without non-mated pairs.
     """
 
     similarities: NDArray[np.float64]
@@ -43,9 +43,9 @@ class Comparisons:
             raise UsageError("Error rates need pairs of one person and pairs of different people.")
 
     def matched(self, threshold: float) -> NDArray[np.bool_]:
-        """Return which pairs match at a threshold."""
-        made: NDArray[np.bool_] = np.nan_to_num(self.similarities, nan=-np.inf) >= threshold
-        return made
+        """Return whether each pair matches at a threshold, ``bool`` of shape ``(N,)``."""
+        matches: NDArray[np.bool_] = np.nan_to_num(self.similarities, nan=-np.inf) >= threshold
+        return matches
 
     def fmr(self, threshold: float, meaning: str = "", *, descriptive: bool = False) -> Figure:
         """Return the false match rate at a threshold."""
@@ -62,7 +62,7 @@ class Comparisons:
         )
 
     def threshold_at(self, fmr: float) -> float:
-        """Return the lowest threshold at which at most this fraction of pairs of different people match."""
+        """Return the lowest threshold at which at most the fraction `fmr` of non-mated pairs match."""
         others = np.sort(np.nan_to_num(self.similarities[~self.same], nan=-np.inf))[::-1]
         allowed = int(np.floor(fmr * len(others) + 1e-9))
         if allowed >= len(others):
@@ -70,13 +70,13 @@ class Comparisons:
         return float(np.nextafter(others[allowed], np.inf)) if np.isfinite(others[allowed]) else -1.0
 
     def fnmr_at(self, fmr: float, meaning: str = "") -> Figure:
-        """Return the false non-match rate at the threshold of a false match rate that is read off these pairs."""
+        """Return the false non-match rate at the threshold that `threshold_at` finds on the same pairs."""
         return self.fnmr(self.threshold_at(fmr), meaning, descriptive=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ErrorCurve:
-    """Both error rates at rising thresholds: ``float64`` arrays of shape ``(T,)``."""
+    """FMR and FNMR at T increasing thresholds: ``float64`` arrays of shape ``(T,)``."""
 
     thresholds: NDArray[np.float64]
     fmr: NDArray[np.float64]
@@ -84,46 +84,46 @@ class ErrorCurve:
 
     @classmethod
     def of(cls, comparisons: Comparisons, weights: NDArray[np.float64] | None = None) -> ErrorCurve:
-        """Count both rates at every similarity that occurs, each pair with its weight (1 by default)."""
-        weigh = np.ones(len(comparisons.same)) if weights is None else weights
+        """Compute both rates at every distinct similarity; `weights` of the pairs default to 1."""
+        weights = np.ones(len(comparisons.same)) if weights is None else weights
         values = np.nan_to_num(comparisons.similarities, nan=-np.inf)
         order = np.argsort(values, kind="stable")
         sorted_values, same = values[order], comparisons.same[order]
-        own = np.concatenate([[0.0], np.cumsum(weigh[order] * same)])
-        other = np.concatenate([[0.0], np.cumsum(weigh[order] * ~same)])
+        own = np.concatenate([[0.0], np.cumsum(weights[order] * same)])
+        other = np.concatenate([[0.0], np.cumsum(weights[order] * ~same)])
         starts = np.concatenate([[True], sorted_values[1:] != sorted_values[:-1], [True]])
         thresholds = np.concatenate([sorted_values, [np.inf]])[starts]
         return cls(thresholds, 1 - other[starts] / max(other[-1], 1e-12), own[starts] / max(own[-1], 1e-12))
 
     @property
     def equal_error_rate(self) -> float:
-        """The rate where both cross, interpolated linearly."""
+        """The rate at which FMR and FNMR are equal, interpolated linearly."""
         gap = self.fnmr - self.fmr
         after = int(np.argmax(gap >= 0))
         if after == 0:
             return float((self.fnmr[0] + self.fmr[0]) / 2)
         before = after - 1
-        share = -gap[before] / (gap[after] - gap[before])
-        return float(self.fnmr[before] + share * (self.fnmr[after] - self.fnmr[before]))
+        fraction = -gap[before] / (gap[after] - gap[before])
+        return float(self.fnmr[before] + fraction * (self.fnmr[after] - self.fnmr[before]))
 
     @property
     def area_under_roc(self) -> float:
-        """How often a pair of one person is more similar than a pair of different people."""
+        """How often a mated pair is more similar than a non-mated one, 0..1."""
         return float(-np.trapezoid(1 - self.fnmr, self.fmr))
 
     def det(self, label: str) -> Line:
-        """Return FNMR over FMR."""
+        """Return the DET curve: FNMR over FMR."""
         return _thinned(label, self.fmr, self.fnmr)
 
     def roc(self, label: str) -> Line:
-        """Return the true match rate over FMR."""
+        """Return the ROC curve: true match rate over FMR."""
         return _thinned(label, self.fmr, 1 - self.fnmr)
 
 
 def equal_error_rate(comparisons: Comparisons) -> Figure:
-    """Return the equal error rate with its interval, drawing the people of both sides.
+    """Return the equal error rate, with its bootstrap interval over the people of both sides.
 
-    Without an error, the interval is the rule of three's.
+    If the rate is 0, the upper end of the interval is that of the rule of three.
     """
     drawn = _resampled(comparisons).equal_error_rates
     low, high = np.quantile(drawn, _LEVEL) if drawn.size else (0.0, 1.0)
@@ -135,7 +135,7 @@ def equal_error_rate(comparisons: Comparisons) -> Figure:
         (float(low), float(high)),
         len(comparisons.same),
         descriptive=True,
-        meaning="The rate at which both kinds of errors are as frequent as each other.",
+        meaning="The rate at which false matches and false non-matches are equally frequent.",
         distinct=round(value * fewest),
     )
 
@@ -145,9 +145,9 @@ def _fewest(comparisons: Comparisons) -> int:
 
 
 def banded(line: Line, comparisons: Comparisons) -> Line:
-    """Return a DET curve with the 95 % band of its FNMR, drawing the people of both sides.
+    """Return a DET curve with the 95 % bootstrap band of its FNMR over the people of both sides.
 
-    Where no pair of one person is missed, the band is the rule of three's; below an FMR of one pair there is none.
+    The band is that of the rule of three where FNMR is 0, and missing where FMR is below one pair.
     """
     drawn = _resampled(comparisons)
     if not len(drawn.fnmr):
@@ -163,7 +163,7 @@ def banded(line: Line, comparisons: Comparisons) -> Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Resampled:
-    """Equal error rates ``(R,)``, and FNMR ``(R, P)`` at rising FMR ``(P,)``, of R resamples of the people."""
+    """Equal error rates ``(R,)``, and FNMR ``(R, P)`` at increasing FMR ``(P,)``, of R bootstrap resamples."""
 
     equal_error_rates: NDArray[np.float64]
     fmr: NDArray[np.float64]
@@ -171,11 +171,11 @@ class _Resampled:
 
 
 def resampled_weights(comparisons: Comparisons) -> Iterator[NDArray[np.float64]]:
-    """Yield the weight of each pair in each resample of the people that has both kinds of pairs."""
-    weigh = PairWeights.of(comparisons.first, comparisons.second, _EER_RESAMPLES)
+    """Yield the weights of the pairs, ``(N,)``, for each bootstrap resample with mated and non-mated pairs."""
+    pair_weights = PairWeights.of(comparisons.first, comparisons.second, _EER_RESAMPLES)
     one = comparisons.first == comparisons.second
-    for counts in weigh.draws:
-        weights = counts[weigh.first] * np.where(one, 1.0, counts[weigh.second])
+    for counts in pair_weights.draws:
+        weights = counts[pair_weights.first] * np.where(one, 1.0, counts[pair_weights.second])
         if weights[comparisons.same].any() and weights[~comparisons.same].any():
             yield weights
 
@@ -189,17 +189,17 @@ def _resampled(comparisons: Comparisons) -> _Resampled:
     for weights in resampled_weights(comparisons):
         curve = ErrorCurve.of(comparisons, weights)
         rates.append(curve.equal_error_rate)
-        # the lowest threshold at which no more match: the rates fall and rise with it
+        # FMR falls and FNMR rises with the threshold: the lowest one whose FMR is not above each rate
         missed.append(curve.fnmr[np.searchsorted(-curve.fmr, -at - 1e-12)])
     return _Resampled(np.array(rates), at, np.array(missed))
 
 
 def _thinned(label: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:
-    """Return at most 400 points, evenly spaced along the curve as it is drawn."""
+    """Return at most 400 points, evenly spaced along the plotted curve."""
     if len(x) > _POINTS:
         steps = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(np.log10(x + 1e-6))) + np.abs(np.diff(y)))])
-        places = np.unique(np.searchsorted(steps, np.linspace(0, steps[-1], _POINTS)).clip(0, len(x) - 1))
-        x, y = x[places], y[places]
+        indices = np.unique(np.searchsorted(steps, np.linspace(0, steps[-1], _POINTS)).clip(0, len(x) - 1))
+        x, y = x[indices], y[indices]
     return Line(label, x, y)
 
 
@@ -216,20 +216,22 @@ class RiskCoverage:
         return float(self.risk.mean())
 
     def line(self, label: str) -> Line:
-        """Return it as a line of a plot."""
+        """Return the curve as a line of a plot."""
         return Line(label, self.coverage, self.risk)
 
 
-def risk_coverage(sureness: NDArray[np.float64], wrong: NDArray[np.bool_]) -> RiskCoverage:
-    """Return the risk-coverage curve of answers in order of sureness; equally sure ones share their errors.
+def risk_coverage(confidences: NDArray[np.float64], wrong: NDArray[np.bool_]) -> RiskCoverage:
+    """Return the risk-coverage curve of answers ordered by decreasing confidence; ties fraction their errors.
 
-    `sureness`, ``float64``, and `wrong` have shape ``(N,)``; NaN is the least sure. Raises `UsageError` if there is no
-    answer, or the shapes differ.
+    `confidences` (``float64``, NaN for the lowest) and `wrong` have shape ``(N,)``. Raises `UsageError` for N = 0 or
+    unequal shapes.
     """
-    if not len(sureness) or sureness.shape != wrong.shape:
-        raise UsageError("A risk-coverage curve needs at least one answer, and for each whether it is wrong.")
-    levels, place = np.unique(-np.nan_to_num(sureness, nan=-np.inf), return_inverse=True)
-    sizes = np.bincount(place, minlength=len(levels))
-    errors = np.bincount(place, weights=wrong, minlength=len(levels)) / sizes
+    if not len(confidences) or confidences.shape != wrong.shape:
+        raise UsageError(
+            "A risk-coverage curve needs at least one answer, and one confidence and one outcome per answer."
+        )
+    levels, index = np.unique(-np.nan_to_num(confidences, nan=-np.inf), return_inverse=True)
+    sizes = np.bincount(index, minlength=len(levels))
+    errors = np.bincount(index, weights=wrong, minlength=len(levels)) / sizes
     given = np.arange(1, len(wrong) + 1)
     return RiskCoverage(given / len(wrong), np.cumsum(np.repeat(errors, sizes)) / given)

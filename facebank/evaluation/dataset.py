@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class PixelSource(Protocol):
-    """A picture that is read when needed, such as one of a file of many."""
+    """Pixels that are read on demand, such as one picture of an archive."""
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return RGB ``uint8`` of shape ``(H, W, 3)``; raises `PhotoError`."""
@@ -35,21 +35,21 @@ PhotoContent: TypeAlias = "Path | bytes | NDArray[np.uint8] | PixelSource | Face
 
 
 class Pick(StrEnum):
-    """Which face of a photo is meant."""
+    """Which face of a photo a dataset refers to."""
 
     CENTRAL = "central"
-    """The one nearest to the photo's middle, as in LFW."""
+    """The face nearest to the center of the photo, as in LFW."""
     LARGEST = "largest"
-    """The one with the largest box."""
+    """The face with the largest box."""
     ALIGNED = "aligned"
-    """The whole picture is an aligned face: nothing is searched."""
+    """The whole photo is an aligned face crop; no detection is run."""
     EMBEDDED = "embedded"
-    """There is no picture: every photo is a face with its embedding."""
+    """There are no pixels: every entry is a face with its embedding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A tagged box in pixels of the upright photo; the smallest square around it is used, cut at the photo's edges."""
+    """A tagged box in pixels of the upright photo; its enclosing square, clipped to the photo, is used."""
 
     left: float
     top: float
@@ -64,12 +64,12 @@ class Region:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetPhoto:
-    """One photo of a dataset; `name` is unique, and `person` is None for nobody named.
+    """One photo of a dataset; `name` is unique, and `person` is None if unlabeled.
 
-    `content` is a path, bytes of the file, pixels (RGB ``uint8`` of shape ``(H, W, 3)``) or their source, or an
-    embedded face, and `region` the part meant, None for the whole. `split` is ``train``, ``validation`` or ``test``
-    if the dataset has parts. `group` is the source of the photo, such as a film, "" for none; `traits` are other
-    columns of the data, such as the family.
+    `content` is a path, the bytes of a file, pixels (RGB ``uint8`` of shape ``(H, W, 3)``), a `PixelSource`, or a face
+    with its embedding. `region` is the part to use, None for the whole photo. `split` is ``train``, ``validation``,
+    ``test`` or None. `group` is the source of the photo, such as a video, "" if unknown. `traits` are further columns
+    of the data, such as the family.
     """
 
     name: str
@@ -83,7 +83,7 @@ class DatasetPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two photos to compare, as places in the dataset's photos; ``fold`` counts from 0."""
+    """Two photos to compare, as indices into ``dataset.photos``; ``fold`` counts from 0."""
 
     first: int
     second: int
@@ -92,77 +92,81 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Something that a dataset names and that could not be used."""
+class SkippedEntry:
+    """A photo, line or person of a dataset that could not be used, and the reason."""
 
-    what: str
-    why: str
+    entry: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
     """Photos in a fixed order, the people they show, and pairs to compare, if any.
 
-    `title` is the name for reports, `pick` which face of a photo is meant, and `left_out` what was named and could not
-    be used. `pack` is the digest of the pack that made the embeddings, "" for pictures or if unknown; `pairs_file` is
-    the file of the pairs, such as ``lfw-meta/pairs.txt``, "" for none.
+    `title` is the name in reports, `pick` selects the face of each photo, and `skipped` lists the entries that could
+    not be used. `pack` is the digest of the pack that made the embeddings, "" for photos or if unknown; `pairs_file` is
+    the path of the list of pairs, such as ``lfw-meta/pairs.txt``, or "". Raises `DatasetError` without photos, or if
+    two photos have the same name.
     """
 
     title: str
     photos: tuple[DatasetPhoto, ...]
     pairs: tuple[Pair, ...] = ()
     pick: Pick = Pick.LARGEST
-    left_out: tuple[LeftOut, ...] = ()
+    skipped: tuple[SkippedEntry, ...] = ()
     pack: str = ""
     pairs_file: str = ""
 
     def __post_init__(self) -> None:
         if not self.photos:
-            raise DatasetError(f"{self.title}: there are no photos")
+            raise DatasetError(f"{self.title}: the dataset has no photos")
         if len({photo.name for photo in self.photos}) != len(self.photos):
             raise DatasetError(f"{self.title}: two photos have the same name")
 
     @property
     def people(self) -> tuple[str, ...]:
-        """The names, sorted."""
+        """The names of all people, sorted."""
         return tuple(sorted({photo.person for photo in self.photos if photo.person is not None}))
 
     @property
     def owners(self) -> NDArray[np.int64]:
-        """The person of each photo as a place in `people`, -1 for nobody named: ``int64`` of shape ``(N,)``."""
+        """Index into `people` of each photo, -1 if unlabeled: ``int64`` of shape ``(N,)``."""
         numbers = {person: number for number, person in enumerate(self.people)}
         return np.array(
             [-1 if photo.person is None else numbers[photo.person] for photo in self.photos], dtype=np.int64
         )
 
     def of(self, people: Iterable[str]) -> Dataset:
-        """Return the photos of some people, and the pairs between them."""
-        theirs = frozenset(people)
-        return self.where([photo.person in theirs for photo in self.photos])
+        """Return the dataset restricted to the photos of some people and the pairs between them."""
+        chosen = frozenset(people)
+        return self.where([photo.person in chosen for photo in self.photos])
 
     def where(self, chosen: Iterable[bool]) -> Dataset:
-        """Return some of the photos, and the pairs between them."""
-        places = [number for number, keep in enumerate(chosen) if keep]
-        moved = {old: new for new, old in enumerate(places)}
+        """Return the dataset restricted to the photos whose mask value is true, and the pairs between them."""
+        indices = [number for number, keep in enumerate(chosen) if keep]
+        moved = {old: new for new, old in enumerate(indices)}
         pairs = tuple(
             replace(pair, first=moved[pair.first], second=moved[pair.second])
             for pair in self.pairs
             if pair.first in moved and pair.second in moved
         )
-        return replace(self, photos=tuple(self.photos[place] for place in places), pairs=pairs)
+        return replace(self, photos=tuple(self.photos[index] for index in indices), pairs=pairs)
 
 
 def read_pixels(photo: DatasetPhoto) -> DecodedPhoto:
-    """Return a photo, cut to its region; raises `PhotoError` if it is missing, unreadable, or only an embedding."""
+    """Return a decoded photo, cropped to its region.
+
+    Raises `PhotoError` if the photo is missing, unreadable, or only an embedding.
+    """
     content = photo.content
     if isinstance(content, Face):
-        raise PhotoError(f"{printable(photo.name)} is an embedding: there is no picture of it")
+        raise PhotoError(f"{printable(photo.name)} is an embedding and has no pixels")
     if isinstance(content, Path):
         whole = read_photo(content)
     elif isinstance(content, bytes):
         whole = read_photo_bytes(content, photo.name)
     else:
-        # No file says which way is up: as if EXIF had, so that nothing is turned.
+        # Marked as oriented: pixels without a file have no EXIF tag, and must not be rotated.
         pixels = pixels_of(content)
         whole = DecodedPhoto(photo.name, pixels, pixels_digest(pixels), has_orientation=True, taken_at=None)
     return whole if photo.region is None else replace(whole, pixels=cut_square(whole.pixels, photo.region))
@@ -174,12 +178,12 @@ def pixels_of(content: NDArray[np.uint8] | PixelSource) -> NDArray[np.uint8]:
 
 
 def pixels_digest(pixels: NDArray[np.uint8]) -> str:
-    """Return the SHA-256, in hex, of pixels and their shape."""
+    """Return the SHA-256 of pixels and their shape, in hex."""
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def cut_square(pixels: RGBImage, region: Region) -> RGBImage:
-    """Return the smallest square around a box, cut at the edges of the picture."""
+    """Return the smallest square around a box, clipped to the photo."""
     side = max(region.width, region.height)
     middle_x, middle_y = region.left + region.width / 2, region.top + region.height / 2
     height, width = pixels.shape[:2]

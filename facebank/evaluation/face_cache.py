@@ -1,7 +1,7 @@
-"""Cache of the faces that a pack found in photos, by the content of the photo.
+"""Cache of the faces that a pack found in photos, keyed by photo content.
 
-One SQLite file for each pack and state of the code that finds faces. It contains no names, but embeddings are
-personal data: only its owner can read it, and ``facebank bench forget`` removes it.
+One SQLite file per pack and version of the detection code. It holds no names, but embeddings are personal data:
+the file is readable by its owner only, and ``facebank bench forget`` removes it.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from facebank.gallery import PackIdentity
     from facebank.types import Face, FloatArray
 
-_WHAT_FINDS_FACES = ("facebank.vision", "facebank.media")
+_FACE_CODE = ("facebank.vision", "facebank.media")
 _WRITES_AT_ONCE = 256
-_PATIENCE = 60.0  # seconds
+_BUSY_TIMEOUT = 60.0  # seconds
 _SELECT = {"photos": "SELECT * FROM photos WHERE key = ?", "crops": "SELECT * FROM crops WHERE key = ?"}
 _INSERT = {
     "photos": "INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?)",
@@ -42,7 +42,7 @@ _INSERT = {
 
 
 class _DamagedCacheError(StorageError):
-    """The file is no cache of evaluated faces, or is damaged; it is replaced."""
+    """Raised for a damaged or foreign file, which is then replaced."""
 
 
 _TABLES = (
@@ -73,7 +73,7 @@ FACE_CACHE = SqliteKind(
     format_error=_DamagedCacheError,
     version_error=_DamagedCacheError,
     busy_error=StorageError,
-    missing="an evaluation makes it",
+    missing="an evaluation creates it",
     empty="an evaluation fills it",
     another="`facebank bench forget` removes it",
     repair="`facebank bench forget` removes it",
@@ -81,12 +81,12 @@ FACE_CACHE = SqliteKind(
 
 
 def evaluation_folder() -> Path:
-    """Return the folder of the caches."""
+    """Return the folder that holds the caches of all packs."""
     return cache_folder() / "evaluation"
 
 
 def forget_evaluated_faces() -> int:
-    """Remove all caches and return the number of bytes freed; raises `StorageError` if a file cannot be removed."""
+    """Remove all caches and return the bytes freed; raises `StorageError` if a file cannot be removed."""
     freed = 0
     for path in evaluation_folder().glob("*.sqlite*"):
         try:
@@ -100,12 +100,13 @@ def forget_evaluated_faces() -> int:
 
 
 class FaceCache:
-    """Faces by the content of their photo, embeddings by the content of their crop.
+    """Faces keyed by photo content, and embeddings keyed by crop content.
 
     Parameters
     ----------
     path
-        The file; created if missing, replaced if damaged. If it cannot be written, results are kept in memory.
+        The SQLite file: created if missing, replaced if damaged. If it cannot be written, an in-memory database is
+        used instead.
     dimension
         Length of an embedding.
     """
@@ -113,9 +114,9 @@ class FaceCache:
     def __init__(self, path: Path, dimension: int) -> None:
         self._path = path
         self._dimension = dimension
-        # Written many at once: a transaction that stayed open would keep other processes waiting.
+        # Buffered: a transaction that stayed open would block other processes.
         self._unwritten: dict[tuple[str, str], tuple[object, ...]] = {}
-        self._database = self._opened()
+        self._database = self._open_or_replace()
 
     @classmethod
     def of(cls, pack: PackIdentity) -> FaceCache:
@@ -131,7 +132,7 @@ class FaceCache:
         self.close()
 
     def close(self) -> None:
-        """Write what is pending, and close the file."""
+        """Write pending rows and close the file."""
         self._write_all()
         self._database.close()
 
@@ -141,7 +142,7 @@ class FaceCache:
         try:
             return None if row is None else self._faces(*row[1:])
         except (InvalidValueError, TypeError, ValueError, RecursionError):
-            return None  # it is looked at anew
+            return None  # detected again
 
     def _faces(self, turns: int, words: str, blob: bytes) -> tuple[int, tuple[Face, ...]]:
         weaknesses = [tuple(map(str, of_face)) for of_face in json.loads(words)]
@@ -149,8 +150,8 @@ class FaceCache:
         faces = zip(check_face_numbers(numbers), weaknesses, strict=True)
         return int(turns), tuple(face_from_numbers(values, weak) for values, weak in faces)
 
-    def keep_faces(self, key: str, turns: int, faces: Sequence[Face]) -> None:
-        """Remember the faces of a photo."""
+    def store_faces(self, key: str, turns: int, faces: Sequence[Face]) -> None:
+        """Store the faces of a photo."""
         numbers = np.concatenate([face_to_numbers(face) for face in faces]) if faces else np.zeros(0, dtype="<f4")
         weaknesses = json.dumps([face.assessment.weaknesses for face in faces])
         self._write("photos", (key, turns, weaknesses, numbers.tobytes()))
@@ -162,15 +163,15 @@ class FaceCache:
             return None
         return np.frombuffer(row[1], dtype="<f4")
 
-    def keep_embedding(self, key: str, embedding: FloatArray) -> None:
-        """Remember the embedding of a crop."""
+    def store_embedding(self, key: str, embedding: FloatArray) -> None:
+        """Store the embedding of a crop."""
         self._write("crops", (key, embedding.astype("<f4").tobytes()))
 
     def _row(self, table: str, key: str) -> Any:
         unwritten = self._unwritten.get((table, key))
         if unwritten is not None:
             return unwritten
-        with self._told():
+        with self._storage_errors():
             kept = self._database.execute(_SELECT[table], (key,)).fetchone()
         try:
             return None if kept is None else checked_row(table, kept)
@@ -183,12 +184,12 @@ class FaceCache:
             self._write_all()
 
     def _write_all(self) -> None:
-        with self._told(), writing(self._database, self._path, _PATIENCE):
+        with self._storage_errors(), writing(self._database, self._path, _BUSY_TIMEOUT):
             for (table, _), row in self._unwritten.items():
                 self._database.execute(_INSERT[table], (*row, row_digest(table, row)))
         self._unwritten = {}
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open_or_replace(self) -> sqlite3.Connection:
         with suppress(StorageError, OSError):
             try:
                 return _open(self._path)
@@ -201,13 +202,13 @@ class FaceCache:
         return database
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _storage_errors(self) -> Iterator[None]:
         try:
             yield
         except (OSError, sqlite3.Error) as error:
             raise StorageError(
-                f"what was embedded cannot be kept in {printable(str(self._path))}: {error}; free some space, or set "
-                f"FACEBANK_CACHE to a folder that can be written"
+                f"cannot write the embedding cache {printable(str(self._path))}: {error}; free disk space, or set "
+                f"FACEBANK_CACHE to a writable folder"
             ) from error
 
 
@@ -215,13 +216,13 @@ def _open(path: Path) -> sqlite3.Connection:
     FACE_CACHE.make_empty_file(path)
     FACE_CACHE.check_header(path, may_be_empty=True)
     if not is_writable(path):
-        raise StorageError(f"{printable(str(path))} may not be written")
-    with FACE_CACHE.said_plainly(path):
-        database = connect(path, busy_timeout=_PATIENCE)
+        raise StorageError(f"{printable(str(path))} is not writable")
+    with FACE_CACHE.translated_errors(path):
+        database = connect(path, busy_timeout=_BUSY_TIMEOUT)
         try:
             if not is_begun(database):
                 _begin(database)
-                choose_journal(database, log=not is_on_network(path))  # only now is the mark in the file
+                choose_journal(database, log=not is_on_network(path))  # after the application id is written
             FACE_CACHE.check_tables(database, path)
         except BaseException:
             database.close()
@@ -231,21 +232,21 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _begin(database: sqlite3.Connection) -> None:
     with transaction(database):
-        if not is_begun(database):  # nobody else was faster
+        if not is_begun(database):  # another process may have created the tables first
             database.execute(f"PRAGMA application_id = {FACE_CACHE.application_id}")
             _build(database, FACE_CACHE.newest)
             database.execute("INSERT INTO version VALUES (?)", (FACE_CACHE.newest,))
 
 
-def as_kept(face: Face) -> Face:
-    """Return a face as the cache gives it back, in single precision, so that a second run gives the same figures."""
+def as_cached(face: Face) -> Face:
+    """Return a face after a round trip through the cache, so that cached and fresh runs give equal figures."""
     return face_from_numbers(face_to_numbers(face), face.assessment.weaknesses)
 
 
 def code_digest() -> str:
-    """Return the SHA-256, in hex, of the code that finds, aligns and embeds faces."""
+    """Return the SHA-256 of the code that detects, aligns and embeds faces, in hex."""
     digest = hashlib.sha256()
-    for package in _WHAT_FINDS_FACES:
+    for package in _FACE_CODE:
         for entry in sorted(files(package).iterdir(), key=lambda entry: entry.name):
             if entry.name.endswith(".py"):
                 with suppress(OSError):

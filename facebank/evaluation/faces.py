@@ -1,4 +1,4 @@
-"""Finding and embedding the faces of a dataset, once for each pack and photo."""
+"""Detection and embedding of a dataset's faces, cached by pack and photo content."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facebank.errors import DatasetError, PhotoError
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, pixels_digest, pixels_of, read_pixels
-from facebank.evaluation.face_cache import as_kept
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, SkippedEntry, pixels_digest, pixels_of, read_pixels
+from facebank.evaluation.face_cache import as_cached
 from facebank.evaluation.report import Timing
 from facebank.media import turn_photo
 from facebank.storage.files import sha256_of
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     from facebank.vision import FaceAnalyzer
 
 NO_FACE = "no face was found"
-"""The failure of a photo that could be read."""
+"""The reason recorded for a readable photo without a face."""
 
 _CROPS_AT_ONCE = 32
 
 
 class Change(Protocol):
-    """Something done to a photo before faces are detected in it."""
+    """An alteration of a photo before faces are detected in it, such as blur."""
 
     @property
     def name(self) -> str:
-        """Unlike all other changes; contains its strength and version."""
+        """Unique key of the change, with its strength and version."""
         ...
 
     def __call__(self, photo: DecodedPhoto, face: Detection) -> DecodedPhoto:
-        """Return the changed photo, given the face detected before."""
+        """Return the changed photo; `face` is the face detected in the original."""
         ...
 
 
@@ -56,9 +56,9 @@ class Change(Protocol):
 class FaceSet:
     """The faces of a dataset's N photos, at most one each.
 
-    A photo without a face, or unreadable, has None in `faces` and its reason in `failures`. `turns` are the
-    counter-clockwise quarter turns that made each photo upright, `hashes` the SHA-256 of its content in hex, "" if it
-    could not be read, and `dimension` is the length of the embeddings.
+    A photo that has no face or cannot be read has None in `faces` and an entry in `failures`. `turns` are the
+    counter-clockwise quarter turns that made each photo upright, `hashes` the SHA-256 of each content in hex, "" if
+    unreadable, and `dimension` is the length of the embeddings.
     """
 
     dataset: Dataset
@@ -66,22 +66,22 @@ class FaceSet:
     turns: tuple[int, ...]
     hashes: tuple[str, ...]
     dimension: int
-    failures: tuple[LeftOut, ...]
+    failures: tuple[SkippedEntry, ...]
 
     @property
     def found(self) -> NDArray[np.bool_]:
-        """Which photos have a face, of shape ``(N,)``."""
+        """Whether each photo has a face: ``bool`` of shape ``(N,)``."""
         return np.array([face is not None for face in self.faces], dtype=np.bool_)
 
     @property
     def embeddings(self) -> FloatArray:
-        """``float32`` of shape ``(N, D)``; zeros without a face."""
-        nothing = np.zeros(self.dimension, dtype=np.float32)
-        return np.stack([nothing if face is None else face.embedding for face in self.faces])
+        """Embeddings, ``float32`` of shape ``(N, D)``; zeros for photos without a face."""
+        zeros = np.zeros(self.dimension, dtype=np.float32)
+        return np.stack([zeros if face is None else face.embedding for face in self.faces])
 
     @property
     def qualities(self) -> FloatArray:
-        """``float32`` of shape ``(N,)``; 0 without a face."""
+        """Qualities, ``float32`` of shape ``(N,)``; 0 for photos without a face."""
         return np.array([0 if face is None else face.quality for face in self.faces], dtype=np.float32)
 
     @property
@@ -91,30 +91,30 @@ class FaceSet:
 
     @property
     def groups(self) -> NDArray[np.int64]:
-        """Number of each photo's source, ``int64`` of shape ``(N,)``; a photo without a group is its own."""
+        """Number of each photo's source, ``int64`` of shape ``(N,)``; photos without a group have their own."""
         sources = [photo.group or f"\0{number}" for number, photo in enumerate(self.dataset.photos)]
         return np.unique(sources, return_inverse=True)[1].astype(np.int64)
 
-    def upright(self, place: int) -> DecodedPhoto:
-        """Read a photo and turn it as its face was found; raises `PhotoError`."""
-        return turn_photo(read_pixels(self.dataset.photos[place]), self.turns[place])
+    def upright(self, index: int) -> DecodedPhoto:
+        """Read a photo in the orientation in which its face was found; raises `PhotoError`."""
+        return turn_photo(read_pixels(self.dataset.photos[index]), self.turns[index])
 
     def where(self, chosen: NDArray[np.bool_]) -> FaceSet:
-        """Return the faces of some photos."""
-        places = np.flatnonzero(chosen)
+        """Return the faces of the photos whose mask value is true."""
+        indices = np.flatnonzero(chosen)
         return replace(
             self,
             dataset=self.dataset.where(bool(keep) for keep in chosen),
-            faces=tuple(self.faces[place] for place in places),
-            turns=tuple(self.turns[place] for place in places),
-            hashes=tuple(self.hashes[place] for place in places),
+            faces=tuple(self.faces[index] for index in indices),
+            turns=tuple(self.turns[index] for index in indices),
+            hashes=tuple(self.hashes[index] for index in indices),
         )
 
 
 class FaceReader:
-    """Finds and embeds the faces of datasets; what is in the cache (None for none) is not done again.
+    """Finds and embeds the faces of datasets, reusing results from an optional cache.
 
-    The pack's networks are loaded when something is not in the cache.
+    The pack's networks are loaded on the first cache miss.
     """
 
     def __init__(self, engine: Engine, cache: FaceCache | None = None) -> None:
@@ -124,7 +124,7 @@ class FaceReader:
 
     @property
     def timing(self) -> Timing | None:
-        """Speed so far; None if all photos were in the cache."""
+        """Photos, faces and seconds so far; None if all photos came from the cache."""
         return Timing(self._photos, self._faces_seen, self._seconds) if self._photos else None
 
     @property
@@ -132,10 +132,10 @@ class FaceReader:
         return self.engine.analyzer
 
     def read(self, dataset: Dataset, progress: Progress = SILENT, change: Change | None = None) -> FaceSet:
-        """Find and embed the intended face of each photo.
+        """Find and embed the face of each photo that ``dataset.pick`` selects.
 
-        Each photo with a face is changed by `change`, if given, before faces are detected again. Raises `DatasetError`
-        if no photo has a face, embeddings do not fit the pack, or photos would be needed instead.
+        With `change`, each photo with a face is altered and its faces are detected again. Raises `DatasetError` if no
+        photo has a face, the embeddings belong to another pack, or `change` is given for a dataset of embeddings.
         """
         if dataset.pick is Pick.EMBEDDED:
             kept = embedded_faces(dataset, self.engine.identity, changed=change is not None)
@@ -145,12 +145,14 @@ class FaceReader:
         if change is not None:
             read = self._changed(dataset, read, change, progress)
         failures = tuple(
-            LeftOut(photo.name, one.why) for photo, one in zip(dataset.photos, read, strict=True) if one.face is None
+            SkippedEntry(photo.name, one.reason)
+            for photo, one in zip(dataset.photos, read, strict=True)
+            if one.face is None
         )
         if change is None and len(failures) == len(read):
             raise DatasetError(
-                f"{printable(dataset.title)}: no photo shows a face; the first, {printable(failures[0].what)}: "
-                f"{failures[0].why}"
+                f"{printable(dataset.title)}: no photo shows a face; the first, {printable(failures[0].entry)}: "
+                f"{failures[0].reason}"
             )
         return FaceSet(
             dataset,
@@ -161,36 +163,39 @@ class FaceReader:
             failures,
         )
 
-    def crop(self, faces: FaceSet, place: int) -> RGBImage:
-        """Return a photo's face as it is embedded, ``uint8`` of shape ``(S, S, 3)``.
+    def crop(self, faces: FaceSet, index: int) -> RGBImage:
+        """Return the aligned crop that is embedded for a photo, RGB ``uint8`` of shape ``(S, S, 3)``.
 
-        Raises `PhotoError` if the photo cannot be read any more, `DatasetError` if it has no face.
+        Raises `PhotoError` if the photo can no longer be read, `DatasetError` if it has no face.
         """
-        face, photo = faces.faces[place], faces.dataset.photos[place]
+        face, photo = faces.faces[index], faces.dataset.photos[index]
         if face is None:
             raise DatasetError(f"{printable(photo.name)}: no face was found")
         pixels = read_pixels(photo)
         if faces.dataset.pick is Pick.ALIGNED:
             return self._whole(pixels.pixels)
-        return self._analyzer.crop(turn_photo(pixels, faces.turns[place]), face)
+        return self._analyzer.crop(turn_photo(pixels, faces.turns[index]), face)
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
         """Return embeddings, ``float32`` of shape ``(N, D)``, of crops, RGB ``uint8`` of shape ``(N, S, S, 3)``."""
         keys = [hashlib.sha256(crop.tobytes()).hexdigest() for crop in crops]
         return self._embedded(keys, lambda number: crops[number], self.engine.identity.dimension)
 
-    def embed_variant(self, faces: FaceSet, places: Sequence[int], variant: str) -> FloatArray:
-        """Return embeddings of a variant (of `VARIANTS`) of photos with a face, ``float32`` of shape ``(P, D)``."""
+    def embed_variant(self, faces: FaceSet, indices: Sequence[int], variant: str) -> FloatArray:
+        """Return embeddings of an augmented variant of P photos with a face, ``float32`` of shape ``(P, D)``.
+
+        `variant` is a key of `facebank.vision.augmentation.VARIANTS`.
+        """
         photos, pick = faces.dataset.photos, faces.dataset.pick
-        keys = [f"{_key(photos[place], faces.hashes[place], pick)}:{variant}" for place in places]
+        keys = [f"{_key(photos[index], faces.hashes[index], pick)}:{variant}" for index in indices]
 
         def crop(number: int) -> RGBImage:
-            return augment(self.crop(faces, places[number]), self._analyzer.embedder.template, variant)
+            return augment(self.crop(faces, indices[number]), self._analyzer.embedder.template, variant)
 
         return self._embedded(keys, crop, faces.dimension)
 
     def _embedded(self, keys: Sequence[str], crop: Callable[[int], RGBImage], dimension: int) -> FloatArray:
-        """Return embeddings from the cache, or of crops that are made and embedded a batch at a time."""
+        """Return embeddings by cache key; missing crops are made and embedded in batches."""
         embeddings = np.zeros((len(keys), dimension), dtype=np.float32)
         known = [None if self._cache is None else self._cache.embedding(key) for key in keys]
         for number, embedding in enumerate(known):
@@ -202,7 +207,7 @@ class FaceReader:
             embeddings[numbers] = self._analyzer.embedder.embed(np.stack([crop(number) for number in numbers]))
             for number in numbers:
                 if self._cache is not None:
-                    self._cache.keep_embedding(keys[number], embeddings[number])
+                    self._cache.store_embedding(keys[number], embeddings[number])
         return embeddings
 
     def _originals(self, dataset: Dataset, progress: Progress) -> list[_Read]:
@@ -216,21 +221,21 @@ class FaceReader:
             _key(photo, one.content_hash, dataset.pick) if one.content_hash else None
             for photo, one in zip(dataset.photos, read, strict=True)
         ]
-        return self._looked_at(dataset, read, keys, lambda place: read_pixels(dataset.photos[place]), progress)
+        return self._read_faces(dataset, read, keys, lambda index: read_pixels(dataset.photos[index]), progress)
 
     def _changed(self, dataset: Dataset, read: list[_Read], change: Change, progress: Progress) -> list[_Read]:
-        def changed(place: int) -> DecodedPhoto:
-            face = read[place].face
-            pixels = turn_photo(read_pixels(dataset.photos[place]), read[place].turns)
+        def changed(index: int) -> DecodedPhoto:
+            face = read[index].face
+            pixels = turn_photo(read_pixels(dataset.photos[index]), read[index].turns)
             return pixels if face is None else replace(change(pixels, face), has_orientation=True)
 
         keys = [
             None if one.face is None else f"{_key(photo, one.content_hash, dataset.pick)}:{change.name}"
             for photo, one in zip(dataset.photos, read, strict=True)
         ]
-        return self._looked_at(dataset, read, keys, changed, progress)
+        return self._read_faces(dataset, read, keys, changed, progress)
 
-    def _looked_at(
+    def _read_faces(
         self,
         dataset: Dataset,
         before: list[_Read],
@@ -238,50 +243,50 @@ class FaceReader:
         pixels_of: Callable[[int], DecodedPhoto],
         progress: Progress,
     ) -> list[_Read]:
-        """Return the faces of photos, from the cache or by detection; photos without a key stay as they are."""
+        """Return the faces of photos, from the cache or by detection; entries without a key are unchanged."""
         read, missing = list(before), list[int]()
-        for place, key in enumerate(keys):
+        for index, key in enumerate(keys):
             known = None if key is None or self._cache is None else self._cache.faces(key)
             if known is not None:
-                read[place] = _read_of(known[0], known[1], before[place].content_hash)
+                read[index] = _read_of(known[0], known[1], before[index].content_hash)
             elif key is not None:
-                missing.append(place)
+                missing.append(index)
                 continue
             progress.advance()
         began = time.perf_counter()
-        for place, turns, faces, why in self._find(missing, pixels_of, dataset.pick):
-            read[place] = _read_of(turns, faces, before[place].content_hash, why)
-            key = keys[place]
+        for index, turns, faces, why in self._find(missing, pixels_of, dataset.pick):
+            read[index] = _read_of(turns, faces, before[index].content_hash, why)
+            key = keys[index]
             if self._cache is not None and key is not None and not why:
-                self._cache.keep_faces(key, turns, faces)
+                self._cache.store_faces(key, turns, faces)
             progress.advance()
         self._photos += len(missing)
         self._seconds += time.perf_counter() - began
         return read
 
     def _find(
-        self, places: list[int], pixels_of: Callable[[int], DecodedPhoto], pick: Pick
+        self, indices: list[int], pixels_of: Callable[[int], DecodedPhoto], pick: Pick
     ) -> Iterator[tuple[int, int, tuple[Face, ...], str]]:
-        """Yield place, quarter turns, the intended face if any, and why the photo could not be read."""
-        looked_at: list[int] = []
+        """Yield index, quarter turns, the selected face if any, and the error of an unreadable photo."""
+        analyzed_indices: list[int] = []
         unreadable: list[tuple[int, str]] = []
 
         def photos() -> Iterator[DecodedPhoto]:
-            for place in places:
+            for index in indices:
                 try:
-                    photo = pixels_of(place)
+                    photo = pixels_of(index)
                 except PhotoError as error:
-                    unreadable.append((place, str(error)))
+                    unreadable.append((index, str(error)))
                 else:
-                    looked_at.append(place)
+                    analyzed_indices.append(index)
                     yield photo
 
-        if not places:
+        if not indices:
             return
         for number, (turns, face) in enumerate(self._faces(photos(), pick)):
-            yield looked_at[number], turns, () if face is None else (as_kept(face),), ""
-        for place, why in unreadable:
-            yield place, 0, (), why
+            yield analyzed_indices[number], turns, () if face is None else (as_cached(face),), ""
+        for index, why in unreadable:
+            yield index, 0, (), why
 
     def _faces(self, photos: Iterator[DecodedPhoto], pick: Pick) -> Iterator[tuple[int, Face | None]]:
         if pick is Pick.ALIGNED:
@@ -320,11 +325,11 @@ class _Read:
     face: Face | None
     turns: int
     content_hash: str
-    why: str = ""
+    reason: str = ""
 
 
 def picked_face(analyzed: AnalyzedPhoto, pick: Pick) -> Face | None:
-    """Return the intended face of a photo; None without a face."""
+    """Return the face that `pick` selects; None without a face."""
     if not analyzed.faces:
         return None
     if pick is Pick.LARGEST:
@@ -342,7 +347,7 @@ def _read_of(turns: int, faces: Sequence[Face], content_hash: str, why: str = ""
 def _content_hash(photo: DatasetPhoto) -> str:
     content = photo.content
     if isinstance(content, Face):
-        raise PhotoError(f"{printable(photo.name)} is an embedding: there is no picture of it")
+        raise PhotoError(f"{printable(photo.name)} is an embedding and has no pixels")
     if isinstance(content, Path):
         try:
             return sha256_of(content)
@@ -360,24 +365,26 @@ def _key(photo: DatasetPhoto, content_hash: str, pick: Pick) -> str:
 
 
 def embedded_faces(dataset: Dataset, pack: PackIdentity, *, changed: bool = False) -> tuple[Face, ...]:
-    """Return the face of each photo of a dataset of embeddings.
+    """Return the faces of a dataset of embeddings.
 
-    Raises `DatasetError` if the photos are to be changed, or the pack did not make the embeddings.
+    Raises `DatasetError` if `changed` is true, or `pack` did not make the embeddings.
     """
     if changed:
-        raise DatasetError(f"{printable(dataset.title)}: it holds embeddings, and photos are needed for this")
+        raise DatasetError(
+            f"{printable(dataset.title)}: this protocol alters photos, and the file holds only embeddings"
+        )
     faces = tuple(photo.content for photo in dataset.photos if isinstance(photo.content, Face))
     lengths = {len(face.embedding) for face in faces}
     if len(faces) != len(dataset.photos) or lengths != {pack.dimension}:
         found = " or ".join(str(length) for length in sorted(lengths))
         raise DatasetError(
-            f"{printable(dataset.title)}: its embeddings have {found} numbers, and the pack {printable(pack.name)} "
-            f"makes {pack.dimension}: name the pack that made them with --pack"
+            f"{printable(dataset.title)}: embeddings of length {found} do not fit the pack {printable(pack.name)} "
+            f"(length {pack.dimension}); pass the pack that made them with --pack"
         )
     if dataset.pack and dataset.pack != pack.digest:
         raise DatasetError(
-            f"{printable(dataset.title)}: another pack made its embeddings (digest "
-            f"{printable(dataset.pack[:12])}..., and {printable(pack.name)} has {pack.digest[:12]}...): name that "
-            "pack with --pack, or embed the photos again"
+            f"{printable(dataset.title)}: the embeddings were made by another pack (digest "
+            f"{printable(dataset.pack[:12])}..., not {pack.digest[:12]}... of {printable(pack.name)}); pass that pack "
+            "with --pack, or embed the photos again"
         )
     return faces

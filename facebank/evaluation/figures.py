@@ -1,7 +1,7 @@
-"""Measured figures: a value with its interval and count, and the rates and means that they come from.
+"""Measured figures: rates and means with their 95 % intervals and counts.
 
-The bootstrap draws people, not photos: photos of one person fail together and are not independent trials. Terms and
-practice follow ISO/IEC 19795-1.
+The bootstrap resamples people rather than photos, since errors on photos of one person are correlated. Terms follow
+ISO/IEC 19795-1.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from facebank.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEAST_EVENTS = 10
-"""A rate with fewer events is insufficient."""
+MIN_EVENTS = 10
+"""Fewest events for which a rate counts as sufficient."""
 RESAMPLES = 1000
-LEAST_PEOPLE = 20
-"""The bootstrap draws groups of photos instead of fewer people."""
+MIN_PEOPLE = 20
+"""With fewer people, the bootstrap resamples groups of photos instead."""
 _LEVEL = (0.025, 0.975)
 _SEED = 19795
 
@@ -32,7 +32,7 @@ class Kind(StrEnum):
     """The kind of a figure."""
 
     RATE = "rate"
-    """A share of something counted, 0..1."""
+    """A fraction of counted trials, 0..1."""
     NUMBER = "number"
     """Anything else: a threshold, a loss, an area."""
 
@@ -46,30 +46,31 @@ class Figure:
     value
         A rate as a fraction, 0..1.
     interval
-        95 % interval; None without one. The upper end of a ratio may be infinite.
+        95 % interval, or None. The upper end of a ratio may be infinite.
     count
-        Number of comparisons, searches or photos it rests on.
+        Number of comparisons, searches or photos.
     events
-        How many of them were what the rate counts; None where nothing is counted.
+        Number of trials that count for the rate; None if `kind` is not a rate.
     kind
         Rate or number.
     descriptive
-        Whether it was read off a curve, with a threshold chosen on these very data: it describes the curve only.
+        Whether it was read off a curve at a threshold chosen on the same data, so that it is no estimate for other
+        data.
     standard_error
-        Over folds; None without folds.
+        Standard error over folds; None without folds.
     published
-        The figure that others have published, with its source; None without one.
+        A published figure to compare with, and its source; None without one.
     meaning
-        One sentence for people.
+        One sentence that explains the figure in reports.
     expected
-        Number of events expected from the rate that the threshold was set for, such as 3 false matches for an FMR of
-        0.1 % of 3,000 comparisons; None where it was not set for a rate.
+        Number of events expected at the rate that the threshold was chosen for, such as 3 false matches for an FMR of
+        0.1 % and 3,000 comparisons; None if it was not chosen for a rate.
     points
         Whether it is a difference of fractions, written in percentage points.
     distinct
-        Of things counted several times, such as photos searched for in several draws: how many different ones were
-        events, or were not, whichever is less. None where each was counted once. For a number made of rates, the fewest
-        of any of them.
+        If items are counted repeatedly, such as photos searched for in several draws: the number of distinct items
+        among the events or the non-events, whichever is smaller. None if each was counted once. For a number computed
+        from several rates, the smallest of theirs.
     """
 
     value: float
@@ -88,15 +89,15 @@ class Figure:
     @property
     def insufficient(self) -> bool:
         """Whether fewer than ten events, or fewer than ten non-events, were seen or expected."""
-        if self.expected is not None and self.expected < LEAST_EVENTS:
+        if self.expected is not None and self.expected < MIN_EVENTS:
             return True
         if self.kind is not Kind.RATE or self.events is None:
-            return self.distinct is not None and self.distinct < LEAST_EVENTS
+            return self.distinct is not None and self.distinct < MIN_EVENTS
         fewest = min(self.events, self.count - self.events) if self.distinct is None else self.distinct
-        return fewest < LEAST_EVENTS
+        return fewest < MIN_EVENTS
 
     def __str__(self) -> str:
-        """Return it for people: ``0.45 % [0.16, 0.90], 12 of 2,650``."""
+        """Return the figure as text: ``0.45 % [0.16, 0.90], 12 of 2,650``."""
         if self.points:
             few = " (insufficient)" if self.insufficient else ""
             return f"{in_points(self.value)}{_points_interval(self.interval)} points{few}"
@@ -112,7 +113,7 @@ class Figure:
 
 
 def plain_number(value: float) -> str:
-    """Return a number with four digits, two if it is small, and never with an exponent."""
+    """Return a number with four significant digits, two below 0.001, and never with an exponent."""
     if value == int(value) and abs(value) >= 10:
         return f"{value:,.0f}"
     return f"{value:.4g}" if value == 0 or abs(value) >= 1e-3 else f"{float(f'{value:.2g}'):.12f}".rstrip("0")
@@ -141,38 +142,39 @@ def _written_interval(interval: tuple[float, float] | None, factor: float, unit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resamples:
-    """How often each unit was drawn in each of R bootstrap resamples: `draws`, ``float64`` of shape ``(R, U)``.
+    """Bootstrap resamples of units.
 
-    `places` is the unit of each thing counted, ``int64`` of shape ``(N,)``.
+    `draws` is how often each of U units was drawn in each of R resamples, ``float64`` of shape ``(R, U)``; `indices` is
+    the unit of each of N counted items, ``int64`` of shape ``(N,)``.
     """
 
-    places: NDArray[np.int64]
+    indices: NDArray[np.int64]
     draws: NDArray[np.float64]
 
     @classmethod
     def of(cls, units: NDArray[np.int64], resamples: int = RESAMPLES) -> Resamples:
-        """Draw units with replacement; the same units give the same draws."""
-        numbers, places = np.unique(units, return_inverse=True)
+        """Draw units with replacement; the result depends only on `units` and `resamples`."""
+        numbers, indices = np.unique(units, return_inverse=True)
         random = np.random.default_rng(_SEED)
         count = len(numbers)
         draws = random.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
-        return cls(places.astype(np.int64), draws)
+        return cls(indices.astype(np.int64), draws)
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sum of a value of each thing in each resample, ``float64`` of shape ``(R,)``."""
+        """Return the sum of the items' values, ``float64`` of shape ``(N,)``, in each resample: shape ``(R,)``."""
         total: NDArray[np.float64] = self.draws @ np.bincount(
-            self.places, weights=values, minlength=self.draws.shape[1]
+            self.indices, weights=values, minlength=self.draws.shape[1]
         )
         return total
 
     def interval(self, values: NDArray[np.float64]) -> tuple[float, float] | None:
-        """Return the 95 % interval of what was computed from each resample; None if there was one unit to draw."""
+        """Return the 95 % interval of one value per resample; None if there is only one unit."""
         return _interval(values) if self.draws.shape[1] > 1 else None
 
 
 def sampling_units(people: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the units that the bootstrap draws, ``int64`` ``(N,)``: people, or groups of photos of few people."""
-    return people if len(np.unique(people)) >= LEAST_PEOPLE else groups
+    """Return the units that the bootstrap draws, ``int64`` ``(N,)``: people, or groups of photos if people are few."""
+    return people if len(np.unique(people)) >= MIN_PEOPLE else groups
 
 
 def rate(
@@ -181,19 +183,20 @@ def rate(
     meaning: str = "",
     *,
     descriptive: bool = False,
-    things: NDArray[np.int64] | None = None,
+    ids: NDArray[np.int64] | None = None,
 ) -> Figure:
-    """Return a fraction with its 95 % interval, drawing units; by the rule of three if all or none are events.
+    """Return the fraction of events, with its 95 % bootstrap interval over units.
 
-    `events` and `units`, the person or group of photos of each, have shape ``(N,)``; a single unit gives no interval.
-    `things` is the identity of each event, such as a photo searched for several times (None if all differ): repetitions
-    are no further evidence. Raises `UsageError` if nothing was counted.
+    `events` and `units` (the person or group of photos of each trial) have shape ``(N,)``. `ids` identifies repeated
+    trials, such as a photo searched for in several draws, which count as one in `Figure.distinct`; None if all differ.
+    The interval is that of the rule of three if all or no trials are events, and None for a single unit. Raises
+    `UsageError` for N = 0.
     """
     count, happened = _counted(events)
     trials, distinct = count, None
-    if things is not None:
-        trials = len(np.unique(things))
-        distinct = min(len(np.unique(things[events])), len(np.unique(things[~events])))
+    if ids is not None:
+        trials = len(np.unique(ids))
+        distinct = min(len(np.unique(ids[events])), len(np.unique(ids[~events])))
     interval: tuple[float, float] | None
     if happened in {0, count}:
         interval = rule_of_three(0 if not happened else trials, trials)
@@ -215,11 +218,11 @@ def pair_rate(
     *,
     descriptive: bool = False,
 ) -> Figure:
-    """Return a fraction of N pairs with its 95 % interval, drawing the people of both sides, `first` and `second`.
+    """Return the fraction of events among N pairs, with its 95 % bootstrap interval over the people of both sides.
 
-    All three arrays have shape ``(N,)``. A resample counts a pair of different people as often as both were drawn,
-    multiplied, and a pair of one person as often as that person was: A. B. Owen, "The pigeonhole bootstrap", Annals of
-    Applied Statistics, 2007. Raises `UsageError` if nothing was counted.
+    `events`, `first` and `second` have shape ``(N,)``. In a resample, a pair of different people has the product of
+    both people's draw counts as its weight, and a pair of one person that person's count: A. B. Owen, "The pigeonhole
+    bootstrap", Annals of Applied Statistics, 2007. Raises `UsageError` for N = 0.
     """
     count, happened = _counted(events)
     interval = rule_of_three(happened, count)
@@ -231,7 +234,7 @@ def pair_rate(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairWeights:
-    """How often each pair was drawn in each resample of the people of both sides."""
+    """Weights of pairs in bootstrap resamples of the people of both sides."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -239,12 +242,12 @@ class PairWeights:
 
     @classmethod
     def of(cls, first: NDArray[np.int64], second: NDArray[np.int64], resamples: int = RESAMPLES) -> PairWeights:
-        """Draw the people of some pairs; the same people give the same draws."""
+        """Draw the people of some pairs; the result depends only on the arguments."""
         both = Resamples.of(np.concatenate([first, second]), resamples)
-        return cls(both.places[: len(first)], both.places[len(first) :], both.draws)
+        return cls(both.indices[: len(first)], both.indices[len(first) :], both.draws)
 
     def sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sum of a value of each pair in each resample, ``float64`` of shape ``(R,)``."""
+        """Return the weighted sum of the pairs' values in each resample, ``float64`` of shape ``(R,)``."""
         from scipy.sparse import coo_matrix
 
         people = self.draws.shape[1]
@@ -257,9 +260,9 @@ class PairWeights:
 
 
 def pair_mean(values: NDArray[np.float64], first: NDArray[np.int64], second: NDArray[np.int64]) -> Figure:
-    """Return the mean of a value of pairs with its 95 % interval, drawing people as `pair_rate` does."""
-    weigh = PairWeights.of(first, second)
-    means = weigh.sums(values) / np.maximum(weigh.sums(np.ones(len(values))), 1e-12)
+    """Return the mean of the pairs' values, with its 95 % interval as in `pair_rate`."""
+    weights = PairWeights.of(first, second)
+    means = weights.sums(values) / np.maximum(weights.sums(np.ones(len(values))), 1e-12)
     return Figure(float(values.mean()), _interval(means), len(values), kind=Kind.NUMBER)
 
 
@@ -269,12 +272,12 @@ def mean_figure(
     meaning: str = "",
     figure: Callable[[NDArray[np.float64]], float] | None = None,
 ) -> Figure:
-    """Return the mean of values of shape ``(N,)``, or `figure` of it, with its 95 % interval by drawing units.
+    """Return the mean of values of shape ``(N,)``, or a function `figure` of it, with its 95 % bootstrap interval.
 
-    Raises `UsageError` if nothing was counted.
+    Raises `UsageError` for N = 0.
     """
     if not len(values):
-        raise UsageError("There is nothing to count.")
+        raise UsageError("There are no trials to count.")
     resamples = Resamples.of(units)
     means = resamples.sums(values) / np.maximum(resamples.sums(np.ones(len(values))), 1e-12)
     if figure is not None:
@@ -286,17 +289,17 @@ def mean_figure(
 def difference(
     ours: NDArray[np.float64], theirs: NDArray[np.float64], units: NDArray[np.int64], meaning: str = ""
 ) -> Figure:
-    """Return the mean difference of two measurements of the same N things, the same units drawn for both.
+    """Return the mean difference of two measurements of the same N items, with its paired 95 % bootstrap interval.
 
     Raises `UsageError` if the shapes differ.
     """
     if ours.shape != theirs.shape:
-        raise UsageError("A paired difference needs the same things measured twice.")
+        raise UsageError("A paired difference needs two measurements of equal shape.")
     return mean_figure(ours - theirs, units, meaning)
 
 
 def rule_of_three(events: int, count: int) -> tuple[float, float] | None:
-    """Return the 95 % interval where all or none of independent trials were events, else None."""
+    """Return the 95 % interval if all or none of `count` independent trials were events, else None."""
     if events == 0:
         return 0.0, min(1.0, 3 / count)
     if events == count:
@@ -306,7 +309,7 @@ def rule_of_three(events: int, count: int) -> tuple[float, float] | None:
 
 def _counted(events: NDArray[np.bool_]) -> tuple[int, int]:
     if not len(events):
-        raise UsageError("There is nothing to count.")
+        raise UsageError("There are no trials to count.")
     return len(events), int(events.sum())
 
 

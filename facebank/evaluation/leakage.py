@@ -1,4 +1,4 @@
-"""Leakage: copies of enrolled photos among the probes, which would be recognized as pictures, not as people."""
+"""Leakage between gallery and probes: copies of enrolled photos, which would inflate accuracy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import PhotoError
-from facebank.evaluation.dataset import DatasetPhoto, LeftOut
+from facebank.evaluation.dataset import DatasetPhoto, SkippedEntry
 from facebank.storage.arrays import overlaps
 
 if TYPE_CHECKING:
@@ -19,28 +19,27 @@ if TYPE_CHECKING:
     from facebank.evaluation.faces import FaceReader, FaceSet
     from facebank.types import FloatArray, RGBImage
 
-LEAST_SIMILARITY = 0.7
-"""Photos with a smaller similarity are not compared as pictures."""
-LEAST_CORRELATION = 0.975
-"""Aligned faces with a larger correlation, in gray, small and registered, are one picture.
+MIN_SIMILARITY = 0.7
+"""Pairs with a smaller cosine similarity are not compared pixel by pixel."""
+MIN_CORRELATION = 0.975
+"""Lowest correlation at which two registered, downsized gray face crops count as one picture.
 
-Of 195 people of LFW's development list, copies at three quarters to two fifths of the size, cut, brighter, or saved at
-JPEG quality 30 to 60 agree by 0.980 and more; the most alike of two moments, of 159 pairs of photos that were looked
-at, by 0.969 (``python -m benchmarks.planted_copies``). Pairs of different people above it, such as
-``Gabrielle_Rose_0001`` and ``Martha_Bowen_0002``, are one press photo under two names.
+On 195 people of LFW's development list, copies that were resized, cropped, brightened or recompressed correlate at
+0.980 or more, and 159 inspected pairs of different shots at 0.969 or less (``python -m benchmarks.planted_copies``).
+Higher pairs under two names, such as ``Gabrielle_Rose_0001`` and ``Martha_Bowen_0002``, are one press photo.
 """
 
-_LEAST_AS_THEY_LIE = 0.6
-"""Below it, before registration, they are two pictures."""
+_MIN_UNREGISTERED_CORRELATION = 0.6
+"""Pairs with a lower correlation before registration are rejected without registering them."""
 _SIDE = 48
 _MARGIN = 6
 _BLUR = 1.0
-_STEPS, _CLOSE_ENOUGH = 50, 1e-4
-_AT_ONCE = 1000
+_ITERATIONS, _TOLERANCE = 50, 1e-4
+_BATCH = 1000
 
 
-class Likeness(StrEnum):
-    """What two photos have in common."""
+class CopyKind(StrEnum):
+    """How a probe copies an enrolled photo."""
 
     CONTENT = "the same file"
     PICTURE = "the same picture, saved another way"
@@ -48,39 +47,39 @@ class Likeness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A probe and the enrolled photo it is a copy of, as places in the dataset's photos."""
+    """A probe that copies an enrolled photo; both are indices into ``dataset.photos``."""
 
     enrolled: int
     probe: int
-    likeness: Likeness
+    kind: CopyKind
 
 
 def find_leakage(
     reader: FaceReader, faces: FaceSet, enrolled: NDArray[np.int64], probes: NDArray[np.int64]
 ) -> tuple[Leak, ...]:
-    """Return the probes that are copies of enrolled photos, each once, with the enrolled photo most like it.
+    """Return the probes that are copies of enrolled photos, each with the most similar enrolled photo.
 
     Parameters
     ----------
     reader
-        What the faces were read with.
+        The reader that produced `faces`.
     faces
-        Of an unchanged dataset.
+        Faces of an unchanged dataset.
     enrolled, probes
-        Places in the dataset's photos, ``int64`` of shape ``(N,)`` and ``(M,)``; whom they show does not matter.
+        Indices into ``dataset.photos``, ``int64`` of shape ``(N,)`` and ``(M,)``. Names of people are ignored.
     """
     same = _same_content(faces, enrolled, probes)
-    rest = np.array([place for place in probes if int(place) not in same], dtype=np.int64)
+    rest = np.array([index for index in probes if int(index) not in same], dtype=np.int64)
     leaks = same | _same_picture(reader, faces, enrolled, rest)
-    return tuple(leaks[int(place)] for place in probes if int(place) in leaks)
+    return tuple(leaks[int(index)] for index in probes if int(index) in leaks)
 
 
-def leaks_as_failures(faces: FaceSet, leaks: Sequence[Leak]) -> tuple[LeftOut, ...]:
-    """Return leaks for a report."""
+def leaks_as_failures(faces: FaceSet, leaks: Sequence[Leak]) -> tuple[SkippedEntry, ...]:
+    """Return leaks as entries for a report's list of failures."""
     photos = faces.dataset.photos
     return tuple(
-        LeftOut(
-            photos[leak.probe].name, f"leakage: {photos[leak.enrolled].name}, which is enrolled, is {leak.likeness}"
+        SkippedEntry(
+            photos[leak.probe].name, f"leakage: {photos[leak.enrolled].name}, which is enrolled, is {leak.kind}"
         )
         for leak in leaks
     )
@@ -88,19 +87,19 @@ def leaks_as_failures(faces: FaceSet, leaks: Sequence[Leak]) -> tuple[LeftOut, .
 
 def _same_content(faces: FaceSet, enrolled: NDArray[np.int64], probes: NDArray[np.int64]) -> dict[int, Leak]:
     by_hash: dict[str, list[int]] = {}
-    for place in map(int, enrolled):
-        by_hash.setdefault(faces.hashes[place], []).append(place)
+    for index in map(int, enrolled):
+        by_hash.setdefault(faces.hashes[index], []).append(index)
     leaks = {}
     for probe in map(int, probes):
-        for place in by_hash.get(faces.hashes[probe], []) if faces.hashes[probe] else []:
-            if place != probe and _same_part(faces.dataset.photos[place], faces.dataset.photos[probe]):
-                leaks[probe] = Leak(place, probe, Likeness.CONTENT)
+        for index in by_hash.get(faces.hashes[probe], []) if faces.hashes[probe] else []:
+            if index != probe and _is_same_region(faces.dataset.photos[index], faces.dataset.photos[probe]):
+                leaks[probe] = Leak(index, probe, CopyKind.CONTENT)
                 break
     return leaks
 
 
-def _same_part(first: DatasetPhoto, second: DatasetPhoto) -> bool:
-    """Return whether two tagged regions of one photo overlap by half; several people may be tagged in one photo."""
+def _is_same_region(first: DatasetPhoto, second: DatasetPhoto) -> bool:
+    """Return whether two tagged regions of one photo have an IoU above 0.5, or both are the whole photo."""
     a, b = first.region, second.region
     if a is None or b is None:
         return a == b
@@ -113,46 +112,46 @@ def _same_picture(
     embeddings = faces.embeddings
     pictures: dict[int, FloatArray | None] = {}
     leaks: dict[int, Leak] = {}
-    for start in range(0, len(probes), _AT_ONCE):
-        part = probes[start : start + _AT_ONCE]
+    for start in range(0, len(probes), _BATCH):
+        part = probes[start : start + _BATCH]
         similarities = embeddings[part] @ embeddings[enrolled].T
-        rows, columns = np.nonzero(similarities >= LEAST_SIMILARITY)
+        rows, columns = np.nonzero(similarities >= MIN_SIMILARITY)
         nearest_first = np.argsort(-similarities[rows, columns], kind="stable")
         for row, column in zip(rows[nearest_first], columns[nearest_first], strict=True):
-            probe, place = int(part[row]), int(enrolled[column])
-            if probe in leaks or probe == place:
+            probe, index = int(part[row]), int(enrolled[column])
+            if probe in leaks or probe == index:
                 continue
-            first, second = (_picture(reader, faces, one, pictures) for one in (probe, place))
+            first, second = (_picture(reader, faces, one, pictures) for one in (probe, index))
             if first is not None and second is not None and are_one_picture(first, second):
-                leaks[probe] = Leak(place, probe, Likeness.PICTURE)
+                leaks[probe] = Leak(index, probe, CopyKind.PICTURE)
     return leaks
 
 
 def are_one_picture(first: FloatArray, second: FloatArray) -> bool:
-    """Return whether two outputs of `small_gray` are one picture saved in two ways.
+    """Return whether two outputs of `small_gray` come from one picture.
 
-    The second is warped affinely onto the first, because the landmarks of a copy differ a little (Evangelidis and
+    The second is first registered to the other, since the landmarks of a copy differ slightly (Evangelidis and
     Psarakis 2008, "Parametric Image Alignment Using Enhanced Correlation Coefficient Maximization").
     """
     import cv2
 
-    if _correlation(first, second) < _LEAST_AS_THEY_LIE:
+    if _correlation(first, second) < _MIN_UNREGISTERED_CORRELATION:
         return False
-    found = np.eye(2, 3, dtype=np.float32)
-    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _STEPS, _CLOSE_ENOUGH)
+    warp = np.eye(2, 3, dtype=np.float32)
+    stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _ITERATIONS, _TOLERANCE)
     unmasked = np.full(first.shape, 255, dtype=np.uint8)
     try:
-        cv2.findTransformECC(first, second, found, cv2.MOTION_AFFINE, stop, unmasked, 1)
-    except cv2.error:  # it does not converge: there is nothing in common
+        cv2.findTransformECC(first, second, warp, cv2.MOTION_AFFINE, stop, unmasked, 1)
+    except cv2.error:  # no convergence: different pictures
         return False
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(second, found, (_SIDE, _SIDE), flags=how, borderMode=cv2.BORDER_REPLICATE)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    registered = cv2.warpAffine(second, warp, (_SIDE, _SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     inside = slice(_MARGIN, -_MARGIN)
-    return _correlation(first[inside, inside], np.asarray(moved)[inside, inside]) >= LEAST_CORRELATION
+    return _correlation(first[inside, inside], np.asarray(registered)[inside, inside]) >= MIN_CORRELATION
 
 
 def small_gray(crop: RGBImage) -> FloatArray:
-    """Return an aligned face in gray, ``float32`` of shape ``(48, 48)``."""
+    """Return an aligned face crop, downsized, gray and blurred: ``float32`` of shape ``(48, 48)``."""
     import cv2
 
     small = cv2.resize(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
@@ -165,11 +164,11 @@ def _correlation(first: NDArray[np.generic], second: NDArray[np.generic]) -> flo
     return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-9))
 
 
-def _picture(reader: FaceReader, faces: FaceSet, place: int, known: dict[int, FloatArray | None]) -> FloatArray | None:
-    """Return a photo's small gray face; None if it cannot be read any more."""
-    if place not in known:
+def _picture(reader: FaceReader, faces: FaceSet, index: int, cache: dict[int, FloatArray | None]) -> FloatArray | None:
+    """Return `small_gray` of a photo's face; None if the photo can no longer be read."""
+    if index not in cache:
         try:
-            known[place] = small_gray(reader.crop(faces, place))
+            cache[index] = small_gray(reader.crop(faces, index))
         except PhotoError:
-            known[place] = None
-    return known[place]
+            cache[index] = None
+    return cache[index]

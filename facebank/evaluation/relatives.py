@@ -1,4 +1,4 @@
-"""People who are related or look alike: lists of pairs, families, and their photos in pairs."""
+"""Related people: lists of related pairs, families, and pairs of their photos."""
 
 from __future__ import annotations
 
@@ -23,45 +23,45 @@ if TYPE_CHECKING:
     from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.faces import FaceSet
 
-MOST_PAIRS = 10_000
-"""The longest list: each pair has galleries of its own."""
-MOST_OF_TWO = 10_000
-"""The most pairs of photos of two people."""
-MOST_UNRELATED = 100_000
-"""Enough to expect ten false matches at an FMR of 0.01 %."""
+MAX_PAIRS = 10_000
+"""Longest list of related pairs; each pair gets its own galleries."""
+MAX_OF_TWO = 10_000
+"""Largest number of photo pairs of two people."""
+MAX_UNRELATED = 100_000
+"""Largest number of unrelated pairs: ten false matches are expected of so many at an FMR of 0.01 %."""
 
 _TITLES = frozenset({("person_a", "person_b"), ("person a", "person b"), ("first", "second"), ("name_a", "name_b")})
-MOST_OF_A_FAMILY = 10
-"""The most pairs of one family: a family of eleven would outweigh all others with its 55."""
+MAX_OF_A_FAMILY = 10
+"""Largest number of pairs of one family, since eleven members would already form 55."""
 FAMILY = "family"
-"""The trait of photos that says which family a person belongs to."""
+"""Name of the trait that holds a person's family."""
 
 
 @dataclass(frozen=True, slots=True)
-class Relatives:
-    """Two people and how they are related; "" where the list does not say."""
+class RelatedPair:
+    """Two people and their relation, "" if unknown."""
 
     first: str
     second: str
     relation: str = ""
 
 
-def label_of(people: Sequence[str], relation: str) -> str:
-    """Return people who are related for a report: ``Ada and Byron (siblings)``."""
+def pair_label(people: Sequence[str], relation: str) -> str:
+    """Return related people as text: ``Ada and Byron (siblings)``."""
     return " and ".join(map(printable, people)) + (f" ({printable(relation)})" if relation else "")
 
 
-def read_relatives(path: Path) -> tuple[Relatives, ...]:
-    """Read a list of pairs of people: tab- or comma-separated, with or without a line of titles, ``#`` for remarks.
+def read_relatives(path: Path) -> tuple[RelatedPair, ...]:
+    """Read a list of related pairs: tab- or comma-separated, optionally with a header line and ``#`` comments.
 
-    Columns after the two names and the relation are ignored, and so is a pair that is listed again.
+    Columns after the two names and the relation are ignored, and so are repeated pairs.
 
     Raises
     ------
     DatasetError
-        It cannot be read, a line names fewer than two different people, none names any, or there are too many.
+        The file cannot be read, has no pairs or too many, or has a line without two different valid names.
     """
-    found: dict[frozenset[str], Relatives] = {}
+    found: dict[frozenset[str], RelatedPair] = {}
     begun = False
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -76,40 +76,40 @@ def read_relatives(path: Path) -> tuple[Relatives, ...]:
             continue
         pair = _pair(path, number, parts)
         found.setdefault(frozenset(map(name_key, (pair.first, pair.second))), pair)
-        if len(found) > MOST_PAIRS:
-            raise broken(path, f"line {number}: it names more than {MOST_PAIRS:,} pairs of people")
+        if len(found) > MAX_PAIRS:
+            raise broken(path, f"line {number}: more than {MAX_PAIRS:,} pairs of people are listed")
     if not found:
-        raise broken(path, "it names no two people")
+        raise broken(path, "the list has no pairs of people")
     return tuple(found.values())
 
 
-def _pair(path: Path, number: int, parts: list[str]) -> Relatives:
+def _pair(path: Path, number: int, parts: list[str]) -> RelatedPair:
     if len(parts) < 2 or not all(parts[:2]):
-        raise broken(path, f"line {number} does not name two people: {shown(', '.join(parts))}")
+        raise broken(path, f"line {number}: expected two names, got: {shown(', '.join(parts))}")
     try:
         first, second = map(normalize_name, parts[:2])
     except InvalidNameError as error:
         raise broken(path, f"line {number}: {error}") from error
     if name_key(first) == name_key(second):
-        raise broken(path, f"line {number} names one person twice: {shown(first)}")
-    return Relatives(first, second, printable(parts[2][:80]) if len(parts) > 2 else "")
+        raise broken(path, f"line {number}: both names are {shown(first)}")
+    return RelatedPair(first, second, printable(parts[2][:80]) if len(parts) > 2 else "")
 
 
 def pairs_between(
     faces: FaceSet, people: Sequence[str], random: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the places of both photos of pairs of different people, ``int64`` of shape ``(N,)`` each.
+    """Return the photo indices of pairs of different people, two ``int64`` arrays of shape ``(N,)``.
 
-    At most 10,000 pairs of each two people, chosen by `random`; never a file with itself.
+    At most 10,000 pairs of any two people, sampled by `random`; a file is never paired with itself.
     """
     owners, hashes = faces.dataset.owners, np.array(faces.hashes)
     of = {name: np.flatnonzero(faces.found & (owners == faces.dataset.people.index(name))) for name in people}
     firsts, seconds = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for one, other in combinations(people, 2):
         total = len(of[one]) * len(of[other])
-        chosen = np.arange(total) if total <= MOST_OF_TWO else random.choice(total, MOST_OF_TWO, replace=False)
+        chosen = np.arange(total) if total <= MAX_OF_TWO else random.choice(total, MAX_OF_TWO, replace=False)
         first, second = of[one][chosen // len(of[other])], of[other][chosen % len(of[other])]
-        tagged = np.array([faces.dataset.photos[place].region is not None for place in first], dtype=np.bool_)
+        tagged = np.array([faces.dataset.photos[index].region is not None for index in first], dtype=np.bool_)
         keep = (hashes[first] != hashes[second]) | tagged
         firsts.append(first[keep])
         seconds.append(second[keep])
@@ -117,15 +117,18 @@ def pairs_between(
 
 
 def unrelated_similarities(faces: FaceSet, alike: Collection[str], random: np.random.Generator) -> NDArray[np.float64]:
-    """Return the similarities of up to 100,000 pairs of photos of different people, without those in `alike`."""
+    """Return the similarities of up to 100,000 pairs of photos of different people, ``float64``.
+
+    People in `alike` are excluded.
+    """
     owners, hashes = faces.dataset.owners, np.array(faces.hashes)
-    left_out = [number for number, name in enumerate(faces.dataset.people) if name in alike]
-    others = np.flatnonzero(faces.found & (owners >= 0) & ~np.isin(owners, left_out))
+    skipped = [number for number, name in enumerate(faces.dataset.people) if name in alike]
+    others = np.flatnonzero(faces.found & (owners >= 0) & ~np.isin(owners, skipped))
     if not len(others):
         return np.zeros(0)
-    drawn = np.sort(random.integers(len(others), size=(3 * MOST_UNRELATED, 2)), axis=1)
+    drawn = np.sort(random.integers(len(others), size=(3 * MAX_UNRELATED, 2)), axis=1)
     first, second = others[random.permutation(np.unique(drawn, axis=0))].T
-    keep = np.flatnonzero((owners[first] != owners[second]) & (hashes[first] != hashes[second]))[:MOST_UNRELATED]
+    keep = np.flatnonzero((owners[first] != owners[second]) & (hashes[first] != hashes[second]))[:MAX_UNRELATED]
     embeddings = faces.embeddings
     similarities: NDArray[np.float64] = np.einsum(
         "nd,nd->n", embeddings[first[keep]], embeddings[second[keep]], dtype=np.float64
@@ -133,62 +136,64 @@ def unrelated_similarities(faces: FaceSet, alike: Collection[str], random: np.ra
     return similarities
 
 
-def threshold_of_strangers(similarities: NDArray[np.float64], fmr: float) -> float:
-    """Return the lowest threshold at which at most this fraction of pairs of different people match."""
-    same = np.append(np.zeros(len(similarities), dtype=np.bool_), True)  # an error curve needs both kinds of pairs
+def threshold_at_fmr(similarities: NDArray[np.float64], fmr: float) -> float:
+    """Return the lowest threshold at which at most the fraction `fmr` of non-mated pairs match."""
+    same = np.append(np.zeros(len(similarities), dtype=np.bool_), True)  # Comparisons needs a mated pair
     nobody = np.zeros(len(same), dtype=np.int64)
     return Comparisons(np.append(similarities, 1.0), same, nobody, nobody).threshold_at(fmr)
 
 
-def relatives_in(dataset: Dataset, random: np.random.Generator) -> tuple[Relatives, ...]:
-    """Return pairs of people whose photos have the same trait ``family``; ten at random of a larger family.
+def relatives_in(dataset: Dataset, random: np.random.Generator) -> tuple[RelatedPair, ...]:
+    """Return the pairs of people with the same trait ``family``, at most ten at random of each family.
 
     Raises
     ------
     DatasetError
-        The data name no families, no family has two people, or there are too many pairs.
+        No family has two people, or there are too many pairs.
     """
     members: dict[str, dict[str, None]] = {}
     for photo in dataset.photos:
         family = photo.traits.get(FAMILY, "")
         if family and photo.person is not None:
             members.setdefault(family, {})[photo.person] = None
-    found = list[Relatives]()
+    found = list[RelatedPair]()
     for people in members.values():
-        pairs = [Relatives(*pair) for pair in islice(combinations(people, 2), MOST_PAIRS)]
-        chosen = random.permutation(len(pairs))[:MOST_OF_A_FAMILY]
-        found += [pairs[place] for place in sorted(chosen)]
+        pairs = [RelatedPair(*pair) for pair in islice(combinations(people, 2), MAX_PAIRS)]
+        chosen = random.permutation(len(pairs))[:MAX_OF_A_FAMILY]
+        found += [pairs[index] for index in sorted(chosen)]
     if not found:
         raise DatasetError(
-            f"{printable(dataset.title)}: say who is related: with --relatives and a list of pairs of people (an npz "
-            f"of embeddings may have an array '{FAMILY}')"
+            f"{printable(dataset.title)}: no related people are given; pass a list of pairs with --relatives (an npz "
+            f"of embeddings may have an array '{FAMILY}' instead)"
         )
-    if len(found) > MOST_PAIRS:
-        raise DatasetError(f"{printable(dataset.title)}: its families have more than {MOST_PAIRS:,} pairs of people")
+    if len(found) > MAX_PAIRS:
+        raise DatasetError(
+            f"{printable(dataset.title)}: the families form more than {MAX_PAIRS:,} pairs; list fewer with --relatives"
+        )
     return tuple(found)
 
 
-def families_of(dataset: Dataset, relatives: Sequence[Relatives]) -> NDArray[np.int64]:
-    """Return the number of each person's family, ``int64`` of shape ``(P,)``; without relatives, a family of one.
+def families_of(dataset: Dataset, relatives: Sequence[RelatedPair]) -> NDArray[np.int64]:
+    """Return the family number of each person, ``int64`` of shape ``(P,)``; people without relatives have their own.
 
-    People are of one family if a list relates them, directly or over others, or the data name one family.
+    Families are the connected components of the listed pairs and the trait ``family``.
     """
-    places = {person: place for place, person in enumerate(dataset.people)}
-    parents = list(range(len(places)))
+    indices = {person: index for index, person in enumerate(dataset.people)}
+    parents = list(range(len(indices)))
 
-    def root(place: int) -> int:
-        while parents[place] != place:
-            parents[place] = parents[parents[place]]
-            place = parents[place]
-        return place
+    def root(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
 
     first: dict[str, int] = {}
     for photo in dataset.photos:
         family = photo.traits.get(FAMILY, "")
         if family and photo.person is not None:
-            mine = places[photo.person]
-            parents[root(mine)] = root(first.setdefault(family, mine))
+            member = indices[photo.person]
+            parents[root(member)] = root(first.setdefault(family, member))
     for pair in relatives:
-        if pair.first in places and pair.second in places:
-            parents[root(places[pair.first])] = root(places[pair.second])
-    return np.array([root(place) for place in range(len(parents))], dtype=np.int64)
+        if pair.first in indices and pair.second in indices:
+            parents[root(indices[pair.first])] = root(indices[pair.second])
+    return np.array([root(index) for index in range(len(parents))], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Trial galleries of a dataset's people, and searches in them, decided exactly as ``facebank identify`` decides."""
+"""Trial galleries of a dataset's people, and searches in them with the decisions of ``facebank identify``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.dataset import Pick
-from facebank.index.gallery_index import masked_people, mix_masks
+from facebank.index.gallery_index import masked_people
+from facebank.index.indexed_samples import mix_masks
 from facebank.index.people_index import by_person
 from facebank.operations.enroll import STEADYING
 from facebank.operations.identify import build_recognizer
@@ -28,17 +29,17 @@ if TYPE_CHECKING:
     from facebank.recognition.recognizer import Recognizer
     from facebank.types import FloatArray, Identity
 
-_ARRAYS = ("places", "own", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
+_ARRAYS = ("indices", "own", "named", "first", "uncertain", "acquired", "similarities", "probabilities")
 
 NOBODY = -1
-"""The number of no person."""
-LEAST_STRANGERS = 10
-"""With fewer people who cannot be enrolled, a third of the others are strangers."""
+"""Number that stands for no person."""
+MIN_STRANGERS = 10
+"""With fewer people who have too few photos to be enrolled, a third of the others become strangers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrialGallery:
-    """A gallery of some people of a dataset; `enrolled` are places of its photos, ``int64`` of shape ``(N,)``."""
+    """A gallery of some people of a dataset; `enrolled` are indices of its photos, ``int64`` of shape ``(N,)``."""
 
     faces: FaceSet
     enrolled: NDArray[np.int64]
@@ -48,36 +49,36 @@ class TrialGallery:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The enrolled people's names, sorted; numbers of people in `Searches` are places here."""
+        """Names of the enrolled people, sorted; the numbers in `Searches` are indices into this tuple."""
         return tuple(self._numbers)
 
-    def search(self, places: NDArray[np.int64], probes: FaceSet | None = None) -> Searches:
-        """Search for each face alone, at M `places` in `probes`; None for the gallery's own dataset."""
+    def search(self, indices: NDArray[np.int64], probes: FaceSet | None = None) -> Searches:
+        """Search for M faces independently, by index into `probes` (None: the gallery's own dataset)."""
         probes = self.faces if probes is None else probes
         owners = _owners(probes, self._numbers)
-        return Searches.of(places, owners[places], self.decide(places, probes), self._numbers)
+        return Searches.of(indices, owners[indices], self.decide(indices, probes), self._numbers)
 
-    def decide(self, places: NDArray[np.int64], probes: FaceSet | None = None) -> list[Identity | None]:
-        """Return the decision on each photo alone; None without a face. Parameters as in `search`."""
+    def decide(self, indices: NDArray[np.int64], probes: FaceSet | None = None) -> list[Identity | None]:
+        """Return the decision on each face, None without a face; parameters as in `search`."""
         faces = (self.faces if probes is None else probes).faces
-        shown = (faces[int(place)] for place in places)
-        return [None if face is None else self.recognizer.identify([face])[0] for face in shown]
+        chosen = (faces[int(index)] for index in indices)
+        return [None if face is None else self.recognizer.identify([face])[0] for face in chosen]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Searches:
-    """Results of M searches; a probe without a face is not acquired and is a miss.
+    """Results of M searches; a mated probe without a face counts as missed.
 
-    People are numbers: places among the enrolled people's sorted names, or `NOBODY`.
+    People are numbers: indices into `TrialGallery.names`, or `NOBODY`.
 
     Attributes
     ----------
     places
-        Photos of the probes, ``int64`` of shape ``(M,)``.
+        Indices of the probes' photos, ``int64`` of shape ``(M,)``.
     own
         The person shown; `NOBODY` for a stranger, whose search is non-mated.
     named
-        The person decided; `NOBODY` unless the decision is ``known``.
+        The person named by the decision; `NOBODY` unless it is ``known``.
     first
         The best candidate.
     uncertain
@@ -85,12 +86,12 @@ class Searches:
     acquired
         Whether a face was found.
     similarities, probabilities
-        Of the best candidate, ``float64``; NaN without one, or without a calibration.
+        Of the best candidate, ``float64``; NaN without a candidate or without a calibration.
     ranks
         Rank of the person shown among the candidates, 1 for the best, 0 if absent; None if not recorded.
     """
 
-    places: NDArray[np.int64]
+    indices: NDArray[np.int64]
     own: NDArray[np.int64]
     named: NDArray[np.int64]
     first: NDArray[np.int64]
@@ -103,12 +104,12 @@ class Searches:
     @classmethod
     def of(
         cls,
-        places: NDArray[np.int64],
+        indices: NDArray[np.int64],
         own: NDArray[np.int64],
         decisions: Sequence[Identity | None],
         numbers: dict[str, int],
     ) -> Searches:
-        """Return decisions as arrays."""
+        """Return decisions as arrays; `numbers` maps names to numbers."""
 
         def value(number: float | None) -> float:
             return np.nan if number is None else number
@@ -117,7 +118,7 @@ class Searches:
             (None, None) if one is None else (one, one.candidates[0] if one.candidates else None) for one in decisions
         ]
         return cls(
-            places=places,
+            indices=indices,
             own=own,
             named=np.array(
                 [NOBODY if one is None or one.person is None else numbers[one.person] for one in decisions],
@@ -140,62 +141,62 @@ class Searches:
 
     @classmethod
     def joined(cls, parts: Sequence[Searches]) -> Searches:
-        """Return several parts as one."""
+        """Concatenate several results."""
         ranks = [part.ranks for part in parts if part.ranks is not None]
         joined = (np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
         return replace(cls(*joined), ranks=np.concatenate(ranks) if len(ranks) == len(parts) else None)
 
     @property
     def mated(self) -> NDArray[np.bool_]:
-        """Which probes show somebody enrolled."""
+        """Whether the person of each probe is enrolled."""
         return np.asarray(self.own != NOBODY, dtype=np.bool_)
 
     @property
     def missed(self) -> NDArray[np.bool_]:
-        """Which mated probes were not given their name: unknown, uncertain, another's name, or no face."""
+        """Whether each probe is mated and was not given its name: unknown, uncertain, misnamed or no face."""
         return np.asarray(self.mated & (self.named != self.own), dtype=np.bool_)
 
     @property
     def misnamed(self) -> NDArray[np.bool_]:
-        """Which probes were given a name that is not theirs, strangers included."""
+        """Whether each probe was given a wrong name, including any name for a stranger."""
         return np.asarray((self.named != NOBODY) & (self.named != self.own), dtype=np.bool_)
 
     @property
     def not_first(self) -> NDArray[np.bool_]:
-        """Which mated probes have another best candidate, or none."""
+        """Whether each probe is mated and its person is not the best candidate."""
         return np.asarray(self.mated & (self.first != self.own), dtype=np.bool_)
 
     def where(self, chosen: NDArray[np.bool_]) -> Searches:
-        """Return some of the searches."""
+        """Return the searches whose mask value is true."""
         ranks = None if self.ranks is None else self.ranks[chosen]
         return replace(Searches(*(getattr(self, name)[chosen] for name in _ARRAYS)), ranks=ranks)
 
 
 def _rank(decision: Identity | None, own: int, numbers: dict[str, int]) -> int:
     candidates = () if decision is None else decision.candidates
-    return next((place for place, one in enumerate(candidates, start=1) if numbers[one.person] == own), 0)
+    return next((index for index, one in enumerate(candidates, start=1) if numbers[one.person] == own), 0)
 
 
 def enroll(
-    reader: FaceReader, faces: FaceSet, places: NDArray[np.int64], settings: DecisionSettings | None = None
+    reader: FaceReader, faces: FaceSet, indices: NDArray[np.int64], settings: DecisionSettings | None = None
 ) -> TrialGallery:
-    """Return a gallery of some photos of a dataset, as ``facebank enroll`` would make it.
+    """Return a gallery of some photos of a dataset, as ``facebank enroll`` would build it.
 
-    Photos without a face are skipped. Raises `DatasetError` if no photo has a face of somebody named, `UsageError` if
-    the gallery is too large for the classifier.
+    Photos without a face or a name are skipped. Raises `DatasetError` if none is left, `UsageError` if the gallery is
+    too large for the classifier.
     """
     settings = DecisionSettings() if settings is None else settings
     people = faces.dataset.owners
     used = np.array(
-        [place for place in places if faces.faces[place] is not None and people[place] >= 0], dtype=np.int64
+        [index for index in indices if faces.faces[index] is not None and people[index] >= 0], dtype=np.int64
     )
     if not len(used):
-        raise DatasetError("none of the photos to enroll shows a face of somebody named")
-    matrix = np.stack([face.embedding for place in used if (face := faces.faces[place]) is not None])
+        raise DatasetError("none of the photos to enroll shows a face of a labeled person")
+    matrix = np.stack([face.embedding for index in used if (face := faces.faces[index]) is not None])
     names = {int(number): faces.dataset.people[number] for number in np.unique(people[used])}
     masked, moved = None, list["FloatArray"]()
-    if faces.dataset.pick is not Pick.EMBEDDED:  # without pictures there are no variants
-        chosen = [int(place) for place in used]
+    if faces.dataset.pick is not Pick.EMBEDDED:  # variants need pixels
+        chosen = [int(index) for index in used]
         moved = [reader.embed_variant(faces, chosen, name) for name in STEADYING]
         masked = mix_masks(matrix, reader.embed_variant(faces, chosen, "mask"))
         _, _, order_by_person = by_person(people[used])
@@ -205,9 +206,9 @@ def enroll(
     recognizer = build_recognizer(
         enrolled.index,
         names,
-        build_scorer(classifier, enrolled, engine.knowledge.background),
+        build_scorer(classifier, enrolled, engine.pack_calibration.background),
         classifier=classifier,
-        knowledge=engine.knowledge,
+        pack_calibration=engine.pack_calibration,
         thresholds=engine.thresholds,
         settings=settings,
         masked=None if masked is None else masked_people(enrolled.index, masked, None),
@@ -216,16 +217,16 @@ def enroll(
     return TrialGallery(faces, used, recognizer, classifier, order)
 
 
-def _qualities(faces: FaceSet, places: NDArray[np.int64], others: list[FloatArray]) -> FloatArray:
-    """Return the qualities that samples get when they are enrolled, which include the stability of the embedding.
+def _qualities(faces: FaceSet, indices: NDArray[np.int64], others: list[FloatArray]) -> FloatArray:
+    """Return the qualities of samples, which include the stability of the embedding under shifts.
 
-    Without other embeddings of the same faces, they are the faces' own.
+    Without shifted embeddings, the faces' own qualities are returned.
     """
-    found = zip(places, *others, strict=True)
+    found = zip(indices, *others, strict=True)
     qualities = [
         (with_stability(face.assessment, face.embedding, np.stack(moved)) if moved else face.assessment).score
-        for place, *moved in found
-        if (face := faces.faces[place]) is not None
+        for index, *moved in found
+        if (face := faces.faces[index]) is not None
     ]
     return np.array(qualities, dtype=np.float32)
 
@@ -239,7 +240,7 @@ def _owners(probes: FaceSet, numbers: dict[str, int]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Roles:
-    """Places of photos of a dataset, ``int64`` of shape ``(N,)`` each: enrolled, mated probes, and strangers."""
+    """Indices of enrolled photos, mated probes and strangers' photos, ``int64`` of shape ``(N,)`` each."""
 
     enrolled: NDArray[np.int64]
     mated: NDArray[np.int64]
@@ -247,16 +248,16 @@ class Roles:
 
     @property
     def probes(self) -> NDArray[np.int64]:
-        """All probes, strangers last."""
+        """All probes: mated ones, then strangers."""
         return np.concatenate([self.mated, self.strangers])
 
 
 def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, random: np.random.Generator) -> Roles:
-    """Draw who is enrolled and who is searched for.
+    """Draw the photos to enroll and to search for.
 
     People with more than `photos` photos with a face may be enrolled; the others are strangers. At most `mated` and
-    `strangers` photos are searched for, taken from people in turn; so many people are enrolled that each has two turns.
-    Raises `DatasetError` if nobody has enough photos.
+    `strangers` photos are searched for, taken from people by turns; at most ``mated // 2`` people are enrolled, so that
+    each has two probes. Raises `DatasetError` if nobody has enough photos.
     """
     people = faces.dataset.owners
     counts = np.bincount(people[faces.found & (people >= 0)], minlength=len(faces.dataset.people))
@@ -264,44 +265,44 @@ def choose_roles(faces: FaceSet, *, photos: int, mated: int, strangers: int, ran
     unable = np.flatnonzero((counts > 0) & (counts <= photos))
     if not len(able):
         raise DatasetError(
-            f"{printable(faces.dataset.title)}: nobody has more than {photos} photos with a face, so that {photos} "
-            f"could be enrolled and another searched for"
+            f"{printable(faces.dataset.title)}: nobody has {photos + 1} photos with a face, of which {photos} "
+            f"could be enrolled and one searched for"
         )
-    if len(unable) < LEAST_STRANGERS and len(able) > 2:
+    if len(unable) < MIN_STRANGERS and len(able) > 2:
         held_out = max(1, len(able) // 3)
         unable, able = np.concatenate([unable, able[:held_out]]), able[held_out:]
     able = able[: max(1, mated // 2)]
     orders = {int(person): random.permutation(np.flatnonzero((people == person) & faces.found)) for person in able}
-    enrolled = np.concatenate([places[:photos] for places in orders.values()])
-    theirs = [unrelated(faces, places[photos:], enrolled) for places in orders.values()]
+    enrolled = np.concatenate([indices[:photos] for indices in orders.values()])
+    theirs = [unrelated(faces, indices[photos:], enrolled) for indices in orders.values()]
     others = [random.permutation(np.flatnonzero((people == person) & faces.found)) for person in unable]
     return Roles(
         enrolled.astype(np.int64),
-        in_turns(theirs, mated),
-        in_turns([others[place] for place in random.permutation(len(others))], strangers),
+        round_robin(theirs, mated),
+        round_robin([others[index] for index in random.permutation(len(others))], strangers),
     )
 
 
-def unrelated(faces: FaceSet, places: NDArray[np.int64], enrolled: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the places without photos that share a source with an enrolled one, or are the same file."""
+def unrelated(faces: FaceSet, indices: NDArray[np.int64], enrolled: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the indices without photos that share a source or the content with an enrolled photo."""
     groups, hashes = faces.groups, np.array(faces.hashes)
-    same = np.isin(groups[places], groups[enrolled]) | (
-        np.isin(hashes[places], hashes[enrolled])
-        & np.array([faces.dataset.photos[place].region is None for place in places], dtype=np.bool_)
+    same = np.isin(groups[indices], groups[enrolled]) | (
+        np.isin(hashes[indices], hashes[enrolled])
+        & np.array([faces.dataset.photos[index].region is None for index in indices], dtype=np.bool_)
     )
-    return np.asarray(places[~same], dtype=np.int64)
+    return np.asarray(indices[~same], dtype=np.int64)
 
 
-def one_each(owners: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the first place of each person, by person, and then all places of nobody named."""
-    named = places[owners[places] >= 0]
+def one_per_person(owners: NDArray[np.int64], indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the first index of each person, ordered by person, then all indices of unlabeled photos."""
+    named = indices[owners[indices] >= 0]
     first = np.unique(owners[named], return_index=True)[1]
-    return np.concatenate([named[first], places[owners[places] < 0]]).astype(np.int64)
+    return np.concatenate([named[first], indices[owners[indices] < 0]]).astype(np.int64)
 
 
-def in_turns(places: list[NDArray[np.int64]], most: int) -> NDArray[np.int64]:
-    """Return the first of everybody, then the second of everybody, and so on."""
-    if not places or not sum(map(len, places)):
+def round_robin(indices: list[NDArray[np.int64]], most: int) -> NDArray[np.int64]:
+    """Interleave arrays: all first elements, then all second ones, and so on, at most `most` in all."""
+    if not indices or not sum(map(len, indices)):
         return np.zeros(0, dtype=np.int64)
-    turns = np.concatenate([np.arange(len(each)) for each in places])
-    return np.asarray(np.concatenate(places)[np.argsort(turns, kind="stable")][:most], dtype=np.int64)
+    turns = np.concatenate([np.arange(len(each)) for each in indices])
+    return np.asarray(np.concatenate(indices)[np.argsort(turns, kind="stable")][:most], dtype=np.int64)

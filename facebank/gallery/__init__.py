@@ -1,6 +1,6 @@
-"""What is remembered: people and their enrolled faces in one SQLite file, and their exchange.
+"""The gallery: people and their enrolled faces in one SQLite file, with import and export.
 
-What only some commands need, exchange and inspection, is loaded when it is first used.
+Names that only some commands need (exchange, checks, repair) are loaded on first use.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from facebank.gallery.repairing import Repair, repair_gallery
 
-_HOMES = {
+_MODULES = {
     "Damage": "facebank.gallery.checking",
     "GalleryCheck": "facebank.gallery.checking",
     "Repair": "facebank.gallery.repairing",
@@ -91,6 +91,6 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Load a public name from the module it lives in."""
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'facebank.gallery' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

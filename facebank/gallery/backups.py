@@ -1,6 +1,6 @@
-"""Copies of a gallery's file: on request, and automatically before facebank changes all of it.
+"""Copies of a gallery's file: on request, and automatically before an upgrade or a repair.
 
-Automatic copies lie beside the gallery, private, and are wiped when somebody is forgotten.
+Automatic copies are private files beside the gallery. Forgetting a person wipes them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from facebank.errors import StorageError, UsageError
 from facebank.storage.connections import connect, connect_new
 from facebank.storage.files import PRIVATE_FILE, new_file
-from facebank.storage.paths import named_path
+from facebank.storage.paths import file_path
+from facebank.storage.reserve import RESERVE
 from facebank.storage.sqlite import QUEUE
 from facebank.storage.text import printable
 
@@ -29,41 +30,41 @@ if TYPE_CHECKING:
 
 _WAIT = 5.0  # seconds
 _AUTOMATIC = re.compile(r"\.(before-schema-[0-9]{1,6}|damaged-[0-9]{8}T[0-9]{6}Z)\.backup")
-_JOURNAL_FORMAT = 18  # bytes into the file, in which SQLite says by two bytes how it is written and read
+_JOURNAL_FORMAT = 18  # offset of the two bytes of SQLite's header that name the journal format
 _NOT_WRITTEN = (
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE),
 )
-_COMPANION = re.compile(rf"-(wal|shm|journal)|{QUEUE}|{_AUTOMATIC.pattern}")
+_COMPANION = re.compile(rf"-(wal|shm|journal)|{QUEUE}|{RESERVE}|{_AUTOMATIC.pattern}")
 
 
 def back_up(connection: sqlite3.Connection, gallery: Path, target: str | os.PathLike[str]) -> Path:
     """Copy an open gallery, as of one moment, into a new file that only its owner can read.
 
-    Raises `UsageError` (the file exists, its folder does not, or SQLite or facebank use a file of that name beside the
-    gallery) or `StorageError` (it cannot be written).
+    Raises `UsageError` (the file exists, its folder is missing, or the name is reserved for files that belong to the
+    gallery) or `StorageError` (the copy cannot be written).
     """
-    place = named_path(target, "the path of the copy")
+    place = file_path(target, "the path of the copy")
     if not place.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder {printable(str(place.absolute().parent))} for the copy: make it first.")
+        raise UsageError(f"There is no folder {printable(str(place.absolute().parent))} for the copy: create it first.")
     if _is_companion(place, gallery):
-        raise UsageError(f"{printable(str(place))} is what a file that belongs to the gallery is called: name another.")
+        raise UsageError(f"{printable(str(place))} is a name reserved for the gallery's own files: choose another.")
     try:
         with new_file(place, mode=PRIVATE_FILE, replaces=False) as part:
             _copy(connection, part)
     except FileExistsError:
-        raise UsageError(f"{printable(str(place))} is there already: name another file.") from None
+        raise UsageError(f"{printable(str(place))} already exists: choose another file.") from None
     except OSError as error:
         raise StorageError(f"{printable(str(place))} cannot be written: {error.strerror}.") from error
     return place
 
 
 def back_up_before(gallery: Path, version: int) -> Path:
-    """Copy a gallery before it is upgraded to a version, replacing an older such copy.
+    """Copy a gallery before it is upgraded to a version; replaces an older copy of the same version.
 
-    The caller has begun a write transaction without changes, which keeps others from upgrading. SQLite does not copy
-    through a connection that writes, so the file is opened once more.
+    The caller holds a write transaction without changes, which keeps other processes from upgrading. SQLite cannot copy
+    through a connection that writes, so the file is opened a second time.
     """
-    file = itself(gallery)
+    file = link_target(gallery)
     place = file.with_name(f"{file.name}.before-schema-{version}.backup")
     try:
         with new_file(place, mode=PRIVATE_FILE) as part, closing(connect(gallery, busy_timeout=_WAIT)) as source:
@@ -74,8 +75,8 @@ def back_up_before(gallery: Path, version: int) -> Path:
 
 
 def keep_damaged(gallery: Path, stream: IO[bytes]) -> Path:
-    """Copy a damaged gallery, byte by byte, before it is repaired."""
-    file = itself(gallery)
+    """Copy a damaged gallery byte by byte before it is repaired."""
+    file = link_target(gallery)
     place = file.with_name(f"{file.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup")
     try:
         with new_file(place, mode=PRIVATE_FILE) as part:
@@ -87,8 +88,8 @@ def keep_damaged(gallery: Path, stream: IO[bytes]) -> Path:
 
 
 def automatic_backups(gallery: Path) -> list[Path]:
-    """Return the automatic copies beside a gallery, under its present name."""
-    file = itself(gallery)
+    """Return the automatic copies beside a gallery, found by its current name."""
+    file = link_target(gallery)
     try:
         beside = sorted(file.absolute().parent.iterdir())
     except OSError:
@@ -103,18 +104,18 @@ def automatic_backups(gallery: Path) -> list[Path]:
     ]
 
 
-def itself(gallery: Path) -> Path:
-    """Return the file that a gallery's path leads to, if it is a link."""
+def link_target(gallery: Path) -> Path:
+    """Return a gallery's path with a symbolic link resolved."""
     return gallery.resolve() if gallery.is_symlink() else gallery
 
 
 def _is_companion(path: Path, gallery: Path) -> bool:
-    """Return whether a path would be taken for a log, queue or automatic copy of the gallery, and removed."""
+    """Return whether a path is reserved for a log, queue or automatic copy of the gallery, which may be removed."""
     return any(
         path.name.startswith(file.name)
         and _COMPANION.fullmatch(path.name[len(file.name) :]) is not None
         and path.absolute().parent.resolve() == file.absolute().parent.resolve()
-        for file in (gallery, itself(gallery))
+        for file in (gallery, link_target(gallery))
     )
 
 
@@ -128,11 +129,11 @@ def _copy(connection: sqlite3.Connection, part: Part) -> None:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise
     part.stream.seek(_JOURNAL_FORMAT)
-    part.stream.write(b"\x01\x01")  # a rollback journal: the copy needs no log to be read
+    part.stream.write(b"\x01\x01")  # rollback journal: the copy can be read without a log
 
 
 def _no_room(gallery: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"The gallery {printable(str(gallery))} is not changed, because no copy of it can be put beside it "
-        f"({error.strerror}): make room."
+        f"The gallery {printable(str(gallery))} was not changed, because no backup can be written beside it "
+        f"({error.strerror}): free some disk space."
     )

@@ -1,4 +1,4 @@
-"""Checks of a whole gallery: every page, row, sum, embedding and reference."""
+"""Full check of a gallery: every page, row, sum, embedding and reference."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
     from facebank.gallery.store.rows import Row
 
 _WAIT = 5.0  # seconds
-_SHORT_WAIT = 1.0  # a busy gallery is a healthy one
-_MOST_COMPLAINTS = 100
+_SHORT_WAIT = 1.0  # a busy gallery counts as healthy
+_MOST_FAULTS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A fault of a gallery."""
+    """A fault found in a gallery."""
 
     # ``file`` for pages and indexes, ``row`` for an altered row, ``sum`` for lost or surplus rows, ``reference`` for a
     # row without its parent, ``value`` for an impossible value, such as an embedding that is not of length 1,
     # ``missing`` for a sample without an embedding
     kind: str
-    message: str  # a sentence
+    message: str  # one sentence
     table: str | None = None
     person: str | None = None  # the owner, if known
     sample_id: int | None = None
@@ -59,7 +59,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class GalleryCheck:
-    """The result of a check."""
+    """The result of a full check."""
 
     # the file, and the version of its tables; None if it cannot be read
     path: Path
@@ -71,10 +71,10 @@ class GalleryCheck:
 
 
 def check_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> GalleryCheck:
-    """Check all of a gallery without changing it; `progress` advances with each table.
+    """Check a whole gallery without changing it; `progress` advances with each table.
 
-    Raises `GalleryNotFoundError` (it is missing), `GalleryFormatError` (it is no gallery at all), `GalleryBusyError`
-    (it is in use), `GalleryVersionError` (it is a newer facebank's) or `StorageError` (it cannot be read).
+    Raises `GalleryNotFoundError` (missing), `GalleryFormatError` (not a gallery at all), `GalleryBusyError` (in use),
+    `GalleryVersionError` (written by a newer facebank) or `StorageError` (unreadable).
     """
     place = named_path(path, "the path of the gallery")
     GALLERY_FILE.check_header(place)
@@ -108,7 +108,7 @@ def examine(connection: sqlite3.Connection, progress: Progress = SILENT) -> tupl
 
 
 def damage_to(connection: sqlite3.Connection, table: str, row: Row, what: str) -> Damage:
-    """Return the fault of a damaged row, with its owner if known."""
+    """Return the fault for a damaged row, with the owning person, sample and path if they can be read."""
     number = row.get("sample_id") if table != "samples" else row.get("id")
     owner, image, name = row.get("person_id"), row.get("source"), row.get("name") if table == "people" else None
     try:
@@ -132,13 +132,13 @@ def damage_to(connection: sqlite3.Connection, table: str, row: Row, what: str) -
 
 def _file_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
     try:
-        for (answer,) in connection.execute(f"PRAGMA integrity_check({_MOST_COMPLAINTS})"):
+        for (answer,) in connection.execute(f"PRAGMA integrity_check({_MOST_FAULTS})"):
             if answer != "ok":
-                yield Damage("file", f"SQLite says: {printable(str(answer))}")
+                yield Damage("file", f"SQLite reports: {printable(str(answer))}")
         for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-            yield Damage("reference", f"a row of '{table}' belongs to none of '{parent}'", str(table))
+            yield Damage("reference", f"a row of '{table}' has no matching row in '{parent}'", str(table))
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        yield Damage("file", f"SQLite says: {printable(str(error))}")
+        yield Damage("file", f"SQLite reports: {printable(str(error))}")
 
 
 def _table_damage(connection: sqlite3.Connection, table: str, *, is_sealed_file: bool) -> tuple[int, list[Damage]]:
@@ -153,13 +153,13 @@ def _table_damage(connection: sqlite3.Connection, table: str, *, is_sealed_file:
             count += 1
             seal = row.pop("seal", None)
             if is_sealed_file and not is_sealed(table, row, seal):
-                found.append(damage_to(connection, table, row, "is not as it was written"))
+                found.append(damage_to(connection, table, row, "does not match its seal"))
                 continue
             for name, digest in summands(table, row) if is_sealed_file else ():
                 row_count, total = sums.get(name, NOTHING)
                 sums[name] = Sum(row_count + 1, total + digest)
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        found.append(Damage("file", f"the table '{table}' cannot be read to its end: {printable(str(error))}", table))
+        found.append(Damage("file", f"the table '{table}' cannot be read completely: {printable(str(error))}", table))
     if is_sealed_file and not found:
         found += _sum_damage(connection, table, sums)
     return count, found
@@ -172,19 +172,19 @@ def _sum_damage(connection: sqlite3.Connection, table: str, sums: dict[str, Sum]
         for name in dict.fromkeys([*sums, *(name for name in names if is_sum_of(name, table))]):
             seen, kept = sums.get(name, NOTHING), kept_sum(connection, name)
             if (seen.row_count, signed(seen.total)) != kept:
-                counts = f"there are {seen.row_count} rows, and {kept.row_count} were written"
-                found.append(Damage("sum", f"rows of '{table}' are lost or too much ({name}): {counts}", table))
+                counts = f"{seen.row_count} rows found, {kept.row_count} written"
+                found.append(Damage("sum", f"rows of '{table}' are missing or surplus ({name}): {counts}", table))
     except (sqlite3.Error, InvalidValueError, UnicodeDecodeError) as error:
         found.append(Damage("sum", f"the sums of '{table}' cannot be read: {printable(str(error))}", table))
     return found
 
 
 def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
-    """Yield impossible values in intact rows, which facebank did not write."""
+    """Yield invalid values in rows with intact seals, which facebank does not write."""
     try:
         bound = binding(connection)
         people.everybody(connection)
-        known = {one.id: one for some in samples.samples_of_everybody(connection).values() for one in some}
+        known = {one.id: one for some in samples.samples_by_person(connection).values() for one in some}
         feedback.strangers(connection)
         feedback.stranger_vectors(connection, bound)
         for number in {row["person_id"] for row in unchecked_rows(connection, "denials")}:
@@ -192,7 +192,7 @@ def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
         for row in unchecked_rows(connection, "settings"):
             read_setting(connection, str(row["key"]))
     except (InvalidValueError, UsageError) as error:
-        yield Damage("value", f"it holds what cannot be: {error}")
+        yield Damage("value", f"invalid value: {error}")
         return
     lacking = set(known)
     statement = "SELECT sample_id, pack_id, variant, vector, first, second FROM vectors NOT INDEXED"
@@ -202,15 +202,15 @@ def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
             lacking.discard(number)
         try:
             values = unit_length(floats_from_bytes(vector, (bound.pack.dimension,)))
-            why = "" if (first, second) == first_two(values) else "it is looked up by other numbers"
+            why = "" if (first, second) == first_two(values) else "its lookup columns do not match it"
         except InvalidValueError as error:
             why = str(error)
         if why:
-            what = f"the embedding '{printable(str(variant))}' of the sample {number} cannot be: {why}"
+            what = f"the embedding '{printable(str(variant))}' of sample {number} is invalid: {why}"
             person, image = (None, None) if sample is None else (sample.person, sample.path)
             yield Damage("value", what, "vectors", person, number, image)
     for number in sorted(lacking):
-        what = f"the sample {number} of '{printable(known[number].person)}' has no embedding"
+        what = f"sample {number} of '{printable(known[number].person)}' has no embedding"
         yield Damage("missing", what, "vectors", known[number].person, number, known[number].path)
 
 
@@ -235,7 +235,7 @@ class GalleryHealth:
 
 
 def inspect_gallery(path: str | os.PathLike[str]) -> GalleryHealth:
-    """Return the state of a gallery's file after reading all of it; problems are returned, never raised."""
+    """Read a whole gallery file and return its state; problems are returned, never raised."""
     place = named_path(path, "the path of the gallery")
     try:
         file = GalleryFile.open(place, read_only=True, busy_timeout=_SHORT_WAIT)
@@ -282,6 +282,6 @@ def _traces(connection: sqlite3.Connection) -> list[str]:
     if not traces(connection):
         return []
     return [
-        "Traces of somebody who was forgotten may still be in the file: they go when facebank next changes the "
-        "gallery while nothing else uses it."
+        "Traces of a forgotten person may still be in the file: they are removed when facebank next opens the "
+        "gallery for writing, while nothing else uses it and the disk has room."
     ]

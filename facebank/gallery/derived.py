@@ -1,6 +1,6 @@
-"""Files made from a gallery and kept beside it, in the cache: they must not outlive whoever is forgotten.
+"""Files derived from a gallery and kept in the cache; they are wiped when a person is forgotten.
 
-They are their owner's alone, and are overwritten before they are removed or replaced.
+They are readable by their owner only, and are overwritten before they are removed or replaced.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ INDEX_FILE_SETTING = "index_file"
 """The gallery's setting that names the file its vectors may be read from."""
 
 _MOST_PLACES = 31
-_ROOMS = ("classifiers", "cohorts", "indexes", "pages")
+_FOLDERS = ("classifiers", "cohorts", "indexes", "pages")
 _PLACE = re.compile(r"[0-9a-f]{32}")
 
 
 def derived_file(gallery: Path) -> Path:
-    """Return where what was fitted to a gallery's people is kept."""
+    """Return the path of the classifier fitted to a gallery's people."""
     return _derived_at(place_of(gallery))
 
 
 def cohort_file(gallery: Path) -> Path:
-    """Return where the mean embeddings of the people in a gallery's scan are kept."""
+    """Return the path of the mean embeddings of the people in a gallery's scan."""
     return _cohort_at(place_of(gallery))
 
 
 def index_file(gallery: Path) -> Path:
-    """Return where a large gallery's vectors are kept for searching; while it is written, its name is longer."""
+    """Return the path of a large gallery's search vectors; a partial file has a longer name."""
     return _index_at(place_of(gallery))
 
 
 def page_file(gallery: Path) -> Path:
-    """Return where a page with faces is written for which nobody named a file; its folder is made, the owner's alone.
+    """Return the path of an HTML page of faces when no output file is named; creates its folder, private to the owner.
 
-    Raises `StorageError`: the folder cannot be made.
+    Raises `StorageError` if the folder cannot be created.
     """
     page = _page_at(place_of(gallery))
     try:
@@ -57,59 +57,59 @@ def page_file(gallery: Path) -> Path:
 
 
 def place_of(gallery: Path) -> str:
-    """Return what a gallery's files are called in the cache, by where it is: 32 hex digits."""
+    """Return the name of a gallery's files in the cache, derived from its path: 32 hex digits."""
     return hashlib.sha256(os.fsencode(gallery.resolve())).hexdigest()[:32]
 
 
 def noted(places: object, gallery: Path) -> list[str]:
-    """Return the places under which files of a gallery were written, this one added; as settings keep them."""
+    """Return the setting of cache names with this gallery's current one added."""
     known = [place for place in places if _is_place(place)] if isinstance(places, list) else []
     here = place_of(gallery)
     return [*[place for place in known if place != here][-_MOST_PLACES:], here]
 
 
 def noted_folders(folders: object) -> list[str]:
-    """Return the cache folders that files of a gallery were written to, this one added; as settings keep them."""
+    """Return the setting of cache folders with the current one added."""
     known = [folder for folder in folders if _is_folder(folder)] if isinstance(folders, list) else []
     here = str(cache_folder().absolute())
     return [*[folder for folder in known if folder != here][-_MOST_PLACES:], here]
 
 
 def derived_files(gallery: Path, places: object = None, folders: object = None) -> list[Path]:
-    """Return the files made from a gallery's people that are there; for the parameters see `wipe_derived`."""
+    """Return the existing files derived from a gallery; for the parameters see `wipe_derived`."""
     return [path for path in _paths(gallery, places, folders) if os.path.lexists(path)]
 
 
 def derived_folders(folders: object = None) -> list[Path]:
-    """Return the folders that files made from a gallery are in, by what `noted_folders` said."""
-    return [Path(cache, room) for cache in noted_folders(folders) for room in _ROOMS]
+    """Return the folders that may hold derived files, from the setting of `noted_folders`."""
+    return [Path(cache, room) for cache in noted_folders(folders) for room in _FOLDERS]
 
 
 def wipe_derived(gallery: Path, places: object = None, folders: object = None) -> list[Path]:
-    """Overwrite and remove what was made from a gallery's people; nothing where there is nothing.
+    """Overwrite and remove the files derived from a gallery's people; no-op if there are none.
 
-    Call it once the gallery no longer holds whoever is forgotten. Raises `StorageError`: it cannot be removed.
+    Call it after the people have been removed from the gallery. Raises `StorageError` if a file cannot be removed.
 
     Parameters
     ----------
     gallery
-        The gallery.
+        Path of the gallery.
     places
-        What `noted` said when files were written: it may have had other names then.
+        Setting returned by `noted` when files were written: the gallery may have had another path then.
     folders
-        What `noted_folders` said: the cache may have been elsewhere then.
+        Setting returned by `noted_folders`: the cache may have been in another folder then.
 
     Returns
     -------
     list[Path]
-        What was removed.
+        The removed files.
     """
     removed = derived_files(gallery, places, folders)
     for path in removed:
         try:
             wipe_file(path)
         except OSError as error:
-            raise cannot_write(path, error, "remove it by hand, it may describe somebody who was forgotten") from error
+            raise cannot_write(path, error, "remove it by hand, it may describe a forgotten person") from error
     return removed
 
 

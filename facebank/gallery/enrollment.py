@@ -1,4 +1,4 @@
-"""Faces into the gallery's tables: checked first, and none twice."""
+"""Validation and insertion of samples, without duplicates."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 _LARGEST_THUMBNAIL = 256 * 1024
-_LONGEST_SOURCE = 32 * 1024
+_LONGEST_PATH = 32 * 1024
 
 
 def check_sample(sample: NewSample, dimension: int) -> None:
-    """Raise `UsageError`, naming the photo, for a sample that cannot be enrolled with embeddings of `dimension`."""
+    """Raise `UsageError`, naming the photo, for an invalid sample or one whose embeddings are not of `dimension`."""
     try:
         require_sample(sample, dimension)
     except InvalidValueError as error:
@@ -39,7 +39,7 @@ def check_sample(sample: NewSample, dimension: int) -> None:
 
 
 def require_sample(sample: NewSample, dimension: int) -> None:
-    """Do as `check_sample` does, but raise `InvalidValueError`: the caller says where the face comes from."""
+    """Do the same as `check_sample`, but raise `InvalidValueError`; the caller adds the source."""
     float_array(sample.box, (4,))
     float_array(sample.landmarks, (5, 2))
     fraction(float(sample.detection_score))
@@ -48,15 +48,15 @@ def require_sample(sample: NewSample, dimension: int) -> None:
     if sample.picture_hash is not None:
         hex_digest(sample.picture_hash)
     turns(sample.quarter_turns)
-    if len(sample.path) > _LONGEST_SOURCE:
+    if len(sample.path) > _LONGEST_PATH:
         raise InvalidValueError("its path is too long")
     if sample.thumbnail is not None and len(sample.thumbnail) > _LARGEST_THUMBNAIL:
-        raise InvalidValueError(f"its thumbnail has {len(sample.thumbnail)} bytes")
+        raise InvalidValueError(f"its thumbnail has {len(sample.thumbnail):,} bytes, more than {_LARGEST_THUMBNAIL:,}")
     require_vectors(sample.vectors, dimension)
 
 
 def require_vectors(vectors: Mapping[str, FloatArray], dimension: int) -> None:
-    """Raise `InvalidValueError` for embeddings of a face, by variant, that cannot be stored."""
+    """Raise `InvalidValueError` for a face's embeddings, by variant, that cannot be stored."""
     if PLAIN not in vectors:
         raise InvalidValueError(f"it has no embedding of the variant '{PLAIN}'")
     for variant, vector in vectors.items():
@@ -73,20 +73,20 @@ def enroll_samples(
     *,
     people_ids: dict[str, int] | None = None,
 ) -> list[EnrolledSample]:
-    """Give a person samples, except those that somebody has already.
+    """Add samples to a person, except faces that are enrolled already.
 
-    Denials and strangers that contradict the samples are dropped.
+    Drops denials and strangers that contradict the samples.
 
     Parameters
     ----------
     connection, bound, now
-        Inside a write transaction; the gallery's pack; the time.
+        A connection inside a write transaction; the gallery's pack; the current time.
     name
-        The person's, normalized. A new person is added with the first new sample, or if no samples are given.
+        The person's normalized name. A new person is added with the first new sample, or if no samples are given.
     samples
-        Checked faces; what became of each is returned in their order.
+        Validated samples; one result is returned for each, in their order.
     people_ids
-        Everybody's numbers by the names' keys, kept up to date; None to look the person up.
+        All people's numbers by name key, updated here; None to look the person up.
     """
     key = name_key(name)
     if people_ids is None:
@@ -114,7 +114,7 @@ def enroll_samples(
         outcomes.append(EnrolledSample(sample_id, None))
         owned.append(sample)
     if person_id is not None:
-        feedback.give_way(connection, bound, person_id, owned)
+        feedback.drop_contradicted(connection, bound, person_id, owned)
     if any(outcome.duplicate_of_person is None for outcome in outcomes):
         advance(connection)
     return outcomes
@@ -143,10 +143,10 @@ def replace_embeddings(
     dropped: Sequence[int],
     strangers: Mapping[int, FloatArray | None],
 ) -> Binding:
-    """Replace all embeddings by another pack's, and return the new binding; the rest is as for `Gallery.rebind`."""
+    """Replace all embeddings with another pack's and return the new binding; see `Gallery.rebind`."""
     agree = {*vectors, *dropped} == sample_ids(connection) and vectors.keys().isdisjoint(dropped)
     if not agree or strangers.keys() != {one.id for one in feedback.strangers(connection)}:
-        raise UsageError("The gallery was changed while it was re-embedded: do it again.")
+        raise UsageError("The gallery was changed while it was re-embedded: start again.")
     pack_id = add_pack(connection, pack)
     bind(connection, pack_id)
     delete(connection, "samples", "id", dropped)

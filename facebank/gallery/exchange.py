@@ -1,15 +1,15 @@
-"""Galleries to and from a folder of plain files: JSON Lines and npz, no pickle.
+"""Export and import of a gallery as a folder of plain files: JSON Lines and npz, no pickle.
 
 An export is a folder::
 
     manifest.json    format, pack, counts, variants; size and SHA-256 of every other file
-    people.jsonl     {"name", "created_at", "samples", "born", "note"}, a line a person
-    samples.jsonl    {"sample", "person", "box", "landmarks", ...}, a line a sample
+    people.jsonl     {"name", "created_at", "samples", "born", "note"}, one line for each person
+    samples.jsonl    {"sample", "person", "box", "landmarks", ...}, one line for each sample
     vectors.npz      sample_ids (K,) int64, variants (K,) int16, matrix (K, dimension) float32
     thumbnails.npz   sample_ids (T,) int64, ends (T,) int64, data (B,) uint8; only if there are thumbnails
 
-Every file's size and hash are checked before anything in it is used. Denials, strangers and settings are not exported:
-they are about the photos of this gallery's owner.
+Every file's size and hash are checked before its content is used. Denials, strangers and settings are not exported,
+because they refer to the photos of this gallery's owner.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, Refus
 from facebank.gallery.store.codec import LARGEST_DIMENSION, birth_date, float_array, note, unit_length, variant_name
 from facebank.storage.files import PRIVATE_FILE, face_folder_mode, new_folder, sha256_of, sync_folder
 from facebank.storage.npz import read_arrays, write_arrays
-from facebank.storage.paths import named_path
+from facebank.storage.paths import file_path, named_path
 from facebank.storage.text import printable, shell_command, shell_word
 from facebank.storage.values import (
     InvalidValueError,
@@ -69,7 +69,7 @@ _JPEG = b"\xff\xd8\xff"
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How many people and samples were written, and where."""
+    """The result of an export."""
 
     folder: Path
     people: int
@@ -78,16 +78,16 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of an export."""
+    """The result of an import."""
 
     # how many people were new, and how many samples were added
     people: int
     samples: int
-    # how many samples were skipped because somebody already has the face, and for how many of them that is somebody of
+    # how many samples were skipped because the face is enrolled already, and how many of these belong to a person of
     # another name
     duplicates: int
     duplicates_elsewhere: int
-    refused: tuple[RefusedSample, ...] = ()  # the samples that were left out because they look like somebody else's
+    refused: tuple[RefusedSample, ...] = ()  # samples left out because they look like another person
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,9 @@ def export_gallery(
     *,
     thumbnails: bool = True,
 ) -> Exported:
-    """Write people and all their samples, as of one moment, into a new folder, or nothing if that fails.
+    """Write people and all their samples, as of one moment, into a new folder; leaves nothing behind on failure.
 
-    Raises `PersonNotFoundError` (somebody named is not enrolled), `ExchangeError` (the folder exists) or `StorageError`
+    Raises `PersonNotFoundError` (a named person is not enrolled), `ExchangeError` (the folder exists) or `StorageError`
     (it cannot be written).
 
     Parameters
@@ -121,15 +121,15 @@ def export_gallery(
     folder
         The new folder, or an empty one. Only its owner can read it.
     people
-        Names; None for everybody.
+        Names; None for all people.
     thumbnails
         Whether thumbnails are included.
     """
-    target = named_path(folder).absolute()
+    target = file_path(folder).absolute()
     try:
         if not target.name or (target.exists() and not (target.is_dir() and not any(target.iterdir()))):
-            raise ExchangeError(f"{printable(str(target))} is there already: name a new folder.")
-        gallery.note_written(PlaceKind.EXPORT, target)  # first, so that what a kill leaves is found
+            raise ExchangeError(f"{printable(str(target))} already exists: choose a new folder.")
+        gallery.note_written(PlaceKind.EXPORT, target)  # first, so that a partial export of a killed process is found
         with new_folder(target, mode=face_folder_mode()) as partial:
             with gallery.snapshot():
                 named = gallery.people() if people is None else map(gallery.person, people)
@@ -144,19 +144,19 @@ def export_gallery(
 
 
 def exported_pack(folder: str | os.PathLike[str]) -> PackIdentity:
-    """Return the pack that made an export's embeddings; `ExchangeError` if the folder is no export."""
+    """Return the pack that made an export's embeddings; raises `ExchangeError` if the folder is not an export."""
     return _read_manifest(named_path(folder)).pack
 
 
 def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
-    """Raise `PackMismatchError` if another pack made an export's embeddings, `ExchangeError` if it is no export."""
+    """Raise `PackMismatchError` if another pack made an export's embeddings, `ExchangeError` if it is not an export."""
     exported = exported_pack(folder)
     if (exported.digest, exported.dimension) != (pack.digest, pack.dimension):
         made_by = exported.name[:64]
         raise PackMismatchError(
             f"The export {printable(str(folder))} was made with the pack '{printable(made_by)}' "
             f"({printable(exported.digest[:8])}), the gallery with '{printable(pack.name)}' ({pack.digest[:8]}): "
-            f"import it into a new gallery with --pack {shell_word(made_by)}, and take that over with "
+            f"import it into a new gallery with --pack {shell_word(made_by)}, then convert that gallery with "
             f"`{shell_command('--pack', pack.name, 'people', 're-embed')}`."
         )
 
@@ -164,7 +164,7 @@ def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
 def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: JudgeSamples | None = None) -> Imported:
     """Add an export's people and samples to a gallery of the same pack, in one transaction.
 
-    People of the same name get the samples; faces that anybody already has are skipped. Birth dates that the gallery
+    People of the same name get the samples; faces that are enrolled already are skipped. Birth dates that the gallery
     lacks are added, and notes are joined. Raises `PackMismatchError` (another pack made the export's embeddings) or
     `ExchangeError` (the export is partial, altered or invalid; nothing is imported then).
 
@@ -219,7 +219,7 @@ def _without_refused(
 
 
 def _write(gallery: Gallery, folder: Path, people: Sequence[Person], *, thumbnails: bool) -> int:
-    """Write all files of an export, and return how many samples they hold."""
+    """Write all files of an export, and return the number of samples."""
     samples = [sample for person in people for sample in gallery.samples(person.name)]
     _write_lines(folder / _PEOPLE, map(_person_record, people))
     _write_lines(folder / _SAMPLES, map(_sample_record, samples))
@@ -284,7 +284,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 @contextmanager
 def _private(path: Path) -> Iterator[IO[bytes]]:
-    """Write a new file that only its owner can read, to the disk when the ``with`` block ends."""
+    """Write a new file that only its owner can read; synced to the disk when the ``with`` block ends."""
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE_FILE), "w+b") as stream:
         yield stream
         stream.flush()
@@ -324,13 +324,13 @@ def _sample_record(sample: Sample) -> dict[str, object]:
 
 
 def _read_manifest(folder: Path) -> _Manifest:
-    with _said_plainly(folder, _MANIFEST), _regular(folder / _MANIFEST) as stream:
+    with _translated_errors(folder, _MANIFEST), _regular(folder / _MANIFEST) as stream:
         data = stream.read(_LARGEST_MANIFEST + 1)
         if len(data) > _LARGEST_MANIFEST:
             raise InvalidValueError("it is too large")
         record = _json(data)
         if record["format"] != _FORMAT:
-            raise InvalidValueError("it is no export of facebank")
+            raise InvalidValueError("it is not an export of facebank")
         if record["version"] != _VERSION:
             raise InvalidValueError(f"its version is {record['version']!r}, and this facebank reads {_VERSION}")
         counts, pack = record["counts"], record["pack"]
@@ -343,7 +343,7 @@ def _read_manifest(folder: Path) -> _Manifest:
             between(counts[name], 0, _MOST) for name in ("people", "samples", "vectors", "thumbnails")
         )
         if set(files) != {_PEOPLE, _SAMPLES, _VECTORS} | ({_THUMBNAILS} if thumbnails else set()):
-            raise InvalidValueError("it lists other files than an export has")
+            raise InvalidValueError("it does not list exactly the files of an export")
         return _Manifest(
             pack=PackIdentity(text(pack["name"]), text(pack["digest"]), dimension),
             people=people,
@@ -368,7 +368,7 @@ def _read(folder: Path, manifest: _Manifest) -> tuple[dict[str, list[NewSample]]
             if known != PersonFacts():
                 facts[name] = known
         if len({name_key(name) for name in groups}) != manifest.people:
-            raise InvalidValueError("it holds a person twice")
+            raise InvalidValueError("it contains a person twice")
     with _checked(folder, _SAMPLES, manifest) as stream:
         for record in _read_lines(stream, manifest.samples):
             number = between(record["sample"], 0, 2**63 - 1)
@@ -376,7 +376,7 @@ def _read(folder: Path, manifest: _Manifest) -> tuple[dict[str, list[NewSample]]
             require_sample(sample, manifest.pack.dimension)
             groups[text(record["person"])].append(sample)
     if vectors or thumbnails:
-        raise ExchangeError(f"{printable(str(folder))} cannot be imported: it holds embeddings of unknown samples.")
+        raise ExchangeError(f"{printable(str(folder))} cannot be imported: it contains embeddings of unknown samples.")
     return groups, facts
 
 
@@ -393,10 +393,10 @@ def _read_vectors(folder: Path, manifest: _Manifest) -> dict[int, dict[str, Floa
         matrix = unit_length(arrays["matrix"].astype(np.float32, copy=False))
         for number, variant, vector in zip(arrays["sample_ids"], arrays["variants"], matrix, strict=True):
             if not 0 <= variant < len(manifest.variants):
-                raise InvalidValueError("it holds an embedding of an unknown variant")
+                raise InvalidValueError("it contains an embedding of an unknown variant")
             of_sample = vectors.setdefault(int(number), {})
             if manifest.variants[variant] in of_sample:
-                raise InvalidValueError("it holds an embedding twice")
+                raise InvalidValueError("it contains an embedding twice")
             of_sample[manifest.variants[variant]] = vector
     return vectors
 
@@ -419,7 +419,7 @@ def _read_thumbnails(folder: Path, manifest: _Manifest) -> dict[int, bytes]:
             for number, start, end in zip(arrays["sample_ids"], starts, ends, strict=True)
         }
         if len(pictures) != count or not all(picture.startswith(_JPEG) for picture in pictures.values()):
-            raise InvalidValueError("it holds a thumbnail twice, or one that is no JPEG")
+            raise InvalidValueError("it contains a thumbnail twice, or one that is not a JPEG")
     return pictures
 
 
@@ -436,14 +436,14 @@ def _sample(record: dict[str, Any], vectors: dict[str, FloatArray], thumbnail: b
         thumbnail=thumbnail,
         vectors=vectors,
         enrolled_at=text_to_time(record["enrolled_at"]),
-        masked=_yes_or_no(record.get("masked", False)),
-        camera_dated=_yes_or_no(record.get("camera_dated", False)),
+        masked=_boolean(record.get("masked", False)),
+        camera_dated=_boolean(record.get("camera_dated", False)),
         picture_hash=None if record.get("picture_hash") is None else hex_digest(record["picture_hash"]),
     )
 
 
 def _facts(record: dict[str, Any]) -> PersonFacts:
-    """Return a person's facts; exports of galleries older than version 3 have none."""
+    """Return a person's facts; exports of galleries before version 3 have none."""
     born, written = record.get("born"), record.get("note")
     return PersonFacts(None if born is None else birth_date(born), None if written is None else note(written))
 
@@ -454,20 +454,20 @@ def _name(value: object) -> str:
     except InvalidNameError as error:
         raise InvalidValueError(str(error)) from error
     if name != value:
-        raise InvalidValueError(f"it holds a name that is not normalized: '{printable(name)}'")
+        raise InvalidValueError(f"it contains a name that is not normalized: '{printable(name)}'")
     return name
 
 
-def _yes_or_no(value: object) -> bool:
+def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
-        raise InvalidValueError(f"it holds {str(value)[:40]!r} where true or false belongs")
+        raise InvalidValueError(f"it contains {str(value)[:40]!r} where true or false is expected")
     return value
 
 
 @contextmanager
 def _checked(folder: Path, name: str, manifest: _Manifest) -> Iterator[IO[bytes]]:
-    """Open a file of an export after checking its size and hash; anything wrong inside is an `ExchangeError`."""
-    with _said_plainly(folder, name), _regular(folder / name) as stream:
+    """Open a file of an export after checking its size and hash; errors in its content become `ExchangeError`."""
+    with _translated_errors(folder, name), _regular(folder / name) as stream:
         size, sha256 = manifest.files[name]
         if os.fstat(stream.fileno()).st_size != size or sha256_of(stream) != sha256:
             raise InvalidValueError("it is partial or was altered")
@@ -476,24 +476,24 @@ def _checked(folder: Path, name: str, manifest: _Manifest) -> Iterator[IO[bytes]
 
 
 def _read_lines(stream: IO[bytes], count: int) -> Iterator[dict[str, Any]]:
-    """Yield the records of a file of JSON Lines that must hold `count` of them."""
+    """Yield the records of a file of JSON Lines that must have `count` of them."""
     for _ in range(count):
         line = stream.readline(_LONGEST_LINE)
         if not line.endswith(b"\n"):
-            raise InvalidValueError("it has fewer lines than it should, or too long ones")
+            raise InvalidValueError("it has fewer lines than stated, or too long ones")
         yield _json(line)
     if stream.read(1):
-        raise InvalidValueError("it has more lines than it should")
+        raise InvalidValueError("it has more lines than stated")
 
 
 @contextmanager
-def _said_plainly(folder: Path, name: str) -> Iterator[None]:
-    """Turn whatever is wrong with a file of an export into `ExchangeError` or `StorageError`."""
+def _translated_errors(folder: Path, name: str) -> Iterator[None]:
+    """Translate errors of reading a file of an export to `ExchangeError` or `StorageError`."""
     file = printable(str(folder / name))
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
-        raise ExchangeError(f"{printable(str(folder))} is no whole export: {name} is missing.") from None
+        raise ExchangeError(f"{printable(str(folder))} is not a complete export: {name} is missing.") from None
     except OSError as error:
         raise StorageError(f"{file} cannot be read: {error.strerror}.") from error
     except KeyError as error:
@@ -505,7 +505,7 @@ def _said_plainly(folder: Path, name: str) -> Iterator[None]:
 @contextmanager
 def _regular(path: Path) -> Iterator[IO[bytes]]:
     if not stat.S_ISREG(path.lstat().st_mode):
-        raise InvalidValueError("it is no file")
+        raise InvalidValueError("it is not a regular file")
     with path.open("rb") as stream:
         yield stream
 
@@ -513,9 +513,9 @@ def _regular(path: Path) -> Iterator[IO[bytes]]:
 def _json(data: bytes) -> dict[str, Any]:
     record = json.loads(data, parse_constant=_refuse_constant)
     if not isinstance(record, dict):
-        raise InvalidValueError("it holds something else than it should")
+        raise InvalidValueError("it contains a line that is not a JSON object")
     return record
 
 
 def _refuse_constant(constant: str) -> None:
-    raise InvalidValueError(f"it holds {constant}, which is no number")
+    raise InvalidValueError(f"it contains {constant}, which is not a finite number")

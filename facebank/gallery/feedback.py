@@ -1,8 +1,8 @@
-"""What users say after an identification, "this is not Ada" or "nobody I know"; inside a transaction.
+"""User feedback on faces, "this is not Ada" or "nobody I know"; call inside a transaction.
 
-Two rules hold in any order of events: a person's own sample is never denied to be that person's, nor a stranger. A
-sample gained by enrollment or by a merge overrides earlier denials. Galleries older than these tables, which are only
-read, have neither denials nor strangers.
+Two invariants hold whatever the order of events: a person's own sample is never denied to be that person's, and never a
+stranger. A sample gained by enrollment or by a merge overrides earlier denials. Older galleries without these tables
+are read-only and have neither denials nor strangers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from facebank.gallery.same_face import find_sample, is_same_place, is_same_vecto
 from facebank.gallery.store.codec import float_array, floats_from_bytes, floats_to_bytes, unit_length, unit_rows, wholes
 from facebank.gallery.store.rows import delete, every_row, insert, kept_rows, update
 from facebank.gallery.store.schema import PICTURES_SINCE, schema_version
+from facebank.gallery.store.state import advance_denials
 from facebank.storage.text import printable
 from facebank.storage.values import (
     InvalidValueError,
@@ -52,7 +53,7 @@ class Denial(NamedTuple):
 
 
 def check_face(face: FaceKey, vector: FloatArray | None, dimension: int) -> None:
-    """Raise `UsageError` for what is no face of a photo, or no embedding."""
+    """Raise `UsageError` for an invalid face of a photo or an invalid embedding."""
     try:
         float_array(face.box, (4,))
         hex_digest(face.content_hash)
@@ -62,7 +63,7 @@ def check_face(face: FaceKey, vector: FloatArray | None, dimension: int) -> None
         if vector is not None:
             unit_length(float_array(vector, (dimension,)))
     except InvalidValueError as error:
-        raise UsageError(f"This is no face of a photo: {error}.") from error
+        raise UsageError(f"Invalid face of a photo: {error}.") from error
 
 
 # Denials --------------------------------------------------------------------------------------------------------
@@ -77,9 +78,9 @@ def deny(
     vector: FloatArray | None,
     now: datetime,
 ) -> bool:
-    """Note that a face is not a person's; returns whether that is new.
+    """Record that a face is not a person's; returns whether that is new.
 
-    Raises `UsageError`: the person has a sample that is this very face.
+    Raises `UsageError` if the face is one of the person's samples.
     """
     known = find_sample(connection, bound, face, vector)
     if known is not None and name_key(known.person) == name_key(person.name):
@@ -87,33 +88,36 @@ def deny(
     if person.id in denied_people(connection, face):
         return False
     insert(connection, "denials", [{"person_id": person.id, **_columns(face), "denied_at": time_to_text(now)}])
+    advance_denials(connection)
     return True
 
 
 def denied_people(connection: sqlite3.Connection, face: FaceKey) -> set[int]:
-    """Return the numbers of the people whose face it is not."""
+    """Return the numbers of the people for whom the face was denied."""
     return {denial.person_id for denial in _denials_of_face(connection, face)}
 
 
 def withdraw(connection: sqlite3.Connection, person_id: int, face: FaceKey) -> bool:
-    """Take back that a face is not a person's; returns whether that had been said."""
+    """Withdraw a denial; returns whether there was one."""
     denials = [denial.id for denial in _denials_of_face(connection, face) if denial.person_id == person_id]
     delete(connection, "denials", "id", denials)
+    if denials:
+        advance_denials(connection)
     return bool(denials)
 
 
 def denials_of_person(connection: sqlite3.Connection, person_id: int) -> list[Denial]:
-    """Return the faces that are not a person's."""
+    """Return the denials of a person."""
     return [_denial(row) for row in kept_rows(connection, "denials") if row["person_id"] == person_id]
 
 
 def merge_denials(connection: sqlite3.Connection, bound: Binding, source: int, target: Person) -> dict[int, bool]:
-    """Give a person another's denials, except those of faces that are samples of either; samples are moved already.
+    """Move denials to a person, except those of faces that are samples of either; the samples have moved already.
 
     Returns
     -------
     dict[int, bool]
-        The denials that came along, and whether the remaining person had denied the same face.
+        The moved denials by number, and whether the remaining person had denied the same face.
     """
     came = {denial.id for denial in denials_of_person(connection, source)}
     update(connection, "denials", "person_id", source, {"person_id": target.id})
@@ -135,7 +139,7 @@ def merge_denials(connection: sqlite3.Connection, bound: Binding, source: int, t
 
 
 def give_denial(connection: sqlite3.Connection, number: int, person_id: int, *, keep: bool) -> None:
-    """Give a denial to another person, or a copy of it if the first person is to keep it."""
+    """Move a denial to another person, or copy it if `keep`."""
     if not keep:
         update(connection, "denials", "id", number, {"person_id": person_id})
         return
@@ -162,9 +166,9 @@ def _denials_of_face(connection: sqlite3.Connection, face: FaceKey) -> list[Deni
 def remember_stranger(
     connection: sqlite3.Connection, bound: Binding, sample: NewSample, now: datetime
 ) -> tuple[int, bool]:
-    """Remember a face as nobody's; returns the stranger's number, and whether it is new.
+    """Remember a face as a stranger; returns the stranger's number and whether it is new.
 
-    Raises `UsageError`: somebody has a sample that is this very face.
+    Raises `UsageError` if the face is a person's sample.
     """
     face, vector = FaceKey.enrolled(sample), sample.vectors[PLAIN]
     known = find_sample(connection, bound, face, vector)
@@ -193,7 +197,9 @@ def stranger_vectors(connection: sqlite3.Connection, bound: Binding) -> Stranger
     return StrangerTable(wholes([row["id"] for row in rows]), matrix)
 
 
-def give_way(connection: sqlite3.Connection, bound: Binding, person_id: int, samples: Sequence[NewSample]) -> None:
+def drop_contradicted(
+    connection: sqlite3.Connection, bound: Binding, person_id: int, samples: Sequence[NewSample]
+) -> None:
     """Drop denials and strangers that a person's new samples contradict."""
     for sample in samples:
         withdraw(connection, person_id, FaceKey.enrolled(sample))
@@ -217,25 +223,27 @@ def _is_sample(stranger: Stranger, vector: FloatArray, sample: NewSample) -> boo
 
 
 def lacks_picture(connection: sqlite3.Connection, content_hash: str | None = None) -> bool:
-    """Return whether anything kept of faces, of one photo or of any, has no hash of its photo's picture."""
+    """Return whether any sample, denial or stranger, of one photo or of all, lacks its photo's picture hash."""
     if schema_version(connection) < PICTURES_SINCE:
-        return False  # it is only read, and learns nothing
+        return False  # an older gallery is read-only and has no such column
     if content_hash is None:
         where, values = "picture_hash IS NULL", tuple[str, ...]()
     else:
         where, values = "content_hash = ? AND +picture_hash IS NULL", (content_hash,)
-    statements = (f"SELECT 1 FROM {table} WHERE {where} LIMIT 1" for table in _PICTURED)  # noqa: S608 - ours
+    statements = (f"SELECT 1 FROM {table} WHERE {where} LIMIT 1" for table in _PICTURED)  # noqa: S608 - constants
     return any(connection.execute(statement, values).fetchone() is not None for statement in statements)
 
 
 def set_picture(connection: sqlite3.Connection, content_hash: str, picture_hash: str | None) -> None:
-    """Note the hash of a photo's picture wherever the photo's faces are kept without it; no-op for None."""
+    """Store a photo's picture hash with its samples, denials and strangers that lack it; no-op for None."""
     if picture_hash is None:
         return
     for table in _PICTURED:
-        statement = f"SELECT id FROM {table} WHERE content_hash = ? AND +picture_hash IS NULL"  # noqa: S608 - ours
+        statement = f"SELECT id FROM {table} WHERE content_hash = ? AND +picture_hash IS NULL"  # noqa: S608 - constants
         for (number,) in connection.execute(statement, (content_hash,)).fetchall():
             update(connection, table, "id", whole(number), {"picture_hash": picture_hash})
+            if table == "denials":  # they now hold for copies of the photo too
+                advance_denials(connection)
 
 
 # Rows -----------------------------------------------------------------------------------------------------------

@@ -6,19 +6,37 @@ import os
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from facebank.errors import GalleryError, PackMismatchError, StorageError, UsageError
-from facebank.gallery import feedback, people, samples, vectors
+from facebank.errors import (
+    GalleryError,
+    PackMismatchError,
+    SampleNotFoundError,
+    ServiceError,
+    StorageError,
+    UsageError,
+)
+from facebank.gallery import additions, feedback, mirrors, people, samples, vectors
 from facebank.gallery.enrollment import check_embeddings, check_sample, enroll_samples, replace_embeddings
 from facebank.gallery.names import name_key, normalize_name
 from facebank.gallery.places import GalleryPlaces, PlaceKind, forget_places_of
-from facebank.gallery.records import PLAIN, EnrolledSample, FaceKey, Forgotten, MergedPerson, PackIdentity, VectorTable
+from facebank.gallery.records import (
+    PLAIN,
+    EnrolledSample,
+    FaceKey,
+    Forgotten,
+    MergedPerson,
+    NewSample,
+    PackIdentity,
+    VectorTable,
+)
+from facebank.gallery.removal import Removal, Removed
+from facebank.gallery.same_face import is_same_place
 from facebank.gallery.store import state
 from facebank.gallery.store.codec import LARGEST_DIMENSION
-from facebank.gallery.store.file import GalleryFile
+from facebank.gallery.store.file import GalleryFile, Wiping
 from facebank.gallery.store.rows import delete
-from facebank.storage.paths import named_path
+from facebank.storage.paths import file_path
 from facebank.storage.text import printable, shell_command, shell_word
 
 if TYPE_CHECKING:
@@ -27,34 +45,41 @@ if TYPE_CHECKING:
     from types import EllipsisType, TracebackType
     from typing import Self
 
+    from facebank.gallery.additions import Additions, Mark
+    from facebank.gallery.mirrors import Mirror, MirrorNote
     from facebank.gallery.names import NameTable
     from facebank.gallery.places import WrittenPlace
-    from facebank.gallery.records import NewSample, PersonFacts, Stranger, StrangerTable, Upgrade
+    from facebank.gallery.records import PersonFacts, Stranger, StrangerTable, Upgrade
+    from facebank.gallery.samples import Owners
     from facebank.types import FloatArray, Person, Sample
 
 BUSY_TIMEOUT = 30.0
-"""How long to wait for another process, in seconds."""
+"""Timeout for locks of other processes, in seconds."""
 
-_MANY = 20  # people are looked up faster by reading all names at once
+_MANY = 20  # beyond this, reading all names is faster than single lookups
 
 
 class Gallery:
     """The enrolled people, in one SQLite file. Use `open` to get one, and ``with`` to close it.
 
-    Every change is one transaction: it is kept for good when the call returns, or nothing of it is. Several processes
-    may use one file; readers never wait for a writer.
+    Every change is one transaction: it is durable when the call returns, or has no effect. Several processes may use
+    one file; readers never wait for a writer.
 
-    Several threads may use one `Gallery`: each has its own connection.
-    `close` closes it for all of them; calls of other threads that use it then end with `ClosedError`. A snapshot
-    belongs to the thread that began it. After `os.fork` both processes may go on with it, unless a thread was using it
-    at that moment: then the forked process may not (`UsageError`).
+    Several threads may use one `Gallery`; each has its own connection. `close` closes it for all of them: calls in
+    progress in other threads raise `ClosedError`. A snapshot belongs to the thread that began it. After `os.fork` both
+    processes may go on using the gallery, unless a thread was using it at that moment: then the child process may not
+    (`UsageError`).
     """
 
     def __init__(self, file: GalleryFile, bound: state.Binding) -> None:
         self._file = file
         self._bound = bound
         self._places = GalleryPlaces(file)
-        self._all_pictured = False  # whether everything kept of faces is known to have the hash of its picture
+        self._all_pictured = False  # whether all samples, denials and strangers have a picture hash
+        self.mirror: Mirror | None = None  # what it is searched on; None for this machine
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Gallery cannot be pickled: call Gallery.open in each process")
 
     @classmethod
     def open(
@@ -69,31 +94,30 @@ class Gallery:
     ) -> Self:
         """Open a gallery.
 
-        Raises `GalleryNotFoundError` (the file is missing or empty), `GalleryFormatError` (it is no gallery, or
-        damaged), `GalleryVersionError` (it is of a newer facebank), `PackMismatchError` (it is of another pack),
-        `GalleryBusyError` (another process holds it) or `StorageError` (it cannot be made, read or written).
+        Raises `GalleryNotFoundError` (the file is missing or empty), `GalleryFormatError` (not a gallery, or damaged),
+        `GalleryVersionError` (written by a newer facebank), `PackMismatchError` (made with another pack),
+        `GalleryBusyError` (locked by another process) or `StorageError` (the file cannot be created, read or written).
 
         Parameters
         ----------
         path
-            The file.
+            Path of the gallery's file.
         pack
-            The pack whose embeddings will be enrolled or searched; None for what needs no embeddings, such as
-            listing people.
+            The pack that makes the embeddings; None if no embeddings are needed, for example to list people.
         create
-            Whether to make the gallery if missing; needs a pack. Only its owner may read the new file.
+            Whether to create a missing gallery; requires `pack`. Only its owner can read the new file.
         read_only
-            Whether to refuse every change. A file on a read-only medium refuses them in any case.
+            Whether to refuse changes. They are always refused for a file on a read-only medium.
         busy_timeout
-            How long to wait for another process, in seconds.
+            Timeout for locks of other processes, in seconds.
         on_upgrade
-            Called after the file was upgraded from an older version, which happens once per version.
+            Called after an upgrade of the file from an older schema version.
         """
         if create and (pack is None or read_only):
-            raise UsageError("A new gallery needs a pack, and cannot be opened for reading only.")
+            raise UsageError("To create a gallery, pass a pack and leave read_only=False.")
         if pack is not None and not 1 <= pack.dimension <= LARGEST_DIMENSION:
-            raise UsageError(f"Embeddings of a gallery have 1 to {LARGEST_DIMENSION} numbers, not {pack.dimension}.")
-        place = named_path(path, "the path of the gallery")
+            raise UsageError(f"The dimension of a gallery's pack is 1 to {LARGEST_DIMENSION}, not {pack.dimension}.")
+        place = file_path(path, "the path of the gallery")
         file = GalleryFile.open(place, new_for=pack if create else None, read_only=read_only, busy_timeout=busy_timeout)
         try:
             with file.reading() as connection:
@@ -120,7 +144,7 @@ class Gallery:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of the gallery's file."""
         return self._file.path
 
     @property
@@ -140,9 +164,15 @@ class Gallery:
 
     @property
     def revision(self) -> int:
-        """A number that grows with every change of people, samples, embeddings or strangers by any process."""
+        """Number that increases with every change of people, samples, embeddings or strangers by any process."""
         with self._file.reading() as connection:
             return state.revision(connection)
+
+    @property
+    def denials_revision(self) -> int:
+        """Number that increases with every denial and withdrawal, which do not change `revision`."""
+        with self._file.reading() as connection:
+            return state.denials_revision(connection)
 
     @contextmanager
     def snapshot(self) -> Iterator[Self]:
@@ -152,7 +182,7 @@ class Gallery:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Read what depends on the pack, which another process may have changed."""
+        """Open a read transaction after checking the pack, which another process may have replaced."""
         with self._file.reading() as connection:
             _check_pack(self.path, state.binding(connection).pack, self.pack)
             yield connection
@@ -166,37 +196,37 @@ class Gallery:
     # People -----------------------------------------------------------------------------------------------------
 
     def people(self) -> list[Person]:
-        """Return everybody, in the order of their names."""
+        """Return all people, in the order of their names."""
         with self._file.reading() as connection:
             return people.everybody(connection)
 
     def photo_counts(self) -> dict[int, int]:
-        """Return how many photos each person's samples come from, by the person's number; copies count once."""
+        """Return the number of photos behind each person's samples, by person number; copies count once."""
         with self._file.reading() as connection:
             return people.photo_counts(connection)
 
     def person(self, name: str) -> Person:
-        """Return the person of a name, whatever its case; `PersonNotFoundError` if there is none."""
+        """Return the person with a name, ignoring case; raises `PersonNotFoundError`."""
         with self._file.reading() as connection:
             return people.find(connection, name)
 
     def names(self) -> dict[int, str]:
-        """Return everybody's name by number."""
+        """Return all people's names by person number."""
         with self._file.reading() as connection:
             return people.names(connection)
 
     def name_table(self) -> NameTable:
-        """Return what `names` does, in a tenth of the memory."""
+        """Return the same as `names`, in a tenth of the memory."""
         with self._file.reading() as connection:
             return people.name_table(connection)
 
     def birth_dates(self) -> dict[int, str]:
-        """Return the known birth dates by the people's numbers: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
+        """Return the known birth dates by person number: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
         with self._file.reading() as connection:
             return people.birth_dates(connection)
 
     def rename(self, old: str, new: str) -> Person:
-        """Give a person another name; every sample is kept.
+        """Rename a person; all samples are kept.
 
         Raises `PersonNotFoundError`, `PersonExistsError` or `InvalidNameError`.
         """
@@ -204,32 +234,41 @@ class Gallery:
             return people.rename(connection, old, new)
 
     def describe(
-        self, name: str, *, born: str | EllipsisType | None = ..., note: str | EllipsisType | None = ...
+        self,
+        name: str,
+        *,
+        called: str | None = None,
+        born: str | EllipsisType | None = ...,
+        note: str | EllipsisType | None = ...,
     ) -> Person:
-        """Set or clear what is known about a person, who is returned.
+        """Set or clear a person's facts in one transaction, and return the person.
 
-        Raises `PersonNotFoundError` (nobody is called so) or `UsageError` (the birth date is no date, before 1850 or in
+        Raises `PersonNotFoundError` (`name` is not enrolled), `PersonExistsError` (`called` is another person's name),
+        `InvalidNameError` (`called` is not a valid name) or `UsageError` (the birth date is invalid, before 1850 or in
         the future, or the note is too long).
 
         Parameters
         ----------
         name
             The person's name.
+        called
+            New name of the person; None to keep the name.
         born
-            Birth date as ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None or an empty text clears it, ``...`` leaves it.
+            Birth date as ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; None or an empty text clears it, ``...`` keeps it.
         note
-            Text of at most 2,000 characters; None or an empty text clears it, ``...`` leaves it.
+            Text of at most 2,000 characters; None or an empty text clears it, ``...`` keeps it.
         """
         with self._changing() as connection:
-            return people.describe(connection, name, born=born, note=note)
+            person = people.describe(connection, name, born=born, note=note)
+            return person if called is None else people.rename(connection, person.name, called)
 
     def merge(self, sources: Sequence[str], into: str) -> Person:
         """Merge people who are one person; `unmerge` undoes it.
 
-        Every sample is kept, and every denial that the samples do not contradict. The birth date is that of the
-        remaining person, else of the first who has one; notes are joined if they are not too long together. Raises
-        `PersonNotFoundError` (one of them is not enrolled, and nobody is merged) or `UsageError` (there is nobody to
-        merge).
+        All samples are kept, and all denials that the samples do not contradict. The birth date is that of the
+        remaining person, else the first one found; notes are joined unless that makes them too long. Raises
+        `PersonNotFoundError` (one of them is not enrolled; nothing is merged) or `UsageError` (`sources` names nobody
+        but `into`).
 
         Parameters
         ----------
@@ -242,13 +281,13 @@ class Gallery:
             return people.merge(connection, self._bound, sources, into)
 
     def merged(self, name: str) -> list[MergedPerson]:
-        """Return who was merged into a person and can be separated again, in the order of the merges."""
+        """Return the people merged into a person who can be separated again, in the order of the merges."""
         with self._file.reading() as connection:
             merges = people.merges_of(connection, people.find(connection, name).id)
         return [MergedPerson(merge.name, merge.sample_count, merge.merged_at) for merge in merges]
 
     def merged_into(self) -> set[str]:
-        """Return the names of the people into whom somebody was merged who can be separated again."""
+        """Return the names of the people with merges that `unmerge` can undo."""
         with self._file.reading() as connection:
             names = people.names(connection)
             return {names[number] for number in people.people_with_merges(connection)}
@@ -256,54 +295,66 @@ class Gallery:
     def unmerge(self, name: str) -> list[Person]:
         """Undo the last merge into a person; returns the people who are separate again.
 
-        They get back their samples, names, birth dates, notes and denials, except denials that samples of the other
-        person contradicted. Later changes of the remaining person are kept. Samples that were removed or split off
-        since do not come back. Raises `PersonNotFoundError` (nobody is called so), `UsageError` (nobody was merged into
-        the person) or `PersonExistsError` (somebody else has one of the names by now).
+        They get back their samples, names, birth dates, notes and denials, except denials contradicted by samples of
+        the other person. Later changes of the remaining person are kept; samples that were removed or split off since
+        do not come back. Raises `PersonNotFoundError` (not enrolled), `UsageError` (there is no merge to undo) or
+        `PersonExistsError` (another person has one of the names by now).
         """
         with self._changing() as connection:
             return people.unmerge(connection, name)
 
     def split(self, name: str, into: str, samples: Sequence[int]) -> Person:
-        """Give some of a person's samples to a new person, who is returned, without birth date and note.
+        """Move some of a person's samples to a new person, and return that person, without birth date and note.
 
-        Raises `PersonNotFoundError` (nobody is called `name`), `PersonExistsError` or `InvalidNameError` (somebody is,
-        or nobody can be, called `into`) or `UsageError` (a sample is not this person's, or none would be left or
-        moved).
+        Raises `PersonNotFoundError` (`name` is not enrolled), `PersonExistsError` (`into` is a person's name already),
+        `InvalidNameError` (`into` is not a valid name) or `UsageError` (a sample is not this person's, or all or none
+        are given).
 
         Parameters
         ----------
         name, into
-            Whose samples they are, and the new person's name.
+            The person's name, and the new person's name.
         samples
-            Their numbers: some, but not all.
+            Numbers of the samples to move: some, but not all.
         """
         with self._changing() as connection:
             return people.split(connection, name, into, samples)
 
     def forget(self, name: str) -> Forgotten:
-        """Remove a person and everything about that person for good, also of those who were merged into the person.
+        """Remove a person and all data about the person permanently, including people merged into the person.
 
-        The file is written anew, so that no byte of it stays in the file or its log. Raises `PersonNotFoundError`
-        (nobody is called so) or `StorageError` (the disk has no room to write the file anew: then the person is gone
-        from the gallery, and the bytes are cleaned away when it is next opened).
+        The file is rewritten, so that no removed byte stays in the file or its log. On a full disk the removal uses the
+        space reserved beside the gallery, in several steps if necessary; the bytes are then overwritten when the
+        gallery is next opened with enough space (`Forgotten.full_disk`). Raises `PersonNotFoundError` (not enrolled)
+        or `StorageError` (the gallery cannot be written).
         """
-        with self._changing() as connection:
-            person = people.find(connection, name)
-            delete(connection, "people", "id", [person.id])
+        return self.forget_people([name])
+
+    def forget_people(self, names: Sequence[str]) -> Forgotten:
+        """Remove several people as `forget` does, in one transaction; removes nobody if one of them is not enrolled."""
+        if not names:
+            return Forgotten(0, busy_readers=False)
+
+        def removed(connection: sqlite3.Connection) -> int:
+            forgotten = {person.id: person for person in (people.find(connection, name) for name in names)}
+            delete(connection, "people", "id", list(forgotten))
             state.advance(connection)
             state.note_traces(connection)
-            forget_places_of(connection, person.name)
-        return self._wiped(person.sample_count)
+            mirrors.owe_removal(connection)
+            for person in forgotten.values():
+                forget_places_of(connection, person.name)
+            return sum(person.sample_count for person in forgotten.values())
+
+        return self._wiped(self._removed(removed, names))
 
     # Samples ----------------------------------------------------------------------------------------------------
 
     def enroll(self, person: str, samples: Sequence[NewSample]) -> list[EnrolledSample]:
-        """Give a person samples; a face that somebody already has is skipped.
+        """Add samples to a person; a face that is enrolled already is skipped.
 
-        Two faces are the same if they are at the same place of the same photo, or if their plain embeddings are at most
-        1e-4 apart. Nothing is changed on an error: `InvalidNameError` (nobody can be called so), `UsageError` (a sample
-        is not as `NewSample` says), `PackMismatchError` (another process has re-embedded the gallery meanwhile),
+        Two faces are the same if they are at the same place in the same photo, or if their plain embeddings are at most
+        1e-4 apart. Raises, without any change, `InvalidNameError` (not a valid name), `UsageError` (a sample is
+        invalid, see `NewSample`), `PackMismatchError` (another process has re-embedded the gallery),
         `GalleryBusyError` or `StorageError` (the gallery cannot be written).
 
         Parameters
@@ -316,7 +367,7 @@ class Gallery:
         Returns
         -------
         list[EnrolledSample]
-            What became of each, in their order.
+            The result for each sample, in their order.
         """
         (outcomes,) = self.enroll_people([(person, samples)])
         return outcomes
@@ -324,14 +375,14 @@ class Gallery:
     def enroll_people(
         self, groups: Sequence[tuple[str, Sequence[NewSample]]], facts: Mapping[str, PersonFacts] | None = None
     ) -> list[list[EnrolledSample]]:
-        """Give several people samples in one transaction; the rest is as for `enroll`.
+        """Add samples to several people in one transaction; see `enroll`.
 
         Parameters
         ----------
         groups
             Names with their faces.
         facts
-            Facts by name, which complete those that the gallery has.
+            Facts by name, to add where the gallery lacks them.
         """
         now = datetime.now(UTC)
         named = [(normalize_name(name), new) for name, new in groups]
@@ -351,17 +402,49 @@ class Gallery:
         with self._file.reading() as connection:
             return samples.samples_of(connection, people.find(connection, name).id)
 
-    def samples_of_everybody(self) -> dict[int, list[Sample]]:
-        """Return all samples by the people's numbers, each person's in the order of their own numbers."""
+    def samples_by_person(self) -> dict[int, list[Sample]]:
+        """Return all samples by person number, each list in the order of sample numbers."""
         with self._file.reading() as connection:
-            return samples.samples_of_everybody(connection)
+            return samples.samples_by_person(connection)
+
+    def samples_at(self, face: FaceKey) -> list[Sample]:
+        """Return the samples of one face of a photo, matched by place, of any person."""
+        found = self.samples_of_photo(face.content_hash, face.picture_hash)
+        return [sample for sample in found if is_same_place(FaceKey.enrolled(sample), face)]
+
+    def samples_of_photo(self, content_hash: str, picture_hash: str | None = None) -> list[Sample]:
+        """Return all people's samples from a photo, matched by its bytes or its picture (`FaceKey`)."""
+        with self._file.reading() as connection:
+            return samples.samples_of_photo(connection, content_hash, picture_hash)
 
     def sample(self, sample_id: int) -> Sample:
-        """Return a sample; `UsageError` if there is none of this number."""
+        """Return a sample; raises `SampleNotFoundError`."""
         with self._file.reading() as connection:
             self._require_sample(connection, sample_id)
             (found,) = samples.samples_by_number(connection, [sample_id])
         return found
+
+    def whole_sample(self, sample_id: int) -> NewSample:
+        """Return a sample with embeddings and thumbnail, to enroll it again; raises `SampleNotFoundError`."""
+        with self._reading() as connection:
+            self._require_sample(connection, sample_id)
+            (found,) = samples.samples_by_number(connection, [sample_id])
+            return NewSample(
+                box=found.box,
+                landmarks=found.landmarks,
+                detection_score=found.detection_score,
+                quality=found.quality,
+                path=found.path,
+                content_hash=found.content_hash,
+                quarter_turns=found.quarter_turns,
+                taken_at=found.taken_at,
+                thumbnail=samples.thumbnail(connection, sample_id),
+                vectors=vectors.vectors_of_sample(connection, self._bound, sample_id),
+                enrolled_at=found.enrolled_at,
+                masked=found.masked,
+                camera_dated=found.camera_dated,
+                picture_hash=found.picture_hash,
+            )
 
     def thumbnail(self, sample_id: int) -> bytes | None:
         """Return a sample's small JPEG; None if there is none."""
@@ -369,18 +452,30 @@ class Gallery:
             return samples.thumbnail(connection, sample_id)
 
     def remove_sample(self, sample_id: int) -> Forgotten:
-        """Remove a sample for good, as `forget` does; its person stays. `UsageError` if there is none."""
-        with self._changing() as connection:
-            self._require_sample(connection, sample_id)
-            delete(connection, "samples", "id", [sample_id])
+        """Remove a sample permanently, as `forget` does; keeps its person. Raises `SampleNotFoundError`."""
+        return self.remove_samples([sample_id])
+
+    def remove_samples(self, sample_ids: Sequence[int]) -> Forgotten:
+        """Remove several samples as `remove_sample` does, in one transaction; removes none if one is missing."""
+        if not sample_ids:
+            return Forgotten(0, busy_readers=False)
+        numbers = list(dict.fromkeys(sample_ids))
+
+        def removed(connection: sqlite3.Connection) -> int:
+            for sample_id in numbers:
+                self._require_sample(connection, sample_id)
+            delete(connection, "samples", "id", numbers)
             people.drop_empty_merges(connection)
             state.advance(connection)
             state.note_traces(connection)
-        return self._wiped(1)
+            mirrors.owe_removal(connection)
+            return len(numbers)
+
+        return self._wiped(self._removed(removed))
 
     def _require_sample(self, connection: sqlite3.Connection, sample_id: int) -> None:
         if not samples.has_sample(connection, sample_id):
-            raise UsageError(f"There is no sample {sample_id} in {printable(str(self.path))}.")
+            raise SampleNotFoundError(f"There is no sample {sample_id} in {printable(str(self.path))}.")
 
     # Embeddings -------------------------------------------------------------------------------------------------
 
@@ -395,9 +490,9 @@ class Gallery:
         Parameters
         ----------
         variant
-            Which embeddings.
+            Name of the variant, such as ``"plain"``.
         masked
-            False for samples of bare faces, True for masked ones, None for all.
+            False for unmasked samples, True for masked ones, None for all.
         """
         with self._reading() as connection:
             return vectors.rated_vectors(connection, self._bound, variant, masked=masked)[0]
@@ -408,9 +503,24 @@ class Gallery:
             return vectors.plain_vectors_of(connection, self._bound, samples)
 
     def rated_vectors(self, *, masked: bool | None = False) -> tuple[VectorTable, FloatArray]:
-        """Return what `vectors` does, and the samples' qualities, 0..1: ``float32`` of shape ``(N,)``."""
+        """Return plain embeddings, as `vectors` does, and the qualities, 0..1, of their samples, ``float32 (N,)``."""
         with self._reading() as connection:
             return vectors.rated_vectors(connection, self._bound, PLAIN, masked=masked)
+
+    def mark(self, variants: Sequence[str]) -> Mark | None:
+        """Return the current state of the gallery for `added_since`; None for a file of an old version."""
+        with self._reading() as connection:
+            return additions.mark(connection, variants)
+
+    def added_since(self, mark: Mark) -> Additions | None:
+        """Return what was added since a mark, for its variants; None if existing embeddings changed."""
+        with self._reading() as connection:
+            return additions.added_since(connection, self._bound, mark)
+
+    def owners(self) -> Owners:
+        """Return the owners of unmasked samples, in the order of sample numbers."""
+        with self._file.reading() as connection:
+            return samples.owners(connection, masked=False)
 
     def rebind(
         self,
@@ -419,10 +529,10 @@ class Gallery:
         dropped: Sequence[int] = (),
         strangers: Mapping[int, FloatArray | None] | None = None,
     ) -> Forgotten:
-        """Replace all embeddings by another pack's, in one transaction.
+        """Replace all embeddings with another pack's, in one transaction.
 
-        Raises `UsageError`: the samples or the strangers are not exactly those of the gallery, which another process
-        may have changed meanwhile; nothing is changed then.
+        Raises `UsageError`, without any change, if the samples or strangers are not exactly those of the gallery,
+        which another process may have changed.
 
         Parameters
         ----------
@@ -431,45 +541,46 @@ class Gallery:
         vectors
             The new embeddings by sample and variant.
         dropped
-            Samples without new embeddings, which are removed for good. Their people stay.
+            Samples without new embeddings, which are removed permanently. Their people are kept.
         strangers
-            The new embedding of each remembered stranger, or None to forget the stranger. May be left out if there
-            are none.
+            The new embedding of each remembered stranger, or None to forget the stranger. May be omitted if there are
+            none.
 
         Returns
         -------
         Forgotten
-            How many samples were removed.
+            The number of removed samples.
         """
         check_embeddings(vectors, strangers or {}, pack.dimension)
         with self._changing() as connection:
             bound = replace_embeddings(connection, pack, vectors, dropped, strangers or {})
+            mirrors.owe_removal(connection)
         self._bound = bound
-        return self._wiped(len(dropped))
+        return self._wiped(Removed(len(dropped)))
 
     # Denials and strangers --------------------------------------------------------------------------------------
 
     def deny(self, person: str, face: FaceKey, vector: FloatArray | None = None) -> bool:
-        """Note that a face is not a person's, so that the person is never suggested for it.
+        """Record that a face is not a person's, so that the person is never suggested for it.
 
-        Denials follow a person who is renamed or merged, and are forgotten with the person. They leave the revision as
-        it is, and are not exported. Raises `PersonNotFoundError` (nobody is called so) or `UsageError` (the person has
-        a sample that is this very face, or this is no face).
+        Denials follow a person who is renamed or merged, and are removed with the person. They increase
+        `denials_revision` but not `revision`, and are not exported. Raises `PersonNotFoundError` (not enrolled) or
+        `UsageError` (the face is one of the person's samples, or is invalid).
 
         Parameters
         ----------
         person
-            The name.
+            The person's name.
         face
-            Which face of which photo.
+            The face.
         vector
-            The face's plain embedding, ``(dimension,)``, by which a copy of an enrolled photo is recognized; None to
-            go by the photo alone.
+            The face's plain embedding, ``(dimension,)``, to recognize copies of an enrolled photo; None to match by
+            place only.
 
         Returns
         -------
         bool
-            Whether it was not known yet.
+            Whether the denial is new.
         """
         feedback.check_face(face, vector, self.pack.dimension)
         with self._changing() as connection:
@@ -478,18 +589,24 @@ class Gallery:
             return feedback.deny(connection, self._bound, denied, face, vector=vector, now=datetime.now(UTC))
 
     def withdraw_denial(self, person: str, face: FaceKey) -> bool:
-        """Take back that a face is not a person's; returns whether that had been said."""
+        """Withdraw a denial; returns whether there was one."""
         feedback.check_face(face, None, self.pack.dimension)
         with self._changing() as connection:
             return feedback.withdraw(connection, people.find(connection, person).id, face)
 
     def denials_of(self, face: FaceKey) -> set[int]:
-        """Return the numbers of the people whose face it is not."""
+        """Return the numbers of the people for whom a face was denied."""
         with self._file.reading() as connection:
             return feedback.denied_people(connection, face)
 
+    def denied_faces(self, person: str) -> dict[int, FaceKey]:
+        """Return the faces denied for a person, by denial number; raises `PersonNotFoundError`."""
+        with self._file.reading() as connection:
+            denials = feedback.denials_of_person(connection, people.find(connection, person).id)
+        return {denial.id: denial.face for denial in denials}
+
     def learn_picture(self, content_hash: str, picture_hash: str | None) -> None:
-        """Note the hash of a photo's picture wherever the photo's faces are kept without it; no-op for None."""
+        """Store a photo's picture hash with its samples, denials and strangers that lack it; no-op for None."""
         if picture_hash is None or self._all_pictured:
             return
         with self._file.reading() as connection:
@@ -500,9 +617,9 @@ class Gallery:
             feedback.set_picture(connection, content_hash, picture_hash)
 
     def remember_stranger(self, sample: NewSample) -> tuple[int, bool]:
-        """Remember a face as nobody's, with embedding, box and photo; returns its number and whether it is new.
+        """Remember a face as a stranger, with embedding, box and path; returns its number and whether it is new.
 
-        Raises `UsageError`: somebody has a sample that is this very face, or the sample is not as `NewSample` says.
+        Raises `UsageError` if the face is a person's sample, or if the sample is invalid (see `NewSample`).
         """
         check_sample(sample, self.pack.dimension)
         with self._changing() as connection:
@@ -518,42 +635,49 @@ class Gallery:
             return feedback.stranger_vectors(connection, self._bound)
 
     def stranger_faces(self) -> list[Stranger]:
-        """Return where all remembered strangers were seen, in the order of their numbers."""
+        """Return the faces of all remembered strangers, in the order of their numbers."""
         with self._file.reading() as connection:
             return feedback.strangers(connection)
 
     def forget_stranger(self, stranger_id: int) -> Forgotten:
-        """Remove a remembered stranger for good, as `forget` does a person; `UsageError` if there is none."""
-        with self._changing() as connection:
+        """Remove a stranger permanently, as `forget` does a person; raises `UsageError` if not found."""
+
+        def removed(connection: sqlite3.Connection) -> int:
             if not delete(connection, "strangers", "id", [stranger_id]):
                 raise UsageError(
                     f"There is no stranger {stranger_id} in {printable(str(self.path))}: "
-                    "`facebank strangers list` shows who is remembered."
+                    "`facebank strangers list` lists the strangers."
                 )
             state.advance(connection)
             state.note_traces(connection)
-        return Forgotten(0, busy_readers=not self._file.wipe())
+            return 0
+
+        return self._cleaned(self._removed(removed))
 
     # Settings and files -----------------------------------------------------------------------------------------
 
     def read_setting(self, key: str) -> Any:
-        """Return a setting's value, as JSON gives it; None if it is not set."""
+        """Return a setting's value, decoded from JSON; None if it is not set."""
         return self._file.read_setting(key)
 
     def write_setting(self, key: str, value: object) -> None:
-        """Set a setting to a value that JSON can hold, at most 64 KiB; None removes it."""
+        """Set a setting to a JSON value of at most 64 KiB; None removes it."""
         self._file.write_setting(key, value)
 
-    def write_setting_at(self, revision: int, key: str, value: object) -> bool:
-        """Set a setting if the gallery is at this revision still; return whether it was."""
+    @contextmanager
+    def replacing_setting(self, key: str, before: object, value: object, revision: int) -> Iterator[bool]:
+        """Set a setting when the block ends, holding a write lock until then.
+
+        Yields False, and changes nothing, if the gallery is not at `revision` or the setting is not `before`.
+        """
         with self._file.changing() as connection:
-            if state.revision(connection) != revision:
-                return False
-            state.write_setting(connection, key, value)
-        return True
+            is_unchanged = (state.revision(connection), state.read_setting(connection, key)) == (revision, before)
+            yield is_unchanged
+            if is_unchanged:
+                state.write_setting(connection, key, value)
 
     def keep_setting(self, key: str, value: object) -> Any:
-        """Return a setting's value, after setting it to this one if it is not set."""
+        """Return a setting's value; sets it to `value` first if it is not set."""
         known = self.read_setting(key)
         if known is not None:
             return known
@@ -564,18 +688,18 @@ class Gallery:
             return value if known is None else known
 
     def note_place(self) -> None:
-        """Note that files in the cache are made from this gallery under its present name: `forget` wipes them."""
+        """Record the gallery's current path and cache folder, so that `forget` finds and wipes derived files."""
         self._places.note_derived()
 
     def note_written(self, kind: PlaceKind, path: str | os.PathLike[str]) -> None:
-        """Note the file or folder that something of this gallery was written to; no-op if it cannot be noted."""
+        """Record a file or folder with content of this gallery; no-op if the gallery cannot be written."""
         if not self._file.writable or self._file.in_transaction:
             return
         with suppress(GalleryError, StorageError):
             self._places.note_written(kind, Path(os.path.abspath(path)))  # noqa: PTH100 - resolve() follows links
 
     def written_places(self) -> list[WrittenPlace]:
-        """Return the noted places that still exist, the latest first."""
+        """Return the recorded places that still exist, latest first."""
         return self._places.written()
 
     def back_up(self, target: str | os.PathLike[str]) -> Path:
@@ -588,22 +712,72 @@ class Gallery:
         return place
 
     def automatic_backups(self) -> list[Path]:
-        """Return the copies that facebank made beside the gallery before changing all of it: `forget` wipes them."""
+        """Return the copies made beside the gallery before an upgrade or repair; `forget` wipes them."""
         return self._places.backups()
 
     def derived_files(self) -> list[Path]:
-        """Return the files in the cache that were made from this gallery: `forget` wipes them."""
+        """Return the files in the cache that were derived from this gallery; `forget` wipes them."""
         return self._places.derived()
 
     def leftovers(self) -> list[Path]:
-        """Return what killed runs left half-written where facebank writes: `forget` wipes it."""
+        """Return partial files left by killed processes; `forget` wipes them."""
         return self._places.leftovers()
 
-    def _wiped(self, samples: int) -> Forgotten:
-        done = self._file.wipe()
-        return Forgotten(samples, busy_readers=not done, wiped=tuple(self._places.wipe()))
+    def mirrors(self) -> list[MirrorNote]:
+        """Return what is known of the places outside that hold the embeddings for searching."""
+        with self._file.reading() as connection:
+            return list(mirrors.notes_in(connection).values())
 
-    # Index ------------------------------------------------------------------------------------------------------
+    def mirror_note(self, address: str) -> MirrorNote | None:
+        """Return what is known of one of `mirrors`."""
+        with self._file.reading() as connection:
+            return mirrors.notes_in(connection).get(address)
+
+    def keep_mirror(self, note: MirrorNote) -> None:
+        """Note where embeddings are mirrored; a removal that came after the note's revision is still owed then."""
+        with self._file.changing() as connection:
+            mirrors.keep_note(connection, note)
+
+    def drop_mirror(self, address: str) -> bool:
+        """Forget one of `mirrors` that is no more; returns whether it was known."""
+        with self._file.changing() as connection:
+            return mirrors.drop_note(connection, address)
+
+    def _removed(self, change: Callable[[sqlite3.Connection], int], names: Sequence[str] = ()) -> Removed:
+        """Run a change that removes samples, and perhaps the named people; works on a full disk too."""
+        try:
+            return Removal(self._file, self._places, self._changing).run(change, names)
+        except BaseException:
+            self._file.keep_reserve()
+            raise
+
+    def _wiped(self, removed: Removed) -> Forgotten:
+        """Wipe derived files, which frees space, and the removed bytes in the gallery's file."""
+        try:
+            wiped = self._places.wipe()
+        except BaseException:
+            self._file.wipe()
+            raise
+        return self._cleaned(removed._replace(wiped=(*removed.wiped, *wiped)))
+
+    def _cleaned(self, removed: Removed) -> Forgotten:
+        done = self._file.wipe()
+        self._file.keep_reserve()
+        return Forgotten(
+            removed.samples,
+            busy_readers=done is Wiping.BUSY,
+            full_disk=done is Wiping.NO_ROOM,
+            wiped=tuple(dict.fromkeys(removed.wiped)),
+            mirrors=self._cleaned_mirrors(),
+        )
+
+    def _cleaned_mirrors(self) -> tuple[str, ...]:
+        """Clean the mirror that this gallery was opened with; returns the addresses of those that owe a removal."""
+        owing = {note.address for note in self.mirrors() if note.owes}
+        if self.mirror is not None and self.mirror.address in owing:
+            with suppress(ServiceError):
+                self.mirror.clean(self)
+        return tuple(note.address for note in self.mirrors() if note.owes) if owing else ()
 
 
 def _check_pack(path: Path, bound: PackIdentity, wanted: PackIdentity) -> None:
@@ -611,6 +785,6 @@ def _check_pack(path: Path, bound: PackIdentity, wanted: PackIdentity) -> None:
         raise PackMismatchError(
             f"The gallery {printable(str(path))} was made with the pack '{printable(bound.name[:64])}' "
             f"({printable(bound.digest[:8])}), not with '{printable(wanted.name)}' ({printable(wanted.digest[:8])}): "
-            f"use --pack {shell_word(bound.name[:64])}, or go over to '{printable(wanted.name)}' with "
+            f"use --pack {shell_word(bound.name[:64])}, or convert the gallery to '{printable(wanted.name)}' with "
             f"`{shell_command('--pack', wanted.name, 'people', 're-embed')}`."
         )

@@ -1,7 +1,7 @@
-"""People of a gallery: found by name, described, renamed, merged and split; inside a transaction.
+"""People of a gallery: lookup, rename, describe, merge and split; call inside a transaction.
 
-A merge keeps what undoing it needs: the person who was merged, as that person was, and which samples and denials came
-along. Galleries older than these tables, which are only read, have no merges.
+A merge records what is needed to undo it: the merged person's facts, and which samples and denials were moved. Older
+galleries without these tables are read-only and have no merges.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from facebank.gallery.names import NAMES_TOGETHER, NameTable, name_key, normaliz
 from facebank.gallery.records import PersonFacts
 from facebank.gallery.samples import owners, samples_of
 from facebank.gallery.store.codec import LONGEST_NOTE, birth_date, note, person_name, person_names
+from facebank.gallery.store.indexes import NAMES_INDEX, hides_rows
 from facebank.gallery.store.rows import blocks_of, delete, every_row, insert, rows_of, update
 from facebank.gallery.store.schema import FACTS_SINCE, MERGES_SINCE, schema_version
 from facebank.gallery.store.state import advance
@@ -50,14 +51,14 @@ class Merge(NamedTuple):
     # number and name of the remaining person
     person_id: int
     person: str
-    batch: int  # the number of the first merge of the same call
+    batch: int  # number of the first merge of the same call
     # of the merged person
     name: str
     created_at: datetime
     facts: PersonFacts
-    kept: PersonFacts  # the facts of the remaining person before the merge
+    kept: PersonFacts  # facts of the remaining person before the merge
     merged_at: datetime
-    sample_count: int  # how many samples that came along still exist
+    sample_count: int  # how many of the moved samples still exist
 
 
 # Reading --------------------------------------------------------------------------------------------------------
@@ -73,11 +74,11 @@ def everybody(connection: sqlite3.Connection) -> list[Person]:
 
 
 def find(connection: sqlite3.Connection, name: str) -> Person:
-    """Return the person of a name, whatever its case; `PersonNotFoundError` if there is none."""
+    """Return the person with a name, ignoring case; raises `PersonNotFoundError`."""
     key = name_key(normalize_name(name))
     person = find_key(connection, key)
     if person is None:
-        raise PersonNotFoundError(f"Nobody called '{printable(name)}' is enrolled: {_where(connection, key)}.")
+        raise PersonNotFoundError(f"Nobody called '{printable(name)}' is enrolled: {_hint_for(connection, key)}.")
     return person
 
 
@@ -85,23 +86,23 @@ def find_key(connection: sqlite3.Connection, key: str) -> Person | None:
     """Return the person with a name's key."""
     rows = rows_of(connection, "people", "WHERE key = ?", (key,))
     if not rows:
-        if rows_of(connection, "people", "NOT INDEXED WHERE key = ?", (key,)):
-            raise InvalidValueError("its index of names is not whole")
+        if hides_rows(connection, NAMES_INDEX, key):
+            raise InvalidValueError("its index of names is incomplete")
         return None
     number = whole(rows[0]["id"])
     masked = "coalesce(sum(masked), 0)" if schema_version(connection) >= FACTS_SINCE else "0"
-    counted = f"SELECT count(*), {masked} FROM samples WHERE person_id = ?"  # noqa: S608 - one of two words of ours
+    counted = f"SELECT count(*), {masked} FROM samples WHERE person_id = ?"  # noqa: S608 - constants
     count, masked_count = connection.execute(counted, (number,)).fetchone()
     return _person(rows[0], whole(count), whole(masked_count))
 
 
 def person_ids(connection: sqlite3.Connection) -> dict[str, int]:
-    """Return everybody's number by the name's key."""
+    """Return all people's numbers by name key."""
     return {str(row["key"]): whole(row["id"]) for row in every_row(connection, "people")}
 
 
 def names(connection: sqlite3.Connection) -> dict[int, str]:
-    """Return everybody's name by number."""
+    """Return all people's names by number."""
     found: dict[int, str] = {}
     for some, texts in blocks_of(connection, "people", "names"):
         found.update(zip(some.tolist(), person_names(texts), strict=True))
@@ -109,7 +110,7 @@ def names(connection: sqlite3.Connection) -> dict[int, str]:
 
 
 def name_table(connection: sqlite3.Connection) -> NameTable:
-    """Return everybody's name by number, in little memory."""
+    """Return all people's names by number, in a compact mapping."""
     numbers = [np.empty(0, np.int64)]
     blocks: list[Sequence[str]] = []
     for some, texts in blocks_of(connection, "people", "names", rows_at_once=_NAMES_AT_ONCE):
@@ -135,15 +136,15 @@ def photo_counts(connection: sqlite3.Connection) -> dict[int, int]:
     return {person: len(theirs) for person, theirs in photos.items()}
 
 
-def _where(connection: sqlite3.Connection, key: str) -> str:
-    """Say what became of a name that nobody has."""
+def _hint_for(connection: sqlite3.Connection, key: str) -> str:
+    """Return a hint about a name that no person has: the person it was merged into, if any."""
     merges = [merge for merge in _merges(connection, "ORDER BY merges.id") if name_key(merge.name) == key]
     if not merges:
         return "`facebank people list` shows who is"
     person = merges[-1].person
     unmerge_it = shell_command("people", "unmerge", person)
-    joined = f"joined with {printable(person)}"
-    return f"{joined}, from whom `{unmerge_it}` separates and with whom `facebank people forget` forgets"
+    merged = f"that person was merged into {printable(person)}"
+    return f"{merged}; `{unmerge_it}` separates them, `facebank people forget` forgets both"
 
 
 def _sample_counts(connection: sqlite3.Connection, *, masked: bool) -> dict[int, int]:
@@ -179,13 +180,13 @@ def add_person(connection: sqlite3.Connection, name: str, now: datetime) -> int:
 
 
 def rename(connection: sqlite3.Connection, old: str, new: str) -> Person:
-    """Give a person another name, if nobody else has it."""
+    """Rename a person; raises `PersonExistsError` if another person has the name."""
     name = normalize_name(new)
     person = find(connection, old)
     other = find_key(connection, name_key(name))
     if other is not None and other.id != person.id:
         raise PersonExistsError(
-            f"There is already a person called '{printable(other.name)}': if the two are one, join them with "
+            f"There is already a person called '{printable(other.name)}': if both are the same person, join them with "
             "`facebank people merge`."
         )
     update(connection, "people", "id", person.id, {"name": name, "key": name_key(name)})
@@ -211,33 +212,34 @@ def describe(
 
 
 def complete(connection: sqlite3.Connection, name: str, facts: PersonFacts) -> None:
-    """Add facts to a person's: existing ones stay, and notes are joined."""
+    """Add facts that a person lacks; notes are joined."""
     person = find(connection, name)
     _set_facts(connection, person, _joined(PersonFacts(person.born, person.note), facts))
 
 
 def split(connection: sqlite3.Connection, name: str, into: str, numbers: Sequence[int]) -> Person:
-    """Give some of a person's samples to a new person, who is returned."""
+    """Move some of a person's samples to a new person, and return that person."""
     person, new = find(connection, name), normalize_name(into)
     own = {sample.id for sample in samples_of(connection, person.id)}
     wanted = sorted(set(numbers))
     foreign = next((number for number in wanted if number not in own), None)
     if foreign is not None:
-        raise UsageError(f"Sample {foreign} is none of '{printable(person.name)}': `facebank people show` lists those.")
+        raise UsageError(
+            f"Sample {foreign} does not belong to '{printable(person.name)}': `facebank people show` lists the samples."
+        )
     if len(own) == 1:
         raise UsageError(
-            f"'{printable(person.name)}' has one sample, which cannot be split: "
-            "`facebank people rename` gives another name."
+            f"'{printable(person.name)}' has one sample, which cannot be split: use `facebank people rename` instead."
         )
     if not wanted or len(wanted) == len(own):
         raise UsageError(
-            f"'{printable(person.name)}' has {len(own)} samples: name some of them to split, but not all; "
-            "`facebank people rename` gives all another name."
+            f"'{printable(person.name)}' has {len(own)} samples: give some of their numbers, not all; "
+            "`facebank people rename` renames the person."
         )
     other = find_key(connection, name_key(new))
     if other is not None:
         raise PersonExistsError(
-            f"There is already a person called '{printable(other.name)}': choose another name, and join the two then "
+            f"There is already a person called '{printable(other.name)}': choose another name, then join the two "
             "with `facebank people merge`."
         )
     number = add_person(connection, new, datetime.now(UTC))
@@ -261,11 +263,11 @@ def _checked(text: str | None, check: Callable[[str], str]) -> str | None:
 
 def _checked_note(text: str) -> str:
     if len(text) > LONGEST_NOTE:
-        raise UsageError(f"A note has at most {LONGEST_NOTE:,} characters, and this one {len(text):,}.")
+        raise UsageError(f"A note has at most {LONGEST_NOTE:,} characters, not {len(text):,}: shorten it.")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UsageError("The note is no valid Unicode text.") from error
+        raise UsageError("The note is not valid Unicode text: remove lone surrogates.") from error
     return text.strip()
 
 
@@ -281,12 +283,12 @@ def _joined(own: PersonFacts, others: PersonFacts) -> PersonFacts:
 
 
 def merge(connection: sqlite3.Connection, bound: Binding, sources: Sequence[str], into: str) -> Person:
-    """Give one person the samples and denials of others, who are removed."""
+    """Move the samples and denials of people to one person, and remove the others."""
     target = find(connection, into)
     others = {person.id: person for person in (find(connection, source) for source in sources)}
     others.pop(target.id, None)
     if not others:
-        raise UsageError(f"Name somebody other than '{printable(target.name)}' to merge.")
+        raise UsageError(f"Name at least one person other than '{printable(target.name)}' to merge.")
     batch, now = None, datetime.now(UTC)
     for number, other in sorted(others.items()):
         noted = _note_merge(connection, other, find(connection, into), batch, now)
@@ -303,12 +305,12 @@ def merge(connection: sqlite3.Connection, bound: Binding, sources: Sequence[str]
 
 
 def merges_of(connection: sqlite3.Connection, person_id: int) -> list[Merge]:
-    """Return the merges into a person in their order, without those that came along with others."""
+    """Return the merges into a person in their order, without those that belong to people merged along."""
     return _merges(connection, "WHERE person_id = ? AND came_with IS NULL ORDER BY merges.id", person_id)
 
 
 def people_with_merges(connection: sqlite3.Connection) -> set[int]:
-    """Return the numbers of the people whom somebody was merged into."""
+    """Return the numbers of the people with merges that can be undone."""
     return {merge.person_id for merge in _merges(connection)}
 
 
@@ -318,8 +320,8 @@ def unmerge(connection: sqlite3.Connection, name: str) -> list[Person]:
     merges = merges_of(connection, target.id)
     if not merges:
         raise UsageError(
-            f"Nobody was joined with '{printable(target.name)}' of whom a sample is left: `facebank people split` "
-            "makes two people of one."
+            f"Nothing to undo for '{printable(target.name)}': nobody was merged whose samples are left. "
+            "`facebank people split` makes two people of one."
         )
     last = max(merge.batch for merge in merges)
     separate = [merge for merge in merges if merge.batch == last]
@@ -330,7 +332,7 @@ def unmerge(connection: sqlite3.Connection, name: str) -> list[Person]:
 
 
 def drop_empty_merges(connection: sqlite3.Connection) -> None:
-    """Drop the merges without remaining samples: they cannot be undone, and the name is not kept."""
+    """Drop the merges without remaining samples: they cannot be undone, and the name must not be kept."""
     if schema_version(connection) < MERGES_SINCE:
         return
     rows = connection.execute("SELECT id FROM merges WHERE id NOT IN (SELECT merge_id FROM merged_samples)")
@@ -346,9 +348,9 @@ def _merges(connection: sqlite3.Connection, rest: str = "", *values: int) -> lis
 def _note_merge(
     connection: sqlite3.Connection, source: Person, target: Person, batch: int | None, now: datetime
 ) -> int | None:
-    """Note a merge before anything is moved; returns its number, or None for a person without samples.
+    """Record a merge before anything is moved; returns its number.
 
-    Without samples there is nothing that could be separated again.
+    Returns None for a person without samples, because such a merge cannot be undone.
     """
     samples = [number for (number,) in _numbers(connection, "samples", "person_id", source.id)]
     if not samples:
@@ -377,7 +379,7 @@ def _note_merge(
 def _separate(connection: sqlite3.Connection, merge: Merge) -> None:
     if find_key(connection, name_key(merge.name)) is not None:
         raise PersonExistsError(
-            f"There is another person called '{printable(merge.name)}' now: give that one another name first, with "
+            f"Another person is called '{printable(merge.name)}' now: rename that person first with "
             "`facebank people rename`."
         )
     number = add_person(connection, merge.name, merge.created_at)
@@ -397,12 +399,12 @@ def _separate(connection: sqlite3.Connection, merge: Merge) -> None:
         update(connection, "people", "id", stayed.id, {"born": merge.kept.born, "note": merge.kept.note})
     for (earlier,) in _numbers(connection, "merges", "came_with", merge.id):
         update(connection, "merges", "id", earlier, {"came_with": None})
-        _give(connection, earlier, number)
+        _reassign_merges(connection, earlier, number)
     delete(connection, "merges", "id", [merge.id])
 
 
-def _give(connection: sqlite3.Connection, merge: int, person_id: int) -> None:
-    """Give a merge, and those that came with it, to another person."""
+def _reassign_merges(connection: sqlite3.Connection, merge: int, person_id: int) -> None:
+    """Move a merge, and those that belong to it, to another person."""
     pending = [merge]
     while pending:
         number = pending.pop()
@@ -415,7 +417,7 @@ def _numbers(
 ) -> Iterable[tuple[int, ...]]:
     """Return the numbers, and further columns, of the rows that have a value in a column."""
     columns = ", ".join(("id", *further))
-    statement = f"SELECT {columns} FROM {table} WHERE {column} = ?"  # noqa: S608 - names of ours
+    statement = f"SELECT {columns} FROM {table} WHERE {column} = ?"  # noqa: S608 - constants
     return [(whole(number), *others) for number, *others in connection.execute(statement, (value,)).fetchall()]
 
 

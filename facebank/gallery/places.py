@@ -1,7 +1,7 @@
 """Files outside of a gallery that came from it: exports, pictures, backups, derived files and leftovers.
 
-A gallery's settings keep where they are, so that whoever forgets a person is told where something of them may remain.
-A place named after a forgotten person is forgotten too.
+Their paths are kept in a gallery's settings, so that forgetting a person can list files that may still show the person.
+A path named after a forgotten person is removed from the list.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 WRITTEN_PLACES_SETTING = "written_places"
 
 _MOST = 200
-_LONGEST = 48 * 1024  # characters of JSON, all together
+_LONGEST = 48 * 1024  # characters of JSON in total
 _MOST_FOLDERS = 5000
 
 
 def default_gallery_path() -> Path:
-    """Return the gallery used if none is named: ``FACEBANK_GALLERY``, else one in the user's data folder."""
+    """Return the path of the default gallery: ``FACEBANK_GALLERY``, else a file in the user's data folder."""
     named = path_from_environment("FACEBANK_GALLERY")
     if named is not None:
         return named
@@ -51,7 +51,7 @@ def default_gallery_path() -> Path:
 
 
 class PlaceKind(StrEnum):
-    """What was written to a place."""
+    """The kind of a written file or folder."""
 
     EXPORT = "export"
     BACKUP = "backup"
@@ -67,20 +67,20 @@ class PlaceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WrittenPlace:
-    """A file or folder that something of a gallery was written to."""
+    """A file or folder with content of a gallery."""
 
-    kind: PlaceKind  # what was written
-    path: Path  # where, absolute
+    kind: PlaceKind
+    path: Path  # absolute
 
 
 class GalleryPlaces:
-    """Where files that came from an open gallery are."""
+    """The files that came from an open gallery."""
 
     def __init__(self, file: GalleryFile) -> None:
         self._file = file
 
     def note_derived(self) -> None:
-        """Note the gallery's present name and cache folder, by which its derived files are found."""
+        """Record the gallery's current path and cache folder, by which its derived files are found."""
         places, folders = self._derived_settings()
         for key, before, now in (
             (DERIVED_PLACES_SETTING, places, noted(places, self._file.path)),
@@ -90,14 +90,14 @@ class GalleryPlaces:
                 self._file.write_setting(key, now)
 
     def note_written(self, kind: PlaceKind, path: Path) -> None:
-        """Note that something was written to an absolute path."""
+        """Record that content of the gallery was written to an absolute path."""
         before = self._file.read_setting(WRITTEN_PLACES_SETTING)
         now = with_place(before, kind, path)
         if before != now:
             self._file.write_setting(WRITTEN_PLACES_SETTING, now)
 
     def written(self) -> list[WrittenPlace]:
-        """Return the places that still exist, the latest first."""
+        """Return the recorded places that still exist, latest first."""
         return [place for place in self._all_written() if os.path.lexists(place.path)]
 
     def derived(self) -> list[Path]:
@@ -105,7 +105,7 @@ class GalleryPlaces:
         return derived_files(self._file.path, *self._derived_settings())
 
     def leftovers(self) -> list[Path]:
-        """Return what killed runs left half-written."""
+        """Return partial files left by killed processes."""
         return [path for folder in self._folders() for path in find_leftovers(folder)]
 
     def backups(self) -> list[Path]:
@@ -116,12 +116,16 @@ class GalleryPlaces:
 
     def wipe(self) -> list[Path]:
         """Overwrite and remove derived files, leftovers and automatic backups; return what was removed."""
-        wiped = wipe_derived(self._file.path, *self._derived_settings())
+        wiped = self.wipe_derived()
         leftovers, _ = remove_leftovers(self._folders())
         backups = self.backups()
         for backup in backups:
             wipe_file(backup)
         return [*wiped, *leftovers, *backups]
+
+    def wipe_derived(self) -> list[Path]:
+        """Overwrite and remove derived files alone; return what was removed."""
+        return wipe_derived(self._file.path, *self._derived_settings())
 
     def _derived_settings(self) -> tuple[object, object]:
         return self._file.read_setting(DERIVED_PLACES_SETTING), self._file.read_setting(DERIVED_FOLDERS_SETTING)
@@ -131,7 +135,7 @@ class GalleryPlaces:
 
     def _folders(self) -> list[Path]:
         folders = folders_with_leftovers(self._file.path, self._file.read_setting(DERIVED_FOLDERS_SETTING))
-        for place in self._all_written():  # a killed run may have left only a part
+        for place in self._all_written():  # a killed process may have left only a partial file
             folders.append(place.path.parent)
             if place.path.is_dir() and not place.path.is_symlink():
                 folders += _folders_in(place.path)
@@ -139,14 +143,14 @@ class GalleryPlaces:
 
 
 def folders_with_leftovers(gallery: Path, derived: object = None) -> list[Path]:
-    """Return the folders that facebank writes to, where killed runs may have left something.
+    """Return the folders that facebank writes to, where killed processes may have left partial files.
 
     Parameters
     ----------
     gallery
         The gallery's file, which need not exist.
     derived
-        Its setting of derived folders, if it can be read.
+        The gallery's setting of derived folders; None if it cannot be read.
     """
     cache = cache_folder()
     folders = [gallery.absolute().parent, packs_folder(), *_folders_in(calibrations_folder())]
@@ -154,7 +158,7 @@ def folders_with_leftovers(gallery: Path, derived: object = None) -> list[Path]:
 
 
 def forget_places_of(connection: sqlite3.Connection, name: str) -> None:
-    """Forget the written places that are named after a person; inside a transaction."""
+    """Remove written places named after a person from the settings; call inside a transaction."""
     known = read_setting(connection, WRITTEN_PLACES_SETTING)
     if known is not None:
         key = name_key(name)
@@ -163,7 +167,7 @@ def forget_places_of(connection: sqlite3.Connection, name: str) -> None:
 
 
 def with_place(known: object, kind: PlaceKind, path: Path) -> list[dict[str, str]]:
-    """Return the setting of written places with one added or moved to the end; the oldest go if there are many."""
+    """Return the setting of written places with one added or moved to the end; drops the oldest beyond a limit."""
     places = [place for place in _read(known) if place.path != path][1 - _MOST :]
     records = _records([*places, WrittenPlace(kind, path)])
     while len(records) > 1 and len(json.dumps(records)) > _LONGEST:
@@ -186,12 +190,12 @@ def _read(known: object) -> list[WrittenPlace]:
     found = list[WrittenPlace]()
     for record in known if isinstance(known, list) else []:
         match record:
-            case {"kind": str() as kind, "path": str() as path} if kind in _KINDS and _is_whole(path):
+            case {"kind": str() as kind, "path": str() as path} if kind in _KINDS and _is_valid_path(path):
                 found.append(WrittenPlace(PlaceKind(kind), Path(path)))
     return found
 
 
-def _is_whole(path: str) -> bool:
+def _is_valid_path(path: str) -> bool:
     return "\0" not in path and Path(path).is_absolute()
 
 

@@ -1,4 +1,4 @@
-"""Records that go into a gallery and come out of it."""
+"""The records that a gallery takes and returns."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class PackIdentity:
     """The pack that made the embeddings of a gallery."""
 
     name: str  # the pack's name, for messages
-    digest: str  # SHA-256 in hex over all that determines the embeddings, by which packs are compared
+    digest: str  # SHA-256 in hex over everything that determines the embeddings; packs are compared by it
     dimension: int  # length of an embedding, 1..16384
 
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """How a gallery was upgraded from an older version."""
+    """An upgrade of a gallery from an older version."""
 
     path: Path
-    before: int  # the version of its tables
+    before: int  # schema version
     after: int
-    backup: Path  # a copy of the old file beside it
-    changes: tuple[str, ...]  # what each newer version brought, a clause each, such as ``merges can be undone``
-    # whether the older version had other rules of decision; the upgrade itself changes no decision
+    backup: Path  # copy of the old file, beside it
+    changes: tuple[str, ...]  # one clause for each newer version, such as ``merges can be undone``
+    # whether the older version used other decision rules; the upgrade itself changes no decision
     may_decide_otherwise: bool
 
 
@@ -46,7 +46,7 @@ class Upgrade:
 class NewSample:
     """A face to be enrolled."""
 
-    # where the face is in the photo, as of `facebank.types.Face`
+    # the location of the face in the photo, as in `facebank.types.Face`
     box: FloatArray
     landmarks: FloatArray = field(repr=False)
     detection_score: float
@@ -62,7 +62,7 @@ class NewSample:
     enrolled_at: datetime | None = None  # when the face was first enrolled; None for now
     masked: bool = False  # whether the face wears a mask
     camera_dated: bool = False  # whether `taken_at` is the camera's date, not the file's
-    picture_hash: str | None = None  # as of `FaceKey`
+    picture_hash: str | None = None  # as in `FaceKey`
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,30 +75,30 @@ class PersonFacts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceKey:
-    """Which face of which photo: two keys mean one face if photo and turns are the same and the boxes overlap by half.
+    """Identifies a face of a photo: two keys match if photo and turns are equal and the boxes overlap by half.
 
-    Photos are the same if their bytes or their pictures are: editing a title or rating does not make another photo.
+    Photos are equal if their bytes or their pictures are: editing a title or rating does not change the picture.
     """
 
     content_hash: str  # SHA-256 of the photo's bytes, in hex
     quarter_turns: int  # how many quarter turns counter-clockwise make the photo upright, 0..3
     box: FloatArray  # ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels of the upright photo
-    # SHA-256 of the picture as it is seen, in hex (`facebank.media.picture_hash`); None if unknown
+    # SHA-256 of the decoded picture, in hex (`facebank.media.picture_hash`); None if unknown
     picture_hash: str | None = None
 
     @classmethod
     def of(cls, photo: AnalyzedPhoto, face: Face) -> Self:
-        """Return the key of a face of a photo."""
+        """Return the key of a face of an analyzed photo."""
         return cls(photo.photo.content_hash, photo.quarter_turns, face.box, photo.photo.picture_hash)
 
     @classmethod
     def found(cls, photo: Photo, face: Face) -> Self:
-        """Return the key of a face that was found in a photo."""
+        """Return the key of a face of a photo result."""
         return cls(photo.content_hash, photo.quarter_turns, face.box, photo.picture_hash)
 
     @classmethod
     def enrolled(cls, sample: Sample | NewSample) -> Self:
-        """Return the key of a present or future sample."""
+        """Return the key of a sample."""
         return cls(sample.content_hash, sample.quarter_turns, sample.box, sample.picture_hash)
 
 
@@ -106,17 +106,17 @@ class FaceKey:
 class RefusedSample:
     """A sample of an export that was not imported."""
 
-    # whose it was in the export, and its photo's file
+    # the person's name in the export, and the photo's path
     person: str
     path: str
-    # a code, as `facebank.types.EnrollReason` has them, and a sentence for people
+    # a code of `facebank.types.EnrollReason`, and one sentence
     reason: str
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class MergedPerson:
-    """A person who was merged into another and can be separated again, with the number of remaining samples."""
+    """A person who was merged into another and can be separated again, with the number of samples left."""
 
     name: str
     samples: int
@@ -125,22 +125,25 @@ class MergedPerson:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledSample:
-    """What became of one face at enrollment."""
+    """The result of enrolling one face."""
 
     sample_id: int  # number of the new sample, or of the existing one of this face
-    # None for a new sample; else the name of the person, perhaps the same one, who already has the face
+    # None for a new sample; else the name of the person who already has the face, perhaps the same person
     duplicate_of_person: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was removed for good."""
+    """The result of a permanent removal."""
 
     samples: int  # how many samples were removed
-    # whether another process kept the file from being cleaned at once. Removed bytes then go when the gallery is next
-    # opened for writing while nobody else uses it.
+    # whether another process kept the file from being cleaned at once: the removed bytes are overwritten when the
+    # gallery is next opened for writing while nothing else uses it
     busy_readers: bool
+    # whether the disk had too little room to clean the file at once: it is cleaned at the next such opening with room
+    full_disk: bool = False
     wiped: tuple[Path, ...] = ()  # derived files, leftovers of killed runs and automatic backups that were removed too
+    mirrors: tuple[str, ...] = ()  # addresses of mirrors that may still hold what was removed: done at the next contact
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,18 +160,18 @@ class VectorTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stranger:
-    """A face remembered as "nobody I know", without its embedding."""
+    """A face marked as "nobody I know", without its embedding."""
 
     id: int  # number of the stranger in the gallery; never reused
-    # which face of which photo, and the photo's file
+    # the face, and the photo's path
     face: FaceKey
     path: str
-    remembered_at: datetime  # since when
+    remembered_at: datetime  # when it was marked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StrangerTable:
-    """The embeddings of the faces remembered as "nobody I know", in the order of their numbers, ``int64 (N,)``.
+    """The embeddings of the faces marked as "nobody I know", in the order of their numbers, ``int64 (N,)``.
 
     `matrix` is ``float32`` of shape ``(N, dimension)``, its rows L2-normalized.
     """

@@ -1,7 +1,7 @@
-"""Repair of a damaged gallery: proven rows are kept, derived data is made anew, and losses are named.
+"""Repair of a damaged gallery: keeps intact rows, rebuilds derived data and reports losses.
 
-A row is proven by its seal. If the seal does not fit, the one row that differs in a single bit and fits is restored, if
-there is one. The damaged file is kept beside the gallery.
+A row is intact if its seal matches. Otherwise, if flipping one bit makes the seal match, the row is restored. The
+damaged file is kept beside the gallery.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import GalleryBusyError, GalleryFormatError, StorageError
-from facebank.gallery.backups import itself, keep_damaged
+from facebank.gallery.backups import keep_damaged, link_target
 from facebank.gallery.checking import Damage, damage_to
 from facebank.gallery.derived import INDEX_FILE_SETTING, wipe_derived
 from facebank.gallery.records import PLAIN
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from facebank.gallery.store.rows import Row
 
 _WAIT = 5.0  # seconds
-_LARGEST_MENDED = 16 * 1024  # bytes of a value of which every bit is tried
+_LARGEST_MENDED = 16 * 1024  # bytes; larger values are not searched for a flipped bit
 _MOST_NUMBERS = 10_000_000
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_LITTLE_LEFT = replace(GALLERY_FILE, repair="too little of it is left to be repaired, restore a copy")
+_DAMAGED_GALLERY_FILE = replace(GALLERY_FILE, repair="too little of it is intact for a repair, restore a backup")
 _PARENTS_FIRST = sorted(TABLES, key=lambda table: len(TABLES[table].parents) + 2 * table.startswith("merged_"))
 
 _CODECS: Mapping[Kind, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = {
@@ -59,26 +59,26 @@ _CODECS: Mapping[Kind, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]] = 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """The result of a repair."""
+    """The result of `repair_gallery`."""
 
     # the gallery, and a copy of the damaged file beside it
     path: Path
     backup: Path
     rows: int  # how many rows were kept
-    # what was restored, a sentence each; what was lost, with the paths of photos that can be enrolled again
+    # restored rows, one sentence each; lost rows, with the paths of photos that can be enrolled again
     mended: tuple[str, ...]
     lost: tuple[Damage, ...]
 
 
 def repair_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> Repair:
-    """Repair a damaged gallery that nothing uses, not even this process; `progress` advances with each table.
+    """Repair a damaged gallery that nothing else uses, not even this process; `progress` advances with each table.
 
-    Raises `GalleryNotFoundError` (it is missing), `GalleryBusyError` (it is in use), `StorageError` (it or a copy of it
-    cannot be written) or `GalleryFormatError` (it is no gallery, or too little of it is left; then it is unchanged).
+    Raises `GalleryNotFoundError` (missing), `GalleryBusyError` (in use), `StorageError` (the file or its backup cannot
+    be written) or `GalleryFormatError` (not a gallery, or too little of it is intact; the file is unchanged then).
     """
     place = named_path(path, "the path of the gallery")
     GALLERY_FILE.check_header(place)
-    with _LITTLE_LEFT.said_plainly(place), _held_alone(place) as stream:
+    with _DAMAGED_GALLERY_FILE.translated_errors(place), _locked_exclusively(place) as stream:
         backup = keep_damaged(place, stream)
         try:
             rows, mended, lost = _replaced(place, backup, stream, progress)
@@ -90,10 +90,10 @@ def repair_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) ->
 
 
 @contextmanager
-def _held_alone(place: Path) -> Iterator[IO[bytes]]:
-    """Lock a gallery against all other processes, and yield its file, open and without a log."""
+def _locked_exclusively(place: Path) -> Iterator[IO[bytes]]:
+    """Lock a gallery against all other processes and yield its open file, without a write-ahead log."""
     if not is_writable(place):
-        raise StorageError(f"{GALLERY_FILE.named(place)} cannot be repaired: facebank may not write it or beside it.")
+        raise StorageError(f"{GALLERY_FILE.named(place)} cannot be repaired: allow writing to it and its folder.")
     if is_open_here(place):  # closing `stream` would release its locks
         raise GalleryBusyError(f"{GALLERY_FILE.named(place)} is in use by this process: close it first.")
     with ExitStack() as stack:
@@ -101,21 +101,21 @@ def _held_alone(place: Path) -> Iterator[IO[bytes]]:
         stream = stack.enter_context(place.open("rb"))
         held = stack.enter_context(closing(connect(place, busy_timeout=_WAIT)))
         try:
-            # This needs the file to be open nowhere else; a log would hold what is not in the file yet.
+            # Succeeds only if no other process has the file open; a log may contain rows that are not in the file yet.
             if choose_journal(held, log=False) != "delete":
                 raise GalleryBusyError(
-                    f"{GALLERY_FILE.named(place)} is in use by another process: try again when that has finished."
+                    f"{GALLERY_FILE.named(place)} is in use by another process: try again after it has finished."
                 )
             held.execute("BEGIN EXCLUSIVE")
         except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF not in _DAMAGED or is_filled(itself(place), "-wal"):
+            if error.sqlite_errorcode & 0xFF not in _DAMAGED or is_filled(link_target(place), "-wal"):
                 raise
         yield stream
 
 
 def _replaced(place: Path, backup: Path, stream: IO[bytes], progress: Progress) -> tuple[int, list[str], list[Damage]]:
-    """Replace a damaged file, or what the link leads to, by its intact rows; owner and permissions stay."""
-    file, was = itself(place), os.fstat(stream.fileno())
+    """Replace a damaged file, following a symbolic link, with its intact rows; keeps owner and permissions."""
+    file, was = link_target(place), os.fstat(stream.fileno())
     with new_file(file, mode=PRIVATE_FILE) as part:
         with closing(connect_new(part.path)) as made, transaction(made):
             migrate(made)
@@ -147,16 +147,16 @@ class _Salvage:
         broken: dict[tuple[Any, ...], Row] = {}
         for row in self._rows(table):
             seal = row.pop("seal")
-            right = _put_right(table, row, seal)
+            right = _corrected(table, row, seal)
             if right is None:
                 broken[tuple(row[name] for name in known.key)] = row
                 continue
             if right != row or seal != seal_of(table, right):
-                self.mended.append(f"{described(self._old, table, right)} had a flipped bit")
+                self.mended.append(f"{described(self._old, table, right)} had a flipped bit and was restored")
             kept[tuple(right[name] for name in known.key)] = right
         for key, row in broken.items():
             if key not in kept:
-                self._lose(table, row, "is not as it was written, and is lost")
+                self._lose(table, row, "does not match its seal, and is lost")
         self._report_missing(table, len(kept.keys() | broken.keys()))
         for key, row in list(kept.items()):
             gone = [
@@ -165,10 +165,10 @@ class _Salvage:
                 if row[column] is not None and (row[column],) not in self.kept[parent]
             ]
             if gone:
-                self._lose(table, kept.pop(key), f"belongs to none of '{gone[0]}', and is lost")
+                self._lose(table, kept.pop(key), f"has no matching row in '{gone[0]}', and is lost")
 
     def drop_samples_without_embedding(self) -> None:
-        """Drop the samples without a plain embedding, and what belongs to them."""
+        """Drop the samples without a plain embedding, and their dependent rows."""
         embedded = {row["sample_id"] for row in self.kept["vectors"].values() if row["variant"] == PLAIN}
         for key, row in list(self.kept["samples"].items()):
             if row["id"] not in embedded:
@@ -179,7 +179,7 @@ class _Salvage:
                 del rows[key]
 
     def highest(self, table: str) -> int:
-        """Return the highest number ever given in a table, if it can be read; else 0."""
+        """Return the highest row number ever assigned in a table; 0 if it cannot be read."""
         with suppress(sqlite3.Error):
             row = self._old.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
             return row[0] if row is not None and isinstance(row[0], int) else 0
@@ -209,13 +209,13 @@ class _Salvage:
         counts: dict[str, int] = {}
         with suppress(sqlite3.Error):
             for name, row_count, total, seal in self._old.execute("SELECT name, row_count, total, seal FROM sums"):
-                right = _put_right("sums", {"name": name, "row_count": row_count, "total": total}, seal)
+                right = _corrected("sums", {"name": name, "row_count": row_count, "total": total}, seal)
                 if right is not None:
                     counts[right["name"]] = right["row_count"]
         return counts
 
     def _expected(self, table: str) -> int | None:
-        """Return how many rows a table had; None if its sums are lost, or there never were any."""
+        """Return how many rows a table had; None if its checksums are lost, or it has none."""
         totals: dict[str, int] = {}
         for name, count in self._counts.items():
             if is_sum_of(name, table):
@@ -224,19 +224,19 @@ class _Salvage:
         return max(totals.values(), default=None)
 
     def _report_missing(self, table: str, found: int) -> None:
-        """Report rows that only the sums show to be lost."""
+        """Report lost rows that only the checksums reveal."""
         if not TABLES[table].is_summed:
             return
         expected = self._expected(table)
         if expected is None and found:
-            what = f"how many rows '{table}' had is lost: whether one of them is, too, cannot be told"
+            what = f"the row count of '{table}' is lost: rows may be missing"
             self.lost.append(Damage("sum", what, table))
         elif expected is not None and found < expected:
-            what = f"{expected - found} of the {expected} rows of '{table}' cannot be found any more: lost"
+            what = f"{expected - found} of the {expected} rows of '{table}' are lost"
             self.lost.append(Damage("sum", f"{what}{self._lacking(table)}", table))
 
     def _lacking(self, table: str) -> str:
-        """Return which embeddings are missing, and whose they may have been."""
+        """Return which variants of embeddings are missing, and the samples without them."""
         if table != "vectors":
             return ""
         said = []
@@ -245,7 +245,7 @@ class _Salvage:
             there = {row["sample_id"] for row in self.kept[table].values() if row["variant"] == variant}
             if is_sum_of(name, table) and len(there) < count:
                 lacking = ", ".join(str(key[0]) for key in self.kept["samples"] if key[0] not in there)
-                said.append(f"'{printable(variant)}', which these samples have not: {lacking}")
+                said.append(f"'{printable(variant)}', missing for samples {lacking}")
         return "".join(f" ({text})" for text in said)
 
     def _lose(self, table: str, row: Row, what: str) -> None:
@@ -259,8 +259,8 @@ def _salvaged(
     with closing(connect(backup, busy_timeout=_WAIT)) as old:
         if _version(old, place) < SEALS_SINCE:
             raise GalleryFormatError(
-                f"{GALLERY_FILE.named(place)} was written by an older facebank, which could not tell what is damaged "
-                "in it: restore a copy."
+                f"{GALLERY_FILE.named(place)} was written by an older facebank without seals, so damaged rows "
+                "cannot be identified: restore a backup."
             )
         progress.begin("Repairing tables", len(_PARENTS_FIRST))
         salvage = _Salvage(old)
@@ -272,9 +272,9 @@ def _salvaged(
         kept = salvage.kept
         if len(kept["packs"]) != 1:
             raise GalleryFormatError(
-                f"{GALLERY_FILE.named(place)} does not say any more what its embeddings are made with: restore a copy."
+                f"{GALLERY_FILE.named(place)} cannot be repaired, its pack's record is lost: restore a backup."
             )
-        _begin_again(salvage)
+        _reset_revision(salvage)
         kept["settings"].pop((INDEX_FILE_SETTING,), None)
         for table, rows in kept.items():
             for row in rows.values():
@@ -289,7 +289,7 @@ def _salvaged(
 def _version(old: sqlite3.Connection, place: Path) -> int:
     """Return the version of a file, from its tables if the recorded version is damaged."""
     try:
-        return _LITTLE_LEFT.check_tables(old, place)
+        return _DAMAGED_GALLERY_FILE.check_tables(old, place)
     except (GalleryFormatError, sqlite3.DatabaseError):
         for version in range(SCHEMA_VERSION, 0, -1):
             if GALLERY_FILE.has_tables(old, version):
@@ -297,8 +297,8 @@ def _version(old: sqlite3.Connection, place: Path) -> int:
         raise
 
 
-def _begin_again(salvage: _Salvage) -> None:
-    """Advance the revision beyond all earlier ones, so that nothing derived from the damaged file is used."""
+def _reset_revision(salvage: _Salvage) -> None:
+    """Advance the revision beyond all earlier ones, so that data derived from the damaged file is not used."""
     revisions = [int(row["revision"]) for row in (*salvage.kept["gallery"].values(), *salvage.kept["vectors"].values())]
     (pack_id,) = next(iter(salvage.kept["packs"]))
     row: Row = {"id": 1, "pack_id": pack_id, "revision": max(revisions, default=0) + 1, "traces": 0}
@@ -314,8 +314,8 @@ def _insert(made: sqlite3.Connection, table: str, row: Row) -> None:
     made.execute(f"INSERT INTO {table} ({', '.join(values)}, seal) VALUES ({marks}, 0)", tuple(values.values()))
 
 
-def _put_right(table: str, row: Row, seal: object) -> Row | None:
-    """Return the sealed row, if it is this one or differs in one bit; else None."""
+def _corrected(table: str, row: Row, seal: object) -> Row | None:
+    """Return the row if it matches its seal, else the row with one flipped bit that does; None if none does."""
     if not isinstance(seal, int):
         return None
     found = _sealed(table, row)
@@ -332,7 +332,7 @@ def _put_right(table: str, row: Row, seal: object) -> Row | None:
 def _sealed(table: str, row: Row) -> int | None:
     try:
         return seal_of(table, row)
-    except ValueError:  # a value of another kind, or no text
+    except ValueError:  # a value of the wrong type, or invalid text
         return None
 
 

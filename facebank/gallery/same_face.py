@@ -1,4 +1,4 @@
-"""When two faces are one: at the same place of the same photo, or with the same embedding."""
+"""Tests whether two records are of the same face: same place in the same photo, or same embedding."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SAME_BOX = 0.5  # intersection over union: two faces of one photo overlap far l
 
 
 def is_same_place(one: FaceKey, other: FaceKey) -> bool:
-    """Return whether two keys mean the same face of the same photo."""
+    """Return whether two keys identify the same face of the same photo."""
     return _is_same_photo(one, other) and _is_same_box(one.box, other.box)
 
 
 def is_other_place(one: FaceKey, other: FaceKey) -> bool:
-    """Return whether two keys mean different faces of the same photo."""
+    """Return whether two keys identify different faces of the same photo."""
     return _is_same_photo(one, other) and not _is_same_box(one.box, other.box)
 
 
@@ -41,7 +41,7 @@ def is_same_vector(one: FloatArray, other: FloatArray) -> bool:
 def find_sample(
     connection: sqlite3.Connection, bound: Binding, face: FaceKey, vector: FloatArray | None
 ) -> Known | None:
-    """Return the sample that is this very face, if anybody has it.
+    """Return the sample of this very face; None if it is not enrolled.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ def find_sample(
     bound
         The gallery's pack.
     face
-        Which face of which photo.
+        The face.
     vector
-        Its plain embedding, ``(dimension,)``; None to go by the place alone.
+        Its plain embedding, ``(dimension,)``; None to compare by place only.
     """
     for sample in samples_of_photo(connection, face.content_hash, face.picture_hash):
         if is_same_place(face, FaceKey.enrolled(sample)):

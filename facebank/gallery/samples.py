@@ -1,12 +1,13 @@
-"""Samples, enrolled faces, in the gallery's tables; inside a transaction."""
+"""Samples, enrolled faces, in the gallery's tables; call inside a transaction."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from facebank.gallery.store.codec import floats_from_bytes, floats_to_bytes, only, person_name
+from facebank.gallery.store.codec import floats_from_bytes, floats_to_bytes, person_name
+from facebank.gallery.store.indexes import OWNERS_INDEX, hides_rows
 from facebank.gallery.store.rows import (
     blocks_of,
     damage_of,
@@ -33,7 +34,7 @@ from facebank.types import Sample
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class Owners(NamedTuple):
-    """Ascending numbers of samples and their people's, both ``int64 (N,)``, and their qualities, ``float32 (N,)``."""
+    """Sample numbers, ascending, and their people's numbers, both ``int64 (N,)``; qualities ``float32 (N,)``."""
 
     sample_ids: NDArray[np.int64]
     person_ids: NDArray[np.int64]
@@ -82,14 +83,13 @@ def add_sample(connection: sqlite3.Connection, person_id: int, sample: NewSample
 def samples_of(connection: sqlite3.Connection, person_id: int) -> list[Sample]:
     """Return a person's samples, in the order of their numbers."""
     rows = rows_of(connection, "samples", "WHERE person_id = ? ORDER BY id", (person_id,))
-    count = only(connection.execute("SELECT count(*) FROM samples NOT INDEXED WHERE person_id = ?", (person_id,)))
-    if count != len(rows):
-        raise damage_of(connection, "samples", "its index of samples is not whole")
+    if hides_rows(connection, OWNERS_INDEX, person_id):
+        raise damage_of(connection, "samples", "its index of samples is incomplete")
     return _samples(connection, rows)
 
 
-def samples_of_everybody(connection: sqlite3.Connection) -> dict[int, list[Sample]]:
-    """Return all samples by their people's numbers, in the order of their own."""
+def samples_by_person(connection: sqlite3.Connection) -> dict[int, list[Sample]]:
+    """Return all samples by person number, each list in the order of sample numbers."""
     found: dict[int, list[Sample]] = {}
     rows = every_row(connection, "samples")
     for row, sample in zip(rows, _samples(connection, rows), strict=True):
@@ -100,7 +100,7 @@ def samples_of_everybody(connection: sqlite3.Connection) -> dict[int, list[Sampl
 def samples_of_photo(
     connection: sqlite3.Connection, content_hash: str, picture_hash: str | None = None
 ) -> list[Sample]:
-    """Return the samples from one photo, known by its bytes or its picture, in the order of their numbers."""
+    """Return the samples from one photo, identified by its bytes or its picture, in the order of their numbers."""
     either, values = _of_photo(connection, content_hash, picture_hash)
     return _samples(connection, rows_of(connection, "samples", f"WHERE {either} ORDER BY id", values))
 
@@ -115,12 +115,18 @@ def samples_by_number(connection: sqlite3.Connection, numbers: Iterable[int]) ->
 
 
 def owners(connection: sqlite3.Connection, *, masked: bool | None = None) -> Owners:
-    """Return whose samples they are: the masked ones, the others (False), or all (None), in the order of numbers."""
+    """Return the owners of samples: masked ones (True), unmasked ones (False) or all (None)."""
     groups = (0, 1) if masked is None else (int(masked),)
-    blocks = [block[:3] for group in groups for block in blocks_of(connection, "samples", "owners", group)]
+    return owners_in([block for group in groups for block in blocks_of(connection, "samples", "owners", group)])
+
+
+def owners_in(blocks: Sequence[Sequence[NDArray[Any]]]) -> Owners:
+    """Return the owners from blocks of table columns."""
     if not blocks:
         return Owners(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-    numbers, people_ids, rated = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
+    numbers, people_ids, rated = (
+        np.concatenate(arrays) for arrays in zip(*(block[:3] for block in blocks), strict=True)
+    )
     qualities = np.nan_to_num(rated, nan=0.0).clip(0.0, 1.0).astype(np.float32)
     if not (np.diff(numbers) > 0).all():
         order = np.argsort(numbers, kind="stable")
@@ -131,7 +137,7 @@ def owners(connection: sqlite3.Connection, *, masked: bool | None = None) -> Own
 def _of_photo(
     connection: sqlite3.Connection, content_hash: str, picture_hash: str | None
 ) -> tuple[str, tuple[str, ...]]:
-    """Return the SQL condition, and its values, for the rows of a photo, known by its bytes or its picture."""
+    """Return the SQL condition, and its values, for the rows of a photo, identified by its bytes or its picture."""
     if picture_hash is None or schema_version(connection) < PICTURES_SINCE:
         return "content_hash = ?", (content_hash,)
     return "(content_hash = ? OR picture_hash = ?)", (content_hash, picture_hash)
@@ -154,13 +160,13 @@ def thumbnail(connection: sqlite3.Connection, sample_id: int) -> bytes | None:
         _check_thumbnails_have_samples(connection)
         return None
     if not isinstance(rows[0]["jpeg"], bytes):
-        raise InvalidValueError("it holds a thumbnail that is none")
+        raise InvalidValueError("it contains an invalid thumbnail")
     jpeg: bytes = rows[0]["jpeg"]
     return jpeg
 
 
 def _check_thumbnails_have_samples(connection: sqlite3.Connection) -> None:
-    """Refuse lost thumbnails, and those without a sample: a damaged number looks like a sample without thumbnail."""
+    """Raise for lost thumbnails, and for those without a sample: a damaged number looks like a missing thumbnail."""
     if not has_seals(connection):
         return
     theirs = [number for (number,) in connection.execute("SELECT sample_id FROM thumbnails NOT INDEXED")]
@@ -171,11 +177,13 @@ def _check_thumbnails_have_samples(connection: sqlite3.Connection) -> None:
 
 
 def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
+    if not rows:
+        return []
     people_ids = {whole(row["person_id"]) for row in rows}
     called = {row["id"]: person_name(row["name"]) for row in rows_by_number(connection, "people", "id", people_ids)}
     pictured = _pictured(connection, [whole(row["id"]) for row in rows])
     if people_ids - called.keys():
-        raise InvalidValueError("a sample belongs to nobody")
+        raise InvalidValueError("a sample belongs to no person")
     return [
         Sample(
             id=whole(row["id"]),

@@ -21,19 +21,19 @@ import shutil
 import stat
 import struct
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from facebank.errors import GalleryBusyError
-from facebank.storage.concurrency import SharedLock
+from facebank.gallery.store.file import ReadAgainError
+from facebank.storage.concurrency import SharedLock, in_threads
 from facebank.storage.files import PRIVATE_FOLDER, new_file
-from facebank.storage.leftovers import wipe_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from io import RawIOBase
     from pathlib import Path
     from typing import Self
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from facebank.gallery.records import PackIdentity
 
-WHOLE, IN_PIECES = 1 << 20, 1 << 14  # bytes of a block: of sections read whole, and row by row
+WHOLE, IN_PIECES = 1 << 20, 1 << 12  # bytes of a block: of sections read whole, and row by row
 _MAGIC = b"facebank derived"
 _FORMAT = 2
 _HEADER = struct.Struct("<16sIIQ32s")  # magic, format, length of the JSON, length of the file, seal
@@ -53,6 +53,9 @@ _PIECES_AT_ONCE = 16
 _READ_AT_ONCE = 1 << 30
 _SPARE_SPACE = 256 << 20  # bytes that are left free on the disk
 _KINDS = frozenset({"<f4", "<f8", "<i8", "|u1"})
+
+_lost: set[str] = set()
+"""Tokens of files of which this process has found a damaged or overwritten block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class DerivedFile:
 
     def __init__(self, stream: RawIOBase, key: FileKey, places: dict[str, _Placed], digests: bytes) -> None:
         self.key = key
+        self.is_lost = False  # whether a block was damaged or overwritten
         self._stream = stream
         weakref.finalize(self, stream.close)
         self._places = places
@@ -128,7 +132,8 @@ class DerivedFile:
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return the rows ``start:stop`` of a section.
 
-        Raises `GalleryBusyError` if the file is damaged or was overwritten meanwhile.
+        Raises `ReadAgainError` if the file is damaged or was overwritten meanwhile; it `is_lost` then, and
+        `read_derived_file` does not return it again.
         """
         place = self._places[name]
         stop = place.shape[0] if stop is None else stop
@@ -137,56 +142,89 @@ class DerivedFile:
         rows = np.frombuffer(data, place.kind, count=(stop - start) * place.per_row, offset=offset)
         return rows.reshape(stop - start, *place.shape[1:])
 
+    def read_into(self, name: str, start: int, rows: NDArray[Any]) -> None:
+        """Read the rows of a section from `start` on into an array, contiguous and of the section's type; as `read`.
+
+        `start` must be where a block begins.
+        """
+        place = self._places[name]
+        at, length = start * place.width, rows.nbytes
+        full = length if at + length == place.size else length - length % place.block
+        self._verified(place, at // place.block, rows.reshape(-1).view(np.uint8).data[:full])
+        done = full // place.width
+        if full < length:
+            rows[done:] = self.read(name, start + done, start + len(rows))
+
     def take(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return some rows of a section; raises as `read`."""
         place = self._places[name]
-        found = np.empty((len(rows), *place.shape[1:]), dtype=place.kind)
-        order = np.argsort(rows, kind="stable")
-        ordered = rows[order]
-        blocks = ordered * place.width // place.block
-        last = ((ordered + 1) * place.width - 1) // place.block
-        starts = np.flatnonzero(np.concatenate([[True], blocks[1:] > np.maximum.accumulate(last)[:-1]]))
-        for run in np.split(np.arange(len(rows)), starts[1:]) if len(rows) else ():  # rows in adjacent blocks
-            at, end = int(blocks[run[0]]), int(last[run].max()) + 1
-            data = np.frombuffer(self._blocks(place, at, end), dtype=np.uint8)
-            wanted = ordered[run] * place.width - at * place.block
-            piece = data[wanted[:, None] + np.arange(place.width)]
-            found[order[run]] = piece.view(place.kind).reshape(len(run), *place.shape[1:])
-        return found
+        if not len(rows):
+            return np.empty((0, *place.shape[1:]), dtype=place.kind)
+        starts = rows * place.width
+        first, last = starts // place.block, (starts + place.width - 1) // place.block
+        spans = range(int((last - first).max()) + 1)
+        blocks = np.unique(np.concatenate([np.minimum(first + further, last) for further in spans]))
+        runs = np.flatnonzero(np.concatenate([[True], np.diff(blocks) > 1]))  # of adjacent blocks
+        ends = np.append(blocks[runs[1:] - 1], blocks[-1]) + 1
+        data = b"".join(
+            self._blocks(place, begin, end) for begin, end in zip(blocks[runs].tolist(), ends.tolist(), strict=True)
+        )
+        places = np.searchsorted(blocks, first) * place.block + starts - first * place.block
+        found: NDArray[Any] = sliding_window_view(np.frombuffer(data, dtype=np.uint8), place.width)[places]
+        return found.view(place.kind).reshape(len(rows), *place.shape[1:])
 
     def _blocks(self, place: _Placed, first: int, last: int) -> bytearray:
-        """Read some blocks of a section and compare them with their digests."""
-        begin, end = first * place.block, min(last * place.block, place.size)
-        data = bytearray(end - begin)
-        view = memoryview(data)
-        self._read_into(view, place.start + begin)
-        pieces = [view[at : at + place.block] for at in range(0, len(data), place.block)]
+        """Return some blocks of a section."""
+        data = bytearray(min(last * place.block, place.size) - first * place.block)
+        self._verified(place, first, memoryview(data))
+        return data
+
+    def _verified(self, place: _Placed, first: int, view: memoryview) -> None:
+        """Read blocks of a section from one on, and compare them with their digests."""
+        self._read_bytes(view, place.start + first * place.block)
+        last = first - -len(view) // place.block
         wanted = self._digests[_DIGEST * (place.first_digest + first) : _DIGEST * (place.first_digest + last)]
-        if b"".join(_hashed(pieces)) != wanted:
-            raise GalleryBusyError(
+        if last - first == 1:
+            found = hashlib.sha256(view).digest()
+        else:
+            found = b"".join(_hashed([view[at : at + place.block] for at in range(0, len(view), place.block)]))
+        if found != wanted:
+            self.is_lost = True
+            _lost.add(self.key.token)
+            raise ReadAgainError(
                 "Another process has just rewritten what this gallery is searched with, to forget somebody, say: try "
                 "again."
             )
-        return data
 
-    def _read_into(self, view: memoryview, start: int) -> None:
+    def _read_bytes(self, view: memoryview, start: int) -> None:
         """Read bytes from a place on; by the place, because a forked process has the same position in the file."""
         done = 0
         while done < len(view):
             part = view[done : done + _READ_AT_ONCE]
-            if hasattr(os, "preadv"):
-                count = os.preadv(self._stream.fileno(), [part], start + done)
-            else:
-                with self._reading:
-                    self._stream.seek(start + done)
-                    count = self._stream.readinto(part) or 0
+            try:
+                count = self._read_some(part, start + done)
+            except OSError:  # the disk fails, or a share has lost the file
+                count = 0
             if not count:
                 return  # the file was cut off: the digests will not fit
             done += count
 
+    def _read_some(self, view: memoryview, start: int) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._stream.fileno(), [view], start)
+        with self._reading:
+            self._stream.seek(start)
+            return self._stream.readinto(view) or 0
 
-def write_derived_file(path: Path, key: FileKey, sections: Sequence[Section]) -> bool:
-    """Write a file, wiping an older one; return False, without a change, if there is no space or permission."""
+
+def write_derived_file(
+    path: Path, key: FileKey, sections: Sequence[Section], appearing: AbstractContextManager[object]
+) -> bool:
+    """Write a file; return False, without a change, if there is no space or permission.
+
+    `appearing` is entered when the file is complete, and left when it is at its path. An error of it other than an
+    `OSError` is raised, and there is no file either.
+    """
     described = [[each.name, each.kind, list(each.shape), each.block] for each in sections]
     told = json.dumps({"pack": key.pack, "revision": key.revision, "token": key.token, "sections": described}).encode()
     places, end = _placed(described, _HEADER.size + len(told))
@@ -195,8 +233,9 @@ def write_derived_file(path: Path, key: FileKey, sections: Sequence[Section]) ->
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         if shutil.disk_usage(path.parent).free < length + _SPARE_SPACE:
             return False
-        with new_file(path, suffix=f".{path.stem}", sync=False) as part:
+        with new_file(path, suffix=f".{path.stem}", sync=False, appearing=appearing) as part:
             digests = bytearray()
+            part.stream.write(bytes(_HEADER.size + len(told)))  # a hole could not be overwritten on a full disk
             for each in sections:
                 part.stream.seek(places[each.name].start)
                 for block in _written(part.stream, each):
@@ -205,15 +244,13 @@ def write_derived_file(path: Path, key: FileKey, sections: Sequence[Section]) ->
             part.stream.write(digests)
             part.stream.seek(0)
             part.stream.write(_header(told, length, bytes(digests)) + told)
-            part.stream.flush()
-            wipe_file(path)
     except OSError:
         return False
     return True
 
 
 def read_derived_file(path: Path, pack: PackIdentity, token: object) -> DerivedFile | None:
-    """Return a file; None if it is missing, damaged or belongs to something else."""
+    """Return a file; None if it is missing, damaged, known to be lost, or belongs to something else."""
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
@@ -236,7 +273,7 @@ def _opened(stream: RawIOBase, pack: str, token: object) -> DerivedFile:
     told = stream.read(told_length)
     content = json.loads(told)
     key = FileKey(str(content["pack"]), int(content["revision"]), str(content["token"]))
-    if (key.pack, key.token) != (pack, token):
+    if (key.pack, key.token) != (pack, token) or token in _lost:
         raise ValueError("it belongs to something else")
     places, end = _placed(content["sections"], _HEADER.size + told_length)
     digests_length = _DIGEST * sum(place.blocks for place in places.values())
@@ -283,14 +320,18 @@ def _written(stream: IO[bytes], section: Section) -> Iterator[bytes]:
     left = bytearray()
     size = 0
     for part in section.parts:
-        data = np.ascontiguousarray(part, dtype=section.kind).tobytes()
+        data = np.ascontiguousarray(part, dtype=section.kind).reshape(-1).view(np.uint8).data
         stream.write(data)
         size += len(data)
-        data = bytes(left) + data if left else data
-        full = len(data) - len(data) % section.block
-        view = memoryview(data)
-        yield from _hashed([view[at : at + section.block] for at in range(0, full, section.block)])
-        left = bytearray(view[full:])
+        begun = min(-len(left) % section.block, len(data)) if left else 0  # what completes the block before
+        left += data[:begun]
+        if len(left) == section.block:
+            yield hashlib.sha256(left).digest()
+            left.clear()
+        if not left:
+            full = len(data) - (len(data) - begun) % section.block
+            yield from _hashed([data[at : at + section.block] for at in range(begun, full, section.block)])
+            left += data[full:]
     if size != np.dtype(section.kind).itemsize * math.prod(section.shape):
         raise ValueError(f"section {section.name} has {size} bytes")
     if left:
@@ -300,11 +341,8 @@ def _written(stream: IO[bytes], section: Section) -> Iterator[bytes]:
 def _hashed(pieces: Sequence[memoryview]) -> Iterator[bytes]:
     """Yield the digests of pieces, in parallel for large ones."""
     groups = [pieces[at : at + _PIECES_AT_ONCE] for at in range(0, len(pieces), _PIECES_AT_ONCE)]
-    if sum(map(len, pieces)) < 8 * WHOLE:
-        yield from itertools.chain.from_iterable(map(_digests, groups))
-        return
-    with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
-        yield from itertools.chain.from_iterable(pool.map(_digests, groups))
+    is_large = sum(map(len, pieces)) >= 8 * WHOLE
+    yield from itertools.chain.from_iterable((in_threads if is_large else map)(_digests, groups))
 
 
 def _digests(pieces: Sequence[memoryview]) -> list[bytes]:

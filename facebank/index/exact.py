@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _UNIT = 2.0**-24  # half the distance of 1 and the next float32
 _ROWS_AT_ONCE = 1024
+_LOST = 1e-16  # more than squares too small for float32 add to a length
 
 
 def products(query: NDArray[np.floating[Any]], rows: FloatArray) -> NDArray[np.float64]:
@@ -55,4 +56,4 @@ def longest(rows: FloatArray) -> float:
     if not len(rows):
         return 0.0
     squares = np.einsum("ij,ij->i", rows, rows)
-    return float(np.sqrt(np.float64(squares.max()))) * (1.0 + summing_error(rows.shape[1]))
+    return float(np.sqrt(np.float64(squares.max()))) * (1.0 + summing_error(rows.shape[1])) + _LOST

@@ -6,39 +6,46 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from facebank.errors import GalleryError, StorageError
-from facebank.gallery.derived import INDEX_FILE_SETTING, index_file, wipe_derived
+from facebank.gallery.derived import INDEX_FILE_SETTING, index_file
 from facebank.gallery.names import NamesInOrder
+from facebank.gallery.store.file import ReadAgainError
 from facebank.index.codes import PART_SIZE, CodeScale, encode
 from facebank.index.derived_file import IN_PIECES, FileKey, Section, read_derived_file, write_derived_file
 from facebank.index.exact import lengths
-from facebank.index.people_index import QUALITY_FLOOR, PeopleIndex, by_person
+from facebank.index.indexed_samples import EncodedNames, Origin, follow_samples, read_samples
+from facebank.index.people_index import QUALITY_FLOOR, PeopleIndex
 from facebank.index.search import CodedPart, CodedSearch
-from facebank.storage.arrays import normalized
-from facebank.storage.concurrency import SharedLock
+from facebank.storage.concurrency import SharedLock, in_threads
+from facebank.storage.files import part_name
+from facebank.storage.leftovers import wipe_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
-    from facebank.gallery import Gallery, VectorTable
+    from facebank.gallery import Gallery
     from facebank.index.derived_file import DerivedFile
     from facebank.index.search import Search
     from facebank.types import FloatArray
 
-MASK = "augmented:mask"  # variant of a sample's embedding: with a drawn mask
-
-# Of a drawn mask beside the plain embedding; chosen with benchmarks/masks.py on LFW's development people.
-MASK_WEIGHT = 0.5
 KEPT_FROM = 5_001  # samples from which the index is cached: fewer are read from the gallery in 50 ms
 _TOLD_FROM = 200 << 20  # bytes of a gallery; making its index takes more than a second
 
+_ATTEMPTS = 10
+_ROWS_AT_ONCE = 4096
+
 _OPENING = SharedLock()
+
+Value = TypeVar("Value")
 
 MaskedPeople = tuple[PeopleIndex, "FloatArray"]
 
@@ -57,32 +64,77 @@ class GalleryIndex:
     masked: MaskedPeople | None = None
     # embeddings of remembered strangers, ``float32`` of shape ``(S, D)``
     strangers: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    origin: Origin | None = None  # of an index in memory, if a later one may be made from it
+    file: DerivedFile | None = None  # where the vectors are; None for an index in memory
+    is_outdated: Callable[[], bool] | None = None  # whether where it is searched was changed since; None for here
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether what it is searched by was damaged or changed, so that the index cannot be used any more."""
+        if self.is_outdated is not None and self.is_outdated():
+            return True
+        return self.file is not None and self.file.is_lost
+
+    def sample_ids(self) -> NDArray[np.int64] | None:
+        """Return the samples' numbers in the order of the index, ``int64 (N,)``; None if an older version made it."""
+        origin = self.origin
+        if origin is None and self.file is not None:
+            origin = Origin.read(self.file)
+        return None if origin is None else origin.sample_ids
 
 
 def open_index(gallery: Gallery) -> GalleryIndex:
-    """Return the current index of a gallery.
+    """Return the current index of a gallery, as `open_local_index` does, searched where the gallery was opened for it.
+
+    May raise `ServiceError` too: see `facebank.index.mirror.GalleryMirror.searched`.
+    """
+    local = open_local_index(gallery)
+    if gallery.mirror is None:
+        return local
+    searched: GalleryIndex = gallery.mirror.searched(gallery, local)
+    return searched
+
+
+def open_local_index(gallery: Gallery) -> GalleryIndex:
+    """Return the current index of a gallery, searched on this machine.
 
     A large gallery's is read from the cache, which is written if missing or outdated. Methods of the index raise
-    `GalleryBusyError` if another process overwrites the file to forget somebody: open it anew then.
+    `ReadAgainError`, a `GalleryBusyError`, if another process overwrites the file to forget somebody: see
+    `read_until_whole`.
     """
     may_keep = not (gallery.read_only or gallery.in_transaction)
     with _OPENING:  # several threads make it once
         with gallery.snapshot():
             revision, token, strangers = gallery.revision, gallery.read_setting(INDEX_FILE_SETTING), gallery.strangers()
-            kept = None if token is None else read_derived_file(index_file(gallery.path), gallery.pack, token)
-            if kept is not None and kept.key.revision == revision:
-                return replace(_stored_index(kept), strangers=strangers.matrix)
-            if gallery.path.stat().st_size >= _TOLD_FROM:
+            file = _stored_file(gallery, token)
+            stored = _stored_index(file, revision)
+            if stored is not None:
+                return replace(stored, strangers=strangers.matrix)
+            if _size_of(gallery.path) >= _TOLD_FROM:
                 logging.getLogger("facebank").warning("preparing the search of a large gallery, once after each change")
-            made = replace(_made_index(gallery, revision), strangers=strangers.matrix)
+            made = replace(_made_index(gallery, revision, file), strangers=strangers.matrix)
         if may_keep and made.people is not None and made.people.count >= KEPT_FROM:
-            return _kept_index(gallery, made) or made
+            stored = _stored_index(_stored_file(gallery, _keep(gallery, made, token)), revision)
+            return made if stored is None else replace(stored, strangers=made.strangers)
         return made
 
 
-def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
-    """Return the mix of plain embeddings and those with a drawn mask, both ``float32`` of shape ``(N, D)``."""
-    return normalized((plain + MASK_WEIGHT * masked).astype(np.float64)).astype(np.float32)
+def read_until_whole(read: Callable[[], Value]) -> Value:
+    """Call a function that opens an index and reads it, again if the index is overwritten meanwhile.
+
+    Raises `ReadAgainError` after some attempts.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(ReadAgainError):
+            return read()
+    return read()
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it was moved while it is open
+        return 0
 
 
 def masked_people(
@@ -117,62 +169,73 @@ def masked_people(
     return index, share.astype(np.float32)
 
 
-def _made_index(gallery: Gallery, revision: int) -> GalleryIndex:
-    table, qualities = gallery.rated_vectors()
-    if not len(table.sample_ids):
+def _made_index(gallery: Gallery, revision: int, before: DerivedFile | None = None) -> GalleryIndex:
+    """Return an index in memory; from the file of an earlier revision, where that can be."""
+    samples = None
+    if before is not None:
+        with suppress(ReadAgainError):
+            samples = follow_samples(gallery, before)
+    if samples is None:
+        samples = read_samples(gallery)
+    if samples is None:
         return GalleryIndex(revision)
-    people = PeopleIndex.of(table.matrix, table.person_ids, qualities)
+    people = PeopleIndex.of(samples.vectors, samples.person_ids, samples.qualities)
     worn, worn_qualities = gallery.rated_vectors(masked=True)
-    mixed = _with_masks(table, gallery.vectors(MASK))
-    masked = masked_people(people, mixed, (worn.matrix, worn.person_ids, worn_qualities))
-    return GalleryIndex(revision, people, gallery.name_table(), gallery.birth_dates(), masked)
-
-
-def _with_masks(plain: VectorTable, masks: VectorTable) -> FloatArray | None:
-    """Return the samples' embeddings by person, mixed with a drawn mask where there is one."""
-    if not len(masks.sample_ids):
-        return None
-    mixed = plain.matrix.copy()
-    having = np.searchsorted(plain.sample_ids, masks.sample_ids)
-    mixed[having] = mix_masks(mixed[having], masks.matrix)
-    _, _, order = by_person(plain.person_ids)
-    return mixed if order is None else mixed[order]
+    masked = masked_people(people, samples.mixed, (worn.matrix, worn.person_ids, worn_qualities))
+    return GalleryIndex(revision, people, samples.names, gallery.birth_dates(), masked, origin=samples.origin)
 
 
 # The file in the cache --------------------------------------------------------------------------------------------
 
 
-def _kept_index(gallery: Gallery, made: GalleryIndex) -> GalleryIndex | None:
-    """Write an index to the cache and return it from there; None if it cannot be cached."""
+def _keep(gallery: Gallery, made: GalleryIndex, before: object) -> object:
+    """Write an index to the cache, unless another process did; returns the token of the file in the cache.
+
+    `before` is the token of the file that it replaces.
+    """
     path, key = index_file(gallery.path), FileKey.draw(gallery.pack, made.revision)
-    if not write_derived_file(path, key, list(_sections(made))):
-        return None
     try:
-        gallery.note_place()
-        kept = gallery.write_setting_at(made.revision, INDEX_FILE_SETTING, key.token)
+        gallery.note_place()  # before anything is there that must be wiped
+        written = write_derived_file(path, key, list(_sections(made)), _appearing(gallery, path, key, before))
     except (GalleryError, StorageError):
-        kept = False
-    stored = read_derived_file(path, gallery.pack, key.token) if kept else None
-    if stored is None:  # somebody may have been forgotten while it was written
-        with suppress(StorageError):
-            wipe_derived(gallery.path)
-        return None
-    return replace(_stored_index(stored), strangers=made.strangers)
+        return gallery.read_setting(INDEX_FILE_SETTING)
+    return key.token if written else None
+
+
+@contextmanager
+def _appearing(gallery: Gallery, path: Path, key: FileKey, before: object) -> Iterator[None]:
+    """Hold the gallery while a file gets its name, so that nobody is forgotten meanwhile; wipe the file before it.
+
+    Raises `ReadAgainError` if the gallery has changed, or has another file already.
+    """
+    aside = part_name(path, f".{path.stem}")
+    try:
+        with gallery.replacing_setting(INDEX_FILE_SETTING, before, key.token, key.revision) as is_unchanged:
+            if not is_unchanged:
+                raise ReadAgainError("The gallery was changed by another process while it was read: try again.")
+            if path.is_dir() and not path.is_symlink():
+                raise IsADirectoryError(path)
+            with suppress(FileNotFoundError):
+                path.rename(aside)
+            yield
+    finally:
+        with suppress(OSError):
+            wipe_file(aside)
 
 
 def _sections(made: GalleryIndex) -> Iterator[Section]:
     people = made.people
     assert people is not None  # noqa: S101 - who has samples has people
-    with_samples = set(people.people.tolist())
-    names = [name.encode() for number, name in made.names.items() if number in with_samples]
-    ends = np.cumsum([0, *map(len, names)])
-    blob = np.frombuffer(b"".join(names), np.uint8)
+    names = EncodedNames.of(made.names, people.people)
     born = json.dumps({str(number): date for number, date in made.birth_dates.items()}).encode()
     yield _section("people", "<i8", people.people)
-    yield _section("names", "|u1", blob, IN_PIECES)
-    yield _section("name_ends", "<i8", ends, IN_PIECES)
+    yield _section("names", "|u1", np.frombuffer(names.text, np.uint8), IN_PIECES)
+    yield _section("name_ends", "<i8", names.ends, IN_PIECES)
     yield _section("birth_dates", "|u1", np.frombuffer(born, np.uint8))
     yield from _people_sections("bare", people)
+    if made.origin is not None:
+        yield _section("origin", "|u1", np.frombuffer(made.origin.to_json(), np.uint8))
+        yield _section("sample_ids", "<i8", made.origin.sample_ids)
     if made.masked is not None:
         index, share = made.masked
         yield _section("worn_share", "<f4", share)
@@ -200,14 +263,20 @@ def _code_sections(
 ) -> Iterator[Section]:
     scales: list[CodeScale] = []
 
-    def codes() -> Iterator[NDArray[np.uint8]]:
-        for part in parts:
-            rows = index.prototypes_of(part) if prototypes else index.vectors(part)
-            scale, coded = encode(rows)
-            if not prototypes and len(index.people) == index.count:  # these codes are the prototypes', too
-                scale = _covering(scale, float(lengths(index.prototypes_of(part) - rows).max()))
+    def coded(part: NDArray[np.int64]) -> tuple[CodeScale, NDArray[np.uint8]]:
+        rows = index.prototypes_of(part) if prototypes else index.vectors(part)
+        scale, codes = encode(rows)
+        if not prototypes and len(index.people) == index.count:  # these codes are the prototypes', too
+            starts = range(0, len(part), _ROWS_AT_ONCE)
+            blocks = [slice(start, start + _ROWS_AT_ONCE) for start in starts]
+            apart = [lengths(index.prototypes_of(part[block]) - rows[block]).max() for block in blocks]
+            scale = _covering(scale, float(max(apart)))
+        return scale, codes
+
+    def all_coded() -> Iterator[NDArray[np.uint8]]:
+        for scale, codes in in_threads(coded, parts):
             scales.append(scale)
-            yield coded
+            yield codes
 
     def linear() -> Iterator[NDArray[np.float32]]:
         yield np.array([[scale.scale, scale.center] for scale in scales], dtype=np.float32)
@@ -216,7 +285,7 @@ def _code_sections(
         yield np.array([[scale.residual, scale.reach, scale.length] for scale in scales])
 
     count, dimension = sum(map(len, parts)), index.dimension
-    yield Section(f"{name}.codes", "|u1", (count, dimension), codes())
+    yield Section(f"{name}.codes", "|u1", (count, dimension), all_coded())
     yield Section(f"{name}.scales", "<f4", (len(parts), 2, dimension), linear())
     yield Section(f"{name}.bounds", "<f8", (len(parts), 3), bounds())
 
@@ -232,7 +301,21 @@ def _section(name: str, kind: str, array: NDArray[Any], block: int | None = None
     return Section(name, kind, rows.shape, [rows]) if block is None else Section(name, kind, rows.shape, [rows], block)
 
 
-def _stored_index(file: DerivedFile) -> GalleryIndex:
+def _stored_file(gallery: Gallery, token: object) -> DerivedFile | None:
+    """Return the file of a token, of whatever revision; None if it is missing or unusable."""
+    return None if token is None else read_derived_file(index_file(gallery.path), gallery.pack, token)
+
+
+def _stored_index(file: DerivedFile | None, revision: int) -> GalleryIndex | None:
+    """Return the index in a file; None if it is unusable, or of another revision."""
+    if file is None or file.key.revision != revision:
+        return None
+    with suppress(ReadAgainError):
+        return _index_in(file)
+    return None
+
+
+def _index_in(file: DerivedFile) -> GalleryIndex:
     people = file.read("people")
     born = json.loads(file.read("birth_dates").tobytes())
     masked = None
@@ -244,6 +327,7 @@ def _stored_index(file: DerivedFile) -> GalleryIndex:
         _StoredNames(file, people),
         {int(number): str(date) for number, date in born.items()},
         masked,
+        file=file,
     )
 
 

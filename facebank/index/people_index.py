@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from facebank.index.exact import cosines, lengths, products
 from facebank.index.search import MatrixSearch
 from facebank.storage.arrays import normalized
-from facebank.storage.concurrency import computed
+from facebank.storage.concurrency import computed, in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Self
 
     from numpy.typing import NDArray
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 QUALITY_FLOOR = 0.5  # least weight of a sample in its person's prototype; a perfect one has 1
 _PEOPLE_AT_ONCE = 4096
+_NEAR = 32  # samples
+_LARGE = 1 << 24  # numbers: a matrix of all prototypes takes longer to allocate than they take to be made twice more
 
 
 class Samples(Protocol):
@@ -42,6 +44,14 @@ class Samples(Protocol):
     def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
         """Return qualities, ``float32`` of shape ``(K,)``, 0..1."""
         ...
+
+
+class NearSamples(NamedTuple):
+    """Samples similar to a face."""
+
+    rows: NDArray[np.int64]
+    similarities: NDArray[np.float64]
+    complete_above: float  # all samples that are more similar than this are there
 
 
 class PeopleIndex:
@@ -70,6 +80,7 @@ class PeopleIndex:
         self.starts = starts
         self._samples = samples
         self._derived = derived
+        self._last_near: dict[bytes, NearSamples] = {}
         self._last_made = np.empty(0, np.int64), np.empty((0, samples.shape[1]), np.float32)
 
     @classmethod
@@ -79,6 +90,10 @@ class PeopleIndex:
         if order is not None:
             vectors, qualities = vectors[order], qualities[order]
         return cls(people, starts, _InMemory(vectors, qualities))
+
+    def searched_by(self, people: Callable[[], Search], samples: Callable[[], Search]) -> PeopleIndex:
+        """Return these people, whose prototypes and samples are found by other searches, made on use."""
+        return PeopleIndex(self.people, self.starts, self._samples, _SearchedElsewhere(self, people, samples))
 
     @property
     def count(self) -> int:
@@ -105,12 +120,33 @@ class PeopleIndex:
         """Search of the samples, by rows."""
         return MatrixSearch(self.vectors()) if self._derived is None else self._derived.nearest_samples()
 
+    def samples_near(self, vector: FloatArray) -> NearSamples:
+        """Return the samples most similar to a face ``(D,)``."""
+        key = vector.tobytes()
+        known = self._last_near.get(key)
+        if known is None:  # a face that is judged is asked for several times
+            (rows,) = self.nearest_samples.near(vector.astype(np.float64)[None], _NEAR)
+            similar, complete_above = products(vector, self.vectors(rows)), -np.inf
+            if len(rows) < self.count:
+                complete_above = float(np.partition(similar, len(rows) - _NEAR)[len(rows) - _NEAR])
+            known = NearSamples(rows, similar, complete_above)
+            self._last_near = {key: known}  # other threads may ask for another face meanwhile
+        return known
+
+    def samples_within(self, vector: FloatArray, least: float) -> NDArray[np.int64]:
+        """Return the rows of all samples at least so similar to a face ``(D,)``, and perhaps others."""
+        near = self.samples_near(vector)
+        if least > near.complete_above:
+            return near.rows[near.similarities >= least]
+        return self.nearest_samples.within(vector.astype(np.float64)[None], least)[0]
+
     @computed
     def prototypes(self) -> FloatArray:
         """All prototypes, ``float32`` of shape ``(P, D)``; large for a large gallery."""
         made = np.empty((len(self.people), self.dimension), dtype=np.float32)
-        for places in self.blocks():
-            made[places[0] : places[-1] + 1] = self._averaged(places)
+        blocks = list(self.blocks())
+        for places, rows in zip(blocks, in_threads(self._averaged, blocks), strict=True):
+            made[places[0] : places[-1] + 1] = rows
         return made
 
     @computed
@@ -118,15 +154,15 @@ class PeopleIndex:
         """Return the sum of all prototypes, ``(D,)``."""
         if self._derived is not None:
             return self._derived.total
-        sums = [self.prototypes_of(places).sum(axis=0, dtype=np.float64) for places in self.blocks()]
-        return np.asarray(np.sum(sums, axis=0), dtype=np.float64)
+        sums = in_threads(lambda places: self.prototypes_of(places).sum(axis=0, dtype=np.float64), list(self.blocks()))
+        return np.asarray(np.sum(list(sums), axis=0), dtype=np.float64)
 
     @computed
     def commonness(self) -> tuple[float, float]:
         """Return the least and the greatest similarity of a prototype with the sum of all others."""
         if self._derived is not None:
             return self._derived.commonness
-        found = np.concatenate([self.common_with_others(places) for places in self.blocks()])
+        found = np.concatenate(list(in_threads(self.common_with_others, list(self.blocks()))))
         return float(found.min()), float(found.max())
 
     def common_with_others(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -144,8 +180,8 @@ class PeopleIndex:
 
         Samples that cancel one another out give zeros.
         """
-        if self._samples.in_memory:
-            return self.prototypes[places]
+        if self._samples.in_memory and self.count * self.dimension <= _LARGE:
+            return _rows_of(self.prototypes, places)
         asked, made = self._last_made
         if not np.array_equal(asked, places):  # one face's candidates are asked for several times
             made = self._averaged(places)
@@ -190,8 +226,15 @@ class PeopleIndex:
 class Derived(Protocol):
     """Values computed once from all samples and stored."""
 
-    total: NDArray[np.float64]
-    commonness: tuple[float, float]
+    @property
+    def total(self) -> NDArray[np.float64]:
+        """Return the sum of all prototypes, ``(D,)``."""
+        ...
+
+    @property
+    def commonness(self) -> tuple[float, float]:
+        """Return the least and the greatest similarity of a prototype with the sum of all others."""
+        ...
 
     def nearest_people(self) -> Search:
         """Return the search of the prototypes."""
@@ -200,6 +243,21 @@ class Derived(Protocol):
     def nearest_samples(self) -> Search:
         """Return the search of the samples."""
         ...
+
+
+class _SearchedElsewhere:
+    def __init__(self, index: PeopleIndex, people: Callable[[], Search], samples: Callable[[], Search]) -> None:
+        self._index = index
+        self.nearest_people = people
+        self.nearest_samples = samples
+
+    @property
+    def total(self) -> NDArray[np.float64]:
+        return self._index.total
+
+    @property
+    def commonness(self) -> tuple[float, float]:
+        return self._index.commonness
 
 
 class _InMemory:
@@ -211,13 +269,16 @@ class _InMemory:
         self._qualities = qualities
 
     def vectors(self, rows: NDArray[np.int64] | None) -> FloatArray:
-        if rows is None:
-            return self._vectors
-        in_order = len(rows) > 1 and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all())
-        return self._vectors[rows[0] : rows[-1] + 1] if in_order else self._vectors[rows]
+        return self._vectors if rows is None else _rows_of(self._vectors, rows)
 
     def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
         return self._qualities[rows]
+
+
+def _rows_of(matrix: FloatArray, rows: NDArray[np.int64]) -> FloatArray:
+    """Return rows of a matrix, without a copy if they follow one another."""
+    in_order = len(rows) > 1 and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all())
+    return matrix[rows[0] : rows[-1] + 1] if in_order else matrix[rows]
 
 
 def by_person(person_ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None]:

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
 FAISS_FROM = 200_000_000  # numbers in codes scanned with NumPy before FAISS is loaded: measured, takes as long
 _QUERIES_AT_ONCE = 64
+TINY = 1e-30  # more than products too small for float32 add to a sum
 _CODES_AT_ONCE = 1024  # blocks that stay in the processor's cache: ten times as fast as larger ones
-_SPARE = 24  # measured: rarely more of a part are within the bounds of the last wanted
-_WIDEN = 8
+SPARE = 128  # measured, of 65,536: rarely more are within the bounds of the last wanted, and few more cost nothing
+WIDEN = 8
 
 
 class Search(Protocol):
@@ -86,10 +87,10 @@ class MatrixSearch:
         return [found for products, errors in self._products(queries) for found in _at_least(products, least - errors)]
 
     def _products(self, queries: NDArray[np.float64]) -> Iterator[tuple[FloatArray, NDArray[np.float64]]]:
-        for block in _blocks(queries):
+        for block in in_blocks(queries):
             rounded = block.astype(np.float32)
             errors = summing_error(block.shape[1]) * lengths(rounded) + lengths(block - rounded)
-            yield rounded @ self._matrix.T, errors * self._longest
+            yield rounded @ self._matrix.T, errors * self._longest + TINY
 
 
 class CodedPart:
@@ -141,8 +142,8 @@ class CodedSearch:
         if self.count <= limit:
             return [np.arange(self.count)] * len(queries)
         found: list[Places] = []
-        for block in _blocks(queries):
-            firsts = self._greatest(block, limit + _SPARE)
+        for block in in_blocks(queries):
+            firsts = self._greatest(block, limit + SPARE)
             lower = np.concatenate([products - errors[:, None] for products, _, errors in firsts], axis=1)
             floors = np.partition(lower, lower.shape[1] - limit, axis=1)[:, lower.shape[1] - limit] - slack
             found += [self._from(block[row], float(floor), firsts, row) for row, floor in enumerate(floors)]
@@ -151,8 +152,8 @@ class CodedSearch:
     def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
         """Find vectors: see `Search.within`."""
         found: list[Places] = []
-        for block in _blocks(queries):
-            firsts = self._greatest(block, _SPARE)
+        for block in in_blocks(queries):
+            firsts = self._greatest(block, SPARE)
             found += [self._from(query, least, firsts, row) for row, query in enumerate(block)]
         return found
 
@@ -179,7 +180,7 @@ class CodedSearch:
         for part, start, (products, places, errors) in zip(self._parts, self._starts.tolist(), firsts, strict=False):
             near, where = products[row] + errors[row], places[row]
             while near.min() >= floor and len(near) < part.count:
-                wider = part.greatest(query[None], min(_WIDEN * len(near), part.count))
+                wider = part.greatest(query[None], min(WIDEN * len(near), part.count))
                 near, where = wider[0][0] + wider[2][0], wider[1][0]
             found.append(where[near >= floor] + start)
         return np.sort(np.concatenate(found))
@@ -209,7 +210,8 @@ def _sums(numbers: FloatArray, codes: NDArray[np.uint8]) -> FloatArray:
     return sums
 
 
-def _blocks(queries: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+def in_blocks(queries: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """Yield queries, some at a time."""
     return (queries[start : start + _QUERIES_AT_ONCE] for start in range(0, len(queries), _QUERIES_AT_ONCE))
 
 
@@ -219,9 +221,9 @@ def _at_least(products: NDArray[np.floating[Any]], floors: NDArray[np.float64]) 
 
 def _search_alone() -> None:
     """Limit FAISS to the one thread of a forked process, which would otherwise deadlock."""
-    faiss = sys.modules.get("faiss")
-    if faiss is not None:
-        faiss.omp_set_num_threads(1)
+    limit = getattr(sys.modules.get("faiss"), "omp_set_num_threads", None)  # None also while it is imported
+    if limit is not None:
+        limit(1)
 
 
 at_fork(in_child=_search_alone)

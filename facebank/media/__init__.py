@@ -31,10 +31,12 @@ from facebank.media.reading import (
     read_photo_bytes,
     read_photo_file,
 )
+from facebank.media.shards import MOST_SHARDS, Shard, shard_number
 from facebank.media.structure import webp_canvas
 
 __all__ = [
     "LARGEST_JPEG_SIDE",
+    "MOST_SHARDS",
     "PHOTO_SUFFIXES",
     "SIGNATURE_BYTES",
     "Channels",
@@ -46,6 +48,7 @@ __all__ = [
     "PhotoInput",
     "PhotoLimits",
     "Place",
+    "Shard",
     "SkippedKind",
     "annotate_photo",
     "check_channels",
@@ -69,6 +72,7 @@ __all__ = [
     "read_photo_bytes",
     "read_photo_file",
     "recognize_format",
+    "shard_number",
     "skipped_message",
     "turn_photo",
     "webp_canvas",

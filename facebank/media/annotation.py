@@ -1,4 +1,4 @@
-"""Faces framed and named in pictures, in any script that an installed font has."""
+"""Drawing of frames and names on faces, in all scripts covered by installed fonts."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFont import FreeTypeFont
 
+    from facebank.storage.folders import NamedFolders
     from facebank.types import DecodedPhoto, FloatArray, RGBImage
 
-# Distinct with color blindness too: bluish green and orange of Okabe and Ito (2008), and gray.
+# Distinguishable with color blindness: bluish green and orange of Okabe and Ito (2008), and gray.
 _COLORS = {
     Decision.KNOWN: (0, 158, 115),
     Decision.UNCERTAIN: (230, 159, 0),
@@ -34,11 +35,11 @@ _HALO = (16, 16, 16)
 _FILE_TYPES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _JPEG_QUALITY = 92
 _MARKER = b"Annotated by facebank"
-_MARKER_WITHIN = 256  # first bytes of the file: both formats have comments before anything large
+_MARKER_WITHIN = 256  # first bytes of the file; both formats put comments near the beginning
 LARGEST_JPEG_SIDE = 65_500
-"""Longest side in pixels that libjpeg writes, a little less than the format allows."""
+"""Longest side in pixels that libjpeg writes, slightly below the format's limit."""
 
-# Widest coverage and best looks first; each is used if it is installed.
+# In order of preference; each is used if installed.
 _SYSTEM_FONTS = (
     "DejaVuSans.ttf",
     "NotoSans-Regular.ttf",
@@ -67,9 +68,9 @@ Rectangle = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mark:
-    """What to draw on one face."""
+    """The frame and label of one face."""
 
-    box: FloatArray  # ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may reach over the photo's edge
+    box: FloatArray  # ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may extend beyond the photo's edge
     landmarks: FloatArray | None  # ``float32`` of shape ``(5, 2)``, or None to leave them out
     label: str  # text on the plate, usually the person's name; no plate if empty
     decision: Decision | None  # determines the color: green for known, orange for uncertain, gray for unknown and None
@@ -78,15 +79,15 @@ class Mark:
 def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> None:
     """Write a copy of a photo with one mark for each face.
 
-    Sizes of lines and letters follow the photo and its faces. Labels stay inside the picture and off each other if
-    there is room. The original file's metadata is not copied; `is_annotated` looks for a comment in the file. Raises
-    `UsageError` (`target` has another suffix), `PhotoTooLargeError` (the photo has more than 65,500 pixels a side, and
-    `target` is a JPEG) or `StorageError` (it cannot be written).
+    Line widths and text size adapt to the photo and its faces. Labels stay inside the picture and do not overlap if
+    there is room. The original's metadata is not copied; a comment in the file marks it for `is_annotated`. Raises
+    `UsageError` (`target` has another suffix), `PhotoTooLargeError` (a side has more than 65,500 pixels and `target` is
+    a JPEG) or `StorageError` (it cannot be written).
 
     Parameters
     ----------
     photo, marks
-        The photo, and what to draw on it.
+        The photo, and the marks to draw on it.
     target
         The file to write atomically, ``.jpg``, ``.jpeg`` or ``.png``; an existing file is replaced.
     """
@@ -113,12 +114,15 @@ def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> 
         raise StorageError(f"{printable(str(target))} cannot be written: {reason}") from error
 
 
-def is_annotated(path: Path) -> bool:
-    """Return whether a file is a picture by `annotate_photo`; False if it is missing or cannot be read."""
+def is_annotated(path: Path, within: NamedFolders | None = None) -> bool:
+    """Return whether `annotate_photo` wrote a file; False if it is missing or cannot be read.
+
+    Files outside of `within` are not read; None to follow all links.
+    """
     try:
-        if not path.is_file():  # to open a pipe would wait for somebody to write into it
+        if not path.is_file():  # opening a pipe would block until something writes to it
             return False
-        with path.open("rb") as file:
+        with path.open("rb") if within is None else within.opened_file(path) as file:
             return _MARKER in file.read(_MARKER_WITHIN)
     except OSError:
         return False
@@ -127,7 +131,7 @@ def is_annotated(path: Path) -> bool:
 def draw_marks(photo: DecodedPhoto, marks: Sequence[Mark], painter: LabelPainter | None = None) -> RGBImage:
     """Return a copy of a photo's pixels with frames and labels.
 
-    `painter` paints the labels: frames of a video share one, so that letters keep their size; None for letters that fit
+    `painter` paints the labels; frames of a video share one for a constant text size. None for a size that fits
     this photo.
     """
     pixels = photo.pixels.copy()
@@ -178,7 +182,7 @@ def _draw_frame(pixels: RGBImage, box: Rectangle, thickness: int, color: Color) 
         ((x2 - radius, y2), (x1 + radius, y2)),
         ((x1, y2 - radius), (x1, y1 + radius)),
     )
-    # a dark edge keeps the frame visible on any background
+    # a dark edge keeps the frame visible on every background
     for width, paint in ((thickness + 2 * max(1, thickness // 3), _HALO), (thickness, color)):
         for start, end in sides:
             cv2.line(pixels, start, end, paint, width, cv2.LINE_AA)
@@ -202,7 +206,7 @@ def _draw_landmarks(pixels: RGBImage, mark: Mark, thickness: int) -> None:
 def _place(
     size: tuple[int, int], box: Rectangle, photo: DecodedPhoto, taken: Sequence[Rectangle], gap: int
 ) -> Rectangle:
-    """Return a label's place: above its box, else below, else inside; in the photo and off other labels if possible."""
+    """Return a label's position: above, below or inside its box; in the photo, clear of other labels if possible."""
     (width, height), (x1, y1, x2, y2) = size, box
     left = min(max((x1 + x2 - width) // 2, 0), max(photo.width - width, 0))
     places = []
@@ -242,9 +246,9 @@ class LabelPainter:
     def paint(self, text: str, color: Color, max_width: int) -> Image:
         """Return a label: the text, black or white, on a rounded plate.
 
-        Unprintable characters are escaped, a long text is cut with an ellipsis, and letters missing in the fonts are
-        written without their accents if that helps. `color` is the plate's RGB, 0..255, and `max_width` its greatest
-        width in pixels. The image is RGBA, transparent outside the plate; it is cached and not to be changed.
+        Unprintable characters are escaped, a long text is cut with an ellipsis, and letters missing in all fonts are
+        written without accents if possible. `color` is the plate's RGB, 0..255, and `max_width` its maximum
+        width in pixels. The image is RGBA, transparent outside the plate; it is cached: do not modify it.
         """
         key = text, color, max_width
         if key not in self._painted:
@@ -268,16 +272,16 @@ class LabelPainter:
         return label
 
     def _written(self, text: str) -> tuple[FreeTypeFont, str]:
-        """Return the font that lacks the fewest letters, and the text with those it lacks without accents."""
+        """Return the font with the fewest missing letters, and the text with the accents of these removed."""
         if self._fonts is None:
-            self._fonts = _fonts_at_hand(self._size)
+            self._fonts = _installed_fonts(self._size)
         # the first font of the list wins a tie
         font = min(self._fonts, key=lambda each: len(_missing(text, each)))
         lacking = _missing(text, font)
         return font, "".join(_plain(letter, font) if letter in lacking else letter for letter in text)
 
 
-def _fonts_at_hand(size: int) -> list[FreeTypeFont]:
+def _installed_fonts(size: int) -> list[FreeTypeFont]:
     from PIL import ImageFont
 
     fonts = []
@@ -293,7 +297,7 @@ def _fonts_at_hand(size: int) -> list[FreeTypeFont]:
 
 
 def _missing(text: str, font: FreeTypeFont) -> set[str]:
-    # Pillow does not say which characters a font has: missing ones are drawn like one that no font has
+    # Pillow cannot list a font's characters: missing ones are drawn like a character that no font has
     nothing = _drawn(_NO_CHARACTER, font)
     letters = {letter for letter in text if not letter.isspace() and not unicodedata.combining(letter)}
     return {letter for letter in letters if _drawn(letter, font) == nothing}

@@ -1,4 +1,4 @@
-"""The photos and videos of a folder."""
+"""Search for photos and videos in folders."""
 
 from __future__ import annotations
 
@@ -19,39 +19,52 @@ from facebank.media.formats import (
     skipped_kind,
     unmistakable_format,
 )
+from facebank.storage.folders import OpenFolder
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from io import BufferedReader
+
+    from facebank.storage.folders import NamedFolders
 
 PHOTO_SUFFIXES = frozenset(suffix for photo_format in FORMATS for suffix in photo_format.suffixes)
 VIDEO_SUFFIXES = frozenset(
     (".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv")
 )
-# not for "Summer 2.5" and "12.03.2019"
+# does not match "Summer 2.5" and "12.03.2019"
 _IS_SUFFIX = re.compile(r"\.[a-z][a-z0-9_~-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class FolderContents:
-    """The files of a folder and the folders in it: photos, videos, and pictures of kinds that are not read.
+    """The files of a folder and its subfolders: photos, videos, and pictures in unsupported formats.
 
-    Each in natural order: ``2.jpg`` before ``10.jpg``, whatever the case.
+    Each in natural order, ignoring case: ``2.jpg`` before ``10.jpg``.
     """
 
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
     skipped: tuple[tuple[Path, SkippedKind], ...] = ()
+    closed: frozenset[Path] = frozenset()  # entries of the photos that are unreadable folders
 
 
-def look_through(place: str | os.PathLike[str]) -> FolderContents:
-    """List the photos, videos and unread pictures of a folder and the folders in it; each path starts with `place`.
+def look_through(place: str | os.PathLike[str], *, within: NamedFolders | None = None) -> FolderContents:
+    """List the photos, videos and unsupported pictures of a folder and its subfolders; paths start with `place`.
 
-    Files are recognized by their suffix, those without one by their first bytes. Hidden files and folders (with a dot
-    first) are omitted. Links are followed, but each folder is visited once. A folder that may not be opened is listed
-    as a photo, because reading it raises the error that says so. A file is its only photo, whatever its name. Raises
-    `PhotoNotFoundError` (`place` does not exist) or `UsageError` (it is empty).
+    Files are recognized by suffix, those without one by their first bytes. Hidden files and folders (names with a
+    leading dot) are omitted. Links are followed, but each folder is visited once. An unreadable folder is listed as a
+    photo, because reading it then raises an error with the reason. A file is listed as its only photo, whatever its
+    name. Raises `PhotoNotFoundError` (`place` does not exist) or `UsageError` (it is empty).
+
+    Parameters
+    ----------
+    place
+        A folder or a file.
+    within
+        Links that lead out of these folders are skipped; None to follow all links.
     """
     top = named_path(place)
     try:
@@ -61,9 +74,11 @@ def look_through(place: str | os.PathLike[str]) -> FolderContents:
     if not top.is_dir():
         return FolderContents(photos=(top,))
     photos, videos = list[Path](), list[Path]()
-    skipped = dict[Path, SkippedKind]()
-    for path, is_file in _walk(top):
-        kind = _kind_of(path) if is_file else _Kind.PHOTO
+    skipped, closed = dict[Path, SkippedKind](), set[Path]()
+    for path, is_file in _walk(top, within):
+        kind = _kind_of(path, within) if is_file else _Kind.PHOTO
+        if not is_file:
+            closed.add(path)
         if kind is _Kind.PHOTO:
             photos.append(path)
         elif kind is _Kind.VIDEO:
@@ -74,16 +89,17 @@ def look_through(place: str | os.PathLike[str]) -> FolderContents:
         tuple(_sorted(photos, top)),
         tuple(_sorted(videos, top)),
         tuple((path, skipped[path]) for path in _sorted(skipped, top)),
+        frozenset(closed),
     )
 
 
 def find_photos(place: str | os.PathLike[str]) -> list[Path]:
-    """List the photos of a folder and of the folders in it; as `look_through`."""
+    """List the photos of a folder and its subfolders, as `look_through` does."""
     return list(look_through(place).photos)
 
 
 def find_videos(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the videos of a folder and of the folders in it; as `look_through`, but none for anything else."""
+    """List the videos of a folder and its subfolders, as `look_through` does; empty if it is not a folder."""
     top = named_path(folder)
     return list(look_through(top).videos) if top.is_dir() else []
 
@@ -93,8 +109,8 @@ class _Kind(Enum):
     VIDEO = auto()
 
 
-def _kind_of(path: Path) -> _Kind | SkippedKind | None:
-    """Return what a file is by its name, else by its first bytes; None for no picture."""
+def _kind_of(path: Path, within: NamedFolders | None) -> _Kind | SkippedKind | None:
+    """Return the kind of a file, by its name or first bytes; None for other files."""
     suffix = path.suffix.lower()
     if suffix in PHOTO_SUFFIXES:
         return _Kind.PHOTO
@@ -103,64 +119,71 @@ def _kind_of(path: Path) -> _Kind | SkippedKind | None:
     named = SKIPPED_SUFFIXES.get(suffix)
     if named is None and _IS_SUFFIX.fullmatch(suffix):
         return None
-    head = _first_bytes(path)
+    head = _first_bytes(path, within)
     found = unmistakable_format(head)
-    if found is not None and not (named and found.name == "TIFF"):  # most raw files begin as a TIFF does
-        return _Kind.PHOTO  # under another name
+    if found is not None and not (named and found.name == "TIFF"):  # most raw files begin like a TIFF
+        return _Kind.PHOTO  # with another suffix
     return named or skipped_kind(head)
 
 
-def _first_bytes(path: Path) -> bytes:
-    """Return the first bytes of a regular file; none of other and unreadable ones."""
+def _first_bytes(path: Path, within: NamedFolders | None) -> bytes:
+    """Return the first bytes of a regular file; empty for other and unreadable ones."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with _opened_to_look(path) if within is None else within.opened_file(path) as file:
+            return file.read(SIGNATURE_BYTES) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
     except OSError:
         return b""
-    try:
-        return os.read(handle, SIGNATURE_BYTES) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
-    except OSError:
-        return b""
-    finally:
-        os.close(handle)
+
+
+def _opened_to_look(path: Path) -> BufferedReader:
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe must not block
+    return os.fdopen(os.open(path, flags), "rb")
 
 
 def _sorted(paths: Iterable[Path], top: Path) -> list[Path]:
     return sorted(paths, key=lambda path: [_natural_key(part) for part in path.relative_to(top).parts])
 
 
-def _walk(top: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield files with True, and folders that may not be opened with False."""
+def _walk(top: Path, within: NamedFolders | None) -> Iterator[tuple[Path, bool]]:
+    """Yield files with True, and unreadable folders with False."""
     folders, linked_folders = [top], list[Path]()
     visited: set[tuple[int, int]] = set()
-    # links last: a folder that is also linked to is listed under its own name
+    # links last, so that a folder that is also linked is listed under its own name
     while folders or linked_folders:
         folder = (folders or linked_folders).pop()
         try:
-            status = folder.stat()
-            with os.scandir(folder) as scan:
-                entries = [entry for entry in scan if not entry.name.startswith(".")]
+            with _opened(folder, within) as opened:
+                status = opened.status()
+                if (status.st_dev, status.st_ino) in visited:
+                    continue
+                visited.add((status.st_dev, status.st_ino))
+                with opened.entries() as scan:
+                    entries = sorted((entry.name, entry.is_symlink(), _is_folder(entry)) for entry in scan)
         except OSError:
             yield folder, False
             continue
-        if (status.st_dev, status.st_ino) in visited:
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        for entry in entries:
-            if _is_folder(entry):
-                (linked_folders if entry.is_symlink() else folders).append(folder / entry.name)
+        for name, is_link, is_folder in entries:
+            if name.startswith(".") or (within is not None and is_link and not within.hold(folder / name)):
+                continue
+            if is_folder:
+                (linked_folders if is_link else folders).append(folder / name)
             else:
-                yield folder / entry.name, True
+                yield folder / name, True
+
+
+def _opened(folder: Path, within: NamedFolders | None) -> AbstractContextManager[OpenFolder]:
+    return OpenFolder.open(folder) if within is None else within.opened_folder(folder)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        return False  # a link to itself, a failing disk: reading it raises the error that says so
+        return False  # a link to itself or a failing disk: reading it raises the error
 
 
 def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, str]], str]:
-    # first without the suffix: b.jpg comes before b2.jpg
+    # compare without the suffix first, so that b.jpg comes before b2.jpg
     return _pieces(name.rpartition(".")[0] or name), _pieces(name), name
 
 

@@ -1,7 +1,7 @@
-"""The closed list of formats that are read, recognized by their first bytes, and the kinds of pictures that are not.
+"""Supported photo formats, recognized by their first bytes, and known unsupported ones.
 
 Pillow's plugins are called directly instead of through ``PIL.Image.open``: other decoders are not even imported, and
-the limit on pixels is `PhotoLimits` instead of a process-wide setting of Pillow.
+the pixel limit is `PhotoLimits` instead of a process-wide setting of Pillow.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _REDUCED_RESOLUTION = 1
 
 @dataclass(frozen=True, slots=True)
 class PhotoFormat:
-    """A format that is read, recognized by the `signature` of its first bytes."""
+    """A supported format, recognized by the `signature` of its first bytes."""
 
     name: str
     signature: re.Pattern[bytes]
-    suffixes: tuple[str, ...]  # endings of its files' names, in lower case; used to find photos in folders only
+    suffixes: tuple[str, ...]  # in lower case; only used to find photos in folders
     # the decoder, a subclass of ``PIL.ImageFile.ImageFile``
     module: str
     plugin: str
-    # memory of a pixel during decoding, and time of a hostile byte, as multiples of those of a plain PNG
+    # memory per pixel during decoding, and time per hostile byte, relative to a plain PNG
     pixel_cost: float = 1.0
     byte_cost: float = 1.0
 
@@ -48,7 +48,7 @@ def _format(name: str, signature: bytes, suffixes: str, module: str, plugin: str
     return PhotoFormat(name, re.compile(signature, re.DOTALL), tuple(suffixes.split()), module, plugin, **costs)
 
 
-# Of an MPO, which is a JPEG followed by others, the first picture is read.
+# An MPO is a JPEG followed by others: the first picture is read.
 FORMATS = (
     _format("JPEG", rb"\xff\xd8\xff", ".jpg .jpeg .jpe .jfif .mpo", "PIL.JpegImagePlugin", "JpegImageFile"),
     _format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "PIL.PngImagePlugin", "PngImageFile"),
@@ -71,10 +71,10 @@ FORMATS = (
 )
 
 _VIDEO = "a video"
-_BRIEF = frozenset(("BMP", "PPM"))  # two letters, with which a text may begin as well
+_BRIEF = frozenset(("BMP", "PPM"))  # signatures of two letters, which a text may start with
 
-# Files that are likely to be given by mistake, so that the message can name them.
-_NOT_READ = tuple(
+# Other formats that users are likely to pass, to be named in the message.
+_UNSUPPORTED = tuple(
     (name, re.compile(signature, re.DOTALL))
     for name, signature in (
         ("a plain-text PPM picture", rb"P[1-3][\s#]"),
@@ -97,9 +97,9 @@ _NOT_READ = tuple(
 
 @dataclass(frozen=True, slots=True)
 class SkippedKind:
-    """A kind of picture that is not read: its code in JSON (never renamed), and its name in singular and plural.
+    """An unsupported kind of picture: its code in JSON (never renamed), and its name in singular and plural.
 
-    It is recognized by suffixes in lower case, and by the signature of its first bytes if there is one.
+    It is recognized by suffixes in lower case, and by a signature of its first bytes if available.
     """
 
     code: str
@@ -114,7 +114,7 @@ def _kind(code: str, one: str, suffixes: str, signature: bytes | None = None, ma
     return SkippedKind(code, one, many or f"{one}s", tuple(suffixes.split()), pattern)
 
 
-# A DNG and most other raw files begin as a TIFF does; only some have more than that in their first bytes.
+# DNG and most other raw files begin like a TIFF; only some have a signature of their own.
 SKIPPED = (
     _kind(
         "raw",
@@ -129,10 +129,10 @@ SKIPPED = (
     _kind("icon", "icon", ".cur .icns .ico"),
     _kind(
         "other",
-        "picture of another kind",
+        "picture in another format",
         ".bpg .exr .hdr .jxr .pcx .svg .tga .wdp .xcf",
         rb"gimp xcf |DDS ",
-        "pictures of other kinds",
+        "pictures in other formats",
     ),
 )
 
@@ -140,35 +140,35 @@ SKIPPED_SUFFIXES: Mapping[str, SkippedKind] = {suffix: kind for kind in SKIPPED 
 
 
 def unmistakable_format(head: bytes) -> PhotoFormat | None:
-    """Return the format of a file whose first `SIGNATURE_BYTES` bytes leave no doubt, whatever its name."""
+    """Return the format of a file if its first `SIGNATURE_BYTES` bytes are conclusive, whatever its name."""
     return next((each for each in FORMATS if each.name not in _BRIEF and each.signature.match(head)), None)
 
 
 def recognize_format(data: bytes, source: str) -> PhotoFormat:
     """Return the format of a file by its first `SIGNATURE_BYTES` bytes; `source` names it in messages.
 
-    Raises `UnsupportedPhotoError` (it is a picture of another, known kind) or `UnreadablePhotoError` (it is no picture
-    of any known kind).
+    Raises `UnsupportedPhotoError` (a picture in a known, unsupported format) or `UnreadablePhotoError` (an unknown
+    format).
     """
     head = data[:SIGNATURE_BYTES]
     for candidate in FORMATS:
         if candidate.signature.match(head):
             return candidate
-    for name, signature in _NOT_READ:
+    for name, signature in _UNSUPPORTED:
         if signature.match(head):
-            advice = ": `facebank video` says who is in it, and when"
+            advice = ": use `facebank video` to identify the people in it"
             if name != _VIDEO:
-                advice = ", which is not read; save it as JPEG or PNG"
+                advice = ", which is not supported; save it as JPEG or PNG"
             raise UnsupportedPhotoError(f"{printable(source)} is {name}{advice}")
-    raise UnreadablePhotoError(f"{printable(source)} is no photo: its bytes are of no format that is read")
+    raise UnreadablePhotoError(f"{printable(source)} is not a photo: unknown file format")
 
 
 def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile:
     """Return Pillow's image of a file, its pixels not decoded yet; `source` names it in messages.
 
-    Raises `UnsupportedPhotoError` if the decoder is not installed, or is one of Pillow's that are written in Python and
-    take a microsecond a pixel (compressed BMP, PPM of unusual depth), or if a TIFF starts with a thumbnail, as cameras'
-    raw files do. On a broken file it raises whatever Pillow's plugin does.
+    Raises `UnsupportedPhotoError` if the decoder is not installed, or is one of Pillow's slow Python decoders (a
+    microsecond per pixel, for compressed BMP and PPM of unusual depth), or if a TIFF starts with a thumbnail, as raw
+    files of cameras do. On a damaged file it raises whatever Pillow's plugin raises.
     """
     try:
         module = import_module(photo_format.module)
@@ -185,41 +185,43 @@ def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile
     try:
         image = plugin(BytesIO(data))
     except Exception:
-        # Pillow reads a JPEG's resolution from its EXIF, and not every broken EXIF passes
+        # Pillow reads a JPEG's resolution from its EXIF, which may be invalid
         if _EXIF_HEADER not in data:
             raise
         image = plugin(BytesIO(data.replace(_EXIF_HEADER, _NO_EXIF_HEADER)))
     if getattr(image, "tag_v2", {}).get(_NEW_SUBFILE_TYPE) == _REDUCED_RESOLUTION:
-        raise UnsupportedPhotoError(f"{printable(source)} is a camera raw file, which is not read; save it as JPEG")
+        raise UnsupportedPhotoError(
+            f"{printable(source)} is a camera raw file, which is not supported; save it as JPEG"
+        )
     from PIL.Image import DECODERS
 
     if any(tile[0] in DECODERS for tile in image.tile[:1]):
         raise UnsupportedPhotoError(
-            f"{printable(source)} is a {photo_format.name} of a rare kind, which is not read; save it as JPEG or PNG"
+            f"{printable(source)} is a {photo_format.name} of a rare kind that is not supported; save it as JPEG or PNG"
         )
     return image
 
 
 def counted_skipped(kinds: Iterable[SkippedKind]) -> str:
-    """Return how many there are of each kind, most frequent first, as ``3 camera raw files and 1 icon``."""
+    """Return the counts of the kinds, most frequent first, such as ``3 camera raw files and 1 icon``."""
     counts = Counter(kinds).most_common()
     parts = [f"{count:,} {kind.one if count == 1 else kind.many}" for kind, count in counts]
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
 def skipped_message(path: str, kind: SkippedKind) -> str:
-    """Return one line that says that a file was skipped, and what helps."""
-    return f"{printable(path)} is skipped: {kind.one}; save it as JPEG or PNG to have it read"
+    """Return a message of one line about a skipped file, with advice."""
+    return f"{printable(path)} is skipped: {kind.one}; convert it to JPEG or PNG"
 
 
 def skipped_kind(head: bytes) -> SkippedKind | None:
-    """Return the kind of an unread picture by its first bytes; None if it is none of them."""
+    """Return the kind of an unsupported picture by its first bytes, or None."""
     return next((kind for kind in SKIPPED if kind.signature is not None and kind.signature.match(head)), None)
 
 
 @cache
 def decoder_versions() -> str:
-    """Return the versions of facebank and of every decoder, in one line; files are read alike where it is the same."""
+    """Return the versions of facebank and all decoders in one line; equal versions read files identically."""
     from facebank import __version__
 
     decoders = dict.fromkeys(entry.module for entry in FORMATS)

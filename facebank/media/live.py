@@ -1,7 +1,8 @@
-"""Live frames from a camera, a stream's address, or a file at its own speed.
+"""Live frames from a camera, a stream, or a file at its own speed.
 
-One thread reads and keeps only the newest frame, so that a slow caller gets fewer frames, never old ones. A stream that
-drops is opened again after a pause, longer each time. No message contains user name, password or query of an address.
+A thread reads and keeps only the newest frame, so that a slow caller gets fewer frames, never old ones. A stream that
+drops is reopened after a pause, which gets longer each time. Messages never contain the user name, password or query of
+an address.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ if TYPE_CHECKING:
     from facebank.types import RGBImage
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
-"""Schemes of addresses that are opened; others, such as those by which FFmpeg joins files, are not."""
+"""Allowed schemes of addresses; others, such as FFmpeg's for joining files, are rejected."""
 
 _LIMITS = VideoLimits()
 _DEVICE = re.compile(r"/dev/video(\d+)")
-_LONGEST_STILL = 60.0  # seconds that a frame of a file is shown at most
-_JOINED_WITHIN = 1.0  # seconds; a reader that waits for a dead server ends with the process
+_LONGEST_STILL = 60.0  # maximum display time of a file's frame, in seconds
+_JOINED_WITHIN = 1.0  # seconds; a reader blocked by a dead server ends with the process
 
 
 class Kind(StrEnum):
-    """Kind of a source of frames."""
+    """The kind of a source of frames."""
 
     CAMERA = "camera"
     STREAM = "stream"
@@ -49,7 +50,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LiveSource:
-    """A source of frames: `target` is what the decoder opens, `shown` its name in messages, without secrets."""
+    """A source of frames: `target` is passed to the decoder, `shown` is the name in messages, without secrets."""
 
     kind: Kind
     target: str | int
@@ -57,10 +58,10 @@ class LiveSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
-    """How long to wait for a stream, in seconds: first and longest pause before it is opened again, and for an answer.
+class Timeouts:
+    """Timeouts and pauses for a stream, in seconds: first and longest pause before it is reopened, and the timeout.
 
-    Each pause is twice the one before.
+    Each pause is twice the previous one.
     """
 
     first: float = 1.0
@@ -76,30 +77,30 @@ class Change(StrEnum):
 
 
 def live_source(text: str) -> LiveSource:
-    """Return the source that a text names: a number of a camera, a device, an address or a file.
+    """Parse a source: the number of a camera, a device, an address or a file.
 
-    Raises `UsageError` (it is an address of a kind that is not opened) or `StreamError` (there is no such file or
-    device).
+    Raises `UsageError` (an address with a scheme that is not allowed) or `StreamError` (the file or device does not
+    exist).
     """
     if text.isdecimal() and len(text) < 4:
         return LiveSource(Kind.CAMERA, int(text), f"camera {int(text)}")
     if "://" in text:
         return _address(text)
     if text.lower().startswith(tuple(f"{scheme}:" for scheme in SCHEMES)):
-        raise UsageError("an address begins with two slashes: write it as rtsp://HOST/PATH")
+        raise UsageError("the address lacks two slashes: write it as rtsp://HOST/PATH")
     device = _DEVICE.fullmatch(text)
     if device is not None:
         if not Path(text).exists():
             raise StreamError(f"there is no camera {text}")
         return LiveSource(Kind.CAMERA, int(device[1]), text)
-    if not text or not Path(text).exists():
+    if not text or not os.path.lexists(text):
         source = printable(text) or "an empty text"
-        raise StreamError(f"{source} is no camera, address or file: name 0 for the first camera, or a path")
+        raise StreamError(f"{source} is not a camera, address or file: use 0 for the first camera, or a path")
     return LiveSource(Kind.FILE, os.path.abspath(text), printable(text))  # noqa: PTH100 - resolve() follows links
 
 
 class LiveVideo:
-    """Frames of a source, read in a thread of its own; opened and closed by ``with``.
+    """Frames of a source, read by a background thread. Use ``with`` to open and close it.
 
     Parameters
     ----------
@@ -107,26 +108,29 @@ class LiveVideo:
         From `live_source`.
     on_change
         Called in the reader's thread when a stream is lost (with the seconds of the pause) and when it is back (with
-        the seconds it was away).
+        the seconds of the outage).
     waits
-        How long to wait for a stream.
+        Timeouts and pauses; None for the defaults.
 
     Attributes
     ----------
     passed_over
-        Number of frames that were never asked for.
+        Number of frames that were never requested.
     cut_off
-        The file, if its frames ended before the stated end: it is cut off or damaged there; else None.
+        The file if its frames ended before the stated end, because it is cut off or damaged; else None.
     """
 
     def __init__(
-        self, source: LiveSource, on_change: Callable[[Change, float], None] | None = None, waits: Waits | None = None
+        self,
+        source: LiveSource,
+        on_change: Callable[[Change, float], None] | None = None,
+        waits: Timeouts | None = None,
     ) -> None:
         self.source = source
         self.passed_over = 0
         self.cut_off: Video | None = None
         self._on_change = on_change
-        self._waits = Waits() if waits is None else waits
+        self._waits = Timeouts() if waits is None else waits
         self._news = Condition()
         self._stop = Event()
         self._newest: Frame | None = None
@@ -140,7 +144,7 @@ class LiveVideo:
 
     def __enter__(self) -> Self:
         with silent():
-            pass  # before the reader's thread starts
+            pass  # before the reader thread starts
         self._began = time.monotonic()
         self._reader.start()
         with self._news:
@@ -160,9 +164,9 @@ class LiveVideo:
         return time.monotonic() - self._began
 
     def newest(self, patience: float = 0.5) -> Frame | None:
-        """Wait for a frame that was not returned yet, and return it; None if none comes in time.
+        """Wait for a frame that was not returned yet, and return it; None on a timeout.
 
-        Raises the reader's error, such as VideoTooLargeError.
+        Raises the error of the reader thread, such as `VideoTooLargeError`.
         """
         with self._news:
             if self._newest is None and not self._ended:
@@ -173,14 +177,14 @@ class LiveVideo:
         return frame
 
     def pause(self, seconds: float) -> None:
-        """Wait for so many seconds, or until the source ends."""
+        """Wait for a number of seconds, or until the source ends."""
         with self._news:
             if seconds > 0:
                 self._news.wait_for(lambda: self._ended, seconds)
 
     @property
     def ended(self) -> bool:
-        """Whether a file is at its end, without an error."""
+        """Whether a file has ended without an error."""
         return self._ended and self._newest is None and self._error is None
 
     def _read(self) -> None:
@@ -189,7 +193,7 @@ class LiveVideo:
                 self._play()
             else:
                 self._receive()
-        except Exception as error:  # noqa: BLE001 - raised again in the thread that asks for frames
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that requests frames
             self._error = error
         finally:
             with self._news:
@@ -199,7 +203,7 @@ class LiveVideo:
     def _play(self) -> None:
         """Read a file at its own speed."""
         with Video(str(self.source.target)) as video:
-            self._tell_open()
+            self._report_open()
             for frame in video.frames():
                 if self._stop.wait(min(max(0.0, frame.time - self.now), _LONGEST_STILL)):
                     return
@@ -208,23 +212,23 @@ class LiveVideo:
                 self.cut_off = video
 
     def _receive(self) -> None:
-        """Read a camera or stream, and open it again whenever it drops."""
+        """Read a camera or stream, and reopen it whenever it drops."""
         capture = self._open()
         if capture is None:
             raise StreamError(_cannot_open(self.source))
-        self._tell_open()
+        self._report_open()
         while capture is not None:
             self._drain(capture)
             capture.release()
             capture = self._opened_again()
 
-    def _tell_open(self) -> None:
+    def _report_open(self) -> None:
         with self._news:
             self._opened = True
             self._news.notify_all()
 
     def _drain(self, capture: VideoCapture) -> None:
-        """Read until no frame comes."""
+        """Read until there are no more frames."""
         while not self._stop.is_set() and capture.grab():
             intact, pixels = capture.retrieve()
             if not intact:
@@ -241,15 +245,15 @@ class LiveVideo:
             self._news.notify_all()
 
     def _opened_again(self) -> VideoCapture | None:
-        """Try until the source is back; None if reading was stopped."""
+        """Retry until the source is back; None if reading was stopped."""
         since, wait = self.now, self._waits.first
         while not self._stop.is_set():
-            self._tell(Change.LOST, wait)
+            self._report(Change.LOST, wait)
             if self._stop.wait(wait):
                 break
             capture = self._open()
             if capture is not None:
-                self._tell(Change.RESUMED, self.now - since)
+                self._report(Change.RESUMED, self.now - since)
                 self._cuts, self._shot = CutDetector(), self._shot + 1
                 return capture
             wait = min(2 * wait, self._waits.longest)
@@ -265,29 +269,29 @@ class LiveVideo:
         capture.release()
         return None
 
-    def _tell(self, change: Change, seconds: float) -> None:
+    def _report(self, change: Change, seconds: float) -> None:
         if self._on_change is not None:
             self._on_change(change, seconds)
 
 
 def _address(text: str) -> LiveSource:
-    """Return the source of an address; only its host is shown, because a password may be anywhere in it."""
+    """Return the source of an address; only its host is shown, because a password may be anywhere else."""
     try:
-        text.encode()  # OpenCV crashes on what is not UTF-8
+        text.encode()  # OpenCV crashes on text that is not UTF-8
         parts = urlsplit(text)
         host = parts.netloc.rpartition("@")[2]
     except ValueError as error:
-        raise UsageError("the address cannot be understood: write it as rtsp://HOST/PATH") from error
+        raise UsageError("the address is invalid: write it as rtsp://HOST/PATH") from error
     if parts.scheme.lower() not in SCHEMES or not host:
         raise UsageError(
-            f"addresses that begin with {printable(parts.scheme)}:// are not opened: use one of {', '.join(SCHEMES)}"
+            f"addresses with {printable(parts.scheme)}:// are not supported: use one of {', '.join(SCHEMES)}"
         )
     if "@" in text.partition(parts.netloc)[2]:
-        raise UsageError("the address has an @ after its host: in a name or password write %40 for @ and %2F for /")
+        raise UsageError("the address has an @ after its host: in names and passwords write %40 for @ and %2F for /")
     return LiveSource(Kind.STREAM, text, printable(f"{parts.scheme}://{host}"))
 
 
 def _cannot_open(source: LiveSource) -> str:
     if source.kind is Kind.CAMERA:
-        return f"{source.shown} cannot be opened: there is none, another program uses it, or you may not"
-    return f"{source.shown} cannot be opened: nobody answers there, it is refused, or it is no video"
+        return f"{source.shown} cannot be opened: it does not exist, is used by another program, or needs a permission"
+    return f"{source.shown} cannot be opened: no answer, access denied, or not a video"

@@ -1,4 +1,4 @@
-"""Photos as callers have them: paths, bytes, open files, Pillow images and arrays."""
+"""Conversion of photos from paths, bytes, open files, Pillow images and arrays."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ PhotoInput: TypeAlias = "Place | Buffer | BinaryIO | Image | np.ndarray[Any, Any
 Channels: TypeAlias = Literal["RGB", "BGR"]
 
 _ORIENTATION = 274  # EXIF
-_WHAT_IS_ONE = "a path, bytes, a binary file, a Pillow image or a uint8 array of shape (height, width, 3)"
+_SUPPORTED_TYPES = "a path, bytes, a binary file, a Pillow image or a uint8 array of shape (height, width, 3)"
 
 
 def open_photo(photo: PhotoInput, channels: Channels = "RGB") -> DecodedPhoto:
-    """Return a photo as upright RGB pixels, from whatever a caller has of it.
+    """Return a photo as upright RGB pixels, from one of the supported types.
 
-    Raises `UsageError` (it is no photo; the message names what it is) or `PhotoError` (it cannot be read).
+    Raises `UsageError` (not a supported type; the message names it) or `PhotoError` (it cannot be read).
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def open_photo(photo: PhotoInput, channels: Channels = "RGB") -> DecodedPhoto:
         A path; bytes or a binary file of an encoded photo; a Pillow image; a ``uint8`` array of shape
         ``(height, width, 3)``.
     channels
-        The order of an array's colors: ``"RGB"``, or ``"BGR"`` as OpenCV has it.
+        The channel order of an array: ``"RGB"``, or ``"BGR"`` as in OpenCV.
     """
     check_channels(channels)
     if isinstance(photo, DecodedPhoto):
@@ -62,31 +62,31 @@ def open_photo(photo: PhotoInput, channels: Channels = "RGB") -> DecodedPhoto:
 
 
 def check_photo(photo: object) -> None:
-    """Raise `UsageError` for what is no photo; the message names what it is."""
+    """Raise `UsageError` for an object of an unsupported type; the message names it."""
     if photo_label(photo) is not None:
         if isinstance(photo, np.ndarray):
-            DecodedPhoto("<array>", photo, "", has_orientation=False, taken_at=None)  # refuses what are no pixels
+            DecodedPhoto("<array>", photo, "", has_orientation=False, taken_at=None)  # raises for invalid pixels
         return
     kind = type(photo).__name__
     advice = ""
     if isinstance(photo, list | tuple | set | frozenset):
-        advice = ": name the photos themselves, not lists of them"
+        advice = ": pass the photos themselves, not lists of them"
     elif isinstance(photo, io.TextIOBase):
         advice = ": open the file with mode 'rb'"
     elif hasattr(photo, "numpy"):
         advice = ": convert it with .numpy()"
     named = "None" if photo is None else f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
-    raise UsageError(f"a photo is {_WHAT_IS_ONE}, not {named}{advice}")
+    raise UsageError(f"a photo must be {_SUPPORTED_TYPES}, not {named}{advice}")
 
 
 def check_channels(channels: str) -> None:
-    """Raise `UsageError` unless the order of colors is a known one."""
-    if channels not in {"RGB", "BGR"}:
-        raise UsageError(f"there is no order of colors {printable(str(channels))!r}: use channels='RGB' or 'BGR'")
+    """Raise `UsageError` for an unknown channel order."""
+    if channels not in ("RGB", "BGR"):  # a tuple, because unhashable values fail in a set
+        raise UsageError(f"unknown channel order {printable(str(channels))!r}: use channels='RGB' or 'BGR'")
 
 
 def photo_label(photo: object) -> str | None:
-    """Return what to call a photo: its path, or a label of its kind; None for what is no photo."""
+    """Return a photo's name for messages: its path, or a label of its type; None for unsupported types."""
     if isinstance(photo, DecodedPhoto):
         return photo.path
     if isinstance(photo, str | os.PathLike):
@@ -100,38 +100,42 @@ def photo_label(photo: object) -> str | None:
 
 
 def _is_pillow(photo: object) -> TypeGuard[Image]:
-    pillow = sys.modules.get("PIL.Image")
-    return pillow is not None and isinstance(photo, pillow.Image)
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)  # also None while another thread imports it
+    return kind is not None and isinstance(photo, kind)
 
 
 def _of_file(file: BinaryIO) -> DecodedPhoto:
     label = photo_label(file) or "<file>"
     try:
-        if file.seekable():
+        if hasattr(file, "seekable") and file.seekable():
             file.seek(0)
         data = file.read()
+    except io.UnsupportedOperation as error:
+        raise UnreadablePhotoError(f"{printable(label)} is not open for reading: open it with mode 'rb'") from error
     except (OSError, ValueError) as error:
         raise UnreadablePhotoError(f"{printable(label)} cannot be read: {error}") from error
     if not isinstance(data, bytes):
-        raise UsageError(f"a photo is {_WHAT_IS_ONE}, not a file of text: open it with mode 'rb'")
+        raise UsageError(f"a photo must be {_SUPPORTED_TYPES}, not a text file: open it with mode 'rb'")
     return read_photo_bytes(data, label)
 
 
 def _of_image(image: Image) -> DecodedPhoto:
     from PIL import ImageOps
 
+    if 0 in image.size:
+        raise UnreadablePhotoError(f"<image> has no pixels: its size is {image.width} x {image.height}")
     try:
         image.load()
         oriented = _ORIENTATION in image.getexif()
         pixels = to_rgb(ImageOps.exif_transpose(image))
     except Exception as error:
-        # Pillow decodes here, and its plugins raise any error on hostile bytes
+        # Pillow decodes here, and its plugins may raise any exception on hostile bytes
         raise UnreadablePhotoError(f"<image> cannot be read: {printable(str(error))}") from error
     return _of_pixels(pixels, "<image>", has_orientation=oriented)
 
 
 def _of_pixels(pixels: RGBImage, label: str, *, has_orientation: bool = False) -> DecodedPhoto:
-    photo = DecodedPhoto(label, pixels, "", has_orientation, taken_at=None)  # refuses what are no pixels
+    photo = DecodedPhoto(label, pixels, "", has_orientation, taken_at=None)  # raises for invalid pixels
     whole = np.ascontiguousarray(pixels)
     digest = hashlib.sha256(f"{photo.width} x {photo.height}\n".encode())
     digest.update(whole.data)

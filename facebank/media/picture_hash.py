@@ -1,9 +1,9 @@
-"""Hash of a photo's picture alone, which editing its title, rating, date or XMP does not change.
+"""Hash of a photo's picture only, which does not change when its title, rating, date or XMP is edited.
 
-Omitted is a closed list of parts that no decoder turns into pixels: a JPEG's application segments and comments, a PNG's
-text, time, EXIF and profiles, a WebP's EXIF, XMP and profile, and whatever lies behind the picture. Everything else
-counts, so that two files with one hash have the same pixels. Of any other format, and of files that are not understood,
-all bytes count. Nothing is decoded, and memory is bounded whatever the file states.
+A closed list of parts that no decoder turns into pixels is omitted: a JPEG's application segments and comments, a PNG's
+text, time, EXIF and profiles, a WebP's EXIF, XMP and profile, and everything after the picture. All other bytes count,
+so that two files with the same hash have the same pixels. For other formats, and for files that cannot be parsed, all
+bytes count. Nothing is decoded, and memory is bounded for every input.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _BLOCK = 1024 * 1024
 _MAX_PARTS = 100_000  # segments or chunks; an animation has one or two for each frame
-_MAX_MARKERS = 1_000  # within and between a JPEG's scans, of which at most 50 are read
+_MAX_MARKERS = 1_000  # within and between a JPEG's scans, at most 50
 _KIND = b"facebank picture 1 "
 _JPEG_COMMENT, _JPEG_APP0, _JPEG_APP14, _JPEG_APP15 = 0xFE, 0xE0, 0xEE, 0xEF
 _JPEG_SCAN, _JPEG_END = 0xDA, 0xD9
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
-# A marker that ends a scan's data, not a stuffed zero, a restart or a fill byte.
+# A marker that ends a scan's data; not a stuffed zero, restart or fill byte.
 _JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])", re.DOTALL)
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_LEFT_OUT = frozenset(
@@ -34,32 +34,32 @@ _WEBP_LEFT_OUT = frozenset((b"EXIF", b"XMP ", b"ICCP", b"C2PA"))
 _WEBP_ANIMATED, _WEBP_ALPHA = 0x02, 0x10
 
 
-class _NotUnderstoodError(Exception):
+class _UnparsableError(Exception):
     """The file does not have the structure of its format."""
 
 
 def picture_hash(data: bytes, orientation: int = 1) -> str:
-    """Return SHA-256 of a photo's picture in hex, of all its bytes if the picture cannot be separated.
+    """Return the SHA-256 of a photo's picture in hex; of all bytes if the picture cannot be separated.
 
-    `data` is the whole file; `orientation` the applied EXIF orientation, 1..8: turned otherwise, it is another picture.
+    `data` is the whole file; `orientation` the applied EXIF orientation, 1..8, which changes the hash.
     """
     return with_orientation(picture_hash_of(BytesIO(data)), orientation)
 
 
 def with_orientation(stored: str, orientation: int) -> str:
-    """Return the hash of a picture as it is seen, from its hash as stored and its EXIF orientation, 1..8."""
+    """Return the hash of an upright picture, from its hash as stored and its EXIF orientation, 1..8."""
     return stored if orientation == 1 else hashlib.sha256(f"{stored} turned {orientation}".encode()).hexdigest()
 
 
 def picture_hash_of(file: BinaryIO) -> str:
-    """Return `picture_hash` of a seekable open file as stored, reading a little of it at a time."""
+    """Return `picture_hash` of a seekable open file as stored, reading it in blocks."""
     file.seek(0)
     head = file.read(12)
     hash_of = _hasher(head)
     if hash_of is not None:
         try:
             return hash_of(file)
-        except _NotUnderstoodError:
+        except _UnparsableError:
             pass
     file.seek(0)
     digest = hashlib.sha256()
@@ -77,7 +77,7 @@ def _hasher(head: bytes) -> Callable[[BinaryIO], str] | None:
 
 
 def _jpeg(file: BinaryIO) -> str:
-    """Hash the tables and frames before the first scan, the color transform, and all scans to the picture's end."""
+    """Hash the tables and frames before the first scan, the color transform and all scans."""
     digest = hashlib.sha256(_KIND + b"JPEG")
     position, components, has_jfif, transform = 2, b"", False, b""
     for _ in range(_MAX_PARTS):
@@ -88,7 +88,7 @@ def _jpeg(file: BinaryIO) -> str:
             continue
         length = int.from_bytes(_exactly(file, 2))
         if length < 2:
-            raise _NotUnderstoodError
+            raise _UnparsableError
         if _JPEG_APP0 <= code <= _JPEG_APP15 or code == _JPEG_COMMENT:
             beginning = file.read(min(12, length - 2)) if code in (_JPEG_APP0, _JPEG_APP14) else b""
             has_jfif = has_jfif or (code == _JPEG_APP0 and length >= 16 and beginning.startswith(b"JFIF\0"))
@@ -100,9 +100,9 @@ def _jpeg(file: BinaryIO) -> str:
             components = body[6::3] if code in _JPEG_FRAMES else components
         position += length
     else:
-        raise _NotUnderstoodError
+        raise _UnparsableError
     if code != _JPEG_SCAN:
-        raise _NotUnderstoodError
+        raise _UnparsableError
     digest.update(_jpeg_colors(components, transform, has_jfif=has_jfif))
     _add(digest, file, position - 2, _jpeg_end(file, position))
     return digest.hexdigest()
@@ -112,20 +112,20 @@ def _jpeg_marker(file: BinaryIO, position: int) -> tuple[int, int]:
     """Return the code of the marker at a position, and its end."""
     file.seek(position)
     if _exactly(file, 1) != b"\xff":
-        raise _NotUnderstoodError
+        raise _UnparsableError
     for filled in range(_MAX_PARTS):
         (code,) = _exactly(file, 1)
         if code not in (0x00, 0xFF):
             return code, position + 2 + filled
         if code == 0x00:
             break
-    raise _NotUnderstoodError
+    raise _UnparsableError
 
 
 def _jpeg_colors(components: bytes, transform: bytes, *, has_jfif: bool) -> bytes:
-    """Return what determines the colors besides the frame, by libjpeg's rules: nothing for the usual JPEG.
+    """Return the data that determines the colors besides the frame, by libjpeg's rules; empty for most JPEGs.
 
-    With three components JFIF means YCbCr; else Adobe's segment counts, and then the components' names.
+    With three components JFIF means YCbCr; otherwise Adobe's segment decides, then the component names.
     """
     if len(components) == 3:
         is_usual = has_jfif or transform not in (b"", b"\x00") or (not transform and components != b"RGB")
@@ -134,7 +134,7 @@ def _jpeg_colors(components: bytes, transform: bytes, *, has_jfif: bool) -> byte
 
 
 def _jpeg_end(file: BinaryIO, position: int) -> int:
-    """Return where a JPEG's picture ends; the file's end if it is cut short."""
+    """Return the end of a JPEG's picture; the end of the file if it is truncated."""
     begun, block = position, b""
     for _ in range(_MAX_MARKERS):
         found = _JPEG_MARKER.search(block, position - begun) if position < begun + len(block) else None
@@ -150,7 +150,7 @@ def _jpeg_end(file: BinaryIO, position: int) -> int:
             return position
         if code not in _JPEG_ALONE:
             position += int.from_bytes(_block_at(file, position, 2))
-    raise _NotUnderstoodError
+    raise _UnparsableError
 
 
 def _block_at(file: BinaryIO, position: int, size: int = _BLOCK) -> bytes:
@@ -173,14 +173,14 @@ def _png(file: BinaryIO) -> str:
             break
         position += 12 + length
     else:
-        raise _NotUnderstoodError
+        raise _UnparsableError
     if not data_seen:
-        raise _NotUnderstoodError
+        raise _UnparsableError
     return digest.hexdigest()
 
 
 def _webp(file: BinaryIO) -> str:
-    """Hash a WebP's pictures, alike with and without the header that announces metadata (RFC 9649)."""
+    """Hash a WebP's pictures, the same with and without the header that announces metadata (RFC 9649)."""
     digest = hashlib.sha256(_KIND + b"WebP")
     file.seek(4)
     end = 8 + int.from_bytes(_exactly(file, 4), "little")
@@ -198,9 +198,9 @@ def _webp(file: BinaryIO) -> str:
             chunks.append((name, body, body + length))
         position = body + length + length % 2
         if position > end or len(chunks) > _MAX_PARTS:
-            raise _NotUnderstoodError
+            raise _UnparsableError
     if not chunks:
-        raise _NotUnderstoodError
+        raise _UnparsableError
     if flags is None:
         flags, canvas = _webp_header(file, *chunks[0][:2])
     digest.update(bytes((flags & (_WEBP_ANIMATED | _WEBP_ALPHA),)) + canvas)
@@ -211,7 +211,7 @@ def _webp(file: BinaryIO) -> str:
 
 
 def _webp_header(file: BinaryIO, name: bytes, start: int) -> tuple[int, bytes]:
-    """Return the flags and canvas that the header of a WebP of one picture would have."""
+    """Return the flags and canvas of the header that a WebP of one picture would have."""
     file.seek(start)
     picture = _exactly(file, 10)
     if name == b"VP8L":
@@ -221,23 +221,23 @@ def _webp_header(file: BinaryIO, name: bytes, start: int) -> tuple[int, bytes]:
         width, height = (int.from_bytes(picture[place : place + 2], "little") & 0x3FFF for place in (6, 8))
         sides, flags = (max(width, 1) - 1, max(height, 1) - 1), 0
     else:
-        raise _NotUnderstoodError
+        raise _UnparsableError
     return flags, b"".join(side.to_bytes(3, "little") for side in sides)
 
 
 def _add(digest: hashlib._Hash, file: BinaryIO, start: int, end: int, *, whole: bool = False) -> None:
-    """Add bytes of a file to a hash; with `whole`, a part that is cut short is an error."""
+    """Add bytes of a file to a hash; with `whole`, a truncated part is an error."""
     file.seek(start)
     left = end - start
     while left > 0 and (block := file.read(min(left, _BLOCK))):
         digest.update(block)
         left -= len(block)
     if whole and left > 0:
-        raise _NotUnderstoodError
+        raise _UnparsableError
 
 
 def _exactly(file: BinaryIO, count: int) -> bytes:
     data = file.read(count)
     if len(data) != count:
-        raise _NotUnderstoodError
+        raise _UnparsableError
     return data

@@ -1,4 +1,4 @@
-"""Decoded pixels: converted to RGB, turned upright, cut out as thumbnails."""
+"""Conversion of decoded pixels to RGB, rotation to upright, and thumbnails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from facebank.types import DecodedPhoto, FloatArray, RGBImage
 
-_BAND_PIXELS = 512 * 1024  # fit the processor's cache: three times as fast as the whole photo at once
+_BAND_PIXELS = 512 * 1024  # bands fit the processor's cache: three times as fast as the whole photo at once
 _USUAL_WHITES = (1.0, 255.0, 65_535.0)
 _TIFF_BITS_PER_SAMPLE = 258
 _QUARTER_TURNS = (1, 8, 3, 6)  # EXIF orientations for 0 to 3 quarter turns counter-clockwise
@@ -65,7 +65,7 @@ def _rgb_band(band: Image) -> Image:
 
 def _deep_band(band: Image, white: float) -> NDArray[np.uint8]:
     values = np.asarray(band)
-    # divided first: white may be the largest float there is
+    # divide first: white may be the largest float
     gray = (np.nan_to_num(values.astype(np.float32), nan=0.0) / np.float32(white)).clip(0.0, 1.0) * 255.0
     transparent = band.info.get("transparency")
     if isinstance(transparent, int):
@@ -74,7 +74,7 @@ def _deep_band(band: Image, white: float) -> NDArray[np.uint8]:
 
 
 def _white(image: Image) -> float:
-    """Return the value of white: the format's, else the least usual one that no pixel exceeds."""
+    """Return the value of white: the format's, else the smallest common one that no pixel exceeds."""
     if image.format == "PPM" and image.mode == "I":
         return 65_535.0
     if image.mode.startswith("I;16"):
@@ -89,9 +89,9 @@ def _brightest(values: NDArray[np.int32] | NDArray[np.float32]) -> float:
 
 
 def upright(pixels: RGBImage, orientation: int) -> RGBImage:
-    """Return stored pixels ``(height, width, 3)`` turned and mirrored by their EXIF orientation, 1..8, contiguous.
+    """Apply an EXIF orientation, 1..8, to stored pixels ``(height, width, 3)``; returns contiguous pixels.
 
-    The same array for orientation 1. See EXIF 2.32, 4.6.4.
+    Returns the same array for orientation 1. See EXIF 2.32, 4.6.4.
     """
     if orientation == 1:
         return pixels
@@ -116,37 +116,41 @@ def upright(pixels: RGBImage, orientation: int) -> RGBImage:
 
 
 def turn_photo(photo: DecodedPhoto, quarter_turns: int) -> DecodedPhoto:
-    """Return a photo turned counter-clockwise by so many times 90 degrees (negative: clockwise); the same for none."""
+    """Return a photo turned counter-clockwise by `quarter_turns` times 90 degrees; negative is clockwise."""
     orientation = _QUARTER_TURNS[quarter_turns % 4]
     return photo if orientation == 1 else replace(photo, pixels=upright(photo.pixels, orientation))
 
 
-def encode_thumbnail(photo: DecodedPhoto, box: FloatArray, side: int = 128) -> bytes:
+def encode_thumbnail(
+    photo: DecodedPhoto, box: FloatArray, side: int = 128, *, quality: int = _THUMBNAIL_QUALITY
+) -> bytes:
     """Return a face of a photo as a small JPEG file without metadata.
 
-    Raises `UsageError`: `side` is less than 1 or the box is not finite.
+    Raises `UsageError` if `side` is less than 1 or the box is not finite.
 
     Parameters
     ----------
     photo
         The photo that the box refers to.
     box
-        ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may reach over the photo's edge. A quarter of its
-        size is added on every side, as far as the photo reaches.
+        ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may extend beyond the photo's edge. A quarter of its
+        size is added on every side, within the photo.
     side
         Longest side of the thumbnail in pixels. Smaller faces are not enlarged.
+    quality
+        JPEG quality, 1..95.
     """
     if side < 1:
-        raise UsageError(f"a thumbnail's side has to be 1 pixel or more, not {side}")
+        raise UsageError(f"a thumbnail's side must be 1 pixel or more, not {side}")
     if not np.isfinite(box).all():
-        raise UsageError("a thumbnail's box has to be four finite numbers")
+        raise UsageError("a thumbnail's box must be four finite numbers")
     from PIL import Image
 
     left, top, right, bottom = _with_margin(box, photo.width, photo.height)
     face = Image.fromarray(np.ascontiguousarray(photo.pixels[top:bottom, left:right]))
     face.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = BytesIO()
-    face.save(file, "JPEG", quality=_THUMBNAIL_QUALITY)
+    face.save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 

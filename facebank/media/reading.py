@@ -1,4 +1,4 @@
-"""Photos read safely: every hostile file ends in a typed error that names it."""
+"""Safe reading of photos: a hostile file raises a typed error that names it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
+    from facebank.storage.folders import NamedFolders
     from facebank.types import RGBImage
 
 _MAX_REASON_LENGTH = 160
@@ -45,7 +46,7 @@ _FAULT_FINDERS = {
     "TIFF": tiff_fault,
     "PPM": ppm_fault,
 }
-_TURNED_WHEN_OPENED = frozenset(("TIFF", "HEIC"))  # Pillow states their upright size before it decodes them
+_TURNED_WHEN_OPENED = frozenset(("TIFF", "HEIC"))  # Pillow reports their upright size before decoding
 _FILE_KINDS = (
     (stat.S_ISDIR, "is a folder, not a photo"),
     (stat.S_ISFIFO, "is a named pipe, not a photo"),
@@ -63,9 +64,9 @@ _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class PhotoLimits:
-    """The largest photo that is read; UsageError if a limit is less than 1."""
+    """Limits on the size of photos; raises `UsageError` if a limit is less than 1."""
 
-    # size of the file in bytes, checked before it is opened. A twentieth for AVIF, in which Pillow takes a third of a
+    # file size in bytes, checked before the file is opened. One twentieth for AVIF, where Pillow takes a third of a
     # second for a megabyte of hostile EXIF.
     max_bytes: int = 256 * 1024 * 1024
     # width times height, checked from the header before pixels are decoded. Two thirds for WebP, AVIF, HEIC, TIFF and
@@ -74,17 +75,17 @@ class PhotoLimits:
 
     def __post_init__(self) -> None:
         if min(self.max_bytes, self.max_pixels) < 1:
-            raise UsageError("the limits on a photo's bytes and pixels have to be 1 or more")
+            raise UsageError("the limits on a photo's bytes and pixels must be 1 or more")
 
     def check_bytes(self, size: int, source: str) -> None:
-        """Raise PhotoTooLargeError for a file of more than `max_bytes`; `source` names it."""
+        """Raise `PhotoTooLargeError` for a file of more than `max_bytes`; `source` is its name in messages."""
         if size > self.max_bytes:
             raise PhotoTooLargeError(
                 f"{printable(source)} has {size:,} bytes, the limit is {self.max_bytes:,}; use a smaller copy"
             )
 
     def check_pixels(self, width: int, height: int, source: str) -> None:
-        """Raise PhotoTooLargeError for a picture of more than `max_pixels`; `source` names it."""
+        """Raise `PhotoTooLargeError` for a picture of more than `max_pixels`; `source` is its name in messages."""
         if width * height > self.max_pixels:
             raise PhotoTooLargeError(
                 f"{printable(source)} has {width:,} x {height:,} pixels, the limit is {self.max_pixels:,}; "
@@ -92,7 +93,7 @@ class PhotoLimits:
             )
 
     def divided(self, pixel_cost: float, byte_cost: float = 1.0) -> PhotoLimits:
-        """Return the limits for a format whose pixels and bytes cost so many usual ones, at least 1."""
+        """Return the limits divided by the costs of a format's pixels and bytes, at least 1."""
         return PhotoLimits(max(1, int(self.max_bytes / byte_cost)), max(1, int(self.max_pixels / pixel_cost)))
 
 
@@ -107,25 +108,25 @@ def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMIT
     Parameters
     ----------
     path
-        The file. It has to be a regular one: a pipe or a device is refused without being opened.
+        The file. It must be a regular file: pipes and devices are rejected without being opened.
     limits
-        The largest file and picture to read.
+        Limits on the file and the picture.
 
     Returns
     -------
     DecodedPhoto
-        Upright. `taken_at` is EXIF's date of the original, else of digitizing, else of the last change, else the
-        file's modification time in UTC. An EXIF date without an offset stays naive, because its time zone is unknown.
-        `camera_dated` is true if the date is EXIF's, not that of a clock that was reset, and not in the future.
+        The upright photo. `taken_at` is EXIF's date of the original, else of digitizing, else of the last change, else
+        the file's modification time in UTC. An EXIF date without an offset stays naive, because its time zone is
+        unknown. `camera_dated` is true if the date is from EXIF, not that of a reset clock, and not in the future.
 
     Raises
     ------
     PhotoNotFoundError
-        There is no such file.
+        The file does not exist.
     UnreadablePhotoError
-        It is no photo, is damaged or cut short, or may not be opened.
+        It is not a photo, is damaged or truncated, or cannot be opened.
     UnsupportedPhotoError
-        Its format is not read, or not without an extra.
+        Its format is not supported, or needs an extra.
     PhotoTooLargeError
         It has more bytes or pixels than `limits` allow.
 
@@ -141,7 +142,7 @@ def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMIT
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
-    """A photo's file, not decoded: its path as given, its bytes, and the time of its last change in UTC, if known."""
+    """A photo's file, not decoded: path as given, bytes, and modification time in UTC if known."""
 
     path: str
     data: bytes
@@ -153,22 +154,27 @@ class PhotoFile:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def read_photo_file(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoFile:
-    """Read a photo's file without decoding it; errors as of `read_photo`."""
+def read_photo_file(
+    path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS, *, within: NamedFolders | None = None
+) -> PhotoFile:
+    """Read a photo's file without decoding it; raises the errors of `read_photo`.
+
+    Files outside of `within` are not read, even through links created meanwhile; None to follow all links.
+    """
     named_path(path)
     source = os.fspath(path)
-    data, modified_at = _read_file(source, limits)
+    data, modified_at = _read_file(source, limits, within)
     return PhotoFile(source, data, modified_at)
 
 
 def decode_photo(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
-    """Decode what `read_photo_file` read; errors as of `read_photo`."""
+    """Decode a file from `read_photo_file`; raises the errors of `read_photo`."""
     return _read(file.data, file.path, limits, file.modified_at)
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoHeader:
-    """The content of a photo's file before its pixels."""
+    """The metadata of a photo's file before its pixels."""
 
     kind: str  # name of the format
     # in pixels, upright
@@ -179,7 +185,7 @@ class PhotoHeader:
 
 
 def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoHeader:
-    """Read what comes before a photo's pixels, in a JPEG before its picture; errors as of `read_photo`."""
+    """Read the metadata before a photo's pixels; raises the errors of `read_photo`."""
     photo_format = recognize_format(file.data, file.path)
     with _typed_errors(photo_format, file.path):
         limits = limits.divided(photo_format.pixel_cost, photo_format.byte_cost)
@@ -193,27 +199,28 @@ def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoH
 
 
 def picture_hash_of_photo(file: PhotoFile, header: PhotoHeader) -> str:
-    """Return the picture hash of a photo that is not decoded, with the header of all its bytes."""
+    """Return the picture hash of an undecoded photo, given its header."""
     return picture_hash(file.data, 1 if header.kind in _TURNED_WHEN_OPENED else header.orientation)
 
 
 def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
-    """Read a photo from the bytes of a file, as `read_photo` does; `taken_at` is None if EXIF has no date.
+    """Read a photo from bytes, as `read_photo` does; `taken_at` is None without a date in EXIF.
 
-    `source` names it in messages and in the `DecodedPhoto`.
+    `source` is its name in messages, and the `path` of the result.
     """
     limits.check_bytes(len(data), source)
     return _read(data, source, limits, modified_at=None)
 
 
-def _read_file(source: str, limits: PhotoLimits) -> tuple[bytes, datetime | None]:
+def _read_file(source: str, limits: PhotoLimits, within: NamedFolders | None) -> tuple[bytes, datetime | None]:
     name = printable(source)
     try:
         status = Path(source).stat()
         if not stat.S_ISREG(status.st_mode):
             raise UnreadablePhotoError(f"{name} {_kind(source, status.st_mode)}")
-        limits.check_bytes(status.st_size, source)
-        with Path(source).open("rb") as file:
+        with Path(source).open("rb") if within is None else within.opened_file(source) as file:
+            status = os.fstat(file.fileno())
+            limits.check_bytes(status.st_size, source)
             data = file.read(status.st_size)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise PhotoNotFoundError(f"there is no photo {name}; check the path") from error
@@ -224,7 +231,7 @@ def _read_file(source: str, limits: PhotoLimits) -> tuple[bytes, datetime | None
 
 def _kind(source: str, mode: int) -> str:
     if stat.S_ISDIR(mode) and not os.access(source, os.R_OK | os.X_OK):
-        return "is a folder that may not be opened; check its permissions"
+        return "is a folder that cannot be opened; check its permissions"
     return next((kind for is_kind, kind in _FILE_KINDS if is_kind(mode)), "is a device, not a photo")
 
 
@@ -258,11 +265,11 @@ def _decode(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLi
     _check_structure(data, photo_format, source, limits)
     with _without_decoders_warnings(), open_photo(data, photo_format, source) as image:
         if image.info.get("progressive"):
-            # all of its coefficients are kept until its last scan
+            # all of its coefficients stay in memory until its last scan
             limits = limits.divided(1.5)
         limits.check_pixels(image.width, image.height, source)
         metadata = _read_metadata(image)
-        # TIFF and HEIC may turn out larger than their headers say
+        # TIFF and HEIC may be larger than their headers state
         limits.check_pixels(image.width, image.height, source)
         return to_rgb(image), metadata
 
@@ -277,13 +284,13 @@ def _check_structure(data: bytes, photo_format: PhotoFormat, source: str, limits
 
 @contextmanager
 def _typed_errors(photo_format: PhotoFormat, source: str) -> Iterator[None]:
-    """Turn any error of a decoder into a PhotoError."""
+    """Translate every exception of a decoder to a `PhotoError`."""
     try:
         yield
     except PhotoError:
         raise
     except Exception as error:
-        # Pillow's plugins raise SyntaxError, struct.error, KeyError, MemoryError and more on hostile bytes
+        # on hostile bytes Pillow's plugins raise SyntaxError, struct.error, KeyError, MemoryError and more
         raise _explained(error, photo_format, source) from error
 
 
@@ -292,9 +299,9 @@ def _explained(error: Exception, photo_format: PhotoFormat, source: str) -> Phot
 
     name = printable(source)
     if isinstance(error, DecompressionBombError):
-        return PhotoTooLargeError(f"{name} has a part of more pixels than can be read; use a smaller copy")
+        return PhotoTooLargeError(f"{name} has a part with too many pixels; use a smaller copy")
     if isinstance(error, MemoryError):
-        return PhotoTooLargeError(f"{name} needs more memory than there is; use a smaller copy")
+        return PhotoTooLargeError(f"{name} needs more memory than available; use a smaller copy")
     reason = printable(" ".join(str(error).split())) or type(error).__name__
     if len(reason) > _MAX_REASON_LENGTH:
         reason = reason[:_MAX_REASON_LENGTH] + "…"
@@ -305,8 +312,8 @@ def _explained(error: Exception, photo_format: PhotoFormat, source: str) -> Phot
 def _without_decoders_warnings() -> Iterator[None]:
     """Suppress the decoders' warnings while a photo is read.
 
-    ``warnings.catch_warnings`` restores a saved list of filters, which brings back removed ones if several threads read
-    photos. Adding one rule and removing it does not; at worst a decoder's warning is seen.
+    ``warnings.catch_warnings`` restores a saved list of filters, which is not safe if several threads read photos.
+    Adding and removing one filter is; at worst a decoder's warning is shown.
     """
     rule = ("ignore", None, Warning, re.compile(r"PIL\.|pillow_heif"), 0)
     rules = cast("list[object]", warnings.filters)
@@ -320,9 +327,9 @@ def _without_decoders_warnings() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Metadata:
-    """The EXIF orientation, 1..8, that decoded pixels still need, whether one is stated, and the date.
+    """The EXIF orientation, 1..8, to be applied to decoded pixels, whether the file has one, and the date.
 
-    The date is aware if the camera noted its offset from UTC, else naive; None if EXIF has none.
+    The date is aware if EXIF has an offset from UTC, else naive; None without a date.
     """
 
     orientation: int
@@ -331,15 +338,15 @@ class _Metadata:
 
 
 def _read_metadata(image: Image) -> _Metadata:
-    """Decode an image's pixels, and return its orientation and date; broken metadata counts as absent.
+    """Decode an image's pixels, and return its orientation and date; invalid metadata counts as absent.
 
-    The pixels come first, because PNG keeps its EXIF behind them, and Pillow turns a TIFF upright while decoding it and
-    forgets that it did. Raises whatever Pillow raises if it cannot decode them.
+    The pixels come first, because EXIF follows them in a PNG, and Pillow turns a TIFF upright while decoding and drops
+    its orientation. Raises whatever Pillow raises if it cannot decode them.
     """
     stated_by_tiff = _valid(getattr(image, "tag_v2", {}).get(_ORIENTATION))
     image.load()
     tags: dict[int, object] = {}
-    # Pillow raises nearly anything on hostile EXIF, and a broken date is no reason to refuse a photo
+    # Pillow may raise any exception on hostile EXIF, and a photo with an invalid date is still readable
     with suppress(Exception):
         if len(image.info.get("exif") or b"") <= _MAX_EXIF_BYTES:
             exif = image.getexif()
@@ -350,7 +357,7 @@ def _read_metadata(image: Image) -> _Metadata:
 
 
 def _stored_orientation(image: Image) -> int:
-    """Return the EXIF orientation of the pixels in the file, whether a decoder turns them or not."""
+    """Return the EXIF orientation of the pixels in the file, whether or not the decoder applies it."""
     turned_by_decoder = image.info.get("original_orientation") or getattr(image, "tag_v2", {}).get(_ORIENTATION)
     orientation = _valid(turned_by_decoder)
     with suppress(Exception):
@@ -360,7 +367,7 @@ def _stored_orientation(image: Image) -> int:
 
 
 def _wanted(tags: Mapping[int, object]) -> dict[int, object]:
-    # Pillow decodes a value on access, and some are long
+    # Pillow decodes values on access, and some are long
     return {tag: tags[tag] for tag in _WANTED if tag in tags}
 
 
@@ -373,7 +380,7 @@ def _taken_at(tags: Mapping[int, object]) -> datetime | None:
         date = _DATE.match(_text(tags.get(date_tag)))
         if date is None:
             continue
-        # cameras without a clock write zeros, some a 24th hour: the next tag may be right
+        # cameras without a clock write zeros, some an hour 24: try the next tag
         with suppress(ValueError):
             fraction = re.match(r"\d{1,6}", _text(tags.get(fraction_tag)), re.ASCII)
             year, month, day, hour, minute, second = (int(part or 0) for part in date.groups())

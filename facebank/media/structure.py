@@ -1,7 +1,7 @@
-"""Checks of a file's bytes before Pillow gets it, because Pillow would notice too late.
+"""Checks of a file's structure before decoding, because Pillow would detect these faults too late.
 
-Each ``*_fault`` function takes a whole file that starts like its format. It returns what would keep the decoder busy or
-fill the memory, or None; a file without a fault may still be a broken one.
+Each ``*_fault`` function takes a whole file that starts like its format, and returns a fault that would block the
+decoder or exhaust the memory, or None. A file without such a fault may still be damaged.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_SCANS = 50  # encoders write about ten; even an empty one takes 60 ms for 80 megapixels
+MAX_SCANS = 50  # encoders write about ten; even an empty scan takes 60 ms for 80 megapixels
 MAX_SEGMENTS = 10_000
 MAX_JUNK_BYTES = 65_536
-MAX_HEADER_BYTES = 16 * 1024 * 1024  # Pillow joins a JPEG's EXIF piece by piece, and walks some segments in Python
-MAX_PNG_CHUNKS = 65_536  # at libpng's 8 KB a chunk, twice what the largest file may have
+MAX_HEADER_BYTES = 16 * 1024 * 1024  # Pillow joins a JPEG's EXIF segments one by one, and walks some in Python
+MAX_PNG_CHUNKS = 65_536  # twice the chunks of the largest file at libpng's 8 KB each
 MAX_PNG_OTHER_CHUNKS = 1_000
 MAX_GIF_BLOCKS = 10_000
 MAX_WEBP_CHUNKS = 10_000  # an animation has one for every frame
 MAX_PPM_HEADER = 4_096
 MAX_TIFF_ENTRIES = 4_096
-MAX_TIFF_NUMBERS = 131_072  # in a directory; Pillow makes a Python object of each. A photo has two for every strip
-# A small picture may lie in one tile of the usual sizes, 2048 at most; in others the last row and column are padded.
+MAX_TIFF_NUMBERS = 131_072  # per directory; Pillow creates a Python object for each. A photo has two for every strip
+# A small picture may be stored in one tile of a common size, up to 2048; larger ones pad the last row and column.
 _FREE_TIFF_PIXELS = 2_048 * 2_048
 
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = 0xD9
 _PNG_DATA_CHUNKS = (b"IDAT", b"fdAT", b"fcTL")
 _GIF_EXTENSION, _GIF_PICTURE, _GIF_END = 0x21, 0x2C, 0x3B
-# Width, height and, except in bitmaps, the largest value; comments only between them.
+# Width, height and, except in bitmaps, the maximum value; comments only between them.
 _PPM_BLANK = rb"(?:\s|#[^\r\n]*+[\r\n])++"
 _PPM_HEADER = re.compile(rb"P(4(%b\d+){2}|[56](%b\d+){3})\s" % (_PPM_BLANK, _PPM_BLANK))
-# All markers but those that have no length: stuffed zeros, TEM, restart markers, fill bytes.
+# All markers except those without a length: stuffed zeros, TEM, restart markers, fill bytes.
 _JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])", re.DOTALL)
 
 # Bytes of one value of each field type (TIFF 6.0, section 2; BigTIFF: 16 to 18).
@@ -56,14 +56,14 @@ class _Entry(NamedTuple):
 
 
 class _FaultError(Exception):
-    """The message says what is wrong with a TIFF."""
+    """A fault of a TIFF; the message describes it."""
 
 
 def jpeg_fault(data: bytes) -> str | None:
     """Return a fault of a JPEG's first picture.
 
-    Every scan of a progressive JPEG passes over the whole picture and may be 30 bytes long: a file of 1 MB can ask
-    for an hour's work. Pillow walks segments, and junk between them, byte by byte in Python.
+    Every scan of a progressive JPEG passes over the whole picture and may be 30 bytes long: a file of 1 MB can take an
+    hour to decode. Pillow walks segments, and junk between them, byte by byte in Python.
     """
     position, header_ends = 2, MAX_JUNK_BYTES
     scans = segments = 0
@@ -81,7 +81,7 @@ def jpeg_fault(data: bytes) -> str | None:
         position, header_ends = marker.end() + length, header_ends + 2 + length
         if not scans and position > MAX_HEADER_BYTES:
             return f"more than {MAX_HEADER_BYTES:,} bytes before its picture"
-    return None if scans else "no picture after its start"
+    return None if scans else "no picture data"
 
 
 def png_fault(data: bytes) -> str | None:
@@ -123,11 +123,11 @@ def gif_fault(data: bytes) -> str | None:
 
 def ppm_fault(data: bytes) -> str | None:
     """Return a fault of a PPM: a flood of comments and blanks in its header, which Pillow reads in Python."""
-    return None if _PPM_HEADER.match(data[:MAX_PPM_HEADER]) else "its header is cut short or has no end"
+    return None if _PPM_HEADER.match(data[:MAX_PPM_HEADER]) else "its header is truncated or too long"
 
 
 def webp_fault(data: bytes) -> str | None:
-    """Return a fault of a WebP: a flood of chunks, for each of which libwebp takes memory."""
+    """Return a fault of a WebP: a flood of chunks, for each of which libwebp allocates memory."""
     position = 12
     for _ in range(MAX_WEBP_CHUNKS):
         if position >= len(data):
@@ -138,9 +138,9 @@ def webp_fault(data: bytes) -> str | None:
 
 
 def webp_canvas(data: bytes) -> tuple[int, int] | None:
-    """Return width and height of a WebP's canvas, for which Pillow allocates memory when it opens the file.
+    """Return width and height of a WebP's canvas, for which Pillow allocates memory on opening.
 
-    None if the header does not state them; see RFC 9649, sections 2.5 to 2.7.
+    None if the header lacks them; see RFC 9649, sections 2.5 to 2.7.
     """
     chunk, header = data[12:16], data[20:30]
     if chunk == b"VP8X":
@@ -156,7 +156,7 @@ def webp_canvas(data: bytes) -> tuple[int, int] | None:
 def tiff_fault(data: bytes) -> str | None:
     """Return a fault of a TIFF's or BigTIFF's first directory or its EXIF: floods of numbers, or oversized tiles.
 
-    Memory for a whole tile is taken, and all of it is decoded, however small its picture is.
+    A whole tile is allocated and decoded, however small the picture is.
     """
     order = "<" if data.startswith(b"II") else ">"
     big = b"+" in data[2:4]
@@ -170,7 +170,7 @@ def tiff_fault(data: bytes) -> str | None:
     except _FaultError as fault:
         return str(fault)
     except (struct.error, OverflowError):
-        return "the directory lies behind the end of the file"
+        return "its directory is beyond the end of the file"
     return None
 
 
@@ -187,7 +187,7 @@ def _directory(data: bytes, start: int, order: str, *, big: bool) -> list[_Entry
         tag, kind, count, offset = struct.unpack_from(order + entry_format, data, at)
         size = count * _TYPE_SIZES.get(kind, 0)
         if size > inline_bytes and offset + size > len(data):
-            raise _FaultError(f"tag {tag} lies behind the end of the file")
+            raise _FaultError(f"tag {tag} is beyond the end of the file")
         numbers += 0 if kind in _TYPES_OF_BYTES else count
         if numbers > MAX_TIFF_NUMBERS:
             raise _FaultError(f"a directory of more than {MAX_TIFF_NUMBERS:,} numbers")
@@ -201,15 +201,15 @@ def _measures(data: bytes, entries: Sequence[_Entry], order: str) -> dict[int, i
         if entry.tag not in _MEASURES:
             continue
         if entry.tag in measures:
-            raise _FaultError(f"tag {entry.tag} is there twice")
+            raise _FaultError(f"tag {entry.tag} occurs twice")
         if entry.kind not in _WHOLE_NUMBERS:
-            raise _FaultError(f"tag {entry.tag} is no whole number")
+            raise _FaultError(f"tag {entry.tag} is not an integer")
         (measures[entry.tag],) = struct.unpack_from(order + _WHOLE_NUMBERS[entry.kind], data, entry.position)
     return measures
 
 
 def _check_parts(measures: dict[int, int], entries: Sequence[_Entry]) -> None:
-    """Refuse tiles or strips with far more pixels than their picture."""
+    """Raise for tiles or strips with far more pixels than their picture."""
     width, height = measures.get(_WIDTH, 0), measures.get(_HEIGHT, 0)
     planes = max(1, measures.get(_SAMPLES, 1)) if measures.get(_PLANES) == _SEPARATE_PLANES else 1
     if _TILE_WIDTH in measures or _TILE_HEIGHT in measures:

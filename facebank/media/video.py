@@ -1,10 +1,10 @@
-"""Frames of video files, by time, safely.
+"""Safe reading of video frames, by time.
 
-OpenCV decodes (docs/video.md says why): frames come upright, with the times that the file gives them, which need not be
-evenly spaced. A file's stated size and length are checked before frames are decoded, its actual ones with each frame.
+OpenCV decodes (for the reasons see docs/video.md): frames are upright, with the times stated in the file, which may be
+unevenly spaced. The stated size and length are checked before frames are decoded, the actual ones with each frame.
 
-FFmpeg and OpenCV write errors to standard error, passwords of addresses included. `open_capture` is the only place that
-opens their decoder; it suppresses that output, and raises errors instead.
+FFmpeg and OpenCV write errors to standard error, including passwords of addresses. `open_capture` is the only function
+that opens their decoder; it suppresses that output, and raises errors instead.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from facebank.storage.paths import named_path
 from facebank.storage.text import printable, shell_word
 
 if TYPE_CHECKING:
+    from io import BufferedReader
     from typing import Self
 
     from cv2 import VideoCapture
@@ -34,17 +35,17 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, RGBImage
 
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"[playlist]", b"<?xml", b"<MPD")
-_SEEK_BEFORE = 2.0  # seconds: in unevenly spaced files OpenCV seeks by frame number and misses
-_MISSED_SECONDS, _MISSED_FRAMES = 0.25, 3  # how much before its stated end a whole video may end
+_SEEK_BEFORE = 2.0  # seconds: in unevenly spaced files OpenCV seeks by frame number and overshoots
+_MISSED_SECONDS, _MISSED_FRAMES = 0.25, 3  # how far before its stated end an intact video may end
 _ALMOST = 1e-6
 _SOONEST = 1 / 1000
 _UNDECODED = {b"AV01": "AV1", b"VVC1": "H.266"}
 _FIRST_BOXES = (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip", b"pnot")
-_MAX_BOXES = 1_000  # whole files have a handful; fragmented ones begin with their index
+_MAX_BOXES = 1_000  # intact files have a few; fragmented ones begin with their index
 _ACROSS, _DOWN = 64, 36
 _BINS = 8
-# A cut changes colors and places; fast motion or a pan hardly more than places. In a recorded concert, frames of one
-# shot differ by at most 0.06 and 13, those at its cuts by at least 0.17 and 27.
+# A cut changes colors and layout; fast motion or a pan changes mostly the layout. In a recorded concert, frames of one
+# shot differ by at most 0.06 and 13, frames at a cut by at least 0.17 and 27.
 _COLORS_CHANGED, _GRAYS_CHANGED = 0.10, 18.0
 _LOG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
 _SILENT = "-8"
@@ -53,9 +54,9 @@ _NEVER_LOG = 0
 
 @dataclass(frozen=True, slots=True)
 class VideoLimits:
-    """The largest video that is read; UsageError if a limit is not above 0."""
+    """Limits on the size of videos; raises `UsageError` if a limit is not above 0."""
 
-    # width times height, checked before frames are decoded. FFmpeg may decode a frame when it opens a file, of at most
+    # width times height, checked before frames are decoded. FFmpeg may decode one frame on opening, of at most
     # 268 million pixels.
     max_pixels: int = 40_000_000
     # stated and actual duration and number of frames
@@ -64,7 +65,7 @@ class VideoLimits:
 
     def __post_init__(self) -> None:
         if min(self.max_pixels, self.max_seconds, self.max_frames) <= 0:
-            raise UsageError("the limits on a video's pixels, seconds and frames have to be above 0")
+            raise UsageError("the limits on a video's pixels, seconds and frames must be above 0")
 
     def check_size(self, width: int, height: int, source: str) -> None:
         """Raise `VideoTooLargeError` if frames have too many pixels."""
@@ -85,7 +86,7 @@ class VideoLimits:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """A video's properties as its file states them; 0 for what it does not state.
+    """A video's properties as stated in its file; 0 if not stated.
 
     `width` and `height` are those of the upright frames in pixels, `rate` is the mean number of frames per second.
     """
@@ -113,22 +114,31 @@ class Frame:
 class Video:
     """A video file, closed by ``with``.
 
-    Raises `VideoNotFoundError` (there is no such file), `UnreadableVideoError` (it is no video, or it cannot be
-    decoded) or `VideoTooLargeError` (it has more pixels or seconds than the limits allow).
+    Raises `VideoNotFoundError` (the file does not exist), `UnreadableVideoError` (not a video, or it cannot be decoded)
+    or `VideoTooLargeError` (it has more pixels or seconds than the limits allow).
 
     Parameters
     ----------
     path
         The file.
     limits
-        The largest video that is read.
+        Limits on the size; None for the defaults.
+    opened
+        The already opened file of the path: it is decoded where the system can name it, even if the path changes
+        meanwhile. None to open the path.
     """
 
-    def __init__(self, path: str | os.PathLike[str], limits: VideoLimits | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        limits: VideoLimits | None = None,
+        opened: BufferedReader | None = None,
+    ) -> None:
         self._path = named_path(path)
+        self._file = self._path if opened is None else path_of_open_file(opened, self._path)  # what is decoded
         self._limits = limits = limits or VideoLimits()
         self._name = printable(str(path))
-        _check_file(self._path, self._name)
+        _check_file(self._file, self._name)
         self._capture = self._opened()
         self.info = VideoInfo(str(path), *_properties(self._capture))
         limits.check_size(self.info.width, self.info.height, str(path))
@@ -160,19 +170,19 @@ class Video:
     def sampled(self, rate: float, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
         """Yield frames at even times and the first frame of every shot, in order.
 
-        Every frame is decoded and compared with the one before, so that no cut is missed. Raises `UsageError` (the rate
-        or the times make no sense, or the video ends before `start`), `UnreadableVideoError` (there is no frame at all)
+        Every frame is decoded and compared with the previous one to detect cuts. Raises `UsageError` (the rate
+        or the times are invalid, or the video ends before `start`), `UnreadableVideoError` (there are no frames)
         or `VideoTooLargeError` (it is longer than the limits allow).
 
         Parameters
         ----------
         rate
-            Frames per second, at most as many as there are.
+            Frames per second, limited by the video's own rate.
         start, end
             Seconds from the beginning; None for the end of the file.
         """
         if not 0 < rate <= 1000:
-            raise UsageError(f"so many frames a second cannot be looked at: {rate:g}; try 5")
+            raise UsageError(f"invalid number of frames per second: {rate:g}; try 5")
         cuts, shot, due = CutDetector(), 0, start
         for time, pixels in self._decoded(start, end):
             cut = cuts.is_cut(pixels)
@@ -182,18 +192,16 @@ class Video:
                 yield Frame(time, shot, pixels[..., ::-1])
 
     def frames(self, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
-        """Yield every frame without detecting shots; errors as of `sampled`."""
+        """Yield every frame without detecting shots; raises the errors of `sampled`."""
         for time, pixels in self._decoded(start, end):
             yield Frame(time, -1, pixels[..., ::-1])
 
     def _decoded(self, start: float, end: float | None) -> Iterator[tuple[float, RGBImage]]:
-        """Yield times and frames as OpenCV has them: blue, green, red."""
+        """Yield times and frames in OpenCV's channel order, BGR."""
         if not (math.isfinite(start) and start >= 0 and (end is None or end > start)):
-            raise UsageError("the times have to be 0 or more, and the end after the start")
+            raise UsageError("the times must be 0 or more, and the end after the start")
         if self.info.seconds and start >= self.info.seconds:
-            raise UsageError(
-                f"{self._name} is {self.info.seconds:.1f} seconds long: there is nothing from {start:g} on"
-            )
+            raise UsageError(f"{self._name} is {self.info.seconds:.1f} seconds long: choose a start before {start:g}")
         self._rewind(start)
         found = False
         for time in self._grabbed():
@@ -204,15 +212,15 @@ class Video:
             intact, pixels = self._capture.retrieve()
             if intact:
                 found = True
-                # each frame may have another size
+                # the size may change with each frame
                 self._limits.check_size(pixels.shape[1], pixels.shape[0], self.info.source)
                 yield time, pixels  # type: ignore[misc]
         if not found:
-            what = f"{self._name} has no frame that can be read{_from(start)}"
+            what = f"{self._name} has no readable frame{_from(start)}"
             raise UnreadableVideoError(f"{what}: {_advice(self._capture, self._path)}")
 
     def _grabbed(self) -> Iterator[float]:
-        """Grab frame after frame and yield their times, which rise whatever the file states."""
+        """Grab frame after frame and yield their times, forced to increase whatever the file states."""
         first = True
         while self._capture.grab():
             stated = _time_of(self._capture)
@@ -229,7 +237,7 @@ class Video:
             yield time
 
     def _rewind(self, start: float) -> None:
-        """Go to a frame before a time: by seeking if that works, else to the first frame."""
+        """Go to a frame before a time by seeking, or to the first frame if seeking fails."""
         import cv2
 
         if self._read or start > _SEEK_BEFORE:
@@ -246,23 +254,33 @@ class Video:
         self._capture = self._opened()
 
     def _opened(self) -> VideoCapture:
-        # absolute, because FFmpeg takes a relative name with a colon for an address
-        capture = open_capture(os.path.abspath(self._path))  # noqa: PTH100 - resolve() follows links
+        # absolute, because FFmpeg treats a relative name with a colon as an address
+        capture = open_capture(os.path.abspath(self._file))  # noqa: PTH100 - resolve() follows links
         if not capture.isOpened():
-            if _lacks_index(self._path):
+            if _lacks_index(self._file):
                 raise UnreadableVideoError(
-                    f"{self._name} is cut off before the end of its index, which an MP4 needs, so that nothing of it "
-                    "can be read: use another copy, or try a program that repairs MP4, such as untrunc"
+                    f"{self._name} is cut off before the end of its index, without which an MP4 cannot be read: "
+                    "use another copy, or try a program that repairs MP4, such as untrunc"
                 )
             raise UnreadableVideoError(
-                f"{self._name} is no video that can be read: it has no pictures, is cut off before they begin, or is "
-                "of an unknown kind"
+                f"{self._name} is not a readable video: it has no frames, is cut off before the first one, or "
+                "has an unknown format"
             )
         return capture
 
 
+def path_of_open_file(opened: BufferedReader, path: Path) -> Path:
+    """Return a path to an open file that is valid while it is open; `path` if the system has none."""
+    name = Path(f"/proc/self/fd/{opened.fileno()}")
+    try:
+        same = os.path.samestat(name.stat(), os.fstat(opened.fileno()))
+    except OSError:
+        return path
+    return name if same else path
+
+
 def _next_due(due: float, time: float, step: float) -> float:
-    """Return the first of the even times after a frame."""
+    """Return the first of the evenly spaced times after a frame."""
     return due + step * max(1, math.floor((time - due) / step + 1 + _ALMOST))
 
 
@@ -271,7 +289,7 @@ def _from(start: float) -> str:
 
 
 def _advice(capture: VideoCapture, path: Path) -> str:
-    """Return what helps with a video of which no frame can be decoded."""
+    """Return advice for a video without decodable frames."""
     import cv2
 
     codec = _UNDECODED.get((int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").upper())
@@ -283,14 +301,14 @@ def _advice(capture: VideoCapture, path: Path) -> str:
 
 
 def _check_file(path: Path, name: str) -> None:
-    """Refuse what is no file, empty files, and playlists, which make FFmpeg open other files or addresses."""
+    """Raise for missing, empty and irregular files, and playlists, which make FFmpeg open other files or addresses."""
     try:
         if path.is_dir():
             raise UnreadableVideoError(f"{name} is a folder: name a video in it")
         if not path.exists():
             raise VideoNotFoundError(f"there is no video {name}; check the path")
         if not path.is_file():  # opening a pipe would wait for a writer
-            raise UnreadableVideoError(f"{name} is no file: 'facebank watch' is for cameras and streams")
+            raise UnreadableVideoError(f"{name} is not a file: use 'facebank watch' for cameras and streams")
         str(path).encode("utf-8")
         with path.open("rb") as file:
             head = file.read(SIGNATURE_BYTES)
@@ -304,14 +322,14 @@ def _check_file(path: Path, name: str) -> None:
     if not head:
         raise UnreadableVideoError(f"{name} is empty: 0 bytes")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PLAYLISTS):
-        raise UnreadableVideoError(f"{name} is a list of other videos: name these themselves")
+        raise UnreadableVideoError(f"{name} is a playlist: name the videos themselves")
     photo = next((each.name for each in FORMATS if each.name != "GIF" and each.signature.match(head)), None)
     if photo is not None:
         raise UnreadableVideoError(f"{name} is a photo ({photo}): use 'facebank identify'")
 
 
 def _lacks_index(path: Path) -> bool:
-    """Return whether an MP4 or QuickTime file has pictures and ends before its index (ISO/IEC 14496-12, 4.2)."""
+    """Return whether an MP4 or QuickTime file has frames and ends before its index (ISO/IEC 14496-12, 4.2)."""
     pictures, place = False, 0
     try:
         with path.open("rb") as file:
@@ -332,7 +350,7 @@ def _lacks_index(path: Path) -> bool:
                 pictures = pictures or kind == b"mdat"
                 place += size
     except OSError:
-        return False  # another message says that it cannot be opened
+        return False  # opening it reports the error
     return False
 
 
@@ -345,7 +363,7 @@ class CutDetector:
     def is_cut(self, pixels: NDArray[np.uint8]) -> bool:
         """Return whether a frame ``(height, width, 3)`` begins a new shot; the first frame does not.
 
-        The order of the color channels is the same each time.
+        The channel order must be the same in all calls.
         """
         seen = _looks(pixels)
         before, self._before = self._before, seen
@@ -357,10 +375,10 @@ class CutDetector:
 
 
 def _looks(pixels: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
-    """Return the histogram of 8 by 8 by 8 colors, as fractions, and a small gray picture."""
+    """Return the histogram of 8 by 8 by 8 colors, as fractions, and a small grayscale picture."""
     import cv2
 
-    # each n-th pixel first, because averaging all of a large frame costs more than decoding it
+    # subsample first, because averaging a large frame costs more than decoding it
     step = max(1, min(pixels.shape[0] // (2 * _DOWN), pixels.shape[1] // (2 * _ACROSS)))
     small = cv2.resize(pixels[::step, ::step], (_ACROSS, _DOWN), interpolation=cv2.INTER_AREA)
     histogram = cv2.calcHist([small], [0, 1, 2], None, [_BINS] * 3, [0, 256] * 3).ravel() / (_ACROSS * _DOWN)
@@ -368,15 +386,15 @@ def _looks(pixels: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
 
 
 def open_capture(source: str | int, *, timeout: float | None = None) -> VideoCapture:
-    """Return a capture of an absolute path, an address or the number of a camera; ``isOpened()`` says if it worked.
+    """Return a capture of an absolute path, an address or a camera number; check ``isOpened()``.
 
-    `timeout` is the seconds to wait for an address, and later for each of its frames. Raises `UnreadableVideoError`:
-    the path is not UTF-8, on which OpenCV crashes.
+    `timeout` is the timeout in seconds for opening an address, and later for each frame. Raises
+    `UnreadableVideoError` if the path is not UTF-8, which crashes OpenCV.
     """
     import cv2
 
     if isinstance(source, str) and not is_text(source):
-        raise UnreadableVideoError(f"{printable(source)} has a name that is no text (UTF-8): rename it")
+        raise UnreadableVideoError(f"{printable(source)} has a name that is not UTF-8: rename it")
 
     options: list[int] = []
     if timeout is not None:
@@ -416,7 +434,7 @@ def _properties(capture: VideoCapture) -> tuple[int, int, float, int, float]:
 
 
 class _Quiet:
-    """Suppresses the messages of FFmpeg and OpenCV in the whole process, whatever the number of threads."""
+    """Suppresses the messages of FFmpeg and OpenCV in the whole process, for any number of threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -425,7 +443,7 @@ class _Quiet:
         self._asked = False
 
     def enter(self) -> None:
-        """Keep OpenCV quiet until every thread that entered has left."""
+        """Silence OpenCV until all threads that entered have left."""
         import cv2
 
         with self._lock:
@@ -443,7 +461,7 @@ class _Quiet:
                 cv2.utils.logging.setLogLevel(self._level)
 
     def quiet_ffmpeg(self) -> None:
-        """Make FFmpeg read its log level from the environment, which it does once, at its first use."""
+        """Make FFmpeg read its log level from the environment, which it does only on first use."""
         import cv2
 
         with self._lock:
@@ -466,10 +484,10 @@ _QUIET = _Quiet()
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Keep FFmpeg and OpenCV quiet, in any number of threads.
+    """Silence FFmpeg and OpenCV, in any number of threads.
 
-    The first call in a process changes the environment for a moment, which other threads must not read in C meanwhile:
-    call this once before threads open videos. If FFmpeg was used before, not by facebank, it keeps its log level.
+    The first call in a process changes the environment briefly, while other threads must not read it in C: call this
+    once before threads open videos. If FFmpeg was used before by other code, it keeps its log level.
     """
     _QUIET.enter()
     try:

@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from facebank.types import RGBImage
 
 SUFFIXES = (".mp4", ".mkv")
-_CODEC = "mp4v"  # OpenCV's FFmpeg writes it fast and without a library that is not free
+_CODEC = "mp4v"  # OpenCV's FFmpeg writes it fast, without a non-free library
 _SLOWEST, _FASTEST, _USUAL = 1.0, 120.0, 25.0
 
 
 def check_target(target: Path, source: Path) -> None:
-    """Check before any work whether `target` can be written while `source` is read.
+    """Check in advance that `target` can be written while `source` is read.
 
-    Raises `UsageError` (the suffix is not one of `SUFFIXES`, both are one file, or the target exists) or `StorageError`
-    (there is no such folder).
+    Raises `UsageError` (the suffix is not one of `SUFFIXES`, both are the same file, or the target exists) or
+    `StorageError` (its folder does not exist).
     """
     if target.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{printable(str(target))}: annotated videos are written as .mp4 or .mkv")
     if not target.parent.is_dir():
         raise StorageError(f"{printable(str(target))} cannot be written: there is no folder {target.parent}")
     if not is_text(str(target.absolute())):
-        raise StorageError(f"{printable(str(target))} cannot be written: its path is no text (UTF-8)")
+        raise StorageError(f"{printable(str(target))} cannot be written: its path is not UTF-8")
     if target.is_dir():
         raise StorageError(f"{printable(str(target))} cannot be written: it is a folder")
     if target.exists() and source.exists() and target.samefile(source):
-        raise UsageError(f"{printable(str(target))} is the video itself: name another file")
+        raise UsageError(f"{printable(str(target))} is the video itself: choose another file")
     _check_absent(target)
 
 
 class VideoFile:
-    """A video being written; ``with`` makes it appear whole, or not at all if something fails.
+    """A video being written atomically: it appears when the ``with`` block ends, or not at all on an error.
 
-    Frames have `width` by `height` pixels; `rate` is in frames per second, 0 for 25. UsageError if the target exists,
-    StorageError if it cannot be written.
+    Frames have `width` by `height` pixels; `rate` is in frames per second, 0 for 25. Raises `UsageError` if the target
+    exists, and `StorageError` if it cannot be written.
     """
 
     def __init__(self, target: Path, width: int, height: int, rate: float) -> None:
@@ -97,9 +97,9 @@ class VideoFile:
             raise _unwritable(self._target, failure) from failure
 
     def write(self, time: float, pixels: RGBImage) -> None:
-        """Show an RGB ``uint8`` picture from a time on, in seconds from the beginning, not before the last one's.
+        """Add an RGB ``uint8`` picture shown from `time` on, in seconds from the beginning; times must not decrease.
 
-        Frames are evenly spaced in the file: the last picture is repeated until then.
+        Frames are evenly spaced in the file: the previous picture is repeated until then.
         """
         while self._last is not None and self._written / self.rate < time - 0.5 / self.rate:
             self._repeat_last()
@@ -133,7 +133,7 @@ def _check_absent(target: Path) -> None:
 
 
 def _is_there(target: Path) -> UsageError:
-    return UsageError(f"{printable(str(target))} is there already: choose another name, or remove it first")
+    return UsageError(f"{printable(str(target))} already exists: choose another name, or remove it first")
 
 
 def _unwritable(target: Path, error: OSError) -> StorageError:

@@ -1,4 +1,4 @@
-"""Pictures of identified photos, with frames and names."""
+"""Annotated copies of identified photos, with frames and names."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class Annotator:
-    """Writes annotated pictures into a folder, laid out like the folders of the photos.
+    """Writes annotated pictures into a folder that mirrors the folders of the photos.
 
-    Earlier pictures by facebank are replaced, no other file is. Links in the folder that lead out of it are not
+    Earlier pictures by facebank are replaced, other files are not. Links in the folder that lead out of it are not
     followed.
 
     Parameters
     ----------
     folder
-        Made if missing; `StorageError` if that fails.
+        Output folder, created if missing; raises `StorageError` on failure.
     places
         Files and folders whose photos are annotated.
     """
@@ -40,16 +40,15 @@ class Annotator:
         self._named = NamedFolders([self._folder])
 
     def write(self, identified: Photo) -> Path | None:
-        """Write one photo with its faces framed, numbered and named; it is read again.
+        """Write a copy of a photo, which is read again, with its faces framed, numbered and named.
 
-        Raises `PhotoError` (the photo is no longer there) or `StorageError` (the picture cannot be written).
+        Raises `PhotoError` (the photo is missing by now) or `StorageError` (the picture cannot be written).
 
         Returns
         -------
         Path or None
-            The picture, or None where a link leads out of the folder. Named like the photo, in the subfolder that the
-            photo has in its place, with a number if that name is taken; a PNG if the photo is one or exceeds the sides
-            of a JPEG.
+            Path of the picture, or None if a link leads out of the folder. Named like the photo, in the same subfolder
+            as in its place, with a number if the name is taken; a PNG if the photo is one or is too large for a JPEG.
         """
         photo = turn_photo(read_photo(identified.path), identified.quarter_turns)
         source = Path(identified.path)
@@ -70,18 +69,18 @@ class Annotator:
 
 
 def originals(photos: Iterable[Path], places: Collection[Path], folder: Path) -> list[Path]:
-    """Leave out earlier annotated pictures in `folder`, which may lie in one of the places.
+    """Exclude earlier annotated pictures in `folder`, which may be inside one of the places.
 
-    Photos that are `places` themselves stay.
+    Photos that are `places` themselves are kept.
     """
     own = _real(folder)
     return [photo for photo in photos if photo in places or own not in _real(photo).parents or not is_annotated(photo)]
 
 
 def free_name(folder: Path, stem: str, suffix: str, taken: Set[Path] = frozenset()) -> Path:
-    """Return the first path, numbered if need be, with no file, or with an earlier picture by facebank.
+    """Return the first path, numbered if necessary, without a file or with an earlier picture by facebank.
 
-    `taken` are resolved paths of files that must stay.
+    `taken` are resolved paths of files that must not be replaced.
     """
     target, number = folder / f"{stem}{suffix}", 2
     while _real(target) in taken or (os.path.lexists(target) and not is_annotated(target)):
@@ -90,17 +89,17 @@ def free_name(folder: Path, stem: str, suffix: str, taken: Set[Path] = frozenset
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for pictures of faces, with its parents, if missing; `StorageError` if that fails."""
+    """Create a folder for pictures of faces, with its parents, if missing; raises `StorageError` on failure."""
     try:
         folder.mkdir(mode=face_folder_mode(), parents=True, exist_ok=True)
     except FileExistsError as error:
         raise StorageError(f"{printable(str(folder))} is a file, not a folder") from error
     except OSError as error:
-        raise StorageError(f"{printable(str(folder))} cannot be made: {error.strerror}") from error
+        raise StorageError(f"{printable(str(folder))} cannot be created: {error.strerror}") from error
 
 
 def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))  # Path.resolve() fails on links in a circle
+    return Path(os.path.realpath(path))  # Path.resolve() fails on circular links
 
 
 def _suffix(source: Path, photo: DecodedPhoto) -> str:

@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 
 SAME_PHOTO = 0.95
-"""Similarity from which two faces are of one photo, perhaps resized: one pair of LFW's development people has it."""
+"""Similarity from which two faces count as one photo, perhaps resized; one pair of LFW's development people has it."""
 
 _ROWS_AT_ONCE = 512
 
 
 class LeftOut(Enum):
-    """Why a photo's face is not used."""
+    """The reason why a photo's face is not used."""
 
     UNREADABLE = "unreadable"
     NO_FACE = "no_face"
@@ -59,7 +59,7 @@ class LeftOut(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AlbumPhoto:
-    """A photo and its person; None if everybody on it is a stranger."""
+    """A photo and its person; None if it shows strangers only."""
 
     path: Path
     person: str | None
@@ -67,7 +67,7 @@ class AlbumPhoto:
 
 @dataclass(frozen=True, slots=True)
 class TwoPeople:
-    """One face under two people, or under a person and the strangers: the two photos."""
+    """The two photos of one face under two people, or under a person and the strangers."""
 
     first: AlbumPhoto
     second: AlbumPhoto
@@ -79,24 +79,24 @@ class KnownFaces:
 
     identities: Identities  # the faces; strangers are people with one photo each
     people: int  # number of people with a folder
-    left_out: Mapping[LeftOut, int]  # number of photos, or strangers' faces, that are not used, by reason
-    # faces under two people, neither of which is used; if one is among the strangers, the person keeps it
+    left_out: Mapping[LeftOut, int]  # number of unused photos, or strangers' faces, by reason
+    # faces under two people, which are not used; of a person's face among the strangers, the person's is used
     two_people: tuple[TwoPeople, ...]
 
     @property
     def strangers(self) -> int:
-        """Number of strangers' faces that are used."""
+        """Number of used strangers' faces."""
         return len(self.identities.photos) - self.people
 
 
 def find_album(photos: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
     """List photos of known people and of strangers.
 
-    `photos` is a folder with one folder for each person (`UsageError` if it is none), `strangers` a folder, or one
-    photo, of anybody else. `PhotoNotFoundError` if there are no photos.
+    `photos` is a folder with one subfolder for each person (else raises `UsageError`), `strangers` a folder, or one
+    photo, of other people. Raises `PhotoNotFoundError` if there are no photos.
     """
     if not photos.is_dir():
-        raise UsageError(f"{printable(str(photos))} is no folder: name a folder with one folder for each person")
+        raise UsageError(f"{printable(str(photos))} is not a folder: name a folder with one subfolder for each person")
     people = plan_enrollment([str(photos)], tree=True)
     album = [AlbumPhoto(path, person.name) for person in people for path in gather_photos(person.places).photos]
     if not album:
@@ -112,9 +112,9 @@ def find_album(photos: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
 
 
 def read_faces(album: list[AlbumPhoto], engine: Engine, progress: Progress = SILENT) -> KnownFaces:
-    """Find and embed the faces of an album from `find_album`: the largest of a person's photo, all of a stranger's.
+    """Detect and embed the faces of an album: the largest face of a person's photo, all of a stranger's.
 
-    Raises `UsageError` if no usable face is left.
+    Raises `UsageError` without usable faces.
     """
     left_out: Counter[LeftOut] = Counter()
     analyzed: list[AlbumPhoto] = []
@@ -145,13 +145,13 @@ def read_faces(album: list[AlbumPhoto], engine: Engine, progress: Progress = SIL
 
 def _without_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[LeftOut]) -> KnownFaces:
     if not used:
-        raise UsageError("no photo shows a face that is good enough to learn from")
+        raise UsageError("no photo shows a face of sufficient quality: add better photos")
     embeddings = np.stack([face.embedding for _, face in used])
     kept, two_people = _copies([entry for entry, _ in used], embeddings, left_out)
     if not kept.any():
-        raise UsageError("no face is left to learn from: every one is under two people")
+        raise UsageError("no usable face is left, because all are under two people: sort the folders")
     chosen = [one for one, keep in zip(used, kept, strict=True) if keep]
-    # A stranger is a person of its own; a number is no name that a folder can have been given.
+    # Each stranger is one person, keyed by a number, which cannot be a folder's name.
     owners = [entry.person if entry.person is not None else number for number, (entry, _) in enumerate(chosen)]
     numbers = {owner: number for number, owner in enumerate(dict.fromkeys(owners))}
     return KnownFaces(
@@ -169,7 +169,7 @@ def _without_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[LeftO
 def _copies(
     entries: list[AlbumPhoto], embeddings: FloatArray, left_out: Counter[LeftOut]
 ) -> tuple[NDArray[np.bool_], list[TwoPeople]]:
-    """Return which faces to keep: of copies the first, unless they are under two people."""
+    """Return which faces to keep: the first of copies, unless they are under two people."""
     kept = np.ones(len(entries), dtype=np.bool_)
     two_people: list[TwoPeople] = []
     for first, copies in _alike(embeddings):
@@ -191,7 +191,7 @@ def _copies(
 
 
 def _alike(embeddings: FloatArray) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Yield each face that has later copies, with those."""
+    """Yield each face that has later copies, and the copies."""
     for start in range(0, len(embeddings), _ROWS_AT_ONCE):
         alike = embeddings[start : start + _ROWS_AT_ONCE] @ embeddings[start:].T >= SAME_PHOTO
         for row in np.flatnonzero(alike.sum(axis=1) > 1):
@@ -200,15 +200,15 @@ def _alike(embeddings: FloatArray) -> Iterator[tuple[int, NDArray[np.int64]]]:
 
 
 QUICK = ("prototype", "knn")
-"""The classifiers that are calibrated by default: they have nothing to fit."""
+"""The classifiers calibrated by default, which need no fitting."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CalibrationPlan:
     """A plan for a calibration."""
 
     classifiers: tuple[str, ...]  # classifiers to calibrate, in the order of `facebank.recognition.scoring.CLASSIFIERS`
-    # number of simulated galleries for each of them; why other requested classifiers cannot be calibrated
+    # number of simulated galleries for each of them; reasons why other requested classifiers cannot be calibrated
     galleries: Mapping[str, int]
     left_out: Mapping[str, str]
 
@@ -217,7 +217,7 @@ class Job:
 class Calibrated:
     """A calibration, its background (None with too few people), and its measured reliability.
 
-    The rates of `reliability` are of people that the classifier was not fitted to; empty if there are too few to halve.
+    The rates of `reliability` are measured on people not used for fitting; empty with too few people for two halves.
     """
 
     calibration: Calibration
@@ -228,21 +228,23 @@ class Calibrated:
 def wanted_classifiers(names: Sequence[str] | None) -> tuple[str, ...]:
     """Return the classifiers to calibrate.
 
-    `names` are some of `facebank.recognition.scoring.CLASSIFIERS`, or ``all``; none for `QUICK`. `UsageError` for
-    others.
+    `names` are from `facebank.recognition.scoring.CLASSIFIERS`, or ``all``; empty for `QUICK`. Raises `UsageError` for
+    other names.
     """
     unknown = [name for name in names or () if name not in {*CLASSIFIERS, "all"}]
     if unknown:
-        raise UsageError(f"there is no classifier {printable(unknown[0])!r}: choose of {', '.join(CLASSIFIERS)}, all")
+        raise UsageError(f"unknown classifier {printable(unknown[0])}: choose from {', '.join(CLASSIFIERS)}, all")
     if not names:
         return QUICK
     return tuple(name for name in CLASSIFIERS if name in names or "all" in names)
 
 
-def plan_calibration(identities: Identities, classifiers: Sequence[str] = QUICK, effort: Effort = USUAL) -> Job:
+def plan_calibration(
+    identities: Identities, classifiers: Sequence[str] = QUICK, effort: Effort = USUAL
+) -> CalibrationPlan:
     """Plan a calibration with these people and classifiers (see `wanted_classifiers`).
 
-    Raises `UsageError` if there is no such classifier, or there are too few people.
+    Raises `UsageError` if a classifier is unknown, or there are too few people.
     """
     people = len(identities.photos)
     wanted = wanted_classifiers(classifiers)
@@ -251,14 +253,14 @@ def plan_calibration(identities: Identities, classifiers: Sequence[str] = QUICK,
     except UsageError as error:
         raise UsageError(f"{str(error).rstrip('.')}: strangers count as people with one photo") from error
     left_out = {
-        name: f"it learns to tell people from a background, which needs {LEAST_IDENTITIES} people; there are {people}"
+        name: f"its background needs {LEAST_IDENTITIES} people; there are {people}"
         for name in wanted
         if name in FITTED and people < LEAST_IDENTITIES
     }
     chosen = tuple(name for name in wanted if name not in left_out)
     if not chosen:
         raise UsageError(f"{wanted[0]} cannot be calibrated: {left_out[wanted[0]]}")
-    return Job(chosen, {name: _galleries(identities, name, effort) for name in chosen}, left_out)
+    return CalibrationPlan(chosen, {name: _galleries(identities, name, effort) for name in chosen}, left_out)
 
 
 def _galleries(identities: Identities, classifier: str, effort: Effort) -> int:
@@ -276,7 +278,7 @@ def calibrate(
 ) -> Calibrated:
     """Calibrate a pack's scores.
 
-    Raises `UsageError`: there are too few people, or their embeddings do not distinguish them.
+    Raises `UsageError` if there are too few people, or their embeddings do not distinguish them.
 
     Parameters
     ----------
@@ -285,9 +287,9 @@ def calibrate(
     pack
         The pack.
     classifiers
-        Those of a `Job`.
+        The classifiers of a `CalibrationPlan`.
     made_from
-        The photographs, in words.
+        Description of the photographs.
     effort
         Amount of simulation.
     progress

@@ -1,4 +1,4 @@
-"""Engines: a pack's networks, loaded on demand, with its thresholds, identity and calibration."""
+"""Engines: a pack's lazily loaded networks, with its thresholds, identity and calibration."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from facebank.packs import Thresholds
-    from facebank.recognition.calibration.files import Knowledge
+    from facebank.recognition.calibration.files import CachedPackCalibration, PackCalibration
     from facebank.vision import FaceAnalyzer
     from facebank.vision.insightface_adapter import InsightFacePackage
 
 
 class Engine(Protocol):
-    """Networks that are loaded at first use."""
+    """Networks that are loaded on first use."""
 
     @property
     def identity(self) -> PackIdentity:
@@ -32,17 +32,17 @@ class Engine(Protocol):
 
     @property
     def thresholds(self) -> Thresholds:
-        """The pack's thresholds of similarity."""
+        """The pack's similarity thresholds."""
         ...
 
     @property
-    def knowledge(self) -> Knowledge:
-        """The pack's calibration."""
+    def pack_calibration(self) -> PackCalibration:
+        """The pack's current calibration; the same object until its files change."""
         ...
 
     @property
     def analyzer(self) -> FaceAnalyzer:
-        """Finds and embeds faces."""
+        """The analyzer that detects and embeds faces."""
         ...
 
     def preload(self) -> None:
@@ -50,10 +50,15 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto", threads: int | None = None) -> Engine:
+def load_engine(
+    pack: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    runtime: str = "onnxruntime",
+) -> Engine:
     """Find a pack; its networks are loaded when the analyzer is first used.
 
-    Raises `PackError`: the pack is unknown or invalid.
+    Raises `PackError` if the pack is unknown or invalid.
 
     Parameters
     ----------
@@ -64,25 +69,29 @@ def load_engine(pack: str | os.PathLike[str] | None = None, device: str = "auto"
         ``auto``, ``cpu`` or ``cuda``.
     threads
         Threads for one network on the CPU; None for as many as this process may use.
+    runtime
+        Runtime of the embedder: ``onnxruntime``, ``openvino``, or ``auto`` for the faster installed one.
     """
     if isinstance(pack, str) and pack.startswith("insightface:"):
         from facebank.vision.insightface_adapter import open_package
 
         return _InsightFaceEngine(open_package(pack), device)
-    return _PackEngine(load_pack(pack), device, threads)
+    return _PackEngine(load_pack(pack), device, threads, runtime)
 
 
-def load_engine_of(gallery: Path, device: str = "auto", threads: int | None = None) -> Engine:
-    """Find the pack that the gallery in a file was made with; the embedded one where there is no gallery yet.
+def load_engine_of(
+    gallery: Path, device: str = "auto", threads: int | None = None, runtime: str = "onnxruntime"
+) -> Engine:
+    """Return an engine with the pack of a gallery, or with the embedded pack if there is no gallery yet.
 
-    Raises `GalleryError` if the file is no gallery, `PackError` if the pack is not installed or invalid.
+    Raises `GalleryError` if the file is not a gallery, `PackError` if the pack is not installed or invalid.
     """
-    if not gallery.exists() or not gallery.stat().st_size:
-        return load_engine(None, device, threads)
+    if _is_missing_or_empty(gallery):
+        return load_engine(None, device, threads, runtime)
     with Gallery.open(gallery, read_only=True) as opened:
         bound = opened.pack.name
     try:
-        return load_engine(bound, device, threads)
+        return load_engine(bound, device, threads, runtime)
     except PackNotFoundError as error:
         from facebank.packs import known_packs
 
@@ -93,10 +102,20 @@ def load_engine_of(gallery: Path, device: str = "auto", threads: int | None = No
         ) from error
 
 
+def _is_missing_or_empty(gallery: Path) -> bool:
+    """Return whether there is no gallery yet; False if that cannot be determined, which opening it will report."""
+    try:
+        return not gallery.stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+
+
 class _PackEngine:
-    def __init__(self, pack: Pack, device: str, threads: int | None) -> None:
+    def __init__(self, pack: Pack, device: str, threads: int | None, runtime: str) -> None:
         self.pack = pack
-        self._loading = PerProcess(partial(_begin_loading, pack, device, threads))
+        self._loading = PerProcess(partial(_begin_loading, pack, device, threads, runtime))
 
     @property
     def identity(self) -> PackIdentity:
@@ -107,10 +126,14 @@ class _PackEngine:
         return self.pack.manifest.thresholds
 
     @computed
-    def knowledge(self) -> Knowledge:
-        from facebank.recognition.calibration.files import find_knowledge
+    def _calibration(self) -> CachedPackCalibration:
+        from facebank.recognition.calibration.files import CachedPackCalibration
 
-        return find_knowledge(self.identity, self.pack.folder)
+        return CachedPackCalibration(self.identity, self.pack.folder)
+
+    @property
+    def pack_calibration(self) -> PackCalibration:
+        return self._calibration.get()
 
     @property
     def analyzer(self) -> FaceAnalyzer:
@@ -120,16 +143,16 @@ class _PackEngine:
         self._loading.get()
 
 
-def _begin_loading(pack: Pack, device: str, threads: int | None) -> Future[FaceAnalyzer]:
+def _begin_loading(pack: Pack, device: str, threads: int | None, runtime: str) -> Future[FaceAnalyzer]:
     from concurrent.futures import ThreadPoolExecutor
 
     from facebank.packs import load_runtime
     from facebank.vision import FaceAnalyzer
 
-    # Importing holds the interpreter, so it gains nothing in a thread; the runtime lets go of it while it loads.
+    # Importing holds the GIL, so a thread gains nothing; the runtime releases it while loading.
     load_runtime()
     loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="networks")
-    loading = loader.submit(FaceAnalyzer.from_pack, pack, device, threads)
+    loading = loader.submit(FaceAnalyzer.from_pack, pack, device, threads, runtime)
     loader.shutdown(wait=False)
     return loading
 
@@ -144,17 +167,21 @@ class _InsightFaceEngine:
         return self._analyzer.get()
 
     def preload(self) -> None:
-        pass  # the identity is known only once the networks are loaded
+        pass  # the identity is unknown until the networks are loaded
 
     @computed
-    def knowledge(self) -> Knowledge:
-        from facebank.recognition.calibration.files import find_knowledge
+    def _calibration(self) -> CachedPackCalibration:
+        from facebank.recognition.calibration.files import CachedPackCalibration
 
-        return find_knowledge(self.identity, None)
+        return CachedPackCalibration(self.identity, None)
+
+    @property
+    def pack_calibration(self) -> PackCalibration:
+        return self._calibration.get()
 
     @property
     def identity(self) -> PackIdentity:
-        # Only the loaded network knows how long its embeddings are.
+        # The embedding's dimension is known only after loading.
         return PackIdentity(self.package.name, self.package.digest, self.analyzer.embedder.dimension)
 
     @property
@@ -163,7 +190,7 @@ class _InsightFaceEngine:
 
 
 def _load_package(package: InsightFacePackage, device: str) -> FaceAnalyzer:
-    from facebank.vision import FaceAnalyzer, FaceFinder
+    from facebank.vision import FaceAnalyzer, FaceFinder, WholeLooks
 
     detector, embedder = package.load(device)
-    return FaceAnalyzer(FaceFinder(detector), embedder)
+    return FaceAnalyzer(FaceFinder(WholeLooks(detector)), embedder)

@@ -1,6 +1,6 @@
-"""Enrollment: which face of a photo becomes a person's sample, and why others are refused.
+"""Enrollment: choice of the face of a photo that becomes a person's sample, and refusal of others.
 
-Enrolled, confirmed and re-embedded faces all get their embeddings from `complete_sample` and `enrolled_vectors`.
+The embeddings of enrolled, confirmed and re-embedded faces come from `complete_sample` and `enrolled_vectors`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from facebank.errors import PersonNotFoundError, UsageError
 from facebank.gallery import FaceKey, NewSample, name_key, normalize_name
+from facebank.index.gallery_index import read_until_whole
 from facebank.media import encode_thumbnail
 from facebank.operations.guard import TAKEN, EnrolledFaces, GuardedFace, Judgment, PersonGuard
 from facebank.operations.inputs import lasting_source
@@ -41,7 +42,7 @@ _LEAST_SHARPNESS = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Offered:
-    """A face that may become a sample, without the photo's pixels."""
+    """A candidate face, without the photo's pixels."""
 
     face: Face
     crop: RGBImage
@@ -51,32 +52,32 @@ class _Offered:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
-    """A photo that is judged together with the person's others."""
+    """A photo to be judged together with the person's other photos."""
 
     position: int
     source: str
-    faces: Sequence[_Offered]  # those that may be the person's
-    reason: str = ""  # why the only remaining face was chosen of several; empty for one that is alone
+    faces: Sequence[_Offered]  # the candidates
+    reason: str = ""  # why the remaining face was chosen from several; empty for a single face
 
 
 class Enroller:
-    """Enrolls photos of one person after another into a gallery.
+    """Enrolls photos into a gallery, person by person.
 
     Parameters
     ----------
     gallery
-        Takes the samples.
+        The gallery that receives the samples.
     engine
         The gallery's pack.
     pick
-        Which face of a photo with several is the person's: ``largest`` or ``central``. None for the one that agrees
-        with the person's other photos or is clearly the largest; the photo is refused if that is not exactly one.
+        Choice of the face in a photo with several: ``largest`` or ``central``. None for the one that agrees with the
+        person's other photos or is clearly the largest; the photo is refused if that is not exactly one.
     thumbnails
-        Whether samples keep a small picture of the face.
+        Whether samples store a thumbnail.
     force
-        Whether a face is taken that is unlike the person's others, or more like somebody else who is enrolled.
+        Whether to accept a face that is unlike the person's other faces, or more like another enrolled person.
     enrolled
-        The gallery's faces, where they were read before.
+        The gallery's faces if they have been read already.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Enroller:
         enrolled: EnrolledFaces | None = None,
     ) -> None:
         if pick not in (None, "largest", "central"):
-            raise UsageError(f"faces are picked by 'largest' or 'central', not {printable(str(pick))!r}")
+            raise UsageError(f"pick must be 'largest' or 'central', not {printable(str(pick))!r}")
         self._gallery = gallery
         self._engine = engine
         self._pick = pick
@@ -108,25 +109,24 @@ class Enroller:
     ) -> EnrollReport:
         """Enroll photos of one person.
 
-        All photos are analyzed before the first is enrolled, so that their order does not matter. From then on each
-        accepted photo is kept at once: an interruption loses nothing that was reported.
+        All photos are analyzed before the first is enrolled, so that their order does not matter. Then each
+        accepted photo is stored immediately: an interruption loses nothing that was reported.
 
         Parameters
         ----------
         name
-            The person; created with the first accepted photo. `InvalidNameError` if it cannot be a name.
+            Name of the person, created with the first accepted photo; raises `InvalidNameError`.
         photos
-            Read and analyzed lazily.
-        earlier
-            People one of whom the photos may show instead: the one they are most similar to gets them, if they agree
-            with that person's samples, unless the gallery knows the name or `force` is set.
+            The photos, read and analyzed lazily.
+            People whom the photos may show instead: they are assigned to the most similar one, if they agree with that
+            person's samples, unless `name` is enrolled or `force` is set.
         progress
             Advanced with each analyzed photo; then each photo's `EnrolledPhoto` is reported, in their order.
 
         Returns
         -------
         EnrollReport
-            In the order of the photos.
+            The results, in the order of the photos.
         """
         given = person = self._known_as(normalize_name(name))
         fates: list[EnrolledPhoto | _Waiting] = []
@@ -137,12 +137,12 @@ class Enroller:
             progress.advance()
         waiting = [fate for fate in fates if isinstance(fate, _Waiting)]
         if earlier and not self._force:
-            person = self._earlier_person(given, earlier, waiting)
-        judged = self._judged_together(person, waiting) if waiting else {}
+            person = read_until_whole(lambda: self._earlier_person(given, earlier, waiting))
+        judged = read_until_whole(lambda: self._judged_together(person, waiting)) if waiting else {}
         report: list[EnrolledPhoto] = []
         for position, fate in enumerate(fates):
-            told = judged[position] if isinstance(fate, _Waiting) else fate
-            photo_fate = told if isinstance(told, EnrolledPhoto) else self._enroll_face(person, *told)
+            outcome = judged[position] if isinstance(fate, _Waiting) else fate
+            photo_fate = outcome if isinstance(outcome, EnrolledPhoto) else self._enroll_face(person, *outcome)
             report.append(replace(photo_fate, person=person, quarter_turns=turns[position]))
             progress.report(report[-1])
         only_masked = has_only_masked_samples(self._gallery, person)
@@ -150,14 +150,14 @@ class Enroller:
         return EnrollReport(person, tuple(report), only_masked=only_masked, given_as=given_as)
 
     def _known_as(self, name: str) -> str:
-        """Return a name as the gallery spells it, if enrolled."""
+        """Return a name with the gallery's spelling if it is enrolled."""
         try:
             return self._gallery.person(name).name
         except PersonNotFoundError:
             return name
 
     def _earlier_person(self, name: str, earlier: Sequence[str], photos: Sequence[_Waiting]) -> str:
-        """Return which of some people is in most photos of a folder; `name` if none is."""
+        """Return the person among `earlier` who is in most of the photos; `name` if there is none."""
         alone = [photo.faces[0].guarded for photo in photos if len(photo.faces) == 1]
         faces = [face.embedding for face in alone if face.is_comparable]
         enrolled = self._known_faces()
@@ -185,22 +185,22 @@ class Enroller:
     def _judged_together(
         self, person: str, waiting: Sequence[_Waiting]
     ) -> dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]]:
-        """Return by position which face of each photo is offered and its judgment, or why none is."""
+        """Return, by position, the offered face of each photo and its judgment, or the refusal."""
         guard = PersonGuard(self._gallery, person, self._engine.thresholds.verify, enrolled=self._known_faces())
         chosen = [photo for photo in waiting if len(photo.faces) == 1]
         several = [photo for photo in waiting if len(photo.faces) > 1]
-        told: dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]] = {}
+        outcomes: dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]] = {}
         for photo, fate in self._choose(person, guard, chosen, several) if several else []:
             if isinstance(fate, EnrolledPhoto):
-                told[photo.position] = fate
+                outcomes[photo.position] = fate
             else:
                 chosen.append(fate)
         for photo, judgment in zip(chosen, self._judged(guard, chosen), strict=True):
-            told[photo.position] = photo, judgment
-        return told
+            outcomes[photo.position] = photo, judgment
+        return outcomes
 
     def _known_faces(self) -> EnrolledFaces:
-        """Return the gallery's faces: read once, and again only if somebody else has changed them."""
+        """Return the gallery's faces; reread only if another process has changed them."""
         self._enrolled.follow()
         return self._enrolled
 
@@ -212,7 +212,7 @@ class Enroller:
     def _choose(
         self, person: str, guard: PersonGuard, alone: Sequence[_Waiting], several: Sequence[_Waiting]
     ) -> list[tuple[_Waiting, EnrolledPhoto | _Waiting]]:
-        """Choose the person's face in photos of several, by the samples and the faces that are alone in their photo."""
+        """Choose the person's face in photos with several, by the samples and the photos with one face."""
         judgments = self._judged(guard, alone)
         known = [
             photo.faces[0].face.embedding
@@ -260,7 +260,7 @@ class Enroller:
             )
         warning = judgment.warning
         if denied:
-            taken_back = f"the face was denied to be {printable(person)}, which is taken back"
+            taken_back = f"the denial of {printable(person)} for this face was withdrawn"
             warning = taken_back if warning is None else f"{warning}; {taken_back}"
         detail = f"{detail}: {photo.reason}" if photo.reason else detail
         return EnrolledPhoto(
@@ -268,7 +268,7 @@ class Enroller:
         )
 
     def _advice(self, person: str, owner: str, sample_id: int) -> str:
-        """Return what to do about a face that is a sample of somebody else."""
+        """Return advice for a face that is another person's sample."""
         try:
             into = self._gallery.person(person).name
             one = shell_command("people", "merge", owner, "--into", into)
@@ -290,7 +290,7 @@ class Enroller:
 
 
 def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
-    """Return whether a person has samples and each of them wears a mask; False if nobody has that name."""
+    """Return whether a person has samples and all of them wear a mask; False if the name is not enrolled."""
     try:
         person = gallery.person(name)
     except PersonNotFoundError:
@@ -328,11 +328,11 @@ def _refused(source: str, person: str, reason: EnrollReason, detail: str) -> Enr
 
 
 STEADYING = ("flip", "shifted")
-"""Variants whose embeddings hardly differ from that of a good face."""
+"""Variants whose embeddings differ little from the plain one for a good face."""
 
 
 def plain_sample(photo: AnalyzedPhoto, face: Face, *, thumbnail: bool) -> NewSample:
-    """Return a face as a sample with its plain embedding only, and with or without a thumbnail."""
+    """Return a sample with the plain embedding only, optionally with a thumbnail."""
     return NewSample(
         box=face.box,
         landmarks=face.landmarks,
@@ -351,18 +351,18 @@ def plain_sample(photo: AnalyzedPhoto, face: Face, *, thumbnail: bool) -> NewSam
 
 
 def complete_sample(sample: NewSample, face: Face, crop: RGBImage, analyzer: FaceAnalyzer) -> NewSample:
-    """Return a sample with all embeddings, its quality adjusted by how steady they are.
+    """Return a sample with all embeddings, and its quality adjusted by their stability.
 
     Parameters
     ----------
     sample
-        As `plain_sample` returns it.
+        The result of `plain_sample`.
     face
         Its face.
     crop
-        As `facebank.vision.FaceAnalyzer.crop` cuts it out.
+        The aligned face from `facebank.vision.FaceAnalyzer.crop`.
     analyzer
-        The pack's.
+        The pack's analyzer.
     """
     variants = analyzer.embed_variants(crop, sorted({*STEADYING, *ENROLLED_VARIANTS}))
     quality = with_stability(face.assessment, face.embedding, np.stack([variants[name] for name in STEADYING]))
@@ -370,7 +370,7 @@ def complete_sample(sample: NewSample, face: Face, crop: RGBImage, analyzer: Fac
 
 
 def enrolled_vectors(face: Face, crop: RGBImage, analyzer: FaceAnalyzer) -> dict[str, FloatArray]:
-    """Return all embeddings that a gallery keeps of a face, by variant; the crop is as for `complete_sample`."""
+    """Return all embeddings to store for a face, by variant; for `crop` see `complete_sample`."""
     return _kept(face, analyzer.embed_variants(crop, ENROLLED_VARIANTS))
 
 

@@ -1,9 +1,9 @@
-"""Explanations of a similarity: how much it falls when a part of one face is hidden, and the picture that shows it.
+"""Occlusion maps that explain the similarity of two faces, and their picture.
 
-A soft-edged patch is moved over one face while the other is left whole, and the fall of the cosine similarity is noted
-at each position: occlusion sensitivity (M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional
-networks", ECCV 2014). The network is only run, so it works for every pack. ``benchmarks/explanation.py`` chose the
-patch, and checks with another one that the maps hold.
+A soft-edged patch is moved over one face while the other is left unchanged, and the decrease of the cosine similarity
+is recorded at each position: occlusion sensitivity (M. D. Zeiler and R. Fergus, "Visualizing and understanding
+convolutional networks", ECCV 2014). It only needs forward passes, so it works for every pack. ``benchmarks/
+explanation.py`` chose the patch, and verifies the maps with another one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from facebank.operations.inputs import largest_face
 from facebank.storage.files import face_file_mode, write_file
 from facebank.storage.text import printable
 from facebank.types import Verification
-from facebank.vision.alignment import template_landmarks
+from facebank.vision.alignment import align, template_landmarks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,15 +32,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+    from facebank.gallery import Gallery
     from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
-    from facebank.types import FloatArray, RGBImage
+    from facebank.types import DecodedPhoto, Face, FloatArray, RGBImage, Sample
 
 EmbedCrops: TypeAlias = "Callable[[NDArray[np.uint8]], FloatArray]"
 """Embeds RGB ``uint8`` crops ``(N, S, S, 3)`` as L2-normalized ``float32`` ``(N, D)``."""
 
 LEAST_SCALE = 0.02
-"""The least change of similarity that the strongest color stands for."""
+"""Minimum change of similarity represented by the strongest color."""
 
 _LOWERS, _RAISES = (213, 94, 0), (0, 114, 178)  # vermilion and blue of Okabe and Ito (2008)
 _MOST_OPAQUE = 0.85
@@ -53,14 +54,14 @@ _WIDTH = 2 * _MARGIN + 2 * _FACE + _GAP
 _WHITE, _INK, _KEY_GRAY = (255, 255, 255), 20, 170
 _KEY_HEIGHT, _SPACE = 22, 6
 _SMALLEST_CHANGE = 0.0005
-_COMMENT = "Annotated by facebank"  # as annotated photos say it: the file may be replaced by another picture
+_COMMENT = "Annotated by facebank"  # marker of annotated photos: the file may be replaced
 
 
 class Filling(StrEnum):
-    """Replacement of a hidden part."""
+    """The replacement of a hidden part."""
 
     BLUR = "blur"
-    """The face itself, so much blurred that nothing can be told from it."""
+    """The face itself, blurred beyond recognition."""
     COLOR = "color"
     """The face's mean color."""
     GRAY = "gray"
@@ -71,13 +72,13 @@ class Filling(StrEnum):
 class Occluder:
     """A soft-edged round patch that is moved over a face."""
 
-    # number of positions in each direction, evenly spaced; `positions` squared runs of the network a face
+    # number of evenly spaced positions in each direction; takes `positions` squared runs of the network per face
     positions: int = 8
-    radius: float = 0.10  # where it is half transparent, as a fraction of the crop's side
+    radius: float = 0.10  # distance at which it is half transparent, as a fraction of the crop's side
     filling: Filling = Filling.BLUR  # replacement of the hidden part
 
     def patches(self, size: int) -> FloatArray:
-        """Return how much of each pixel is hidden, 0..1, at each position.
+        """Return the opacity of the patch at each pixel, 0..1, for each position.
 
         ``float32`` of shape ``(positions ** 2, S, S)``, row by row, for crops of `size` S.
         """
@@ -97,8 +98,8 @@ class RegionDrop:
     """Change of the similarity when one whole region of a face is hidden."""
 
     name: str  # such as ``eyes``
-    area: float  # the region's fraction of the crop, 0..1: a larger region has more to lose
-    # fall of the similarity when it is hidden in the first face, and in the second; negative for a rise
+    area: float  # the region's fraction of the crop, 0..1; larger regions tend to larger drops
+    # decrease of the similarity if hidden in the first face, and in the second; negative for an increase
     drops: tuple[float, float]
 
 
@@ -110,37 +111,37 @@ def _cell_means(drops: FloatArray, edges: NDArray[np.int64]) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """The parts that the similarity of two faces rests on."""
+    """The contribution of face parts to the similarity of two faces."""
 
     similarity: float  # cosine of the two whole faces, -1..1
-    # for each face the fall of the similarity where it is hidden: ``float32`` of shape ``(S, S)``. Negative where
-    # hiding it makes the faces more alike.
+    # for each face the decrease of the similarity where it is hidden: ``float32`` of shape ``(S, S)``; negative where
+    # hiding increases the similarity
     drops: tuple[FloatArray, FloatArray]
-    regions: tuple[RegionDrop, ...]  # falls for whole regions
+    regions: tuple[RegionDrop, ...]  # decreases for whole regions
 
     def grid(self, cells: int) -> tuple[FloatArray, FloatArray]:
-        """Return each map's mean fall in ``(cells, cells)`` cells, ``float32``; at most one cell a pixel."""
+        """Return each map's mean decrease in ``(cells, cells)`` cells, ``float32``; at most one cell per pixel."""
         edges = np.linspace(0, len(self.drops[0]), cells, endpoint=False).astype(np.int64)
         first, second = (_cell_means(drops, edges) for drops in self.drops)
         return first, second
 
     @property
     def largest_drop(self) -> float:
-        """The largest fall on either map."""
+        """The largest decrease on either map."""
         return float(max(drops.max() for drops in self.drops))
 
     @property
     def largest_rise(self) -> float:
-        """The largest rise on either map; 0 if there is none."""
+        """The largest increase on either map; 0 if there is none."""
         return float(max(0.0, *(-drops.min() for drops in self.drops)))
 
     @property
     def scale(self) -> float:
-        """The change that the strongest color stands for on both maps."""
+        """The change represented by the strongest color on both maps."""
         return max(self.largest_drop, self.largest_rise, LEAST_SCALE)
 
     def overlays(self, crops: tuple[RGBImage, RGBImage]) -> tuple[RGBImage, RGBImage]:
-        """Lay both maps over their faces, with one scale for both: see `overlay`."""
+        """Overlay both maps on their faces, with a common scale: see `overlay`."""
         first, second = (overlay(crop, drops, self.scale) for crop, drops in zip(crops, self.drops, strict=True))
         return first, second
 
@@ -153,26 +154,26 @@ def explain(
     template: str = "arcface",
     occluder: Occluder = SHIPPED_OCCLUDER,
 ) -> Explanation:
-    """Find which parts the similarity of two aligned faces rests on.
+    """Compute occlusion maps for the similarity of two aligned faces.
 
-    Each face is hidden part by part while the other is left whole. For two photos of one person the map shows what they
-    are recognized by; for two people, why they are confused. It shows what the network used, not what people should
-    look at.
+    Each face is hidden part by part while the other is left unchanged. For two photos of one person the map shows which
+    parts make them similar; for two people, why they are confused. It shows what the network used, not what people
+    should look at.
 
     Parameters
     ----------
     embed
         Embeds crops, as `facebank.vision.Embedder.embed`; called once for each face.
     first, second
-        Aligned faces, RGB ``uint8`` of shape ``(S, S, 3)``; `UsageError` if not square and of one size.
+        Aligned faces, RGB ``uint8`` of shape ``(S, S, 3)``; raises `UsageError` unless square and of equal size.
     template
         Their alignment: ``arcface`` or ``facenet``.
     occluder
-        The patch.
+        The patch that hides parts.
     """
     size = first.shape[0]
     if first.shape != second.shape or first.shape != (size, size, 3):
-        raise UsageError(f"two aligned faces of one square size are needed, not {first.shape} and {second.shape}")
+        raise UsageError(f"expected two aligned square faces of equal size, not {first.shape} and {second.shape}")
     patches, regions = occluder.patches(size), region_masks(template, size)
     hidden = np.concatenate([patches, _softened(np.stack(list(regions.values())))])
     embedded = [embed(np.concatenate([crop[None], hide(crop, hidden, occluder.filling)])) for crop in (first, second)]
@@ -194,7 +195,7 @@ def explain(
 def hide(crop: RGBImage, masks: FloatArray, filling: Filling) -> NDArray[np.uint8]:
     """Return a crop ``(S, S, 3)`` with each of the masks applied, ``uint8`` of shape ``(N, S, S, 3)``.
 
-    `masks` are how much of each pixel is hidden, 0..1: ``float32`` of shape ``(N, S, S)``.
+    `masks` are opacities, 0..1: ``float32`` of shape ``(N, S, S)``.
     """
     seen = crop.astype(np.float32)
     instead = _filled(crop, filling)
@@ -204,7 +205,7 @@ def hide(crop: RGBImage, masks: FloatArray, filling: Filling) -> NDArray[np.uint
 def region_masks(template: str, size: int) -> dict[str, NDArray[np.bool_]]:
     """Return the regions of an aligned face: bool ``(S, S)`` by name, which cover the crop exactly once.
 
-    They are placed by the five landmarks of the template; the more a face is turned the less exact they are.
+    They are placed by the five landmarks of the template; for turned faces they are less exact.
     """
     left_eye, right_eye, nose, left_mouth, right_mouth = template_landmarks(template, size).astype(float)
     eyes, mouth = (left_eye + right_eye) / 2, (left_mouth + right_mouth) / 2
@@ -232,18 +233,18 @@ def region_masks(template: str, size: int) -> dict[str, NDArray[np.bool_]]:
 
 
 def overlay(crop: RGBImage, drops: FloatArray, scale: float | None = None) -> RGBImage:
-    """Lay a map over its gray face: orange where hiding lowers the similarity, blue where it raises it.
+    """Overlay a map on its grayscale face: orange where hiding decreases the similarity, blue where it increases it.
 
-    Both colors can be told apart with any common color blindness; the larger the change, the denser the color.
+    The colors are distinguishable with common color blindness; larger changes have denser color.
 
     Parameters
     ----------
     crop
         RGB ``uint8`` of shape ``(S, S, 3)``.
     drops
-        ``float32`` of shape ``(S, S)``, or of another size if the face was enlarged since.
+        ``float32`` of shape ``(S, S)``, or of another size if the face was enlarged.
     scale
-        The change that the densest color stands for; None for the map's largest.
+        The change represented by the densest color; None for the map's maximum.
     """
     import cv2
 
@@ -255,7 +256,7 @@ def overlay(crop: RGBImage, drops: FloatArray, scale: float | None = None) -> RG
 
 
 def tinted(gray: FloatArray, strength: FloatArray) -> RGBImage:
-    """Tint a gray picture ``(H, W, 3)``, ``float32`` 0..255, by a strength ``(H, W)``.
+    """Tint a grayscale picture ``(H, W, 3)``, ``float32`` 0..255, by strength ``(H, W)``.
 
     The strength is 1 for the densest orange, 0 for none, -1 for the densest blue.
     """
@@ -291,7 +292,7 @@ def _soft_edge(inside: NDArray[np.float64], width: float) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExplainedPair:
-    """Two photos, compared and explained; `crops` are the aligned faces, RGB ``uint8`` of shape ``(S, S, 3)`` each."""
+    """The explained comparison of two photos; `crops` are the aligned faces, RGB ``uint8`` of shape ``(S, S, 3)``."""
 
     verification: Verification
     crops: tuple[RGBImage, RGBImage]
@@ -299,7 +300,7 @@ class ExplainedPair:
 
 
 def explain_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> ExplainedPair:
-    """Explain the similarity of the largest faces of two photos; `PhotoError` if one is unreadable or shows no face."""
+    """Explain the similarity of the largest faces of two photos; raises `PhotoError` if one has no face."""
     photos, analyzer = [open_photo(a), open_photo(b)], engine.analyzer
     first, second = (analyzer.crop(each.photo, largest_face(each)) for each in analyzer.analyze(photos))
     explanation = explain(analyzer.embedder.embed, first, second, template=analyzer.embedder.template)
@@ -308,27 +309,53 @@ def explain_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> ExplainedPai
     return ExplainedPair(verification, (first, second), explanation)
 
 
-def check_target(target: Path, photos: Sequence[Path]) -> None:
-    """Make sure, before anything is computed, that a picture can be written without loss of anything else.
+def explain_sample(engine: Engine, photo: DecodedPhoto, face: Face, own: DecodedPhoto, sample: Sample) -> ExplainedPair:
+    """Explain the similarity of a face and a sample, from the upright photos of both."""
+    analyzer = engine.analyzer
+    crops = (
+        analyzer.crop(photo, face),
+        align(own.pixels, sample.landmarks, analyzer.embedder.template, analyzer.embedder.size),
+    )
+    explanation = explain(analyzer.embedder.embed, *crops, template=analyzer.embedder.template)
+    similarity, threshold = explanation.similarity, engine.thresholds.verify
+    verification = Verification(photo.path, sample.path, similarity, threshold, similarity >= threshold)
+    return ExplainedPair(verification, crops, explanation)
 
-    Raises `UsageError` (`target` is no ``.png``, is one of the photos, or is a file that facebank did not draw) or
+
+def nearest_samples(gallery: Gallery, embedding: FloatArray, name: str, most: int = 3) -> list[tuple[Sample, float]]:
+    """Return a person's samples that are most similar to a face, with their similarities, the most similar first.
+
+    Raises `PersonNotFoundError` if the name is not enrolled.
+    """
+    samples = gallery.samples(name)
+    if not samples:
+        return []
+    similarities = gallery.vectors_of([sample.id for sample in samples]) @ embedding
+    order = np.argsort(-similarities, kind="stable")[:most]
+    return [(samples[place], float(similarities[place])) for place in order.tolist()]
+
+
+def check_target(target: Path, photos: Sequence[Path]) -> None:
+    """Check in advance that a picture can be written without replacing another file.
+
+    Raises `UsageError` (`target` is not a ``.png``, is one of the photos, or is a file not drawn by facebank) or
     `StorageError` (its folder does not exist).
     """
     name = printable(str(target))
     if target.suffix.lower() != ".png":
-        raise UsageError(f"{name}: the picture is written as .png: name it so")
+        raise UsageError(f"{name}: the picture is written as PNG: use the suffix .png")
     if os.path.realpath(target) in {os.path.realpath(photo) for photo in photos}:
-        raise UsageError(f"{name} is one of the photos: name another file for the picture")
+        raise UsageError(f"{name} is one of the photos: choose another file for the picture")
     if not target.parent.is_dir():
         raise StorageError(f"{name} cannot be written: there is no folder {printable(str(target.parent))}")
     if os.path.lexists(target) and not is_annotated(target):
-        raise UsageError(f"{name} is there already, and facebank did not draw it: name another file for the picture")
+        raise UsageError(f"{name} already exists and was not drawn by facebank: choose another file for the picture")
 
 
 def write_picture(pair: ExplainedPair, target: Path) -> None:
-    """Write the picture of an explanation as a PNG, completely or not at all.
+    """Write the picture of an explanation as a PNG, atomically.
 
-    Raises as `check_target`, and `StorageError` if it cannot be written.
+    Raises the errors of `check_target`, and `StorageError` if it cannot be written.
     """
     from PIL.PngImagePlugin import PngInfo
 
@@ -343,7 +370,7 @@ def write_picture(pair: ExplainedPair, target: Path) -> None:
 
 
 def draw_picture(pair: ExplainedPair) -> Image:
-    """Draw both aligned faces with their maps, the similarity, and a key of the colors."""
+    """Draw both aligned faces with their maps, the similarity, and a color key."""
     from PIL import Image as Pictures
 
     found, explanation = pair.verification, pair.explanation
@@ -382,7 +409,7 @@ def _key_words(explanation: Explanation) -> list[str]:
 
 
 def _written(painter: LabelPainter, text: str) -> Image:
-    """Draw a line of text without the plate's room at its sides."""
+    """Draw a line of text without the plate's padding."""
     line = painter.paint(text, _WHITE, _WIDTH - 2 * _MARGIN).convert("RGB")
     left, _, right, _ = line.convert("L").point(lambda gray: 255 - gray).getbbox() or (0, 0, *line.size)
     return line.crop((left, 0, right, line.height))
@@ -395,7 +422,7 @@ def _enlarged(crop: RGBImage) -> RGBImage:
 
 
 def _key(explanation: Explanation) -> Image:
-    """Draw the colors on the gray of a face, as far as the maps use them, with a line where nothing changes."""
+    """Draw the range of colors used by the maps, on gray, with a line at zero."""
     from PIL import Image as Pictures
 
     low, high = -explanation.largest_rise / explanation.scale, explanation.largest_drop / explanation.scale
@@ -408,34 +435,34 @@ def _key(explanation: Explanation) -> Image:
 
 
 def _zero(explanation: Explanation) -> float:
-    """Return the place on the key where nothing changes: 0 at its left end, 1 at its right one."""
+    """Return the position of zero on the key, from 0 at its left end to 1 at its right end."""
     rise, fall = explanation.largest_rise, max(explanation.largest_drop, 0.0)
     return rise / (rise + fall) if rise + fall else 0.0
 
 
 def _key_numbers(painter: LabelPainter, explanation: Explanation) -> Image:
-    """Draw the changes of the similarity at the ends of the key, and its zero."""
+    """Draw the changes of similarity at the ends of the key and at zero."""
     from PIL import Image as Pictures
 
     width, rise, fall = _WIDTH - 2 * _MARGIN, explanation.largest_rise, explanation.largest_drop
     raised = _written(painter, f"+{rise:.3f}") if rise >= _SMALLEST_CHANGE else None
     lowered = _written(painter, f"-{fall:.3f}") if fall >= _SMALLEST_CHANGE else None
-    nothing = _written(painter, "0")
-    strip = Pictures.new("RGB", (width, nothing.height), _WHITE)
-    first, last = 0, width - nothing.width
+    zero = _written(painter, "0")
+    strip = Pictures.new("RGB", (width, zero.height), _WHITE)
+    first, last = 0, width - zero.width
     if raised is not None:
         strip.paste(raised, (0, 0))
         first = raised.width + _GAP // 2
     if lowered is not None:
         strip.paste(lowered, (width - lowered.width, 0))
         last -= lowered.width + _GAP // 2
-    center = round(_zero(explanation) * width - nothing.width / 2)
-    strip.paste(nothing, (min(max(center, first), last), 0))
+    center = round(_zero(explanation) * width - zero.width / 2)
+    strip.paste(zero, (min(max(center, first), last), 0))
     return strip
 
 
 def _stacked(rows: Sequence[Sequence[Image]]) -> Image:
-    """Lay rows of pictures below each other on white."""
+    """Stack rows of pictures on white."""
     from PIL import Image as Pictures
 
     height = 2 * _MARGIN + sum(max(part.height for part in row) + _SPACE for row in rows) - _SPACE

@@ -1,4 +1,4 @@
-"""Feedback after an identification: the face is this person, is not, or is nobody known."""
+"""User feedback after an identification: the face is a person, is not, or is a stranger."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from facebank.errors import UsageError
-from facebank.gallery import name_key
+from facebank.errors import PersonNotFoundError, UsageError
+from facebank.gallery import name_key, normalize_name
+from facebank.index.gallery_index import read_until_whole
 from facebank.operations.enroll import complete_sample, plain_sample
 from facebank.operations.guard import TAKEN, GuardedFace, PersonGuard
 from facebank.operations.inputs import point_at
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from facebank.operations.engine import Engine
     from facebank.operations.guard import Judgment
     from facebank.operations.inputs import PointedFace
-    from facebank.types import FloatArray
+    from facebank.types import FloatArray, Person
 
 
 class FeedbackReason(StrEnum):
-    """Outcome of feedback: a closed list."""
+    """The outcome of feedback; a closed list."""
 
     ENROLLED = "enrolled"
     ALREADY_ENROLLED = "already_enrolled"
@@ -39,18 +40,18 @@ class FeedbackReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feedback:
-    """Outcome of feedback about a face."""
+    """The outcome of feedback about a face."""
 
     path: str  # the photo's path as the user gave it
-    # face number, from 1, the largest; box in pixels of the upright photo, ``float32`` of shape ``(4,)``
+    # face number, from 1, largest first; box in pixels of the upright photo, ``float32`` of shape ``(4,)``
     face_number: int
     box: FloatArray
-    person: str | None  # the name; None for a face that is nobody's
+    person: str | None  # the name; None for a stranger
     accepted: bool  # whether the gallery now has the sample, the denial or the stranger
-    # a code, and a sentence for people
+    # a code, and one sentence
     reason: FeedbackReason
     detail: str
-    # number of the person's sample or of the stranger that the face is now, or None
+    # number of the resulting sample or stranger, or None
     sample_id: int | None = None
     stranger_id: int | None = None
 
@@ -63,44 +64,51 @@ def confirm(
     face_number: int | None = None,
     *,
     force: bool = False,
+    new: bool = False,
 ) -> Feedback:
-    """Confirm that a face is a person's: it becomes a sample if it is good enough to recognize others by.
+    """Confirm that a face is a person's: it becomes a sample if its quality is sufficient.
 
-    The newest statement counts: an earlier denial of this person for this face is withdrawn, and a stranger that the
-    face was remembered as is forgotten once it is a sample. A face that is unlike the person's samples, nearer to
-    somebody else, or beside another face that is the person, is refused as at enrollment, and nothing changes. Raises
-    `PersonNotFoundError` (nobody of this name is enrolled), `PhotoError` (the photo cannot be read or shows no face) or
-    `UsageError` (it is unclear which face is meant, or this very face is enrolled as somebody else).
+    The latest statement takes effect: an earlier denial of the person for this face is withdrawn, and a stranger of
+    this face is forgotten once it is a sample. A face that is unlike the person's samples, nearer to another person, or
+    beside another face of the person, is refused as at enrollment, without any change. Raises `PersonNotFoundError`
+    (the name is not enrolled), `PhotoError` (the photo cannot be read or has no face) or `UsageError` (it is unclear
+    which face is meant, or the face is enrolled as another person).
 
     Parameters
     ----------
     gallery
-        Open for writing.
+        The gallery, open for writing.
     engine
         The gallery's pack.
     photo
-        The photo, or its file.
+        The photo, or its path.
     name
-        Of somebody enrolled.
+        Name of the person.
     face_number
-        Face number, 1 is the largest; None for the only one.
+        Face number, from 1, largest first; None for a photo with one face.
     force
-        Whether faces are taken that are refused otherwise.
+        Whether to accept faces that are refused otherwise.
+    new
+        Whether to create a person who is not enrolled yet, instead of raising `PersonNotFoundError`; raises
+        `InvalidNameError` if the name is not valid.
     """
-    person = gallery.person(name).name
+    found = _found_person(gallery, name, new=new)
+    person = normalize_name(name) if found is None else found.name
     pointed = point_at(engine, photo, face_number)
-    is_denied = gallery.person(person).id in gallery.denials_of(pointed.key)
+    is_denied = found is not None and found.id in gallery.denials_of(pointed.key)
     also = "; it is no longer denied" if is_denied else ""
     quality, needed = pointed.face.quality, engine.thresholds.minimum_quality
     if quality < needed:
-        gallery.withdraw_denial(person, pointed.key)
+        if is_denied:
+            gallery.withdraw_denial(person, pointed.key)
         detail = f"the face was not enrolled, {_too_poor(quality, needed)}{also}"
         return _feedback(pointed, person, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
     judgment = TAKEN if force else _judged(gallery, engine, pointed, person)
     if judgment.refusal is not None:
         return _feedback(pointed, person, FeedbackReason(judgment.refusal.value), judgment.detail, accepted=False)
     strangers = len(gallery.stranger_faces())
-    (outcome,) = gallery.enroll(person, [_sample(pointed, engine, thumbnail=_keeps_thumbnails(gallery, person))])
+    thumbnail = found is None or _keeps_thumbnails(gallery, person)
+    (outcome,) = gallery.enroll(person, [_sample(pointed, engine, thumbnail=thumbnail)])
     owner = outcome.duplicate_of_person
     if owner is None:
         reason, detail = FeedbackReason.ENROLLED, f"the face is a sample of {printable(person)} now"
@@ -112,22 +120,35 @@ def confirm(
             f"`facebank people remove-sample {outcome.sample_id}`"
         )
     if len(gallery.stranger_faces()) < strangers:
-        also += "; it is remembered as a stranger no longer"
+        also += "; it is no longer remembered as a stranger"
     if judgment.warning is not None:
         also += f"; {judgment.warning}"
     return _feedback(pointed, person, reason, f"{detail}{also}", sample_id=outcome.sample_id)
 
 
+def _found_person(gallery: Gallery, name: str, *, new: bool) -> Person | None:
+    try:
+        return gallery.person(name)
+    except PersonNotFoundError:
+        if not new:
+            raise
+        return None
+
+
 def _judged(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str) -> Judgment:
-    guard = PersonGuard(gallery, person, engine.thresholds.verify)
-    (judgment,) = guard.judge([GuardedFace.of(pointed.photo.found, pointed.face_number - 1)])
-    return judgment
+    face = GuardedFace.of(pointed.photo.found, pointed.face_number - 1)
+
+    def judged() -> Judgment:
+        (judgment,) = PersonGuard(gallery, person, engine.thresholds.verify).judge([face])
+        return judgment
+
+    return read_until_whole(judged)
 
 
 def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, face_number: int | None = None) -> Feedback:
-    """Deny that a face is a person's: the person is never offered again for this face of this photo.
+    """Deny that a face is a person's: the person is not suggested again for this face of this photo.
 
-    Parameters and errors are as for `confirm`; `UsageError`, too, if this very face is a sample of the person.
+    Parameters and errors as for `confirm`; also raises `UsageError` if the face is a sample of the person.
     """
     person = gallery.person(name).name
     pointed = point_at(engine, photo, face_number)
@@ -139,9 +160,9 @@ def deny(gallery: Gallery, engine: Engine, photo: PhotoInput, name: str, face_nu
 
 
 def deny_everybody(gallery: Gallery, engine: Engine, photo: PhotoInput, face_number: int | None = None) -> Feedback:
-    """State that a face is nobody known: it is remembered, to be recognized again as a stranger.
+    """Remember a face as a stranger, to be recognized again.
 
-    Parameters and errors are as for `confirm`; `UsageError`, too, if this very face is somebody's sample.
+    Parameters and errors as for `confirm`; also raises `UsageError` if the face is a person's sample.
     """
     pointed = point_at(engine, photo, face_number)
     quality, needed = pointed.face.quality, engine.thresholds.minimum_quality
@@ -163,7 +184,7 @@ def _sample(pointed: PointedFace, engine: Engine, *, thumbnail: bool) -> NewSamp
 
 
 def _keeps_thumbnails(gallery: Gallery, person: str) -> bool:
-    """Return whether a person's samples have thumbnails; if none has, none was wanted at enrollment."""
+    """Return whether a person's samples have thumbnails; without any, they were disabled at enrollment."""
     samples = gallery.samples(person)
     return not samples or any(sample.has_thumbnail for sample in samples)
 

@@ -1,7 +1,7 @@
-"""Guards: whether offered faces are those of the person whose name they are given.
+"""Guards that check whether offered faces are those of the person they are offered for.
 
-The same rule for every operation that gives a person samples. `facebank.recognition.resemblance` compares; this module
-words the judgments and recognizes differences that the years between photos explain.
+All operations that add samples to a person use the same rule. `facebank.recognition.resemblance` compares faces; this
+module formulates the judgments and recognizes differences explained by the years between photos.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from facebank.gallery import FaceKey, RefusedSample
 from facebank.gallery.records import PLAIN
 from facebank.gallery.same_face import SAME_VECTOR, is_other_place
 from facebank.index.exact import products
-from facebank.index.gallery_index import open_index
+from facebank.index.gallery_index import open_index, read_until_whole
 from facebank.recognition.face_choice import CLEARLY_MORE_ALIKE
 from facebank.recognition.resemblance import (
     LIKE_NOBODY,
     LINKED,
     Doubt,
+    FaceSetComparison,
     Kind,
     OtherPeople,
-    Resemblance,
     compare,
     is_one_person,
     linked_sets,
@@ -47,19 +47,19 @@ _NAMED_SAMPLES = 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GuardedFace:
-    """A face that is offered as a person's."""
+    """A face offered for a person."""
 
     embedding: FloatArray
     photographed_at: datetime | None = None  # when the camera took the photo; None if unknown
-    # whether the embedding can be compared with those of bare faces; not if the face wears a mask
+    # whether the embedding can be compared with those of unmasked faces
     is_comparable: bool = True
     key: FaceKey | None = None  # the key of the face; None if unknown
-    # embeddings of the photo's other bare faces, by face number
+    # embeddings of the photo's other unmasked faces, by face number
     others: Mapping[int, FloatArray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, photo: Photo, place: int) -> Self:
-        """Return the face at an index of a photo's faces."""
+        """Return the face with an index in a photo."""
         face = photo.faces[place]
         others = {
             number: other.embedding
@@ -77,20 +77,20 @@ class GuardedFace:
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """The verdict on an offered face."""
+    """The judgment on an offered face."""
 
-    refusal: EnrollReason | None = None  # why it is refused; None if it is taken
-    detail: str = ""  # a sentence about the refusal; empty if the face is taken
-    warning: str | None = None  # a sentence about what is odd about a face that is taken, or None
+    refusal: EnrollReason | None = None  # why it is refused; None if accepted
+    detail: str = ""  # explanation of the refusal in one sentence; empty if accepted
+    warning: str | None = None  # a warning about an accepted face in one sentence, or None
 
 
 TAKEN = Judgment()
 
 
 class EnrolledFaces:
-    """The faces that a gallery has, for the guards of several people: read once, whatever its user enrolls then.
+    """The faces of a gallery, shared by the guards of several people and read once.
 
-    Call `follow` before use. For one thread.
+    Call `follow` before use. Not thread-safe.
 
     Parameters
     ----------
@@ -100,17 +100,17 @@ class EnrolledFaces:
 
     def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
-        self._revision = -1  # nothing is read yet
+        self._revision = -1  # not read yet
 
     def follow(self, person: str | None = None) -> None:
-        """Take account of what has changed: of one new sample of a person, or of what anybody else has done."""
+        """Update after a new sample of a person, or after changes by other processes."""
         revision = self._gallery.revision
         if person is not None and revision == self._revision + 1:
             self._revision = revision
             number = self._gallery.person(person).id
             self._names[number] = person
             self._enrolled[number] = self.samples(person)[1]
-        elif revision != self._revision:
+        elif revision != self._revision or self._index.is_lost:
             self._open()
 
     def _open(self) -> None:
@@ -120,24 +120,24 @@ class EnrolledFaces:
         self._names: dict[int, str] = {}
 
     def number(self, name: str) -> int:
-        """Return the number of the person of a name; -1 for nobody."""
+        """Return the number of the person with a name; -1 if not enrolled."""
         try:
             return self._gallery.person(name).id
         except PersonNotFoundError:
             return -1
 
     def name(self, number: int) -> str:
-        """Return the name of a person of a number."""
+        """Return the name of the person with a number."""
         known = self._names.get(number)
         return self._index.names[number] if known is None else known
 
     def samples(self, name: str) -> tuple[list[int], FloatArray]:
-        """Return the numbers of a person's samples that show a bare face, and their embeddings ``(N, D)``."""
+        """Return the numbers of a person's unmasked samples, and their embeddings ``(N, D)``."""
         numbers = [sample.id for sample in self._gallery.samples(name) if not sample.masked]
         return numbers, self._gallery.vectors_of(numbers)
 
     def nearest(self, embeddings: FloatArray, people: Iterable[str]) -> str | None:
-        """Return who of some people is most similar to faces ``(N, D)``; None if none of them has a bare face here."""
+        """Return which of some people is most similar to faces ``(N, D)``; None if none has unmasked samples."""
         mean = embeddings.mean(axis=0)
         found = {name: self.samples(name)[1] for name in people if self.number(name) >= 0}
         similar = {name: float(products(mean, own).mean()) for name, own in found.items() if len(own)}
@@ -145,30 +145,30 @@ class EnrolledFaces:
         return None if best is None else self._gallery.person(best).name
 
     def without(self, numbers: Collection[int]) -> OtherPeople:
-        """Return everybody but some people."""
+        """Return all people except those with the given numbers."""
         further = {number: own for number, own in self._enrolled.items() if number not in numbers and len(own)}
         return OtherPeople(self._index.people, {*numbers, *self._enrolled}, further)
 
     def has(self, embedding: FloatArray, apart: Collection[int]) -> bool:
-        """Return whether this very face is a sample already, of anybody but some people."""
+        """Return whether this very face is a sample of a person other than `apart`."""
         others = [own for number, own in self._enrolled.items() if number not in apart]
         people = self._index.people
         if people is not None:
-            rows = people.nearest_samples.within(embedding.astype(np.float64)[None], 1.0 - SAME_VECTOR)[0]
+            rows = people.samples_within(embedding, 1.0 - SAME_VECTOR)
             numbers = people.people[people.owners(rows)]
             others.append(people.vectors(rows[~np.isin(numbers, [*apart, *self._enrolled])]))
         return any((np.linalg.norm(own - embedding, axis=1) <= SAME_VECTOR).any() for own in others)
 
 
 class ImportGuard:
-    """Judges the samples of an export by the samples that the gallery had before; the export's people are not compared.
+    """Judges the samples of an export against the gallery's samples, not against each other's people.
 
     Parameters
     ----------
     gallery
         The importing gallery.
     verify
-        The pack's threshold of verification.
+        The pack's verification threshold.
     """
 
     def __init__(self, gallery: Gallery, verify: float) -> None:
@@ -177,8 +177,7 @@ class ImportGuard:
         self._enrolled = EnrolledFaces(gallery)
 
     def __call__(self, name: str, samples: Sequence[NewSample]) -> list[RefusedSample | None]:
-        """Return for each of a person's samples why it is refused, or None."""
-        guard = PersonGuard(self._gallery, name, self._verify, enrolled=self._enrolled)
+        """Return the refusal of each of a person's samples, or None."""
         faces = [
             GuardedFace(
                 sample.vectors[PLAIN],
@@ -189,36 +188,42 @@ class ImportGuard:
             for sample in samples
         ]
         refused: list[RefusedSample | None] = []
-        for sample, judgment in zip(samples, guard.judge(faces), strict=True):
+        judgments, has_samples = read_until_whole(lambda: self._judged(name, faces))
+        for sample, judgment in zip(samples, judgments, strict=True):
             reason = judgment.refusal
-            if reason is EnrollReason.UNLIKE_THE_PERSON and not len(guard.own):
-                reason = None  # nobody here says who the person is
+            if reason is EnrollReason.UNLIKE_THE_PERSON and not has_samples:
+                reason = None  # the gallery has no samples of the person
             refused.append(None if reason is None else RefusedSample(name, sample.path, reason.value, judgment.detail))
         return refused
 
+    def _judged(self, name: str, faces: Sequence[GuardedFace]) -> tuple[list[Judgment], bool]:
+        """Return the judgments, and whether the gallery has samples of the person."""
+        guard = PersonGuard(self._gallery, name, self._verify, enrolled=self._enrolled)
+        return guard.judge(faces), len(guard.own) > 0
+
 
 class PersonGuard:
-    """Judges faces that are offered as one person's. The gallery is read once.
+    """Judges faces offered for one person. The gallery is read once.
 
     Parameters
     ----------
     gallery
         The enrolled people.
     name
-        The person's; need not be enrolled.
+        The person's name; need not be enrolled.
     verify
-        The pack's threshold of verification.
+        The pack's verification threshold.
     enrolled
-        The gallery's faces, if read already.
+        The gallery's faces if they have been read already.
     apart
-        People whose samples are the offered faces: they do not count as other people.
+        People whose samples are the offered faces, who do not count as other people.
 
     Attributes
     ----------
     name
-        The person's, spelled as in the gallery.
+        The person's name, spelled as in the gallery.
     own
-        Embeddings of the person's samples with a bare face, ``(M, D)``; M may be 0.
+        Embeddings of the person's unmasked samples, ``(M, D)``; M may be 0.
     """
 
     def __init__(
@@ -247,9 +252,9 @@ class PersonGuard:
         self._born = gallery.person(self.name).born if number >= 0 else None
 
     def judge(self, faces: Sequence[GuardedFace]) -> list[Judgment]:
-        """Judge faces that are offered together, regardless of their order.
+        """Judge faces offered together; independent of their order.
 
-        Faces that are samples already are taken: the gallery reports those more clearly.
+        Faces that are samples already are accepted here, because the gallery reports those.
         """
         is_known = [self._enrolled.has(face.embedding, self._apart) for face in faces]
         judgments = self._compared(faces, is_known)
@@ -278,7 +283,7 @@ class PersonGuard:
         return judgments
 
     def _other_face(self, face: GuardedFace) -> str | None:
-        """Return in words which other face of the photo is the person's, or None."""
+        """Describe which other face of the photo is the person's, or return None."""
         person = printable(self.name)
         for sample, key in self._own_keys.items():
             if face.key is not None and is_other_place(key, face.key):
@@ -300,7 +305,7 @@ class PersonGuard:
         return Judgment(EnrollReason.OTHER_FACE_IS_THE_PERSON, detail)
 
     def resemblance_of(self, embeddings: FloatArray) -> FloatArray:
-        """Return faces' mean similarities with the person's samples, ``(N,)``; there must be samples."""
+        """Return the faces' mean similarities with the person's samples, ``(N,)``; requires samples."""
         return np.asarray(embeddings @ self.own.mean(axis=0), dtype=np.float32)
 
     def is_person_of(self, embeddings: FloatArray) -> bool:
@@ -311,7 +316,9 @@ class PersonGuard:
             return False
         return is_one_person(embeddings[largest], self.own, self._verify)
 
-    def _judgment(self, doubt: Doubt, found: Resemblance, face: int, dates: Sequence[datetime | None]) -> Judgment:
+    def _judgment(
+        self, doubt: Doubt, found: FaceSetComparison, face: int, dates: Sequence[datetime | None]
+    ) -> Judgment:
         person = printable(self.name)
         if doubt.kind is Kind.ANOTHER:
             return Judgment(EnrollReason.NEARER_TO_ANOTHER, self._nearer(doubt))
@@ -324,7 +331,7 @@ class PersonGuard:
         why = f"the face is unlike {person}'s other photos (similarity {similarity:.2f})"
         advice = f"use --force if it is {person} anyway"
         if doubt.kind is Kind.UNDECIDED:
-            why = f"the face is unlike the other photos (similarity {similarity:.2f}), and none says who {person} is"
+            why = f"the face is unlike the other photos (similarity {similarity:.2f}), and none shows who {person} is"
             advice = f"add a photo that does, or use --force if it is {person}"
         elif doubt.kind is Kind.OUTVOTED:
             is_main = found.is_main[-len(self._own_ids) :].tolist()
@@ -350,10 +357,10 @@ class PersonGuard:
             why = f"the face is nearer to {other} ({similarity}) than to {person} ({doubt.own:.2f})"
         return f"{why}: use --force if it is {person} anyway"
 
-    def _similar(self, found: Resemblance) -> str | None:
+    def _similar(self, found: FaceSetComparison) -> str | None:
         person = printable(self.name)
         if found.is_split:
-            return f"{person}'s photos are in halves that are little alike: if these are two people, remove the other's"
+            return f"{person}'s photos are in halves of low similarity: if these are two people, remove the other's"
         if found.similar_other is None:
             return None
         number, similarity = found.similar_other
@@ -363,8 +370,8 @@ class PersonGuard:
             "if that is one person, join them with `facebank people merge`"
         )
 
-    def _is_explained(self, found: Resemblance, face: int, dates: Sequence[datetime | None]) -> bool:
-        """Return whether a face and the person's others were photographed in different years of a life."""
+    def _is_explained(self, found: FaceSetComparison, face: int, dates: Sequence[datetime | None]) -> bool:
+        """Return whether the years between a face and the person's other photos may explain the difference."""
         others = found.is_main & (found.sets != found.sets[face])
         if not others.any():
             others = found.is_main.copy()

@@ -1,4 +1,4 @@
-"""Identification: from an open gallery to its recognizer, and verification of two photos without a gallery."""
+"""Identification with a gallery's recognizer, and verification of two photos without a gallery."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from facebank.errors import GalleryError, StorageError
 from facebank.gallery import FaceKey
-from facebank.index.gallery_index import open_index
+from facebank.index.gallery_index import open_index, read_until_whole
 from facebank.media import open_photo
 from facebank.operations.inputs import largest_face
 from facebank.recognition.cohort import (
@@ -32,67 +32,100 @@ from facebank.recognition.training import DEFAULT_CLASSIFIER, TRIED, ClassifierC
 from facebank.types import Face, Photo, Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from facebank.gallery import Gallery
-    from facebank.index.gallery_index import MaskedPeople
+    from facebank.index.gallery_index import GalleryIndex, MaskedPeople
     from facebank.index.people_index import PeopleIndex
     from facebank.media import PhotoInput
     from facebank.operations.engine import Engine
     from facebank.packs import Thresholds
     from facebank.recognition.calibration.calibration import Calibrator, StrangersNamed
-    from facebank.recognition.calibration.files import Knowledge
+    from facebank.recognition.calibration.files import PackCalibration
     from facebank.recognition.scoring import PersonScorer
     from facebank.types import FloatArray, Identity
 
 
 _CHOICE_SETTING = "chosen_classifier"
 _ENOUGH_SAMPLES = 5000
-"""Number of enrolled samples from which the album's other people are ignored: the enrolled are cohort enough."""
+"""Number of enrolled samples from which the album's other people are ignored: the enrolled people suffice."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionBasis:
+    """The state that a recognizer is fitted to: equal states give equal decisions, apart from denials."""
+
+    revision: int  # the gallery's revision
+    settings: DecisionSettings
+    album_version: int  # `facebank.recognition.cohort.album_version`
+    pack_calibration: PackCalibration  # the pack's calibration
+
+
+def decision_basis(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> DecisionBasis:
+    """Return the current basis of decisions in a gallery; parameters as for `prepare_identification`."""
+    return DecisionBasis(gallery.revision, settings, album_version(gallery.path), engine.pack_calibration)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Identification:
     """A fitted recognizer with the state of the gallery it was fitted to."""
 
-    revision: int  # the gallery's, when it was read
-    settings: DecisionSettings  # how decisions are made
-    recognizer: Recognizer | None  # makes decisions; None if nobody is enrolled
-    choice: ClassifierChoice  # the classifier, and why it is used
-    # whether probabilities and the threshold were measured for this classifier; otherwise the threshold is the pack's
-    # own and there are no probabilities
+    basis: DecisionBasis
+    recognizer: Recognizer | None  # None if nobody is enrolled
+    choice: ClassifierChoice  # the classifier and the reason for it
+    # whether probabilities and the threshold were measured for this classifier; otherwise uses the pack's own
+    # threshold, without probabilities
     calibrated: bool
-    births: BirthDates = field(default_factory=BirthDates)  # birth dates, as far as known
-    # number of other people that scores are corrected by: those enrolled but one, and those of the gallery's scan
+    births: BirthDates = field(default_factory=BirthDates)  # known birth dates
+    # number of other people in the correction of scores: the other enrolled people, and people of the gallery's scan
     others: int = 0
-    album_version: int = 0  # `facebank.recognition.cohort.album_version` when it was read
+    index: GalleryIndex | None = None  # the index in use; None if nobody is enrolled
+
+    @property
+    def revision(self) -> int:
+        """The gallery's revision at the time of reading."""
+        return self.basis.revision
+
+    @property
+    def settings(self) -> DecisionSettings:
+        """The decision settings."""
+        return self.basis.settings
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the index was overwritten, so that it is unusable."""
+        return self.index is not None and self.index.is_lost
 
 
 def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
-    """Fit a recognizer to a gallery, with its pack.
+    """Fit a recognizer to a gallery.
 
     Raises `UsageError` (the gallery is too large for the classifier, or has too few people for it) or
-    `PackIntegrityError` (the pack's calibration is damaged).
+    `PackIntegrityError` (the pack's calibration is damaged). Later decisions may raise `ReadAgainError`: see
+    `facebank.index.gallery_index.read_until_whole`.
     """
+    return read_until_whole(lambda: _prepared(gallery, engine, settings))
+
+
+def _prepared(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
+    version, pack_calibration = album_version(gallery.path), engine.pack_calibration  # read first
     index = open_index(gallery)
-    people = index.people
+    basis, people = DecisionBasis(index.revision, settings, version, pack_calibration), index.people
     if people is None:
         nobody = ClassifierChoice(settings.classifier, "nobody is enrolled")
-        return Identification(index.revision, settings, None, nobody, calibrated=False)
-    knowledge = engine.knowledge
-    choice = _choice(gallery, people, knowledge, settings, index.revision)
-    version = album_version(gallery.path)
+        return Identification(basis, None, nobody, calibrated=False)
+    choice = _choice(gallery, people, pack_calibration, settings, index.revision)
     further = _album_people(gallery, people)
     if further is None:
         warn_of_unusable_people(gallery.path, gallery.pack.digest, people.dimension)
     recognizer = build_recognizer(
         people,
         index.names,
-        _scorer(choice.classifier, people, knowledge, gallery, index.revision),
+        _scorer(choice.classifier, people, pack_calibration, gallery, index.revision),
         classifier=choice.classifier,
-        knowledge=knowledge,
+        pack_calibration=pack_calibration,
         thresholds=engine.thresholds,
         settings=settings,
         strangers=index.strangers,
@@ -102,36 +135,39 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
     calibrated = recognizer.rule.calibrator is not None
     births = BirthDates.of(index.birth_dates, index.names)
     return Identification(
-        index.revision,
-        settings,
+        basis,
         recognizer,
         choice,
         calibrated,
         births,
         others=recognizer.others,
-        album_version=version,
+        index=index,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class AlbumFacts:
-    """Facts that decisions in a gallery rest on."""
+    """Facts about the album that decisions depend on."""
 
-    # number of other people that scores are corrected by: those enrolled but one, and those of the gallery's scan
+    # number of other people in the correction of scores: the other enrolled people, and people of the gallery's scan
     others: int
-    in_scan: int  # how many of them are people of the scan who are not enrolled
-    # largest fraction of strangers given a name, by threshold and probability; None if nobody is enrolled or nothing is
+    in_scan: int  # number of them who are people of the scan and not enrolled
+    # upper bound on the fraction of strangers named; None if nobody is enrolled or the classifier is not
     # calibrated
     named: StrangersNamed | None
 
 
 def other_people(gallery: Gallery) -> int:
-    """Return how many other people a gallery's album has, for one of those enrolled; 0 if nobody is."""
-    people = open_index(gallery).people
-    if people is None:
-        return 0
-    further = _album_people(gallery, people)
-    return len(people.people) - 1 + (0 if further is None else len(further))
+    """Return the number of other people in a gallery's album, for an enrolled person; 0 if nobody is enrolled."""
+
+    def counted() -> int:
+        people = open_index(gallery).people
+        if people is None:
+            return 0
+        further = _album_people(gallery, people)
+        return len(people.people) - 1 + (0 if further is None else len(further))
+
+    return read_until_whole(counted)
 
 
 def described_others(others: int, in_scan: int = 0) -> str:
@@ -145,12 +181,12 @@ def described_others(others: int, in_scan: int = 0) -> str:
 
 
 def counted_others(others: int) -> str:
-    """Return a number of other people in words."""
+    """Format a number of other people."""
     return "1 other person" if others == 1 else f"{others or 'no'} other people"
 
 
 def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> AlbumFacts:
-    """Return the facts that decisions in a gallery rest on; parameters as for `prepare_identification`."""
+    """Return the facts that decisions in a gallery depend on; parameters as for `prepare_identification`."""
     from facebank.recognition.calibration.calibration import named_strangers
 
     recognizer = prepare_identification(gallery, engine, settings).recognizer
@@ -168,7 +204,7 @@ def album_facts(gallery: Gallery, engine: Engine, settings: DecisionSettings) ->
 
 
 def _album_people(gallery: Gallery, people: PeopleIndex) -> FloatArray | None:
-    """Return the mean embedding of each person of the gallery's scan who is not enrolled; None for nobody."""
+    """Return the mean embedding of each person of the gallery's scan who is not enrolled; None if there are none."""
     if people.count > _ENOUGH_SAMPLES:
         return None
     further = read_album_people(gallery.path, gallery.pack.digest, people.dimension)
@@ -181,7 +217,7 @@ def build_recognizer(
     scorer: PersonScorer,
     *,
     classifier: str,
-    knowledge: Knowledge,
+    pack_calibration: PackCalibration,
     thresholds: Thresholds,
     settings: DecisionSettings,
     strangers: FloatArray | None = None,
@@ -195,25 +231,25 @@ def build_recognizer(
     people
         The enrolled people.
     names
-        Their names by their numbers.
+        Names by person number.
     scorer, classifier
         The fitted classifier, and its name.
-    knowledge, thresholds
-        The pack's calibration, and its own thresholds where nothing is calibrated.
+    pack_calibration, thresholds
+        The pack's calibration, and its thresholds for uncalibrated classifiers.
     settings
-        How decisions are made.
+        The decision settings.
     strangers
         Embeddings of remembered strangers, ``(S, D)``; None for none.
     masked
-        The same people as they look in masks, for faces with a hidden mouth; None to treat them alike.
+        The same people for faces with a hidden mouth; None to treat all faces alike.
     further
         Mean embeddings of the album's people who are not enrolled, ``(G, D)``; None for none.
     """
-    calibrator = None if knowledge.calibration is None else knowledge.calibration.of(classifier)
+    calibrator = None if pack_calibration.calibration is None else pack_calibration.calibration.of(classifier)
     correction = NO_CORRECTION if calibrator is None else calibrator.correction
     cohort = Cohort(people, further, correction)
-    common = max(cohort.common, common_background(knowledge.background))
-    pairs = None if knowledge.calibration is None else knowledge.calibration.pairs
+    common = max(cohort.common, common_background(pack_calibration.background))
+    pairs = None if pack_calibration.calibration is None else pack_calibration.calibration.pairs
     return Recognizer(
         people,
         names,
@@ -226,75 +262,82 @@ def build_recognizer(
     )
 
 
-def identified_photo(photo: Photo, gallery: Gallery, identification: Identification) -> Photo:
-    """Decide whose the faces of a photo are, by `prepare_identification` and the gallery's denials."""
-    recognizer, faces = identification.recognizer, photo.faces
-    if recognizer is None:
-        identities = nobody_enrolled(faces)
-    else:
-        with suppress(GalleryError, StorageError):  # a read-only gallery learns nothing
-            gallery.learn_picture(photo.content_hash, photo.picture_hash)
-        denied = [gallery.denials_of(FaceKey.found(photo, face)) for face in faces]
-        dated = photo.taken_at if photo.camera_dated else None
-        unborn = {} if dated is None else identification.births.unborn(dated)
-        identities = (
-            identify_without(recognizer, faces, denied, unborn) if unborn else recognizer.identify(faces, denied)
-        )
+def identified_photo(photo: Photo, gallery: Gallery, identification: Callable[[], Identification]) -> Photo:
+    """Identify the faces of a photo with the current identification and the gallery's denials."""
+    identities = read_until_whole(lambda: _identities(photo, gallery, identification()))
     return replace(photo, opener=open_photo).identified(identities)
 
 
+def _identities(photo: Photo, gallery: Gallery, identification: Identification) -> list[Identity]:
+    recognizer, faces = identification.recognizer, photo.faces
+    if recognizer is None:
+        return nobody_enrolled(faces)
+    with suppress(GalleryError, StorageError):  # a read-only gallery cannot store it
+        gallery.learn_picture(photo.content_hash, photo.picture_hash)
+    denied = [gallery.denials_of(FaceKey.found(photo, face)) for face in faces]
+    dated = photo.taken_at if photo.camera_dated else None
+    unborn = {} if dated is None else identification.births.unborn(dated)
+    return identify_without(recognizer, faces, denied, unborn) if unborn else recognizer.identify(faces, denied)
+
+
 def identified_tracks(
-    tracks: Sequence[Sequence[Face]], identification: Identification, together: Sequence[Sequence[int]]
+    tracks: Sequence[Sequence[Face]], identification: Callable[[], Identification], together: Sequence[Sequence[int]]
 ) -> list[Identity]:
-    """Decide who people are that are seen several times each, such as on the tracks of a video.
+    """Identify people from several faces each, such as tracks of a video.
 
     Parameters
     ----------
     tracks
         Each person's faces, at least one.
     identification
-        As `prepare_identification` returns it.
+        Returns the current identification, such as `facebank.FaceBank.identification`.
     together
-        Positions of tracks that are seen at the same time: no two of them get one name.
+        Groups of indices of simultaneous tracks, which get different names.
     """
-    recognizer = identification.recognizer
-    if recognizer is None:
-        return nobody_enrolled([faces[0] for faces in tracks])
-    return recognizer.identify_tracks(tracks, together)
+
+    def decided() -> list[Identity]:
+        recognizer = identification().recognizer
+        if recognizer is None:
+            return nobody_enrolled([faces[0] for faces in tracks])
+        return recognizer.identify_tracks(tracks, together)
+
+    return read_until_whole(decided)
 
 
 def _choice(
     gallery: Gallery,
     people: PeopleIndex,
-    knowledge: Knowledge,
+    pack_calibration: PackCalibration,
     settings: DecisionSettings,
     revision: int,
 ) -> ClassifierChoice:
     if settings.classifier != AUTOMATIC:
-        return ClassifierChoice(settings.classifier, "it is the one asked for")
-    kinds = _worth_choosing(knowledge)
+        return ClassifierChoice(settings.classifier, "set explicitly")
+    kinds = _worth_choosing(pack_calibration)
+    made_for = {
+        "revision": revision,
+        "background": pack_calibration.background and pack_calibration.background.digest(),
+    }
     kept = gallery.read_setting(_CHOICE_SETTING)
-    if isinstance(kept, dict) and kept.get("revision") == revision and kept.get("classifier") in kinds:
+    if isinstance(kept, dict) and made_for.items() <= kept.items() and kept.get("classifier") in kinds:
         return ClassifierChoice(str(kept["classifier"]), str(kept.get("why", "")))
-    choice = choose_classifier(Enrolled.of(people), knowledge.background, kinds)
+    choice = choose_classifier(Enrolled.of(people), pack_calibration.background, kinds)
     if not gallery.read_only:
         try:
-            gallery.write_setting(
-                _CHOICE_SETTING, {"revision": revision, "classifier": choice.classifier, "why": choice.why}
-            )
+            gallery.write_setting(_CHOICE_SETTING, {**made_for, "classifier": choice.classifier, "why": choice.why})
         except GalleryError:
-            return choice  # another process is writing: chosen again next time
+            return choice  # another process is writing: choose again next time
     return choice
 
 
-def _worth_choosing(knowledge: Knowledge) -> list[str]:
-    """Return the classifiers to choose from: only calibrated ones if there are any."""
-    known = knowledge.calibration
+def _worth_choosing(pack_calibration: PackCalibration) -> list[str]:
+    """Return the classifiers to choose from: calibrated ones if there are any."""
+    known = pack_calibration.calibration
     return [kind for kind in TRIED if kind == DEFAULT_CLASSIFIER or known is None or known.of(kind) is not None]
 
 
 def _scorer(
-    classifier: str, people: PeopleIndex, knowledge: Knowledge, gallery: Gallery, revision: int
+    classifier: str, people: PeopleIndex, pack_calibration: PackCalibration, gallery: Gallery, revision: int
 ) -> PersonScorer:
     if classifier == "prototype":
         return PrototypeScorer(people)
@@ -303,18 +346,18 @@ def _scorer(
     from facebank.gallery.derived import wipe_derived
     from facebank.recognition.coefficient_cache import fit_cached
 
-    with suppress(GalleryError, StorageError):  # nobody is forgotten in a read-only gallery
+    with suppress(GalleryError, StorageError):  # in a read-only gallery nobody can be forgotten
         gallery.note_place()
     fitted = fit_cached(
         classifier,
         Enrolled.of(people),
-        knowledge.background,
+        pack_calibration.background,
         gallery=gallery.path,
         revision=revision,
         pack_digest=gallery.pack.digest,
     )
     if gallery.revision != revision:
-        wipe_derived(gallery.path)  # somebody may have been forgotten while the coefficients were written
+        wipe_derived(gallery.path)  # a person may have been forgotten while the coefficients were written
     return fitted.scorer()
 
 
@@ -339,7 +382,7 @@ def _rule(
 
 
 def compare_photos(engine: Engine, a: PhotoInput, b: PhotoInput) -> Verification:
-    """Compare the largest faces of two photos; `PhotoError` if one cannot be read or shows no face."""
+    """Compare the largest faces of two photos; raises `PhotoError` if one has no face."""
     engine.preload()
     photos = [open_photo(a), open_photo(b)]
     first, second = (largest_face(analyzed) for analyzed in engine.analyzer.analyze(photos))

@@ -1,4 +1,4 @@
-"""Photos as callers give them: files, folders and photos in memory, and one face of a photo by its number."""
+"""Resolution of photo arguments: files, folders, photos in memory, and one face by its number."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import TextIOBase
 from itertools import chain, islice
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -22,12 +23,12 @@ from facebank.media import (
     open_photo,
     photo_label,
 )
-from facebank.storage.paths import named_path
+from facebank.storage.paths import is_folder, named_path, outermost
 from facebank.storage.text import printable
 from facebank.types import Photo, SkippedCounts
 
 if TYPE_CHECKING:
-    from facebank.media import Channels, PhotoInput, SkippedKind
+    from facebank.media import Channels, PhotoInput, Shard, SkippedKind
     from facebank.operations.engine import Engine
     from facebank.types import AnalyzedPhoto, DecodedPhoto, Face
 
@@ -37,31 +38,34 @@ Photos: TypeAlias = "PhotoInput | Iterable[PhotoInput]"
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The contents of some files and folders, each file once."""
+    """The photos of files and folders, each file once."""
 
     photos: tuple[Path, ...]
-    videos: int  # number of videos passed over
+    videos: int  # number of skipped videos
     skipped: tuple[tuple[Path, SkippedKind], ...] = ()  # pictures of unsupported kinds, with their kind
-    annotated: int = 0  # number of annotated copies by facebank passed over in folders
+    annotated: int = 0  # number of annotated copies by facebank skipped in folders
 
     @property
     def counts(self) -> SkippedCounts:
-        """The numbers of files passed over."""
+        """The numbers of skipped files."""
         return SkippedCounts(Counter(kind.code for _, kind in self.skipped), self.videos, self.annotated)
 
 
-def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True) -> Gathered:
-    """List the photos of files and folders as typed; one that is named twice counts once.
+def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True, shard: Shard | None = None) -> Gathered:
+    """List the photos of files and folders; a photo named twice counts once.
 
-    A missing file is listed, and fails when it is read. With `knows_annotated` annotated copies are passed over in
-    folders, for which every photo is opened.
+    A missing file is listed, and fails when it is read. With `knows_annotated` annotated copies are skipped in
+    folders, for which every photo is opened. With `shard` only that shard of the files is listed.
     """
+    roots = [] if shard is None else outermost(places)
     photos: dict[Path, Path] = {}
     annotated: set[Path] = set()
     videos: set[Path] = set()
     skipped: dict[Path, tuple[Path, SkippedKind]] = {}
     for place in places:
-        found = look_through(place) if place.is_dir() else FolderContents(photos=(place,))
+        found = look_through(place) if is_folder(place) else FolderContents(photos=(place,))
+        if shard is not None:
+            found = shard.part_of(found, roots)
         for photo in found.photos:
             if knows_annotated and photo != place and is_annotated(photo):
                 annotated.add(_identity(photo))
@@ -73,7 +77,9 @@ def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True) -> Ga
 
 
 def require_places(places: Sequence[Path]) -> None:
-    """Raise `PhotoNotFoundError` if none of the files and folders exists."""
+    """Raise `PhotoNotFoundError` if none of the files and folders exists, or none is named."""
+    if not places:
+        raise nothing_there(places)
     if not any(map(_is_there, places)):
         raise PhotoNotFoundError(f"there is no such file or folder: {_named(places)}")
 
@@ -94,9 +100,9 @@ def _identity(path: Path) -> Path:
 
 
 def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
-    """List the photos that files and folders stand for, and count what is passed over in folders.
+    """List the photos of files and folders, and count skipped files in folders.
 
-    Raises `PhotoNotFoundError` (there is not a single photo) or `UsageError` (something is no photo; the message names
+    Raises `PhotoNotFoundError` (there are no photos) or `UsageError` (an argument is not a photo; the message names
     what it is).
 
     Parameters
@@ -107,7 +113,7 @@ def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
     Returns
     -------
     tuple[list[PhotoInput], SkippedCounts]
-        Paths are `pathlib.Path`; folders give their photos in natural order.
+        Photos, paths as `pathlib.Path`, folders expanded in natural order; and the counts.
     """
     several = _several(photos)
     found: list[PhotoInput] = []
@@ -117,7 +123,7 @@ def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
             found.append(photo)
             continue
         place = named_path(photo)
-        if not place.is_dir():
+        if not is_folder(place):
             found.append(place)
             continue
         contents = look_through(place)
@@ -132,7 +138,7 @@ def require_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
 
 
 def existing_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
-    """List photos as `require_photos` does; raises `PhotoNotFoundError` also if they are files and none exists."""
+    """List photos as `require_photos` does; also raises `PhotoNotFoundError` if all are files and none exists."""
     found, skipped = require_photos(photos)
     files = [photo for photo in found if isinstance(photo, Path)]
     if len(files) == len(found):
@@ -141,17 +147,17 @@ def existing_photos(photos: Photos) -> tuple[list[PhotoInput], SkippedCounts]:
 
 
 def each_photo(photos: Photos) -> Iterable[PhotoInput]:
-    """List photos as `existing_photos` does, one by one as an iterator gives them."""
+    """List photos as `existing_photos` does; an iterator is consumed lazily."""
     if isinstance(photos, Iterator) and _are_several(photos):
         return chain.from_iterable(require_photos(photo)[0] for photo in photos)
     return existing_photos(photos)[0]
 
 
 def nothing_there(places: Sequence[PhotoInput]) -> PhotoNotFoundError:
-    """Return the error that there is no photo at some places, and say what there is instead."""
-    gathered = gather_photos([place for place in _paths(places) if place.is_dir()])
+    """Return the error for places without photos, with the unsupported pictures found there."""
+    gathered = gather_photos([place for place in _paths(places) if is_folder(place)])
     instead = counted_skipped(kind for _, kind in gathered.skipped)
-    only = f", only {instead}; save them as JPEG or PNG to have them read" if instead else ""
+    only = f", only {instead}; convert them to JPEG or PNG" if instead else ""
     return PhotoNotFoundError(f"{_named(places)}: no photos there{only}")
 
 
@@ -173,7 +179,7 @@ def largest_face(analyzed: AnalyzedPhoto) -> Face:
 
 
 def lasting_source(source: str) -> str:
-    """Return a photo's path as an absolute one; a label that names no file stays as it is."""
+    """Return a photo's absolute path; labels of photos without a file are unchanged."""
     path = Path(source)
     return str(path.absolute()) if path.is_file() else source
 
@@ -184,7 +190,7 @@ def _are_several(photos: object) -> bool:
 
 
 def _several(photos: Photos) -> list[PhotoInput]:
-    """Return photos as a list of one or more, each of which is a photo."""
+    """Return photos as a list of at least one, checking each."""
     if not _are_several(photos):
         check_photo(photos)
         return [cast("PhotoInput", photos)]
@@ -197,10 +203,10 @@ def _several(photos: Photos) -> list[PhotoInput]:
 def analyze_readable(
     engine: Engine, photos: Iterable[PhotoInput], channels: Channels = "RGB"
 ) -> Iterator[AnalyzedPhoto | Photo]:
-    """Read and analyze photos, a bounded number ahead of what is yielded: one result for each photo, in order."""
+    """Read and analyze photos, a bounded number ahead; yields one result per photo, in order."""
     unread: deque[Photo | None] = deque()
     readable = _readable(photos, unread, channels)
-    first = list(islice(readable, 1))  # while the networks are still being loaded
+    first = list(islice(readable, 1))  # while the networks are loading
     for analyzed in engine.analyzer.analyze(chain(first, readable)):
         while (problem := unread.popleft()) is not None:
             yield problem
@@ -225,10 +231,10 @@ _LISTED = 12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PointedFace:
-    """One face of a photo."""
+    """A selected face of a photo."""
 
     photo: AnalyzedPhoto  # the photo and all its faces
-    face_number: int  # from 1, the largest
+    face_number: int  # from 1, largest first
 
     @property
     def face(self) -> Face:
@@ -247,19 +253,25 @@ class PointedFace:
 
 
 def point_at(engine: Engine, photo: PhotoInput, face_number: int | None = None) -> PointedFace:
-    """Find the face of a photo by its number in identifications, 1 is the largest; None for the only one.
+    """Select the face of a photo by its number, from 1, largest first; None for a photo with one face.
 
-    Raises `PhotoError` (the photo cannot be read or shows no face) or `UsageError` (it shows several faces and none is
-    named, or there is no face of this number; the message lists the faces).
+    Raises `PhotoError` (the photo cannot be read or has no face) or `UsageError` (it shows several faces and no number
+    is given, or there is no face with the number; the message lists the faces).
     """
+    if face_number is not None and not _is_whole(face_number):
+        raise UsageError(f"face_number must be an integer from 1, not {printable(repr(face_number))}")
     (analyzed,) = engine.analyzer.analyze([open_photo(photo)])
     largest_face(analyzed)
     name, count = printable(analyzed.photo.path), len(analyzed.faces)
     if face_number is None and count > 1:
-        raise UsageError(f"{name} shows {count} faces, say which with --face: {_listed(analyzed.faces)}")
+        raise UsageError(f"{name} shows {count} faces, choose one with --face: {_listed(analyzed.faces)}")
     if face_number is not None and not 1 <= face_number <= count:
         raise UsageError(f"{name} has no face {face_number}, only {_listed(analyzed.faces)}")
     return PointedFace(analyzed, 1 if face_number is None else face_number)
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 def _listed(faces: tuple[Face, ...]) -> str:

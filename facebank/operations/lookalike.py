@@ -1,8 +1,8 @@
 """Look-alikes: all enrolled people ranked by resemblance to a face, without a decision about identity.
 
 A share is the softmax of the similarities at the fixed temperature of 0.1: a person who is 0.1 more similar than
-another has e (2.7) times the share, in every gallery and with every pack. It is no probability: it is not calibrated,
-and the more people are enrolled the smaller are all shares.
+another has e (2.7) times the share, in every gallery and with every pack. It is not a probability: it is not
+calibrated, and with more enrolled people all shares are smaller.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from facebank.errors import UsageError
 from facebank.index.exact import products
-from facebank.index.gallery_index import open_index
+from facebank.index.gallery_index import open_index, read_until_whole
 from facebank.operations.inputs import point_at
 from facebank.recognition.enrolled import check_embeddings
 from facebank.storage.text import printable
@@ -42,20 +42,20 @@ class Resemblance:
 
     person: str
     similarity: float  # cosine with the person's most similar sample, -1..1
-    share: float  # of the resemblance to all enrolled people, 0..1; all shares add up to 1
+    share: float  # fraction of the resemblance to all enrolled people, 0..1; sums to 1
 
 
 def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[int, str]) -> list[Resemblance]:
-    """Return everybody who has a sample by resemblance to a face, most similar first; equal ones by name.
+    """Rank all people with samples by resemblance to a face, most similar first; ties by name.
 
     Parameters
     ----------
     embedding
-        The face's, L2-normalized, ``float32`` of shape ``(D,)``; `UsageError` for another length or not finite.
+        The face's L2-normalized embedding, ``float32`` of shape ``(D,)``; raises `UsageError` if invalid.
     people
         The enrolled people, of the same pack.
     names
-        Their names by their numbers.
+        Names by person number.
     """
     (probe,) = check_embeddings(embedding[np.newaxis], "the face", people.dimension)
     similarities = np.maximum.reduceat(products(probe, people.vectors()), people.starts[:-1]).clip(-1.0, 1.0)
@@ -74,21 +74,30 @@ class Lookalikes:
     """All people by resemblance to a face."""
 
     path: str  # the photo's path as the user gave it
-    # face number, from 1, the largest; box in pixels of the upright photo, ``float32`` of shape ``(4,)``
+    # face number, from 1, largest first; box in pixels of the upright photo, ``float32`` of shape ``(4,)``
     face_number: int
     box: FloatArray
-    people: tuple[Resemblance, ...]  # everybody who has a sample, most similar first
+    people: tuple[Resemblance, ...]  # all people with samples, most similar first
 
 
 def find_lookalikes(gallery: Gallery, engine: Engine, photo: PhotoInput, face_number: int | None = None) -> Lookalikes:
-    """Rank all people by resemblance to a face; `face_number` is its number, None for the only one.
+    """Rank all people by resemblance to a face; `face_number` is its number, None for a photo with one face.
 
-    Raises `PhotoError` (the photo cannot be read or shows no face) or `UsageError` (it is unclear which face is meant,
-    or nobody has a sample to compare it with).
+    Raises `PhotoError` (the photo cannot be read or has no face) or `UsageError` (it is unclear which face is meant,
+    or no person has samples).
     """
-    index = open_index(gallery)
-    if index.people is None:
-        raise UsageError(f"nobody in {printable(str(gallery.path))} has a sample: `facebank enroll` gives them some")
+    if open_index(gallery).people is None:
+        raise _nobody_in(gallery)
     pointed = point_at(engine, photo, face_number)
-    people = rank_resemblance(pointed.face.embedding, index.people, index.names)
-    return Lookalikes(pointed.path, pointed.face_number, pointed.face.box, tuple(people))
+
+    def ranked() -> list[Resemblance]:
+        index = open_index(gallery)
+        if index.people is None:
+            raise _nobody_in(gallery)
+        return rank_resemblance(pointed.face.embedding, index.people, index.names)
+
+    return Lookalikes(pointed.path, pointed.face_number, pointed.face.box, tuple(read_until_whole(ranked)))
+
+
+def _nobody_in(gallery: Gallery) -> UsageError:
+    return UsageError(f"nobody in {printable(str(gallery.path))} has a sample: add some with `facebank enroll`")

@@ -1,4 +1,4 @@
-"""Two people who are one, joined; one person who is two, found."""
+"""Merging of people after a check of their samples, and detection of wrong merges."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_other_place
+from facebank.index.gallery_index import read_until_whole
 from facebank.operations.guard import EnrolledFaces, GuardedFace, PersonGuard
 from facebank.recognition.audit import find_halves
 from facebank.storage.text import printable
@@ -21,47 +22,51 @@ if TYPE_CHECKING:
 
 
 def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: float) -> Person:
-    """Join people into one, unless their samples contradict it.
+    """Merge people into one, unless their samples contradict it.
 
-    Raises `PersonNotFoundError` (one of them is not enrolled; nobody is joined then) or `UsageError` (there is nobody
-    to join; or most faces of one are unlike the other's or nearer to somebody else, or the two are different faces of
-    one photo; nobody is joined then).
+    Raises, without any change, `PersonNotFoundError` (one of them is not enrolled) or `UsageError` (`sources` names
+    nobody else; or most faces of one are unlike the other's or nearer to a third person, or the two are different faces
+    of one photo).
 
     Parameters
     ----------
     gallery
-        Open for writing.
+        The gallery, open for writing.
     sources
-        Names of the people to join; `into` among them is ignored.
+        Names of the people to merge; `into` among them is ignored.
     into
-        Name of the person who stays, and is returned.
+        Name of the remaining person, who is returned.
     verify
-        The pack's threshold of verification.
+        The pack's verification threshold.
     """
-    with gallery.snapshot():
-        why = next(filter(None, (_why_apart(gallery, source, sources, into, verify) for source in sources)), None)
+
+    def found() -> str | None:
+        with gallery.snapshot():
+            return next(filter(None, (_why_apart(gallery, source, sources, into, verify) for source in sources)), None)
+
+    why = read_until_whole(found)
     if why is not None:
         raise UsageError(why)
     return gallery.merge(sources, into)
 
 
 def find_half(gallery: Gallery, name: str, verify: float) -> tuple[int, ...]:
-    """Return the sample ids of the smaller half of a person who looks like two people.
+    """Return the sample ids of the smaller half of a person whose samples look like two people.
 
-    Raises `PersonNotFoundError` if nobody has this name, `UsageError` if there are no such halves.
+    Raises `PersonNotFoundError` (not enrolled) or `UsageError` (there are no such halves).
     """
     person = gallery.person(name)
     found = find_halves(gallery, verify, person.name)
     if not found:
         raise UsageError(
-            f"the samples of {printable(person.name)} are not in two halves that look like two people: name those of "
+            f"the samples of {printable(person.name)} do not form two halves that look like two people: name those of "
             "the other person, by the numbers that `facebank people show` lists"
         )
     return found[0].smaller
 
 
 def _why_apart(gallery: Gallery, source: str, sources: Sequence[str], into: str, verify: float) -> str | None:
-    """Return why somebody is not the person to join with, or None."""
+    """Return why two people should not be merged, or None."""
     other, person = gallery.person(source), gallery.person(into)
     if other.id == person.id:
         return None
@@ -79,7 +84,7 @@ def _why_apart(gallery: Gallery, source: str, sources: Sequence[str], into: str,
         GuardedFace(embedding, dates[number]) for number, embedding in zip(*enrolled.samples(other.name), strict=True)
     ]
     if not faces or not len(guard.own):
-        return None  # faces in masks say nothing
+        return None  # masked faces are not comparable
     judgments = guard.judge(faces)
     refused = [judgment for judgment in judgments if judgment.refusal is not None]
     if 2 * len(refused) < len(faces):

@@ -1,4 +1,4 @@
-"""The arguments of an enrollment: which photos are of which person."""
+"""Interpretation of the arguments of an enrollment: people and their photos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GENERIC = re.compile(
     "изображения|фото(графии)?|图片|照片|相册|画像|写真|사진"
 )
 _DATE = re.compile(r"(19|20)\d\d([-_. ]?(0[1-9]|1[0-2])([-_. ]?[0-3]\d)?)?([-_. ]\D.*)?")
-_CAMERA_FOLDER = re.compile(r"[1-9]\d\d[a-z0-9_]{5}")  # as DCF names them: 100APPLE, 101CANON
+_CAMERA_FOLDER = re.compile(r"[1-9]\d\d[a-z0-9_]{5}")  # DCF folder names: 100APPLE, 101CANON
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +32,20 @@ class PersonPhotos:
     # whether the photos may be of an earlier person of the same enrollment: the name is only that of a folder beside
     # another person's
     may_be_earlier: bool = field(default=False, compare=False)
-    # a sentence about how surprising arguments were understood; None for plain ones
+    # one sentence about the interpretation of ambiguous arguments; None otherwise
     note: str | None = field(default=None, compare=False)
 
 
 def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: bool = False) -> list[PersonPhotos]:
     """Return the people to enroll with their photos, from arguments as typed.
 
-    Folders are people, each named as the folder. A first argument that is no existing folder is the name of one person,
-    whether a slash follows it or not, and the rest are that person's photos or folders of them. A folder with a generic
-    name (``imgs``, ``DCIM``, a date) beside that of one person holds more photos of that person. A folder that holds
-    photos in several folders and none beside them could be a person or a tree of people: it is refused. With `name` all
-    arguments are this person's photos; with `tree` each is a folder of people's folders. Raises `UsageError` (the
-    arguments can be understood in several ways, or in none; the message shows what to type) or `PhotoNotFoundError` (a
-    tree has no folders in it, or the only argument is a path of nothing).
+    Folders are people, named like the folder. A first argument that is not an existing folder is a person's name, with
+    or without a trailing slash, and the rest are that person's photos or folders of them. A folder with a generic name
+    (``imgs``, ``DCIM``, a date) beside one person's folder belongs to that person. A folder with photos in several
+    subfolders only could be a person or a tree of people, and is rejected. With `name` all arguments are that person's
+    photos; with `tree` each is a folder of people's folders. Raises `UsageError` (the arguments are ambiguous or
+    invalid; the message shows what to type) or `PhotoNotFoundError` (a tree has no subfolders, or the only argument is
+    a path that does not exist).
     """
     typed = [argument.rstrip(_SLASHES) or argument for argument in arguments]
     if not typed:
@@ -72,7 +72,7 @@ def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: 
 
 
 def is_generic(name: str) -> bool:
-    """Return whether a folder's name tells its content or date, and not a person.
+    """Return whether a folder's name is a generic name or a date, not a person's.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
     other = next((argument for argument in typed if not _is_folder(argument)), None)
     if other is not None:
         raise UsageError(
-            f"{printable(typed[0])} is a folder and {printable(other)} is none: type "
+            f"{printable(typed[0])} is a folder and {printable(other)} is not: type "
             f"`{_command(typed[0])}` for the person of that folder, or "
             f"`{_command('--name', _name_of(Path(typed[0])) or 'NAME', *typed[1:])}` for a person of that name"
         )
@@ -114,7 +114,7 @@ def _with_generic(person: PersonPhotos, more: Sequence[PersonPhotos]) -> PersonP
 
 
 def _whose(people: Sequence[PersonPhotos], named: Sequence[PersonPhotos]) -> str:
-    """Return the message that a folder's name is no person's and does not show whose photos it holds."""
+    """Return the message about a generic folder whose person is unclear."""
     (folder,) = next(one.places for one in people if is_generic(one.name))
     name = named[0].name if len(named) == 1 else "NAME"
     return (
@@ -124,7 +124,7 @@ def _whose(people: Sequence[PersonPhotos], named: Sequence[PersonPhotos]) -> str
 
 
 def _refuse_tree(folder: Path) -> None:
-    """Raise `UsageError` for a folder with photos in several folders, named as people may be, and none beside them."""
+    """Raise `UsageError` for a folder whose photos are all in several subfolders that may be people."""
     inside = [photo.relative_to(folder).parts for photo in find_photos(folder)]
     if any(len(parts) < 2 for parts in inside):
         return
@@ -132,7 +132,7 @@ def _refuse_tree(folder: Path) -> None:
     if len(names) > 1 and not all(map(is_generic, names)):
         listed = ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
         raise UsageError(
-            f"{printable(str(folder))} holds only folders ({listed}): type `{_command('--tree', str(folder))}` if each "
+            f"{printable(str(folder))} has only folders ({listed}): type `{_command('--tree', str(folder))}` if each "
             f"is a person, or `{_command('--name', 'NAME', str(folder))}` if all are one"
         )
 
@@ -150,7 +150,7 @@ def _named(typed: Sequence[str]) -> PersonPhotos:
 
 
 def _is_path(argument: str) -> bool:
-    """Return whether something missing was meant as a path: with a slash or a photo's suffix it is no name."""
+    """Return whether a missing path was meant as a path, not a name: it has a slash or a photo's suffix."""
     holds_slash = any(slash in argument for slash in _SLASHES)
     return not _is_file(argument) and (holds_slash or Path(argument).suffix.lower() in PHOTO_SUFFIXES)
 
@@ -158,7 +158,7 @@ def _is_path(argument: str) -> bool:
 def _is_folder(argument: str) -> bool:
     try:
         return Path(argument).is_dir()
-    except OSError:  # too long for a path: it is a name, and is judged as one
+    except OSError:  # too long for a path: treat it as a name
         return False
 
 
@@ -171,20 +171,20 @@ def _is_file(argument: str) -> bool:
 
 def _people_of(place: Path) -> list[PersonPhotos]:
     if not place.is_dir():
-        raise UsageError(f"{printable(str(place))} is no folder: --tree takes a folder of people's folders")
+        raise UsageError(f"{printable(str(place))} is not a folder: --tree takes a folder of people's folders")
     try:
         folders = sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
         raise PhotoNotFoundError(f"{printable(str(place))} cannot be read: {error.strerror}") from error
     if not folders:
-        raise PhotoNotFoundError(f"{printable(str(place))}: no people's folders there; without --tree it is a person")
+        raise PhotoNotFoundError(f"{printable(str(place))}: no people's folders there; without --tree it is one person")
     return [_person_of(folder) for folder in folders]
 
 
 def _person_of(folder: Path) -> PersonPhotos:
     name = _name_of(folder)
     if not name:
-        raise UsageError(f"{printable(str(folder))} has no name to call a person by: type '--name NAME'")
+        raise UsageError(f"{printable(str(folder))} has no name to use for a person: type '--name NAME'")
     return PersonPhotos(name, (folder,))
 
 

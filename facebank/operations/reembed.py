@@ -1,6 +1,6 @@
-"""Embeddings of a gallery recomputed with another pack, from the photos of its samples.
+"""Re-embedding of a gallery with another pack, from the photos of its samples.
 
-Remembered strangers are re-embedded too. One whose photo or face is not found again is forgotten and reported: an
+Remembered strangers are re-embedded too. One whose photo or face is not found is forgotten and reported: an
 embedding of another pack is useless, and a stranger should not keep people from changing the pack.
 """
 
@@ -30,7 +30,7 @@ _SAME_FACE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class LostSample:
-    """A sample that could not be re-embedded, and why."""
+    """A sample that could not be re-embedded, and the reason."""
 
     sample_id: int
     person: str
@@ -42,14 +42,16 @@ class LostSample:
 class ReEmbeddingReport:
     """The result for a gallery's samples."""
 
-    changed: bool  # whether the gallery has the new embeddings now
+    changed: bool  # whether the gallery now has the new embeddings
     pack: str
-    # number of re-embedded samples, and those that could not be
+    # number of re-embedded samples, and the lost ones
     embedded: int
     lost: tuple[LostSample, ...]
-    busy_readers: bool = False  # whether another process kept the old bytes from being cleaned away at once
+    busy_readers: bool = False  # whether another process prevented the wiping of old bytes
     # photos of remembered strangers that could not be re-embedded; they are forgotten if `changed`
     lost_strangers: tuple[str, ...] = ()
+    full_disk: bool = False  # whether the disk was too full to wipe old bytes
+    mirrors: tuple[str, ...] = ()  # addresses of mirrors that may still hold old embeddings: done at the next contact
 
 
 def re_embed(
@@ -64,22 +66,22 @@ def re_embed(
     Parameters
     ----------
     gallery
-        Opened without a pack, or with the one it is bound to.
+        The gallery, opened without a pack or with its current one.
     engine
         The new pack.
     drop_missing
-        Whether samples whose photo or face is not found again are removed; if not, any such keeps all as it is.
+        Whether samples whose photo or face is not found are removed; if not, one such sample prevents any change.
     progress
         Advanced with each sample and stranger whose photo was read.
     """
     with gallery.snapshot():
-        owned = gallery.samples_of_everybody()
+        owned = gallery.samples_by_person()
         samples = [sample for person in gallery.people() for sample in owned.get(person.id, [])]
     strangers = gallery.stranger_faces()
     kept = [(FaceKey.enrolled(sample), sample.path) for sample in samples]
     kept += [(stranger.face, stranger.path) for stranger in strangers]
     progress.begin("Embedding", len(kept))
-    found = _embed_anew(kept, engine, progress)
+    found = _new_embeddings(kept, engine, progress)
     vectors: dict[int, dict[str, FloatArray]] = {}
     lost: list[LostSample] = []
     for sample, anew in zip(samples, found[: len(samples)], strict=True):
@@ -96,13 +98,22 @@ def re_embed(
     if lost and not drop_missing:
         return ReEmbeddingReport(False, pack.name, len(vectors), tuple(lost), lost_strangers=forgotten)
     dropped = gallery.rebind(pack, vectors, [sample.sample_id for sample in lost], known_again)
-    return ReEmbeddingReport(True, pack.name, len(vectors), tuple(lost), dropped.busy_readers, forgotten)
+    return ReEmbeddingReport(
+        True,
+        pack.name,
+        len(vectors),
+        tuple(lost),
+        dropped.busy_readers,
+        forgotten,
+        full_disk=dropped.full_disk,
+        mirrors=dropped.mirrors,
+    )
 
 
-def _embed_anew(
+def _new_embeddings(
     kept: Sequence[tuple[FaceKey, str]], engine: Engine, progress: Progress
 ) -> list[dict[str, FloatArray] | str]:
-    """Return the new embeddings by variant of faces in photos, or why there are none."""
+    """Return the new embeddings of faces, by variant, or the reason why there are none."""
     found: list[dict[str, FloatArray] | str] = ["the face was not found again"] * len(kept)
     readable: list[int] = []
 

@@ -18,9 +18,11 @@ from facebank.packs.manifest import (
     terms_notice,
 )
 from facebank.packs.network_file import check_network, prepared_model
+from facebank.packs.openvino_runtime import has_openvino, load_openvino
 from facebank.packs.registry import KnownPack, known_packs
 from facebank.packs.runtime import (
     DeviceTrial,
+    Session,
     check_device,
     load_runtime,
     note_session,
@@ -30,6 +32,8 @@ from facebank.packs.runtime import (
     usable_cores,
     where_it_runs,
 )
+from facebank.packs.runtime_choice import check_runtime, measured, open_network
+from facebank.packs.shared_session import SharedSession, at_work, open_shared
 from facebank.packs.store import (
     FileState,
     Pack,
@@ -58,22 +62,31 @@ __all__ = [
     "PackEntry",
     "PackHealth",
     "PackManifest",
+    "Session",
+    "SharedSession",
     "Thresholds",
     "add_pack",
     "assemble_pack",
+    "at_work",
     "catalog",
     "check_device",
     "check_network",
+    "check_runtime",
     "commercial_use",
     "file_state",
     "find_pack",
+    "has_openvino",
     "known_packs",
     "license_notice",
     "list_packs",
+    "load_openvino",
     "load_pack",
     "load_runtime",
+    "measured",
     "note_session",
+    "open_network",
     "open_session",
+    "open_shared",
     "prepared_model",
     "read_manifest",
     "remove_pack",

@@ -74,6 +74,9 @@ class DetectorSpec:
     upright_score: Fraction
     # whether landmarks are detected again on an enlarged crop of each face: for detectors with noisy landmarks
     refine: bool
+    # score from which a weak detection in a small look calls for a larger look at that place, 0..1; None to look at
+    # the whole photo again
+    hint_score: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)

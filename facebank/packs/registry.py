@@ -62,6 +62,7 @@ def known_packs() -> dict[str, KnownPack]:
         _insightface(
             *("buffalo_sc", "57d31b56b6ffa911c8a73cfc1707c73cab76efe7f13b675a05223bf42de47c72"),
             detector=("det_500m.onnx", "5e4447f50245bbd7966bd6c0fa52938c61474a04ec7def48753668a9d8b4ea3a"),
+            hint_score=0.03,
             embedder=("w600k_mbf.onnx", "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f"),
         ),
         _insightface(
@@ -84,6 +85,7 @@ def _insightface(
     embedder: tuple[str, str],
     folder: str = "",
     trained_on: str = "WebFace600K",
+    hint_score: float | None = None,
 ) -> KnownPack:
     """Return a pack of InsightFace; networks are given by file name and hash."""
     manifest = PackManifest(
@@ -94,7 +96,7 @@ def _insightface(
         license="InsightFace: non-commercial research purposes only",
         license_url=_INSIGHTFACE_TERMS,
         commercial_use=False,
-        detector=_scrfd(*detector),
+        detector=_scrfd(*detector, hint_score),
         embedder=_arcface(*embedder),
         thresholds=_UNCALIBRATED,
         training_data=DataTerms(
@@ -131,7 +133,7 @@ def _adaface() -> KnownPack:
     return KnownPack(manifest, url, sha256)
 
 
-def _scrfd(file: str, sha256: str) -> DetectorSpec:
+def _scrfd(file: str, sha256: str, hint_score: float | None = None) -> DetectorSpec:
     return DetectorSpec(
         kind="scrfd",
         file=file,
@@ -144,6 +146,7 @@ def _scrfd(file: str, sha256: str) -> DetectorSpec:
         nms_threshold=0.4,
         upright_score=0.8,
         refine=False,
+        hint_score=hint_score,
     )
 
 

@@ -11,18 +11,21 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 from weakref import WeakSet
 
 from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, UsageError, was_interrupted
 from facebank.packs.network_file import check_network, check_network_bytes
-from facebank.storage.concurrency import at_fork, keep_for_good
+from facebank.storage.concurrency import at_fork, keep_alive
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from types import ModuleType
 
     from onnxruntime import InferenceSession, SessionOptions
+
+    from facebank.types import FloatArray
 
 Device: TypeAlias = Literal["cpu", "cuda"]
 
@@ -42,6 +45,36 @@ _CUDA_OPTIONS = {
     "use_tf32": "0",  # embeddings made on a GPU must compare with those made on a CPU
 }
 _MEND = "run 'facebank doctor' to see why, or use --device cpu"
+
+
+class Port(NamedTuple):
+    """An input or output of a network: its name, and its sides, of which a free one is no number."""
+
+    name: str
+    shape: Sequence[int | str | None]
+
+
+class Session(Protocol):
+    """A loaded network; what ONNX Runtime's own sessions offer, and every other runtime's must.
+
+    Every runtime passes ``tests/packs/test_runtime_contract.py``. Several threads may run one session.
+    """
+
+    def get_inputs(self) -> Sequence[Port]:
+        """Return the inputs."""
+        ...
+
+    def get_outputs(self) -> Sequence[Port]:
+        """Return the outputs."""
+        ...
+
+    def get_providers(self) -> Sequence[str]:
+        """Return what computes the network, first the one that is preferred."""
+        ...
+
+    def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray]) -> list[FloatArray]:
+        """Run the network with inputs by name; returns the named outputs, in order, or all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +105,29 @@ def open_session(model: Path | bytes, device: str = "auto", threads: int | None 
     """
     check_device(device)
     options = _options(threads)
-    if isinstance(model, bytes):
-        check_network_bytes(model, _named(model))
-    else:
-        check_network(model)
+    check_model(model)
     return _open(model, device, options)
 
 
-def note_session(session: InferenceSession) -> None:
+def check_model(model: Path | bytes) -> None:
+    """Check a network before any runtime reads it, as `facebank.packs.network_file.check_network` does."""
+    if isinstance(model, bytes):
+        check_network_bytes(model, named(model))
+    else:
+        check_network(model)
+
+
+def named(model: Path | bytes) -> str:
+    """Return a network's name for messages."""
+    return "the prepared network" if isinstance(model, bytes) else printable(str(model))
+
+
+def note_session(session: Session) -> None:
     """Remember an open session, which cannot be used in a process forked from this one."""
     _sessions.add(session)
 
 
-def require_own(session: InferenceSession) -> None:
+def require_own(session: Session) -> None:
     """Raise DeviceError for a session opened before this process was forked, which would wait forever for threads."""
     if id(session) in _inherited:
         raise DeviceError(
@@ -93,7 +136,7 @@ def require_own(session: InferenceSession) -> None:
         )
 
 
-def where_it_runs(session: InferenceSession) -> Device:
+def where_it_runs(session: Session) -> Device:
     """Return where a session really runs its network."""
     return "cuda" if _CUDA in session.get_providers() else "cpu"
 
@@ -194,7 +237,7 @@ def _cpu_session(model: Path | bytes, options: SessionOptions) -> InferenceSessi
         return onnxruntime.InferenceSession(_loadable(model), options, providers=[_CPU], enable_fallback=0)
     except Exception as error:
         raise PackIntegrityError(
-            f"{_named(model)} is no network that ONNX Runtime {onnxruntime.__version__} can run "
+            f"{named(model)} is no network that ONNX Runtime {onnxruntime.__version__} can run "
             f"({_first_line(error)}): install the pack again"
         ) from error
 
@@ -208,18 +251,14 @@ def _cuda_session(model: Path | bytes, options: SessionOptions) -> InferenceSess
     try:
         session = onnxruntime.InferenceSession(_loadable(model), options, providers=providers, enable_fallback=0)
     except Exception as error:
-        raise DeviceError(f"CUDA cannot run {_named(model)} ({_first_line(error)}): {_MEND}") from error
+        raise DeviceError(f"CUDA cannot run {named(model)} ({_first_line(error)}): {_MEND}") from error
     if where_it_runs(session) != "cuda":
-        raise DeviceError(f"CUDA was asked for, but {_named(model)} landed on the CPU: {_MEND}")
+        raise DeviceError(f"CUDA was asked for, but {named(model)} landed on the CPU: {_MEND}")
     return session
 
 
 def _loadable(model: Path | bytes) -> str | bytes:
     return model if isinstance(model, bytes) else str(model)
-
-
-def _named(model: Path | bytes) -> str:
-    return "the prepared network" if isinstance(model, bytes) else printable(str(model))
 
 
 def _profiled_trial(network: bytes, device: str, options: SessionOptions, scratch: Path) -> frozenset[str]:
@@ -298,7 +337,7 @@ def _first_line(error: Exception) -> str:
     return printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
-_sessions: WeakSet[InferenceSession] = WeakSet()
+_sessions: WeakSet[Session] = WeakSet()
 _inherited: set[int] = set()
 _cuda_is_lost = False
 
@@ -307,7 +346,7 @@ def _leave_inherited() -> None:
     """Keep the sessions of the parent process from being freed, which would wait for their threads."""
     global _cuda_is_lost  # noqa: PLW0603
     for session in list(_sessions):
-        keep_for_good(session)  # so that its id stays unique
+        keep_alive(session)  # so that its id stays unique
         _inherited.add(id(session))
         _cuda_is_lost = _cuda_is_lost or where_it_runs(session) == "cuda"
     _sessions.clear()

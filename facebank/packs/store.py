@@ -60,12 +60,26 @@ class Pack:
 
     @property
     def name(self) -> str:
-        """The pack's name."""
+        """The pack's name.
+
+        Examples
+        --------
+        >>> from facebank import load_pack
+        >>> load_pack().name
+        'opencv'
+        """
         return self.manifest.name
 
     @property
     def digest(self) -> str:
-        """SHA-256 in hex over what makes embeddings; packs of equal digests make comparable embeddings."""
+        """SHA-256 in hex over what makes embeddings; packs of equal digests make comparable embeddings.
+
+        Examples
+        --------
+        >>> from facebank import load_pack
+        >>> len(load_pack().digest)
+        64
+        """
         return self.manifest.digest
 
     def detector_path(self) -> Path:

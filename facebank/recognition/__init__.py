@@ -1,4 +1,4 @@
-"""Classifiers, calibration and open-set decisions; uses neither files of photos nor pixels."""
+"""Classifiers, calibration and open-set decisions; independent of photo files and pixels."""
 
 from __future__ import annotations
 

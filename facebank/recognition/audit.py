@@ -1,4 +1,4 @@
-"""Audits: problems of a gallery's samples, with advice."""
+"""Audit of a gallery: problems of its samples, with advice."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     from facebank.gallery import Gallery
     from facebank.recognition.calibration.background import Background
-    from facebank.recognition.calibration.files import Knowledge
+    from facebank.recognition.calibration.files import PackCalibration
     from facebank.recognition.facts import FactWarning
     from facebank.recognition.pairs import PairModel
     from facebank.types import Person
 
 
-SAME_PERSON_ERROR = 0.3  # expected error from which two people may be one
-FEW_SAMPLES = 1  # this many samples are too few
+SAME_PERSON_ERROR = 0.3  # expected error above which two people may be one person
+FEW_SAMPLES = 1  # maximum number of samples that counts as too few
 MOST_PAIRS = 20  # default number of confusable pairs reported
 
 
@@ -58,10 +58,10 @@ class FindingKind(StrEnum):
 class Finding:
     """One problem."""
 
-    kind: FindingKind  # one of the closed list
-    # names; for `FindingKind.MISLABELLED` the owner and the person whom the sample is nearer to
+    kind: FindingKind
+    # names; for `FindingKind.MISLABELLED` the owner, then the person nearer to the sample
     people: tuple[str, ...]
-    samples: tuple[int, ...]  # ids of the samples concerned; none if it is about people as a whole
+    samples: tuple[int, ...]  # ids of the samples concerned; empty for a finding about whole people
     # severity: a confusable pair's expected error, 0..0.5, otherwise a similarity, -1..1; None without a measure
     value: float | None
     message: str  # one sentence
@@ -75,7 +75,7 @@ class AuditedSamples:
     enrolled: Enrolled  # embeddings, owners, qualities
     sample_ids: NDArray[np.int64]  # ``int64`` of shape ``(N,)``
     faces: Sequence[FaceKey]  # each sample's face and photo
-    names: Mapping[int, str]  # everybody's names by number, including people without a sample
+    names: Mapping[int, str]  # all people's names by number, including people without samples
 
     def __post_init__(self) -> None:
         if not len(self.sample_ids) == len(self.faces) == self.enrolled.count:
@@ -99,19 +99,19 @@ def audit_samples(
     pair_model: PairModel | None = None,
     most_pairs: int = MOST_PAIRS,
 ) -> list[Finding]:
-    """Return what will make recognition go wrong, by kind in the order of `FindingKind`, the worst of each kind first.
+    """Return problems that impair recognition, in the order of `FindingKind`, the worst of each kind first.
 
     Parameters
     ----------
     samples
         All samples of a gallery.
     background, pair_model
-        The pack's; None without any.
+        Of the pack; None if missing.
     most_pairs
-        Largest number of pairs of confusable people; `UsageError` if negative.
+        Largest number of pairs of confusable people; raises `UsageError` if negative.
     """
     if most_pairs < 0:
-        raise UsageError(f"The number of pairs must not be negative, as {most_pairs} is.")
+        raise UsageError(f"The number of pairs must be 0 or more, not {most_pairs}.")
     around = survey(samples.enrolled, background)
     one, other, similarities = alike_samples(samples.enrolled)
     pairs = confusable_pairs(samples.enrolled.index, pair_model, background)[:most_pairs]
@@ -132,7 +132,7 @@ def audit_nobody(names: Mapping[int, str]) -> list[Finding]:
     """Return the findings about people without a sample."""
     return [
         Finding(
-            FindingKind.NO_SAMPLES, (name,), (), None, f"{name} has no sample and is never recognised", (_enroll(name),)
+            FindingKind.NO_SAMPLES, (name,), (), None, f"{name} has no sample and is never recognized", (_enroll(name),)
         )
         for _, name in _by_name(names)
     ]
@@ -145,7 +145,7 @@ def _shared_photos(
     similarities: NDArray[np.float32],
     around: Neighborhood,
 ) -> Iterator[Finding]:
-    """Yield faces that two people have: nearly the same embedding, or the same place of the same photo."""
+    """Yield faces shared by two people: nearly equal embeddings, or the same place in the same photo."""
     owners = samples.enrolled.person_ids
     alike = {(int(a), int(b)): float(s) for a, b, s in zip(one, other, similarities, strict=True)}
     for a, b in _same_places(samples):
@@ -160,7 +160,7 @@ def _shared_photos(
             (first, second),
             (samples.number(a), samples.number(b)),
             similarity,
-            f"{first} and {second} have the same photo: samples {samples.number(a)} and {samples.number(b)}",
+            f"{first} and {second} share a photo: samples {samples.number(a)} and {samples.number(b)}",
             (
                 _remove(samples.number(wrong)),
                 _remove(samples.number(right)),
@@ -212,7 +212,7 @@ def _confusable(samples: AuditedSamples, pair: ConfusablePair) -> Finding:
         (first, second),
         numbers,
         pair.expected_error,
-        f"{first} and {second} will be confused{doubt}: about {100 * pair.expected_error:.2g} % of the photos of one "
+        f"{first} and {second} are easily confused{doubt}: {100 * pair.expected_error:.2g} % of the photos of one "
         f"are nearer to the other{nearer}. Other photos of {' and '.join(helpful)} help: "
         "another day, light and pose",
         tuple(advice),
@@ -220,7 +220,7 @@ def _confusable(samples: AuditedSamples, pair: ConfusablePair) -> Finding:
 
 
 def _fewest(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
-    """Return whose photos help most: the person with fewer, or both if neither has half of the other's."""
+    """Return whose further photos help most: the person with less than half as many, else both."""
     people = samples.enrolled.person_ids
     counts = {person: int((people == person).sum()) for person in (pair.first, pair.second)}
     least = min(counts.values())
@@ -228,7 +228,7 @@ def _fewest(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
 
 
 def _disagreeing(samples: AuditedSamples, around: Neighborhood) -> Iterator[Finding]:
-    """Yield samples unlike the person's others; of two, once, and not if one of them is mislabelled."""
+    """Yield samples unlike the person's others; once for a person with two, and not if one is mislabelled."""
     owners = samples.enrolled.person_ids
     told = set(owners[around.mislabelled].tolist())
     counts = np.bincount(samples.enrolled.owners)[samples.enrolled.owners]
@@ -241,7 +241,7 @@ def _disagreeing(samples: AuditedSamples, around: Neighborhood) -> Iterator[Find
         concerned = np.flatnonzero(owners == person).tolist() if counts[row] == 2 else [row]
         numbers = tuple(samples.number(place) for place in concerned)
         if len(numbers) == 2:
-            message = f"the two samples of {name} hardly look like one person (similarity {around.own[row]:.2f})"
+            message = f"the two samples of {name} hardly look like the same person (similarity {around.own[row]:.2f})"
         else:
             message = f"sample {numbers[0]} of {name} is unlike the others (similarity {around.own[row]:.2f})"
         split = shell_command("people", "split", name, "--into") + f" NEW_NAME {numbers[-1]}"
@@ -260,7 +260,7 @@ def _repeated(samples: AuditedSamples, one: NDArray[np.int64], other: NDArray[np
     for person, rows in sorted(repeats.items(), key=lambda entry: (-len(entry[1]), entry[0])):
         name, numbers = samples.names[person], tuple(sorted(samples.number(row) for row in rows))
         several = f"{len(numbers)} samples of {name} repeat" if len(numbers) > 1 else f"a sample of {name} repeats"
-        message = f"{several} another one as good as exactly"
+        message = f"{several} another one almost exactly"
         yield Finding(FindingKind.REPEATED, (name,), numbers, None, message, tuple(map(_remove, numbers)))
 
 
@@ -269,7 +269,8 @@ def _too_similar(samples: AuditedSamples, around: Neighborhood) -> Iterator[Find
     places = np.flatnonzero(around.too_similar)
     for place in places[np.argsort(-around.agreement[places], kind="stable")].tolist():
         name = samples.names[int(people[place])]
-        message = f"all samples of {name} are alike, as of one moment (mean similarity {around.agreement[place]:.2f})"
+        alike = f"mean similarity {around.agreement[place]:.2f}"
+        message = f"all samples of {name} are nearly the same, as if taken at one moment ({alike})"
         value = float(around.agreement[place])
         yield Finding(FindingKind.TOO_SIMILAR, (name,), (), value, message, (_enroll(name),))
 
@@ -280,7 +281,7 @@ def _few(samples: AuditedSamples) -> Iterator[Finding]:
     yield from audit_nobody({person: name for person, name in samples.names.items() if person not in enrolled})
     for person, name in _by_name(samples.names):
         if 1 <= enrolled.get(person, 0) <= FEW_SAMPLES:
-            message = f"{name} has one sample only: one bad photo decides everything"
+            message = f"{name} has only one sample: decisions depend on that photo alone"
             yield Finding(FindingKind.FEW_SAMPLES, (name,), (), None, message, (_enroll(name),))
 
 
@@ -307,31 +308,31 @@ class GalleryAudit:
 
 def audit_gallery(
     gallery: Gallery,
-    knowledge: Knowledge | None = None,
+    pack_calibration: PackCalibration | None = None,
     *,
     most_pairs: int = MOST_PAIRS,
     verify: float | None = None,
 ) -> GalleryAudit:
-    """Find what will make recognition in a gallery go wrong; changes nothing.
+    """Find problems that impair recognition in a gallery; does not change it.
 
-    Samples that wear a mask are not compared with others.
+    Masked samples are not compared with others.
 
     Parameters
     ----------
     gallery
         The enrolled people.
-    knowledge
-        The pack's calibration; None if there is none.
+    pack_calibration
+        The pack's calibration, or None.
     most_pairs
-        Largest number of pairs of confusable people to report; `UsageError` if negative.
+        Largest number of pairs of confusable people to report; raises `UsageError` if negative.
     verify
-        The pack's threshold of verification, to find people who may be two; None to skip that.
+        The pack's verification threshold, to find people whose samples may show two; None to skip that.
     """
-    background = None if knowledge is None else knowledge.background
-    calibration = None if knowledge is None else knowledge.calibration
+    background = None if pack_calibration is None else pack_calibration.background
+    calibration = None if pack_calibration is None else pack_calibration.calibration
     with gallery.snapshot():
         table, qualities, names = *gallery.rated_vectors(), gallery.names()
-        of_everybody = gallery.samples_of_everybody()
+        of_everybody = gallery.samples_by_person()
         owned = [(person, of_everybody.get(person.id, [])) for person in gallery.people()]
     faces = {sample.id: FaceKey.enrolled(sample) for _, samples_of_one in owned for sample in samples_of_one}
     only_masked = {person.id for person, _ in owned if 0 < person.sample_count == person.masked_count}
@@ -372,7 +373,7 @@ def _two_people(halves: Halves) -> Finding:
 
 
 def _not_of(findings: Iterable[Finding], people: Container[str]) -> list[Finding]:
-    """Drop findings about single samples of some people, which would advise removing them."""
+    """Drop findings about single samples of some people, because their advice is to remove samples."""
     single = FindingKind.MISLABELLED, FindingKind.DISAGREEING
     return [finding for finding in findings if finding.kind not in single or finding.people[0] not in people]
 
@@ -401,7 +402,7 @@ def _dated(person: Person, warning: FactWarning) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """A person who may be two: the name, the sample ids of each half, and the mean similarity across the halves."""
+    """A person whose samples may show two people: name, sample ids of each half, mean similarity across."""
 
     person: str
     larger: tuple[int, ...]
@@ -422,7 +423,7 @@ def find_halves(gallery: Gallery, verify: float, name: str | None = None) -> lis
     verify
         The pack's verification threshold.
     name
-        Only this person; None for everybody.
+        Only this person; None for all.
     """
     with gallery.snapshot():
         table, names = gallery.vectors(), gallery.names()

@@ -1,7 +1,7 @@
-"""Fitted coefficients kept between runs, one file for each gallery, without pickles.
+"""Cache of fitted coefficients, one file for each gallery, without pickle.
 
-A linear machine's weights for a person with one photo resemble that photo's embedding. So the file is its owner's
-alone, and is wiped when somebody is forgotten (`facebank.gallery.derived`).
+A linear machine's weights for a person with one photo resemble that photo's embedding. So the file is readable by its
+owner only, and is wiped when a person is forgotten (`facebank.gallery.derived`).
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
     from facebank.recognition.enrolled import Enrolled
 
 _FORMAT = 1
-_ADVICE = "free some space, or set FACEBANK_CACHE to a folder that can be written"
+_ADVICE = "free some space, or set FACEBANK_CACHE to a writable folder"
 
 
 def fit_cached(
     kind: str, enrolled: Enrolled, background: Background | None, *, gallery: Path, revision: int, pack_digest: str
 ) -> Coefficients:
-    """Return the result of `facebank.recognition.training.fit`, from the gallery's file if that fits the same samples.
+    """Return the result of `facebank.recognition.training.fit`, cached for the same samples.
 
-    A damaged or unwritable file only costs time. Raises `UsageError` as `fit` does.
+    A damaged or unwritable cache is ignored. Raises `UsageError` as `fit` does.
 
     Parameters
     ----------
     kind, enrolled, background
         As for `fit`.
     gallery, revision
-        The gallery's file, and its revision when the samples were read.
+        Path of the gallery, and its revision when the samples were read.
     pack_digest
-        Of the pack that made the embeddings.
+        Digest of the pack that made the embeddings.
     """
     path = derived_file(gallery)
     key = _key(kind, enrolled, background, revision, pack_digest)
@@ -59,13 +59,10 @@ def fit_cached(
 
 
 def _key(kind: str, enrolled: Enrolled, background: Background | None, revision: int, pack_digest: str) -> bytes:
-    # Revisions of two galleries that follow one another at the same place may agree; their samples do not.
-    settled = repr((_FORMAT, RECIPE, kind, revision, pack_digest, enrolled.digest())).encode()
-    digest = hashlib.sha256(settled)
-    if background is not None:
-        digest.update(background.mean.astype("<f4").tobytes())
-        digest.update(background.covariance.astype("<f4").tobytes())
-    return digest.digest()
+    # Two successive galleries at one path may have equal revisions, but not equal samples.
+    drawn_from = None if background is None else background.digest()
+    settled = (_FORMAT, RECIPE, kind, revision, pack_digest, enrolled.digest(), drawn_from)
+    return hashlib.sha256(repr(settled).encode()).digest()
 
 
 def _read(path: Path, key: bytes, kind: str, enrolled: Enrolled, background: Background | None) -> Coefficients | None:

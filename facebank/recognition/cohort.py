@@ -1,12 +1,12 @@
-"""Correction of scores by the album's other people (the cohort), and the file of those of the last scan.
+"""Correction of scores by the album's other people (the cohort), and the file of the last scan's people.
 
 Children, relatives and people of one ethnic group look alike to an embedder, so a threshold measured on other people
 names strangers. The mean similarity of a face, and of a person, to the *other* people is subtracted from their
 similarity, scaled by ``n / (n + shrinkage)`` for n others: a symmetric mean normalization as in speaker recognition;
-dividing by the spread did not help (docs/decisions.md). It is linear in the face, with one offset a person, and zero
-with nobody else known.
+dividing by the spread did not help (docs/decisions.md). It is linear in the face, with one offset per person, and zero
+if no other people are known.
 
-The file is its owner's alone and is wiped with the gallery's other derived files when somebody is forgotten
+The file is readable by its owner only, and is wiped with the other derived files when a person is forgotten
 (`facebank.gallery.derived`). Format: a magic, the SHA-256 of the pack's digest and of the embeddings, and the
 embeddings as little-endian ``float32``.
 """
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     from facebank.index.people_index import PeopleIndex
     from facebank.types import FloatArray
 
-SAME_PERSON = 0.5  # similarity from which a further person may be an enrolled one, and does not count
-MAY_BE_THE_SAME = 0.35  # similarity from which one does not count for an enrolled person: perhaps poor photos
+SAME_PERSON = 0.5  # similarity from which a further person may be an enrolled one and is ignored
+MAY_BE_THE_SAME = 0.35  # similarity from which one is ignored for an enrolled person: perhaps the same in poor photos
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
     """The amount by which the album's similarities are corrected."""
 
-    share: float = 0.0  # share of either side's mean similarity to the other people that is subtracted, 0..1
-    # share of the mean similarity of the album's people to one another that is added back, 0..1. A share of ``(1 +
-    # level) / 2`` removes all of what strangers of a group have in common, a smaller one less
+    share: float = 0.0  # fraction of either side's mean similarity to the other people that is subtracted, 0..1
+    # fraction of the mean similarity among the album's people that is added back, 0..1. A `share` of ``(1 + level)
+    # / 2`` fully removes the similarity common to a group of people, a smaller one less
     level: float = 0.0
-    shrinkage: float = 5.0  # number of other people at which half of the correction is made
+    shrinkage: float = 5.0  # number of other people at which half of the correction applies
 
     def weight(self, others: NDArray[np.int64] | NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Return the weight of the correction for a number of other people, 0..1."""
@@ -59,7 +59,7 @@ NO_CORRECTION = Correction()  # for calibrations of the first format
 
 
 class Cohort:
-    """The other people of an album, seen from each enrolled person.
+    """The other people of an album, relative to each enrolled person.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Cohort:
     further, others
         Number of people who are not enrolled, and of others for each enrolled person.
     common
-        The shrunken mean similarity of two people of the album: 0 with nobody else known.
+        The shrunken mean similarity of two people of the album: 0 if no other people are known.
     """
 
     def __init__(self, people: PeopleIndex, further: FloatArray | None, correction: Correction) -> None:
@@ -102,7 +102,7 @@ class Cohort:
     def queries(self, probes: FloatArray) -> NDArray[np.float64] | None:
         """Return points ``(M, D)`` whose products with the prototypes rank as corrected similarities.
 
-        Exact up to `1 / others`; None if the correction is not the same for everybody.
+        Exact up to `1 / others`; None if the correction is not the same for all people.
         """
         if len(self._alike):
             return None
@@ -141,7 +141,7 @@ class Cohort:
         return np.asarray(scores - share * elsewhere + (level - share * common), dtype=np.float32)
 
     def _shares(self, others: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what is subtracted, and what is added back, for each number of other people."""
+        """Return the subtracted and added fractions for each number of other people."""
         weights = self._correction.weight(others)
         share = self._correction.share * weights / np.maximum(others, 1)
         return share, self._correction.level * weights * self._density
@@ -166,7 +166,7 @@ def not_enrolled(further: FloatArray, people: PeopleIndex) -> FloatArray:
     return further[np.array(unlike, dtype=np.bool_)]
 
 
-MOST_PEOPLE = 1000  # kept in the file, those with most faces
+MOST_PEOPLE = 1000  # stored in the file, those with most faces
 _MAGIC = b"FBNKAP01"
 _DIGEST = 32
 _HEADER = len(_MAGIC) + 2 * _DIGEST
@@ -202,14 +202,14 @@ def read_album_people(gallery: Path, pack_digest: str, dimension: int) -> FloatA
 
 
 def album_people_problem(gallery: Path, pack_digest: str, dimension: int) -> str | None:
-    """Return a sentence on why the file cannot be used and what to do; None if all is well."""
+    """Return a sentence on why the file cannot be used and what to do; None if it can be used."""
     path = cohort_file(gallery)
     try:
         _read(path, pack_digest, dimension)
     except InvalidValueError as why:
         return (
-            f"{printable(str(path))} {why}: until 'facebank scan' makes it anew, decisions do not allow for the people "
-            "of the scan who are not enrolled"
+            f"{printable(str(path))} {why}: until 'facebank scan' recreates it, decisions do not account for the "
+            "people of the scan who are not enrolled"
         )
     return None
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 LEAST_EXPECTED_ERROR = 0.03  # expected error from which a pair is reported
-MOST_PAIRS = 1000  # most pairs returned
+MOST_PAIRS = 1000  # maximum number of returned pairs
 _MOST_MEASURED = 5000
 _SHARED_AMONG = 5
 _MOST_COMMON = 0.9
@@ -37,14 +37,14 @@ _NEVER_CERTAIN = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class ConfusablePair:
-    """Two people who will be confused."""
+    """Two people who are easily confused."""
 
     # first, second: their numbers, the lower one first
     first: int
     second: int
     similarity: float  # cosine of their prototypes, -1..1
-    expected_error: float  # share of photos nearer to the other person, 0..0.5, both photographed equally often
-    doubtful: tuple[int, ...] = ()  # rows of the samples that are nearer to the other person when left out of their own
+    expected_error: float  # fraction of photos nearer to the other person, 0..0.5, for equally many photos of both
+    doubtful: tuple[int, ...] = ()  # rows of samples nearer to the other person, each left out of its own person
 
 
 class Confusables:
@@ -57,7 +57,7 @@ class Confusables:
     model
         The pack's pair model; None for `USUAL_PAIRS`.
     common
-        The similarity of any two people of the album; None to measure it on the enrolled.
+        The mean similarity of two people of the album; None to measure it on the enrolled people.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class Confusables:
         return float(np.clip((beyond - ALIKE) / (VERY_ALIKE - ALIKE), 0.0, 1.0))
 
     def expected_error(self, first: int, second: int) -> float:
-        """Return the share of photos of two people, given by place, that are nearer to the other; 0..0.5."""
+        """Return the fraction of photos of two people, given by place, that are nearer to the other; 0..0.5."""
         return self._curve(first, second).expected_error
 
     def probability(self, first: int, second: int, margin: float) -> float:
         """Return the probability of the first of two people, given by place, if a face shows one of them.
 
-        `margin` is the cosine with the first person's prototype less that with the second's.
+        `margin` is the cosine with the first person's prototype minus that with the second's.
         """
         low, high = sorted((first, second))
         told = float(self._curve(low, high).probability(np.array(margin if first == low else -margin)))
@@ -112,8 +112,8 @@ def share_among_alike(
 ) -> None:
     """Redistribute probability among people who look alike, in place.
 
-    The total of the likeliest person and those who resemble that one is kept. It is shared by their margins, for
-    others by their scores, and in between by both.
+    Preserves the total of the likeliest person and those who resemble that person. It is divided by margins for
+    look-alikes, by scores for others, and by a mixture in between.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def _share(
     probabilities: NDArray[np.float64],
     columns: tuple[int, int],
 ) -> float:
-    """Return the odds of a candidate against the likelier one, whom the candidate resembles."""
+    """Return the odds of a candidate against the likelier person, whom the candidate resembles."""
     first, other = columns
     likeness = confusables.likeness(people[first], people[other])
     margin = float(similarities[first]) - float(similarities[other])
@@ -182,7 +182,7 @@ def _samples_of_pair(
 
 
 def common_similarity(people: PeopleIndex, background: Background | None = None) -> float:
-    """Return the mean cosine of two people, 0..0.9: the greater of the background's and the enrolled people's.
+    """Return the mean cosine of two people, 0..0.9: the maximum over the background and the enrolled people.
 
     The weight of the enrolled grows with their number, as in `facebank.recognition.cohort`.
     """
@@ -202,7 +202,7 @@ def confusable_pairs(
     *,
     least_error: float = LEAST_EXPECTED_ERROR,
 ) -> list[ConfusablePair]:
-    """Return the people who will be confused, the highest expected error first, at most `MOST_PAIRS`.
+    """Return the people who are easily confused, highest expected error first, at most `MOST_PAIRS`.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def confusable_pairs(
     model
         The pack's pair model; None for `USUAL_PAIRS`.
     background
-        The pack's: what all faces have in common is no resemblance.
+        The pack's background, to discount the similarity common to all faces.
     least_error
         Least expected error of a reported pair, above 0.
     """
@@ -227,7 +227,7 @@ def confusable_pairs(
 
 
 def _most_similar(people: PeopleIndex, least: float) -> list[tuple[int, int, float]]:
-    """Return the most similar pairs of places, and their similarities, from `least` on."""
+    """Return the most similar pairs of places, with similarities of at least `least`."""
     kept = np.empty((0, 3))
     for places in people.blocks():
         made = people.prototypes_of(places)

@@ -1,4 +1,4 @@
-"""Samples that classifiers are fitted to."""
+"""The samples that classifiers are fitted to."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Enrolled:
         There is no sample, the shapes do not match, or a value is not finite, of length 1 or within 0..1.
     """
 
-    matrix: FloatArray  # l2-normalized embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1
+    matrix: FloatArray  # L2-normalized embeddings, ``float32`` of shape ``(N, D)``; N and D at least 1
     person_ids: NDArray[np.int64]  # numbers of the people, ``int64`` of shape ``(N,)``
     qualities: FloatArray  # ``float32`` of shape ``(N,)``, 0..1
 
@@ -40,14 +40,14 @@ class Enrolled:
         object.__setattr__(self, "matrix", check_embeddings(self.matrix, "the enrolled embeddings"))
         count = len(self.matrix)
         if not count:
-            raise UsageError("There is nobody to learn from: enroll somebody first.")
+            raise UsageError("No samples to fit: enroll a person first.")
         people, qualities = np.asarray(self.person_ids), np.asarray(self.qualities)
         if people.shape != (count,) or not np.issubdtype(people.dtype, np.integer):
-            raise UsageError(f"Expected {count} whole numbers of people, one for each embedding.")
+            raise UsageError(f"Expected {count} integer person ids, one for each embedding.")
         if qualities.shape != (count,) or not np.issubdtype(qualities.dtype, np.number):
             raise UsageError(f"Expected {count} qualities, one for each embedding.")
         if not ((qualities >= 0) & (qualities <= 1)).all():
-            raise UsageError("A quality is not within 0..1.")
+            raise UsageError("Qualities must be within 0..1.")
         lengths = np.sqrt(np.einsum("ij,ij->i", self.matrix, self.matrix))
         if (np.abs(lengths - 1) > _LENGTH_TOLERANCE).any():
             wrong = int(np.argmax(np.abs(lengths - 1)))
@@ -73,7 +73,7 @@ class Enrolled:
 
     @property
     def people(self) -> NDArray[np.int64]:
-        """The distinct people's numbers, rising, ``int64`` of shape ``(P,)``."""
+        """The distinct people's numbers, ascending, ``int64`` of shape ``(P,)``."""
         return self._groups[0]
 
     @property
@@ -89,7 +89,7 @@ class Enrolled:
     @computed
     def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         ids = self.person_ids
-        if (ids[1:] >= ids[:-1]).all():  # as a gallery holds them whose people were enrolled one after the other
+        if (ids[1:] >= ids[:-1]).all():  # usual in a gallery whose people were enrolled one after the other
             first = np.concatenate([[True], ids[1:] != ids[:-1]])
             return ids[first], np.cumsum(first, dtype=np.int64) - 1
         people, owners = np.unique(ids, return_inverse=True)
@@ -107,7 +107,7 @@ class Enrolled:
 def check_embeddings(rows: FloatArray, what: str, dimension: int | None = None) -> FloatArray:
     """Return embeddings as ``float32`` of shape ``(N, D)``.
 
-    Raises `UsageError`, which calls them `what`, unless they are finite real numbers of that shape, with D equal to
+    Raises `UsageError`, with `what` as their name, unless they are finite real numbers of that shape, with D equal to
     `dimension`, or at least 1 if that is None.
     """
     array = np.asarray(rows)
@@ -118,5 +118,5 @@ def check_embeddings(rows: FloatArray, what: str, dimension: int | None = None) 
     if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
         raise UsageError(f"Expected {what} to be real numbers but got {array.dtype}.")
     if not np.isfinite(array).all():
-        raise UsageError(f"Not all numbers of {what} are finite.")
+        raise UsageError(f"{what} contain numbers that are not finite.")
     return array.astype(np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""The person's face in a photo that shows several."""
+"""Choice of the person's face in a photo with several faces."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-TIMES_AS_LARGE = 2.5  # least ratio of longer box sides, to the next face, of a photo's subject
-CLEARLY_MORE_ALIKE = 0.15  # least lead in similarity over the photo's other faces
+TIMES_AS_LARGE = 2.5  # minimum ratio of a subject's longer box side to that of the next face
+CLEARLY_MORE_ALIKE = 0.15  # minimum lead in similarity over the photo's other faces
 
 
 class FaceChoice(NamedTuple):
-    """The chosen face's place among the photo's faces, None if it is not clear, and the reason."""
+    """The index of the chosen face in the photo, or None if unclear, and the reason."""
 
     place: int | None
     reason: str
@@ -46,7 +46,7 @@ def choose_faces(photos: Sequence[SeveralFaces], known: FloatArray, verify: floa
     photos
         The photos that belong to one person.
     known
-        The person's samples and faces that are alone in their photo, ``(M, D)``; M may be 0.
+        The person's samples, and faces of photos with one face, ``(M, D)``; M may be 0.
     verify
         The pack's verification threshold.
     """
@@ -63,9 +63,9 @@ def choose_faces(photos: Sequence[SeveralFaces], known: FloatArray, verify: floa
         place, agreeing = _agreeing(photo.embeddings, known, verify) if len(known) else (None, 0)
         if photo.has_subject and (is_alone or not agreeing):
             times = photo.sizes[0] / photo.sizes[1]
-            choices.append(FaceChoice(0, f"of {count} faces the largest, {times:.1f} times as large as the next"))
+            choices.append(FaceChoice(0, f"the largest of {count} faces, {times:.1f} times as large as the next"))
         elif place is not None:
-            choices.append(FaceChoice(place, f"of {count} faces the one that {how}"))
+            choices.append(FaceChoice(place, f"the one of {count} faces that {how}"))
         elif len(known):
             choices.append(FaceChoice(None, f"{agreeing or 'none'} of them agree with the other photos"))
         else:
@@ -74,7 +74,7 @@ def choose_faces(photos: Sequence[SeveralFaces], known: FloatArray, verify: floa
 
 
 def _agreeing(faces: FloatArray, known: FloatArray, verify: float) -> tuple[int | None, int]:
-    """Return the place of the one face that agrees with known ones, None if unclear; and how many agree."""
+    """Return the index of the one face that agrees with known ones, or None if unclear, and the number that agree."""
     similarities = faces @ known.T
     agree = similarities.max(axis=1) >= verify
     means = similarities.mean(axis=1)
@@ -84,7 +84,7 @@ def _agreeing(faces: FloatArray, known: FloatArray, verify: float) -> tuple[int 
 
 
 def _common_faces(photos: Sequence[SeveralFaces], verify: float) -> FloatArray:
-    """Return the faces of the person in most of the photos; none if that is not clear."""
+    """Return the faces of the person in most of the photos; empty if unclear."""
     faces = np.concatenate([photo.embeddings for photo in photos])
     owners = np.repeat(np.arange(len(photos)), [len(photo.sizes) for photo in photos])
     sets = linked_sets(faces @ faces.T, verify)

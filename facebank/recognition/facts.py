@@ -1,4 +1,4 @@
-"""Facts about people besides their faces: birth dates, masks and poor photos."""
+"""Checks by facts other than faces: birth dates, masks and poor photos."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from facebank.recognition.recognizer import Recognizer
     from facebank.types import Person, Sample
 
-CHILD_UNTIL = 16  # years of age until which old samples mislead
-OUTDATED_AFTER = 2  # most years since a child's newest sample
+CHILD_UNTIL = 16  # age in years until which a face changes fast
+OUTDATED_AFTER = 2  # maximum age in years of a child's newest sample
 
 
 class FactWarningCode(StrEnum):
@@ -43,9 +43,9 @@ class FactWarning:
 
 
 def fact_warnings(person: Person, samples: Sequence[Sample], today: date | None = None) -> list[FactWarning]:
-    """Return the problems of all of a person's samples that the birth date and masks reveal.
+    """Return the problems of a person's samples found by birth date and masks.
 
-    `today` defaults to the day of the system's clock.
+    `today` is the reference date; None for the current date.
     """
     warnings = _mask_warnings(person, samples)
     if person.born is None or not samples:
@@ -54,7 +54,7 @@ def fact_warnings(person: Person, samples: Sequence[Sample], today: date | None 
     newest = max(samples, key=_known_date)
     if first_day > _years_before(now, CHILD_UNTIL) and _known_date(newest) < _years_before(now, OUTDATED_AFTER):
         message = (
-            f"the newest sample of {name}, who is under {CHILD_UNTIL}, is of {_known_date(newest)}: children change "
+            f"the newest sample of {name}, who is under {CHILD_UNTIL}, is from {_known_date(newest)}: children change "
             "fast, enroll a newer photo"
         )
         warnings.append(FactWarning(FactWarningCode.OUTDATED_SAMPLES, message, (newest.id,)))
@@ -78,8 +78,8 @@ def _mask_warnings(person: Person, samples: Sequence[Sample]) -> list[FactWarnin
 
 
 def only_masked_message(name: str) -> str:
-    """Return the sentence about a person who wears a mask in every sample."""
-    return f"{printable(name)} wears a mask in every sample and is not recognized by these alone: enroll a bare face"
+    """Return the message about a person who wears a mask in every sample."""
+    return f"{printable(name)} wears a mask in every sample and is not recognized without one: enroll an unmasked face"
 
 
 def _known_date(sample: Sample) -> date:
@@ -97,11 +97,11 @@ def _years_before(day: date, years: int) -> date:
 
 
 POOR = 0.5
-"""The quality of a sample below which its person's other faces keep two thirds of their likeness and less.
+"""Quality of a single sample below which a person's other faces keep at most two thirds of their similarity.
 
-Measured on 29 of LFW's development people, worsened in eight ways: another photo of the person has a similarity of
-.57 to .62 on average where the single sample's quality is .7 and more, of .44 and less below .5; and there the highest
-1 % of strangers' poor faces reach .28 to .46 instead of .22.
+Measured on 29 of LFW's development people, degraded in eight ways: the mean similarity of another photo of the person
+is .57 to .62 for a sample of quality .7 and more, and at most .44 below .5, where the highest 1 % of strangers' poor
+faces reach .28 to .46 instead of .22.
 """
 
 
@@ -121,14 +121,14 @@ def advice_about(gallery: Gallery, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class BirthDates:
-    """The known birth dates."""
+    """The known birth dates of people."""
 
-    days: tuple[date, ...] = ()  # first possible days of birth, rising
+    days: tuple[date, ...] = ()  # earliest possible days of birth, ascending
     people: tuple[tuple[int, str], ...] = ()  # the people's numbers and names, in the order of the days
 
     @classmethod
     def of(cls, born: Mapping[int, str], names: Mapping[int, str]) -> Self:
-        """Return the birth dates by number (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``), with everybody's names."""
+        """Build from birth dates by person number (``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``) and names."""
         known = sorted((earliest_day(text), number) for number, text in born.items())
         return cls(tuple(day for day, _ in known), tuple((number, names[number]) for _, number in known))
 
@@ -144,20 +144,20 @@ def identify_without(
 ) -> list[Identity]:
     """Identify the faces of one photo without the people born after it was taken.
 
-    A face that would be named as one of them stays unnamed with `Reason.BEFORE_BIRTH`, even if somebody else is similar
-    enough: the date or the likeness is wrong, or it is a relative, which only a person can decide.
+    A face that would be named as one of them stays unnamed with `Reason.BEFORE_BIRTH`, even if another person is
+    similar enough: the date or the similarity is wrong, or it is a relative, which only a user can decide.
 
     Parameters
     ----------
     recognizer
-        Makes the decisions.
+        The recognizer of the gallery.
     faces, denied
         As for `Recognizer.identify`.
     unborn
         Names of the people born later, by number.
     """
     without = [people | unborn.keys() for people in denied]
-    # One by one: which of two faces of the photo gets a name does not matter where it is nobody's.
+    # Each on its own: competition between faces is irrelevant for a name that is not given.
     wrong = [
         recognizer.identify([face], [people])[0].person in unborn.values()
         for face, people in zip(faces, denied, strict=True)

@@ -1,4 +1,4 @@
-"""Each sample's similarity to its own person's and other people's, as if it were not enrolled."""
+"""Leave-one-out similarities of each sample to its own person and to other people."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ if TYPE_CHECKING:
     from facebank.recognition.enrolled import Enrolled
     from facebank.types import FloatArray
 
-ALIKE = 0.97  # similarity from which two samples are one photo; two photos of one person hardly reach it
-ONE_MOMENT = 0.9  # mean similarity of samples of one moment; 1 % of pairs of photos reach it
+ALIKE = 0.97  # similarity from which two samples count as one photo; two photos of a person rarely reach it
+ONE_MOMENT = 0.9  # mean similarity of samples of one moment; 1 % of photo pairs reach it
 RARELY_BELOW = 0.334  # distance below the mean similarity of one person's photos, 0.5 % quantile
-MOSTLY_ABOVE = 0.2  # the same, 5 % quantile; among many people, chance reaches up to there
+MOSTLY_ABOVE = 0.2  # the same, 5 % quantile; reached by chance among many people
 _SAMPLES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighborhood:
-    """The surroundings of N samples of P people."""
+    """Neighbors of N samples of P people."""
 
-    # similarity of each sample to its person's others, ``float32`` of shape ``(N,)``; NaN for an only sample
+    # similarity of each sample to its person's other samples, ``float32`` of shape ``(N,)``; NaN if there are none
     own: FloatArray
     # other, nearest: similarity to the most similar other person, and that person's number, ``(N,)``; -1 each without
     # one
     other: FloatArray
     nearest: NDArray[np.int64]
-    # samples that are nearer to another person, and as near as most of that person's photos, ``(N,)``
+    # samples nearer to another person, and as near as most of that person's photos, ``(N,)``
     mislabelled: NDArray[np.bool_]
-    # other samples that are less similar to their person's others than photos of one person are, ``(N,)``
+    # other samples less similar to their person's others than photos of one person usually are, ``(N,)``
     disagreeing: NDArray[np.bool_]
     agreement: FloatArray  # mean similarity of each person's samples to one another, ``(P,)``; NaN for an only one
     too_similar: NDArray[np.bool_]  # people whose samples are all of one moment, ``(P,)``
 
 
 def survey(enrolled: Enrolled, background: Background | None = None) -> Neighborhood:
-    """Return the surroundings of every sample, each left out of its person; `background` is the pack's, if any."""
+    """Return the neighbors of every sample, each left out of its person; `background` is the pack's, or None."""
     typical, owners = agreement(background), enrolled.owners
     counts = np.bincount(owners)
     own = _own_similarities(enrolled)
@@ -66,7 +66,7 @@ def survey(enrolled: Enrolled, background: Background | None = None) -> Neighbor
 
 
 def least_similarity(counts: NDArray[np.int64], typical: float, below: float = RARELY_BELOW) -> NDArray[np.float64]:
-    """Return the similarity to the mean of some photos of a person that the person's next photo should have.
+    """Return the minimum similarity expected between the mean of a person's photos and a further photo.
 
     `counts` are the numbers of photos (infinity is returned for 0), `typical` is the mean cosine of two photos of one
     person, and `below` is the distance allowed below the mean for one photo; it shrinks with more.
@@ -101,7 +101,7 @@ def alike_samples(enrolled: Enrolled, least: float = ALIKE) -> tuple[NDArray[np.
 
 
 def _own_similarities(enrolled: Enrolled) -> FloatArray:
-    """Return each sample's cosine with the weighted mean of its person's others, NaN for an only sample."""
+    """Return each sample's cosine with the weighted mean of its person's others, NaN for a single sample."""
     owners, counted = enrolled.owners, weighted(enrolled.matrix, enrolled.qualities)
     sums = np.zeros((len(enrolled.people), enrolled.dimension))
     np.add.at(sums, owners, counted)
@@ -126,7 +126,7 @@ def _other_similarities(enrolled: Enrolled) -> tuple[FloatArray, NDArray[np.int6
 
 
 def _agreement(enrolled: Enrolled) -> FloatArray:
-    """Return the mean cosine of two samples of each person, NaN for an only one."""
+    """Return the mean cosine of two samples of each person, NaN for a single sample."""
     counts = np.bincount(enrolled.owners)
     sums = np.zeros((len(counts), enrolled.dimension))
     np.add.at(sums, enrolled.owners, enrolled.matrix.astype(np.float64))

@@ -1,11 +1,11 @@
 """Probability that a face shows one of two people who look alike rather than the other.
 
-A face's margin is its cosine with the first person's prototype less that with the second's. How much a margin means
+A face's margin is its cosine with the first person's prototype minus that with the second's. The meaning of a margin
 depends on the pair and is estimated from the enrolled photos, each left out of its person's prototype in turn: wide
-margins make a steep curve, and photos nearer to the other person make it doubtful that the folders are clean. With few
-photos, the usual values for people of such similarity count. Fitted by ``python -m benchmarks.pair_fitting`` to
-siblings, to the same with a tenth of the photos in the wrong folder for three of ten pairs, and, at a quarter of the
-weight, to people cut in two.
+margins give a steep curve, and photos nearer to the other person suggest misfiled photos. With few photos, typical
+values for people of such similarity prevail. Fitted by ``python -m benchmarks.pair_fitting`` to siblings, to siblings
+with a tenth of the photos in the wrong folder for three of ten pairs, and, at a quarter of the weight, to people split
+in two.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 ALIKE, VERY_ALIKE = 0.15, 0.30  # prototype similarities: below, scores separate two people; above, margins do
-USUAL_ERROR = 0.04  # default share of wrong names between people who look alike
+USUAL_ERROR = 0.04  # default fraction of wrong names between people who look alike
 NAMES_WRONG = ((0.023, 0.97), (0.034, 0.93), (0.04, 0.87), (0.046, 0.8), (0.052, 0.75), (0.064, 0.65), (0.09, 0.5))
-"""Shares of names that are wrong, and from which probability one of the two must be named for that.
+"""Fractions of wrong names, and the minimum probability of one of the two people for a name at that fraction.
 
-Of brothers and sisters of both halves, four photos each, a tenth in a wrong folder for three of ten pairs: ``python -m
-benchmarks.pair_fitting``. With all folders in order about half as many are wrong.
+Measured on siblings of both halves, four photos each, a tenth in a wrong folder for three of ten pairs: ``python -m
+benchmarks.pair_fitting``. Without misfiled photos about half as many names are wrong.
 """
 
 _SOFTNESS = 0.03
@@ -42,10 +42,10 @@ _MOST_DOUBT = 0.6
 
 @dataclass(frozen=True, slots=True)
 class PairModel:
-    """Coefficients of the probability that a margin gives.
+    """Coefficients of the probability for a margin.
 
-    The log odds of the first person are ``steepness * (margin - lean)``; `doubt` is the share of uninformative faces,
-    because photos lie in the wrong folder.
+    The log odds of the first person are ``steepness * (margin - lean)``; `doubt` is the fraction of uninformative
+    faces, from photos in the wrong folder.
     """
 
     steepness: float  # logarithm of a margin's weight
@@ -54,14 +54,14 @@ class PairModel:
     of_margin: float
     of_similarity: float
     of_samples: float
-    # prior_photos, prior_margin, prior_of_distance: the usual margin: a constant, and a share of one minus the
-    # prototypes' cosine; counts as so many photos (logarithm)
+    # prior_photos, prior_margin, prior_of_distance: the typical margin: a constant, and a multiple of one minus the
+    # prototypes' cosine; its weight in photos (logarithm)
     prior_photos: float
     prior_margin: float
     prior_of_distance: float
-    lean: float  # how much nearer a face is to the person with more samples, for each logarithm of their ratio
-    # doubt, doubt_photos, doubt_of_photo: logarithms of the usual share of misplaced faces, its weight in photos, and
-    # what each photo adds that is nearer to the other person
+    lean: float  # offset towards the person with more samples, per logarithm of their ratio
+    # doubt, doubt_photos, doubt_of_photo: logarithms of the typical fraction of misfiled faces, its weight in photos,
+    # and the contribution of each photo that is nearer to the other person
     doubt: float
     doubt_photos: float
     doubt_of_photo: float
@@ -84,7 +84,7 @@ class PairMargins:
     # first, second: number of samples of each
     first: int
     second: int
-    margins: tuple[float, ...] = ()  # for each photo that could be left out, how much nearer it is to its own person
+    margins: tuple[float, ...] = ()  # for each photo that could be left out, its margin towards its own person
 
     @classmethod
     def measure(
@@ -101,7 +101,7 @@ class PairMargins:
 class PairCurve:
     """The curve from margins to probabilities of one pair.
 
-    `common`, 0..1, is the similarity of any two people of the album; similarities and margins count from there.
+    `common`, 0..1, is the mean similarity of two people of the album, subtracted from similarities.
     """
 
     def __init__(self, model: PairModel, pair: PairMargins, common: float = 0.0) -> None:
@@ -123,7 +123,7 @@ class PairCurve:
 
     @property
     def expected_error(self) -> float:
-        """Share of the two people's photos that are taken for the other's, 0..0.5, if no photo is misplaced."""
+        """Expected fraction of photos nearer to the other person, 0..0.5, without misfiled photos."""
         wrong = 0.5 - 0.5 * np.tanh(0.5 * self._steepness * np.append(self._margins, self._usual))
         weights = np.append(np.ones(len(self._margins)), self._prior)
         return float(np.clip(np.average(wrong, weights=weights), 0.0, 0.5))
@@ -135,7 +135,7 @@ class PairCurve:
 
 
 def least_before(error: float) -> float:
-    """Return the least probability of the first of two people for a share of wrong names; see `NAMES_WRONG`."""
+    """Return the minimum probability of the first of two people for a fraction of wrong names; see `NAMES_WRONG`."""
     errors, probabilities = zip(*NAMES_WRONG, strict=True)
     return float(np.interp(error, errors, probabilities))
 
@@ -143,9 +143,9 @@ def least_before(error: float) -> float:
 def left_out_margins(
     first: FloatArray, second: FloatArray, first_quality: FloatArray, second_quality: FloatArray
 ) -> tuple[float, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Return the cosine of two people's prototypes, and how much nearer each of their photos is to its own person.
+    """Return the cosine of two people's prototypes, and the margin of each photo towards its own person.
 
-    Arguments as for `PairMargins.measure`. Each photo is left out of its person's prototype; an only photo has no
+    Arguments as for `PairMargins.measure`. Each photo is left out of its person's prototype; a single photo has no
     margin.
     """
     one, other = (weighted(rows, quality) for rows, quality in ((first, first_quality), (second, second_quality)))

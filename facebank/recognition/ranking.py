@@ -1,4 +1,4 @@
-"""Rankings of people for each probe, and the decisions that follow from them."""
+"""Rankings of people for each probe, and the identities derived from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-_TAKEN_AWAY = (Reason.RUNNER_UP_TOO_NEAR, Reason.CONFUSABLE, Reason.IMPROBABLE)
+_LOST_TO_OTHERS = (Reason.RUNNER_UP_TOO_NEAR, Reason.CONFUSABLE, Reason.IMPROBABLE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,15 +88,15 @@ def identity_of(decision: Decision, reason: Reason, candidates: tuple[Candidate,
 
 
 def without_name(alone: Identity, names: AbstractSet[str]) -> tuple[Decision, Reason]:
-    """Return the decision and reason of a face that gets no name beside faces of which some do."""
-    lost = alone.reason in _TAKEN_AWAY and alone.candidates[0].person in names
+    """Return the decision and reason of a face that loses its name to other faces of the photo."""
+    lost = alone.reason in _LOST_TO_OTHERS and alone.candidates[0].person in names
     if alone.decision is Decision.KNOWN or lost:
         return Decision.UNCERTAIN, Reason.SAME_PERSON_TWICE
     return alone.decision, alone.reason
 
 
 def least_sure(identities: Sequence[Identity]) -> Identity:
-    """Return the most careful of several identities of one face."""
+    """Return the least certain of several identities of one face."""
     unnamed = [identity for identity in identities if identity.person is None]
     if unnamed:
         return unnamed[0]

@@ -38,22 +38,22 @@ if TYPE_CHECKING:
 
 CANDIDATES = 5
 
-LEAST_ODDS = 10.0  # least ratio of the probabilities of a named person and the runner-up
-HARDLY_A_FACE = "hardly a face"  # the detector's weakness for a hand, an ear or a pattern
+LEAST_ODDS = 10.0  # minimum ratio of the probabilities of a named person and the runner-up
+HARDLY_A_FACE = "hardly a face"  # weakness of detections of a hand, an ear or a pattern
 BEYOND_DOUBT = 0.95  # probability from which a poor face is named, unless it is hardly a face
 LEAST_PROBABILITY = 0.5  # default least probability of a name
 _LEAST_QUALITY = 1e-3
-_LEAST_TOLD = 1e-12
+_LEAST_TOTAL = 1e-12
 _RATHER_THAN_THE_OTHER = 0.5
 _ROUNDING = 1e-6  # scores are rounded to float32
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The conditions under which a face is named."""
+    """The conditions for naming a face."""
 
     threshold: float  # lowest score of a name
-    margin: float  # least lead over the runner-up's similarity; used only without a calibrator
+    margin: float  # minimum lead over the runner-up's similarity; used only without a calibrator
     minimum_quality: float  # below this quality, 0..1, a face is named only beyond doubt
     # similarity from which a face is a remembered stranger's, unless an enrolled person is more similar
     stranger_likeness: float
@@ -66,7 +66,7 @@ class Rule:
 
 
 class _Scored(NamedTuple):
-    """One probe's people: places, rising, scores and similarities, each of shape ``(K,)``."""
+    """One probe's people: places, ascending, scores and similarities, each of shape ``(K,)``."""
 
     places: NDArray[np.int64]
     scores: FloatArray
@@ -83,11 +83,11 @@ class Recognizer:
     scorer
         The classifier, fitted to the same samples.
     rule
-        The conditions under which a face is named.
+        The conditions for naming a face.
     strangers
         Embeddings of remembered strangers, ``(S, D)``.
     confusables
-        Separates people who look alike; None to treat everybody alike.
+        Separates people who look alike; None to treat all people alike.
     cohort
         The album's other people, by whom scores are corrected; None for raw scores.
     for_hidden_mouths
@@ -96,7 +96,7 @@ class Recognizer:
     Attributes
     ----------
     rule
-        The conditions under which a face is named.
+        The conditions for naming a face.
     samples
         Number of samples of each enrolled person, ``int64`` of shape ``(P,)``.
     further, others
@@ -122,7 +122,7 @@ class Recognizer:
     ) -> None:
         fitted = [scorer] if for_hidden_mouths is None else [scorer, for_hidden_mouths]
         if not all(np.array_equal(each.people, people.people) for each in fitted):
-            raise UsageError("The classifier was fitted to other people than are enrolled.")
+            raise UsageError("The classifier was fitted to people other than the enrolled ones.")
         self._index = people
         self._people = people.people
         self.samples = people.counts
@@ -140,14 +140,14 @@ class Recognizer:
         self.others = 0 if cohort is None else cohort.others
 
     def identify(self, faces: Sequence[Face], denied: Sequence[AbstractSet[int]] = ()) -> list[Identity]:
-        """Identify the faces of one photo, giving each name once at most.
+        """Identify the faces of one photo, using each name at most once.
 
         Parameters
         ----------
         faces
             Probes, with embeddings of the same pack as the enrolled ones.
         denied
-            For each face the numbers of people that it is known not to be; empty for none at all.
+            For each face, the numbers of people for whom it was denied; empty if there are no denials.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class Recognizer:
     def identify_track(self, faces: Sequence[Face]) -> Identity:
         """Identify one person from at least one face, such as those of a track in a video.
 
-        Scores are averaged, weighted by the square of each face's quality. The average is judged as the score of a
+        Scores are averaged, weighted by the square of each face's quality. The average is treated as the score of a
         single photo, because frames of one track share light, pose and camera. Errors as for `identify`.
         """
         return self.identify_tracks([faces])[0]
@@ -180,7 +180,7 @@ class Recognizer:
         tracks
             Faces of one person each.
         together
-            Groups of indices of tracks that are visible at the same time: no name is given twice among them.
+            Groups of indices of tracks that are visible at the same time: no name is used twice among them.
         """
         if not tracks:
             return []
@@ -190,7 +190,7 @@ class Recognizer:
     def _ranked_track(self, faces: Sequence[Face]) -> tuple[Face, Ranking, float]:
         """Return a typical face of a track, its ranking, and its similarity to the nearest remembered stranger."""
         if not faces:
-            raise UsageError("A track has at least one face.")
+            raise UsageError("A track needs at least one face.")
         rows = [check_embeddings(face.embedding[None], "probes", self._dimension) for face in faces]
         embeddings = np.concatenate(rows)
         qualities = np.array([face.quality for face in faces])
@@ -255,7 +255,7 @@ class Recognizer:
 
     @property
     def _slack(self) -> float:
-        """Bound on the error of two people's order in `_queries`, from rounding and omitted terms."""
+        """Bound on the error of `_queries` in the order of two people, from rounding and omitted terms."""
         return _ROUNDING + (0.0 if self._cohort is None else 1.0 / max(self._cohort.others, 1))
 
     def _scored(
@@ -263,7 +263,7 @@ class Recognizer:
     ) -> tuple[FloatArray, FloatArray]:
         scorer = self._scorer if self._for_hidden_mouths is None or not is_hidden else self._for_hidden_mouths
         scores = scorer.scores_of(embedding, places)
-        # of a mouth that is hidden, the similarity told is that with people in masks
+        # for a hidden mouth, the reported similarity is that with masked samples
         is_similarity = isinstance(scorer, PrototypeScorer)
         similarities = scores if is_similarity else self._index.similarities(embedding, places)
         if self._cohort is not None:
@@ -310,7 +310,7 @@ class Recognizer:
         found: dict[int, list[Identity]] = {}
         for rows in together:
             for group in competing(ranking.places, plausible, near, rows) if len(rows) > 1 else ():
-                # in an order of their own, so that the photo's order does not matter to the last digit
+                # in a canonical order, so that results do not depend on the photo's order
                 group.sort(key=lambda row: (ranking.places[row].tolist(), ranking.scores[row].tolist()))
                 for row, decision in self._shared_out(group, faces, ranking, likeness, alone).items():
                     found.setdefault(row, []).append(decision)
@@ -336,7 +336,7 @@ class Recognizer:
         shared = replace(part, probabilities=shares.probabilities)
         ordered = shared.ordered(shares.columns)
         standing = {place for place, person in enumerate(shares.clear) if person >= 0}
-        while True:  # who is named because somebody else is taken falls with that one
+        while True:  # a name that depends on another face's name is withdrawn with it
             taken = {place: {int(shares.clear[other]) for other in standing - {place}} for place in standing}
             still = {
                 place
@@ -404,7 +404,7 @@ class Recognizer:
         for column, (other, is_near) in enumerate(zip(others, self._too_near(ranking, row).tolist(), strict=True), 1):
             if not np.isfinite(ranking.scores[row, column]):
                 break
-            if other in taken:  # a probability already says so
+            if other in taken:  # already reflected in the probabilities
                 if is_near and ranking.probabilities is not None:
                     return Reason.RUNNER_UP_TOO_NEAR
             elif self._confusables is not None and self._confusables.likeness(first, other):
@@ -423,7 +423,7 @@ class Recognizer:
         """Return the probability of the best person, given that it is that one or the other."""
         if ranking.probabilities is not None:
             one, other = (float(ranking.probabilities[row, place]) for place in (0, column))
-            return one / max(one + other, _LEAST_TOLD)
+            return one / max(one + other, _LEAST_TOTAL)
         if self._confusables is None:
             return 1.0
         first, other = ranking.places[row, [0, column]].tolist()

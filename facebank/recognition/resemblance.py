@@ -1,4 +1,4 @@
-"""Detection of faces that were offered as one person's and look like somebody else's.
+"""Detection of offered faces that do not look like the person they are offered for.
 
 All offered faces are compared at once, together with the person's samples, so the result does not depend on their
 order. Similarities are means over single pairs of faces, comparable for one sample and for ten. The limits are
@@ -16,6 +16,7 @@ import numpy as np
 
 from facebank.index.exact import products
 from facebank.index.people_index import PeopleIndex
+from facebank.recognition.facts import CHILD_UNTIL
 from facebank.storage.dates import earliest_day
 
 if TYPE_CHECKING:
@@ -26,24 +27,25 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-CHILD_UNTIL, YEARS_OF_A_CHILD = 16, 1  # photos before this age may differ after this many years
+YEARS_OF_A_CHILD = 1  # years after which photos before the age `CHILD_UNTIL` may differ
 YEARS_OF_ANYBODY, YEARS_OF_AN_ADULT = 4, 10  # the same without a birth date, and after that age
 _DAYS_OF_A_YEAR = 365.25
 
-LINKED = 0.42  # least mean similarity of sets that are joined
+LINKED = 0.42  # minimum mean similarity of sets that are joined
 UNLIKE, UNLIKE_SLOPE = 0.14, 0.22  # a face below `UNLIKE + UNLIKE_SLOPE * mean pair of the person` is unlike
-NEARER, LEAST_LIKE_ANOTHER = 0.6, 0.7  # least lead of another person, and similarity to that one
-ALIKE_SHARE = 0.4  # share of the difference of two people's mean pairs that is corrected for
-FIRST_LIKE_ANOTHER = 1.8  # least similarity of an only face to another person, to be that one's
+NEARER, LEAST_LIKE_ANOTHER = 0.6, 0.7  # minimum lead of another person, and minimum similarity to that person
+ALIKE_SHARE = 0.4  # fraction of the difference of two people's mean pairs that is corrected
+FIRST_LIKE_ANOTHER = 1.8  # minimum similarity of a single face to another person, to count as that person's
 
-# Most distance below their mean pairs, and least similarity, of two sets of one person.
+# Maximum distance below their mean pairs, and minimum similarity, of two sets of one person.
 SET_BELOW_ALIKE, SET_LIKE_ANOTHER = 0.2, 2.25
 SET_LOOKS_LIKE_ANOTHER = 1.55  # similarity from which an accepted set is reported to look like another person
-APART = 1.0  # least distance below their mean pairs of two halves of two people
+APART = 1.0  # minimum distance below their mean pairs for halves of two different people
 TYPICAL = 1.9  # prior mean pair
-LIKE_NOBODY = 0.17  # mean similarity below which a face is as unlike as a stranger
+LIKE_NOBODY = 0.17  # mean similarity below which a face is as unlike as a stranger's
 _PAIRS_OF_TYPICAL = 2.0
-_FIRST_SAMPLES = 32
+_FURTHER_SAMPLES = 256
+_FIRST_SAMPLES = 8  # samples per person in the first comparison
 _ROUNDING = 1e-6
 
 
@@ -53,9 +55,9 @@ class OtherPeople:
     Parameters
     ----------
     people
-        The enrolled people; None for nobody.
+        The enrolled people; None if there are none.
     apart
-        Numbers of people to leave out.
+        Numbers of people to exclude.
     further
         Samples, ``(N, D)``, of additional people by number.
     """
@@ -73,12 +75,12 @@ class OtherPeople:
 
     @classmethod
     def of(cls, owners: NDArray[np.int64], matrix: FloatArray) -> Self:
-        """Return the people of some samples: owners ``(N,)`` and embeddings ``(N, D)``."""
+        """Build from samples: owners ``(N,)`` and embeddings ``(N, D)``."""
         known = PeopleIndex.of(matrix, owners, np.ones(len(owners), dtype=np.float32)) if len(owners) else None
         return cls(known)
 
     def nearest(self, vector: FloatArray) -> int | None:
-        """Return the number of the person most similar to a face or a mean of faces, ``(D,)``; None for nobody."""
+        """Return the number of the person most similar to a face or a mean of faces, ``(D,)``, or None."""
         key = vector.tobytes()
         if key not in self._asked:
             found = {number: self.similarity(number, vector) for number in self._further}
@@ -103,18 +105,24 @@ class OtherPeople:
         return self._people.vectors(self._people.rows_of(int(self._people.people.searchsorted(number))))
 
     def _nearest_of(self, people: PeopleIndex, vector: FloatArray) -> dict[int, float]:
-        """Return the enrolled people who may be nearest: no mean exceeds the most similar sample's similarity."""
-        query, search, wanted = vector.astype(np.float64)[None], people.nearest_samples, _FIRST_SAMPLES
-        while True:
-            near = self._similarities(people, search.near(query, wanted)[0], vector)
-            if near or wanted >= people.count:
-                break
-            wanted *= 8
-        least = max(near.values(), default=np.inf)
-        return self._similarities(people, search.within(query, least - _ROUNDING)[0], vector) if near else {}
+        """Return the enrolled people who may be nearest, because no mean exceeds the maximum over samples."""
+        rows, similar, complete_above = people.samples_near(vector)
+        order = np.argsort(-similar, kind="stable")
+        near, wanted = self._similarities(people, rows[order[:_FIRST_SAMPLES]], vector), _FURTHER_SAMPLES
+        others = order[_FIRST_SAMPLES:]
+        if near:  # most others cannot be nearer
+            others = others[similar[others] >= max(near.values()) - _ROUNDING]
+        near |= self._similarities(people, rows[others], vector)
+        while not near and wanted < 8 * people.count:
+            (rows,) = people.nearest_samples.near(vector.astype(np.float64)[None], wanted)
+            near, wanted = self._similarities(people, rows, vector), 8 * wanted
+        least = max(near.values(), default=np.inf) - _ROUNDING
+        if least > complete_above:
+            return near
+        return self._similarities(people, people.samples_within(vector, least), vector)
 
     def _similarities(self, people: PeopleIndex, rows: NDArray[np.int64], vector: FloatArray) -> dict[int, float]:
-        """Return how similar those are who have some samples and count, by number."""
+        """Return similarities by person number, of the owners of some samples."""
         places = np.unique(people.owners(rows))
         places = places[~np.isin(people.people[places], list(self._apart))]
         if not len(places):
@@ -125,22 +133,22 @@ class OtherPeople:
 
 
 class Kind(Enum):
-    """What is odd about a face."""
+    """The kind of doubt about a face."""
 
     UNLIKE = auto()
-    """It is unlike the person's other faces."""
+    """Unlike the person's other faces."""
     OUTVOTED = auto()
-    """It is unlike the person's samples, but like most of the faces that are offered."""
+    """Unlike the person's samples, but like most of the offered faces."""
     UNDECIDED = auto()
-    """It is unlike others that are offered, and nothing says which of them are the person's."""
+    """Unlike other offered faces, without evidence which of them are the person's."""
     ANOTHER = auto()
-    """It is nearer to another person, or clearly that person's."""
+    """Nearer to another person, or clearly that person's."""
 
 
 class Doubt(NamedTuple):
-    """An odd face."""
+    """A face that may not be the person's."""
 
-    kind: Kind  # what is odd
+    kind: Kind
     own: float | None  # mean similarity to the person's other faces; None without any
     # other, person: mean similarity to the samples of the most similar other person, and the person's number; None if
     # there is none
@@ -149,26 +157,26 @@ class Doubt(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Resemblance:
-    """How N offered faces and M samples of one person fit together."""
+class FaceSetComparison:
+    """The comparison of N offered faces with M samples of one person."""
 
     doubts: tuple[Doubt | None, ...]  # one for each offered face; None for an accepted face
-    # which of the offered faces and then the samples are taken for the person's, ``(N + M,)``
+    # which of the offered faces, then samples, count as the person's, ``(N + M,)``
     is_main: NDArray[np.bool_]
     sets: NDArray[np.int64]  # the cluster of each face, ``(N + M,)``
-    # another person whom the faces resemble as much as each other, and the mean similarity; None without one
+    # another person whom the faces resemble as much as each other, and the mean similarity; or None
     similar_other: tuple[int, float] | None = None
-    # whether the accepted faces form clusters of one size that are little alike, as of a child and of the adult
+    # whether the accepted faces form equally large clusters of low similarity, such as of a child and of the adult
     is_split: bool = False
 
 
-def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verify: float) -> Resemblance:
-    """Return which of the faces that are offered as one person's look like somebody else's.
+def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verify: float) -> FaceSetComparison:
+    """Compare the faces offered for one person with the person's samples and with other people.
 
     Parameters
     ----------
     offered
-        Embeddings, each face once: ``(N, D)`` with N at least 1.
+        Embeddings of distinct faces, ``(N, D)`` with N at least 1.
     samples
         The person's samples, ``(M, D)``; M may be 0.
     others
@@ -190,14 +198,14 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
     is_split = bool(tied) and _may_be_one(faces, sets, tied, verify)
     if is_split:
         tied = set()
-    for drop_odd in (False, True):  # measured again without the odd ones: first those that are nearer to another
+    for drop_odd in (False, True):  # measure again without doubtful faces, first those nearer to another person
         dropped = odd if drop_odd else _are_nearer(faces, main, own, others, verify)
         kept = main & ~np.pad(dropped, (0, len(samples)))
         if kept.any() and (kept != main).any():
             main = kept
             own, odd = _measured(faces, main, count, verify)
     if not len(samples) and count > 1 and odd.all():
-        tied = set(sets.tolist())  # unlike each other, and nobody else says whose they are
+        tied = set(sets.tolist())  # unlike each other, with no evidence which are the person's
     is_bigger = np.bincount(sets)[sets] > main.sum()
     own_alike = _alike(faces, main, verify)
     doubts: list[Doubt | None] = []
@@ -216,20 +224,20 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
             kind = Kind.OUTVOTED if len(samples) and is_new and is_bigger[place] else Kind.UNLIKE
         doubts.append(None if kind is None else Doubt(kind, mine, other, rival))
     similar = _similar_other(faces, main, others, verify)
-    return Resemblance(tuple(doubts), main, sets, similar, is_split)
+    return FaceSetComparison(tuple(doubts), main, sets, similar, is_split)
 
 
 def is_nearer_to_another(own: float | None, other: float, more_alike: float, verify: float) -> bool:
-    """Return whether a face is rather another person's.
+    """Return whether a face is more likely another person's.
 
     Parameters
     ----------
     own
-        Mean similarity to the person's faces; None without any.
+        Mean similarity to the person's faces, or None.
     other
         Mean similarity to the other person's samples.
     more_alike
-        How much more alike the person's faces are than the other's: children and poor photos resemble any face less.
+        Mean pair of the person minus that of the other: faces of children and poor photos resemble all faces less.
     verify
         The pack's verification threshold.
     """
@@ -240,9 +248,9 @@ def is_nearer_to_another(own: float | None, other: float, more_alike: float, ver
 
 
 def is_one_person(some: FloatArray, others: FloatArray, verify: float) -> bool:
-    """Return whether two non-empty sets of faces, ``(N, D)`` and ``(M, D)``, are as alike as the faces of each.
+    """Return whether two non-empty sets of faces, ``(N, D)`` and ``(M, D)``, are as similar as the faces within each.
 
-    Each set must be mostly one person's. Joins 1 to 2 % of siblings, and 58 to 85 % of folders of one person's web
+    Each set must be mostly of one person. Joins 1 to 2 % of siblings, and 58 to 85 % of folders of one person's web
     photos, more with more photos: ``benchmarks/folders_of_one_person.py``.
     """
     similarity = float(some.mean(axis=0) @ others.mean(axis=0))
@@ -323,7 +331,7 @@ def linked_sets(similarities: FloatArray, threshold: float) -> NDArray[np.int64]
         alike[kept, kept] = -np.inf
         sizes[kept] += sizes[gone]
         sets[sets == sets[gone]] = sets[kept]
-        changed = np.flatnonzero((nearest == kept) | (nearest == gone))  # the others' nearest stays the nearest
+        changed = np.flatnonzero((nearest == kept) | (nearest == gone))  # other nearest clusters stay valid
         changed = np.union1d(changed, [kept, gone])
         nearest[changed] = np.argmax(alike[changed], axis=1)
         nearness[changed] = alike[changed, nearest[changed]]
@@ -333,7 +341,7 @@ def linked_sets(similarities: FloatArray, threshold: float) -> NDArray[np.int64]
 def _foreign(
     offered: FloatArray, sets: NDArray[np.int64], sampled: set[int], others: OtherPeople, verify: float
 ) -> dict[int, int]:
-    """Return the sets without a sample that are clearly another person's, and whose."""
+    """Return the sets without a sample that are clearly another person's, with that person."""
     foreign: dict[int, int] = {}
     for number in set(sets.tolist()) - sampled:
         mine = offered[sets == number]
@@ -373,7 +381,7 @@ def _nearer_sets(
     *,
     verify: float,
 ) -> dict[int, int]:
-    """Return the sets with equal claims that are nearer to another person, and to whom."""
+    """Return the tied sets that are nearer to another person, with that person."""
     nearer: dict[int, int] = {}
     for number in np.unique(sets).tolist():
         if number not in tied:
@@ -389,14 +397,14 @@ def _nearer_sets(
 
 
 def _may_be_one(faces: FloatArray, sets: NDArray[np.int64], tied: set[int], verify: float) -> bool:
-    """Return whether sets with equal claims, of several faces each, are more alike than strangers."""
+    """Return whether tied sets of several faces each are more similar than strangers."""
     means = [faces[sets == number].mean(axis=0) for number in tied]
     similarities = [float(one @ other) for place, one in enumerate(means) for other in means[:place]]
     return (sets == min(tied)).sum() > 1 and min(similarities) >= LIKE_NOBODY * verify
 
 
 def _main(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> tuple[NDArray[np.bool_], set[int]]:
-    """Return which faces are the person's, of which the first `count` are offered, and the sets with equal claims."""
+    """Return which faces are the person's, the first `count` being the offered ones, and the tied sets."""
     sizes, sampled = np.bincount(sets), np.bincount(sets[count:], minlength=int(sets.max()) + 1)
     candidates = [number for number in np.unique(sets).tolist() if number not in foreign]
     if sampled.any():
@@ -410,7 +418,7 @@ def _main(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> tuple
 def _measured(
     faces: FloatArray, main: NDArray[np.bool_], count: int, verify: float
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the first faces' mean similarity to the person's others (NaN without any), and which are odd."""
+    """Return the first faces' mean similarity to the person's others (NaN if none), and which are doubtful."""
     others = int(main.sum()) - main.astype(np.int64)
     sums = faces @ faces[main].sum(axis=0) - main
     own = np.where(others > 0, sums / np.maximum(others, 1), np.nan).astype(np.float32)[:count]
@@ -440,7 +448,7 @@ def _similar_other(
 def may_look_different(first: datetime, second: datetime, born: str | None) -> bool:
     """Return whether a person may look different in photos of two dates.
 
-    `born` is the birth date as far as known, as in `facebank.types.Person`.
+    `born` is a possibly partial birth date, as in `facebank.types.Person`, or None.
     """
     years = abs((first - second).total_seconds()) / (_DAYS_OF_A_YEAR * 86400)
     if born is None:

@@ -1,7 +1,7 @@
-"""Similarity of a probe to each enrolled person, in NumPy alone.
+"""Scorers: similarity of a probe to each enrolled person, in pure NumPy.
 
-A scorer returns one number for each probe and person, about -1..1; higher is more alike. Products are summed in double
-precision and rounded once, so that a probe's scores do not depend on the other probes.
+A scorer returns one number for each probe and person, about -1..1; higher is more similar. Products are summed in
+double precision and rounded once, so that a probe's scores do not depend on the other probes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 CLASSIFIERS = ("prototype", "knn", "svm", "svm-rbf", "logistic")  # kinds for `build_scorer`
-NEIGHBORS = 10  # most samples of a person that vote in kNN
+NEIGHBORS = 10  # maximum number of samples of a person that vote in kNN
 TEMPERATURE = 0.2  # of kNN votes: a factor of e for each 0.2 below the best similarity
 _NUMBERS_AT_ONCE = 4_000_000
 _FIRST_SAMPLES = 64
@@ -38,7 +38,7 @@ class PersonScorer(Protocol):
 
     @property
     def people(self) -> NDArray[np.int64]:
-        """The people's numbers, rising: ``int64`` of shape ``(P,)``."""
+        """The people's numbers, ascending: ``int64`` of shape ``(P,)``."""
         ...
 
     def scores(self, probes: FloatArray) -> FloatArray:
@@ -51,7 +51,7 @@ class PersonScorer(Protocol):
     def scores_of(self, probe: FloatArray, places: NDArray[np.int64]) -> FloatArray:
         """Return scores of one probe ``(D,)`` and some people, ``float32`` of shape ``(K,)``.
 
-        Each depends on the probe and the person alone, to the last bit.
+        Each depends only on the probe and the person, bit for bit.
         """
         ...
 
@@ -66,11 +66,11 @@ class LinearScorer:
     Parameters
     ----------
     people
-        The people's numbers, rising, ``int64`` of shape ``(P,)``.
+        The people's numbers, ascending, ``int64`` of shape ``(P,)``.
     weights, biases
         ``float32`` of shapes ``(P, D)`` and ``(P,)``; a score is ``probe @ weights.T + biases``.
     center
-        Origin from which probes are seen, ``(D,)``; None for zero.
+        Origin subtracted from probes, ``(D,)``; None for zero.
     """
 
     def __init__(
@@ -94,12 +94,12 @@ class LinearScorer:
         return (products(seen, self._weights[places]) + self._biases[places]).astype(np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:  # noqa: ARG002
-        """Return everybody."""
+        """Return all people."""
         return [np.arange(len(self.people))] * len(queries)
 
 
 class PrototypeScorer:
-    """The cosine of the probe and a person's prototype, -1..1, less the person's penalty.
+    """Scores by the cosine of the probe and a person's prototype, -1..1, minus the person's penalty.
 
     `penalties` are at least 0, ``float32`` of shape ``(P,)``; None for none.
     """
@@ -128,10 +128,10 @@ class PrototypeScorer:
 
 
 class KnnScorer:
-    """The weighted mean similarity of the probe and a person's `neighbors` most similar samples; -1..1.
+    """Scores by the weighted mean similarity of the probe and a person's `neighbors` nearest samples, -1..1.
 
-    A sample weighs ``exp((similarity - best similarity) / temperature)``. A person with one sample is judged by it
-    alone, and one with five hundred gains nothing from irrelevant ones.
+    A sample weighs ``exp((similarity - best similarity) / temperature)``. A person with one sample is scored by it
+    alone, and one with five hundred gains nothing from irrelevant samples.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class KnnScorer:
         temperature: float = TEMPERATURE,
     ) -> None:
         if neighbors < 1 or not temperature > 0:
-            raise UsageError("kNN needs at least one neighbor and a temperature above 0.")
+            raise UsageError("kNN needs neighbors >= 1 and temperature > 0.")
         self.people = index.people
         self._index = index
         self._neighbors = neighbors
@@ -180,12 +180,12 @@ class KnnScorer:
     def _votes(self, similarities: NDArray[np.float64], counts: NDArray[np.int64]) -> FloatArray:
         scores = np.empty((len(similarities), len(counts)), dtype=np.float32)
         starts = np.cumsum(counts) - counts
-        for size in np.unique(counts):  # people with equally many samples are a table without gaps
+        for size in np.unique(counts):  # people with equally many samples form a dense array
             places = np.flatnonzero(counts == size)
             theirs = similarities[:, starts[places, None] + np.arange(size)]
             if size > self._neighbors:
                 theirs = np.partition(theirs, -self._neighbors, axis=2)[:, :, -self._neighbors :]
-            theirs = np.sort(theirs, axis=2)  # in one order, so that the rounding is the same for the same samples
+            theirs = np.sort(theirs, axis=2)  # in a fixed order, so that rounding is the same for the same samples
             weights = np.exp((theirs - theirs[:, :, -1:]) / self._temperature)
             scores[:, places] = ((theirs * weights).sum(axis=2) / weights.sum(axis=2)).clip(-1.0, 1.0)
         return scores
@@ -197,16 +197,16 @@ class KernelScorer:
     Parameters
     ----------
     people
-        The people's numbers, rising, ``int64`` of shape ``(P,)``.
+        The people's numbers, ascending, ``int64`` of shape ``(P,)``.
     support
         L2-normalized support vectors as seen from the center, ``(S, D)``.
     duals, biases
         ``float32`` of shapes ``(P, S)`` and ``(P,)``; a score is
         ``exp(-gamma * |probe - support|^2) @ duals.T + biases``.
     gamma
-        Width of the kernel, above 0.
+        Kernel coefficient, above 0.
     center
-        Origin from which probes are seen, ``(D,)``; None for zero.
+        Origin subtracted from probes, ``(D,)``; None for zero.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class KernelScorer:
         return np.asarray(scores, dtype=np.float32)
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float) -> list[NDArray[np.int64]]:  # noqa: ARG002
-        """Return everybody."""
+        """Return all people."""
         return [np.arange(len(self.people))] * len(queries)
 
 
@@ -259,7 +259,7 @@ def check_background(background: Background | None, enrolled: Enrolled) -> None:
 
 
 def greatest(scores: FloatArray, count: int) -> NDArray[np.int64]:
-    """Return the places of each row's greatest scores, ``(M, min(count, P))``, ties in their order.
+    """Return the indices of each row's highest scores, ``(M, min(count, P))``; ties in index order.
 
     `scores` are ``float32`` of shape ``(M, P)`` and may be infinite.
     """
@@ -275,7 +275,7 @@ def greatest(scores: FloatArray, count: int) -> NDArray[np.int64]:
 def seen_from(center: FloatArray | None, rows: FloatArray) -> NDArray[np.float64]:
     """Return the directions, ``(N, D)`` of length 1, of embeddings ``(N, D)`` from a center ``(D,)``.
 
-    Without a center they are returned as they are; an embedding at the center gives zeros.
+    Without a center, returns them unchanged; an embedding at the center gives zeros.
     """
     exact = rows.astype(np.float64)
     return exact if center is None else normalized(exact - center)
@@ -307,15 +307,15 @@ def _checked_center(center: FloatArray | None, dimension: int) -> FloatArray | N
 
 
 WORN_PENALTY = 0.12
-"""What a score loses for a person all of whose samples wear a mask, and others by their share.
+"""Penalty of a person all of whose samples wear a mask; proportional to the fraction of masked samples.
 
-Two people in masks are more alike than bare. On LFW's development people with drawn masks, one photo bare and one in a
-mask each, masked strangers above the threshold of bare ones fall from 6.3 to 1.0 % (1.5 % without the masked photo),
-and masked photos that are missed from 18.2 to 11.6 %: ``python -m benchmarks.masked_samples``.
+Two people in masks are more similar than without. On LFW's development people with drawn masks, with one bare and one
+masked photo each, masked strangers above the threshold of bare faces fall from 6.3 to 1.0 % (1.5 % without the masked
+photo), and missed masked photos from 18.2 to 11.6 %: ``python -m benchmarks.masked_samples``.
 """
 
 
 def masked_scorer(people: MaskedPeople) -> PrototypeScorer:
-    """Return a scorer of faces in masks."""
+    """Return a scorer of masked faces."""
     index, worn_share = people
     return PrototypeScorer(index, WORN_PENALTY * worn_share if worn_share.any() else None)

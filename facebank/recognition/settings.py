@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = float | str | bool
 
-AUTOMATIC = "auto"  # chooses the classifier by the enrolled samples
+AUTOMATIC = "auto"  # choose the classifier by the enrolled samples
 SMALLEST_FPIR, LARGEST_FPIR = RATES[0], RATES[-1]
 
 
@@ -33,17 +33,17 @@ class DecisionSettings:
     Attributes
     ----------
     fpir
-        Largest share of strangers that get a name, 0.001 to 0.2, as calibrations are measured.
+        Maximum fraction of strangers that are named, 0.001 to 0.2, the range of calibrations.
     classifier
         ``auto``, or one of `facebank.recognition.scoring.CLASSIFIERS`.
     stranger_share
-        Expected share of strangers' faces, above 0 and below 1; probabilities depend on it.
+        Expected fraction of strangers' faces, above 0 and below 1; probabilities depend on it.
     least_probability
-        Lowest probability of a name, 0 or more and below 1; counts only for a calibrated pack.
+        Minimum probability of a name, 0 or more and below 1; used only with a calibrated pack.
     allow_twice
         Whether several faces of one photo may get the same name, as in a collage.
     confusable_error
-        Allowed share of wrong names between people who look alike, above 0 and at most 0.5.
+        Allowed fraction of wrong names between people who look alike, above 0 and at most 0.5.
 
     Raises
     ------
@@ -90,27 +90,27 @@ class DecisionSettings:
         except UsageError as error:
             key = next(key for key, value in kept.items() if value is not None and not _is_valid(key, value))
             raise GalleryFormatError(
-                f"A setting of the gallery {printable(str(gallery.path))} cannot be: {error}; "
-                f"`facebank settings unset {key}` goes back to the default."
+                f"Invalid setting in gallery {printable(str(gallery.path))}: {error}; "
+                f"reset it with `facebank settings unset {key}`."
             ) from error
 
     def changed(self, values: Mapping[str, Value]) -> Self:
-        """Return a copy with some other values; raises `UsageError` for an invalid one.
+        """Return a copy with changed values; raises `UsageError` for an invalid value.
 
         Examples
         --------
         >>> DecisionSettings().changed({"fpir": 0.001}).fpir
         0.001
         """
-        return replace(self, **values)  # type: ignore[arg-type]  # checked when they are made
+        return replace(self, **values)  # type: ignore[arg-type]  # checked in __post_init__
 
     def demanding(self, least_probability: float | None) -> Self:
-        """Return settings with a higher least probability, for operations that change files; None for the same.
+        """Return settings with a higher minimum probability, for operations that change files; None for no change.
 
         Raises
         ------
         UsageError
-            It is lower than the present one.
+            It is lower than the current one.
 
         Examples
         --------
@@ -121,15 +121,15 @@ class DecisionSettings:
             return self
         if least_probability < self.least_probability:
             raise UsageError(
-                f"names in this gallery need a probability of {self.least_probability:g} at least, and this can only "
-                f"ask for more, not for {least_probability:g}: lower it with "
+                f"least_probability is {self.least_probability:g} in this gallery and can only be raised here, not "
+                f"lowered to {least_probability:g}: lower it with "
                 f"`facebank settings set least_probability {least_probability:g}`"
             )
-        # at 1 nobody is named: no probability is so high
+        # at 1 no face is named, because no probability reaches it
         return self.changed({"least_probability": min(least_probability, math.nextafter(1.0, 0.0))})
 
     def write(self, gallery: Gallery) -> None:
-        """Store all settings in a gallery; a default is stored by its absence.
+        """Store all settings in a gallery; defaults are removed.
 
         Examples
         --------
@@ -137,15 +137,23 @@ class DecisionSettings:
         >>> bank.settings.fpir
         0.001
         """
+        if not hasattr(gallery, "write_setting"):
+            raise UsageError(f"expected a gallery, such as bank.gallery, not {gallery!r}")
         default = type(self)()
         for key in KEYS:
             value = getattr(self, key)
             gallery.write_setting(key, None if value == getattr(default, key) else value)
 
 
+def check_settings(settings: DecisionSettings | None) -> None:
+    """Raise `UsageError` unless the argument is `DecisionSettings` or None."""
+    if not (settings is None or isinstance(settings, DecisionSettings)):
+        raise UsageError(f"settings must be DecisionSettings, not {printable(repr(settings))}")
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of a gallery: its key, its effective value, its default, and whether the gallery sets it."""
+    """One setting of a gallery: its key, its effective value, its default, and whether it is stored in the gallery."""
 
     key: str
     value: Value
@@ -178,6 +186,17 @@ def unset_setting(gallery: Gallery, key: str) -> Setting:
     return _one_setting(gallery, key)
 
 
+def change_settings(gallery: Gallery, values: Mapping[str, Value | None]) -> list[Setting]:
+    """Store several settings in a gallery, None for the default, and return all; nothing is stored if one is invalid.
+
+    Raises `UsageError` for an unknown key or an invalid value.
+    """
+    checked = {_known(key): None if value is None else _CHECKS[key](value) for key, value in values.items()}
+    for key, value in checked.items():
+        gallery.write_setting(key, value)
+    return list_settings(gallery)
+
+
 def _one_setting(gallery: Gallery, key: str) -> Setting:
     value, default = gallery.read_setting(key), getattr(DecisionSettings(), key)
     return Setting(key, default if value is None else value, default, value is not None)
@@ -185,7 +204,7 @@ def _one_setting(gallery: Gallery, key: str) -> Setting:
 
 def _known(key: str) -> str:
     if key not in KEYS:
-        raise UsageError(f"there is no setting '{printable(key)}': there are {', '.join(KEYS)}")
+        raise UsageError(f"unknown setting '{printable(key)}': use one of {', '.join(KEYS)}")
     return key
 
 
@@ -198,7 +217,7 @@ def _is_valid(key: str, value: object) -> bool:
 
 
 def _number_check(rule: str, fits: Callable[[float], bool]) -> Callable[[object], float]:
-    """Return a check for numbers that fit; `rule` begins the message about others."""
+    """Return a check for numbers accepted by `fits`; `rule` begins the error message."""
 
     def check(value: object) -> float:
         number = _number(value)
@@ -215,13 +234,13 @@ def _allow_twice(value: object) -> bool:
         return True
     if said is False or said in ("false", "no", "off"):
         return False
-    raise UsageError(f"allow_twice is true or false, not {_shown(value)}")
+    raise UsageError(f"allow_twice must be true or false, not {_shown(value)}")
 
 
 def _classifier(value: object) -> str:
     kinds = (AUTOMATIC, *CLASSIFIERS)
     if not isinstance(value, str) or value not in kinds:
-        raise UsageError(f"classifier is one of {', '.join(kinds)}, not {_shown(value)}")
+        raise UsageError(f"classifier must be one of {', '.join(kinds)}, not {_shown(value)}")
     return value
 
 
@@ -241,18 +260,18 @@ def _shown(value: object) -> str:
 
 _CHECKS: dict[str, Callable[[object], Value]] = {
     "confusable_error": _number_check(
-        "confusable_error is a share above 0 and at most 0.5, such as 0.04", lambda share: 0 < share <= 0.5
+        "confusable_error must be a fraction above 0 and at most 0.5, such as 0.04", lambda share: 0 < share <= 0.5
     ),
     "fpir": _number_check(
-        f"fpir is a share from {SMALLEST_FPIR} to {LARGEST_FPIR}, such as 0.01",
+        f"fpir must be a fraction from {SMALLEST_FPIR} to {LARGEST_FPIR}, such as 0.01",
         lambda share: SMALLEST_FPIR <= share <= LARGEST_FPIR,
     ),
     "classifier": _classifier,
     "stranger_share": _number_check(
-        "stranger_share is a share above 0 and below 1, such as 0.5", lambda share: 0 < share < 1
+        "stranger_share must be a fraction above 0 and below 1, such as 0.5", lambda share: 0 < share < 1
     ),
     "least_probability": _number_check(
-        "least_probability is a probability of 0 or more and below 1, such as 0.5", lambda least: 0 <= least < 1
+        "least_probability must be 0 or more and below 1, such as 0.5", lambda least: 0 <= least < 1
     ),
     "allow_twice": _allow_twice,
 }

@@ -1,12 +1,12 @@
-"""Hyperplanes that separate each person from everybody else, solved for all people at once.
+"""One-vs-rest hyperplanes, solved for all people at once.
 
-Solving one against the rest person by person takes minutes for a thousand people; with shared matrix products it takes
-about a second. The problem is the same: for each person
+Solving the problems one by one takes minutes for a thousand people; with shared matrix products it takes about a
+second. For each person
 
     minimize over w  1/2 |w|^2 + strength * sum_i weight_i * loss(sign_i * w . (row_i, 1))
 
-with liblinear's losses (Fan et al., "LIBLINEAR: A library for large linear classification", 2008). The weights of both
-sides add to one half each; within a side every identity weighs the same, however many rows it has. Minimized by
+with liblinear's losses (Fan et al., "LIBLINEAR: A library for large linear classification", 2008). The weights of each
+side sum to one half; within a side all identities have equal weight, regardless of their number of rows. Minimized by
 Nesterov's accelerated gradient for strongly convex functions ("Introductory lectures on convex optimization", 2004,
 scheme 2.2.11).
 """
@@ -33,7 +33,7 @@ _MOST_STEPS = 2_000
 @dataclass(frozen=True, slots=True)
 class _Penalty:
     curvature: float  # the largest second derivative
-    slope: Callable[[FloatArray], FloatArray]  # for a row that belongs below the hyperplane
+    slope: Callable[[FloatArray], FloatArray]  # for rows that belong below the hyperplane
 
 
 def _hinge_slope(heights: FloatArray) -> FloatArray:
@@ -70,13 +70,13 @@ def separate(
     rows
         ``float32`` of shape ``(N + B, D)``: N rows of people, then B rows of others, each an identity of its own.
     owners
-        Whose the first N rows are, ``int64`` of shape ``(N,)``: 0..P-1, none left out. P is at least 2 where B is 0.
+        Owners of the first N rows, ``int64`` of shape ``(N,)``: all of 0..P-1. P is at least 2 if B is 0.
     loss
-        The cost of a row on the wrong side.
+        Loss function.
     strength
-        Its weight against a short normal vector.
+        Weight of the loss relative to the regularization.
     tolerance
-        Final length of the gradient relative to its first length.
+        Final norm of the gradient relative to the initial norm.
     """
     sizes = np.bincount(owners)
     table = np.concatenate([rows, np.ones((len(rows), 1), np.float32)], axis=1).astype(np.float32, copy=False)
@@ -95,7 +95,7 @@ class _Task:
         self._own_rows = np.flatnonzero((owners >= people.start) & (owners < people.stop))
         self._own_people = owners[self._own_rows] - people.start
         self._count = people.stop - people.start
-        others = float(shares.sum(dtype=np.float64)) - 1.0  # a person's own rows have a share of one
+        others = float(shares.sum(dtype=np.float64)) - 1.0  # a person's own rows have a total weight of one
         self._below = (0.5 / others * shares)[:, None]
         self._above = 0.5 * shares[self._own_rows]
 

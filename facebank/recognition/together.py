@@ -1,10 +1,10 @@
-"""Joint assignment of people to faces that are seen at the same time: no person twice.
+"""Joint assignment of people to simultaneous faces, each person at most once.
 
-Each face has a probability for each of its candidates and for a stranger. If no two faces are one person, the
-probability of an assignment is proportional to the product of its faces' probabilities. A face's share of a person is
-the sum over all assignments that give it this person, exact for up to `MOST_EXACT` competing faces. For more, only the
-best such assignment counts (`scipy.optimize.linear_sum_assignment` on the log odds against a stranger), which is the
-same for two faces and one person. Without a calibration, similarities above the threshold replace log odds.
+Each face has a probability for each of its candidates and for a stranger. If no two faces show the same person, the
+probability of an assignment is proportional to the product of its faces' probabilities. A face's marginal for a person
+is the sum over all assignments that give it this person, exact for up to `MOST_EXACT` competing faces. For more, only
+the best such assignment counts (`scipy.optimize.linear_sum_assignment` on the log odds against a stranger), which is
+the same for two faces and one person. Without a calibration, similarities above the threshold replace log odds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 COMPETING = 0.05  # probability from which a face competes for a person
-MOST_EXACT = 8  # most competing faces with exact probabilities
+MOST_EXACT = 8  # maximum number of competing faces with exact probabilities
 _IMPOSSIBLE = -1e9
 _LEAST = 1e-12
 
@@ -31,32 +31,32 @@ _LEAST = 1e-12
 class Shares:
     """The assignment of people to M faces."""
 
-    columns: NDArray[np.int64]  # each face's candidate columns, the likeliest first and the others in their order
+    columns: NDArray[np.int64]  # each face's candidate columns, the likeliest first, the others in order
     # in the given order of columns, a stranger's last, ``(M, K + 1)``; None for an uncalibrated pack
     probabilities: NDArray[np.float64] | None
-    clear: NDArray[np.int64]  # the place of the person who is clearly this face's rather than another's; -1 for none
+    clear: NDArray[np.int64]  # the place of the person clearly assigned to this face; -1 for none
 
 
 def competing(
     places: NDArray[np.int64], plausible: NDArray[np.bool_], near: NDArray[np.bool_], rows: Sequence[int]
 ) -> list[list[int]]:
-    """Return the groups of faces that compete for people, directly or through others.
+    """Return the groups of faces that compete for people, directly or transitively.
 
     Parameters
     ----------
     places
         Each face's candidates, ``(N, K)``.
     plausible
-        Which candidates the face may be, ``(N, K)``.
+        Plausible candidates of each face, boolean ``(N, K)``.
     near
-        Which candidates are similar enough for a name, ``(N, K)``; others cause no competition.
+        Candidates similar enough for a name, boolean ``(N, K)``; others cause no competition.
     rows
-        The faces that are seen at the same time.
+        The simultaneous faces.
     """
     chosen = list(rows)
     claimed = places[chosen][plausible[chosen]].tolist()
     if len(set(claimed)) == len(claimed):
-        return []  # as in most photos
+        return []  # the usual case
     of_person: dict[int, list[int]] = {}
     wanted = set[int]()
     for row in rows:
@@ -85,9 +85,9 @@ def share_probabilities(places: NDArray[np.int64], probabilities: NDArray[np.flo
     places
         Each competing face's candidates, ``(M, K)``.
     probabilities
-        Of the candidates and, last, of a stranger, each face on its own, ``(M, K + 1)``.
+        Independent probabilities of the candidates and, last, of a stranger, ``(M, K + 1)``.
     least_odds
-        Least ratio of a person's share in one face and in any other for a clear assignment.
+        Minimum ratio of a person's marginals for one face and any other, for a clear assignment.
     """
     people, columns = np.unique(places, return_inverse=True)
     columns = columns.reshape(places.shape)
@@ -122,11 +122,11 @@ def share_similarities(
     places, similarities
         Each competing face's candidates, ``(M, K)``.
     near
-        Which candidates are similar enough for a name, ``(M, K)``.
+        Candidates similar enough for a name, boolean ``(M, K)``.
     least
         The similarity that equals a stranger's.
     margin
-        Least lead of the total similarity over that of any other assignment of the face or the person.
+        Minimum lead of the total similarity over any other assignment of the face or the person.
     """
     people, columns = np.unique(places, return_inverse=True)
     columns = columns.reshape(places.shape)
@@ -153,7 +153,7 @@ def _with_first(first: NDArray[np.int64], candidates: int) -> NDArray[np.int64]:
 def _marginals(
     owned: NDArray[np.float64], nobody: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each face's share of each person, and of a stranger, over all assignments without repeated people.
+    """Return each face's marginals of each person, and of a stranger, over all assignments without repeated people.
 
     Dynamic programming over the people, forwards and backwards; a state is the set of faces that have a person.
     """

@@ -1,8 +1,8 @@
-"""Classifiers fitted to the enrolled samples, and the choice among them.
+"""Fitting of classifiers to the enrolled samples, and the choice among them.
 
 A person is separated from the gallery's other people and from people drawn from the pack's background, so that one
-person with one sample can be fitted too. Both sides weigh the same, and so does every identity within a side. Weights
-are scaled to length 1: their length depends on the number of samples, but one threshold must suit all people.
+person with one sample can be fitted too. Both sides have equal weight, and so do identities within a side. Weight
+vectors are scaled to length 1: their length depends on the number of samples, but one threshold must suit all people.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from facebank.recognition.scoring import (
 )
 from facebank.recognition.solving import separate
 from facebank.storage.arrays import normalized
+from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,16 +41,16 @@ if TYPE_CHECKING:
 
 FITTED = ("svm", "svm-rbf", "logistic")  # kinds of `CLASSIFIERS` that are fitted
 SVM_STRENGTH = 1.0
-LOGISTIC_STRENGTH = 10.0  # costs of a misplaced sample, chosen on LFW's development people
-GAMMA = 1.0  # width of the radial-basis-function kernel, for embeddings of length 1
+LOGISTIC_STRENGTH = 10.0  # loss weights, chosen on LFW's development people
+GAMMA = 1.0  # coefficient of the RBF kernel, for embeddings of length 1
 DRAWS = 1_000
 KERNEL_DRAWS = 500  # draws from the background
-MOST_FOR_KERNEL = 500  # samples of a kernel SVM: half a second of one core; twice as many take four times as long
+MOST_FOR_KERNEL = 500  # samples of a kernel SVM: half a second on one core; twice as many take four times as long
 _JITTER = 1e-5
 _SEED = 0
 
 RECIPE = (1, SVM_STRENGTH, LOGISTIC_STRENGTH, GAMMA, DRAWS, KERNEL_DRAWS, _JITTER, _SEED)
-"""Differs from the one before whenever the same samples give other coefficients; the first number is for the code."""
+"""Cache key of the fit; changes whenever the same samples would give other coefficients. First: a code version."""
 
 
 def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = None) -> PersonScorer:
@@ -62,7 +63,7 @@ def build_scorer(kind: str, enrolled: Enrolled, background: Background | None = 
     enrolled
         The samples.
     background
-        The pack's; SVMs and logistic regression separate people from draws of it.
+        The pack's background; SVMs and logistic regression use draws from it as negatives.
 
     Raises
     ------
@@ -80,11 +81,11 @@ class Coefficients:
     """The result of fitting."""
 
     kind: str  # one of `FITTED`
-    people: NDArray[np.int64]  # the people's numbers, rising, ``int64`` of shape ``(P,)``
+    people: NDArray[np.int64]  # the people's numbers, ascending, ``int64`` of shape ``(P,)``
     # weights, biases: ``float32`` of shapes ``(P, D)`` and ``(P,)``; weights of a kernel SVM are ``(P, S)``
     weights: FloatArray
     biases: FloatArray
-    center: FloatArray  # origin from which embeddings are seen, ``float32`` of shape ``(D,)``
+    center: FloatArray  # origin subtracted from embeddings, ``float32`` of shape ``(D,)``
     support: FloatArray  # a kernel SVM's support vectors, ``float32`` of shape ``(S, D)``; else S is 0
 
     def scorer(self) -> PersonScorer:
@@ -107,10 +108,10 @@ def fit(kind: str, enrolled: Enrolled, background: Background | None = None) -> 
         more than `MOST_FOR_KERNEL` samples for a kernel SVM.
     """
     if kind not in FITTED:
-        raise UsageError(f"There is nothing to fit for {kind!r}; classifiers are {', '.join(CLASSIFIERS)}.")
+        raise UsageError(f"unknown classifier {printable(kind)}: choose from {', '.join(CLASSIFIERS)}")
     if background is None and len(enrolled.people) < 2:
         raise UsageError(
-            f"{kind} needs somebody to tell the one person from: enroll a second one, use a pack with a background, or "
+            f"{kind} needs negatives for a single person: enroll a second person, use a pack with a background, or "
             "choose prototype or knn."
         )
     check_background(background, enrolled)
@@ -133,12 +134,12 @@ def _fit_linear(kind: str, enrolled: Enrolled, background: Background | None) ->
 def _fit_kernel(enrolled: Enrolled, background: Background | None) -> Coefficients:
     if enrolled.count > MOST_FOR_KERNEL:
         raise UsageError(
-            f"svm-rbf is refused beyond {MOST_FOR_KERNEL} samples, and this gallery has {enrolled.count}: fitting it "
-            "would take longer than a second and grows with the cube of their number. Choose svm, or another."
+            f"svm-rbf supports at most {MOST_FOR_KERNEL} samples, and this gallery has {enrolled.count}: fitting "
+            "time grows with the cube of their number. Choose svm or another classifier."
         )
     center, rows = _rows(enrolled, background, KERNEL_DRAWS)
     kernel = rbf(rows.astype(np.float64), rows, GAMMA)
-    # Rows of the Cholesky factor have the kernel's values as inner products, so that a linear machine on them is it.
+    # Inner products of the Cholesky factor's rows are the kernel's values, so a linear machine on them is equivalent.
     factor = np.linalg.cholesky(kernel + _JITTER * np.eye(len(kernel)))
     normals, _ = separate(factor.astype(np.float32), enrolled.owners, loss="squared_hinge", strength=SVM_STRENGTH)
     duals = np.linalg.solve(factor.T, normalized(normals.astype(np.float64)).T).T
@@ -154,11 +155,11 @@ def _rows(enrolled: Enrolled, background: Background | None, draws: int) -> tupl
     return background.mean, seen_from(background.mean, everybody).astype(np.float32)
 
 
-DEFAULT_CLASSIFIER = "prototype"  # measured best over sizes of galleries and numbers of samples
+DEFAULT_CLASSIFIER = "prototype"  # measured best across gallery sizes and numbers of samples
 TRIED = ("prototype", "knn", "svm", "logistic")
 
 FOLDS = 5
-LEAST_SAMPLES = 3  # of a person who is tried
+LEAST_SAMPLES = 3  # of a person in the cross-validation
 LEAST_TRIALS = 30
 MOST_SAMPLES = 3000
 SIGNIFICANCE = 0.05
@@ -177,8 +178,8 @@ def choose_classifier(
 ) -> ClassifierChoice:
     """Choose a classifier for a gallery by cross-validation over its own samples.
 
-    Each sample of a person with `LEAST_SAMPLES` or more is left out once, in `FOLDS` parts, and searched for. A
-    classifier of `kinds`, which include the default, replaces the default only if it is right significantly more often
+    Each sample of a person with `LEAST_SAMPLES` or more is left out once, in `FOLDS` folds, and identified. A
+    classifier of `kinds`, which include the default, replaces the default only if correct significantly more often
     (exact sign test over the samples on which the two differ). Returns the default for too few or too many samples.
     """
     owners = enrolled.owners
@@ -192,7 +193,7 @@ def choose_classifier(
         )
     if enrolled.count > MOST_SAMPLES:
         return ClassifierChoice(
-            DEFAULT_CLASSIFIER, f"{enrolled.count} samples are too many to compare classifiers each time they change"
+            DEFAULT_CLASSIFIER, f"{enrolled.count} samples are too many to compare classifiers after each change"
         )
     right = {kind: _right(enrolled, several, kind, background) for kind in kinds}
     usual = DEFAULT_CLASSIFIER
@@ -202,7 +203,7 @@ def choose_classifier(
     )
     figures = ", ".join(f"{kind} {right[kind].mean():.1%}" for kind in kinds)
     if better > worse and _sign_test(better, worse) < SIGNIFICANCE:
-        return ClassifierChoice(best, f"it was right most often on {trials} samples left out in turn ({figures})")
+        return ClassifierChoice(best, f"it was correct most often on {trials} samples left out in turn ({figures})")
     return ClassifierChoice(
         DEFAULT_CLASSIFIER, f"none was clearly better on {trials} samples left out in turn ({figures})"
     )
@@ -211,7 +212,7 @@ def choose_classifier(
 def _right(
     enrolled: Enrolled, several: NDArray[np.bool_], kind: str, background: Background | None
 ) -> NDArray[np.bool_]:
-    """Return which of the tried samples are found again when they are left out."""
+    """Return which of the tested samples are identified correctly when left out."""
     right = np.zeros(enrolled.count, dtype=np.bool_)
     for held_out in _folds(enrolled.owners, several):
         kept = ~held_out
@@ -224,7 +225,7 @@ def _right(
 
 
 def _folds(owners: NDArray[np.int64], several: NDArray[np.bool_]) -> Sequence[NDArray[np.bool_]]:
-    """Deal each person's samples out to the folds in turn; a person with `LEAST_SAMPLES` never loses all of them."""
+    """Distribute each person's samples over the folds in turn, so that no person loses all samples in a fold."""
     order = np.argsort(owners, kind="stable")
     place = np.empty(len(owners), dtype=np.int64)
     place[order] = np.arange(len(owners)) - np.searchsorted(owners[order], owners[order])
@@ -232,6 +233,6 @@ def _folds(owners: NDArray[np.int64], several: NDArray[np.bool_]) -> Sequence[ND
 
 
 def _sign_test(better: int, worse: int) -> float:
-    """Return the probability of at least so many heads in ``better + worse`` tosses of a fair coin."""
+    """Return the probability of at least `better` heads in ``better + worse`` tosses of a fair coin."""
     tosses = better + worse
     return float(sum(math.comb(tosses, heads) for heads in range(better, tosses + 1)) / 2**tosses)

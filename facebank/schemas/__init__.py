@@ -1,4 +1,4 @@
-"""JSON Schemas of the commands' output with ``--json``, one file a command."""
+"""JSON Schemas of the commands' ``--json`` output, one file per command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a command: ``identify``, ``people-list``; KeyError if there is none."""
+    """Return the JSON Schema (draft 2020-12) of a command, such as ``identify``; raises KeyError if unknown."""
     if name not in names():
         raise KeyError(name)
     schema: dict[str, Any] = json.loads((files(__name__) / f"{name}.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Overlap of boxes and L2 normalization: the arithmetic that several rooms share."""
+"""Overlap of boxes and L2 normalization."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _ZERO_LENGTH = 1e-6
 
 
 def normalized(vectors: NDArray[Floating]) -> NDArray[Floating]:
-    """Scale each row of ``(n, D)`` to length 1; one of (nearly) zeros becomes zeros."""
-    if vectors.dtype == np.float64:  # without a second matrix of squares
+    """Scale each row of ``(n, D)`` to length 1; rows shorter than 1e-6 become zeros."""
+    if vectors.dtype == np.float64:  # avoids a second matrix of squares
         lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
-    else:  # float32 is summed pairwise: embeddings stay the same to the last bit
+    else:  # pairwise summation, so that embeddings stay bit-identical
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > _ZERO_LENGTH, lengths, np.inf), dtype=vectors.dtype)
 

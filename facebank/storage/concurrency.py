@@ -1,7 +1,7 @@
-"""Locks and turns: between threads, between processes, after a fork, and against Ctrl-C.
+"""Synchronization between threads and processes, safe across forks and Ctrl-C.
 
-`os.fork` copies the memory but only the thread that called it: locks held by other threads stay held, a network's
-threads are gone, and the new process does not hold the file locks that its copy of SQLite relies on.
+`os.fork` copies the memory but only the calling thread: locks held by other threads stay held, the threads of networks
+are gone, and the child process does not hold the file locks that its copy of SQLite relies on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
@@ -18,16 +19,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from weakref import WeakSet
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from types import FrameType, TracebackType
 
 Value = TypeVar("Value")
+Item = TypeVar("Item")
 
 
 # Threads and forks ----------------------------------------------------------------------------------------------
 
 
 class SharedLock:
-    """A reentrant lock that is free in a newly forked process."""
+    """A reentrant lock that is replaced in a forked process."""
 
     def __init__(self) -> None:
         self._lock = RLock()
@@ -42,12 +45,12 @@ class SharedLock:
         self._lock.release()
 
     def renew(self) -> None:
-        """Replace a lock that a thread of the parent process may hold."""
+        """Replace the lock, which a thread of the parent process may hold."""
         self._lock = RLock()
 
 
 class PerProcess(Generic[Value]):
-    """A value made once per process, by `make`, when a thread first needs it."""
+    """A value created once per process, by `make`, on first use."""
 
     def __init__(self, make: Callable[[], Value]) -> None:
         self._make = make
@@ -65,11 +68,11 @@ class PerProcess(Generic[Value]):
         return made[1]
 
 
-class computed(Generic[Value]):  # noqa: N801 - it is used as a decorator, as `functools.cached_property` is
+class computed(Generic[Value]):  # noqa: N801 - a decorator, like `functools.cached_property`
     """A property computed on first access: `functools.cached_property` without the lock of Python 3.11.
 
-    That lock is shared by all instances and stays held in a process forked meanwhile. Two threads may compute the
-    value at once; both get the same one.
+    That lock is shared by all instances and stays held in a process that is forked meanwhile. Two threads may compute
+    the value at the same time; both get the same one.
     """
 
     def __init__(self, compute: Callable[[Any], Value]) -> None:
@@ -92,20 +95,52 @@ class computed(Generic[Value]):  # noqa: N801 - it is used as a decorator, as `f
         return value
 
 
+def in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[Value]:
+    """Yield a function's results in the order of its arguments; runs in one thread per core, a few items ahead."""
+    threads = min(len(items), os.cpu_count() or 1)
+    if threads < 2:
+        yield from map(function, items)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    ahead = deque["Future[Value]"]()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            ahead.append(pool.submit(function, item))
+            if len(ahead) > threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def one_ahead(items: Iterator[Item]) -> Generator[Item]:
+    """Yield items, which must not be None; a thread prepares each while the one before is in use.
+
+    Close the generator if it may be left early; this ends the thread.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
+
+
 def at_fork(
     *,
     before: Callable[[], None] | None = None,
     in_parent: Callable[[], None] | None = None,
     in_child: Callable[[], None] | None = None,
 ) -> None:
-    """Call functions whenever Python forks this process; no-op where processes cannot be forked."""
+    """Register functions to call when Python forks this process; no-op on platforms without fork."""
     if hasattr(os, "register_at_fork"):
         given = {"before": before, "after_in_parent": in_parent, "after_in_child": in_child}
         os.register_at_fork(**{name: call for name, call in given.items() if call is not None})
 
 
-def keep_for_good(thing: object) -> None:
-    """Never free an object, not even at exit: its destructor would touch what belongs to another process."""
+def keep_alive(thing: object) -> None:
+    """Keep an object alive until after exit, because its destructor would affect another process."""
     import ctypes
 
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
@@ -122,7 +157,7 @@ at_fork(in_child=_renew_locks)
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Delay Ctrl-C until the block ends; no-op in threads that it does not interrupt."""
+    """Delay Ctrl-C until the block ends; no-op outside of the main thread."""
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
@@ -141,7 +176,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def flock_now(handle: int) -> bool | None:
-    """Lock an open file until it is closed; False if another process holds the lock, None if the system has none."""
+    """Lock an open file until it is closed; False if another process holds the lock, None without file locks."""
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
 
@@ -154,7 +189,7 @@ def flock_now(handle: int) -> bool | None:
 
 
 def is_at(handle: int, path: Path) -> bool:
-    """Return whether a path still names an open file, and not through a link."""
+    """Return whether a path still names an open file, not counting links."""
     try:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except OSError:
@@ -162,8 +197,8 @@ def is_at(handle: int, path: Path) -> bool:
 
 
 @contextmanager
-def only_one(path: Path) -> Iterator[bool]:
-    """Make, hold and remove a lock file, and yield whether this process got it; `OSError` if it cannot be made."""
+def hold_lock_file(path: Path) -> Iterator[bool]:
+    """Hold a lock file, and yield whether this process got it; raises `OSError` if it cannot be created."""
     lock = LockFile(path)
     try:
         yield lock.take(must_be_there=True)
@@ -172,28 +207,28 @@ def only_one(path: Path) -> Iterator[bool]:
 
 
 class LockFile:
-    """A file by which processes exclude each other."""
+    """A lock file for mutual exclusion between processes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle: int | None = None
 
     def take(self, *, must_be_there: bool = False) -> bool:
-        """Return whether this process has the lock; also where no file can be made, unless that is an error."""
+        """Return whether this process got the lock; True if no file can be created, unless `must_be_there`."""
         try:
             handle = os.open(self._path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
         except OSError:
             if must_be_there:
                 raise
             return True
-        if _locked(handle) and is_at(handle, self._path):  # else it was removed before it was locked
+        if _locked(handle) and is_at(handle, self._path):  # otherwise it was removed before it was locked
             self._handle = handle
             return True
         os.close(handle)
         return False
 
     def release(self) -> None:
-        """Remove the file and release the lock, if this process has it; those who wait make another file."""
+        """Remove the file and release the lock, if held; waiting processes create a new file."""
         if self._handle is not None:
             with suppress(OSError):
                 self._path.unlink()

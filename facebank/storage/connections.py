@@ -1,8 +1,8 @@
-"""Connections to SQLite files from anybody: limited, bounded, counted, and one per thread.
+"""Connections to untrusted SQLite files, with resource limits, one per thread.
 
-Limits are set before anything is read, and every statement ends. The files that this process has open are counted: a
-forked process cannot use them, as SQLite would rely there on file locks that only the first process holds; and nothing
-but SQLite may open them, as closing any handle of a file releases all locks of the process on it.
+Limits are set before anything is read, and every statement terminates. Open files are counted per process: a forked
+process cannot use them, because SQLite would rely on file locks that only its parent holds; and only SQLite may open
+them, because closing any handle of a file releases all locks of the process on it.
 """
 
 from __future__ import annotations
@@ -22,29 +22,30 @@ from typing import Any, TypeAlias
 from weakref import WeakSet
 
 from facebank.errors import StorageError
-from facebank.storage.concurrency import at_fork, keep_for_good
+from facebank.storage.concurrency import at_fork, keep_alive
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
 
 FileId: TypeAlias = tuple[int, int]
-"""Device and number of a file, whatever its name."""
+"""Device and inode of a file, independent of its name."""
 
 Appearance: TypeAlias = tuple[tuple[int, ...] | None, tuple[int, ...] | None]
-"""Identity, size and modification time of a file and of its log, None if absent: they change with the content."""
+"""Identity, size and modification time of a file and its log (None if absent), to detect changes."""
 
 OPENING = RLock()
-"""Held while a connection is opened or closed, and while this process is forked."""
+"""Lock held while a connection is opened or closed, and while this process is forked."""
 
 _open: Counter[FileId] = Counter()
 _lost: set[FileId] = set()
 _in_wal_mode: dict[FileId, bool] = {}
 
 _LOST = (
-    "was being used when this process was forked, and cannot be used here: fork while nothing uses it, or start "
+    "was in use when this process was forked, and cannot be used here: fork while nothing uses it, or start "
     "processes with multiprocessing's 'spawn'"
 )
+_REPLACED = "was deleted, moved or replaced by another file while it was open: open it again"
 _LIMITS = {
-    sqlite3.SQLITE_LIMIT_LENGTH: 4 * 1024 * 1024,  # the largest value that is written is a thumbnail of 256 KiB
+    sqlite3.SQLITE_LIMIT_LENGTH: 4 * 1024 * 1024,  # the largest stored value is a thumbnail of 256 KiB
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
     sqlite3.SQLITE_LIMIT_COLUMN: 100,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100,
@@ -53,7 +54,7 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 16,
     sqlite3.SQLITE_LIMIT_ATTACHED: 1,  # VACUUM needs one
     sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,
-    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 10,  # deletions that reach other tables count as triggers
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 10,  # cascading deletions count as triggers
     sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
 _SETTINGS = (
@@ -65,42 +66,42 @@ _SETTINGS = (
     "PRAGMA secure_delete = ON",
     "PRAGMA synchronous = FULL",
 )
-# A row takes at least 4 bytes, and no statement of facebank takes more than a few hundred steps per row. Pages that
-# point at each other make billions of rows of a small file.
+# A row takes at least 4 bytes, and no statement of facebank takes more than a few hundred steps per row. In a hostile
+# file, pages that reference each other can make billions of rows.
 _STEPS_AT_LEAST = 5_000_000
 _STEPS_A_BYTE = 100
 _STEPS_A_CHANGE = 2_000
-_STEPS_BETWEEN_LOOKS = 100_000
+_STEPS_BETWEEN_CHECKS = 100_000
 _MEASURED_FOR = 1.0  # seconds
 _LARGEST_COPY = 1 << 30  # bytes
 _ATTEMPTS = 3
 
 
 class UnusableError(sqlite3.ProgrammingError):
-    """A connection that cannot be used; the text follows the file's name."""
+    """A connection cannot be used; the message continues after the file's name."""
 
 
 class WasClosedError(UnusableError):
-    """A connection that was closed, perhaps by another thread in the middle of a statement."""
+    """A connection was closed, perhaps by another thread during a statement, or lost its file."""
 
-    def __init__(self) -> None:
-        super().__init__("was closed: open it anew")
+    def __init__(self, why: str = "was closed: open it again") -> None:
+        super().__init__(why)
 
 
 class BoundedConnection(sqlite3.Connection):
-    """A connection whose statements all end: each may take a number of steps that the size of the file allows.
+    """A connection that bounds the steps of each statement, in proportion to the file's size.
 
-    Steps are counted without Python code, so that Ctrl-C is never taken for a statement without an end.
+    Steps are counted without Python code, so that Ctrl-C is not mistaken for an endless statement.
     """
 
     read_as: Appearance | None = None
-    """The file's appearance, where SQLite does not notice changes made by others; None where it does."""
+    """The file's appearance if SQLite cannot detect changes made by other processes, else None."""
 
     file: FileId | None = None
-    """The file, which counts as open in this process; None for a database in memory."""
+    """The file, counted as open in this process; None for a database in memory."""
 
     is_ended = False
-    """Whether another thread closes it: it is closed once the current call has ended."""
+    """Whether another thread has closed it; takes effect when the current call returns."""
 
     _process = 0
     _path: Path | None = None
@@ -108,20 +109,20 @@ class BoundedConnection(sqlite3.Connection):
     _measured = 0.0
 
     def opened(self, file: FileId) -> None:
-        """Count a file as open until `close`."""
+        """Register a file as open until `close`."""
         self.file, self._process = file, os.getpid()
 
     @property
     def is_inherited(self) -> bool:
-        """Whether it was opened by another process, from which this one was forked."""
+        """Whether a parent process opened it, before this one was forked."""
         return self.file is not None and self._process != os.getpid()
 
     def close(self) -> None:
-        """Close the connection; one that another process opened stays as it is."""
+        """Close the connection; no-op for one that a parent process opened."""
         file = self.file
         if self.is_inherited:
             self.file = None
-            keep_for_good(self)
+            keep_alive(self)
             return
         super().close()
         if file is not None:
@@ -135,22 +136,32 @@ class BoundedConnection(sqlite3.Connection):
             self.close()
 
     def end(self) -> None:
-        """Interrupt another thread's statement, and refuse any other."""
+        """Interrupt the running statement, and refuse any further one."""
         self.is_ended = True
         self.interrupt()
 
     def bound_by(self, path: Path) -> None:
-        """Bound all statements from now on by the size of a file."""
+        """Limit the steps of further statements by the size of a file."""
         self._path = path
         self._measured = 0.0
 
-    def stands_for(self, other: BoundedConnection) -> None:
-        """Take over another connection's file, of which this one holds a copy."""
+    def take_over(self, other: BoundedConnection) -> None:
+        """Take over the file of another connection, of which this one is a copy."""
         self._path, self.read_as = other._path, other.read_as
 
     def is_outdated(self) -> bool:
-        """Return whether others have changed the file unnoticed by SQLite: open it anew then."""
+        """Return whether the file has changed without SQLite noticing; reopen it then."""
         return self.read_as is not None and self._path is not None and _appearance(self._path) != self.read_as
+
+    def is_replaced(self) -> bool:
+        """Return whether the path names another file by now, or none: writes would be lost.
+
+        SQLite would also write to the log of that name, which damages the other file. Copies in memory, and files that
+        cannot change, are reopened when outdated instead.
+        """
+        if self._path is None or self.file is None or self.read_as is not None:
+            return False
+        return _file_id(self._path) != self.file
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Run a statement, as `sqlite3.Connection.execute` does."""
@@ -179,34 +190,34 @@ class BoundedConnection(sqlite3.Connection):
             self._size = sum(_size_of(self._path, suffix) for suffix in ("", "-wal"))
             self._measured = now
         steps = _STEPS_AT_LEAST + _STEPS_A_BYTE * self._size + _STEPS_A_CHANGE * self.total_changes
-        looks = chain(repeat(0, steps // _STEPS_BETWEEN_LOOKS), repeat(1))
-        self.set_progress_handler(looks.__next__, _STEPS_BETWEEN_LOOKS)
+        looks = chain(repeat(0, steps // _STEPS_BETWEEN_CHECKS), repeat(1))
+        self.set_progress_handler(looks.__next__, _STEPS_BETWEEN_CHECKS)
 
 
 # Opening --------------------------------------------------------------------------------------------------------
 
 
 def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
-    """Open a file that exists, guarded against hostile content; autocommit, so that transactions are explicit.
+    """Open an existing file with guards against hostile content, in autocommit mode for explicit transactions.
 
-    A file that may not be written, or whose folder may not, is read without anything being written beside it: in WAL
-    mode with the ``-shm`` file of the process that writes it, else as it is, else through a copy in memory if changes
-    lie beside it in ``-wal``. Raises `StorageError` or `sqlite3.Error` if it cannot be opened, or if changes beside a
-    file that may not be written cannot be copied.
+    A file in a location that is not writable is read without writing beside it: in WAL mode with the ``-shm`` file of
+    the writing process, otherwise directly, or through a copy in memory if ``-wal`` holds changes. Raises
+    `StorageError` or `sqlite3.Error` if the file cannot be opened, or if changes beside a read-only file cannot be
+    copied.
 
     Parameters
     ----------
     path
-        The file.
+        Path of the file.
     busy_timeout
-        How long to wait for another process, in seconds.
+        Timeout for locks of other processes, in seconds.
     """
     if is_writable(path):
         return _opened(path, "rw", busy_timeout)
     if not _is_in_wal_mode(path):
         return _opened(path, "ro", busy_timeout)
     if path.with_name(path.name + "-shm").exists():
-        with suppress(sqlite3.OperationalError):  # of another user, who does not let this one read it
+        with suppress(sqlite3.OperationalError):  # another user's file that this user cannot read
             return _readable(_opened(path, "ro", busy_timeout))
     for _ in range(_ATTEMPTS):
         before = _appearance(path)
@@ -220,7 +231,7 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
 
 
 def connect_new(path: Path) -> BoundedConnection:
-    """Open an empty file that only this process knows; without a journal, so that nothing is left beside it."""
+    """Open an empty file that no other process uses, without a journal, so that nothing is left beside it."""
     connection = _connect(str(path))
     connection.execute("PRAGMA journal_mode = OFF")
     return connection
@@ -232,21 +243,21 @@ def in_memory() -> BoundedConnection:
 
 
 def copied_to_memory(connection: BoundedConnection) -> BoundedConnection:
-    """Return a connection to a copy in memory, and close the one to the file."""
+    """Copy a database to memory, close its connection and return one to the copy."""
     copy = in_memory()
     with closing(connection):
         connection.backup(copy)
-    copy.stands_for(connection)
+    copy.take_over(connection)
     return copy
 
 
 def is_writable(path: Path) -> bool:
-    """Return whether a file and its folder, where SQLite keeps its log, may be written."""
+    """Return whether a file and its folder, where SQLite puts its log, are writable."""
     return os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
 
 
 def is_open_here(path: Path) -> bool:
-    """Return whether this process has a file open with SQLite: nothing else may open it then."""
+    """Return whether this process has a file open with SQLite, so that nothing else may open it."""
     file = _file_id(path)
     with OPENING:
         return _open[file] > 0
@@ -263,7 +274,7 @@ def _connect(database: str, *, uri: bool = False, busy_timeout: float = 5.0) -> 
         uri=uri,
         timeout=busy_timeout,
         isolation_level=None,
-        check_same_thread=False,  # `ThreadConnections` keeps threads apart; any of them may close it
+        check_same_thread=False,  # `ThreadConnections` separates threads; any thread may close it
         factory=BoundedConnection,
     )
     for limit, value in _LIMITS.items():
@@ -272,7 +283,7 @@ def _connect(database: str, *, uri: bool = False, busy_timeout: float = 5.0) -> 
 
 
 def _opened(path: Path, mode: str, busy_timeout: float) -> BoundedConnection:
-    """Open a file in one of SQLite's modes: ``rw``, ``ro``, or ``ro&immutable=1`` if nobody changes it meanwhile."""
+    """Open a file in one of SQLite's modes: ``rw``, ``ro``, or ``ro&immutable=1`` if no process changes it."""
     with OPENING:
         file = _file_id(path)
         if file in _lost:
@@ -306,60 +317,59 @@ def _readable(connection: BoundedConnection) -> BoundedConnection:
 def _is_in_wal_mode(path: Path) -> bool:
     identity = _file_id(path)
     if identity in _in_wal_mode and is_open_here(path):
-        return _in_wal_mode[identity]  # reading the file would release this process's locks on it
+        return _in_wal_mode[identity]  # reading the file would release this process's locks
     with path.open("rb") as file:
         _in_wal_mode[identity] = file.read(20)[18:] == b"\2\2"
     return _in_wal_mode[identity]
 
 
 def _copied(path: Path) -> BoundedConnection:
-    """Return a connection to a copy in memory, with the changes that lie beside the file."""
+    """Return a connection to a copy in memory, including the changes in the log."""
     parts = [path, path.with_name(path.name + "-wal")]
     refusal = (
-        f"{printable(str(path))} has changes beside it, in {printable(parts[1].name)}, and its folder may not be "
-        "written"
+        f"{printable(str(path))} has unmerged changes in {printable(parts[1].name)}, and its folder is not writable"
     )
     if sum(part.stat().st_size for part in parts) > _LARGEST_COPY:
-        raise StorageError(f"{refusal}: open it once where it may be written.")
+        raise StorageError(f"{refusal}: open it once with write permission.")
     try:
-        with tempfile.TemporaryDirectory(prefix="facebank-") as folder:  # only its owner can look into it
+        with tempfile.TemporaryDirectory(prefix="facebank-") as folder:  # readable by its owner only
             for part in parts:
                 shutil.copyfile(part, Path(folder) / part.name)
             return copied_to_memory(_opened(Path(folder) / path.name, "rw", 1.0))
     except OSError as error:
-        raise StorageError(f"{refusal}; a copy cannot be made either: {error.strerror}.") from error
+        raise StorageError(f"{refusal}; making a copy failed too: {error.strerror}.") from error
 
 
 def _file_id(path: Path) -> FileId:
-    """Return which file a path names; (0, 0) if it cannot be looked at, in which case opening it says why."""
-    device, inode, *_ = _looks(path) or (0, 0)
+    """Return the identity of a file; (0, 0) if it cannot be read, which opening it will report."""
+    device, inode, *_ = _file_status(path) or (0, 0)
     return device, inode
 
 
 def _appearance(path: Path) -> Appearance:
-    return _looks(path), _looks(path, "-wal")
+    return _file_status(path), _file_status(path, "-wal")
 
 
-def _looks(path: Path, suffix: str = "") -> tuple[int, ...] | None:
+def _file_status(path: Path, suffix: str = "") -> tuple[int, ...] | None:
     try:
         status = path.with_name(path.name + suffix).stat()
-    except OSError:
+    except (OSError, ValueError):  # a path without a file name, such as the current folder
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _size_of(path: Path, suffix: str) -> int:
-    return (_looks(path, suffix) or (0, 0, 0))[2]
+    return (_file_status(path, suffix) or (0, 0, 0))[2]
 
 
 # Threads and forks ----------------------------------------------------------------------------------------------
 
 
 class ThreadConnections:
-    """One connection per thread to one file: that of the thread that opened it, and others made by `reopen`.
+    """One connection per thread to one file: the first one given, the others created by `reopen`.
 
     A connection is closed when its thread has ended, by `close`, and, if idle, when this process is forked; it is
-    opened anew when needed again.
+    reopened on demand.
     """
 
     def __init__(self, first: BoundedConnection, reopen: Callable[[], BoundedConnection]) -> None:
@@ -373,18 +383,23 @@ class ThreadConnections:
 
     @property
     def current(self) -> BoundedConnection | None:
-        """The connection of this thread; None if it has none yet."""
+        """The connection of this thread, or None."""
         lent: _Lent | None = getattr(self._mine, "lent", None)
         return None if lent is None or lent.process != os.getpid() else lent.connection
 
     @contextmanager
     def use(self) -> Iterator[BoundedConnection]:
-        """Lend this thread its connection; raises `WasClosedError` if any thread has closed the file."""
+        """Yield this thread's connection.
+
+        Raises `WasClosedError` if a thread has closed the file, or the file was deleted or replaced.
+        """
         lent = self._borrowed()
         connection = lent.connection
         if connection is None:
             raise WasClosedError
         try:
+            if not connection.in_transaction and connection.is_replaced():
+                raise WasClosedError(_REPLACED)
             yield connection
         except (sqlite3.Error, InvalidValueError) as error:
             if connection.is_ended and not isinstance(error, UnusableError):
@@ -403,7 +418,7 @@ class ThreadConnections:
         return connection
 
     def close(self) -> None:
-        """Close the file for all threads; calls of other threads that use it end with `WasClosedError`."""
+        """Close the file for all threads; running calls in other threads raise `WasClosedError`."""
         with OPENING:
             self._is_closed = True
             for lent in list(self._lent):
@@ -414,7 +429,7 @@ class ThreadConnections:
                     lent.close()
 
     def close_idle(self) -> None:
-        """Close the connections that no thread uses at the moment; the caller holds `OPENING`."""
+        """Close the connections that no thread is using; the caller holds `OPENING`."""
         for lent in list(self._lent):
             if not lent.users:
                 lent.close()
@@ -427,10 +442,15 @@ class ThreadConnections:
             if lent is not None and lent.connection is not None and lent.process == os.getpid():
                 lent.users += 1
                 return lent
-        connection = self._reopen()
+        try:
+            connection = self._reopen()
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise WasClosedError(_REPLACED) from error
+        except OSError as error:
+            raise WasClosedError(f"cannot be reopened: {error.strerror}") from error
         if None not in (self._file, connection.file) and connection.file != self._file:
             connection.close()
-            raise UnusableError("was replaced by another file while it was open: open it anew")
+            raise WasClosedError(_REPLACED)
         return self._keep(connection, users=1)
 
     def _keep(self, connection: BoundedConnection, users: int = 0) -> _Lent:
@@ -451,7 +471,7 @@ class ThreadConnections:
 
 
 class _Lent:
-    """A thread's connection, how many calls use it, and the process that it belongs to."""
+    """A thread's connection, the number of calls using it, and its process."""
 
     __slots__ = ("__weakref__", "connection", "process", "users")
 

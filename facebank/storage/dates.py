@@ -1,4 +1,4 @@
-"""Partial birth dates in ISO 8601 (year, month or day), and plausible dates of photos."""
+"""Partial birth dates in ISO 8601 (year, month or day), and plausibility of photo dates."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from facebank.storage.text import printable
 EARLIEST_BIRTH = date(1850, 1, 1)
 
 CLOCK_RESETS = ("1899-12-30", "1900-01-01", "1904-01-01", "1969-12-31", "1970-01-01", "1980-01-01", "2000-01-01")
-"""Days that reset clocks of cameras and programs show, in ISO 8601: not dates of photos."""
+"""Default dates of reset clocks, in ISO 8601; a photo with such a date is treated as undated."""
 
 FIRST_PHOTOS = date(1840, 1, 1)
-"""Earlier dates are mistakes."""
+"""Earliest plausible date of a photo."""
 
 TOLERANCE = timedelta(days=1)
-"""What time zones can amount to when dates are compared."""
+"""Tolerance for time zones when dates are compared."""
 
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
 _LONGEST_SHOWN = 40
 
 
 def earliest_day(born: str) -> date:
-    """Return the first day of a birth date ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; raises `ValueError` for others.
+    """Return the first day of a birth date ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; or raises `ValueError`.
 
     Examples
     --------
@@ -33,39 +33,39 @@ def earliest_day(born: str) -> date:
     """
     match = _PARTIAL.fullmatch(born)
     if match is None:
-        raise ValueError("it is no date of the form YYYY, YYYY-MM or YYYY-MM-DD")
+        raise ValueError("expected a date YYYY, YYYY-MM or YYYY-MM-DD")
     year, month, day = (int(part or 1) for part in match.groups())
     return date(year, month, day)
 
 
 def checked_birth_date(text: str, today: date | None = None) -> str:
-    """Return a typed birth date without spaces around it.
+    """Validate a birth date as typed, and return it without surrounding spaces.
 
-    Raises `UsageError`: it is not ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``, before 1850, or after `today` (None: the
-    current date).
+    Raises `UsageError` if it is not ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``, or before 1850, or after `today` (None:
+    the current date).
     """
     born = text.strip()
     shown = printable(born[:_LONGEST_SHOWN])
     try:
         first = earliest_day(born)
     except ValueError:
-        raise UsageError(f"'{shown}' is no birth date: write YYYY, YYYY-MM or YYYY-MM-DD.") from None
+        raise UsageError(f"'{shown}' is not a birth date: write YYYY, YYYY-MM or YYYY-MM-DD.") from None
     if first < EARLIEST_BIRTH:
-        raise UsageError(f"The birth date {shown} is before {EARLIEST_BIRTH.year}.")
+        raise UsageError(f"The birth date {shown} is before {EARLIEST_BIRTH.year}: check the year.")
     if first > (today or date.today()):
-        raise UsageError(f"The birth date {shown} is in the future.")
+        raise UsageError(f"The birth date {shown} is in the future: check the year.")
     return born
 
 
 def shown_date(taken_at: datetime | None, *, camera_dated: bool, time: bool = False) -> str:
-    """Return when a photo was taken, marked if it is only the file's date; empty if unknown or implausible.
+    """Format a photo's date, marked if it is the file's date; empty if unknown or implausible.
 
     Parameters
     ----------
     taken_at
-        When, if known.
+        The time, or None if unknown.
     camera_dated
-        Whether the camera recorded it.
+        Whether the date is from the camera.
     time
         Whether to include hours and minutes.
 
@@ -81,7 +81,7 @@ def shown_date(taken_at: datetime | None, *, camera_dated: bool, time: bool = Fa
 
 
 def is_believable(taken_at: datetime, now: datetime | None = None) -> bool:
-    """Return whether a camera's date, aware or naive, is plausible: no reset clock, too early or after `now`."""
+    """Return whether a camera's date, aware or naive, is plausible: not of a reset clock, too early or after `now`."""
     day = taken_at.date()
     return (
         day.isoformat() not in CLOCK_RESETS and FIRST_PHOTOS <= day <= ((now or datetime.now(UTC)) + TOLERANCE).date()

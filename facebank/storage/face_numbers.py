@@ -1,4 +1,4 @@
-"""Faces as rows of numbers, as scans and caches store them."""
+"""Serialization of faces as rows of float32, for scans and caches."""
 
 from __future__ import annotations
 
@@ -15,12 +15,22 @@ if TYPE_CHECKING:
 _DETECTION = 15
 _QUALITY = 7
 _OPTIONAL = slice(_DETECTION + 4, _DETECTION + _QUALITY)
-_SHARES = (_DETECTION - 1, _DETECTION)  # the scores of detection and quality
+_SHARES = (_DETECTION - 1, _DETECTION)  # columns of the detection and quality scores
 _NORM_TOLERANCE = 1e-3
+
+FIELDS = {
+    **{"box": slice(0, 4), "landmarks": slice(4, 14), "detection_score": slice(14, 15), "quality": slice(15, 16)},
+    **{"size": slice(16, 17), "sharpness": slice(17, 18), "frontality": slice(18, 19), "exposure": slice(19, 20)},
+    **{"occlusion": slice(20, 21), "stability": slice(21, 22), "embedding": slice(22, None)},
+}
+"""Where each value of a face is in its row of numbers."""
+
+OPTIONAL_FIELDS = ("exposure", "occlusion", "stability")
+"""The fields that are NaN where they were not judged."""
 
 
 def width_of(dimension: int) -> int:
-    """Return how many numbers a face with an embedding of `dimension` numbers takes."""
+    """Return the row width for embeddings of length `dimension`."""
     return _DETECTION + _QUALITY + dimension
 
 
@@ -42,7 +52,7 @@ def face_to_numbers(face: Face) -> FloatArray:
 
 
 def face_from_numbers(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
-    """Return the face that `face_to_numbers` was given, with its weaknesses, which are stored separately."""
+    """Return a face from its row, the inverse of `face_to_numbers`; its weaknesses are stored separately."""
     score, size, sharpness, frontality, *optional = (float(value) for value in values[_DETECTION:][:_QUALITY])
     exposure, occlusion, stability = (None if np.isnan(value) else value for value in optional)
     return Face(
@@ -55,25 +65,25 @@ def face_from_numbers(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
 
 
 def check_face_numbers(rows: FloatArray) -> FloatArray:
-    """Return faces, one a row, ``(N, W)``; raises `InvalidValueError` for impossible ones.
+    """Validate rows of faces ``(N, W)`` and return them; raises `InvalidValueError`.
 
-    Numbers are finite, except optional ones; scores are 0..1; embeddings have length 1.
+    Numbers must be finite, except optional ones; scores 0..1; embeddings of length 1.
     """
     known = rows.copy()
     known[:, _OPTIONAL] = np.nan_to_num(rows[:, _OPTIONAL], nan=0.0, posinf=np.inf, neginf=-np.inf)
     scores = known[:, _SHARES]
     if not np.isfinite(known).all() or (scores < 0).any() or (scores > 1).any():
-        raise InvalidValueError("it holds a face whose numbers cannot be")
+        raise InvalidValueError("it contains a face with invalid numbers")
     if (np.abs(np.linalg.norm(embeddings_of(known), axis=1) - 1.0) > _NORM_TOLERANCE).any():
-        raise InvalidValueError("it holds an embedding that is not L2-normalised")
+        raise InvalidValueError("it contains an embedding that is not L2-normalized")
     return rows
 
 
 def embeddings_of(rows: FloatArray) -> FloatArray:
-    """Return the embeddings of faces, one a row: ``(N, D)`` of ``(N, W)``."""
+    """Return the embeddings ``(N, D)`` from rows of faces ``(N, W)``."""
     return rows[:, _DETECTION + _QUALITY :]
 
 
 def qualities_of(rows: FloatArray) -> FloatArray:
-    """Return the quality scores of faces, one a row: ``(N,)`` of ``(N, W)``."""
+    """Return the quality scores ``(N,)`` from rows of faces ``(N, W)``."""
     return rows[:, _DETECTION].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Atomic writes, hashes and wiping of files, and folders that appear whole or not at all.
+"""Atomic writes of files and folders, and hashing.
 
 A file is written beside its target as ``.facebank-PID-RANDOM.part`` and then renamed. Its writer holds a lock on it
 that ends with the process: a part that can be locked is a leftover (`facebank.storage.leftovers`).
@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
-"""Permissions of what only its owner may read."""
+"""Permissions of a folder that only its owner can read."""
 
 SHARING = "FACEBANK_SHARE_FILES"
-"""Environment variable: with 1, new files with faces in them are as readable as other new files."""
+"""Environment variable: set to 1, new files with faces are created with ordinary permissions."""
 
 _ATTEMPTS = 100
 
@@ -37,48 +37,71 @@ _ATTEMPTS = 100
 class Part:
     """A file being written."""
 
-    path: Path  # where it is until it takes its target's name, for code that writes by name
-    stream: IO[bytes]  # the open file, for writing and reading in bytes
+    path: Path  # temporary path until the rename, for code that needs a path
+    stream: IO[bytes]  # the open file, for binary reading and writing
 
 
 def sha256_of(file: Path | IO[bytes]) -> str:
     """Return the SHA-256 of a regular file, or of the rest of an open one, in hex.
 
-    Raises `OSError`: the file is missing, no regular file, or cannot be read.
+    Raises `OSError` if the file is missing, not a regular file, or unreadable.
     """
     if not isinstance(file, Path):
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     if not stat.S_ISREG(file.stat().st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(file))
     with file.open("rb") as stream:
         return sha256_of(stream)
 
 
 def is_file(path: Path) -> bool:
-    """Return whether there is such a file; False also for a name too long to be one."""
+    """Return whether a regular file exists; False for a name that is too long."""
     try:
         return path.is_file()
     except OSError:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether there is such a folder; False also for a name too long to be one."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def file_version(path: Path) -> tuple[int, int, int] | None:
+    """Return a file's metadata that changes with its content; None if it does not exist."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def face_file_mode() -> int:
-    """Return the permissions of a new file with faces in it, before the umask: private, unless `SHARING` is set."""
-    return 0o666 if _shares() else PRIVATE_FILE
+    """Return the permissions of a new file with faces, before the umask: private unless `SHARING` is set."""
+    return 0o666 if _shares_files() else PRIVATE_FILE
 
 
 def face_folder_mode() -> int:
-    """Return the permissions of a new folder for files with faces in them, before the umask."""
-    return 0o777 if _shares() else PRIVATE_FOLDER
+    """Return the permissions of a new folder for files with faces, before the umask."""
+    return 0o777 if _shares_files() else PRIVATE_FOLDER
 
 
 @contextmanager
 def new_file(
-    target: Path, *, mode: int = PRIVATE_FILE, replaces: bool = True, suffix: str = "", sync: bool = True
+    target: Path,
+    *,
+    mode: int = PRIVATE_FILE,
+    replaces: bool = True,
+    suffix: str = "",
+    sync: bool = True,
+    appearing: AbstractContextManager[object] | None = None,
 ) -> Iterator[Part]:
-    """Write a file that appears whole when the ``with`` block ends, or not at all if the block fails.
+    """Write a file atomically: it appears when the ``with`` block ends, or not at all if the block fails.
 
-    Leftovers of killed processes in the same folder are removed first. An unfinished file is overwritten. Raises
+    Partial files of killed processes in the same folder are removed first. Raises
     `FileExistsError` (the target exists, and `replaces` is false) or `OSError` (it cannot be written).
 
     Parameters
@@ -86,14 +109,16 @@ def new_file(
     target
         The file; its folder must exist.
     mode
-        Permissions of the new file, before the umask. Changes made inside the block stay.
+        Permissions of the new file, before the umask. Changes made inside the block are kept.
     replaces
-        Whether an existing file is replaced. If not, nothing is overwritten, not even a file made meanwhile.
+        Whether an existing file is replaced. If not, a file created meanwhile is not overwritten either.
     suffix
-        End of the temporary name, a dot and up to 32 letters and digits, for writers that need one.
+        Suffix of the temporary name, for writers that need one: a dot and up to 32 letters and digits.
     sync
-        Whether bytes and name are on the disk on return. Without it they survive a crash of the process, but perhaps
-        not one of the system.
+        Whether bytes and name are synced to the disk on return. Without it they survive a crash of the process, but
+        perhaps not of the system.
+    appearing
+        Context entered when the file is complete, and left after the rename. If entering it fails, there is no file.
     """
     clean_once(target.parent)
     path, handle, held = _created(target, mode, suffix)
@@ -104,7 +129,8 @@ def new_file(
                 stream.flush()
                 if sync:
                     os.fsync(stream.fileno())
-                _publish(path, target, replaces=replaces)
+                with nullcontext() if appearing is None else appearing:
+                    _publish(path, target, replaces=replaces)
             finally:
                 _drop(path)
     finally:
@@ -123,8 +149,8 @@ def write_file(
 ) -> None:
     """Write bytes as `new_file` does.
 
-    With `advice`, what the user can do if the file cannot be written, a missing folder is made, and the error is a
-    `StorageError` that ends with it.
+    With `advice`, a missing folder is created, and errors become a `StorageError` that ends with it: what the user can
+    do about the file.
     """
     try:
         if advice is not None:
@@ -139,7 +165,7 @@ def write_file(
 
 @contextmanager
 def writing(target: Path, advice: str) -> Iterator[None]:
-    """Turn an OSError of the ``with`` block into a StorageError that names `target` and ends with `advice`."""
+    """Translate `OSError` in the ``with`` block to `StorageError` with `target` and `advice`."""
     try:
         yield
     except OSError as error:
@@ -147,16 +173,16 @@ def writing(target: Path, advice: str) -> Iterator[None]:
 
 
 def cannot_write(target: Path, error: OSError, advice: str) -> StorageError:
-    """Return the error for a file that cannot be written: which, why, and what to do."""
+    """Return the error for a file that cannot be written, with the reason and advice."""
     reason = error.strerror or type(error).__name__
     return StorageError(f"cannot write {printable(str(target))}: {reason}; {advice}")
 
 
 @contextmanager
 def new_folder(beside: Path, *, mode: int = PRIVATE_FOLDER) -> Iterator[Path]:
-    """Make a folder beside a path; it is removed when the ``with`` block ends, unless the block has renamed it.
+    """Create a temporary folder beside a path; removed when the ``with`` block ends, unless it was renamed.
 
-    The folder that holds both is made if missing; `mode` are the permissions before the umask. Raises `OSError`.
+    The parent folder is created if missing; `mode` is the permissions before the umask. Raises `OSError`.
     """
     beside.parent.mkdir(parents=True, exist_ok=True)
     clean_once(beside.parent)
@@ -164,7 +190,7 @@ def new_folder(beside: Path, *, mode: int = PRIVATE_FOLDER) -> Iterator[Path]:
         path = part_name(beside)
         path.mkdir(mode=mode)
         held = lock(path)
-        if held is None:  # another process took it for a leftover
+        if held is None:  # another process removed it as a leftover
             continue
         try:
             yield path
@@ -172,11 +198,11 @@ def new_folder(beside: Path, *, mode: int = PRIVATE_FOLDER) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
             held.release()
         return
-    raise FileExistsError(f"no temporary folder can be made beside {beside}")
+    raise FileExistsError(f"cannot create a temporary folder beside {beside}")
 
 
 def sync_folder(folder: Path) -> None:
-    """Write the names in a folder to the disk, if the system can."""
+    """Sync the entries of a folder to the disk, if supported."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -186,7 +212,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def part_name(target: Path, suffix: str = "") -> Path:
-    """Return a temporary name beside a file: see `facebank.storage.leftovers`."""
+    """Return a temporary path beside a file: see `facebank.storage.leftovers`."""
     return target.with_name(f".facebank-{os.getpid()}-{secrets.token_hex(8)}.part{suffix}")
 
 
@@ -197,12 +223,12 @@ def _created(target: Path, mode: int, suffix: str) -> tuple[Path, int, Lock]:
         held = lock(path)
         if held is not None:
             return path, handle, held
-        os.close(handle)  # another process took it for a leftover
-    raise FileExistsError(f"no temporary file can be made beside {target}")
+        os.close(handle)  # another process removed it as a leftover
+    raise FileExistsError(f"cannot create a temporary file beside {target}")
 
 
 def _drop(path: Path) -> None:
-    """Overwrite and remove an unpublished part; only its name if it has another one, or may not be written."""
+    """Overwrite and remove a partial file; removes only the name if it has another one or is not writable."""
     try:
         wipe_file(path, also_other_names=False)
     except PermissionError:
@@ -214,10 +240,10 @@ def _publish(part: Path, target: Path, *, replaces: bool) -> None:
         part.replace(target)
         return
     try:
-        target.hardlink_to(part)  # fails if the target exists, as a rename would not
+        target.hardlink_to(part)  # fails if the target exists, unlike a rename
     except FileExistsError:
         raise
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         target.touch(exist_ok=False)
         try:
             part.replace(target)
@@ -226,5 +252,5 @@ def _publish(part: Path, target: Path, *, replaces: bool) -> None:
             raise
 
 
-def _shares() -> bool:
+def _shares_files() -> bool:
     return os.environ.get(SHARING, "") not in {"", "0"}

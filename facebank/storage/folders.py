@@ -1,11 +1,11 @@
-"""Folders that users named, and files inside of them: no link leads out of them, not even one made meanwhile."""
+"""Access to files within named folders, safe against links that lead outside, even links created meanwhile."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,26 +17,27 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from io import BufferedReader, BufferedWriter
+    from os import DirEntry
     from typing import Self
 
 _BY_HANDLE = {os.open, os.stat, os.mkdir, os.unlink, os.rmdir, os.link, os.rename} <= os.supports_dir_fd
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER = getattr(os, "O_DIRECTORY", 0) | os.O_RDONLY
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for its other end
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # opening a pipe must not block
 _BINARY = getattr(os, "O_BINARY", 0)
 
 NOT_THERE = frozenset((errno.ENOENT, errno.ENAMETOOLONG))
-"""Error numbers that mean that there is no such file: no file has a name that is too long."""
+"""Error numbers for a file that does not exist, or whose name is too long to exist."""
 
 _SHOWN = 3
 _REMEMBERED = 1024
 
 
 class OpenFolder:
-    """A folder that is held open. Use `open` or `folder`, and ``with`` to close it.
+    """An open folder. Use `open` or `folder`, and ``with`` to close it.
 
-    Names are looked up in the folder itself, whatever its path leads to now, and no link is followed. Systems without
-    handles of folders (Windows) look at each name before it is used.
+    Names are looked up in the folder itself, wherever its path leads by now, and links are not followed. Systems
+    without directory handles (Windows) check each name before use.
 
     """
 
@@ -45,16 +46,19 @@ class OpenFolder:
         self._handle = handle
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open a folder by a path that a user named, following links; raises `OSError` if that fails."""
+    def open(cls, path: Path, *, follow: bool = True) -> Self:
+        """Open a folder by path, following links; raises `OSError` on failure.
+
+        Without `follow` the path itself must not be a link.
+        """
         if _BY_HANDLE:
-            return cls(path, os.open(path, _FOLDER))
-        if not path.is_dir():
+            return cls(path, os.open(path, _FOLDER if follow else _FOLDER | _NO_LINK))
+        if not path.is_dir() or (path.is_symlink() and not follow):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
         return cls(path, None)
 
     def close(self) -> None:
-        """Close it; no-op if closed."""
+        """Close the handle; no-op if closed."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -66,16 +70,24 @@ class OpenFolder:
         self.close()
 
     def folder(self, name: str, *, create: bool = False) -> OpenFolder:
-        """Open a folder in it, made if missing and `create`; raises `OSError` if it is a link or no folder."""
+        """Open a subfolder, created if missing and `create`; raises `OSError` if it is a link or not a folder."""
         at, handle = self._at(name)
         if create:
             with suppress(FileExistsError):
                 os.mkdir(at, dir_fd=handle)
         status = os.stat(at, dir_fd=handle, follow_symlinks=False)
         if not stat.S_ISDIR(status.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, "it is a link, or no folder", str(self.path / name))
+            raise NotADirectoryError(errno.ENOTDIR, "it is a link or not a folder", str(self.path / name))
         opened = os.open(at, _FOLDER | _NO_LINK, dir_fd=handle) if handle is not None else None
         return OpenFolder(self.path / name, opened)
+
+    def status(self) -> os.stat_result:
+        """Return the status of the folder."""
+        return os.stat(self.path if self._handle is None else self._handle)  # noqa: PTH116 - by its descriptor
+
+    def entries(self) -> AbstractContextManager[Iterator[DirEntry[str]]]:
+        """Return its entries, as `os.scandir` does; valid while the folder is open."""
+        return os.scandir(self.path if self._handle is None else self._handle)
 
     def stat(self, name: str) -> os.stat_result | None:
         """Return the status of a file or link, without following it; None if absent."""
@@ -88,12 +100,8 @@ class OpenFolder:
             raise
 
     def is_same_folder(self, other: OpenFolder) -> bool:
-        """Return whether another path leads to the very same folder."""
-        one, two = (
-            os.stat(each.path if each._handle is None else each._handle)  # noqa: PTH116 - by its descriptor
-            for each in (self, other)
-        )
-        return os.path.samestat(one, two)
+        """Return whether both are the same folder."""
+        return os.path.samestat(self.status(), other.status())
 
     def read(self, name: str) -> BufferedReader:
         """Open a regular file for reading; raises `OSError` for a link, a pipe, a device or a folder."""
@@ -108,61 +116,61 @@ class OpenFolder:
         return file
 
     def create(self, name: str, mode: int = 0o600) -> BufferedWriter:
-        """Make a new file, and open it for writing."""
+        """Create a new file and open it for writing."""
         at, handle = self._at(name)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY
         return os.fdopen(os.open(at, flags, mode, dir_fd=handle), "wb")
 
     def link(self, name: str, target: OpenFolder, target_name: str) -> None:
-        """Give a file a second name, replacing nothing."""
+        """Create a hard link to a file; fails if the name exists."""
         at, handle = self._at(name)
         to, target_handle = target._at(target_name)
         follow = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
         os.link(at, to, src_dir_fd=handle, dst_dir_fd=target_handle, **follow)
 
     def rename(self, name: str, target_name: str) -> None:
-        """Rename a file within this folder, replacing what had that name."""
+        """Rename a file within this folder, replacing an existing one."""
         at, handle = self._at(name)
         to, _ = self._at(target_name)
         os.replace(at, to, src_dir_fd=handle, dst_dir_fd=handle)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or a link."""
+        """Remove a file or a link."""
         at, handle = self._at(name)
         os.unlink(at, dir_fd=handle)
 
     def _at(self, name: str) -> tuple[str, int | None]:
         if name in {"", ".", ".."} or os.path.basename(name) != name or "\0" in name:  # noqa: PTH119
-            raise OSError(errno.EINVAL, "no name of a file in a folder", name)
+            raise OSError(errno.EINVAL, "not a file name", name)
         return (name, self._handle) if self._handle is not None else (str(self.path / name), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """A place for a file: a folder that is held open, and a name in it."""
+class FileLocation:
+    """The location of a file: an open folder and a name in it."""
 
     folder: OpenFolder
     name: str
 
     @property
     def path(self) -> Path:
-        """Its path, for messages."""
+        """The path, for messages."""
         return self.folder.path / self.name
 
     @property
     def is_taken(self) -> bool:
-        """Whether anything has the name, broken links included."""
+        """Whether the name exists, including broken links."""
         return self.folder.stat(self.name) is not None
 
-    def is_same_place(self, other: Spot) -> bool:
-        """Return whether removing the file at one place removes it at the other; two hard links are two places."""
+    def is_same_place(self, other: FileLocation) -> bool:
+        """Return whether both are the same location; two hard links are not."""
         if self.folder.is_same_folder(other.folder) and self.name.casefold() == other.name.casefold():
             return True
         one, two = self.folder.stat(self.name), other.folder.stat(other.name)
         return one is not None and two is not None and os.path.samestat(one, two) and one.st_nlink <= 1
 
     def read(self) -> BufferedReader:
-        """Open it as `OpenFolder.read` does."""
+        """Open the file as `OpenFolder.read` does."""
         return self.folder.read(self.name)
 
     def remove(self) -> None:
@@ -171,42 +179,45 @@ class Spot:
 
 
 @contextmanager
-def spot_within(root: Path, path: Path, *, create: bool = False) -> Iterator[Spot]:
-    """Open the place of a file, which need not exist, within a folder that a user named.
+def spot_within(root: Path, path: Path, *, create: bool = False) -> Iterator[FileLocation]:
+    """Open the location of a file, which need not exist, within a named folder.
 
-    Links to the folder are followed, links below it only inside of it. `create` makes missing folders, the first
-    included. Raises `OSError` if the place lies outside, or a folder cannot be opened.
+    Links to the folder are followed; links below it must stay inside. `create` creates missing folders, including
+    `root`. Raises `OSError` if the location is outside, or a folder cannot be opened.
     """
     real_root = Path(os.path.realpath(root))
     try:
         within = Path(os.path.realpath(path.parent)).relative_to(real_root)
     except ValueError:
-        raise OSError(errno.ELOOP, f"a link on the way to it leads out of {printable(str(root))}", str(path)) from None
+        raise OSError(errno.ELOOP, f"a link in its path leads out of {printable(str(root))}", str(path)) from None
     if create:
         real_root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened:
         folder = opened.enter_context(OpenFolder.open(real_root))
         for name in within.parts:
             folder = opened.enter_context(folder.folder(name, create=create))
-        yield Spot(folder, path.name)
+        yield FileLocation(folder, path.name)
 
 
 def _require_file(status: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is a link, or no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is a link or not a regular file", str(path))
 
 
 class NamedFolders:
-    """The files and folders that a user named: only what lies in them may be changed.
+    """The files and folders named by a user, the only ones where files may be changed.
 
-    A named place that is a link, or is reached by one, stands for what it leads to. A link inside that leads out of all
-    of them is not part of them. The XMP sidecars of a named photo are, unless they are links.
+    A named path that is a link, or is reached by one, stands for its target. A link inside that leads outside is
+    excluded. The XMP sidecars of a named photo are included, unless they are links.
 
     Parameters
     ----------
     places
-        Files and folders, which need not exist. Empty for everything that is not behind a link, links in the top folder
-        excepted: ``/home`` and ``/tmp`` are links on some systems.
+        Files and folders, which need not exist. Empty for every path that is not behind a link, except links in the
+        top folder: ``/home`` and ``/tmp`` are links on some systems.
+    remember
+        Whether lookups of folders are cached. Use it for a short time only: a folder may be replaced by a link
+        meanwhile.
 
     Examples
     --------
@@ -216,18 +227,45 @@ class NamedFolders:
     False
     """
 
-    def __init__(self, places: Iterable[str | os.PathLike[str]]) -> None:
+    def __init__(self, places: Iterable[str | os.PathLike[str]], *, remember: bool = True) -> None:
         named = [named_path(place) for place in places]
         self._folders = tuple(_whole(os.path.realpath(place)) for place in named)
         self._beside = frozenset(path for place in named if not place.is_dir() for path in _sidecars(place))
-        self._real_folder = lru_cache(_REMEMBERED)(os.path.realpath)
+        self._real_folder = lru_cache(_REMEMBERED)(os.path.realpath) if remember else os.path.realpath
 
     def hold(self, path: str | os.PathLike[str]) -> bool:
-        """Return whether what a path leads to lies in one of the places, or would if it were made."""
+        """Return whether the target of a path, existing or not, is in one of the places."""
         real = Path(_whole(self.real(path)))
         if self._folders:
             return str(real) in self._beside or any(real.is_relative_to(folder) for folder in self._folders)
         return real == Path(_whole(_without_top_link(path)))
+
+    @contextmanager
+    def opened_folder(self, path: str | os.PathLike[str]) -> Iterator[OpenFolder]:
+        """Open a folder in one of the places, safe against links created meanwhile.
+
+        Raises `OSError` if it is outside or cannot be opened.
+        """
+        real = Path(_whole(self.real(path)))
+        root = next((Path(folder) for folder in self._folders if real.is_relative_to(folder)), None)
+        if root is None:
+            raise OSError(errno.ELOOP, "a link in its path leads out of the named folders", str(path))
+        with ExitStack() as opened:
+            folder = opened.enter_context(OpenFolder.open(root, follow=False))
+            for name in real.relative_to(root).parts:
+                folder = opened.enter_context(folder.folder(name))
+            yield folder
+
+    @contextmanager
+    def opened_file(self, path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
+        """Open a regular file in one of the places for reading, as safely as `opened_folder`."""
+        place, name = os.path.split(self.real(path))
+        with ExitStack() as opened:
+            if _whole(os.path.join(place, name)) in self._folders:  # noqa: PTH118 - split it was
+                folder = opened.enter_context(OpenFolder.open(Path(place)))
+            else:
+                folder = opened.enter_context(self.opened_folder(place))
+            yield opened.enter_context(folder.read(name))
 
     def real(self, path: str | os.PathLike[str]) -> str:
         """Return the path with all links resolved."""
@@ -237,9 +275,9 @@ class NamedFolders:
 
 
 def passed_over(paths: Sequence[str], what: str = "photo", *, as_targets: bool = False) -> str:
-    """Return the sentence about files, each called `what`, that are left alone because links lead outside to them.
+    """Return a message about files, each called `what`, that were skipped because links lead outside to them.
 
-    With `as_targets`, the links lie where files would have been written.
+    With `as_targets`, the links are where files would have been written.
     """
     shown = ", ".join(printable(path) for path in paths[:_SHOWN])
     more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
@@ -247,8 +285,8 @@ def passed_over(paths: Sequence[str], what: str = "photo", *, as_targets: bool =
     them, they = ("it", "it") if len(paths) == 1 else ("them", "they")
     why, advice = f"to {them}", f"name the folder that holds {them}"
     if as_targets:
-        why, advice = f"where {they} would be written", "take the links away"
-    return f"{counted} passed over, because links lead out of the named folders {why} ({shown}{more}): {advice}"
+        why, advice = f"where {they} would be written", "remove the links"
+    return f"{counted} skipped, because links lead out of the named folders {why} ({shown}{more}): {advice}"
 
 
 def _sidecars(photo: Path) -> tuple[str, str]:

@@ -1,7 +1,7 @@
-"""Files and folders that killed processes left half-written: found by name, owner, age and lock, and removed.
+"""Detection and removal of partial files and folders left behind by killed processes.
 
-A leftover has a name that only facebank gives, belongs to this user, is a regular file or a folder, and is locked by
-no process. Earlier versions did not lock what they wrote: their parts count as leftovers after a day.
+A leftover has a name that only facebank uses, belongs to this user, is a regular file or a folder, and is not locked by
+a process. Earlier versions did not lock partial files: theirs count as leftovers after a day.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _cleaned: dict[str, float] = {}
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """Marks a file or folder as being written; `handle` is None where the file system has no locks."""
+    """A lock that marks a file or folder as being written; `handle` is None without support for locks."""
 
     handle: int | None
 
@@ -66,7 +66,7 @@ def lock(path: Path) -> Lock | None:
 
 
 def find_leftovers(folder: Path) -> list[Path]:
-    """Return the leftovers in a folder, not in those below it; empty if it cannot be read."""
+    """Return the leftovers in a folder, not in its subfolders; empty if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             named = [Path(entry.path) for entry in entries if is_leftover_name(entry.name)]
@@ -81,7 +81,7 @@ def remove_leftovers(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     Returns
     -------
     tuple[list[Path], list[Path]]
-        What was removed, and what could not be.
+        The removed leftovers, and those that could not be removed.
     """
     removed, kept = list[Path](), list[Path]()
     for folder in dict.fromkeys(folders):
@@ -93,14 +93,14 @@ def remove_leftovers(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 def wipe_file(path: Path, *, also_other_names: bool = True) -> None:
     """Overwrite a file from its beginning, and remove it; no-op if absent.
 
-    Raises `OSError`: it cannot be overwritten or removed.
+    Raises `OSError` if it cannot be overwritten or removed.
 
     Parameters
     ----------
     path
-        The file. A link is removed, and its target stays.
+        The file. Of a symbolic link, only the link is removed.
     also_other_names
-        Whether a file with other names (hard links) is overwritten; if not, only this name is removed.
+        Whether a file with other hard links is overwritten; if not, only this name is removed.
     """
     try:
         status = path.lstat()
@@ -117,24 +117,24 @@ def wipe_file(path: Path, *, also_other_names: bool = True) -> None:
 
 
 def clean_once(folder: Path) -> None:
-    """Remove the leftovers of a folder before a write, unless that was done in the last ten minutes."""
+    """Remove the leftovers of a folder before a write, at most once in ten minutes."""
     now = time.monotonic()
-    place = os.path.abspath(folder)  # noqa: PTH100 - resolve() would read every folder on the way
+    place = os.path.abspath(folder)  # noqa: PTH100 - resolve() would read every folder of the path
     if now - _cleaned.get(place, -_AGAIN) >= _AGAIN:
         _cleaned[place] = now
         remove_leftovers([folder])
 
 
 def is_leftover_name(name: str) -> bool:
-    """Return whether a file or folder has the name of something that facebank is writing, or left half-written."""
-    if not name.startswith(".") and ".vectors." not in name:  # nearly all files of a folder of photos
+    """Return whether a name is that of a partial file or folder of facebank."""
+    if not name.startswith(".") and ".vectors." not in name:  # fast path for nearly all files in a folder of photos
         return False
     forms = (_LOCKED, _EARLIER_FILES, _EARLIER_FOLDERS, _EARLIER_EXPORT)
     return any(form.fullmatch(name) for form in forms)
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Return whether a path with a leftover's name is one: this user's, of the right kind, and unlocked."""
+    """Return whether a path with a leftover's name is this user's, of the right type, and unlocked."""
     try:
         status = path.lstat()
     except OSError:
@@ -189,7 +189,7 @@ def _remove(path: Path) -> bool:
 def _opened(path: Path) -> int | None:
     """Open a file or folder to lock it; None if it cannot be opened."""
     flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    for access in (os.O_RDWR, os.O_RDONLY):  # a folder cannot be opened for writing, a share wants files to be
+    for access in (os.O_RDWR, os.O_RDONLY):  # locking on a network share requires O_RDWR, which folders lack
         with suppress(OSError):
             return os.open(path, access | flags)
     return None

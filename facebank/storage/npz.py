@@ -1,6 +1,6 @@
-"""Arrays in npz files, read without pickle: sizes, types and shapes are checked before anything is allocated.
+"""Reading and writing of npz files without pickle; sizes, types and shapes are checked before allocation.
 
-Members are stored uncompressed, so that no file can claim to hold more than its own size.
+Arrays are stored uncompressed, so that a file cannot declare more data than its own size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_HEADER = 1024  # bytes before an array's values, at most
+_HEADER = 1024  # maximum bytes before an array's values
 _MAGIC = b"\x93NUMPY\x01\x00"
 _ZIP_OVERHEAD = 16 * 1024
 _BROKEN = (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, OverflowError, RuntimeError, ValueError)
@@ -34,20 +34,20 @@ def write_arrays(stream: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_arrays(stream: IO[bytes], expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, NDArray[Any]]:
-    """Read an npz file that must hold exactly the expected arrays.
+    """Read an npz file that must contain exactly the expected arrays.
 
-    Raises `InvalidValueError`: it is no npz file, or holds anything else.
+    Raises `InvalidValueError` if it is not an npz file or has other content.
 
     Parameters
     ----------
     stream
-        The open file.
+        The open file, binary.
     expected
-        Type, such as ``"<f4"``, and shape by name.
+        dtype, such as ``"<f4"``, and shape by array name.
     """
     sizes = {name: np.dtype(kind).itemsize * prod(shape) for name, (kind, shape) in expected.items()}
     if os.fstat(stream.fileno()).st_size > sum(sizes.values()) + _ZIP_OVERHEAD:
-        raise InvalidValueError("it is larger than what it should hold")
+        raise InvalidValueError("it is larger than expected")
     try:
         with zipfile.ZipFile(stream) as archive:
             _check_names(archive, expected)
@@ -58,21 +58,21 @@ def read_arrays(stream: IO[bytes], expected: Mapping[str, tuple[str, tuple[int, 
 
 def _check_names(archive: zipfile.ZipFile, expected: Iterable[str]) -> None:
     if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in expected):
-        raise InvalidValueError("it holds other arrays than it should")
+        raise InvalidValueError("it does not contain exactly the expected arrays")
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, size: int, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
     member = archive.getinfo(f"{name}.npy")
     if member.compress_type != zipfile.ZIP_STORED or not size <= member.file_size <= size + _HEADER:
-        raise InvalidValueError(f"its array '{name}' is compressed or has another size than it should")
+        raise InvalidValueError(f"its array '{name}' is compressed or has an unexpected size")
     with archive.open(member) as data:
         start = data.read(len(_MAGIC) + 2)
         header = data.read(int.from_bytes(start[-2:], "little"))
-        # NumPy's header is known to the letter, so that nothing from outside is ever parsed as Python.
+        # The expected header is compared literally, because NumPy parses headers as Python.
         stated = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
         if not start.startswith(_MAGIC) or header.strip() != stated.encode("ascii"):
-            raise InvalidValueError(f"its array '{name}' has another type or shape than it should")
-        values = data.read()  # to its end, where the archive checks its own sum
+            raise InvalidValueError(f"its array '{name}' has an unexpected type or shape")
+        values = data.read()  # reading to the end verifies the archive's checksum
     if len(values) != size:
         raise InvalidValueError(f"its array '{name}' is partial")
     return np.frombuffer(values, dtype=kind).reshape(shape)

@@ -1,4 +1,4 @@
-"""Paths as callers name them, and facebank's own folders."""
+"""Validation of paths, and the folders of facebank."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from facebank.errors import UsageError
 from facebank.storage.text import printable
@@ -17,35 +17,77 @@ if TYPE_CHECKING:
 
 
 def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
-    """Return a path; raises `UsageError` for an empty one, which Python takes for the current folder.
+    """Return a path; raises `UsageError` for an empty one, which Python treats as the current folder.
 
     Parameters
     ----------
     path
-        As the caller gave it.
+        Text or path object.
     what
-        What to call it in the message.
+        Description for the error message.
 
     Examples
     --------
     >>> named_path("photos").name
     'photos'
     """
-    if not isinstance(path, str | os.PathLike):
-        raise UsageError(f"{what} is text or a pathlib.Path, not {printable(repr(path))}")
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise UsageError(f"{what} must be text or a pathlib.Path, not {printable(repr(path))}")
     if not os.fspath(path):
-        raise UsageError(f"{what} is empty: name a file or folder; '.' is the current folder")
+        raise UsageError(f"{what} is empty: name a file or folder, or '.' for the current folder")
     return Path(path)
 
 
 def named_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], what: str = "the path") -> list[Path]:
-    """Return one path or several as a list; raises `UsageError` for an empty one."""
-    return [named_path(path, what) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    """Return one or several paths as a list; raises `UsageError` for an empty path or another type."""
+    if isinstance(paths, str | os.PathLike) or not is_list_like(paths):
+        return [file_path(cast("str", paths), what)]
+    return [file_path(path, what) for path in paths]
+
+
+def file_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
+    """Return a path that a file can have; raises `UsageError` otherwise, as `named_path` does."""
+    named = named_path(path, what)
+    try:
+        possible = b"\0" not in os.fsencode(named)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise UsageError(f"{what} is not valid for a file: {printable(repr(str(named)))}")
+    return named
+
+
+def is_list_like(things: object) -> bool:
+    """Return whether an object is iterable, other than text, bytes or an open file."""
+    if isinstance(things, str | bytes | bytearray | memoryview) or hasattr(things, "read"):
+        return False
+    try:
+        iter(cast("Iterable[object]", things))
+    except TypeError:
+        return False
+    return True
+
+
+def is_folder(place: Path) -> bool:
+    """Return whether a path is a folder; False if its status cannot be read, which reading it will report."""
+    try:
+        return place.is_dir()
+    except OSError:
+        return False
 
 
 def absolute(place: str | os.PathLike[str]) -> str:
-    """Return an absolute path with links unresolved, as scan files hold it: people know their folders by them."""
-    return os.path.abspath(named_path(place))  # noqa: PTH100 - resolve() follows links
+    """Return an absolute path without resolving links, as stored in scan files: users know these paths."""
+    return os.path.abspath(file_path(place))  # noqa: PTH100 - resolve() follows links
+
+
+def outermost(places: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Return unique absolute paths, without those inside another one."""
+    found: list[Path] = []
+    for path in sorted(map(Path, map(absolute, places)), key=lambda path: path.parts):
+        if not found or not path.is_relative_to(found[-1]):
+            found.append(path)
+    return list(map(str, found))
 
 
 def path_from_environment(variable: str) -> Path | None:
@@ -65,12 +107,12 @@ def calibrations_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder of what can be made again: ``FACEBANK_CACHE``, else the user's cache folder."""
+    """Return the folder of reproducible files: ``FACEBANK_CACHE``, else the user's cache folder."""
     return _user_folder("FACEBANK_CACHE", "user_cache_path", ".")
 
 
 def can_be_written(folder: Path) -> bool:
-    """Return whether files can be made in a folder, or the folder itself if it is missing."""
+    """Return whether files can be created in a folder, or the folder itself if it is missing."""
     for there in (folder, *folder.absolute().parents):
         try:
             if there.exists():
@@ -81,10 +123,10 @@ def can_be_written(folder: Path) -> bool:
 
 
 def keep_plots_out_of_home() -> None:
-    """Let matplotlib keep its list of fonts in the cache folder; call it before matplotlib is first imported.
+    """Move matplotlib's font cache to the cache folder; call it before matplotlib is first imported.
 
-    If the cache cannot be written, a temporary folder is used: without one, matplotlib makes its own and says so on
-    standard error.
+    If the cache is not writable, a temporary folder is used; otherwise matplotlib would create one and print a warning
+    on standard error.
     """
     if "MPLCONFIGDIR" in os.environ:
         return

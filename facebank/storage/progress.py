@@ -1,10 +1,10 @@
-"""Progress of long operations: one protocol for the whole library, and its default that shows nothing."""
+"""Progress callbacks of long operations."""
 
 from __future__ import annotations
 
 
 class Progress:
-    """Receives the progress of a long operation, and ignores it: subclasses override what they show.
+    """Receiver of the progress of a long operation. Does nothing; subclasses override methods.
 
     Examples
     --------
@@ -16,7 +16,7 @@ class Progress:
     """
 
     def begin(self, step: str, total: float | None) -> None:
-        """Begin a step of `total` units (None: unknown), such as ``Reading photos``; the step before is over.
+        """Begin a step of `total` units (None: unknown), such as ``Reading photos``; ends the step before.
 
         Examples
         --------
@@ -32,7 +32,7 @@ class Progress:
         """
 
     def report(self, result: object) -> None:
-        """Receive a result that is final before the operation returns, such as an `EnrolledPhoto`.
+        """Receive a final result before the operation returns, such as an `EnrolledPhoto`.
 
         Examples
         --------

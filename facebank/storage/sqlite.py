@@ -1,4 +1,4 @@
-"""Kinds of SQLite files: recognized, checked, changed in transactions, and SQLite's errors in facebank's words.
+"""Types of SQLite files: recognition, schema checks, transactions, and translation of SQLite's errors.
 
 A file is opened in this order: `SqliteKind.check_header` reads its first bytes, `facebank.storage.connections.connect`
 sets SQLite's guards before anything of the file is used, and `SqliteKind.check_tables` accepts exactly the tables of
@@ -24,61 +24,63 @@ from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
 
 QUEUE = "-queue"
-"""Suffix of the file by which writers queue for a database; it exists only while some of them wait."""
+"""Suffix of the queue file of waiting writers; it exists only while a writer waits."""
 
 _PAUSE = 0.01  # seconds between two attempts
-_SAID_AFTER = 1.0  # seconds
+_WARN_AFTER = 1.0  # seconds
 _MAGIC = b"SQLite format 3\x00"
+_FACEBANK = 0x46424E  # FBN: the first three bytes of every application id
 _MOST_OBJECTS = 200
-_LONGEST_COMPLAINT = 200
+_LONGEST_REASON = 200
 _MOUNTS = Path("/proc/self/mountinfo")
 _NETWORK_KINDS = frozenset(
     {"9p", "afs", "ceph", "cifs", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "prl_fs", "smb3", "smbfs"}
     | {"fuse.davfs2", "fuse.glusterfs", "fuse.rclone", "fuse.sshfs", "vboxsf"}
 )
 _UNFINISHED = (
-    "has a change that was not finished, which only somebody who may write in its folder can put right: open it there "
-    "once"
+    "has an unfinished change that needs write permission in its folder to be completed: open it there once as a user "
+    "with that permission"
 )
-_SAID_OF_ALL: dict[int, str] = {
+_MESSAGES_BY_EXTENDED_CODE: dict[int, str] = {
     sqlite3.SQLITE_READONLY_ROLLBACK: _UNFINISHED,
     sqlite3.SQLITE_READONLY_RECOVERY: _UNFINISHED,
     sqlite3.SQLITE_READONLY_CANTINIT: _UNFINISHED,
 }
-_SAID: dict[int, str] = {
-    sqlite3.SQLITE_FULL: "cannot be written, the disk is full: make room and try again",
+_MESSAGES: dict[int, str] = {
+    sqlite3.SQLITE_FULL: "cannot be written, the disk is full: free some space and try again",
     sqlite3.SQLITE_IOERR: "cannot be read or written: the disk is full or damaged",
-    sqlite3.SQLITE_READONLY: "cannot be changed: it was opened for reading, or may not be written",
-    sqlite3.SQLITE_PERM: "cannot be opened: facebank has no permission",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened: facebank must be able to read it and write beside it",
+    sqlite3.SQLITE_READONLY: "cannot be changed: it was opened for reading, or is write-protected",
+    sqlite3.SQLITE_PERM: "cannot be opened: permission denied",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check the permissions to read it and to write in its folder",
 }
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
 @dataclass(frozen=True, slots=True)
 class SqliteKind:
-    """A kind of SQLite file: how it is recognized, and what its errors are."""
+    """A type of SQLite file, with its schema versions, errors and advice."""
 
-    noun: str  # what messages call it, such as ``gallery``
-    application_id: int  # the number in bytes 68..71 of its header
-    newest: int  # the version of its tables that is written
-    build: Callable[[sqlite3.Connection, int], None]  # makes the tables of a version in an empty database
-    # returns the version that a file states. Called only if its `version_table` is the expected one.
+    noun: str  # name in messages, such as ``gallery``
+    application_id: int  # bytes 68..71 of its header
+    newest: int  # current schema version
+    build: Callable[[sqlite3.Connection, int], None]  # creates the tables of a version in an empty database
+    # reads the version of a file; called only if its `version_table` is as expected
     version: Callable[[sqlite3.Connection], object]
     version_table: str  # the table that holds the version, in every version
-    # errors for a file that is missing or empty; of another kind or damaged; of a newer facebank; in use
+    # errors for a file that is missing or empty; of another type or damaged; of a newer facebank; in use
     missing_error: type[FacebankError]
     format_error: type[FacebankError]
     version_error: type[FacebankError]
     busy_error: type[FacebankError]
-    # what to do about a file that is missing, empty, another program's, or damaged; each ends a sentence
+    # advice for a file that is missing, empty, another program's, or damaged; each ends a sentence
     missing: str
     empty: str
     another: str
     repair: str
 
     def named(self, path: Path) -> str:
-        """Return what messages call a file."""
+        """Return the name of a file for messages."""
         return f"The {self.noun} {printable(str(path))}"
 
     def empty_file_error(self, path: Path) -> FacebankError:
@@ -86,58 +88,58 @@ class SqliteKind:
         return self.missing_error(f"{self.named(path)} is empty: {self.empty}.")
 
     def damage_error(self, path: Path, why: str = "") -> FacebankError:
-        """Return the error for a damaged file, and what to do about it."""
-        shown = printable(why)[:_LONGEST_COMPLAINT]
+        """Return the error for a damaged file, with advice."""
+        shown = printable(why)[:_LONGEST_REASON]
         return self.format_error(f"{self.named(path)} is damaged{f' ({shown})' if shown else ''}: {self.repair}.")
 
     @contextmanager
-    def said_plainly(self, path: Path) -> Iterator[None]:
-        """Turn SQLite's errors, and invalid stored values, into facebank's own errors with the file's name."""
+    def translated_errors(self, path: Path) -> Iterator[None]:
+        """Translate SQLite's errors, and invalid stored values, to facebank's errors with the file's name."""
         try:
             yield
         except sqlite3.Error as error:
             raise self._explained(error, path) from error
-        except UnicodeDecodeError as error:  # SQLite's message about a damaged file may quote the damage
+        except UnicodeDecodeError as error:  # SQLite may quote damaged bytes in its message
             raise self.damage_error(path) from error
         except InvalidValueError as error:
             raise self.damage_error(path, str(error)) from error
 
     def make_empty_file(self, path: Path) -> None:
-        """Make an empty file that only its owner can read, and its folder; an existing file stays as it is.
+        """Create an empty file that only its owner can read, and its folder; no-op if the file exists.
 
-        All tables are written in one transaction: if that is stopped the file is still empty, and the next process to
-        open it begins again.
+        All tables are written in one transaction: if it is interrupted, the file is still empty, and the next process
+        to open it starts over.
         """
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except OSError as error:
-            raise StorageError(f"{self.named(path)} cannot be made: {error.strerror}.") from error
+            raise StorageError(f"{self.named(path)} cannot be created: {error.strerror}.") from error
 
     def check_header(self, path: Path, *, may_be_empty: bool = False) -> None:
-        """Refuse another kind of file by its first bytes, before SQLite touches it.
+        """Check the type of a file by its first bytes, before SQLite opens it.
 
         An empty file is accepted with `may_be_empty`, if the caller is about to write its tables. Raises
         `missing_error`, `format_error` or `StorageError`.
         """
         file = printable(str(path))
         if is_open_here(path):
-            return  # reading it would release this process's locks on it; `check_tables` checks the mark again
+            return  # reading it would release this process's locks; `check_tables` checks the application id again
         header = self._read_header(path)
         if not header and not may_be_empty:
             raise self.empty_file_error(path)
         if not header or is_filled(path, "-journal"):
-            return  # the header is not settled before SQLite has undone an interrupted write
+            return  # the header may change when SQLite rolls back an interrupted write
         if not header.startswith(_MAGIC):
-            raise self.format_error(f"{file} is no {self.noun}: {self.another}.")
+            raise self.format_error(f"{file} is not a {self.noun}: {self.another}.")
         if int.from_bytes(header[68:72], "big") != self.application_id:
-            raise self._belongs_to_another(path)
+            raise self._belongs_to_another(path, int.from_bytes(header[68:72], "big"))
 
     def check_tables(self, connection: sqlite3.Connection, path: Path) -> int:
-        """Return the version of a file, whose tables must be exactly those of that version: no trigger, no view.
+        """Return the schema version of a file; its schema must be exactly that of the version.
 
-        All of it is read in one transaction, so that a file that another process is upgrading is not refused. Raises
+        Reads in one transaction, so that a concurrent upgrade does not fail the check. Raises
         `format_error` or `version_error`.
         """
         if connection.in_transaction:
@@ -148,16 +150,16 @@ class SqliteKind:
     def _checked_version(self, connection: sqlite3.Connection, path: Path) -> int:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if application != self.application_id:
-            raise self._belongs_to_another(path)
+            raise self._belongs_to_another(path, application)
         objects = _objects(connection)
         if not _tables_named(self.version_table, objects) <= self._objects_of(self.newest):
-            raise self._has_other_tables(path)  # nothing else of that name is asked for the version
+            raise self._has_other_tables(path)  # do not query a different table or view of that name
         version = self.version(connection) if _tables_named(self.version_table, objects) else None
         if not isinstance(version, int) or version < 1:
             raise self._has_other_tables(path)
         if version > self.newest:
             raise self.version_error(
-                f"{self.named(path)} was written by a newer facebank (schema {version}; this one knows {self.newest}): "
+                f"{self.named(path)} was written by a newer facebank (schema {version}, this one: {self.newest}): "
                 "update facebank."
             )
         if objects != self._objects_of(version):
@@ -165,15 +167,17 @@ class SqliteKind:
         return version
 
     def has_tables(self, connection: sqlite3.Connection, version: int) -> bool:
-        """Return whether a file holds exactly the tables and indexes of a version."""
+        """Return whether a file has exactly the tables and indexes of a version."""
         return version > 0 and _objects(connection) == self._objects_of(version)
 
     def _objects_of(self, version: int) -> frozenset[_Object]:
         return _built(self.build, version)
 
-    def _belongs_to_another(self, path: Path) -> FacebankError:
+    def _belongs_to_another(self, path: Path, application: int) -> FacebankError:
         file = printable(str(path))
-        return self.format_error(f"{file} belongs to another program, it is no {self.noun}: {self.another}.")
+        if application >> 8 == _FACEBANK:
+            return self.format_error(f"{file} is not a {self.noun}, but another file of facebank: {self.another}.")
+        return self.format_error(f"{file} belongs to another program, it is not a {self.noun}: {self.another}.")
 
     def _has_other_tables(self, path: Path) -> FacebankError:
         return self.damage_error(path, f"its tables are not those of a {self.noun}")
@@ -182,26 +186,26 @@ class SqliteKind:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if isinstance(error, sqlite3.ProgrammingError):
             kind = ClosedError if isinstance(error, WasClosedError) else UsageError
-            why = str(error) if isinstance(error, UnusableError) else f"cannot be used so ({error})"
+            why = str(error) if isinstance(error, UnusableError) else f"cannot be used in this way ({error})"
             return kind(f"{self.named(path)} {why}.")
         if code == sqlite3.SQLITE_IOERR_SHORT_READ:
-            return self.damage_error(path, "it is shorter than it should be")
+            return self.damage_error(path, "it is truncated")
         if code & 0xFF == sqlite3.SQLITE_INTERRUPT:
-            return self.damage_error(path, "reading it does not end")
+            return self.damage_error(path, "reading it takes too many steps")
         if code & 0xFF == sqlite3.SQLITE_NOTADB:
-            return self.format_error(f"{printable(str(path))} is no {self.noun}: {self.another}.")
+            return self.format_error(f"{printable(str(path))} is not a {self.noun}: {self.another}.")
         if code & 0xFF in _BUSY:
             return self.busy_error(
-                f"{self.named(path)} is in use by another process: try again when that has finished."
+                f"{self.named(path)} is in use by another process: try again when that process has finished."
             )
-        said = _SAID_OF_ALL.get(code, _SAID.get(code & 0xFF))
+        said = _MESSAGES_BY_EXTENDED_CODE.get(code, _MESSAGES.get(code & 0xFF))
         return self.damage_error(path, str(error)) if said is None else StorageError(f"{self.named(path)} {said}.")
 
     def _read_header(self, path: Path) -> bytes:
         file = printable(str(path))
         try:
             if not stat.S_ISREG(path.stat().st_mode):
-                raise self.format_error(f"{file} is no file, so it is no {self.noun}: {self.another}.")
+                raise self.format_error(f"{file} is not a regular file, so it is not a {self.noun}: {self.another}.")
             with path.open("rb") as stream:
                 return stream.read(100)
         except (FileNotFoundError, NotADirectoryError):
@@ -210,16 +214,21 @@ class SqliteKind:
             raise StorageError(f"{self.named(path)} cannot be read: {error.strerror}.") from error
 
 
+def is_full(error: StorageError) -> bool:
+    """Return whether SQLite failed because the disk is full."""
+    return getattr(error.__cause__, "sqlite_errorcode", None) in _FULL
+
+
 def is_begun(connection: sqlite3.Connection) -> bool:
-    """Return whether a file has tables at all."""
+    """Return whether a file has any tables."""
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return bool(objects)
 
 
 def choose_journal(connection: sqlite3.Connection, *, log: bool) -> str:
-    """Choose the write-ahead log, or else a rollback journal, and return the resulting mode.
+    """Set the journal mode to a write-ahead log or a rollback journal, and return the resulting mode.
 
-    It is ``wal`` or ``delete``, or the mode in which another process is using the file.
+    The result is ``wal`` or ``delete``, or the mode in which another process uses the file.
     """
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     if mode != ("wal" if log else "delete"):
@@ -234,7 +243,7 @@ def choose_journal(connection: sqlite3.Connection, *, log: bool) -> str:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
-    """Keep all that is written inside, or nothing if anything fails."""
+    """Commit when the block ends, or roll back on an exception."""
     with _whole(connection):
         connection.execute(begin)
         yield
@@ -242,7 +251,7 @@ def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") 
 
 @contextmanager
 def writing(connection: sqlite3.Connection, path: Path, patience: float) -> Iterator[None]:
-    """As `transaction`, in turn with other processes: see `begin_in_turn`."""
+    """Run a transaction in turn with other processes: see `begin_in_turn`."""
     with _whole(connection):
         begin_in_turn(connection, path, patience)
         yield
@@ -263,17 +272,17 @@ def _whole(connection: sqlite3.Connection) -> Iterator[None]:
 def begin_in_turn(connection: sqlite3.Connection, path: Path, patience: float) -> None:
     """Begin a write transaction, in turn with other writing processes.
 
-    SQLite gives the next transaction to whoever asks at the right moment, so a process that writes again and again
-    starves the others. Here the first process that has to wait leaves a queue file beside the database. While it is
-    there, every writer locks it before it begins and releases it once it has begun: the holder is the next. Raises
-    `sqlite3.OperationalError`: others are still writing.
+    SQLite gives the next transaction to the process that asks at the right moment, so that a process that writes all
+    the time starves the others. Here the first process that has to wait creates a queue file beside the database.
+    While it exists, every writer locks it before it begins and releases it afterwards: the holder is next. Raises
+    `sqlite3.OperationalError` if others are still writing after `patience`.
 
     Parameters
     ----------
     connection, path
         The database and its file.
     patience
-        How long to wait for others, in seconds. After one second a warning is logged.
+        Timeout in seconds. A warning is logged after one second.
     """
     (timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
     connection.execute("PRAGMA busy_timeout = 0")
@@ -295,9 +304,9 @@ def _wait(connection: sqlite3.Connection, path: Path, queue: Path, patience: flo
             if is_next and _begins(connection, last=waited >= patience):
                 return
             if waited >= patience:
-                connection.execute("BEGIN IMMEDIATE")  # raises that it is busy, or is not any more
+                connection.execute("BEGIN IMMEDIATE")  # raises the busy error, or succeeds
                 return
-            if not said and waited >= min(_SAID_AFTER, patience):
+            if not said and waited >= min(_WARN_AFTER, patience):
                 said = True
                 _warn(path)
             sleep(_PAUSE)
@@ -322,10 +331,10 @@ def _warn(path: Path) -> None:
 
 
 def is_on_network(path: Path) -> bool:
-    """Return whether a file lies on a network share, where SQLite's write-ahead log is not safe.
+    """Return whether a file is on a network share, where SQLite's write-ahead log is unsafe.
 
-    The log's index is shared memory, which machines do not share. Shares are recognized on Linux, and by Windows' UNC
-    paths; elsewhere a file counts as local.
+    The log's index is in shared memory, which is local to a machine. Shares are recognized on Linux, and by UNC
+    paths on Windows; elsewhere a file counts as local.
     """
     place = str(path.resolve())
     if place.startswith("\\\\"):
@@ -338,9 +347,9 @@ def is_on_network(path: Path) -> bool:
 
 
 def filesystem_kind(mounts: str, place: str) -> str:
-    """Return the kind of file system of a resolved path, such as ``nfs4``, or an empty text.
+    """Return the file system type of a resolved path, such as ``nfs4``, or an empty text.
 
-    `mounts` is the text of ``/proc/self/mountinfo``, as proc(5) describes it.
+    `mounts` is the content of ``/proc/self/mountinfo``, see proc(5).
     """
     longest, kind = -1, ""
     for line in mounts.splitlines():

@@ -1,4 +1,4 @@
-"""Text from outside (file names, people's names), safe to print, to type and to put into a spreadsheet."""
+"""Escaping of untrusted text (file names, people's names) for terminals, shells and spreadsheets."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _JOINING = (
 
 
 def printable(text: str) -> str:
-    """Escape what a terminal or a log would act on.
+    """Escape characters that affect a terminal or a log.
 
     Control, format (such as bidirectional overrides), surrogate and unassigned characters become backslash escapes.
-    Joiners stay within emoji and within words of scripts that need them, such as Persian's and Hindi's.
+    Joiners are kept within emoji and within words of scripts that need them, such as Persian and Hindi.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def printable(text: str) -> str:
     Returns
     -------
     str
-        One line.
+        Text of one line.
     """
     if text.isprintable():
         return text
@@ -44,7 +44,7 @@ def printable(text: str) -> str:
 
 
 def is_formula(text: str) -> bool:
-    """Return whether a spreadsheet, also an Asian one, would take a cell of this text for a formula.
+    """Return whether a spreadsheet would treat the text as a formula, full-width signs included.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def is_formula(text: str) -> bool:
 
 
 def spreadsheet_cell(text: str) -> str:
-    """Return a printable CSV cell that no spreadsheet takes for a formula: a quote is put before one."""
+    """Return a printable CSV cell, with a quote before text that a spreadsheet would treat as a formula."""
     return f"'{printable(text)}" if is_formula(text) else printable(text)
 
 
@@ -85,9 +85,9 @@ def _escaped(character: str) -> str:
 
 
 def shell_word(text: str) -> str:
-    """Return an argument as typed into a shell, quoted if needed, and safe to print.
+    """Return an argument as typed in a shell, quoted if needed, and safe to print.
 
-    What `printable` would escape becomes bytes between ``$'`` and ``'``, as bash and zsh read them.
+    Characters that `printable` would escape become bytes in ``$'...'``, the syntax of bash and zsh.
 
     Examples
     --------
@@ -102,7 +102,7 @@ def shell_word(text: str) -> str:
 
 
 def shell_command(*words: str | os.PathLike[str]) -> str:
-    """Return a facebank command as typed into a shell, such as of the words ``"people", "unmerge", name``."""
+    """Return a facebank command as typed in a shell, for words such as ``"people", "unmerge", name``."""
     return " ".join(["facebank", *(shell_word(os.fspath(word)) for word in words)])
 
 
@@ -111,5 +111,5 @@ def _as_bytes(character: str) -> str:
 
 
 def never_certain(probability: float) -> str:
-    """Return a probability with three digits, rounded down so that nothing uncertain looks certain."""
+    """Return a probability with three digits, rounded down so that only a certain one is shown as 1.000."""
     return f"{math.floor(probability * 1000) / 1000:.3f}"

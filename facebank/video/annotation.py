@@ -1,4 +1,4 @@
-"""Videos with frames and names drawn, and pictures of the best faces."""
+"""Annotated videos, and pictures of the best faces of tracks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
     from facebank.video.identify import Appearance, VideoPlan
 
-_LETTERS = 30  # of which the height of a frame is this many
+_LETTERS = 30  # frame height in text lines
 _SMALLEST_LETTERS = 11
 
 
@@ -37,7 +37,7 @@ class _Path:
     boxes: FloatArray
 
     def mark(self, time: float) -> Mark:
-        """Return what to draw: the box is interpolated between analyzed frames."""
+        """Return the mark at a time; the box is interpolated between analyzed frames."""
         box = np.array([np.interp(time, self.times, side) for side in self.boxes.T], dtype=np.float32)
         return Mark(box, None, self.appearance.label, self.appearance.identity.decision)
 
@@ -49,27 +49,27 @@ def annotate_video(
     plan: VideoPlan,
     progress: Progress = SILENT,
 ) -> None:
-    """Write a video with its faces framed and named, without sound.
+    """Write a copy of a video with faces framed and named, without sound.
 
     Parameters
     ----------
     source, appearances
-        The video, which is read again, and who is in it.
+        The video, which is read again, and its appearances.
     target
-        The file to write, as `facebank.media.video_writing.check_target` allows it.
+        The file to write; see `facebank.media.video_writing.check_target`.
     plan
-        From when to when.
+        The start and end of the part to write.
     progress
         Advanced by the seconds of each frame.
 
     Raises
     ------
     UsageError
-        A file is there already; it stays.
+        The target exists; it is not replaced.
     VideoError
-        The video can no longer be read.
+        The video cannot be read.
     StorageError
-        The other one cannot be written.
+        The target cannot be written.
     """
     paths = [_path(each) for each in appearances]
     with Video(source) as video:
@@ -99,14 +99,14 @@ def check_folder(folder: Path) -> None:
 
 
 def write_pictures(appearances: Iterable[Appearance], folder: Path) -> dict[int, Path]:
-    """Write each track's best face as a JPEG, named by label and start; return the paths by the track's number.
+    """Write each track's best face as a JPEG, named by label and start; return the paths by track number.
 
     The folder is created if missing, and no file in it is replaced.
 
     Raises
     ------
     StorageError
-        One cannot be written.
+        A picture cannot be written.
     """
     make_folder(folder)
     written = {}

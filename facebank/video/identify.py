@@ -1,8 +1,8 @@
-"""Who is in a video, and when: faces are found in sampled frames, tracked, and identified one track at a time."""
+"""Identification of people in videos: faces are detected in sampled frames, tracked, and identified per track."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from facebank.types import Face, Identity
 
 RATE = 5.0
-"""How many frames a second are looked at."""
+"""Default number of analyzed frames per second."""
 
 GLIMPSE = 1
-"""A track of so few sightings is no appearance: faces that are none flicker up like this."""
+"""Maximum number of sightings of a glimpse, a track to ignore: false detections are this short."""
 
 _PIXELS_AT_ONCE = 4_000_000
-_THUMBNAIL_SIDE = 256
+_THUMBNAIL_SIDE, _FRAME_SIDE = 256, 320
 
 
 @dataclass(frozen=True, slots=True)
 class VideoPlan:
-    """Which frames of a video are analyzed.
+    """Selection of the analyzed frames of a video.
 
     Attributes
     ----------
@@ -49,15 +49,18 @@ class VideoPlan:
     start, end
         In seconds; None for the end of the video.
     thumbnails
-        Whether a small picture of each track's best face is kept.
+        Whether to store a thumbnail of each track's best face.
+    whole_frames
+        Whether these thumbnails show the whole frame.
     workers
-        How many frames are processed in parallel; None for one per core.
+        Number of frames processed in parallel; None for one per core.
     """
 
     rate: float = RATE
     start: float = 0.0
     end: float | None = None
     thumbnails: bool = False
+    whole_frames: bool = False
     workers: int | None = None
 
     def seconds(self, info: VideoInfo) -> float | None:
@@ -68,28 +71,53 @@ class VideoPlan:
 
 @dataclass(frozen=True, slots=True)
 class VideoReport:
-    """Who is in a video.
+    """The people in a video.
 
     Attributes
     ----------
     info
-        What the file states of itself.
+        Properties stated in the file.
     appearances
-        In the order in which they begin.
+        The appearances, in the order of their start.
     frames
-        How many frames were analyzed.
+        Number of analyzed frames.
     shots
-        When each shot begins, in seconds.
+        Start of each shot, in seconds.
     glimpses
-        How many tracks were too short to count.
+        Number of tracks that were too short to count.
     position
         Time of the last decoded frame, in seconds.
     ends_early
-        Whether the frames end before the file states.
+        Whether the frames end before the stated end.
     """
 
     info: VideoInfo
     appearances: tuple[Appearance, ...]
+    frames: int
+    shots: tuple[float, ...]
+    glimpses: int
+    position: float
+    ends_early: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FollowedVideo:
+    """The tracked faces of a video; other attributes as in `VideoReport`.
+
+    Attributes
+    ----------
+    tracks
+        The tracks other than glimpses, in the order of their start.
+    until
+        End of each track in seconds, by track number.
+    pictures
+        JPEG thumbnails of the best faces, by track number, if requested by the plan.
+    """
+
+    info: VideoInfo
+    tracks: tuple[Track, ...]
+    until: Mapping[int, float]
+    pictures: Mapping[int, bytes]
     frames: int
     shots: tuple[float, ...]
     glimpses: int
@@ -108,56 +136,72 @@ DEFAULT_PLAN = VideoPlan()
 
 def identify_video(
     engine: Engine,
-    identification: Identification,
+    identification: Callable[[], Identification],
     path: Path,
     plan: VideoPlan = DEFAULT_PLAN,
     progress: Progress = SILENT,
 ) -> VideoReport:
-    """Say who is in a video, and when.
+    """Identify the people in a video, with the times of their appearances.
 
     Parameters
     ----------
     engine
-        Finds and embeds the faces, with one thread for each network: frames are processed in parallel.
+        The engine, with one thread for each network, because frames are processed in parallel.
     identification
-        The recognizer, as `facebank.FaceBank.identification` returns it.
+        Returns the current identification, such as `facebank.FaceBank.identification`; called at the end.
     path, plan
-        The video, and which frames are analyzed.
+        The video, and the selection of frames.
     progress
         Advanced by the seconds of each frame.
 
     Raises
     ------
     VideoError
-        There is no such video, it cannot be read, or it is too large.
+        The video does not exist, cannot be read, or is too large.
     """
     with Video(path) as video:
-        walk = _Walk(Tracker(engine.thresholds.verify), plan)
-        progress.begin("Looking for faces", plan.seconds(video.info))
-        before = plan.start
-        for seen in _looked_at(engine, video, plan):
-            walk.take(seen)
-            progress.advance(seen.frame.time - before)
-            before = seen.frame.time
-        if not walk.frames:
-            raise UnreadableVideoError(f"{printable(str(path))} has no frame that can be read: use another copy")
-        position = video.position if plan.end is None else min(plan.end, video.position)
-        walk.close(position)
-        decisions = identified_tracks([track.faces for track in walk.kept], identification, seen_together(walk.kept))
-        told = list(zip(walk.kept, decisions, strict=True))
-        return VideoReport(
-            video.info,
-            labeled(told, walk.until, engine.thresholds, walk.pictures),
-            walk.frames,
-            tuple(walk.shots),
-            walk.glimpses,
-            position,
-            plan.end is None and video.ends_early,
-        )
+        seen = follow_faces(engine, video, plan, progress)
+    decisions = identified_tracks([track.faces for track in seen.tracks], identification, seen_together(seen.tracks))
+    identified = list(zip(seen.tracks, decisions, strict=True))
+    return VideoReport(
+        seen.info,
+        labeled(identified, seen.until, engine.thresholds, seen.pictures),
+        seen.frames,
+        seen.shots,
+        seen.glimpses,
+        seen.position,
+        seen.ends_early,
+    )
 
 
-class _Walk:
-    """Tracks the faces through the frames."""
+def follow_faces(engine: Engine, video: Video, plan: VideoPlan, progress: Progress = SILENT) -> FollowedVideo:
+    """Detect and track the faces of a video; parameters and errors as for `identify_video`."""
+    walk = _FaceCollector(Tracker(engine.thresholds.verify), plan)
+    progress.begin("Looking for faces", plan.seconds(video.info))
+    before = plan.start
+    for seen in _analyzed_frames(engine, video, plan):
+        walk.take(seen)
+        progress.advance(seen.frame.time - before)
+        before = seen.frame.time
+    if not walk.frames:
+        raise UnreadableVideoError(f"{printable(video.info.source)} has no readable frame: use another copy")
+    position = video.position if plan.end is None else min(plan.end, video.position)
+    walk.close(position)
+    return FollowedVideo(
+        video.info,
+        tuple(walk.kept),
+        walk.until,
+        walk.pictures,
+        walk.frames,
+        tuple(walk.shots),
+        walk.glimpses,
+        position,
+        plan.end is None and video.ends_early,
+    )
+
+
+class _FaceCollector:
+    """Tracks faces through the frames of a video."""
 
     def __init__(self, tracker: Tracker, plan: VideoPlan) -> None:
         self._tracker = tracker
@@ -172,11 +216,11 @@ class _Walk:
 
     @property
     def pictures(self) -> dict[int, bytes]:
-        """JPEG files of the best faces, by the track's number."""
+        """JPEG thumbnails of the best faces, by track number."""
         return {number: picture for number, (_, picture) in self._portraits.items()}
 
     def take(self, seen: _Seen) -> None:
-        """Continue with the next frame."""
+        """Process the next frame."""
         frame = seen.frame
         if frame.shot >= len(self.shots):
             self.shots.append(frame.time)
@@ -187,12 +231,12 @@ class _Walk:
         self._last = frame.time
 
     def close(self, position: float) -> None:
-        """Finish at a time in seconds."""
+        """Finish all tracks at a time in seconds."""
         self._settle(self._tracker.finish(), position)
         self.kept.sort(key=lambda track: (track.begun, track.number))
 
     def _settle(self, ended: list[Track], now: float) -> None:
-        """Keep ended tracks; one that was in a shot's last sample lasted until the cut."""
+        """Store ended tracks; one seen in the last sample of a shot lasts until the cut."""
         for track in ended:
             if len(track.sightings) <= GLIMPSE:
                 self.glimpses += 1
@@ -203,15 +247,18 @@ class _Walk:
             self.kept.append(track)
 
     def _portray(self, frame: Frame) -> None:
-        """Keep a picture of each face that is the best of its track so far."""
+        """Store a thumbnail of each face that is the best of its track so far."""
         for track in self._tracker.live:
             best = track.best
             if best.time == frame.time and best.face.quality > self._portraits.get(track.number, (-1.0, b""))[0]:
-                picture = encode_thumbnail(_as_photo(frame), best.face.box, _THUMBNAIL_SIDE)
+                photo = _as_photo(frame)
+                whole = np.array([0, 0, photo.width, photo.height], np.float32)
+                side = _FRAME_SIDE if self._plan.whole_frames else _THUMBNAIL_SIDE
+                picture = encode_thumbnail(photo, whole if self._plan.whole_frames else best.face.box, side)
                 self._portraits[track.number] = best.face.quality, picture
 
 
-def _looked_at(engine: Engine, video: Video, plan: VideoPlan) -> Iterator[_Seen]:
+def _analyzed_frames(engine: Engine, video: Video, plan: VideoPlan) -> Iterator[_Seen]:
     """Yield the sampled frames with their faces, processed in parallel."""
     analyzer = engine.analyzer
 
@@ -225,7 +272,7 @@ def _looked_at(engine: Engine, video: Video, plan: VideoPlan) -> Iterator[_Seen]
 
 
 def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-    """Batch a few small frames, whose faces are embedded together; large ones stay alone."""
+    """Batch small frames, whose faces are embedded together; large ones are single."""
     batch: list[Frame] = []
     for frame in frames:
         batch.append(frame)
@@ -250,9 +297,9 @@ class Appearance:
     track
         The tracked face.
     label
-        The person's name; else ``stranger`` or ``uncertain`` with a number, the same for the same face where possible.
+        The person's name, else ``stranger`` or ``uncertain`` with a number, equal for equal faces if possible.
     identity
-        Who it is, from all frames.
+        The identity, from all frames.
     start, end
         In seconds.
     picture
@@ -268,35 +315,35 @@ class Appearance:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Its length in seconds."""
         return self.end - self.start
 
 
 def labeled(
-    told: Sequence[tuple[Track, Identity]],
+    identified: Sequence[tuple[Track, Identity]],
     until: Mapping[int, float],
     thresholds: Thresholds,
     pictures: Mapping[int, bytes],
 ) -> tuple[Appearance, ...]:
     """Return tracks as labeled appearances.
 
-    Strangers get one label only if their mean faces are as similar as two photos have to be, and never if both are seen
-    at the same time. Poor faces stay alone.
+    Strangers share a label only if their mean faces are as similar as required for two photos, and never if both are
+    visible at the same time. Poor faces are never grouped.
 
     Parameters
     ----------
-    told
-        Tracks and who they are, in the order in which they begin.
+    identified
+        Tracks and their identities, in the order of their start.
     until
-        When each ends in seconds, by its number.
+        End of each track in seconds, by track number.
     thresholds
-        The pack's.
+        The pack's thresholds.
     pictures
-        Of best faces, by the track's number.
+        Thumbnails of the best faces, by track number.
     """
     found = [
         Appearance(track, "", decision, track.begun, until[track.number], pictures.get(track.number))
-        for track, decision in told
+        for track, decision in identified
     ]
     others = [place for place, each in enumerate(found) if each.identity.person is None]
     groups = _groups([found[place] for place in others], thresholds)
@@ -317,7 +364,7 @@ def labeled(
 def _groups(strangers: Sequence[Appearance], thresholds: Thresholds) -> list[int]:
     if not strangers:
         return []
-    # blurred faces in the dark are like each other, whoever they are
+    # blurred, dark faces resemble each other regardless of the person
     least = (1 + thresholds.minimum_quality) / 2
     poor = [each.track.best.face.quality < least for each in strangers]
     pairs = [
@@ -334,12 +381,12 @@ def _groups(strangers: Sequence[Appearance], thresholds: Thresholds) -> list[int
     )
     linked = clustering_thresholds(
         thresholds
-    ).linked  # the mean of a track is no surer than a photo: one light, one pose
+    ).linked  # the mean of a track is not more reliable than a photo: same light and pose
     return [int(group) for group in cluster(table, ClusteringThresholds(linked, linked))]
 
 
 def _together(one: Appearance, other: Appearance) -> bool:
-    """Return whether two tracks are seen at the same time, or one in a frame of the other's."""
+    """Return whether two tracks overlap in time."""
     if one.track.shot != other.track.shot:
         return False
     return one.start <= other.track.last.time and other.start <= one.track.last.time

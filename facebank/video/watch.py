@@ -1,4 +1,4 @@
-"""Who comes and goes before a camera: frames are analyzed as they come, and tracks identified while they last."""
+"""Watching a camera: frames are analyzed as they arrive, and tracks are identified while they last."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.album.groups.clustering import clustering_thresholds
+from facebank.media import encode_thumbnail
 from facebank.operations.identify import identified_tracks
 from facebank.types import Decision, DecodedPhoto
 from facebank.vision.tracking import Tracker, seen_together
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, Identity
     from facebank.vision.tracking import Track
 
-_AWAY = 3.0  # seconds: who looks aside has not left
+_AWAY = 3.0  # seconds; a person who looks aside has not left
 _SETTLED_SIGHTINGS, _SETTLED_SECONDS = 3, 0.5
 _REMEMBERED_SIGHTINGS = 100
 _REMEMBERED_STRANGERS = 200
 
 
-class News(StrEnum):
-    """What may happen to a visitor."""
+class VisitorChange(StrEnum):
+    """A change of a visitor."""
 
     CAME = "came"
     CHANGED = "changed"
@@ -38,49 +39,57 @@ class News(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Visitor:
-    """Somebody who is there, or was.
+    """A person in front of the camera, now or before.
 
     Attributes
     ----------
     track
-        The tracked face, with its last sightings and its best.
+        The tracked face, with its last sightings and its best one.
     label
         The person's name, else ``stranger`` or ``uncertain`` with a number.
     identity
-        Who it is, as far as was seen yet.
+        The identity, from the sightings so far.
     sightings
-        In how many frames it was seen.
+        Number of frames with this face.
+    frame
+        The last frame with this face.
     """
 
     track: Track
     label: str
     identity: Identity
     sightings: int
+    frame: Frame
 
     @property
     def seconds(self) -> float:
-        """The time from the first sighting to the last."""
+        """Time from the first sighting to the last, in seconds."""
         return self.track.last.time - self.track.begun
+
+    def thumbnail(self) -> bytes:
+        """Return the face of the last sighting as a small JPEG."""
+        photo = DecodedPhoto("", self.frame.pixels, "", True, None)
+        return encode_thumbnail(photo, self.track.last.face.box)
 
 
 @dataclass(slots=True)
-class Attendance:
-    """What was seen of everybody."""
+class WatchSummary:
+    """The summary of a watch."""
 
     people: dict[str, float] = field(default_factory=dict)  # seconds by person
-    strangers: int = 0  # how many visitors were not known
-    frames: int = 0  # how many frames were analyzed
+    strangers: int = 0  # number of unknown visitors
+    frames: int = 0  # number of analyzed frames
 
 
 class Watch:
-    """Analyzes frames and says who comes and goes.
+    """Analyzes frames and reports arriving and leaving visitors.
 
     Parameters
     ----------
     engine
-        Finds and embeds the faces.
+        The engine that detects and embeds faces.
     identification
-        Returns the recognizer as of now, such as `facebank.FaceBank.identification`: the gallery may change meanwhile.
+        Returns the current identification, such as `facebank.FaceBank.identification`; the gallery may change.
     """
 
     def __init__(self, engine: Engine, identification: Callable[[], Identification]) -> None:
@@ -88,17 +97,17 @@ class Watch:
         self._identification = identification
         self._tracker = Tracker(engine.thresholds.verify, _AWAY)
         self._visitors: dict[int, Visitor] = {}
-        self._numbers = _Numbers(clustering_thresholds(engine.thresholds).linked)
+        self._numbers = _LabelPool(clustering_thresholds(engine.thresholds).linked)
         self._counts: dict[int, int] = {}
-        self.attendance = Attendance()
+        self.attendance = WatchSummary()
 
     @property
     def visitors(self) -> tuple[Visitor, ...]:
-        """Who is there now, in the order of arrival."""
+        """The visitors who are there now, in the order of arrival."""
         return tuple(self._visitors.values())
 
-    def look(self, frame: Frame) -> Iterator[tuple[News, Visitor]]:
-        """Analyze the next frame; yields what is new."""
+    def look(self, frame: Frame) -> Iterator[tuple[VisitorChange, Visitor]]:
+        """Analyze the next frame; yields the changes."""
         (analyzed,) = self._engine.analyzer.analyze([DecodedPhoto("", frame.pixels, "", True, None)])
         self.attendance.frames += 1
         yield from self._gone(self._tracker.follow(frame.time, frame.shot, analyzed.faces))
@@ -108,16 +117,16 @@ class Watch:
         decisions = self._decisions() if any(map(self._is_settled, seen)) else {}
         for track in seen:
             if track.number in decisions:
-                yield from self._seen(track, decisions[track.number])
+                yield from self._seen(track, decisions[track.number], frame)
             track.forget(_REMEMBERED_SIGHTINGS)
 
-    def rest(self, now: float) -> Iterator[tuple[News, Visitor]]:
-        """Let time pass without a frame, as while a stream is away: people who are not seen for long have left."""
+    def rest(self, now: float) -> Iterator[tuple[VisitorChange, Visitor]]:
+        """Let time pass without a frame; yields the departures of visitors not seen for long."""
         if all(now - track.last.time > _AWAY for track in self._tracker.live):
             yield from self.end()
 
-    def end(self) -> Iterator[tuple[News, Visitor]]:
-        """Let everybody leave."""
+    def end(self) -> Iterator[tuple[VisitorChange, Visitor]]:
+        """Yield all visitors as left."""
         yield from self._gone(self._tracker.finish())
 
     def _is_settled(self, track: Track) -> bool:
@@ -125,26 +134,26 @@ class Watch:
         return enough and track.last.time - track.begun >= _SETTLED_SECONDS
 
     def _decisions(self) -> dict[int, Identity]:
-        """Identify everybody who is there, or was a moment ago, by the track's number."""
+        """Identify all current and recent tracks, by track number."""
         settled = [track for track in self._tracker.live if self._is_settled(track)]
-        decided = identified_tracks([track.faces for track in settled], self._identification(), seen_together(settled))
+        decided = identified_tracks([track.faces for track in settled], self._identification, seen_together(settled))
         return {track.number: decision for track, decision in zip(settled, decided, strict=True)}
 
-    def _seen(self, track: Track, decision: Identity) -> Iterator[tuple[News, Visitor]]:
+    def _seen(self, track: Track, decision: Identity, frame: Frame) -> Iterator[tuple[VisitorChange, Visitor]]:
         count = self._counts[track.number]
         visitor = self._visitors.get(track.number)
         if visitor is None:
-            visitor = Visitor(track, self._label(track, decision), decision, count)
+            visitor = Visitor(track, self._label(track, decision), decision, count, frame)
             self._visitors[track.number] = visitor
-            yield News.CAME, visitor
+            yield VisitorChange.CAME, visitor
             return
         changed = decision.person != visitor.identity.person
-        visitor.identity, visitor.sightings = decision, count
+        visitor.identity, visitor.sightings, visitor.frame = decision, count, frame
         if changed:
             visitor.label = self._label(track, decision)
-            yield News.CHANGED, visitor
+            yield VisitorChange.CHANGED, visitor
 
-    def _gone(self, ended: list[Track]) -> Iterator[tuple[News, Visitor]]:
+    def _gone(self, ended: list[Track]) -> Iterator[tuple[VisitorChange, Visitor]]:
         for track in ended:
             self._counts.pop(track.number, None)
             visitor = self._visitors.pop(track.number, None)
@@ -155,7 +164,7 @@ class Watch:
                 self.attendance.strangers += 1
             else:
                 people[person] = people.get(person, 0.0) + visitor.seconds
-            yield News.LEFT, visitor
+            yield VisitorChange.LEFT, visitor
 
     def _label(self, track: Track, decision: Identity) -> str:
         if decision.person is not None:
@@ -166,8 +175,8 @@ class Watch:
         return self._numbers.label(word, track.mean if good else None, taken)
 
 
-class _Numbers:
-    """Numbers for people without a name; the most recent ones are recognized again, if they were seen well."""
+class _LabelPool:
+    """Numbered labels for people without a name; recent ones are recognized again if seen well."""
 
     def __init__(self, linked: float) -> None:
         self._linked = linked
@@ -175,7 +184,7 @@ class _Numbers:
         self._faces: dict[str, FloatArray] = {}
 
     def label(self, word: str, mean: FloatArray | None, taken: set[str]) -> str:
-        """Return the label of the most similar one who is not there already, else a new one."""
+        """Return the label of the most similar person who is not present, else a new one."""
         if mean is not None:
             known = [label for label in self._faces if label.startswith(word) and label not in taken]
             alike = [float(self._faces[label] @ mean) for label in known]
@@ -194,33 +203,33 @@ def watch(
     engine: Engine,
     identification: Callable[[], Identification],
     live: LiveVideo,
-    on_news: Callable[[News, Visitor], None],
+    on_news: Callable[[VisitorChange, Visitor], None],
     on_frame: Callable[[Watch], None] | None = None,
     *,
     rate: float = 5.0,
     seconds: float | None = None,
-) -> Attendance:
-    """Say who comes and goes, until the source ends, time is over, or Ctrl-C.
+) -> WatchSummary:
+    """Report arriving and leaving visitors until the source ends, a time limit, or Ctrl-C.
 
     Parameters
     ----------
     engine, identification
-        As of `Watch`.
+        See `Watch`.
     live
         The open source of frames.
     on_news
-        Called with what is new, and with everybody's leaving at the end.
+        Called with each change, including the departures at the end.
     on_frame
         Called after each analyzed frame, and about every half second without one.
     rate
-        How many frames per second are analyzed, at most.
+        Maximum number of analyzed frames per second.
     seconds
-        For how long; None for no limit.
+        Time limit in seconds; None for no limit.
 
     Returns
     -------
-    Attendance
-        What was seen, also after Ctrl-C.
+    WatchSummary
+        The summary, also after Ctrl-C.
     """
     watching = Watch(engine, identification)
     due = 0.0
@@ -235,7 +244,7 @@ def watch(
             if on_frame is not None:
                 on_frame(watching)
     except KeyboardInterrupt:
-        pass  # that is how a watch ends
+        pass  # the usual end of a watch
     for news, visitor in watching.end():
         on_news(news, visitor)
     return watching.attendance

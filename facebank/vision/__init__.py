@@ -5,6 +5,7 @@ from facebank.vision.analyzer import FaceAnalyzer, build_detector, build_embedde
 from facebank.vision.detector import Detector
 from facebank.vision.embedding import Embedder, NetworkEmbedder
 from facebank.vision.finder import FaceFinder
+from facebank.vision.looks import WholeLooks
 
 __all__ = [
     "Detector",
@@ -12,6 +13,7 @@ __all__ = [
     "FaceAnalyzer",
     "FaceFinder",
     "NetworkEmbedder",
+    "WholeLooks",
     "align",
     "build_detector",
     "build_embedder",

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.packs import open_session
+from facebank.packs import at_work, open_shared
 from facebank.types import AnalyzedPhoto, DecodedPhoto, Detection, Face
 from facebank.vision.alignment import align
 from facebank.vision.augmentation import augment
 from facebank.vision.detector import Scrfd, YuNet
 from facebank.vision.embedding import NetworkEmbedder
-from facebank.vision.finder import FaceFinder, LandmarkRefiner
+from facebank.vision.finder import FaceFinder
 from facebank.vision.quality import assess
 
 if TYPE_CHECKING:
@@ -28,16 +28,27 @@ _DETECTORS: dict[str, type[YuNet] | type[Scrfd]] = {"yunet": YuNet, "scrfd": Scr
 
 
 def build_detector(pack: Pack, device: str = "auto", threads: int | None = None) -> NetworkDetector:
-    """Load the detector of a verified pack; parameters and errors as for `FaceAnalyzer.from_pack`."""
+    """Load the detector of a verified pack; parameters and errors as for `FaceAnalyzer.from_pack`.
+
+    Always into ONNX Runtime: OpenVINO compiles a network anew for each size of photo, and keeps what it compiled.
+    """
     spec = pack.manifest.detector
-    return _DETECTORS[spec.kind](open_session(pack.detector_network(), device, threads), spec)
+    shape = (1, 3, _LOOK, _LOOK)
+    session = open_shared(pack.detector_network, device, threads, "onnxruntime", sha256=spec.sha256, shape=shape)
+    return _DETECTORS[spec.kind](session, spec)
 
 
-def build_embedder(pack: Pack, device: str = "auto", threads: int | None = None) -> NetworkEmbedder:
+def build_embedder(
+    pack: Pack, device: str = "auto", threads: int | None = None, runtime: str = "onnxruntime"
+) -> NetworkEmbedder:
     """Load the embedder of a verified pack; parameters and errors as for `FaceAnalyzer.from_pack`."""
-    return NetworkEmbedder(open_session(pack.embedder_network(), device, threads), pack.manifest.embedder)
+    spec = pack.manifest.embedder
+    shape = (1, 3, spec.size, spec.size)
+    session = open_shared(pack.embedder_network, device, threads, runtime, sha256=spec.sha256, shape=shape)
+    return NetworkEmbedder(session, spec)
 
 
+_LOOK = 640
 _CHUNK_FACES = 32
 _CHUNK_PIXELS = 64_000_000
 
@@ -60,7 +71,9 @@ class FaceAnalyzer:
         self.embedder = embedder
 
     @classmethod
-    def from_pack(cls, pack: Pack, device: str = "auto", threads: int | None = None) -> FaceAnalyzer:
+    def from_pack(
+        cls, pack: Pack, device: str = "auto", threads: int | None = None, runtime: str = "onnxruntime"
+    ) -> FaceAnalyzer:
         """Load both networks of a verified pack.
 
         Parameters
@@ -71,6 +84,8 @@ class FaceAnalyzer:
             ``auto``, ``cpu`` or ``cuda``.
         threads
             Threads for each network on the CPU; None for as many as this process may use.
+        runtime
+            Of the embedder: ``onnxruntime``, ``openvino``, or ``auto``: the faster one, if both are installed.
 
         Raises
         ------
@@ -80,10 +95,8 @@ class FaceAnalyzer:
             No runtime is installed.
         """
         detector = build_detector(pack, device, threads)
-        spec = pack.manifest.detector
-        refiner = LandmarkRefiner(detector) if spec.refine else None
-        finder = FaceFinder(detector, refiner, spec.upright_score, least_score=spec.score_threshold)
-        return cls(finder, build_embedder(pack, device, threads))
+        finder = FaceFinder.from_spec(detector, pack.manifest.detector)
+        return cls(finder, build_embedder(pack, device, threads, runtime))
 
     def analyze(self, photos: Iterable[DecodedPhoto]) -> Iterator[AnalyzedPhoto]:
         """Yield photos with their embedded faces, one for each photo, in order.
@@ -92,7 +105,8 @@ class FaceAnalyzer:
         """
         waiting: list[_Found] = []
         for photo in photos:
-            waiting.append(self._find(photo))
+            with at_work():
+                waiting.append(self._find(photo))
             faces = sum(len(found.crops) for found in waiting)
             pixels = sum(found.photo.pixels.size // 3 for found in waiting)
             if faces >= _CHUNK_FACES or pixels >= _CHUNK_PIXELS:

@@ -21,9 +21,8 @@ from facebank.vision.network import check_input, network_input, run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from onnxruntime import InferenceSession
 
-    from facebank.packs import DetectorSpec
+    from facebank.packs import DetectorSpec, Session
     from facebank.types import FloatArray, RGBImage
 
 _MIRRORED_LANDMARKS = [1, 0, 2, 4, 3]
@@ -71,6 +70,16 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def centers(self) -> FloatArray:
+        """The centers of the boxes, of shape ``(n, 2)``."""
+        return (self.boxes[:, :2] + self.boxes[:, 2:]) * np.float32(0.5)
+
+    @property
+    def sizes(self) -> FloatArray:
+        """The longer sides of the boxes, of shape ``(n,)``."""
+        return np.asarray((self.boxes[:, 2:] - self.boxes[:, :2]).max(axis=1, initial=0), dtype=np.float32)
 
     def chosen(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
         """Return some of them, by indices or by a mask."""
@@ -162,15 +171,25 @@ class NetworkDetector(ABC):
         The network is of another kind than the manifest states.
     """
 
-    def __init__(self, session: InferenceSession, spec: DetectorSpec) -> None:
+    def __init__(self, session: Session, spec: DetectorSpec) -> None:
         self._session = session
         self._spec = spec
         check_input(session, spec.file)
 
     def detect(self, pixels: RGBImage) -> list[Detection]:
         """Find faces; see `Detector.detect`."""
-        (candidates,) = self.propose(pixels[None], self._spec.score_threshold)
-        return suppress(candidates, self._spec.nms_threshold)
+        (candidates,) = self.propose(pixels[None], self.score_threshold)
+        return self.chosen(candidates)
+
+    @property
+    def score_threshold(self) -> float:
+        """The score from which the detector calls something a face, 0..1."""
+        return self._spec.score_threshold
+
+    def chosen(self, candidates: Candidates) -> list[Detection]:
+        """Return the faces among candidates of one picture, best score first, each once."""
+        faces = candidates.chosen(candidates.scores >= self.score_threshold)
+        return suppress(faces, self._spec.nms_threshold)
 
     @abstractmethod
     def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
@@ -183,7 +202,7 @@ class NetworkDetector(ABC):
 class YuNet(NetworkDetector):
     """YuNet, with the same results as OpenCV's ``FaceDetectorYN``; the batch is free."""
 
-    def __init__(self, session: InferenceSession, spec: DetectorSpec) -> None:
+    def __init__(self, session: Session, spec: DetectorSpec) -> None:
         super().__init__(session, spec)
         if not {output.name for output in session.get_outputs()}.issuperset(_YUNET_OUTPUTS):
             raise ManifestError(f"{spec.file} is no YuNet detector: correct the detector's kind or file in pack.toml")
@@ -223,7 +242,7 @@ class Scrfd(NetworkDetector):
     three strides and in units of it; two anchors a cell.
     """
 
-    def __init__(self, session: InferenceSession, spec: DetectorSpec) -> None:
+    def __init__(self, session: Session, spec: DetectorSpec) -> None:
         super().__init__(session, spec)
         outputs = len(session.get_outputs())
         if outputs != 3 * len(_STRIDES):

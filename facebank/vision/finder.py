@@ -1,9 +1,9 @@
-"""Faces in a photo of any size and orientation, with refined landmarks, from a detector of one picture at one scale."""
+"""Faces in a photo of any size and orientation, with refined landmarks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,21 +11,18 @@ import cv2
 import numpy as np
 
 from facebank.media import turn_photo
-from facebank.storage.arrays import contained
 from facebank.types import Detection
 from facebank.vision.alignment import similarity_transform, template_landmarks
 from facebank.vision.detector import Candidates, best_score, voted_landmarks
-from facebank.vision.geometry import resize
+from facebank.vision.looks import HintedLooks, WholeLooks
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     from numpy.typing import NDArray
 
+    from facebank.packs import DetectorSpec
     from facebank.types import DecodedPhoto, FloatArray, RGBImage
-    from facebank.vision.detector import Detector, NetworkDetector
-
-    Looks: TypeAlias = list[tuple[float, RGBImage]]
+    from facebank.vision.detector import NetworkDetector
+    from facebank.vision.looks import Pictures
 
 
 # Chosen on LFW's development people (benchmarks/alignment.py): landmarks are steadiest where a face is this large.
@@ -107,48 +104,45 @@ def _box_in_window(box: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:
     return np.concatenate([center - halves, center + halves]).astype(np.float32)
 
 
-# Faces of any share of the photo are found at 640 pixels; small ones in large photos need a second, larger pass.
-_FIRST_SIDE = 640
-_SECOND_SIDE = 1920
-_MAX_ENLARGEMENT = 2.0
 # Half the size shows which side is up: of 172 photos turned all four ways SCRFD mistook 2 sides, not 5.
 _TURNED_FRACTION = 0.5
 # Every face counts for a side, a well-scored one much more: chosen on development people by benchmarks/orientation.py.
 _POWER = 3
 _CLEAR_GAIN = 1.15
-_PART = 0.6
 
 
 class FaceFinder:
-    """Finds faces of every size in a photo: a detector at several scales, with refined landmarks.
+    """Finds faces of every size in a photo, with refined landmarks.
 
     Parameters
     ----------
-    detector
-        Finds faces in one picture at the scale given.
+    looks
+        Finds faces in one photo, at several scales.
     refiner
         Finds their landmarks again; None to keep the detector's.
     upright_score
         The score that the detector gives to upright faces only, 0..1.
-    choose_scales
-        Returns the scales for a photo's longer side in pixels, smallest first; None for `scales`.
     least_score
         The score from which the detector calls something a face, 0..1.
     """
 
     def __init__(
         self,
-        detector: Detector,
+        looks: WholeLooks,
         refiner: LandmarkRefiner | None = None,
         upright_score: float = 0.8,
-        choose_scales: Callable[[int], list[float]] | None = None,
         least_score: float = 0.5,
     ) -> None:
-        self._detector = detector
+        self._looks = looks
         self._refiner = refiner
         self._upright_score = upright_score
         self._least_score = least_score
-        self._scales = choose_scales or scales
+
+    @classmethod
+    def from_spec(cls, detector: NetworkDetector, spec: DetectorSpec) -> FaceFinder:
+        """Use a pack's detector as its manifest says."""
+        looks = WholeLooks(detector) if spec.hint_score is None else HintedLooks(detector, spec.hint_score)
+        return cls(looks, LandmarkRefiner(detector) if spec.refine else None, spec.upright_score, spec.score_threshold)
 
     def find(self, pixels: RGBImage) -> list[Detection]:
         """Find faces in RGB ``uint8`` of shape ``(height, width, 3)``; largest first, in pixels of the photo."""
@@ -180,15 +174,15 @@ class FaceFinder:
 
         Uses the whole size where half of it shows no face on any side but the whole size does.
         """
-        evidence = self._evidence_of_turns(self._looks(pixels, _TURNED_FRACTION), range(4))
+        evidence = self._evidence_of_turns(self._looks.pictures(pixels, _TURNED_FRACTION), range(4))
         if found and not any(evidence):
-            evidence = [self._evidence(found), *self._evidence_of_turns(self._looks(pixels), range(1, 4))]
+            evidence = [self._evidence(found), *self._evidence_of_turns(self._looks.pictures(pixels), range(1, 4))]
         return evidence.index(max(evidence))
 
-    def _evidence_of_turns(self, looks: Looks, turns: Iterable[int]) -> list[float]:
+    def _evidence_of_turns(self, pictures: Pictures, turns: Iterable[int]) -> list[float]:
         return [
             self._evidence(
-                self._joined_looks((scale, np.ascontiguousarray(np.rot90(picture, turn))) for scale, picture in looks)
+                self._looks.faces((scale, np.ascontiguousarray(np.rot90(picture, turn))) for scale, picture in pictures)
             )
             for turn in turns
         ]
@@ -198,53 +192,12 @@ class FaceFinder:
         return math.fsum(max(0.0, detection.detection_score - self._least_score) ** _POWER for detection in detections)
 
     def _found(self, pixels: RGBImage) -> list[Detection]:
-        return self._joined_looks(self._looks(pixels))
-
-    def _joined_looks(self, looks: Iterable[tuple[float, RGBImage]]) -> list[Detection]:
-        found: list[Detection] = []
-        for scale, picture in looks:
-            found = _joined(found, [_unscaled(detection, scale) for detection in self._detector.detect(picture)])
-        return found
+        return self._looks.faces(self._looks.pictures(pixels))
 
     def _refined(self, pixels: RGBImage, found: list[Detection]) -> list[Detection]:
         if self._refiner is not None:
             found = self._refiner.refine(pixels, found)
         return sorted(found, key=lambda detection: -detection.size)
-
-    def _looks(self, pixels: RGBImage, share: float = 1.0) -> Looks:
-        """Return the scales, smallest first, each with the photo at that fraction of the scale."""
-        looks: Looks = []
-        source = pixels
-        for scale in reversed(self._scales(max(pixels.shape[:2]))):
-            height, width = (max(1, round(side * scale * share)) for side in pixels.shape[:2])
-            source = resize(source, width, height)
-            looks.append((scale, source))
-        return looks[::-1]
-
-
-def scales(side: int) -> list[float]:
-    """Return the scales at which to search a photo of a longer side in pixels: one if it is small, two if large."""
-    first = min(_FIRST_SIDE / side, _MAX_ENLARGEMENT)
-    second = min(_SECOND_SIDE / side, 1.0)
-    return [first, second] if second > 1.5 * first else [first]
-
-
-def _unscaled(detection: Detection, scale: float) -> Detection:
-    """Return a detection in the original's pixels; pixel centers lie at half pixels in both pictures."""
-    return Detection(
-        ((detection.box + 0.5) / scale - 0.5).astype(np.float32),
-        ((detection.landmarks + 0.5) / scale - 0.5).astype(np.float32),
-        detection.detection_score,
-        second_score=detection.second_score,
-    )
-
-
-def _joined(known: list[Detection], new: list[Detection]) -> list[Detection]:
-    """Add those of `new` that are neither a known face nor a part of one."""
-    if not known:
-        return new
-    boxes = np.stack([detection.box for detection in known])
-    return known + [detection for detection in new if contained(detection.box, boxes).max() <= _PART]
 
 
 def _best_score(detections: Sequence[Detection]) -> float:

@@ -118,9 +118,14 @@ class InsightFaceDetector(NetworkDetector):
             raise PackError("its detector finds no landmarks, and without them faces cannot be aligned")
         self._model = model
 
-    def detect(self, pixels: RGBImage) -> list[Detection]:
-        """Find faces; see `facebank.vision.detector.Detector.detect`."""
-        (candidates,) = self.propose(pixels[None], self._model.det_thresh)
+    @property
+    def score_threshold(self) -> float:
+        """The score from which the library calls something a face, 0..1."""
+        return float(self._model.det_thresh)
+
+    def chosen(self, candidates: Candidates) -> list[Detection]:
+        """Return the faces among candidates; see `facebank.vision.detector.NetworkDetector.chosen`."""
+        candidates = candidates.chosen(candidates.scores >= self.score_threshold)
         kept = candidates.chosen(self._model.nms(np.column_stack([candidates.boxes, candidates.scores])))
         return [
             Detection(box, landmarks, float(score))

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from onnxruntime import InferenceSession
 
-    from facebank.packs import DetectorSpec, EmbedderSpec
+    from facebank.packs import DetectorSpec, EmbedderSpec, Session
     from facebank.types import FloatArray
 
 
@@ -25,8 +24,10 @@ def network_input(pictures: NDArray[np.uint8], wanted: DetectorSpec | EmbedderSp
 
     `wanted` holds mean, scale and color order.
     """
-    ordered = pictures if wanted.color == "RGB" else pictures[..., ::-1]
-    planes = np.ascontiguousarray(ordered.transpose(0, 3, 1, 2), dtype=np.float32)
+    number, height, width, channels = pictures.shape
+    planes = np.empty((number, channels, height, width), dtype=np.float32)
+    for plane in range(channels):  # each by itself: half the time of a transposition
+        planes[:, plane] = pictures[..., plane if wanted.color == "RGB" else channels - 1 - plane]
     if any(wanted.mean):
         planes -= np.asarray(wanted.mean, dtype=np.float32).reshape(1, 3, 1, 1)
     if any(factor != 1 for factor in wanted.scale):
@@ -34,7 +35,7 @@ def network_input(pictures: NDArray[np.uint8], wanted: DetectorSpec | EmbedderSp
     return planes
 
 
-def run(session: InferenceSession, tensor: FloatArray, outputs: Sequence[str] | None = None) -> list[FloatArray]:
+def run(session: Session, tensor: FloatArray, outputs: Sequence[str] | None = None) -> list[FloatArray]:
     """Run a network with one input; returns the named outputs, in order, or all.
 
     Raises
@@ -54,7 +55,7 @@ def run(session: InferenceSession, tensor: FloatArray, outputs: Sequence[str] | 
     return results
 
 
-def check_input(session: InferenceSession, file: str, *, name: str | None = None, size: int | None = None) -> None:
+def check_input(session: Session, file: str, *, name: str | None = None, size: int | None = None) -> None:
     """Raise `ManifestError` unless a network has one input of the given name and size (None: any name, free size).
 
     `file` is the network's file name, for the message.

@@ -191,13 +191,14 @@ def seen_together(tracks: Sequence[Track]) -> list[list[int]]:
 
     Two tracks are together when they are in one shot and one begins before the other's last sighting.
     """
+    return overlapping([(track.shot, track.begun, track.last.time) for track in tracks])
+
+
+def overlapping(spans: Sequence[tuple[int, float, float]]) -> list[list[int]]:
+    """Return `seen_together` of tracks of which only shot, first and last sighting are known."""
     groups = []
-    for track in tracks:
-        there = [
-            place
-            for place, other in enumerate(tracks)
-            if other.shot == track.shot and other.begun <= track.begun <= other.last.time
-        ]
+    for shot, begun, _ in spans:
+        there = [place for place, (other, first, last) in enumerate(spans) if other == shot and first <= begun <= last]
         if len(there) > 1 and there not in groups:
             groups.append(there)
     return groups

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from facebank.album.groups import clustering
 from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster
+from facebank.index import pairs
 from facebank.storage.arrays import normalized
 from tests.recorder import Recorder
 
@@ -58,7 +58,8 @@ def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, _ = people([30, 20, 10, 1, 1], noise=0.9)
     whole = cluster(table(embeddings), THRESHOLDS)
     seen = Recorder()
-    monkeypatch.setattr(clustering, "_NUMBERS_AT_ONCE", 500)
+    monkeypatch.setattr(pairs, "_ROWS", 7)
+    monkeypatch.setattr(pairs, "_COLUMNS", 5)
     np.testing.assert_array_equal(cluster(table(embeddings), THRESHOLDS, seen), whole)
     assert seen.steps == [("Grouping", 1.0)]
     assert seen.advances > 1

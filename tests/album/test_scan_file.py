@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 
 from facebank.album.groups.face_groups import groups_of
-from facebank.album.scan.rows import FileState, TagRow
+from facebank.album.scan.rows import COLUMNS, FileState, TagRow
 from facebank.album.scan.scan_file import UNSETTLED, Counts, ScanFile, ScannedFile
 from facebank.album.scan.tables import SCAN_FILE
+from facebank.album.scan.videos import ScannedTrack, ScannedVideo
 from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, StorageError
 from facebank.gallery import PackIdentity
+from facebank.storage.values import register_row_digest
 from facebank.types import Detection, Face, Photo, Quality
 
 PACK = PackIdentity("test", "ab" * 32, 8)
@@ -98,13 +100,22 @@ OLD_DATES = {
 }
 
 
+def seal(connection: sqlite3.Connection, tables: Iterable[str]) -> None:
+    """Make new digests of all rows, of the columns that the file has."""
+    register_row_digest(connection)
+    for table in tables:
+        columns = [name for _, name, *_ in connection.execute(f"PRAGMA main.table_info({table})")]
+        columns = [name for name in COLUMNS[table] if name in columns]
+        connection.execute(f"UPDATE main.{table} SET row_digest = row_digest('{table}', {', '.join(columns)})")
+
+
 def as_an_older_version_left_it(path: Path, version: int) -> None:
     """Make a scan as facebank did before, with photos of all dates."""
     source = path.with_name("new.scan")
     with ScanFile.open(source, PACK, create=True) as scan_file:
         scan_file.keep([file(f"/a/{number}.jpg", number) for number in OLD_DATES])
         scan_file.keep_groups({1: [1, 3], 2: [2]})
-        scan_file.tell_apart(1, 2)
+        scan_file.tell_apart([(1, 2)])
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA application_id = {SCAN_FILE.application_id}")
         SCAN_FILE.build(connection, version)
@@ -114,18 +125,22 @@ def as_an_older_version_left_it(path: Path, version: int) -> None:
         for table in ("photos", "faces", "files", "groups", "apart"):
             columns = ", ".join(name for _, name, *_ in connection.execute(f"PRAGMA main.table_info({table})"))
             connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")
+        if version > 2:
+            connection.execute("UPDATE main.totals SET files = 7, photos = 7, faces = 14, grouped = 3, apart = 1")
         for number, (taken_at, dated) in OLD_DATES.items():
             change = "UPDATE main.photos SET taken_at = ? WHERE content_hash = ?"
             connection.execute(change, (taken_at, f"{number:064x}"))
             if version > 1:
                 change = "UPDATE main.photos SET camera_dated = ? WHERE content_hash = ?"
                 connection.execute(change, (dated, f"{number:064x}"))
+        if version > 2:
+            seal(connection, ("photos", "faces", "files", "groups", "apart", "totals"))
         connection.commit()
         connection.execute("DETACH new")
         connection.execute("PRAGMA journal_mode = WAL")
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_an_older_scan_is_brought_up_to_date(path: Path, version: int) -> None:
     as_an_older_version_left_it(path, version)
     with ScanFile.open(path, PACK) as scan_file:
@@ -139,7 +154,7 @@ def test_an_older_scan_is_brought_up_to_date(path: Path, version: int) -> None:
         assert len(scan_file.face_table().ids) == 2 * (len(OLD_DATES) + 1)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_an_older_scan_that_cannot_be_written_is_read(
     path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
@@ -213,14 +228,14 @@ def test_wrong_files_are_refused(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ScanNotFoundError, match="facebank scan DIR"):
         ScanFile.open(path, PACK)
     path.write_bytes(b"no database at all " * 100)
-    with pytest.raises(ScanFormatError, match="is no scan"):
+    with pytest.raises(ScanFormatError, match="is not a scan"):
         ScanFile.open(path, PACK)
     other = tmp_path / "other.db"
     with closing(sqlite3.connect(other)) as database:
         database.execute("CREATE TABLE anything (x)")
-    with pytest.raises(ScanFormatError, match="is no scan"):
+    with pytest.raises(ScanFormatError, match="is not a scan"):
         ScanFile.open(other, PACK)
-    with pytest.raises(StorageError, match="cannot be made"):
+    with pytest.raises(StorageError, match=r"cannot be (made|created)"):
         ScanFile.open(other / "below.scan", PACK, create=True)
 
 
@@ -267,7 +282,7 @@ def test_copies_that_are_written_one_by_one_keep_their_groups(scan_file: ScanFil
     paths = ["/a/1.jpg", "/b/1.jpg", "/c/1.jpg"]
     scan_file.keep([file(paths[0], 1), *(file(path, 1, known=True) for path in paths[1:])])
     scan_file.keep_groups({1: [1], 2: [2]})
-    scan_file.tell_apart(1, 2)
+    scan_file.tell_apart([(1, 2)])
     for path in paths:
         scan_file.keep_written(f"{1:064x}", file(path, 7))
     counts = scan_file.count()
@@ -335,3 +350,64 @@ def test_names_in_files_go_with_their_photos(scan_file: ScanFile) -> None:
     assert {tag.photo for tag in scan_file.tags()} == {"/b/1.jpg"}
     scan_file.keep_tags("/b/1.jpg", set())
     assert scan_file.tags() == []
+
+
+JPEG = b"\xff\xd8\xff\xe0 a picture"
+
+
+def video(path: str, number: int, tracks: int = 2) -> ScannedVideo:
+    found = tuple(
+        ScannedTrack(
+            place, place, place + 1.5, place + 2.0, (face(1000 * number + place), face(7)), JPEG + bytes([place])
+        )
+        for place in range(tracks)
+    )
+    return ScannedVideo(path, STATE, f"{number:064x}", 12.5, found)
+
+
+def test_videos_come_back_with_their_tracks(scan_file: ScanFile, path: Path) -> None:
+    scan_file.videos.keep(video("/a/2.mp4", 2, tracks=0))
+    scan_file.videos.keep(video("/a/1.mp4", 1))
+    scan_file.videos.keep(ScannedVideo("/b/torn.mp4", STATE, f"{9:064x}", error="it is \x1b torn", readers="cv2=1"))
+    with ScanFile.open(path, PACK) as again:
+        first, second = again.videos.each()
+        assert [found.path for found in again.videos.each(["/a/2.mp4", "/b"])] == ["/a/2.mp4"]
+        assert {name: row.state for name, row in again.videos.known("/a").items()} == {
+            "/a/1.mp4": STATE,
+            "/a/2.mp4": STATE,
+        }
+        assert again.videos.unreadable("/b") == {"/b/torn.mp4": "it is \\x1b torn"}
+        assert [again.videos.picture(track.number) for track in first.tracks] == [JPEG + b"\0", JPEG + b"\1"]
+    assert (first.path, first.seconds, first.state, second.tracks) == ("/a/1.mp4", 12.5, STATE, ())
+    for kept, made in zip(first.tracks, video("/a/1.mp4", 1).tracks, strict=True):
+        assert (kept.shot, kept.begun, kept.seen, kept.ended) == (made.shot, made.begun, made.seen, made.ended)
+        for one, other in zip(kept.faces, made.faces, strict=True):
+            assert one.assessment == other.assessment
+            np.testing.assert_array_equal(one.embedding, other.embedding)
+
+
+def test_a_copy_of_a_video_has_its_tracks_and_pictures(scan_file: ScanFile) -> None:
+    scan_file.videos.keep(video("/a/1.mp4", 1))
+    assert not scan_file.videos.keep_copy("/a/none.mp4", STATE, f"{5:064x}")
+    assert scan_file.videos.keep_copy("/b/copy.mp4", FileState(1000, 6), f"{1:064x}")
+    version = scan_file.videos.version()
+    assert scan_file.videos.forget(["/a/1.mp4", "/a/none.mp4"]) == 1
+    assert scan_file.videos.version() != version
+    (copy,) = scan_file.videos.each()
+    assert (copy.path, copy.state.modified, len(copy.tracks)) == ("/b/copy.mp4", 6, 2)
+    assert scan_file.videos.picture(copy.tracks[1].number) == JPEG + b"\1"
+
+
+def test_nothing_is_left_of_a_video_that_is_forgotten(scan_file: ScanFile, path: Path) -> None:
+    scan_file.videos.keep(video("/a/secret-place.mp4", 1))
+    scan_file.videos.keep(video("/a/2.mp4", 2))
+    (other, first) = (found.tracks[0].number for found in scan_file.videos.each())
+    marks = (b"secret-place", face(1001).embedding.tobytes(), JPEG + b"\1")
+    scan_file.close()
+    assert all(mark in path.read_bytes() for mark in marks)
+    with ScanFile.open(path, PACK) as again:
+        again.videos.forget(["/a/secret-place.mp4"])
+        again.videos.wipe_pictures([other + 1])
+        assert (again.videos.picture(other), again.videos.picture(other + 1)) == (JPEG + b"\0", None)
+        assert again.videos.picture(first) is None
+    assert not any(mark in path.read_bytes() for mark in marks)

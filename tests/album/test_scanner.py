@@ -20,8 +20,9 @@ from facebank.album.scan.rows import FileState
 from facebank.album.scan.scan_file import UNSETTLED, ScanFile, ScannedFile
 from facebank.album.scan.scanner import PhotoScanner, ScanReport, plan_scan, scan, state_of
 from facebank.errors import PhotoNotFoundError
-from facebank.media import read_photo
+from facebank.media import Shard, find_photos, read_photo
 from facebank.operations.engine import Engine
+from facebank.storage.folders import NamedFolders
 from facebank.types import SkippedCounts
 from tests.recorder import Recorder
 
@@ -79,6 +80,52 @@ def test_faces_are_those_of_an_ordinary_look(engine: Engine, scan_file: ScanFile
         assert found.content_hash == analyzed.photo.content_hash
         assert found.taken_at == analyzed.photo.taken_at
         assert found.faces[0].embedding @ analyzed.faces[0].embedding == pytest.approx(1, abs=1e-5)
+
+
+def shards_of(folder: Path, count: int) -> dict[str, int]:
+    """The shard of each photo, by its name."""
+    numbers = range(1, count + 1)
+    return {
+        photo.name: next(number for number in numbers if Shard(number, count).holds(str(photo), [str(folder)]))
+        for photo in find_photos(folder)
+    }
+
+
+def test_a_shard_is_looked_at_and_the_others_are_left_alone(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    (folder / "torn.jpg").write_bytes((folder / "biden.jpg").read_bytes()[:2000])
+    shards = shards_of(folder, 3)
+    assert len(set(shards.values())) > 1
+    for number in (1, 2, 3):
+        plan = plan_scan(scan_file, [folder, folder / "space"], shard=Shard(number, 3))
+        assert {Path(path).name for path, _ in plan.todo} == {name for name, own in shards.items() if own == number}
+        assert (plan.gone, plan.emptied, plan.unchanged) == ((), (), 0)
+        report = scan(engine, scan_file, plan)
+        assert bool(report.unreadable) == (shards["torn.jpg"] == number)
+    assert len(names(scan_file)) == 3
+    (folder / "obama.jpg").unlink()
+    shutil.copy(folder / "biden.jpg", folder / "torn.jpg")
+    for number in (1, 2, 3):
+        plan = plan_scan(scan_file, [folder], shard=Shard(number, 3))
+        assert bool(plan.gone) == (shards["obama.jpg"] == number)
+        assert bool(plan.todo) == (shards["torn.jpg"] == number)
+
+
+def test_a_shard_without_photos_is_no_mistake(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    empty = next(number for number in range(1, 100) if number not in shards_of(folder, 99).values())
+    report = scan(engine, scan_file, plan_scan(scan_file, [folder], shard=Shard(empty, 99)))
+    assert (report.looked_at, report.unchanged) == (0, 0)
+    (folder.parent / "none").mkdir()
+    with pytest.raises(PhotoNotFoundError, match="no photos there"):
+        plan_scan(scan_file, [folder.parent / "none"], shard=Shard(1, 2))
+
+
+def test_what_is_passed_over_is_counted_by_its_shard(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    for number in range(9):
+        (folder / f"{number}.cr2").touch()
+        (folder / f"{number}.mp4").touch()
+    skipped = [plan_scan(scan_file, [folder], shard=Shard(number, 4)).skipped for number in (1, 2, 3, 4)]
+    assert sum(one.videos for one in skipped) == sum(one.pictures["raw"] for one in skipped) == 9
+    assert max(one.videos for one in skipped) < 9
 
 
 def test_moved_renamed_and_copied_photos_are_known(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
@@ -253,3 +300,19 @@ def test_a_photo_of_many_faces_is_a_photo_like_others(engine: Engine, scan_file:
     found = {Path(photo.path).name: len(photo.faces) for photo in scan_file.photos()}
     assert found["crowd.png"] > 32
     assert len(found) == 4
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_scanned_is_not_read(
+    engine: Engine, scan_file: ScanFile, folder: Path, tmp_path: Path
+) -> None:
+    within = NamedFolders([folder], remember=False)
+    plan = plan_scan(scan_file, [folder], within)
+    assert len(plan.todo) == 3
+    (folder / "space").rename(tmp_path / "outside")  # the same file, so that size and time are as they were
+    (folder / "space").symlink_to(tmp_path / "outside")
+    report = scan(engine, scan_file, plan, within=within)
+    assert report.looked_at == 2
+    ((path, why),) = report.unreadable.items()
+    assert path == str(folder / "space" / "collins.jpg")
+    assert "leads out of the named folders" in why
+    assert plan_scan(scan_file, [folder], within).unchanged == 2

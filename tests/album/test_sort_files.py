@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from facebank.album.sort.sorting import copy_file, digest_of, link_file, move_file
-from facebank.storage.folders import OpenFolder, Spot, spot_within
+from facebank.storage.folders import FileLocation, OpenFolder, spot_within
 
-Put = Callable[[Spot, Spot], None]
+Put = Callable[[FileLocation, FileLocation], None]
 PUT: list[Put] = [copy_file, link_file, move_file]
 
 
@@ -29,7 +29,7 @@ def test_nothing_is_overwritten(tmp_path: Path, folder: OpenFolder, put: Put) ->
     source.write_text("new")
     target.write_text("there")
     with pytest.raises(FileExistsError):
-        put(Spot(folder, "source"), Spot(folder, "target"))
+        put(FileLocation(folder, "source"), FileLocation(folder, "target"))
     assert (source.read_text(), target.read_text()) == ("new", "there")
     assert sorted(tmp_path.iterdir()) == [source, target]
 
@@ -43,7 +43,7 @@ def test_links_pipes_and_devices_are_no_files(tmp_path: Path, folder: OpenFolder
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "device", "folder", "pipe", "none"):
         with pytest.raises(OSError):  # noqa: PT011 - of any kind
-            put(Spot(folder, name), Spot(folder, "target"))
+            put(FileLocation(folder, name), FileLocation(folder, "target"))
     assert not os.path.lexists(tmp_path / "target")
     assert (tmp_path / "real").exists()
 
@@ -53,10 +53,10 @@ def test_a_copy_keeps_times_and_permissions(tmp_path: Path, folder: OpenFolder) 
     source.write_text("photo")
     source.chmod(0o640)
     os.utime(source, ns=(10**18, 10**18 + 1))
-    copy_file(Spot(folder, "source"), Spot(folder, "target"))
+    copy_file(FileLocation(folder, "source"), FileLocation(folder, "target"))
     status = (tmp_path / "target").stat()
     assert (status.st_mtime_ns, status.st_mode & 0o777) == (10**18 + 1, 0o640)
-    assert digest_of(Spot(folder, "target")) == digest_of(Spot(folder, "source"))
+    assert digest_of(FileLocation(folder, "target")) == digest_of(FileLocation(folder, "source"))
 
 
 def test_a_link_that_takes_a_folder_s_place_does_not_lead_out(tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_a_link_that_takes_a_folder_s_place_does_not_lead_out(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../b", "a\0b"])
 def test_a_name_is_one_name(folder: OpenFolder, name: str) -> None:
-    with pytest.raises(OSError, match="no name"):
-        Spot(folder, name).read()
+    with pytest.raises(OSError, match="not a file name"):
+        FileLocation(folder, name).read()
 
 
 def test_what_cannot_leave_its_place_is_in_no_other(
@@ -87,7 +87,7 @@ def test_what_cannot_leave_its_place_is_in_no_other(
     source.write_text("photo")
     refuse(monkeypatch, "source", is_gone=False)
     with pytest.raises(PermissionError):
-        move_file(Spot(folder, "source"), Spot(folder, "target"))
+        move_file(FileLocation(folder, "source"), FileLocation(folder, "target"))
     assert source.exists()
     assert not target.exists()
 
@@ -99,7 +99,7 @@ def test_what_somebody_else_removed_meanwhile_is_not_lost(
     source.write_text("photo")
     refuse(monkeypatch, "source", is_gone=True)
     with pytest.raises(PermissionError):
-        move_file(Spot(folder, "source"), Spot(folder, "target"))
+        move_file(FileLocation(folder, "source"), FileLocation(folder, "target"))
     assert not source.exists()
     assert target.read_text() == "photo"
 

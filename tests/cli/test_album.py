@@ -1,75 +1,145 @@
-"""A small album of real photographs: everybody enrolled is named, nobody wrongly.
-
-``expected.tsv`` was written by looking at each photograph: who is where, from left to right.
-"""
+"""``facebank album``, and the commands that look through an album of Parquet shards."""
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
+import importlib.util
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
+from PIL import Image
 
-from .conftest import Run
+from .conftest import DEMO_PHOTOS, Run
 
-Box: TypeAlias = Sequence[float]
-STRANGER = "stranger"
-LEAST_SIZE = 40
-SAME_PLACE = 0.3
-
-
-def expected_faces() -> dict[str, list[tuple[Box, str]]]:
-    """Read who is where in each photo."""
-    faces = defaultdict(list)
-    with Path(__file__).with_name("expected.tsv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            box = [float(edge) for edge in row["box"].split(",")]
-            faces[row["photo"]].append((box, row["person"]))
-    return dict(faces)
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Return intersection over union of two boxes."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    shared = max(width, 0) * max(height, 0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return shared / (sum(areas) - shared)
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("pyarrow") is None and "FACEBANK_CI_CLUSTER" not in os.environ,
+    reason="the extra cluster is not installed",
+)
+Valid = Callable[[str, Sequence[dict[str, object]]], None]
 
 
 @pytest.fixture
-def album(shared: Path) -> Path:
-    """The album's folder."""
-    return shared / "data" / "photos"
+def album(tmp_path: Path) -> Path:
+    """A folder of six photographs, two of them of one person."""
+    folder = tmp_path / "album"
+    shutil.copytree(DEMO_PHOTOS, folder, ignore=shutil.ignore_patterns("*.txt"))
+    with Image.open(folder / "eileen_collins.jpg") as photo:
+        photo.save(folder / "eileen.png")
+    return folder
 
 
-def test_everybody_enrolled_is_named_and_nobody_wrongly(
-    run: Run, album: Path, valid: Callable[[str, Sequence[dict[str, Any]]], None]
+@pytest.fixture
+def shards(run: Run, gallery: Path, album: Path, tmp_path: Path) -> Path:
+    """Two Parquet shards of the folder, and a gallery with the people of its two first photos."""
+    from datetime import UTC, datetime
+
+    from facebank import FaceBank
+    from facebank.album.scan.parquet_shards import ShardHeader, write_parquet_shard
+    from facebank.album.scan.rows import ShardRow
+    from facebank.album.scan.scan_file import ScannedFile
+    from facebank.media import Shard
+
+    run("enroll", "Barack", album / "barack_obama_portrait_2012.jpg")
+    run("scan", album, "--scan-file", tmp_path / "one.scan")
+    folder = tmp_path / "shards"
+    with FaceBank.open(gallery) as bank, bank.album(tmp_path / "one.scan") as scanned:
+        states = scanned.scan_file.files(str(album))
+        found = [
+            ScannedFile(photo.path, states[photo.path], photo.content_hash, None, photo)
+            for photo in scanned.scan_file.photos()
+        ]
+        for number in (1, 2):
+            shard = Shard(number, 2)
+            rows = (ShardRow(str(album), shard, datetime.now(UTC)),)
+            mine = [file for file in found if shard.holds(file.path, [str(album)])]
+            write_parquet_shard(folder / f"{number}.parquet", mine, ShardHeader(bank.engine.identity, rows))
+    return folder
+
+
+def test_shards_answer_as_a_scan_does(run: Run, shards: Path, tmp_path: Path, valid: Valid) -> None:
+    whole, parts = ("--scan-file", tmp_path / "one.scan"), ("--scan-file", shards)
+    found = [run("find", "Barack", *where, "--json").records for where in (whole, parts)]
+    valid("find", found[1])
+    assert found[0] == found[1]
+    assert found[0]
+    identified = [run("identify", "--scan", *where, "--json").records for where in (whole, parts)]
+    valid("identify", identified[1])
+    assert sorted(identified[0], key=str) == sorted(identified[1], key=str)
+    page = tmp_path / "people.html"
+    groups = [run("cluster", *where, "--out", page, "--json").records for where in (whole, parts)]
+    valid("cluster", groups[1])
+    assert [group["photos"] for group in groups[0]] == [group["photos"] for group in groups[1]]
+    assert page.exists()
+
+
+def test_a_folder_of_shards_is_opened_shown_and_closed(
+    run: Run, shards: Path, album: Path, gallery: Path, valid: Valid
 ) -> None:
-    enrolled = run("enroll", *sorted((album / "enrol").iterdir()), "--json").records
-    assert all(record["accepted"] for record in enrolled)
-    identified = run("identify", album / "probe", "--json").records
-    valid("identify", identified)
+    opened = run("album", "open", shards, "--json")
+    valid("album-open", opened.records)
+    assert opened.records[0]["album"] == str(shards)
+    assert opened.records[0]["parquet_shards"] == 2
+    assert "6 photos (6 files, 2 Parquet shards)" in run("album", "show").out
+    assert run("find", "Barack").out.count("barack") == len(run("find", "Barack", "--json").records) > 0
+    assert run("identify", "--scan", "--json").records
+    assert "facebank album close" in run("scan", album, code=2).err
+    closed = run("album", "close", "--json")
+    valid("album-close", closed.records)
+    assert closed.records == [{"album": str(gallery.with_suffix(".scan")), "closed": True}]
+    assert "no other album was open" in run("album", "close").out
+    assert "no scan" in run("find", "Barack", code=2).err
+    (shards / "2.parquet").unlink()
+    assert "these shards are not there yet: 2/2" in run("album", "open", shards).err
+    valid("album-show", run("album", "show", "--json").records)
 
-    expected = expected_faces()
-    assert {Path(record["image"]).name for record in identified} == set(expected)
-    for record in identified:
-        in_photo = expected[Path(record["image"]).name]
-        for box, person in in_photo:
-            found = [face for face in record["faces"] if overlap(face["box"], box) >= SAME_PLACE]
-            if person != STRANGER and max(box[2] - box[0], box[3] - box[1]) >= LEAST_SIZE:
-                assert [face["person"] for face in found] == [person], (record["image"], box, person)
-        for face in record["faces"]:
-            here = [person for box, person in in_photo if overlap(face["box"], box) >= SAME_PLACE]
-            assert face["person"] is None or here == [face["person"]], (record["image"], face["box"], here)
+
+def test_a_scan_file_can_be_opened_too(run: Run, shards: Path, tmp_path: Path, album: Path) -> None:
+    assert "6 photos (6 files)" in run("album", "open", tmp_path / "one.scan").out
+    assert run("find", "Barack", "--json").records
+    assert "6 unchanged" in run("scan", album).out
 
 
-def test_each_face_of_a_photo_gets_a_decision_of_its_own(run: Run, album: Path) -> None:
-    run("enroll", "--name", "biden", album / "enrol" / "biden")
-    (record,) = run("identify", album / "probe" / "obama_and_biden.jpg", "--json").records
-    from_left = sorted(record["faces"], key=lambda face: float(face["box"][0]))
-    assert [face["person"] for face in from_left] == ["biden", None, None]
-    assert [face["decision"] for face in from_left[1:]] == ["unknown", "unknown"]
+def test_what_shards_cannot_do_is_said_before_anything_is_done(
+    run: Run, shards: Path, album: Path, tmp_path: Path
+) -> None:
+    before = sorted(path.name for path in album.iterdir())
+    for command in (
+        ("scan", album),
+        ("scan", album, "--videos"),
+        ("scan", album, "--forget"),
+        ("scan", "--merge", tmp_path / "one.scan"),
+        ("sort", album, tmp_path / "sorted", "--move"),
+        ("tags", "write", album),
+        ("tags", "remove", "Barack", album),
+        ("find", "Barack", "--videos"),
+    ):
+        said = run(*command, "--scan-file", shards, code=2).err
+        assert f"{shards} holds Parquet shards, which are only read" in said
+    assert sorted(path.name for path in album.iterdir()) == before
+    assert not (tmp_path / "sorted").exists()
+    assert {path.name for path in shards.iterdir()} == {"1.parquet", "2.parquet"}
+
+
+def test_mistakes_are_sentences(run: Run, gallery: Path, tmp_path: Path, shards: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "without Parquet shards" in run("album", "open", tmp_path / "empty", code=2).err
+    assert "There is no scan" in run("album", "open", tmp_path / "absent", code=2).err
+    data = (shards / "1.parquet").read_bytes()
+    (shards / "1.parquet").write_bytes(data[: len(data) // 2])
+    assert "1.parquet is damaged or half-written" in run("album", "open", shards, code=2).err
+    assert not gallery.with_suffix(".album").exists()
+
+
+def test_what_find_finds_is_written_as_parquet(run: Run, shards: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as parquet
+
+    target = tmp_path / "found.parquet"
+    ran = run("find", "Barack", "--scan-file", shards, "--parquet", target, "--json")
+    rows = parquet.read_table(target).to_pylist()
+    assert [row["path"] for row in rows] == [record["image"] for record in ran.records]
+    assert [[one["person"] for one in row["people"]] for row in rows] == [["Barack"]] * len(rows)
+    assert str(target) in ran.err
+    assert str(target) in run("people", "forget", "Barack", "--dry-run").err
+    assert "--parquet goes without --videos" in run("find", "Barack", "--parquet", target, "--videos", code=2).err

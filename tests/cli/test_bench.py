@@ -94,8 +94,9 @@ def test_siblings_of_a_list_are_told_apart(run: Run, lfw: Path, tmp_path: Path, 
     figures = report_of(tmp_path / "report")["figures"]
     assert figures["two_class_accuracy_4"]["value"] == 1
     assert figures["absent_sibling_named_3"]["count"] > 0
-    assert "say who is related" in run("bench", "siblings", lfw, code=2).err
-    assert "fpir is a share" in run("bench", "siblings", lfw, "--relatives", "pairs.csv", "--fpir", "2", code=2).err
+    assert "no related people are given" in run("bench", "siblings", lfw, code=2).err
+    too_much = run("bench", "siblings", lfw, "--relatives", "pairs.csv", "--fpir", "2", code=2)
+    assert "fpir must be a fraction" in too_much.err
 
 
 def test_groups_of_embeddings_are_compared(run: Run, tmp_path: Path, valid: Valid) -> None:
@@ -112,7 +113,7 @@ def test_groups_of_embeddings_are_compared(run: Run, tmp_path: Path, valid: Vali
     run("bench", "groups", "made.npz", "--by", "sides.csv", "--column", "side", "--gallery-size", "3", "--out", "sides")
     assert report_of(tmp_path / "sides")["figures"]["fnir_side_left"]["count"] == 20 * 3 * 2
     assert "no column age" in run("bench", "groups", "made.npz", "--column", "age", code=2).err
-    assert "photos are needed" in run("bench", "blur", "made.npz", code=2).err
+    assert "the file holds only embeddings" in run("bench", "blur", "made.npz", code=2).err
     assert "No such file" in run("bench", "groups", "made.npz", "--by", "no.csv", "--column", "x", code=2).err
 
 
@@ -139,7 +140,7 @@ def test_a_report_replaces_reports_only(run: Run, lfw: Path, tmp_path: Path) -> 
     folder.mkdir()
     (folder / "report.md").write_text("# My own report\n", encoding="utf-8")
     ran = run("bench", "verify", lfw, "--out", "report", code=2)
-    assert "report.md is there already, and no report of facebank" in ran.err
+    assert "report.md exists and is not a facebank report" in ran.err
     (folder / "report.md").unlink()
     for _ in range(2):
         run("bench", "verify", lfw, "--out", "report")
@@ -166,7 +167,7 @@ def test_what_is_missing_is_left_out_and_told(run: Run, lfw: Path, tmp_path: Pat
         (("openset", "nowhere"), "no such file or folder"),
         (("lfw", "empty"), "pairs.txt"),
         (("openset", "empty"), "empty"),
-        (("openset", "lonely"), "nobody named has more than 1 photos"),
+        (("openset", "lonely"), "no labeled person has 2 photos"),
         (("verify", "corrupt.bin"), "corrupt.bin"),
         (("verify", "pairs.csv"), "pairs.csv"),
     ],
@@ -186,7 +187,7 @@ def test_a_broken_dataset_is_one_sentence(
 
 def test_a_report_that_cannot_be_written_is_told_at_once(run: Run, lfw: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    assert "name another folder" in run("bench", "verify", lfw, "--out", "file/report", code=2).err
+    assert "choose another folder" in run("bench", "verify", lfw, "--out", "file/report", code=2).err
 
 
 def test_what_is_kept_of_photos_can_be_forgotten(run: Run, lfw: Path, tmp_path: Path) -> None:
@@ -213,11 +214,11 @@ def test_scores_are_written_where_they_are_asked_for(run: Run, lfw: Path, tmp_pa
     run("bench", "verify", lfw, "--out", "report")
     assert not (tmp_path / "report" / "scores.csv").exists()  # it was of the run before
     (tmp_path / "report" / "scores.csv").write_text("name,score\nAda,9\n")
-    assert "no report of facebank" in run("bench", "verify", lfw, "--out", "report", "--scores", code=2).err
+    assert "not a facebank report" in run("bench", "verify", lfw, "--out", "report", "--scores", code=2).err
 
 
 def test_a_benchmark_that_cannot_run_leaves_no_empty_folder(run: Run, lfw: Path, tmp_path: Path) -> None:
-    assert "itself" in run("bench", "compare", lfw, "--with", "opencv", code=2).err
+    assert "have the same name" in run("bench", "compare", lfw, "--with", "opencv", code=2).err
     assert not (tmp_path / "bench-compare").exists()
     (tmp_path / "mine").mkdir()
     run("bench", "compare", lfw, "--with", "opencv", "--out", "mine", code=2)

@@ -123,8 +123,8 @@ def test_too_few_people_are_one_sentence_and_odd_photos_another(run: Run, small_
     ("arguments", "told"),
     [
         (("nowhere\x1b[31m", "few"), "there is no pack"),
-        (("opencv", "nowhere\x1b[31m"), "is no folder"),
-        (("opencv", "few", "--classifier", "oracle\x1b[31m"), "there is no classifier"),
+        (("opencv", "nowhere\x1b[31m"), "is not a folder"),
+        (("opencv", "few", "--classifier", "oracle\x1b[31m"), "unknown classifier"),
         (("opencv", "few", "--strangers", "nowhere\x1b[31m"), "no such file or folder"),
         (("opencv", "few", "--out", "few/Eileen/eileen_collins.jpg"), "cannot write"),
     ],

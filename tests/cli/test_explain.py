@@ -46,11 +46,11 @@ def test_no_photo_is_overwritten(run: Run, tmp_path: Path) -> None:
         picture.save(photo)
     before = photo.read_bytes()
     assert "one of the photos" in run("explain", photo, SPEECH, "--out", photo, code=2).err
-    assert "did not draw it" in run("explain", PORTRAIT, SPEECH, "--out", photo, code=2).err
+    assert "not drawn by facebank" in run("explain", PORTRAIT, SPEECH, "--out", photo, code=2).err
     assert photo.read_bytes() == before
 
 
-@pytest.mark.parametrize(("target", "why"), [("map.jpg", "name it so"), ("nowhere/map.png", "there is no folder")])
+@pytest.mark.parametrize(("target", "why"), [("map.jpg", "suffix .png"), ("nowhere/map.png", "there is no folder")])
 def test_a_target_that_cannot_be_is_told_before_anything_is_computed(run: Run, target: str, why: str) -> None:
     ran = run("explain", PORTRAIT, SPEECH, "--out", target, code=2)
     assert why in ran.err

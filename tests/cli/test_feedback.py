@@ -146,7 +146,7 @@ def test_nobody_is_remembered_listed_and_forgotten(run: Run, stranger: Path, val
     assert str(stranger) in run("strangers", "list").out
     forgotten = run("strangers", "forget", "1", "--json").records
     valid("strangers-forget", forgotten)
-    assert forgotten == [{"stranger_id": 1, "busy_readers": False}]
+    assert forgotten == [{"stranger_id": 1, "busy_readers": False, "full_disk": False}]
     assert run("strangers", "list", "--json").records == []
     assert "strangers list" in run("strangers", "forget", "1", code=2).err
 
@@ -190,7 +190,7 @@ def test_faces_are_numbered_as_they_are_identified(run: Run, pair: Path) -> None
 @pytest.mark.parametrize("command", [["confirm", "Barack Obama"], ["deny", "Barack Obama"], ["deny", "--nobody"]])
 def test_of_several_faces_one_must_be_named(run: Run, pair: Path, command: list[str]) -> None:
     ran = run(command[0], pair, *command[1:], code=2)
-    assert "shows 2 faces, say which with --face: 1 (x " in ran.err
+    assert "shows 2 faces, choose one with --face: 1 (x " in ran.err
     assert len(ran.err.splitlines()) == 1
     for number in ("3", "0", "-1"):
         assert f"no face {number}" in run(command[0], pair, *command[1:], "--face", number, code=2).err

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from facebank.media import read_photo
+from tests.video_files import beginning, clip_of
 
 from .conftest import DEMO_PHOTOS, Run
 
@@ -112,3 +113,33 @@ def test_the_photos_are_shown_on_a_page(run: Run, album: Path, browser: Path, va
     assert not (album.parent / "none.html").exists()
     (album.parent / "diary.html").write_text("Dear diary")
     assert "no page of pictures" in run("find", "Eileen Collins", "--out", "diary.html", code=2).err
+
+
+def test_videos_are_found_with_their_times(
+    run: Run, two_people: Path, tmp_path: Path, shared: Path, valid: Valid
+) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "clip.mp4").write_bytes(beginning(clip_of(shared).read_bytes()))
+    (folder / "torn.mp4").write_bytes(b"torn")
+    assert two_people.exists()
+    run("enroll", "Miranda", shared / "data" / "photos" / "probe" / "lin-manuel-miranda.png")
+    scanned = run("scan", folder, "--videos", "--json", code=1)
+    valid("scan", scanned.records)
+    assert [(record["status"], record["error"] is None) for record in scanned.records] == [
+        ("scanned", True),
+        ("unreadable", False),
+    ]
+    again = run("scan", folder, "--videos", code=1)
+    assert "videos: 1 unchanged, 1 unreadable" in again.out
+    records = run("find", "Miranda", "--videos", "--json").records
+    valid("find", records)
+    ((video,),) = (record["videos"] for record in records)
+    assert Path(video["video"]).name == "clip.mp4"
+    (person,) = video["people"]
+    assert (person["person"], [int(time["start"]) for time in person["times"]]) == ("Miranda", [0, 2])
+    table = run("find", "Miranda", "--videos").out.splitlines()
+    assert table[-3] == f"{Path('films', 'clip.mp4')}\tMiranda\t0:00.0\t0:00.7"
+    assert table[-1] == "1 video"
+    assert run("find", "Barack Obama", "--videos", "--json").records == [{"videos": []}]
+    assert "--videos goes without --shard" in run("scan", folder, "--videos", "--shard", "1/2", code=2).err

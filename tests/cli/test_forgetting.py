@@ -97,7 +97,7 @@ def test_doctor_names_leftovers_and_removes_them_when_told_to(run: Run, two_peop
     (told,) = [record for record in run("doctor", "--json").records if record["subject"] == "Leftovers"]
     assert told["severity"] == "warning"
     assert told["command"] == "facebank doctor --clean"
-    assert f"1 file that a killed run left half-written, perhaps with faces or names, in {tmp_path}" in told["detail"]
+    assert f"1 incomplete file of killed runs, possibly with faces or names, in {tmp_path}" in told["detail"]
     assert (tmp_path / PART).exists()
     assert "1 leftover of killed runs removed" in run("doctor", "--clean").err
     assert not (tmp_path / PART).exists()

@@ -14,7 +14,13 @@ from .conftest import Run
 
 PEOPLE = ("list", "name", "show", "set", "rename", "merge", "forget", "remove-sample", "export", "import", "re-embed")
 TAGS = ("show", "write", "remove", "import")
-GROUPED = {"people": PEOPLE, "settings": ("show", "set", "unset"), "strangers": ("list", "forget"), "tags": TAGS}
+GROUPED = {
+    "import": ("compreface",),
+    "people": PEOPLE,
+    "settings": ("show", "set", "unset"),
+    "strangers": ("list", "forget"),
+    "tags": TAGS,
+}
 COMMANDS = [
     *(
         "enroll",

@@ -7,6 +7,8 @@ import importlib.util
 
 import pytest
 
+from facebank.storage.pace import Pace
+
 PACKAGE = "cli" if importlib.util.find_spec("facebank_cli") is None else "facebank_cli"
 progress = importlib.import_module(f"{PACKAGE}.progress")
 
@@ -23,7 +25,7 @@ class Clock:
 
 def test_what_was_known_before_is_no_pace() -> None:
     clock = Clock()
-    rate = progress.Pace(1200, clock)
+    rate = Pace(1200, clock)
     for _ in range(1000):  # known from an earlier run
         clock.now += 0.0001
         rate.step()
@@ -40,7 +42,7 @@ def test_what_was_known_before_is_no_pace() -> None:
 
 def test_the_first_batch_alone_says_about_how_long_it_takes() -> None:
     clock = Clock()
-    rate = progress.Pace(3200, clock)
+    rate = Pace(3200, clock)
     clock.now = 3.2
     for _ in range(32):
         rate.step()
@@ -49,7 +51,7 @@ def test_the_first_batch_alone_says_about_how_long_it_takes() -> None:
 
 def test_steady_quick_steps_have_a_pace_after_a_moment() -> None:
     clock = Clock()
-    rate = progress.Pace(10_000, clock)
+    rate = Pace(10_000, clock)
     for _ in range(5000):
         clock.now += 0.001
         rate.step()

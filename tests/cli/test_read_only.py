@@ -35,7 +35,7 @@ def test_a_gallery_that_may_not_be_written_is_used(run: Run, folder: Path, speec
         assert "Barack Obama\tknown" in unprivileged("identify", speech)
         assert "Barack Obama\tknown" in unprivileged("identify", "--scan")
         told = unprivileged("doctor")
-        assert "may only be read: people can be listed and identified" in told
+        assert "read-only: people can be listed and identified" in told
         assert "Nothing is broken. Warnings: 2." in told
         refused = unprivileged("enroll", "--name", "Joe Biden", DEMO_PHOTOS / "joe_biden_blue_room.jpg", code=2)
         assert "two.facebank cannot be changed" in refused
@@ -79,5 +79,5 @@ def test_everything_works_without_a_cache(run: Run, folder: Path, tmp_path: Path
     assert "1 looked at" in without_cache("scan", photos)
     run("settings", "set", "classifier", "svm", FACEBANK_GALLERY=gallery)
     assert "barack_obama_speech.jpg" in without_cache("identify", speech)
-    assert "cache/here: may not be written, so every run prepares networks" in without_cache("doctor")
+    assert "cache/here: not writable, so every run prepares networks" in without_cache("doctor")
     assert list((tmp_path / "cache").iterdir()) == list((tmp_path / "home").iterdir()) == []

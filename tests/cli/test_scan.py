@@ -144,7 +144,7 @@ def test_mistakes_are_sentences(run: Run, two_people: Path, album: Path, tmp_pat
     assert "name a photo or a folder" in run("identify", code=2).err
     assert "goes with --scan" in run("identify", album, "--scan-file", "x.scan", code=2).err
     (tmp_path / "text.scan").write_text("no scan at all" * 100)
-    assert "is no scan" in run("scan", album, "--scan-file", "text.scan", code=2).err
+    assert "is not a scan" in run("scan", album, "--scan-file", "text.scan", code=2).err
 
 
 def test_a_full_disk_loses_nothing(run: Run, two_people: Path, album: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_damaged_file_of_the_album_s_people_is_made_anew_by_the_next_scan(
     whole = kept.read_bytes()
     kept.write_bytes(whole[:-1])
     asked = run("identify", album, "--json", FACEBANK_CACHE=cache)
-    assert asked.err.count(f"{kept} is damaged: until 'facebank scan' makes it anew") == 1
+    assert asked.err.count(f"{kept} is damaged: until 'facebank scan' recreates it") == 1
     assert f"{kept} is damaged" in run("doctor", FACEBANK_CACHE=cache, code=None).out
     again = run("scan", album, FACEBANK_CACHE=cache)
     assert "unchanged" in again.out

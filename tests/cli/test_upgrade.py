@@ -70,7 +70,7 @@ def test_where_the_rules_are_the_same_no_decision_is_said_to_differ(run: Run, tw
     decided = run("identify", portrait, "--json").out
     copied_as(3, two_people)
     done = run("identify", portrait, "--json")
-    assert f"{two_people} {TOLD}its rows have digests, by which damage is noticed, merges can be undone" in done.err
+    assert f"{two_people} {TOLD}its rows have digests that detect damage, merges can be undone" in done.err
     assert SAME_RULES in done.err
     assert OTHER_RULES not in done.err
     assert done.out == decided

@@ -66,13 +66,13 @@ def test_mistakes_are_sentences(run: Run, clip: Path, tmp_path: Path) -> None:
         (("none.mp4",), "there is no video"),
         ((tmp_path,), "is a folder"),
         (("empty.mp4",), "0 bytes"),
-        (("text.mp4",), "is no video"),
-        (("sound.mp4",), "has no pictures"),
+        (("text.mp4",), "is not a readable video"),
+        (("sound.mp4",), "has no frames"),
         (("headless.mp4",), "headless.mp4 is cut off before the end of its index"),
         ((clip, "--start", "noon"), "is no time"),
         ((clip, "--start", "1:00"), "9.2 seconds long"),
         ((clip, "--start", "5", "--end", "4"), "the end after the start"),
-        ((clip, "--fps", "0"), "frames a second"),
+        ((clip, "--fps", "0"), "frames per second"),
         ((clip, "--annotate", "out.gif"), ".mp4 or .mkv"),
         ((clip, "--annotate", tmp_path / "none" / "out.mp4"), "there is no folder"),
     ):
@@ -92,7 +92,7 @@ def test_what_is_there_is_never_written_over(run: Run, clip: Path, tmp_path: Pat
     (tmp_path / "mine.mp4").write_bytes(b"mine")
     (tmp_path / "file").write_bytes(b"mine")
     for arguments, message in (
-        (("--annotate", "mine.mp4"), "mine.mp4 is there already: choose another name, or remove it first"),
+        (("--annotate", "mine.mp4"), "mine.mp4 already exists: choose another name, or remove it first"),
         (("--thumbnails", "mine.mp4"), "mine.mp4 is a file, not a folder"),
         (("--thumbnails", Path("file", "faces")), "file is a file, not a folder"),
         (("--annotate", "new.mp4", "--thumbnails", "new.mp4"), "choose another name"),

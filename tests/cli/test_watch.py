@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import StreamError, UsageError
-from facebank.media.live import Change, Kind, LiveVideo, Waits, live_source
+from facebank.media.live import Change, Kind, LiveVideo, Timeouts, live_source
 from facebank.media.video_writing import VideoFile
 from tests.video_files import clip_of, streamable
 
@@ -114,7 +114,7 @@ def test_waits_grow_while_nobody_answers(camera: Camera) -> None:
         if change is Change.RESUMED:
             back.set()
 
-    waits = Waits(first=0.05, longest=0.2, patience=5)
+    waits = Timeouts(first=0.05, longest=0.2, patience=5)
     with LiveVideo(live_source(camera.address), on_change, waits) as live:
         assert live.newest(10) is not None
         camera.refused = 4
@@ -203,7 +203,7 @@ def test_a_file_without_a_picture_that_can_be_read_is_refused(
 ) -> None:
     assert two_people.exists()
     (tmp_path / "cut.mp4").write_bytes(streamable(clip_of(shared).read_bytes())[:9_300])
-    assert "no frame that can be read" in run("watch", "cut.mp4", code=2).err
+    assert "no readable frame" in run("watch", "cut.mp4", code=2).err
 
 
 def test_what_cannot_be_watched(run: Run, two_people: Path, tmp_path: Path) -> None:
@@ -212,11 +212,11 @@ def test_what_cannot_be_watched(run: Run, two_people: Path, tmp_path: Path) -> N
     for source, message in (
         ("77", "camera 77 cannot be opened"),
         ("/dev/video77", "there is no camera /dev/video77"),
-        ("nothing", "is no camera, address or file"),
-        ("file:///etc/passwd", "are not opened"),
-        ("concat://a", "are not opened"),
+        ("nothing", "is not a camera, address or file"),
+        ("file:///etc/passwd", "are not supported"),
+        ("concat://a", "are not supported"),
         ("http://mallory:hunter2@127.0.0.1:9/door?key=abc123", "http://127.0.0.1:9 cannot be opened"),
-        ("text.mp4", "is no video"),
+        ("text.mp4", "is not a readable video"),
         (str(tmp_path), "is a folder"),
     ):
         err = run("watch", source, code=2).err

@@ -63,7 +63,7 @@ def test_this_machine_is_examined_in_six_sections(tmp_path: Path) -> None:
     ]
     found = by_subject(diagnosis.findings)
     assert found["numpy"].detail == np.__version__
-    assert found["Small network"].detail == "asked for cpu, ran on: cpu"
+    assert found["Small network"].detail == "requested cpu, ran on: cpu"
     assert found["Pack opencv"].severity is Severity.OK
     assert diagnosis.healthy == all(finding.severity is not Severity.PROBLEM for finding in diagnosis.findings)
     assert all("\n" not in finding.detail for finding in diagnosis.findings)
@@ -164,7 +164,7 @@ def test_it_works_where_a_library_is_missing(module: str, tmp_path: Path) -> Non
     assert titles == "Software Installation Device Packs Folders Gallery"
     assert any(" | cannot be imported: " in line for line in problems)
     if module == "onnxruntime":
-        assert any("there is no ONNX runtime" in line for line in problems)
+        assert any("ONNX Runtime is missing or incomplete" in line for line in problems)
 
 
 def test_an_altered_pack_is_named_with_its_file(packs: Path) -> None:

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.evaluation.changes import BLUR, EXPOSURE, MASKS, SIZES, Blurred, DrawnMask, Exposed, Hazy, Shrunk
+from facebank.evaluation.changes import (
+    BLUR,
+    EXPOSURE,
+    MASKS,
+    SIZES,
+    ContrastReduction,
+    DrawnMask,
+    ExposureShift,
+    GaussianBlur,
+    Shrink,
+)
 from facebank.evaluation.faces import Change
 from facebank.types import DecodedPhoto, Detection
 from facebank.vision.masking import MaskShape
@@ -44,22 +54,22 @@ def test_every_change_has_a_name_of_its_own() -> None:
 @given(st.integers(8, 99))
 def test_a_photo_shrinks_with_its_face(size: int) -> None:
     photo = DecodedPhoto("p", np.zeros((200, 160, 3), dtype=np.uint8), "", has_orientation=True, taken_at=None)
-    small = Shrunk(size)(photo, FACE)
+    small = Shrink(size)(photo, FACE)
     assert small.height == round(200 * size / SIDE)
     assert small.width == round(160 * size / SIDE)
 
 
 def test_a_small_face_is_not_enlarged(photo: DecodedPhoto) -> None:
-    assert Shrunk(101)(photo, FACE) is photo
+    assert Shrink(101)(photo, FACE) is photo
 
 
 def test_more_light_is_brighter_and_less_contrast_is_flatter(photo: DecodedPhoto) -> None:
     def mean(stops: float) -> float:
-        return float(Exposed(stops)(photo, FACE).pixels.mean())
+        return float(ExposureShift(stops)(photo, FACE).pixels.mean())
 
     assert mean(-2) < mean(-1) < mean(0) < mean(1) < mean(2)
     assert mean(0) == pytest.approx(photo.pixels.mean(), abs=1)
-    flat = Hazy(0.1)(photo, FACE).pixels
+    flat = ContrastReduction(0.1)(photo, FACE).pixels
     assert flat.std() == pytest.approx(0.1 * photo.pixels.std(), rel=0.05)
     inside = (slice(40, 140), slice(30, 120))
     assert flat[inside].mean() == pytest.approx(photo.pixels[inside].mean(), abs=1)
@@ -67,7 +77,11 @@ def test_more_light_is_brighter_and_less_contrast_is_flatter(photo: DecodedPhoto
 
 def test_blur_grows_with_the_face(photo: DecodedPhoto) -> None:
     larger = replace(FACE, box=np.array([0, 0, 150, 200], dtype=np.float32))
-    assert Blurred(0.02)(photo, larger).pixels.std() < Blurred(0.02)(photo, FACE).pixels.std() < photo.pixels.std()
+    assert (
+        GaussianBlur(0.02)(photo, larger).pixels.std()
+        < GaussianBlur(0.02)(photo, FACE).pixels.std()
+        < photo.pixels.std()
+    )
 
 
 def test_a_mask_covers_the_mouth_and_not_the_eyes(photo: DecodedPhoto) -> None:

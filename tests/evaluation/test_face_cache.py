@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.evaluation.face_cache import FaceCache, code_digest, evaluation_folder, forget_evaluated_faces
-from facebank.storage.values import teach_row_digest
+from facebank.storage.values import register_row_digest
 from facebank.types import Face, Quality
 
 DIMENSION = 8
@@ -46,8 +46,8 @@ def same(one: Face, other: Face) -> bool:
 def test_faces_come_back_as_they_were_kept(tmp_path: Path) -> None:
     kept = [face(1), face(2, exposure=None, weaknesses=())]
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
-        cache.keep_faces("a", 3, kept)
-        cache.keep_faces("nobody", 0, [])
+        cache.store_faces("a", 3, kept)
+        cache.store_faces("nobody", 0, [])
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
         found = cache.faces("a")
         assert found is not None
@@ -59,7 +59,7 @@ def test_faces_come_back_as_they_were_kept(tmp_path: Path) -> None:
 
 def test_embeddings_come_back_as_they_were_kept(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
-        cache.keep_embedding("a", face().embedding)
+        cache.store_embedding("a", face().embedding)
         kept = cache.embedding("a")
         assert kept is not None
         assert np.array_equal(kept, face().embedding)
@@ -68,7 +68,7 @@ def test_embeddings_come_back_as_they_were_kept(tmp_path: Path) -> None:
 
 def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
-        cache.keep_faces("a", 0, [face()])
+        cache.store_faces("a", 0, [face()])
     assert stat.S_IMODE((tmp_path / "c.sqlite").stat().st_mode) & 0o077 == 0
 
 
@@ -78,7 +78,7 @@ def test_a_damaged_file_is_made_anew(tmp_path_factory: pytest.TempPathFactory, c
     path.write_bytes(content)
     with FaceCache(path, DIMENSION) as cache:
         assert cache.faces("a") is None
-        cache.keep_faces("a", 0, [face()])
+        cache.store_faces("a", 0, [face()])
         assert cache.faces("a") is not None
 
 
@@ -97,9 +97,9 @@ def test_a_damaged_file_is_made_anew(tmp_path_factory: pytest.TempPathFactory, c
 def test_an_altered_row_is_not_used(tmp_path: Path, change: str) -> None:
     path = tmp_path / "c.sqlite"
     with FaceCache(path, DIMENSION) as cache:
-        cache.keep_faces("a", 0, [face()])
+        cache.store_faces("a", 0, [face()])
     with closing(sqlite3.connect(path)) as connection, connection:
-        teach_row_digest(connection)
+        register_row_digest(connection)
         connection.execute(change)
     with FaceCache(path, DIMENSION) as cache:
         assert cache.faces("a") is None
@@ -107,8 +107,8 @@ def test_an_altered_row_is_not_used(tmp_path: Path, change: str) -> None:
 
 def test_two_may_write_at_once(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as one, FaceCache(tmp_path / "c.sqlite", DIMENSION) as other:
-        one.keep_faces("a", 0, [face(1)])
-        other.keep_faces("b", 0, [face(2)])
+        one.store_faces("a", 0, [face(1)])
+        other.store_faces("b", 0, [face(2)])
         assert one.faces("a") is not None
         assert other.faces("a") is None
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
@@ -119,15 +119,15 @@ def test_two_may_write_at_once(tmp_path: Path) -> None:
 def test_much_is_written_before_the_end(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
         for number in range(300):
-            cache.keep_embedding(str(number), face(number).embedding)
+            cache.store_embedding(str(number), face(number).embedding)
         with FaceCache(tmp_path / "c.sqlite", DIMENSION) as other:
             assert other.embedding("0") is not None
 
 
 def test_an_embedding_of_another_length_is_not_used(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
-        cache.keep_faces("a", 0, [face()])
-        cache.keep_embedding("a", face().embedding)
+        cache.store_faces("a", 0, [face()])
+        cache.store_embedding("a", face().embedding)
     with FaceCache(tmp_path / "c.sqlite", DIMENSION + 1) as cache:
         assert cache.faces("a") is None
         assert cache.embedding("a") is None
@@ -137,14 +137,14 @@ def test_without_a_cache_everything_is_kept_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with FaceCache(tmp_path / "file" / "c.sqlite", DIMENSION) as cache:
         for number in range(300):
-            cache.keep_embedding(str(number), face(number).embedding)
+            cache.store_embedding(str(number), face(number).embedding)
         assert cache.embedding("0") is not None
 
 
 def test_everything_can_be_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path))
     with FaceCache(evaluation_folder() / "c.sqlite", DIMENSION) as cache:
-        cache.keep_faces("a", 0, [face()])
+        cache.store_faces("a", 0, [face()])
     assert forget_evaluated_faces() > 0
     assert list(evaluation_folder().iterdir()) == []
     assert forget_evaluated_faces() == 0

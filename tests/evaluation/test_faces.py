@@ -44,7 +44,11 @@ class Refusing:
     """An engine whose networks must not be needed any more."""
 
     def __init__(self, engine: Engine) -> None:
-        self.identity, self.thresholds, self.knowledge = engine.identity, engine.thresholds, engine.knowledge
+        self.identity, self.thresholds, self.pack_calibration = (
+            engine.identity,
+            engine.thresholds,
+            engine.pack_calibration,
+        )
 
     @property
     def analyzer(self) -> object:
@@ -62,7 +66,7 @@ def test_the_same_person_is_more_similar_than_others(engine: Engine, photos: Dat
 def test_a_second_run_needs_no_network(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
     steps = Recorder()
     first = FaceReader(engine, cache).read(photos, steps)
-    crops = np.stack([FaceReader(engine).crop(first, place) for place in range(2)])
+    crops = np.stack([FaceReader(engine).crop(first, index) for index in range(2)])
     embedded = FaceReader(engine, cache).embed(crops)
     masked = FaceReader(engine, cache).embed_variant(first, [0, 3], "mask")
     again = FaceReader(Refusing(engine), cache)  # type: ignore[arg-type]
@@ -84,7 +88,7 @@ def test_an_aligned_crop_embeds_as_its_photo_does(engine: Engine, photos: Datase
 
 
 def test_the_face_in_a_region_is_the_one_of_that_region(engine: Engine, photos: Dataset) -> None:
-    first, second = (read_pixels(photos.photos[place]).pixels for place in (0, 2))
+    first, second = (read_pixels(photos.photos[index]).pixels for index in (0, 2))
     both = np.concatenate([first, second], axis=1)
     tagged = tuple(
         DatasetPhoto(str(left), None, both, region=Region(left, 0, 250, 250), group="both") for left in (0, 250)
@@ -110,8 +114,8 @@ def test_photos_without_a_face_are_told_of(engine: Engine, photos: Dataset, tmp_
     more = (DatasetPhoto("broken", "B", broken), DatasetPhoto("missing", "B", missing), DatasetPhoto("grey", "B", grey))
     faces = FaceReader(engine).read(replace(photos, photos=(*photos.photos[:1], *more)))
     assert faces.found.tolist() == [True, False, False, False]
-    assert [failure.what for failure in faces.failures] == ["broken", "missing", "grey"]
-    assert "no face" in faces.failures[2].why
+    assert [failure.entry for failure in faces.failures] == ["broken", "missing", "grey"]
+    assert "no face" in faces.failures[2].reason
     assert not faces.embeddings[1:].any()
     assert faces.qualities[1:].tolist() == [0, 0, 0]
     with pytest.raises(DatasetError, match="no photo shows a face"):

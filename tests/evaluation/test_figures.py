@@ -31,10 +31,10 @@ def test_without_a_single_event_the_rule_of_three_speaks(events: int, interval: 
 
 def test_a_photo_searched_for_ten_times_is_one_photo() -> None:
     photos = np.repeat(np.arange(50), 10)
-    figure = rate(photos == 7, photos, things=photos)
+    figure = rate(photos == 7, photos, ids=photos)
     assert figure.events == 10
     assert figure.insufficient
-    assert rate(photos < 0, photos, things=photos).interval == pytest.approx((0, 3 / 50))
+    assert rate(photos < 0, photos, ids=photos).interval == pytest.approx((0, 3 / 50))
 
 
 def test_ten_events_are_enough_and_nine_are_not() -> None:
@@ -121,14 +121,14 @@ def test_a_paired_difference_is_surer_than_two_rates() -> None:
 
 
 def test_what_is_not_paired_has_no_difference() -> None:
-    with pytest.raises(UsageError, match="same things measured twice"):
+    with pytest.raises(UsageError, match="two measurements of equal shape"):
         difference(np.zeros(3), np.zeros(4), np.arange(3))
 
 
 def test_nothing_has_no_rate() -> None:
-    with pytest.raises(UsageError, match="nothing to count"):
+    with pytest.raises(UsageError, match="no trials to count"):
         rate(bits(), np.zeros(0, np.int64))
-    with pytest.raises(UsageError, match="nothing to count"):
+    with pytest.raises(UsageError, match="no trials to count"):
         mean_figure(np.zeros(0), np.zeros(0, np.int64))
 
 

@@ -11,6 +11,8 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto
 from facebank.evaluation.faces import FaceSet
 from facebank.evaluation.identification import (
     Condition,
+    calibration_figures,
+    calibration_table,
     classification_report,
     confusion_matrix,
     rates_over,
@@ -18,8 +20,6 @@ from facebank.evaluation.identification import (
     reliability_counts,
     searches_table,
     strangers_table,
-    trust,
-    trust_table,
 )
 from facebank.evaluation.searches import NOBODY, Searches
 
@@ -28,7 +28,7 @@ def searches_of(own: list[int], named: list[int], first: list[int], probabilitie
     count = len(own)
     said = np.array(probabilities)
     return Searches(
-        places=np.arange(count),
+        indices=np.arange(count),
         own=np.array(own),
         named=np.array(named),
         first=np.array(first),
@@ -59,7 +59,7 @@ def test_figures_count_what_happened() -> None:
     assert figures["fnir_plain"].value == 3 / 4
     assert figures["fpir_plain"].value == 1 / 4
     assert figures["failure_to_acquire_plain"].value == 1 / 8
-    assert [failure.what for failure in condition.failures] == ["3 (as they are)"]
+    assert [failure.entry for failure in condition.failures] == ["3 (as they are)"]
     (row,) = searches_table([condition]).rows
     assert row[1:7] == ("4", "1", "1", "0", "1", "1")
     (row,) = strangers_table([condition]).rows
@@ -74,16 +74,16 @@ def test_few_enrolled_people_are_not_drawn_because_strangers_are_many() -> None:
         condition.faces, dataset=Dataset("more", condition.faces.dataset.photos + photos), hashes=("",) * 34
     )
     both = Searches.joined([condition.searches, searches_of([NOBODY] * 30, [NOBODY] * 30, [0] * 30, [0.0] * 30)])
-    whole = Condition("plain", "as they are", faces, replace(both, places=np.arange(34)))
+    whole = Condition("plain", "as they are", faces, replace(both, indices=np.arange(34)))
     assert len(np.unique(whole.units)) == 34
     assert whole.figures()["fnir_plain"].interval == condition.figures()["fnir_plain"].interval
 
 
 def test_right_probabilities_cost_nothing_and_strangers_have_their_share() -> None:
     sure = searches_of([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [1.0, 0.0, 0.0, 0.0])
-    assert trust(sure, np.arange(4))["brier"].value == pytest.approx(0)
+    assert calibration_figures(sure, np.arange(4))["brier"].value == pytest.approx(0)
     wrong = searches_of([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [0.0, 0.0, 0.0, 0.0])
-    found = trust(wrong, np.arange(4))
+    found = calibration_figures(wrong, np.arange(4))
     assert found["brier"].value == pytest.approx(0.5)
     assert found["expected_calibration_error"].value == pytest.approx(0.5)
     assert found["log_loss"].value > 5
@@ -91,7 +91,7 @@ def test_right_probabilities_cost_nothing_and_strangers_have_their_share() -> No
 
 def test_a_tie_of_bins_is_counted_by_hand() -> None:
     some = searches_of([0, 0, NOBODY, NOBODY], [0] * 4, [0, 1, 0, 0], [0.75, 0.75, 0.25, 0.15])
-    found = trust(some, np.arange(4))
+    found = calibration_figures(some, np.arange(4))
     assert found["expected_calibration_error"].value == pytest.approx((abs(1.5 - 1) + 0.25 + 0.15) / 4)
     assert found["brier"].value == pytest.approx((0.25**2 + 0.75**2 + 0.25**2 + 0.15**2) / 4)
 
@@ -107,7 +107,7 @@ def test_searches_are_counted_by_what_was_said() -> None:
 def test_nothing_is_said_of_what_was_not_searched_for() -> None:
     condition = condition_of(searches_of([0, 0], [0, 0], [0, 0], [0.9, 0.8]))
     assert not [name for name in condition.figures() if name.startswith(("fpir", "brier"))]
-    assert trust_table([condition]).rows == ()
+    assert calibration_table([condition]).rows == ()
     assert reliability([condition]).lines == ()
     assert [line.label for line in rates_over("t", "x", [1.0], [condition]).lines] == [
         "rank-1",
@@ -119,7 +119,7 @@ def test_nothing_is_said_of_what_was_not_searched_for() -> None:
 def searches(own: list[int], named: list[int], uncertain: list[bool]) -> Searches:
     many = len(own)
     return Searches(
-        places=np.arange(many),
+        indices=np.arange(many),
         own=np.array(own),
         named=np.array(named),
         first=np.array(named),

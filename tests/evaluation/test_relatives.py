@@ -10,7 +10,7 @@ import pytest
 from facebank.errors import DatasetError
 from facebank.evaluation import relatives
 from facebank.evaluation.dataset import Dataset, DatasetPhoto
-from facebank.evaluation.relatives import Relatives, families_of, read_relatives, relatives_in, threshold_of_strangers
+from facebank.evaluation.relatives import RelatedPair, families_of, read_relatives, relatives_in, threshold_at_fmr
 
 
 def written(folder: Path, text: str) -> Path:
@@ -21,37 +21,37 @@ def written(folder: Path, text: str) -> Path:
 
 def test_the_list_of_lfw(shared: Path) -> None:
     found = read_relatives(shared / "data/lfw-meta/relatives.tsv")
-    assert found[0] == Relatives("Ashley_Olsen", "Mary-Kate_Olsen", "twins")
+    assert found[0] == RelatedPair("Ashley_Olsen", "Mary-Kate_Olsen", "twins")
     assert len(found) == 26
 
 
 def test_two_names_a_line_are_enough(tmp_path: Path) -> None:
     path = written(tmp_path, "# ours\n\nAda, Byron\nByron,ADA,again\nGrace,Rosa,sisters\n")
-    assert read_relatives(path) == (Relatives("Ada", "Byron"), Relatives("Grace", "Rosa", "sisters"))
+    assert read_relatives(path) == (RelatedPair("Ada", "Byron"), RelatedPair("Grace", "Rosa", "sisters"))
 
 
 def test_quoted_names_may_hold_commas(tmp_path: Path) -> None:
     assert read_relatives(written(tmp_path, 'First,Second\n"Byron, Ada",Grace\n')) == (
-        Relatives("Byron, Ada", "Grace"),
+        RelatedPair("Byron, Ada", "Grace"),
     )
 
 
 def test_people_may_be_called_like_columns(tmp_path: Path) -> None:
-    assert read_relatives(written(tmp_path, "A\tB\n")) == (Relatives("A", "B"),)
+    assert read_relatives(written(tmp_path, "A\tB\n")) == (RelatedPair("A", "B"),)
 
 
 def test_decomposed_letters_are_the_same_name(tmp_path: Path) -> None:
-    assert read_relatives(written(tmp_path, "Rene\u0301e\tAda\n")) == (Relatives("Ren\u00e9e", "Ada"),)
+    assert read_relatives(written(tmp_path, "Rene\u0301e\tAda\n")) == (RelatedPair("Ren\u00e9e", "Ada"),)
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "no two people"),
-        ("person_a\tperson_b\n", "no two people"),
-        ("Grace\tRosa\nAda\n", "line 2 does not name two people: Ada"),
-        ("Ada\t\n", "line 1 does not name two people"),
-        ("Ada\tADA\n", "line 1 names one person twice"),
+        ("", "has no pairs of people"),
+        ("person_a\tperson_b\n", "has no pairs of people"),
+        ("Grace\tRosa\nAda\n", "line 2: expected two names, got: Ada"),
+        ("Ada\t\n", "line 1: expected two names"),
+        ("Ada\tADA\n", "line 1: both names are"),
         ("Ada\tBy\u202eron\n", r"line 1: .*U\+202E|line 1: .*202e"),
     ],
 )
@@ -63,8 +63,8 @@ def test_what_names_no_two_people_is_refused(tmp_path: Path, text: str, why: str
 
 
 def test_a_list_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relatives, "MOST_PAIRS", 2)
-    with pytest.raises(DatasetError, match="line 3: it names more than 2 pairs"):
+    monkeypatch.setattr(relatives, "MAX_PAIRS", 2)
+    with pytest.raises(DatasetError, match="line 3: more than 2 pairs"):
         read_relatives(written(tmp_path, "a,b\nb,c\nc,d\n"))
 
 
@@ -75,7 +75,7 @@ def test_a_missing_list_is_told(tmp_path: Path) -> None:
 
 def test_the_threshold_lets_no_more_strangers_pass_than_said() -> None:
     similarities = np.random.default_rng(1).normal(0, 0.1, 20_000)
-    threshold = threshold_of_strangers(similarities, 1e-3)
+    threshold = threshold_at_fmr(similarities, 1e-3)
     assert (similarities >= threshold).sum() == 20
 
 
@@ -102,11 +102,11 @@ def test_a_large_family_does_not_outweigh_others() -> None:
 
 def test_families_are_joined_over_others() -> None:
     data = album(a="1", b="1", c="2", d="2", e="", f="")
-    families = families_of(data, [Relatives("b", "c"), Relatives("e", "nobody")])
+    families = families_of(data, [RelatedPair("b", "c"), RelatedPair("e", "nobody")])
     assert len(set(families[:4].tolist())) == 1
     assert len(set(families.tolist())) == 3
 
 
 def test_nobody_related_is_told() -> None:
-    with pytest.raises(DatasetError, match="say who is related"):
+    with pytest.raises(DatasetError, match="no related people are given"):
         relatives_in(album(a="1", b="2"), np.random.default_rng(0))

@@ -72,7 +72,7 @@ def test_a_whole_gallery_is_whole(filled: Path) -> None:
         ("DELETE FROM vectors WHERE sample_id = 3 AND variant = 'plain'", "sum", "vectors plain"),
         ("DELETE FROM denials", "sum", "denials"),
         ("DELETE FROM people WHERE id = 2", "reference", "people"),
-        ("UPDATE vectors SET first = 0.5 WHERE sample_id = 1", "value", "looked up"),
+        ("UPDATE vectors SET first = 0.5 WHERE sample_id = 1", "value", "lookup columns"),
         ("UPDATE sums SET total = total + 1 WHERE name = 'people'", "row", "sums"),
     ],
 )
@@ -206,13 +206,17 @@ def test_a_gallery_is_copied_while_it_is_in_use(filled: Path, faces: Faces, tmp_
             assert other.back_up(target) == target
             assert [place.kind for place in other.written_places()] == [PlaceKind.BACKUP]
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.facebank", "family.facebank"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "copy.facebank",
+        "family.facebank",
+        "family.facebank-reserve",
+    ]
     with Gallery.open(target, faces.pack, read_only=True) as copy:
         assert [person.name for person in copy.people()] == ["Ada", "Bob", "Carl"]
     assert check_gallery(target).damage == ()
     with Gallery.open(filled) as gallery:
         for refused in (target, tmp_path / "no" / "folder"):
-            with pytest.raises(UsageError, match=r"there already|no folder"):
+            with pytest.raises(UsageError, match=r"already exists|no folder"):
                 gallery.back_up(refused)
 
 
@@ -238,7 +242,7 @@ def test_an_old_gallery_is_copied_before_it_is_changed_and_the_copy_goes_with_wh
         forgotten = gallery.forget("Ada")
         assert copy in forgotten.wiped
         assert gallery.automatic_backups() == []
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}-reserve"]
 
 
 def contents_of_version_2(path: Path) -> object:

@@ -116,7 +116,7 @@ def test_several_people_are_enrolled_together_or_not_at_all(gallery: Gallery, fa
     ("change", "complaint"),
     [
         ({"content_hash": "abc"}, "SHA-256"),
-        ({"quarter_turns": 4}, "turned"),
+        ({"quarter_turns": 4}, "quarter turns"),
         ({"quality": float("nan")}, "finite"),
         ({"thumbnail": b"x" * (256 * 1024 + 1)}, "thumbnail"),
         ({"path": "x" * 40_000}, "path"),
@@ -124,7 +124,7 @@ def test_several_people_are_enrolled_together_or_not_at_all(gallery: Gallery, fa
         ({"vectors": {"flip": np.eye(16, dtype=np.float32)[0]}}, "plain"),
         ({"vectors": {"plain": np.eye(15, dtype=np.float32)[0]}}, r"shape \(16,\) but got \(15,\)"),
         ({"vectors": {"plain": np.full(16, np.nan, np.float32)}}, "finite"),
-        ({"vectors": {"plain": np.zeros(16, np.float32)}}, "L2-normalised"),
+        ({"vectors": {"plain": np.zeros(16, np.float32)}}, "L2-normalized"),
         ({"vectors": {"plain": np.eye(16, dtype=np.float32)[0], "a b": np.eye(16, dtype=np.float32)[0]}}, "variant"),
         ({"box": np.zeros(3, np.float32)}, r"shape \(4,\)"),
         ({"landmarks": np.zeros((5, 3), np.float32)}, r"shape \(5, 2\)"),

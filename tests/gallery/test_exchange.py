@@ -183,7 +183,7 @@ def test_an_export_needs_a_new_or_empty_folder(gallery: Gallery, exported: Path,
     (tmp_path / "file").touch()
     before = sorted(tmp_path.rglob("*"))
     for target in (exported, tmp_path / "file"):
-        with pytest.raises(ExchangeError, match="there already"):
+        with pytest.raises(ExchangeError, match="already exists"):
             export_gallery(gallery, target)
     with pytest.raises(StorageError, match="cannot be written"):
         export_gallery(gallery, tmp_path / "file" / "below")

@@ -127,7 +127,7 @@ def test_merging_drops_denials_of_samples(two: Gallery, seen: NewSample, faces: 
     ("change", "complaint"),
     [
         ({"content_hash": "abc"}, "SHA-256"),
-        ({"quarter_turns": 4}, "turned"),
+        ({"quarter_turns": 4}, "quarter turns"),
         ({"box": np.zeros(3, np.float32)}, "shape"),
         ({"box": np.full(4, np.nan, np.float32)}, "finite"),
     ],
@@ -207,7 +207,7 @@ def test_strangers_go_over_to_another_pack(two: Gallery, faces: Faces) -> None:
     vectors = {number: {"plain": faces.vector(24)} for number in (1, 2, 3, 4)}
     embedded = faces.vector(24)
     for strangers in (None, {1: embedded}, {1: embedded, 2: None, 3: None}):
-        with pytest.raises(UsageError, match="do it again"):
+        with pytest.raises(UsageError, match="start again"):
             two.rebind(faces.other_pack, vectors, strangers=strangers)
     with pytest.raises(UsageError, match="Stranger 1"):
         two.rebind(faces.other_pack, vectors, strangers={1: faces.vector(), 2: None})

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facebank.errors import PersonNotFoundError, UsageError
 from facebank.gallery import Gallery, inspect_gallery, name_key
 from facebank.gallery.derived import derived_file, index_file
 from facebank.gallery.records import FaceKey
@@ -138,6 +139,22 @@ def test_a_removed_sample_leaves_no_byte(gallery: Gallery, faces: Faces) -> None
     gallery.remove_sample(2)
     assert left_in(gallery.path, pieces(samples[1:2])) == []
     assert left_in(gallery.path, pieces(samples[:1])) != []
+
+
+def test_several_are_forgotten_at_once_or_nobody(gallery: Gallery, faces: Faces) -> None:
+    samples = faces.samples(6)
+    for number, name in enumerate(("First Of Two", "Second Of Two", "Bob")):
+        gallery.enroll(name, samples[2 * number : 2 * number + 2])
+    with pytest.raises(PersonNotFoundError, match="'Nobody'"):
+        gallery.forget_people(["First Of Two", "Nobody"])
+    with pytest.raises(UsageError, match="no sample 99"):
+        gallery.remove_samples([5, 99])
+    assert [person.sample_count for person in gallery.people()] == [2, 2, 2]
+    assert gallery.forget_people(["First Of Two", "second of two", "FIRST OF TWO"]).samples == 4
+    assert gallery.remove_samples([5, 5, 6]).samples == 2
+    assert (gallery.forget_people([]).samples, gallery.remove_samples([]).samples) == (0, 0)
+    assert [(person.name, person.sample_count) for person in gallery.people()] == [("Bob", 0)]
+    assert left_in(gallery.path, [*names("First Of Two", "Second Of Two"), *pieces(samples)]) == []
 
 
 def test_re_embedding_leaves_no_old_embedding(gallery: Gallery, faces: Faces) -> None:

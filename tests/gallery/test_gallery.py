@@ -247,7 +247,7 @@ def test_settings_are_kept(gallery: Gallery) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), object(), "x" * 70_000, {1, 2}])
 def test_what_is_no_setting_is_refused(gallery: Gallery, value: object) -> None:
-    with pytest.raises(UsageError, match="'key' cannot be kept"):
+    with pytest.raises(UsageError, match="'key' cannot be stored"):
         gallery.write_setting("key", value)
 
 

@@ -60,7 +60,7 @@ def test_a_merge_is_undone_wholly(people: Gallery, faces: Faces) -> None:
     assert people.merged_into() == set()
     assert len(people.vectors().sample_ids) == 6
     assert inspect_gallery(people.path).problems == ()
-    with pytest.raises(UsageError, match="Nobody was joined"):
+    with pytest.raises(UsageError, match="Nothing to undo"):
         people.unmerge("Ada")
 
 
@@ -116,7 +116,7 @@ def test_a_name_that_somebody_else_has_is_not_taken(people: Gallery, faces: Face
 def test_a_name_that_went_says_where_to(people: Gallery) -> None:
     people.merge(["Bea"], "Ada")
     for use in (people.person, people.forget):
-        with pytest.raises(PersonNotFoundError, match=r"joined with Ada.*people unmerge Ada"):
+        with pytest.raises(PersonNotFoundError, match=r"merged into Ada.*people unmerge Ada"):
             use("bea")
 
 
@@ -167,9 +167,9 @@ def test_samples_are_split_off(people: Gallery) -> None:
 @pytest.mark.parametrize(
     ("into", "samples", "error", "why"),
     [
-        ("Eve", [1, 3], UsageError, "Sample 3 is none of 'Ada'"),
+        ("Eve", [1, 3], UsageError, "Sample 3 does not belong to 'Ada'"),
         ("Eve", [1, 2], UsageError, "not all"),
-        ("Eve", [], UsageError, "name some"),
+        ("Eve", [], UsageError, "give some"),
         ("bea", [1], PersonExistsError, "people merge"),
         ("Ada", [1], PersonExistsError, "another name"),
     ],

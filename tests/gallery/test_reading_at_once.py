@@ -70,7 +70,7 @@ def test_a_damaged_name_is_told(gallery: Gallery, faces: Faces, name: str) -> No
     gallery.enroll("Ada", faces.samples(1))
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute("UPDATE people SET name = ?", (name,))
-    with pytest.raises(GalleryFormatError, match="person's name"):
+    with pytest.raises(GalleryFormatError, match="invalid name of a person"):
         gallery.name_table()
 
 

@@ -120,7 +120,7 @@ def test_a_gallery_behind_a_link_is_repaired_where_it_is(filled: Path, tmp_path:
 def test_a_repair_that_fails_changes_nothing_and_does_not_advise_itself(filled: Path) -> None:
     change(filled, "CREATE TABLE further (number INTEGER)")
     before, beside = dumped(filled), names_beside(filled)
-    with pytest.raises(GalleryFormatError, match="restore a copy") as raised:
+    with pytest.raises(GalleryFormatError, match="restore a backup") as raised:
         repair_gallery(filled)
     assert "--repair" not in str(raised.value)
     assert (dumped(filled), names_beside(filled)) == (before, beside)
@@ -130,8 +130,8 @@ def test_a_repair_that_fails_changes_nothing_and_does_not_advise_itself(filled: 
     ("statement", "said"),
     [
         ("DELETE FROM denials", "1 of the 1 rows of 'denials'"),
-        ("DELETE FROM vectors WHERE sample_id = 2 AND variant = 'flip'", "'flip', which these samples have not: 2"),
-        ("DELETE FROM sums WHERE name = 'thumbnails'", "how many rows 'thumbnails' had is lost"),
+        ("DELETE FROM vectors WHERE sample_id = 2 AND variant = 'flip'", "'flip', missing for samples 2"),
+        ("DELETE FROM sums WHERE name = 'thumbnails'", "the row count of 'thumbnails' is lost"),
     ],
 )
 def test_what_is_lost_without_a_trace_is_named(filled: Path, statement: str, said: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -131,7 +131,7 @@ def test_damage_is_not_sealed_anew(gallery: Gallery, faces: Faces, damage: str) 
     with closing(sqlite3.connect(gallery.path)) as connection, connection:
         connection.execute(damage)
     before = state(gallery.path)
-    with Gallery.open(gallery.path) as again, pytest.raises(GalleryFormatError, match="not as it was written"):
+    with Gallery.open(gallery.path) as again, pytest.raises(GalleryFormatError, match="does not match its seal"):
         again.forget(next(iter(again.names().values())))
     assert state(gallery.path) == before
 
@@ -160,3 +160,44 @@ def test_sums_are_told_apart_by_their_tables() -> None:
     assert is_sum_of("vectors plain", "vectors")
     assert not is_sum_of("peoples", "people")
     assert seal_of("settings", {"key": "a", "value": "b"}) != seal_of("settings", {"key": "b", "value": "a"})
+
+
+@pytest.mark.parametrize("earlier", [0, 20])
+def test_a_damaged_index_of_names_hides_nobody(gallery: Gallery, faces: Faces, earlier: int) -> None:
+    for name in ("Ada", "Bob"):
+        gallery.enroll(name, faces.samples(1))
+    gallery.close()
+    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
+        connection.execute("CREATE INDEX partial ON people (key) WHERE key > 'b'")
+        connection.execute("PRAGMA writable_schema = ON")
+        (partial,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'partial'").fetchone()
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'partial'")
+        connection.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = 'sqlite_autoindex_people_1'", (partial,))
+    with Gallery.open(gallery.path) as again:
+        with suppress(GalleryFormatError):
+            for number in range(earlier):
+                again.enroll(f"Nobody {number}", [])
+        with pytest.raises(GalleryFormatError, match="index of names"):
+            again.enroll("Ada", [])
+    with closing(sqlite3.connect(gallery.path)) as connection:
+        assert connection.execute("SELECT count(*) FROM people NOT INDEXED WHERE key = 'ada'").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("earlier", [0, 20])
+def test_a_damaged_index_of_samples_hides_none(gallery: Gallery, faces: Faces, earlier: int) -> None:
+    gallery.enroll("Ada", faces.samples(3))
+    for number in range(earlier):
+        gallery.enroll(f"Person {number}", faces.samples(1))
+    gallery.close()
+    with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
+        connection.execute("CREATE INDEX partial ON samples (person_id) WHERE id != 2")
+        connection.execute("PRAGMA writable_schema = ON")
+        (partial,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'partial'").fetchone()
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'partial'")
+        connection.execute("UPDATE sqlite_schema SET rootpage = ? WHERE name = 'samples_by_person'", (partial,))
+    with Gallery.open(gallery.path) as again:
+        with suppress(GalleryFormatError):
+            for number in range(earlier):
+                again.samples(f"Person {number}")
+        with pytest.raises(GalleryFormatError, match="index of samples"):
+            again.samples("Ada")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from facebank.errors import ClosedError, GalleryBusyError, UsageError
+from facebank.errors import ClosedError, GalleryBusyError
 from facebank.gallery import Gallery, inspect_gallery
 from facebank.gallery.repairing import repair_gallery
 from facebank.gallery.store import file
@@ -112,7 +112,7 @@ def test_any_thread_closes_it_for_all(shared_gallery: Gallery, faces: Faces) -> 
         try:
             while True:
                 if number % 4:
-                    gallery.samples_of_everybody()
+                    gallery.samples_by_person()
                 else:
                     gallery.write_setting(f"key{number}", "value")
         except ClosedError as error:
@@ -126,7 +126,7 @@ def test_any_thread_closes_it_for_all(shared_gallery: Gallery, faces: Faces) -> 
         closing.start()
         closing.join()
         said = [end.result(timeout=60) for end in ends]
-    assert set(said) == {f"The gallery {gallery.path} was closed: open it anew."}
+    assert set(said) == {f"The gallery {gallery.path} was closed: open it again."}
     assert not is_open_here(gallery.path)
     assert inspect_gallery(gallery.path).problems == ()
     with pytest.raises(ClosedError):
@@ -164,8 +164,37 @@ def test_a_file_put_in_its_place_is_not_mixed_with_it(shared_gallery: Gallery, t
     with shared_gallery as gallery, ThreadPoolExecutor(1) as pool:
         copy = gallery.back_up(tmp_path / "copy.facebank")
         copy.replace(gallery.path)
-        with pytest.raises(UsageError, match="replaced by another file"):
+        with pytest.raises(ClosedError, match="replaced by another file"):
             pool.submit(gallery.enroll, "Ada", faces.samples(1)).result()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_nothing_is_written_into_a_file_that_was_taken_away(
+    shared_gallery: Gallery, tmp_path: Path, faces: Faces, is_replaced: bool
+) -> None:
+    with shared_gallery as gallery:
+        gallery.enroll("Ada", faces.samples(1))
+        copy = gallery.back_up(tmp_path / "copy.facebank")
+        gallery.path.rename(tmp_path / "away.facebank")
+        if is_replaced:
+            copy.rename(gallery.path)
+        for use in (gallery.people, lambda: gallery.enroll("Bob", faces.samples(1)), lambda: gallery.forget("Ada")):
+            with pytest.raises(ClosedError, match=r"was deleted, moved or replaced by another file .* open it again"):
+                use()
+    assert gallery.path.exists() == is_replaced
+
+
+def test_a_change_under_way_is_finished_in_the_file_that_it_began(
+    shared_gallery: Gallery, tmp_path: Path, faces: Faces
+) -> None:
+    away = tmp_path / "away.facebank"
+    with shared_gallery as gallery:
+        gallery.enroll("Ada", faces.samples(1))
+        with gallery.snapshot():
+            gallery.path.rename(away)
+            assert [person.name for person in gallery.people()] == ["Ada"]
+        away.rename(gallery.path)
+        assert [person.name for person in gallery.people()] == ["Ada"]
 
 
 def test_indexes_of_two_threads_do_not_disturb_each_other(shared_gallery: Gallery, faces: Faces) -> None:
@@ -217,7 +246,7 @@ def test_both_processes_go_on_after_a_fork(path: Path, journal: str) -> None:
 def test_a_process_forked_while_the_gallery_is_read_is_refused_it(path: Path) -> None:
     said = forked("busy", path)
     assert [line.partition(":")[0] for line in said] == ["child inside", "child opening", "child using", "parent"]
-    assert all("was being used when this process was forked" in line for line in said[:3])
+    assert all("was in use when this process was forked" in line for line in said[:3])
     assert said[3] == "parent: 3"
     assert inspect_gallery(path).problems == ()
 

@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+import subprocess
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from facebank.errors import GalleryBusyError
+from facebank.errors import GalleryBusyError, GalleryFormatError, UsageError
 from facebank.gallery import Gallery
-from facebank.gallery.derived import index_file
-from facebank.index import gallery_index
-from facebank.index.gallery_index import GalleryIndex, open_index
+from facebank.gallery.derived import DERIVED_PLACES_SETTING, INDEX_FILE_SETTING, index_file
+from facebank.gallery.store.rows import delete
+from facebank.index import derived_file, gallery_index
+from facebank.index.derived_file import IN_PIECES, FileKey, Section, write_derived_file
+from facebank.index.gallery_index import GalleryIndex, open_index, read_until_whole
+from facebank.index.indexed_samples import MASK, follow_samples
+from facebank.operations.guard import EnrolledFaces
+from facebank.recognition.resemblance import OtherPeople
 from tests.gallery.conftest import Faces
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from facebank.index.people_index import PeopleIndex
+
+_HALF = 8192  # bytes: the header, the people and their names
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of 2 MiB, where that is allowed."""
+    point = tmp_path / "small"
+    point.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(point)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a file system is not allowed here")
+    yield point
+    subprocess.run(["umount", str(point)], check=True)
 
 
 @pytest.fixture
@@ -29,7 +55,7 @@ def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gallery:
     opened = Gallery.open(tmp_path / "family.facebank", faces.pack, create=True)
     for number in range(30):
         samples = faces.samples(int(random.integers(1, 6)))
-        masked = [replace(each, vectors={**each.vectors, gallery_index.MASK: faces.vector()}) for each in samples]
+        masked = [replace(each, vectors={**each.vectors, MASK: faces.vector()}) for each in samples]
         opened.enroll(f"Person {number} \u00e9", masked if number % 3 else samples)
     opened.enroll("Person 1 \u00e9", [faces.sample(masked=True)])
     opened.describe("Person 2 \u00e9", born="2001-02")
@@ -121,11 +147,198 @@ def test_no_flipped_byte_is_believed(gallery: Gallery, position: int) -> None:
     data = bytearray(path.read_bytes())
     data[position * len(data) // 100] ^= 0x10
     path.write_bytes(data)
-    try:
-        assert told(open_index(gallery).people) == made
-    except GalleryBusyError:
-        path.unlink()
+    assert read_until_whole(lambda: told(open_index(gallery).people)) == made
     assert told(open_index(gallery).people) == made
+
+
+def test_an_index_that_was_overwritten_is_lost_and_made_anew(gallery: Gallery) -> None:
+    index = open_index(gallery)
+    made = told(index.people)
+    path = index_file(gallery.path)
+    path.write_bytes(path.read_bytes()[:_HALF] + bytes(path.stat().st_size - _HALF))
+    assert not index.is_lost
+    with pytest.raises(GalleryBusyError):
+        told(index.people)
+    assert index.is_lost
+    anew = open_index(gallery)
+    assert not anew.is_lost
+    assert told(anew.people) == made
+
+
+def test_the_file_that_another_process_wrote_meanwhile_stays(gallery: Gallery) -> None:
+    made = in_memory(gallery)
+    first = open_index(gallery)
+    written = index_file(gallery.path).read_bytes()
+    token = gallery.read_setting(INDEX_FILE_SETTING)
+    assert gallery_index._keep(gallery, made, None) == token
+    assert index_file(gallery.path).read_bytes() == written
+    assert told(first.people) == told(made.people)
+    assert not first.is_lost
+
+
+def test_nobody_is_kept_who_was_forgotten_while_the_file_was_written(gallery: Gallery) -> None:
+    made = in_memory(gallery)
+    with Gallery.open(gallery.path) as other:
+        other.forget("Person 3 \u00e9")
+    assert gallery_index._keep(gallery, made, None) is None
+    assert not list(index_file(gallery.path).parent.iterdir())
+
+
+def test_the_cache_is_noted_before_anything_is_in_it(gallery: Gallery) -> None:
+    index_file(gallery.path).mkdir(parents=True)  # in the way
+    assert open_index(gallery).file is None
+    assert gallery.read_setting(DERIVED_PLACES_SETTING)
+
+
+def test_a_gallery_that_was_moved_while_it_is_open_is_refused(gallery: Gallery) -> None:
+    for path in list(gallery.path.parent.glob("family.facebank*")):
+        path.rename(path.with_name(path.name.replace("family", "moved")))
+    with pytest.raises(UsageError, match="moved"):
+        open_index(gallery)
+
+
+def sections(gallery: Gallery) -> dict[str, bytes]:
+    file = derived_file.read_derived_file(
+        index_file(gallery.path), gallery.pack, gallery.read_setting(INDEX_FILE_SETTING)
+    )
+    assert file is not None
+    return {name: file.read(name).tobytes() for name in file._places}
+
+
+CHANGES: dict[str, Callable[[Gallery, Faces], object]] = {
+    "a new person": lambda gallery, faces: gallery.enroll("Ada", faces.samples(2)),
+    "a person without samples, who gets one": lambda gallery, faces: (
+        gallery.enroll("Ada", []),
+        open_index(gallery),
+        gallery.enroll("Ben", faces.samples(1)),
+        open_index(gallery),
+        gallery.enroll("Ada", faces.samples(1)),
+    ),
+    "samples of somebody": lambda gallery, faces: gallery.enroll("Person 4 \u00e9", faces.samples(2)),
+    "drawn masks": lambda gallery, faces: gallery.enroll(
+        "Person 4 \u00e9",
+        [replace(each, vectors={**each.vectors, MASK: faces.vector()}) for each in faces.samples(2)],
+    ),
+    "a worn mask": lambda gallery, faces: gallery.enroll("Person 5 \u00e9", [faces.sample(masked=True)]),
+    "another name": lambda gallery, faces: gallery.rename("Person 6 \u00e9", "Zo\u00eb"),
+    "a birth date": lambda gallery, faces: gallery.describe("Person 6 \u00e9", born="1999"),
+    "a merge": lambda gallery, faces: gallery.merge(["Person 7 \u00e9", "Person 9 \u00e9"], "Person 8 \u00e9"),
+    "a split": lambda gallery, faces: gallery.split(
+        "Person 4 \u00e9", "Ada", [gallery.enroll("Person 4 \u00e9", faces.samples(1))[0].sample_id]
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("are_mixed", [True, False])
+def test_an_index_that_follows_a_change_is_that_which_is_made_anew(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, are_mixed: bool
+) -> None:
+    faces, followed = Faces(9), gallery
+    if not are_mixed:
+        followed = Gallery.open(tmp_path / "bare.facebank", faces.pack, create=True)
+        for number in range(10):
+            followed.enroll(f"Person {number} \u00e9", faces.samples(3))
+    open_index(followed)
+    with monkeypatch.context() as patch:
+        patch.delattr(gallery_index, "read_samples")  # not called
+        CHANGES[change](followed, faces)
+        open_index(followed)
+    found = sections(followed)
+    index_file(followed.path).unlink()
+    open_index(followed)
+    assert found == sections(followed)
+
+
+def test_an_index_is_made_anew_from_a_gallery_whose_embeddings_have_changed_otherwise(gallery: Gallery) -> None:
+    open_index(gallery)
+    file = derived_file.read_derived_file(
+        index_file(gallery.path), gallery.pack, gallery.read_setting(INDEX_FILE_SETTING)
+    )
+    assert file is not None
+    assert follow_samples(gallery, file) is not None
+    removed = gallery.samples("Person 4 \u00e9")[0].id
+    with gallery._changing() as connection:
+        delete(connection, "samples", "id", [removed])
+    assert follow_samples(gallery, file) is None
+
+
+def test_a_damaged_embedding_that_was_added_is_not_followed(gallery: Gallery) -> None:
+    open_index(gallery)
+    (added,) = gallery.enroll("Ada", Faces(7).samples(1))
+    with sqlite3.connect(gallery.path) as connection:
+        connection.execute(
+            "UPDATE vectors SET vector = (SELECT vector FROM vectors WHERE sample_id = 1) WHERE sample_id = ?",
+            (added.sample_id,),
+        )
+    with pytest.raises(GalleryFormatError, match="does not match its seal"):
+        open_index(gallery)
+
+
+def test_a_backup_that_reaches_the_revision_again_is_not_searched_by_the_old_file(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    open_index(gallery)
+    copy = gallery.back_up(tmp_path / "copy.facebank")
+    gallery.enroll("Ada", Faces(7).samples(1))
+    open_index(gallery)
+    gallery.close()
+    copy.replace(gallery.path)
+    for companion in ("-wal", "-shm"):
+        gallery.path.with_name(f"{gallery.path.name}{companion}").unlink(missing_ok=True)
+    with Gallery.open(gallery.path) as restored:
+        restored.enroll("Ben", Faces(8).samples(1))
+        people = open_index(restored)
+        assert people.people is not None
+        assert "Ben" in dict(people.names.items()).values()
+        assert "Ada" not in dict(people.names.items()).values()
+
+
+def test_enrolled_faces_are_read_anew_when_the_index_was_overwritten(gallery: Gallery) -> None:
+    faces = EnrolledFaces(gallery)
+    faces.follow()
+    path = index_file(gallery.path)
+    path.write_bytes(bytes(path.stat().st_size))
+    path.unlink()
+    probe = Faces(9).vector()
+    with pytest.raises(GalleryBusyError):
+        faces.without([]).nearest(probe)
+    faces.follow()
+    assert faces.without([]).nearest(probe) == OtherPeople(in_memory(gallery).people).nearest(probe)
+
+
+def test_a_file_that_fails_on_a_full_disk_leaves_nothing(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(derived_file, "_SPARE_SPACE", 0)
+
+    def parts() -> Iterator[NDArray[np.uint8]]:
+        yield np.full(1 << 16, 7, np.uint8)
+        with suppress(OSError), (small_disk / "others").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        yield np.full(1 << 20, 7, np.uint8)
+
+    section = Section("codes", "|u1", ((1 << 20) + (1 << 16),), parts())
+    key = FileKey.draw(Faces.pack, 1)
+    assert not write_derived_file(small_disk / "indexes" / "x.vectors", key, [section], nullcontext())
+    assert not list((small_disk / "indexes").iterdir())
+
+
+@pytest.mark.parametrize("start", [0, 4096, 12288])
+def test_rows_are_read_into_an_array(tmp_path: Path, start: int) -> None:
+    stored = np.random.default_rng(2).random((20_000, 3), np.float32)
+    key = FileKey.draw(Faces.pack, 1)
+    section = Section("rows", "<f4", stored.shape, [stored[:7_001], stored[7_001:]], IN_PIECES)
+    assert write_derived_file(tmp_path / "x.vectors", key, [section], nullcontext())
+    file = derived_file.read_derived_file(tmp_path / "x.vectors", Faces.pack, key.token)
+    assert file is not None
+    for count in (1, 341, 342, 4096, 7_712):
+        rows = np.zeros((count, 3), np.float32)
+        file.read_into("rows", start, rows)
+        assert np.array_equal(rows, stored[start : start + count])
+        half = start + count // 2
+        assert np.array_equal(file.read("rows", half, start + count), stored[half : start + count])
+    some = np.random.default_rng(3).integers(0, 20_000, 500)
+    assert np.array_equal(file.take("rows", some), stored[some])
 
 
 def test_a_file_of_another_gallery_is_not_used(gallery: Gallery, tmp_path: Path) -> None:

@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
     from facebank.index.search import Search
     from facebank.types import FloatArray
+    from tests.index.conftest import StoredRows
 
 seeds = st.integers(0, 2**32 - 1)
+
+
+def examples(make: object) -> int:
+    """Return how many examples a search is tried with."""
+    return int(getattr(make, "examples", 60))
 
 
 def rows_of(generator: np.random.Generator, count: int, dimension: int) -> FloatArray:
@@ -47,9 +53,13 @@ def with_faiss(rows: FloatArray, monkeypatch: pytest.MonkeyPatch) -> CodedSearch
     return coded(rows)
 
 
-@pytest.fixture(params=["matrix", "numpy", "faiss"])
-def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[FloatArray], Search]:
-    """Return what makes each kind of search."""
+@pytest.fixture(params=["matrix", "numpy", "faiss", "lite", "server"])
+def make(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, stored: Callable[[str], StoredRows]
+) -> Callable[[FloatArray], Search]:
+    """Return what makes each kind of search; the last two are Milvus, in a file and on a server."""
+    if request.param in {"lite", "server"}:
+        return stored(request.param)
     if request.param == "matrix":
         return MatrixSearch
     if request.param == "numpy":
@@ -59,7 +69,7 @@ def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cal
 
 
 def test_the_greatest_products_are_found(make: Callable[[FloatArray], Search]) -> None:
-    @settings(max_examples=60)
+    @settings(max_examples=examples(make), deadline=None)
     @given(seeds, st.integers(1, 60), st.integers(1, 40), st.integers(1, 12), st.floats(0, 0.3))
     def check(seed: int, count: int, dimension: int, limit: int, slack: float) -> None:
         generator = np.random.default_rng(seed)
@@ -77,7 +87,7 @@ def test_the_greatest_products_are_found(make: Callable[[FloatArray], Search]) -
 
 
 def test_all_that_are_similar_enough_are_found(make: Callable[[FloatArray], Search]) -> None:
-    @settings(max_examples=60)
+    @settings(max_examples=examples(make), deadline=None)
     @given(seeds, st.integers(1, 60), st.integers(1, 40), st.floats(-1, 1))
     def check(seed: int, count: int, dimension: int, least: float) -> None:
         generator = np.random.default_rng(seed)
@@ -132,3 +142,34 @@ def test_without_faiss_numpy_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_vectors_of_zeros_are_found_too(make: Callable[[FloatArray], Search]) -> None:
     rows: Any = np.zeros((30, 4), dtype=np.float32)
     assert make(rows).near(np.ones((1, 4)), 3)[0].tolist() == list(range(30))
+
+
+@pytest.mark.parametrize("length", [1e-20, 1e-30, 1e-41, 1e6])
+def test_vectors_of_any_length_are_found(make: Callable[[FloatArray], Search], length: float) -> None:
+    generator = np.random.default_rng(5)
+    rows = (length * generator.standard_normal((300, 128))).astype(np.float32)
+    queries = np.concatenate([rows[:2].astype(np.float64), generator.standard_normal((2, 128))])
+    made = make(rows)
+    for row, query in enumerate(queries):
+        exact = products(query, rows)
+        least = float(np.sort(exact)[-20])
+        for found in (made.near(queries, 20)[row], made.within(queries, least)[row]):
+            assert np.isin(np.flatnonzero(exact >= least), found).all()
+
+
+@pytest.mark.parametrize("kind", ["equal", "one coordinate is huge", "constant dimensions", "next numbers"])
+def test_adversarial_vectors_are_found(make: Callable[[FloatArray], Search], kind: str) -> None:
+    generator = np.random.default_rng(6)
+    rows = generator.standard_normal((200, 64)).astype(np.float32)
+    if kind == "equal":
+        rows[:] = rows[0]
+    elif kind == "one coordinate is huge":
+        rows[:, 0] *= np.float32(1e6)
+    elif kind == "constant dimensions":
+        rows[:, ::2] = 0.25
+    else:
+        rows[:] = np.nextafter(rows[0], np.where(generator.random(rows.shape) < 0.5, 9, -9).astype(np.float32))
+    queries = np.concatenate([rows[:2].astype(np.float64), generator.standard_normal((2, 64))])
+    for query, found in zip(queries, make(rows).near(queries, 9), strict=True):
+        exact = products(query, rows)
+        assert np.isin(np.flatnonzero(exact >= np.sort(exact)[-9]), found).all()

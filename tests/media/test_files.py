@@ -120,7 +120,7 @@ def test_name_in_a_message_is_escaped(tmp_path: Path) -> None:
     path.write_bytes(b"text")
     with pytest.raises(UnreadablePhotoError) as caught:
         read_photo(path)
-    assert r"a\x1b[31m\n\u202egpj.jpg is no photo" in str(caught.value)
+    assert r"a\x1b[31m\n\u202egpj.jpg is not a photo" in str(caught.value)
     assert str(caught.value).isprintable()
 
 

@@ -140,20 +140,20 @@ def test_folder_that_may_not_be_opened_is_listed(tmp_path: Path, monkeypatch: py
     make(tmp_path, "a/1.jpg", "closed/2.jpg", "z.jpg")
     if os.geteuid() == 0:
         # root may open everything: say what the system says to others
-        scandir, access = os.scandir, os.access
+        opening, access = os.open, os.access
         closed = tmp_path / "closed"
 
-        def refuse(path: str | Path) -> object:
+        def refuse(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
             if Path(path) == closed:
                 raise PermissionError(13, "Permission denied", str(path))
-            return scandir(path)
+            return opening(path, flags, mode, dir_fd=dir_fd)
 
-        monkeypatch.setattr(os, "scandir", refuse)
+        monkeypatch.setattr(os, "open", refuse)
         monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed and access(path, mode))
     else:
         (tmp_path / "closed").chmod(0)
     assert found(tmp_path) == ["a/1.jpg", "closed", "z.jpg"]
-    with pytest.raises(UnreadablePhotoError, match=r"closed is a folder that may not be opened"):
+    with pytest.raises(UnreadablePhotoError, match=r"closed is a folder that cannot be opened"):
         read_photo(tmp_path / "closed")
     if os.geteuid() != 0:
         (tmp_path / "closed").chmod(0o700)

@@ -151,11 +151,11 @@ def test_grey_multiplied_by_its_alpha_lies_on_white() -> None:
 
 
 def test_transparent_colour_of_a_png_is_white() -> None:
-    colours = COLORS.copy()
-    colours[3, 5] = (1, 2, 3)
-    expected = colours.copy()
+    colors = COLORS.copy()
+    colors[3, 5] = (1, 2, 3)
+    expected = colors.copy()
     expected[3, 5] = 255
-    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(colours), "PNG", transparency=(1, 2, 3))), expected)
+    np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(colors), "PNG", transparency=(1, 2, 3))), expected)
 
 
 @pytest.mark.parametrize("file_type", ["JPEG", "TIFF"])
@@ -271,13 +271,13 @@ VIDEOS = {
 
 @pytest.mark.parametrize(("name", "head"), FOREIGN.items(), ids=FOREIGN)
 def test_other_kinds_are_refused_by_name(name: str, head: bytes) -> None:
-    with pytest.raises(UnsupportedPhotoError, match=f"^party is {name}, which is not read; save it as"):
+    with pytest.raises(UnsupportedPhotoError, match=f"^party is {name}, which is not supported; save it as"):
         read_photo_bytes(head + bytes(100), "party")
 
 
 @pytest.mark.parametrize("head", VIDEOS.values(), ids=VIDEOS)
 def test_a_video_names_the_command_for_videos(head: bytes) -> None:
-    with pytest.raises(UnsupportedPhotoError, match=r"^party is a video: `facebank video` says who is in it"):
+    with pytest.raises(UnsupportedPhotoError, match=r"^party is a video: use `facebank video` to identify"):
         read_photo_bytes(head + bytes(100), "party")
 
 
@@ -289,7 +289,7 @@ def test_formats_outside_the_list_are_not_decoded(file_type: str) -> None:
 
 @pytest.mark.parametrize("data", [b"hello, I am text\n", b"\0" * 1000, b"P", b"GIF", b"\xff\xd8", b"<html><body>"])
 def test_what_is_no_photo_is_refused(data: bytes) -> None:
-    with pytest.raises(UnreadablePhotoError, match=r"^party is no photo"):
+    with pytest.raises(UnreadablePhotoError, match=r"^party is not a photo"):
         read_photo_bytes(data, "party")
 
 

@@ -130,7 +130,7 @@ def test_jpeg_of_endless_segments_is_refused_at_once() -> None:
 @pytest.mark.parametrize("junk", [b"\0", b"\xff"])
 def test_jpeg_of_endless_junk_is_refused_at_once(junk: bytes) -> None:
     jpeg = FILES["jpeg"]
-    with pytest.raises(UnreadablePhotoError, match=r"no picture after its start"):
+    with pytest.raises(UnreadablePhotoError, match=r"no picture data"):
         read_photo_bytes(jpeg[:20] + junk * 10_000_000 + jpeg[20:], "party")
 
 
@@ -206,13 +206,13 @@ def test_ppm_of_an_endless_header_is_refused_at_once() -> None:
     header = b"P6 # made by hand\n#\n 19\t13 # size\r255\n"
     np.testing.assert_array_equal(read_photo_bytes(header + pixels).pixels, PIXELS)
     for flood in (b"#" + b"x" * 10_000 + b"\n", b" " * 10_000, b"\n#" * 5_000):
-        with pytest.raises(UnreadablePhotoError, match=r"^party is a damaged PPM: its header is cut short or has no"):
+        with pytest.raises(UnreadablePhotoError, match=r"^party is a damaged PPM: its header is truncated or too"):
             read_photo_bytes(b"P6 " + flood + b"19 13 255\n" + pixels, "party")
 
 
 @pytest.mark.parametrize("kind", [b"P1", b"P2", b"P3"])
 def test_plain_text_ppm_is_refused(kind: bytes) -> None:
-    with pytest.raises(UnsupportedPhotoError, match=r"^party is a plain-text PPM picture, which is not read; save it"):
+    with pytest.raises(UnsupportedPhotoError, match=r"^party is a plain-text PPM picture, which is not supported"):
         read_photo_bytes(kind + b" 1 1 1 1 1 1", "party")
 
 
@@ -225,7 +225,7 @@ RLE_BMP = b"BM" + struct.pack("<IHHIIiiHHIIiiII", 1084, 0, 0, 1078, 40, 2, 1, 1,
 )
 def test_what_pillow_decodes_in_python_is_refused(name: str, data: bytes) -> None:
     Image.open(BytesIO(data)).load()
-    with pytest.raises(UnsupportedPhotoError, match=f"^party is a {name} of a rare kind, which is not read; save it"):
+    with pytest.raises(UnsupportedPhotoError, match=f"^party is a {name} of a rare kind that is not supported"):
         read_photo_bytes(data, "party")
 
 
@@ -257,7 +257,7 @@ def test_tiff_entry_inside_the_file_is_accepted() -> None:
 def test_tiff_entry_behind_the_file_is_refused_in_silence(
     count: int, offset: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UnreadablePhotoError, match=r"damaged TIFF: tag 60000 lies behind the end of the file"):
+    with pytest.raises(UnreadablePhotoError, match=r"damaged TIFF: tag 60000 is beyond the end of the file"):
         read_photo_bytes(tiff_with_entry(60_000, 1, count, offset), "party")
     assert capfd.readouterr() == ("", "")
 
@@ -265,10 +265,10 @@ def test_tiff_entry_behind_the_file_is_refused_in_silence(
 @pytest.mark.parametrize(
     ("head", "reason"),
     [
-        (b"II*\0" + struct.pack("<I", 4_000_000_000), "the directory lies behind the end of the file"),
+        (b"II*\0" + struct.pack("<I", 4_000_000_000), "its directory is beyond the end of the file"),
         (b"MM\0*" + struct.pack(">IH", 8, 5_000) + bytes(100), "a directory of 5,000 entries"),
         (b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 1 << 63) + bytes(100), "a directory of .* entries"),
-        (b"II+\0\x08\0\0\0" + struct.pack("<Q", (1 << 64) - 1), "the directory lies behind the end of the file"),
+        (b"II+\0\x08\0\0\0" + struct.pack("<Q", (1 << 64) - 1), "its directory is beyond the end of the file"),
     ],
 )
 def test_hostile_tiff_directory_is_refused(head: bytes, reason: str) -> None:
@@ -311,14 +311,14 @@ def test_long_thin_tiff_in_many_tiles_is_refused() -> None:
         read_photo_bytes(data, "party")
 
 
-@pytest.mark.parametrize(("kind", "reason"), [(5, "tag 322 is no whole number"), (9, "tag 322 is no whole number")])
+@pytest.mark.parametrize(("kind", "reason"), [(5, "tag 322 is not an integer"), (9, "tag 322 is not an integer")])
 def test_tiff_measures_have_to_be_whole_numbers(kind: int, reason: str) -> None:
     with pytest.raises(UnreadablePhotoError, match=reason):
         read_photo_bytes(tiled_tiff(16, 16, kind=kind) + bytes(200), "party")
 
 
 def test_tiff_that_states_a_measure_twice_is_refused() -> None:
-    with pytest.raises(UnreadablePhotoError, match=r"tag 256 is there twice"):
+    with pytest.raises(UnreadablePhotoError, match=r"tag 256 occurs twice"):
         read_photo_bytes(tiff_with_entry(256, 3, 1, 19), "party")
 
 

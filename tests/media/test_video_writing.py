@@ -39,15 +39,15 @@ def test_a_video_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     path.write_bytes(b"before")
-    with pytest.raises(UsageError, match="is there already: choose another name, or remove it first"):
+    with pytest.raises(UsageError, match="already exists: choose another name, or remove it first"):
         check_target(path, tmp_path / "in.mp4")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         VideoFile(path, 64, 48, 10)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
     path.unlink()
     path.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         check_target(path, tmp_path / "in.mp4")
 
 
@@ -65,7 +65,7 @@ def test_what_comes_there_while_a_video_is_written_stays(
     file = VideoFile(path, 64, 48, 10)
     file.write(0.0, grey(20))
     path.write_bytes(b"meanwhile")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         file.__exit__(None)
     assert path.read_bytes() == b"meanwhile"
     assert list(tmp_path.iterdir()) == [path]

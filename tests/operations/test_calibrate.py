@@ -25,7 +25,7 @@ from facebank.operations.calibrate import (
 )
 from facebank.operations.engine import Engine, load_engine
 from facebank.recognition.calibration.calibration import Calibration
-from facebank.recognition.calibration.files import save_knowledge, user_folder
+from facebank.recognition.calibration.files import save_pack_calibration, user_folder
 from facebank.recognition.calibration.fitting import Effort
 from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.scoring import CLASSIFIERS
@@ -83,7 +83,7 @@ def test_what_is_no_album_is_told(tmp_path: Path) -> None:
     (tmp_path / "album" / "Ada").mkdir(parents=True)
     (tmp_path / "a file").touch()
     for photos in ("nowhere", "a file"):
-        with pytest.raises(UsageError, match="one folder for each person"):
+        with pytest.raises(UsageError, match="one subfolder for each person"):
             find_album(tmp_path / photos)
     with pytest.raises(PhotoNotFoundError, match="no people's folders"):
         find_album(tmp_path / "album" / "Ada")
@@ -158,7 +158,7 @@ def test_a_person_among_the_strangers_stays_a_person(tmp_path: Path) -> None:
 
 def test_no_face_at_all_is_told(tmp_path: Path) -> None:
     Image.new("RGB", (200, 200), "navy").save(tmp_path / "night.png")
-    with pytest.raises(UsageError, match="good enough"):
+    with pytest.raises(UsageError, match="sufficient quality"):
         read_faces([AlbumPhoto(tmp_path / "night.png", "Ada")], engine())
     put(tmp_path / "Barack", PORTRAIT)
     put(tmp_path / "Eileen", PORTRAIT)
@@ -173,7 +173,7 @@ def test_classifiers_are_chosen_by_name() -> None:
     assert wanted_classifiers(None) == wanted_classifiers([]) == QUICK
     assert wanted_classifiers(["all", "knn"]) == CLASSIFIERS
     assert wanted_classifiers(["svm", "knn", "svm"]) == ("knn", "svm")
-    with pytest.raises(UsageError, match="no classifier 'oracle'"):
+    with pytest.raises(UsageError, match="unknown classifier oracle: choose"):
         wanted_classifiers(["knn", "oracle"])
 
 
@@ -250,8 +250,8 @@ def test_real_people_give_a_calibration_that_is_used(lfw: Lfw, tmp_path: Path, m
     identity = engine().identity
     job = plan_calibration(faces.identities, effort=TINY)
     found = calibrate(faces.identities, identity, job.classifiers, "some of LFW", effort=TINY)
-    save_knowledge(found.calibration, found.background, user_folder(identity))
-    used = load_engine().knowledge.calibration
+    save_pack_calibration(found.calibration, found.background, user_folder(identity))
+    used = load_engine().pack_calibration.calibration
     assert used is not None
     assert used.calibrators[: len(found.calibration.calibrators)] == found.calibration.calibrators
     # what was not calibrated keeps what came with the pack

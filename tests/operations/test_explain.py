@@ -75,7 +75,7 @@ def test_hiding_changes_what_is_hidden_and_nothing_else(positions: int, radius: 
 
 
 def test_faces_of_two_sizes_are_refused() -> None:
-    with pytest.raises(UsageError, match="one square size"):
+    with pytest.raises(UsageError, match="square faces of equal size"):
         explain(sees_only_the_top, face(1), face(2)[:100])
 
 

@@ -11,7 +11,7 @@ import pytest
 from facebank import FaceBank, read_photo
 from facebank.errors import NoFaceError, PersonNotFoundError, UsageError
 from facebank.gallery import FaceKey, GalleryHealth, inspect_gallery
-from facebank.index.gallery_index import MASK
+from facebank.index.indexed_samples import MASK
 from facebank.operations.feedback import FeedbackReason
 from facebank.operations.inputs import point_at
 from facebank.types import AnalyzedPhoto, DecodedPhoto
@@ -149,9 +149,9 @@ def test_the_newest_word_counts_and_that_is_said(bank: FaceBank) -> None:
     (photo,) = bank.enroll("Barack Obama", SPEECH).photos
     assert photo.accepted
     assert photo.warning is not None
-    assert "denied" in photo.warning
+    assert "denial" in photo.warning
     bank.deny_everybody(BIDEN)
-    assert "stranger no longer" in bank.confirm(BIDEN, "Eileen Collins", force=True).detail
+    assert "no longer remembered as a stranger" in bank.confirm(BIDEN, "Eileen Collins", force=True).detail
 
 
 def test_lookalikes_are_everybody(bank: FaceBank) -> None:
@@ -178,3 +178,13 @@ def test_samples_that_are_embedded_anew_keep_all_their_embeddings(bank: FaceBank
     after = bank.gallery.vectors(MASK)
     assert after.sample_ids.tolist() == before.sample_ids.tolist() == [1, 2, 3]
     np.testing.assert_allclose(after.matrix, before.matrix, atol=1e-4)
+
+
+def test_somebody_new_is_confirmed_only_where_that_is_meant(bank: FaceBank) -> None:
+    with pytest.raises(PersonNotFoundError):
+        bank.confirm(BIDEN, "Joe Biden")
+    made = bank.confirm(BIDEN, " Joe  Biden", new=True)
+    assert (made.person, made.reason) == ("Joe Biden", FeedbackReason.ENROLLED)
+    assert bank.samples("Joe Biden")[0].has_thumbnail
+    assert bank.confirm(BIDEN, "joe biden", new=True).reason is FeedbackReason.ALREADY_ENROLLED
+    assert health(bank).problems == ()

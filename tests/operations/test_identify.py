@@ -19,7 +19,7 @@ from facebank import FaceBank
 from facebank.errors import UsageError
 from facebank.gallery import FaceKey, Gallery, NewSample
 from facebank.gallery.derived import derived_file
-from facebank.index.gallery_index import MASK
+from facebank.index.indexed_samples import MASK
 from facebank.operations.engine import Engine, load_engine
 from facebank.operations.identify import described_others, identified_photo, prepare_identification
 from facebank.packs import load_pack
@@ -161,7 +161,7 @@ def test_without_a_calibration_there_are_no_probabilities_and_the_packs_threshol
 def test_a_classifier_that_the_calibration_leaves_out_is_uncalibrated(
     kind: str, make: Made, uncalibrated: Engine, engine: Engine
 ) -> None:
-    known = engine.knowledge.calibration
+    known = engine.pack_calibration.calibration
     assert known is not None
     others = tuple(one for one in known.calibrators if one.classifier != kind)
     folder = user_folder(engine.identity)
@@ -176,7 +176,7 @@ def test_auto_chooses_no_classifier_that_the_calibration_leaves_out(
 ) -> None:
     gallery, automatic = make(10, 10, 10, 10), DecisionSettings(classifier="auto")
     assert "knn" in prepare_identification(gallery, engine, automatic).choice.why
-    known = engine.knowledge.calibration
+    known = engine.pack_calibration.calibration
     assert known is not None
     folder = user_folder(engine.identity)
     folder.mkdir(parents=True)
@@ -216,7 +216,7 @@ def test_where_nobody_is_enrolled_nobody_is_known(people: Sequence[int], make: M
     gallery = make(*people)
     found = prepare_identification(gallery, engine, DEFAULTS)
     assert (found.recognizer, found.calibrated) == (None, False)
-    photo = identified_photo(analyzed(look(0), look(1)).found, gallery, found)
+    photo = identified_photo(analyzed(look(0), look(1)).found, gallery, lambda: found)
     assert [one.reason for one in photo.faces] == [Reason.GALLERY_EMPTY] * 2
 
 
@@ -228,7 +228,7 @@ def test_a_gallery_of_one_person(kind: str, samples: int, make: Made, engine: En
 
 
 def test_one_single_person_cannot_be_told_from_nobody(make: Made, uncalibrated: Engine) -> None:
-    with pytest.raises(UsageError, match="svm needs somebody"):
+    with pytest.raises(UsageError, match="svm needs negatives"):
         prepare_identification(make(3), uncalibrated, DecisionSettings(classifier="svm"))
 
 
@@ -264,7 +264,7 @@ def test_a_denied_person_is_not_offered_for_that_face_and_is_for_others(make: Ma
     gallery = make(2, 2)
     photo = analyzed(look(0, 50), look(0, 51))
     gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
-    found = identified_photo(photo.found, gallery, prepare_identification(gallery, engine, DEFAULTS))
+    found = identified_photo(photo.found, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
     denied, other = found.faces
     assert "Ada" not in {candidate.person for candidate in denied.candidates}
     assert (denied.person, other.person) == (None, "Ada")
@@ -277,7 +277,7 @@ def dated(photo: AnalyzedPhoto, day: str, *, by_camera: bool = True) -> Photo:
 
 
 def said(photo: Photo, gallery: Gallery, engine: Engine) -> list[tuple[Decision | None, Reason | None, str | None]]:
-    found = identified_photo(photo, gallery, prepare_identification(gallery, engine, DEFAULTS))
+    found = identified_photo(photo, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
     return [(face.decision, face.reason, face.person) for face in found.faces]
 
 
@@ -300,7 +300,7 @@ def test_who_is_not_born_is_no_candidate(make: Made, engine: Engine) -> None:
     gallery = make(2, 2, 2)
     gallery.describe("Ada", born="2015")
     photo = dated(analyzed(look(0, 50), look(99)), "2010-01-01")
-    found = identified_photo(photo, gallery, prepare_identification(gallery, engine, DEFAULTS))
+    found = identified_photo(photo, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
     for face in found.faces:
         assert "Ada" not in {candidate.person for candidate in face.candidates}
     assert found.faces[1].reason is Reason.BELOW_THRESHOLD

@@ -84,7 +84,7 @@ def test_somebody_of_masked_samples_only_is_warned_about_and_no_candidate_for_ba
     assert report.photos[0].reason is EnrollReason.ENROLLED
     (person,) = (one for one in bank.gallery.people() if one.name == "Barack")
     assert (person.sample_count, person.masked_count) == (1, 1)
-    audit = audit_gallery(bank.gallery, bank.engine.knowledge)
+    audit = audit_gallery(bank.gallery, bank.engine.pack_calibration)
     assert audit.samples == 2
     assert [found.people for found in audit.findings if found.kind is FindingKind.ONLY_MASKED] == [("Barack",)]
     assert not any("Barack" in found.people for found in audit.findings if found.kind is not FindingKind.ONLY_MASKED)

@@ -76,7 +76,7 @@ def test_an_audit_finds_the_two_halves_of_a_wrong_merge(bank: FaceBank, shared: 
     assert find_halves(bank.gallery, bank.engine.thresholds.verify) == []
     kit = [sample.id for sample in bank.gallery.samples("Kit")]
     bank.merge(["Kit"], "Barack", force=True)
-    audit = audit_gallery(bank.gallery, bank.engine.knowledge, verify=bank.engine.thresholds.verify)
+    audit = audit_gallery(bank.gallery, bank.engine.pack_calibration, verify=bank.engine.thresholds.verify)
     (finding,) = [finding for finding in audit.findings if finding.people == ("Barack",)]
     assert (finding.kind, finding.samples) == (FindingKind.TWO_PEOPLE, (1, 2, *kit))
     assert finding.commands == (
@@ -86,9 +86,9 @@ def test_an_audit_finds_the_two_halves_of_a_wrong_merge(bank: FaceBank, shared: 
     )
     assert bank.split("Barack", "Kit Again").sample_count == 2
     assert [sample.id for sample in bank.gallery.samples("Kit Again")] == kit
-    with pytest.raises(UsageError, match="not in two halves"):
+    with pytest.raises(UsageError, match="do not form two halves"):
         bank.split("Barack", "Somebody")
-    with pytest.raises(UsageError, match="Nobody was joined"):
+    with pytest.raises(UsageError, match="Nothing to undo"):
         bank.unmerge("Barack")
 
 

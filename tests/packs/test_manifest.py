@@ -75,6 +75,7 @@ detectors = st.builds(
     score_threshold=shares,
     nms_threshold=shares,
     upright_score=st.floats(0, 1),
+    hint_score=st.none() | st.floats(0, 1),
     refine=st.booleans(),
 )
 embedders = st.builds(

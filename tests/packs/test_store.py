@@ -84,7 +84,7 @@ def test_what_is_not_whole_is_not_added(pack_folder: Path, places: Places) -> No
 def test_a_pipe_is_no_network(pack_folder: Path) -> None:
     (pack_folder / "e.onnx").unlink()
     os.mkfifo(pack_folder / "e.onnx")
-    with pytest.raises(PackIntegrityError, match="no regular file"):
+    with pytest.raises(PackIntegrityError, match="not a regular file"):
         add_pack(pack_folder)
 
 

@@ -174,7 +174,9 @@ def decided(path: Path, engine: Engine, case: Case) -> dict[str, list[dict[str, 
     with Gallery.open(path, engine.identity) as gallery:
         identification = prepare_identification(gallery, engine, DecisionSettings(classifier=case.classifier))
         return {
-            name: [written(found) for found in identified_photo(photo(name, faces), gallery, identification).faces]
+            name: [
+                written(found) for found in identified_photo(photo(name, faces), gallery, lambda: identification).faces
+            ]
             for name, faces in probes(engine.identity.dimension, case.people).items()
         }
 

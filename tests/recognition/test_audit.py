@@ -138,7 +138,7 @@ def test_siblings_will_be_confused_and_the_number_of_pairs_is_limited() -> None:
     assert any("enroll --name" in command for command in pairs[-1].commands)
     assert of_kind(audit_samples(samples, most_pairs=1), FindingKind.CONFUSABLE) == pairs[:1]
     assert of_kind(audit_samples(samples, most_pairs=0), FindingKind.CONFUSABLE) == []
-    with pytest.raises(UsageError, match="negative"):
+    with pytest.raises(UsageError, match="must be 0 or more"):
         audit_samples(samples, most_pairs=-1)
 
 

@@ -139,7 +139,7 @@ def test_the_file_holds_statistics_only(background: Background, tmp_path: Path) 
 )
 def test_a_file_of_something_else_is_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
     np.savez(tmp_path / "wrong.npz", **arrays)
-    with pytest.raises(UsageError, match=r"wrong\.npz holds no background of 8 dimensions"):
+    with pytest.raises(UsageError, match=r"wrong\.npz is not a background of 8 dimensions"):
         Background.read(tmp_path / "wrong.npz", DIMENSION)
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_file_is_refused(length: int, background: Background, tmp_path
     path = tmp_path / "background.npz"
     background.write(path)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(UsageError, match="holds no background"):
+    with pytest.raises(UsageError, match="is not a background"):
         Background.read(path, DIMENSION)
 
 

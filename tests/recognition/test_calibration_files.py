@@ -172,7 +172,7 @@ def test_a_calibration_that_cannot_be_is_refused(where: tuple[str | int, ...], w
     for key in where[:-1]:
         place = place[key]
     place[where[-1]] = what
-    with pytest.raises(UsageError, match="no calibration of a pack"):
+    with pytest.raises(UsageError, match="not a calibration of a pack"):
         Calibration.from_json(json.dumps(content))
 
 
@@ -192,7 +192,7 @@ def test_a_calibration_lacks_nothing(way: tuple[str | int, ...]) -> None:
     for key in way[:-1]:
         place = place[key]
     del place[way[-1]]
-    with pytest.raises(UsageError, match="no calibration of a pack"):
+    with pytest.raises(UsageError, match="not a calibration of a pack"):
         Calibration.from_json(json.dumps(content))
 
 
@@ -251,7 +251,7 @@ def test_what_tells_people_apart_stays_within_what_can_be_computed(name: str) ->
     content["pairs"][name] = 20
     Calibration.from_json(json.dumps(content))
     content["pairs"][name] = 900_000
-    with pytest.raises(UsageError, match="no calibration"):
+    with pytest.raises(UsageError, match="not a calibration"):
         Calibration.from_json(json.dumps(content))
 
 

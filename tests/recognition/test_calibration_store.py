@@ -16,10 +16,10 @@ from facebank.recognition.calibration.calibration import RATES, SAMPLES, Calibra
 from facebank.recognition.calibration.files import (
     BACKGROUND_NAME,
     CALIBRATION_NAME,
-    Knowledge,
-    find_knowledge,
+    PackCalibration,
+    find_pack_calibration,
     require_folder,
-    save_knowledge,
+    save_pack_calibration,
     user_folder,
 )
 
@@ -39,23 +39,23 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def packs(tmp_path: Path) -> Path:
     """The pack's own folder, with a calibration and a background."""
-    save_knowledge(replace(CALIBRATION, made_from="the pack's people"), BACKGROUND, tmp_path / "pack")
+    save_pack_calibration(replace(CALIBRATION, made_from="the pack's people"), BACKGROUND, tmp_path / "pack")
     return tmp_path / "pack"
 
 
-def made_from(known: Knowledge) -> str:
+def made_from(known: PackCalibration) -> str:
     assert known.calibration is not None
     return known.calibration.made_from
 
 
 def test_nothing_is_known_of_a_pack_without_one(tmp_path: Path) -> None:
     for folder in (None, tmp_path, tmp_path / "nowhere"):
-        known = find_knowledge(PACK, folder)
+        known = find_pack_calibration(PACK, folder)
         assert (known.calibration, known.background, known.folder) == (None, None, None)
 
 
 def test_what_is_saved_is_found_again(packs: Path) -> None:
-    known = find_knowledge(PACK, packs)
+    known = find_pack_calibration(PACK, packs)
     assert known.calibration == replace(CALIBRATION, made_from="the pack's people")
     assert known.background is not None
     assert np.array_equal(known.background.mean, BACKGROUND.mean)
@@ -65,21 +65,21 @@ def test_what_is_saved_is_found_again(packs: Path) -> None:
 
 def test_the_users_own_wins(packs: Path, users: Path) -> None:
     other = replace(BACKGROUND, mean=np.zeros(3, np.float32))
-    save_knowledge(CALIBRATION, other, users)
-    known = find_knowledge(PACK, packs)
+    save_pack_calibration(CALIBRATION, other, users)
+    known = find_pack_calibration(PACK, packs)
     assert (made_from(known), known.folder) == ("a test", users)
     assert known.background is not None
     assert not known.background.mean.any()
     another = replace(PACK, digest="cd" * 32)
-    save_knowledge(replace(CALIBRATION, pack_digest=another.digest), None, packs)
-    assert find_knowledge(another, packs).folder == packs
+    save_pack_calibration(replace(CALIBRATION, pack_digest=another.digest), None, packs)
+    assert find_pack_calibration(another, packs).folder == packs
 
 
 def test_an_own_one_without_a_background_leaves_the_packs(packs: Path, users: Path) -> None:
-    save_knowledge(CALIBRATION, None, users)
-    known = find_knowledge(PACK, packs)
+    save_pack_calibration(CALIBRATION, None, users)
+    known = find_pack_calibration(PACK, packs)
     assert (made_from(known), known.background is not None) == ("a test", True)
-    assert find_knowledge(PACK, None).background is None
+    assert find_pack_calibration(PACK, None).background is None
 
 
 def test_a_classifier_that_the_user_did_not_calibrate_keeps_what_came_with_the_pack(
@@ -87,11 +87,11 @@ def test_a_classifier_that_the_user_did_not_calibrate_keeps_what_came_with_the_p
 ) -> None:
     svm, knn = (Calibrator(kind, (0.0, 1.0), (TABLE,)) for kind in ("svm", "knn"))
     shipped = replace(CALIBRATION, calibrators=(*CALIBRATION.calibrators, svm))
-    save_knowledge(shipped, BACKGROUND, tmp_path / "pack")
+    save_pack_calibration(shipped, BACKGROUND, tmp_path / "pack")
     mine = Background(np.array([0.3, 0.2, 0.1], np.float32), np.eye(3, dtype=np.float32))
     prototype = replace(CALIBRATION.calibrators[0], knots=(0.1, 0.9))
-    save_knowledge(replace(CALIBRATION, calibrators=(prototype, knn)), mine, users)
-    known = find_knowledge(PACK, tmp_path / "pack")
+    save_pack_calibration(replace(CALIBRATION, calibrators=(prototype, knn)), mine, users)
+    known = find_pack_calibration(PACK, tmp_path / "pack")
     assert known.calibration is not None
     assert known.calibration.calibrators == (prototype, knn, svm)
     # and the background that the SVM was counted with
@@ -101,10 +101,10 @@ def test_a_classifier_that_the_user_did_not_calibrate_keeps_what_came_with_the_p
 
 
 def test_a_background_does_not_outlive_its_calibration(users: Path) -> None:
-    save_knowledge(CALIBRATION, BACKGROUND, users)
-    save_knowledge(CALIBRATION, None, users)
+    save_pack_calibration(CALIBRATION, BACKGROUND, users)
+    save_pack_calibration(CALIBRATION, None, users)
     assert [path.name for path in users.iterdir()] == [CALIBRATION_NAME]
-    assert find_knowledge(PACK, None).background is None
+    assert find_pack_calibration(PACK, None).background is None
 
 
 def test_files_are_as_readable_as_any_new_file(packs: Path, tmp_path: Path) -> None:
@@ -116,20 +116,20 @@ def test_files_are_as_readable_as_any_new_file(packs: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        (CALIBRATION_NAME, b"", "no calibration"),
-        (CALIBRATION_NAME, b"{}", "another format"),
-        (CALIBRATION_NAME, b"\xff\x00", "no calibration"),
-        (CALIBRATION_NAME, b"[" * 100_000, "no calibration"),
-        (CALIBRATION_NAME, b" " * ((8 << 20) + 1), "longer than 8 MiB"),
-        (BACKGROUND_NAME, b"", "no background"),
-        (BACKGROUND_NAME, b"PK\x03\x04 half a file", "no background"),
+        (CALIBRATION_NAME, b"", "not a calibration"),
+        (CALIBRATION_NAME, b"{}", "unsupported format"),
+        (CALIBRATION_NAME, b"\xff\x00", "not a calibration"),
+        (CALIBRATION_NAME, b"[" * 100_000, "not a calibration"),
+        (CALIBRATION_NAME, b" " * ((8 << 20) + 1), "larger than 8 MiB"),
+        (BACKGROUND_NAME, b"", "not a background"),
+        (BACKGROUND_NAME, b"PK\x03\x04 half a file", "not a background"),
     ],
     ids=["empty", "other", "binary", "deep", "long", "empty background", "half a background"],
 )
 def test_a_damaged_one_is_told_in_one_line(packs: Path, name: str, content: bytes, why: str) -> None:
     (packs / name).write_bytes(content)
     with pytest.raises(PackIntegrityError, match=why) as raised:
-        find_knowledge(PACK, packs)
+        find_pack_calibration(PACK, packs)
     told = str(raised.value)
     assert len(told.splitlines()) == 1
     assert "'small'" in told
@@ -139,25 +139,25 @@ def test_a_damaged_one_is_told_in_one_line(packs: Path, name: str, content: byte
 
 def test_one_for_another_pack_is_passed_over(packs: Path) -> None:
     (packs / CALIBRATION_NAME).write_text(replace(CALIBRATION, pack_digest="cd" * 32).to_json(), encoding="utf-8")
-    found = find_knowledge(PACK, packs)
+    found = find_pack_calibration(PACK, packs)
     assert (found.calibration, found.background, found.folder) == (None, None, None)
 
 
 def test_a_background_of_another_length_is_refused(packs: Path) -> None:
-    with pytest.raises(PackIntegrityError, match="no background of 5 dimensions"):
-        find_knowledge(replace(PACK, dimension=5), packs)
+    with pytest.raises(PackIntegrityError, match="not a background of 5 dimensions"):
+        find_pack_calibration(replace(PACK, dimension=5), packs)
 
 
 def test_a_damaged_own_one_is_told_and_not_passed_over(packs: Path, users: Path) -> None:
     users.mkdir(parents=True)
     (users / CALIBRATION_NAME).write_text("{}")
     with pytest.raises(PackIntegrityError, match=str(users)):
-        find_knowledge(PACK, packs)
+        find_pack_calibration(PACK, packs)
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_and_after(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for attempt in (require_folder, lambda folder: save_knowledge(CALIBRATION, BACKGROUND, folder)):
+    for attempt in (require_folder, lambda folder: save_pack_calibration(CALIBRATION, BACKGROUND, folder)):
         with pytest.raises(StorageError, match=r"cannot write .*FACEBANK_CALIBRATIONS"):
             attempt(tmp_path / "file" / "below")
     assert (tmp_path / "file").read_bytes() == b""

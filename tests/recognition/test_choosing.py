@@ -73,7 +73,7 @@ def test_where_all_are_right_the_default_is_taken(background: Background | None)
 def test_where_another_is_clearly_better_it_is_taken() -> None:
     choice = choose_classifier(two_faced(), BACKGROUND)
     assert choice.classifier == "knn"
-    assert "right most often on 100 samples" in choice.why
+    assert "correct most often on 100 samples" in choice.why
     assert "knn 100.0%" in choice.why
     assert "knn" not in choose_classifier(two_faced(), BACKGROUND, [DEFAULT_CLASSIFIER, "svm"]).why
 

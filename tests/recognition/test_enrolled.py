@@ -31,7 +31,7 @@ def test_numbers_are_kept_in_the_types_that_are_promised() -> None:
 @pytest.mark.parametrize(
     ("matrix", "people", "qualities", "said"),
     [
-        (np.empty((0, 4)), np.empty(0, np.int64), np.empty(0), "enroll somebody first"),
+        (np.empty((0, 4)), np.empty(0, np.int64), np.empty(0), "enroll a person first"),
         (np.empty((0, 0)), np.empty(0, np.int64), np.empty(0), r"shape \(N, D\)"),
         (MATRIX[0], PEOPLE, QUALITIES, r"shape \(N, D\)"),
         (MATRIX.astype(complex), PEOPLE, QUALITIES, "real numbers"),
@@ -40,8 +40,8 @@ def test_numbers_are_kept_in_the_types_that_are_promised() -> None:
         (np.full((3, 4), np.inf), PEOPLE, QUALITIES, "finite"),
         (2 * MATRIX, PEOPLE, QUALITIES, "number 0 is of length 2"),
         (np.zeros((3, 4)), PEOPLE, QUALITIES, "length 1"),
-        (MATRIX, PEOPLE[:2], QUALITIES, "3 whole numbers"),
-        (MATRIX, PEOPLE.astype(float), QUALITIES, "3 whole numbers"),
+        (MATRIX, PEOPLE[:2], QUALITIES, "3 integer person ids"),
+        (MATRIX, PEOPLE.astype(float), QUALITIES, "3 integer person ids"),
         (MATRIX, PEOPLE, QUALITIES[:2], "3 qualities"),
         (MATRIX, PEOPLE, np.array([0.5, 1.5, 0]), "0..1"),
         (MATRIX, PEOPLE, np.array([0.5, np.nan, 0]), "0..1"),

@@ -339,5 +339,5 @@ def test_strangers_of_other_embeddings_are_refused(strangers: Any) -> None:
 
 
 def test_a_classifier_of_other_people_is_refused() -> None:
-    with pytest.raises(UsageError, match="other people"):
+    with pytest.raises(UsageError, match="people other than"):
         Recognizer(TWO.index, called(TWO), PrototypeScorer(THREE.index), PLAIN)

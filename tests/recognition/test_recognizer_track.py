@@ -77,5 +77,5 @@ def test_good_faces_weigh_more() -> None:
 
 def test_a_track_without_a_face() -> None:
     enrolled = people(np.random.default_rng(1), [2])
-    with pytest.raises(UsageError, match="at least one face"):
+    with pytest.raises(UsageError, match="needs at least one face"):
         recognizer(enrolled).identify_track([])

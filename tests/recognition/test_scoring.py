@@ -159,7 +159,7 @@ def test_five_hundred_samples_do_not_outvote_one(kind: str) -> None:
 def test_two_thousand_people_are_scored(kind: str) -> None:
     enrolled = people(np.random.default_rng(5), [2] * 2000, noise=0.1)
     if kind == "svm-rbf":
-        with pytest.raises(UsageError, match=r"svm-rbf is refused beyond 500 samples.*4000"):
+        with pytest.raises(UsageError, match=r"svm-rbf supports at most 500 samples.*4000"):
             build_scorer(kind, enrolled, background())
         return
     scores = build_scorer(kind, enrolled, background()).scores(enrolled.matrix[::40])

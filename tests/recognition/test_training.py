@@ -92,7 +92,7 @@ def test_a_sample_given_twice_changes_nobody() -> None:
 
 @fitted_kinds
 def test_one_single_person_needs_a_background(kind: str) -> None:
-    with pytest.raises(UsageError, match=f"{kind} needs somebody to tell the one person from"):
+    with pytest.raises(UsageError, match=f"{kind} needs negatives for a single person"):
         fit(kind, people([5]))
     assert fit(kind, people([5]), BACKGROUND).weights.shape[0] == 1
 
@@ -105,7 +105,7 @@ def test_what_has_nothing_to_fit_is_refused(kind: str) -> None:
 
 def test_a_kernel_machine_is_refused_beyond_its_limit_with_the_reason() -> None:
     fit("svm-rbf", people([MOST_FOR_KERNEL // 10] * 10), BACKGROUND)
-    with pytest.raises(UsageError, match=f"beyond {MOST_FOR_KERNEL} samples.*has {MOST_FOR_KERNEL + 1}.*Choose svm"):
+    with pytest.raises(UsageError, match=f"at most {MOST_FOR_KERNEL} samples.*has {MOST_FOR_KERNEL + 1}.*Choose svm"):
         fit("svm-rbf", people([1] * (MOST_FOR_KERNEL + 1)), BACKGROUND)
 
 

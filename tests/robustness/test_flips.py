@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.robustness import flips
-from benchmarks.robustness.flips import Subject, flip
+from benchmarks.robustness.flips import DamagedFile, flip
 from facebank.errors import StorageError
 
 WHOLE = bytes(8)
 
 
-def subject(folder: Path, behavior: str) -> Subject:
+def subject(folder: Path, behavior: str) -> DamagedFile:
     """Return a file of 8 bytes that behaves in some way where it is damaged."""
     path = folder / "file"
     path.write_bytes(WHOLE)
@@ -35,7 +35,7 @@ def subject(folder: Path, behavior: str) -> Subject:
             os.kill(os.getpid(), signal.SIGKILL)
         return "wrong"
 
-    return Subject(path, ask)
+    return DamagedFile(path, ask)
 
 
 @pytest.mark.parametrize("behavior", ["same", "noticed", "silent", "crashed", "hung", "killed"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ def test_what_a_link_leads_to_outside_is_not_held(album: Path, name: str, held: 
     assert NamedFolders([album]).hold(album / name) is held
 
 
+def test_a_folder_that_became_a_link_is_noticed_where_nothing_is_remembered(album: Path) -> None:
+    folders, photo = NamedFolders([album], remember=False), album / "2019" / "mia.jpg"
+    assert folders.hold(photo)
+    (album / "2019").rename(album.parent / "elsewhere")
+    (album / "2019").symlink_to(album.parent / "elsewhere")
+    assert not folders.hold(photo)
+
+
 def test_a_circle_of_links_comes_to_an_end(album: Path) -> None:
     NamedFolders([album]).hold(album / "circle.jpg")
 
@@ -80,9 +89,48 @@ def test_a_relative_path_is_one_too(album: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_sentence_counts_and_shows_the_first() -> None:
-    assert "1 photo is passed over" in passed_over(["a.jpg"])
+    assert "1 photo is skipped" in passed_over(["a.jpg"])
     told = passed_over([f"{number}\x1b.jpg" for number in range(5)], "file")
-    assert "5 files are passed over" in told
+    assert "5 files are skipped" in told
     assert "and 2 more" in told
     assert "\x1b" not in told
     assert "where it would be written" in passed_over(["a.jpg"], as_targets=True)
+
+
+class ReplacedMeanwhile(NamedFolders):
+    """Folders of which one becomes a link after a path was looked at and before it is opened."""
+
+    def real(self, path: str | os.PathLike[str]) -> str:
+        found = super().real(path)
+        folder = next(each for each in (Path(found), Path(found).parent) if each.name in {"2019", "outside"})
+        if folder.name == "2019":
+            folder.rename(folder.with_name("before"))
+            folder.symlink_to(folder.parents[1] / "outside")
+        return found
+
+
+def test_what_lies_inside_is_opened(album: Path) -> None:
+    year = album / "2019"
+    for named in (NamedFolders([album]), NamedFolders([year]), NamedFolders([year / "mia.jpg"])):
+        with named.opened_file(year / "mia.jpg") as file:
+            assert file.read() == b"photo"
+    with NamedFolders([album]).opened_folder(year) as folder, folder.entries() as entries:
+        assert [entry.name for entry in entries] == ["mia.jpg"]
+
+
+@pytest.mark.parametrize("place", [".", "2019"])
+def test_what_becomes_a_link_before_it_is_opened_is_not_followed(album: Path, place: str) -> None:
+    named = ReplacedMeanwhile([album / place])
+    with pytest.raises(OSError, match=r"Not a directory|is a link|symbolic link"), named.opened_folder(album / "2019"):
+        pass
+    with pytest.raises(OSError, match="leads out"), named.opened_file(album / "2019" / "mia.jpg"):
+        pass
+
+
+@pytest.mark.parametrize("path", ["file.jpg", "folder/mia.jpg", "../outside/mia.jpg"])
+def test_what_lies_outside_is_not_opened(album: Path, path: str) -> None:
+    with (
+        pytest.raises(OSError, match="leads out of the named folders"),
+        NamedFolders([album]).opened_file(album / path),
+    ):
+        pass

@@ -161,7 +161,7 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path: Path) ->
     with pytest.raises(ScanNotFoundError, match=r"no scan .* yet"):
         SCAN_FILE.check_header(tmp_path / "none.scan")
     new_gallery(tmp_path / "a.facebank")
-    with pytest.raises(ScanFormatError, match="is no scan"):
+    with pytest.raises(ScanFormatError, match="is not a scan"):
         open_scan(tmp_path / "a.facebank")
 
 

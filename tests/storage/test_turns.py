@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from facebank.storage.concurrency import only_one
+from facebank.storage.concurrency import hold_lock_file
 from facebank.storage.connections import connect
 from facebank.storage.sqlite import QUEUE, begin_in_turn, writing
 
@@ -167,11 +167,11 @@ def test_what_stands_in_the_queues_place_is_left_alone(path: Path, obstacle: str
 def test_only_one_holds_a_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.write_bytes(b"no database")
-    with only_one(path) as first:
+    with hold_lock_file(path) as first:
         assert first
-        with only_one(path) as second:
+        with hold_lock_file(path) as second:
             assert not second
         assert path.exists()
     assert not path.exists()
-    with only_one(path) as again:
+    with hold_lock_file(path) as again:
         assert again

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.storage.values import InvalidValueError, checked_row, row_digest, teach_row_digest
+from facebank.storage.values import InvalidValueError, checked_row, register_row_digest, row_digest
 
 VALUES = st.one_of(
     st.none(),
@@ -34,7 +34,7 @@ def test_two_rows_have_one_digest_only_if_they_are_the_same(one: list[object], o
 @given(st.lists(VALUES, min_size=1, max_size=5))
 def test_sql_computes_the_same(row: list[object]) -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
-        teach_row_digest(connection)
+        register_row_digest(connection)
         marks = ", ".join("?" * len(row))
         (digest,) = connection.execute(f"SELECT row_digest('t', {marks})", row).fetchone()
     assert digest == row_digest("t", row)

@@ -62,7 +62,7 @@ def bank(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
 
 @pytest.fixture(scope="module")
 def report(bank: FaceBank, shared: Path) -> VideoReport:
-    return identify_video(bank.engine, bank.identification(), clip_of(shared), VideoPlan(thumbnails=True))
+    return identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(thumbnails=True))
 
 
 def test_the_shots_are_those_that_people_see(report: VideoReport) -> None:
@@ -109,7 +109,7 @@ def test_strangers_have_the_same_number_only_if_they_may_be_one(report: VideoRep
 
 
 def test_a_part_of_the_video(bank: FaceBank, shared: Path) -> None:
-    part = identify_video(bank.engine, bank.identification(), clip_of(shared), VideoPlan(start=3.0, end=5.0))
+    part = identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(start=3.0, end=5.0))
     (miranda,) = part.appearances
     assert miranda.label == MIRANDA
     assert 3.0 <= miranda.start < 3.05
@@ -118,7 +118,7 @@ def test_a_part_of_the_video(bank: FaceBank, shared: Path) -> None:
 
 
 def test_more_workers_find_the_same(bank: FaceBank, shared: Path, report: VideoReport) -> None:
-    alone = identify_video(bank.engine, bank.identification(), clip_of(shared), VideoPlan(workers=1))
+    alone = identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(workers=1))
     assert [(each.label, each.start, each.end) for each in alone.appearances] == [
         (each.label, each.start, each.end) for each in report.appearances
     ]
@@ -127,7 +127,7 @@ def test_more_workers_find_the_same(bank: FaceBank, shared: Path, report: VideoR
 def test_a_video_that_is_cut_off_tells_what_was_read(bank: FaceBank, shared: Path, tmp_path: Path) -> None:
     whole = streamable(clip_of(shared).read_bytes())
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 6 // 10])
-    report = identify_video(bank.engine, bank.identification(), tmp_path / "cut.mp4")
+    report = identify_video(bank.engine, bank.identification, tmp_path / "cut.mp4")
     assert report.ends_early
     assert [each.label for each in report.appearances].count(MIRANDA) == 2
     assert 4 < report.position < 8
@@ -136,9 +136,9 @@ def test_a_video_that_is_cut_off_tells_what_was_read(bank: FaceBank, shared: Pat
 def test_where_nobody_is_enrolled_everybody_is_a_stranger(shared: Path, tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "none.facebank", threads=1) as bank:
         with pytest.raises(GalleryNotFoundError):
-            identify_video(bank.engine, bank.identification(), clip_of(shared))
+            identify_video(bank.engine, bank.identification, clip_of(shared))
         bank.open_gallery(create=True)
-        report = identify_video(bank.engine, bank.identification(), clip_of(shared), VideoPlan(start=3.0, end=4.0))
+        report = identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(start=3.0, end=4.0))
     (stranger,) = report.appearances
     assert (stranger.label, stranger.identity.decision, stranger.identity.reason) == (
         "stranger 1",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from facebank.packs import Pack
 from facebank.types import DecodedPhoto
 from facebank.vision import FaceAnalyzer
 
@@ -24,6 +25,19 @@ def test_a_batch_gives_what_one_by_one_gives(analyzer: FaceAnalyzer, demo_photos
     together = [result.faces[0].embedding for result in analyzer.analyze(demo_photos)]
     one_by_one = [next(analyzer.analyze([photo])).faces[0].embedding for photo in demo_photos]
     np.testing.assert_allclose(together, one_by_one, atol=1e-4)
+
+
+def test_faces_do_not_depend_on_threads_or_on_company(opencv_pack: Pack, demo_photos: list[DecodedPhoto]) -> None:
+    analyzers = [FaceAnalyzer.from_pack(opencv_pack, "cpu", threads) for threads in (1, 2, 3)]
+    pixels = demo_photos[0].pixels[::2, ::2]
+    photos = [photo_of(np.concatenate([pixels, pixels[:, ::-1]], axis=1)), photo_of(pixels)]
+    found = [list(analyzer.analyze(photos)) for analyzer in analyzers]
+    found.append([next(analyzers[0].analyze([photo])) for photo in photos])
+    assert [len(photo.faces) for photo in found[0]] == [2, 1]
+    first, *others = (
+        [(face.box.tobytes(), face.embedding.tobytes()) for photo in photos for face in photo.faces] for photos in found
+    )
+    assert others == [first] * 3
 
 
 def test_nothing_makes_nothing(analyzer: FaceAnalyzer) -> None:

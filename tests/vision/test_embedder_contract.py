@@ -7,20 +7,22 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from facebank.packs import Pack
+from facebank.packs import Pack, has_openvino
 from facebank.types import DecodedPhoto
-from facebank.vision import Embedder, align, build_detector, build_embedder
+from facebank.vision import Embedder, WholeLooks, align, build_detector, build_embedder
 from facebank.vision.finder import FaceFinder
 
 
-@pytest.fixture(scope="module")
-def embedder(pack: Pack) -> Embedder:
-    return build_embedder(pack, "cpu")
+@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+def embedder(request: pytest.FixtureRequest, pack: Pack) -> Embedder:
+    if request.param == "openvino" and not has_openvino():
+        pytest.skip("OpenVINO is not installed: python -m pip install 'facebank[openvino]'")
+    return build_embedder(pack, "cpu", runtime=request.param)
 
 
 @pytest.fixture(scope="module")
 def crops(pack: Pack, embedder: Embedder, demo_photos: list[DecodedPhoto]) -> np.ndarray:
-    finder = FaceFinder(build_detector(pack, "cpu"))
+    finder = FaceFinder(WholeLooks(build_detector(pack, "cpu")))
     return np.stack(
         [
             align(photo.pixels, finder.find(photo.pixels)[0].landmarks, embedder.template, embedder.size)

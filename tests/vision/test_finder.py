@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from facebank.media import read_photo, turn_photo
 from facebank.packs import Pack
 from facebank.types import DecodedPhoto, Detection
-from facebank.vision import FaceFinder, build_detector
-from facebank.vision.finder import LandmarkRefiner, scales
+from facebank.vision import FaceFinder, WholeLooks, build_detector
+from facebank.vision.finder import LandmarkRefiner
 from facebank.vision.geometry import letterbox, resize
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def finder(opencv_pack: Pack) -> FaceFinder:
-    detector = build_detector(opencv_pack, "cpu")
-    return FaceFinder(detector, LandmarkRefiner(detector), opencv_pack.manifest.detector.upright_score)
+    return FaceFinder.from_spec(build_detector(opencv_pack, "cpu"), opencv_pack.manifest.detector)
 
 
 def undirected(photo: DecodedPhoto, quarter_turns: int) -> DecodedPhoto:
@@ -38,15 +37,6 @@ def photo_with_a_small_face(finder: FaceFinder, photo: DecodedPhoto, face_size: 
     pixels = np.full((2250, 3000, 3), 120, dtype=np.uint8)
     pixels[1500 : 1500 + picture.shape[0], 2200 : 2200 + picture.shape[1]] = picture
     return replace(photo, pixels=pixels)
-
-
-@given(st.integers(1, 30_000))
-def test_scales_never_enlarge_much_nor_look_twice_at_small_photos(side: int) -> None:
-    chosen = scales(side)
-    assert all(0 < scale <= 2 for scale in chosen)
-    assert chosen == sorted(chosen)
-    assert len(chosen) == (1 if side <= 960 else 2)
-    assert all(side * scale <= 1921 for scale in chosen)
 
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
@@ -98,7 +88,7 @@ def sided_photo() -> DecodedPhoto:
 
 
 def turns_made(detector: SidedDetector) -> int:
-    return FaceFinder(detector, None, 0.91, least_score=0.6).find_upright(sided_photo())[1]
+    return FaceFinder(WholeLooks(detector), None, 0.91, least_score=0.6).find_upright(sided_photo())[1]
 
 
 def test_many_upright_faces_outweigh_a_better_one_that_stands_on_its_head() -> None:
@@ -148,8 +138,7 @@ def test_a_group_of_middling_faces_is_put_upright(finder: FaceFinder, shared: Pa
 def test_every_packs_detector_puts_portraits_and_a_group_upright(
     pack: Pack, demo_photos: list[DecodedPhoto], shared: Path, quarter_turns: int
 ) -> None:
-    spec = pack.manifest.detector
-    any_finder = FaceFinder(build_detector(pack, "cpu"), None, spec.upright_score, least_score=spec.score_threshold)
+    any_finder = FaceFinder.from_spec(build_detector(pack, "cpu"), replace(pack.manifest.detector, refine=False))
     for photo in (*demo_photos, group_photo(shared)):
         _, turned, _ = any_finder.find_upright(undirected(photo, quarter_turns))
         assert (quarter_turns + turned) % 4 == 0
@@ -205,7 +194,8 @@ def test_refined_landmarks_do_not_depend_on_where_and_how_large_the_face_is(
     opencv_pack: Pack, demo_photos: list[DecodedPhoto]
 ) -> None:
     detector = build_detector(opencv_pack, "cpu")
-    plain, refined = FaceFinder(detector), FaceFinder(detector, LandmarkRefiner(detector))
+    looks = WholeLooks(detector)
+    plain, refined = FaceFinder(looks), FaceFinder(looks, LandmarkRefiner(detector))
     errors: dict[FaceFinder, list[float]] = {plain: [], refined: []}
     for photo in demo_photos:
         for finder, collected in errors.items():

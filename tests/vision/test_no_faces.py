@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from facebank.media import read_photo
 from facebank.packs import Pack
 from facebank.types import DecodedPhoto, Detection, Face
-from facebank.vision import FaceAnalyzer, FaceFinder, build_detector
+from facebank.vision import FaceAnalyzer, FaceFinder, WholeLooks, build_detector
 from facebank.vision.alignment import template_landmarks
 from facebank.vision.detector import Candidates, best_score
 from facebank.vision.quality import assess, plausibility
@@ -101,7 +101,7 @@ def test_small_blurred_and_dark_faces_are_faces(analyzer: FaceAnalyzer, demo_pho
 def test_without_a_second_look_every_detection_is_taken_for_a_face(
     opencv_pack: Pack, demo_photos: list[DecodedPhoto]
 ) -> None:
-    (detection,) = FaceFinder(build_detector(opencv_pack, "cpu")).find(demo_photos[0].pixels)
+    (detection,) = FaceFinder(WholeLooks(build_detector(opencv_pack, "cpu"))).find(demo_photos[0].pixels)
     assert detection.second_score is None
     assert plausibility(detection) == 1.0
 

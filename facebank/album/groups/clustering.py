@@ -8,12 +8,12 @@ lower.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.index.pairs import Pairs, pairs_between, pairs_within
 from facebank.storage.arrays import normalized
 from facebank.storage.progress import SILENT, Progress
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facebank.packs import Thresholds
     from facebank.types import FloatArray
 
-_NUMBERS_AT_ONCE = 32_000_000  # similarities held in memory at a time: 128 MB
+_LINKING_SHARE = 0.7  # of the time, for the progress; most of the rest goes into the first comparison of means
 _STRICTER = 0.02
 _STRICTEST = 0.98
 _MOST_ROUNDS = 50
@@ -74,8 +74,7 @@ def cluster(faces: FaceTable, thresholds: ClusteringThresholds, progress: Progre
     thresholds
         When they are one person's.
     progress
-        Advanced with the fraction of the comparisons that are made; they take nearly all of the time, which grows with
-        the square of the number of faces.
+        Advanced with the share of the work that is done, whose time grows with the square of the number of faces.
 
     Returns
     -------
@@ -85,54 +84,13 @@ def cluster(faces: FaceTable, thresholds: ClusteringThresholds, progress: Progre
     """
     if not faces.count:
         return np.zeros(0, dtype=np.int64)
-    links = _links(faces.embeddings, thresholds.linked, progress)
-    groups = _joined(faces, links, thresholds.linked)
-    for _ in range(_MOST_ROUNDS):
-        merged = _merged(faces, groups, thresholds.merged)
-        if merged is None:
-            break
-        groups = merged
-    return _largest_first(groups)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Links:
-    """Pairs of similar faces: their indices and similarities."""
-
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    similarities: FloatArray
-
-    def where(self, chosen: NDArray[np.bool_]) -> _Links:
-        return _Links(self.first[chosen], self.second[chosen], self.similarities[chosen])
-
-
-def _links(embeddings: FloatArray, threshold: float, progress: Progress) -> _Links:
-    """Compare all faces with all others, a block at a time; each pair is told once."""
-    first: list[NDArray[np.int64]] = []
-    second: list[NDArray[np.int64]] = []
-    similarities: list[FloatArray] = []
     progress.begin("Grouping", 1.0)
-    for start, block in _blocks(len(embeddings)):
-        alike = embeddings[block] @ embeddings[start:].T
-        rows, columns = np.nonzero(np.triu(alike >= threshold, 1))
-        first.append(rows + start)
-        second.append(columns + start)
-        similarities.append(alike[rows, columns])
-        left, before = (1 - end / len(embeddings) for end in (block.stop, block.start))
-        progress.advance(before * before - left * left)
-    return _Links(np.concatenate(first), np.concatenate(second), np.concatenate(similarities))
+    links = pairs_within(faces.embeddings, thresholds.linked, lambda share: progress.advance(_LINKING_SHARE * share))
+    groups = _joined(faces, links, thresholds.linked)
+    return _largest_first(_merged(faces, groups, thresholds.merged, progress))
 
 
-def _blocks(count: int) -> Iterator[tuple[int, slice]]:
-    start = 0
-    while start < count:
-        rows = max(1, _NUMBERS_AT_ONCE // (count - start))
-        yield start, slice(start, min(start + rows, count))
-        start += rows
-
-
-def _joined(faces: FaceTable, links: _Links, threshold: float) -> NDArray[np.int64]:
+def _joined(faces: FaceTable, links: Pairs, threshold: float) -> NDArray[np.int64]:
     """Return the connected components; those that hold two people are linked again more strictly, until none does."""
     groups = _parts(faces.count, links)
     while threshold < _STRICTEST:
@@ -145,7 +103,7 @@ def _joined(faces: FaceTable, links: _Links, threshold: float) -> NDArray[np.int
     return groups
 
 
-def _parts(count: int, links: _Links) -> NDArray[np.int64]:
+def _parts(count: int, links: Pairs) -> NDArray[np.int64]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -161,52 +119,77 @@ def _conflicting(faces: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.int6
     return np.unique(np.concatenate([groups[order][1:][same], told[told[:, 0] == told[:, 1], 0]]))
 
 
-def _merged(faces: FaceTable, groups: NDArray[np.int64], threshold: float) -> NDArray[np.int64] | None:
-    """Merge groups whose means are each other's nearest and similar, unless they hold two people then; else None."""
-    _, groups = np.unique(groups, return_inverse=True)
-    means = _means(faces, groups)
-    numbers = np.arange(len(means))
-    never = np.zeros((0, 2), dtype=np.int64)
-    while True:
-        nearest, similarities = _nearest(means, never)
-        mutual = (nearest[nearest] == numbers) & (numbers < nearest) & (similarities >= threshold)
-        pairs = np.stack([numbers[mutual], nearest[mutual]], axis=1)
-        if not len(pairs):
-            return None
-        wanted = numbers.copy()
+def _merged(faces: FaceTable, groups: NDArray[np.int64], threshold: float, progress: Progress) -> NDArray[np.int64]:
+    """Merge groups whose means are each other's nearest and similar, unless they hold two people then, until none is.
+
+    Pairs of similar means are found once; then only those of groups that grew are found anew.
+    """
+    means = _means(faces, groups, np.arange(groups.max() + 1))
+    alive = np.ones(len(means), dtype=np.bool_)
+    similar = pairs_within(means, threshold, lambda share: progress.advance((1 - _LINKING_SHARE) * share))
+    for _ in range(_MOST_ROUNDS):
+        merges = _next_merges(faces, groups, len(means), similar)
+        if not len(merges):
+            break
+        kept, gone = merges.T
+        wanted = np.arange(len(means))
+        wanted[gone] = kept
+        groups = wanted[groups]
+        alive[gone] = False
+        means[kept] = _means(faces, groups, kept)
+        changed = np.zeros(len(means), dtype=np.bool_)
+        changed[merges] = True
+        similar = similar.where(~changed[similar.first] & ~changed[similar.second])
+        similar = Pairs.joined([similar, _similar_to(means, kept, alive, threshold)])
+    return groups
+
+
+def _similar_to(means: FloatArray, kept: NDArray[np.int64], alive: NDArray[np.bool_], threshold: float) -> Pairs:
+    """Return the pairs of similar means that have one or two of some groups, each once."""
+    numbers = np.flatnonzero(alive)
+    found = pairs_between(means[kept], means[numbers], threshold)
+    one, other = kept[found.first], numbers[found.second]
+    told_once = (one < other) | ~np.isin(other, kept)
+    pairs = Pairs(np.minimum(one, other), np.maximum(one, other), found.similarities)
+    return pairs.where(told_once & (one != other))
+
+
+def _next_merges(faces: FaceTable, groups: NDArray[np.int64], count: int, similar: Pairs) -> NDArray[np.int64]:
+    """Return pairs of groups, ``int64`` of shape ``(M, 2)``, that are each other's nearest and hold one person."""
+    while len(similar.first):
+        nearest = _nearest(count, similar)
+        is_mutual = (nearest[similar.first] == similar.second) & (nearest[similar.second] == similar.first)
+        pairs = np.stack([similar.first[is_mutual], similar.second[is_mutual]], axis=1)
+        wanted = np.arange(count)
         wanted[pairs[:, 1]] = pairs[:, 0]
         refused = np.isin(pairs[:, 0], _conflicting(faces, wanted[groups]))
         if not refused.all():
-            wanted[pairs[refused, 1]] = pairs[refused, 1]
-            return wanted[groups]
-        never = np.concatenate([never, pairs])
+            return pairs[~refused]
+        similar = similar.where(~is_mutual)
+    return np.zeros((0, 2), dtype=np.int64)
 
 
-def _means(faces: FaceTable, groups: NDArray[np.int64]) -> FloatArray:
+def _nearest(count: int, similar: Pairs) -> NDArray[np.int64]:
+    """Return for each group the most similar one, of several the first; -1 where none is similar."""
+    ones = np.concatenate([similar.first, similar.second])
+    others = np.concatenate([similar.second, similar.first])
+    order = np.lexsort((others, -np.tile(similar.similarities, 2), ones))
+    found, places = np.unique(ones[order], return_index=True)
+    nearest = np.full(count, -1, dtype=np.int64)
+    nearest[found] = others[order[places]]
+    return nearest
+
+
+def _means(faces: FaceTable, groups: NDArray[np.int64], wanted: NDArray[np.int64]) -> FloatArray:
+    """Return the mean embeddings of some groups, ``float32`` of shape ``(len(wanted), D)``."""
     from scipy.sparse import csr_array
 
-    weights = np.maximum(faces.qualities, np.float32(1e-3))
-    places = np.arange(len(groups))
-    rows = csr_array((weights, (groups, places)), shape=(int(groups.max()) + 1, len(groups)))
+    row_of = np.full(int(groups.max()) + 1, -1, dtype=np.int64)
+    row_of[wanted] = np.arange(len(wanted))
+    places = np.flatnonzero(row_of[groups] >= 0)
+    weights = np.maximum(faces.qualities[places], np.float32(1e-3))
+    rows = csr_array((weights, (row_of[groups[places]], places)), shape=(len(wanted), faces.count))
     return normalized(np.asarray(rows @ faces.embeddings, dtype=np.float32))
-
-
-def _nearest(means: FloatArray, never: NDArray[np.int64]) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return for each mean which other is nearest, pairs that may not be joined left out, and how alike they are."""
-    nearest, similarities = np.zeros(len(means), dtype=np.int64), np.full(len(means), -1, dtype=np.float32)
-    if len(means) < 2:
-        return nearest, similarities
-    rows = max(1, _NUMBERS_AT_ONCE // len(means))
-    for start in range(0, len(means), rows):
-        alike = means[start : start + rows] @ means.T
-        own = np.arange(len(alike))
-        alike[own, own + start] = -2
-        for one, other in (*never, *never[:, ::-1]):
-            if start <= one < start + len(alike):
-                alike[one - start, other] = -2
-        nearest[start : start + rows] = alike.argmax(axis=1)
-        similarities[start : start + rows] = alike[own, nearest[start : start + rows]]
-    return nearest, similarities
 
 
 def _largest_first(groups: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebank.album.groups.clustering import FaceTable, cluster, clustering_thresholds
-from facebank.errors import PersonNotFoundError, PhotoError, UsageError
-from facebank.gallery import FaceKey, normalize_name
+from facebank.errors import GroupNamedError, GroupNotFoundError, PersonNotFoundError, PhotoError, UsageError
+from facebank.gallery import FaceKey, name_key, normalize_name
 from facebank.gallery.same_face import is_same_place
 from facebank.media import read_photo
 from facebank.operations.enroll import complete_sample, plain_sample
@@ -45,6 +47,11 @@ class Group:
     first_taken: datetime | None
     last_taken: datetime | None
     camera_dated: bool = False  # whether these are cameras' dates
+
+    @property
+    def key(self) -> str:
+        """What tells this group from any other that has the number when faces are grouped again."""
+        return group_key(self.faces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,24 @@ def groups_of(scan_file: ScanFile) -> list[Group]:
     return groups
 
 
+def group_key(faces: Sequence[int]) -> str:
+    """Return the `Group.key` of a group of faces, by their numbers in the scan."""
+    return hashlib.sha256(",".join(map(str, sorted(faces))).encode()).hexdigest()[:16]
+
+
+def faces_of(scan_file: ScanFile, group: int, key: str | None = None) -> list[int]:
+    """Return the numbers of the faces of a group, the most typical first.
+
+    Raises `GroupNotFoundError`: there is no such group, or it has another `Group.key` than the given one.
+    """
+    faces = scan_file.groups().get(group)
+    if faces is None:
+        raise GroupNotFoundError(f"there is no group {group}: 'facebank cluster' lists the groups")
+    if key is not None and key != group_key(faces):
+        raise GroupNotFoundError(f"group {group} is another one now, faces were grouped again: list the groups again")
+    return faces
+
+
 def _table(stored: StoredFaces, places: NDArray[np.int64], told_apart: list[tuple[int, int]]) -> FaceTable:
     where = {int(face): place for place, face in enumerate(stored.ids[places])}
     pairs = [(where[one], where[other]) for one, other in told_apart if one in where and other in where]
@@ -158,6 +183,7 @@ def album_people(stored: StoredFaces, thresholds: Thresholds) -> FloatArray:
 
 
 MOST_SAMPLES = 10
+_MOST_APART = 20  # faces of a group, the most typical, that others are told apart from
 _MOST_JUDGED = 200  # faces of a group that are compared with the person's
 
 
@@ -168,6 +194,7 @@ class NamedGroup:
     person: str
     enrolled: tuple[str, ...]  # paths of the photos whose face is a sample now
     refused: dict[str, str]  # paths of the other photos, and why
+    samples: tuple[int, ...] = ()  # numbers of the new samples
 
 
 def choose_varied(embeddings: FloatArray, qualities: FloatArray, most: int) -> list[int]:
@@ -207,12 +234,14 @@ def name_group(
     gallery: Gallery | None,
     make_gallery: Callable[[], Gallery],
     force: bool = False,
+    key: str | None = None,
+    without: Collection[int] = (),
     progress: Progress = SILENT,
 ) -> NamedGroup:
     """Enroll the best and most varied faces of a group.
 
-    Raises `UsageError` (there is no such group, or it is unlike the person) or `InvalidNameError` (nobody can be called
-    that).
+    Raises `GroupNotFoundError` (there is no such group), `UsageError` (it is unlike the person, or no face is left) or
+    `InvalidNameError` (nobody can be called that).
 
     Parameters
     ----------
@@ -226,13 +255,17 @@ def name_group(
         Creates the gallery; called if there is none and a face is enrolled.
     force
         Whether faces are enrolled that are unlike the person's samples, or nearer to somebody else.
+    key
+        The group's `Group.key`: if faces were grouped again meanwhile, it is refused; None to go by the number.
+    without
+        Numbers of faces in the scan that are not the person's.
     progress
         Advanced with each photo that was read.
     """
     name = normalize_name(person)
-    faces = scan_file.groups().get(group)
-    if faces is None:
-        raise UsageError(f"there is no group {group}: 'facebank cluster' lists the groups")
+    faces = [face for face in faces_of(scan_file, group, key) if face not in without]
+    if not faces:
+        raise UsageError(f"no face of group {group} is left")
     stored = scan_file.face_table()
     places = np.searchsorted(stored.ids, faces)
     embeddings, qualities = stored.embeddings[places], stored.qualities[places]
@@ -258,7 +291,78 @@ def name_group(
         if outcome.duplicate_of_person is not None:
             refused[path] = f"the face is enrolled as {outcome.duplicate_of_person} already"
             del samples[path]
-    return NamedGroup(name, tuple(samples), refused)
+    made = tuple(outcome.sample_id for outcome in outcomes if outcome.duplicate_of_person is None)
+    return NamedGroup(name, tuple(samples), refused, made)
+
+
+@dataclass(frozen=True, slots=True)
+class PartedGroup:
+    """A group from which faces were taken that are somebody else's."""
+
+    before: tuple[int, ...]  # numbers of its faces in the scan, the most typical first
+    kept: tuple[int, ...]
+    taken: tuple[int, ...]  # they are a group of their own now
+    told_apart: tuple[tuple[int, int], ...]  # pairs of which that was not known before
+
+
+def part_group(scan_file: ScanFile, group: int, taken: Collection[int]) -> PartedGroup:
+    """Take faces out of a group, into one of their own, and remember that they are not the same person's.
+
+    Raises `GroupNotFoundError` (there is no such group) or `UsageError` (none of its faces is left).
+    """
+    groups = scan_file.groups()
+    if group not in groups:
+        raise GroupNotFoundError(f"there is no group {group}: 'facebank cluster' lists the groups")
+    kept = tuple(face for face in groups[group] if face not in taken)
+    others = tuple(face for face in groups[group] if face in taken)
+    if not kept:
+        raise UsageError(f"no face of group {group} is left")
+    new = scan_file.tell_apart(product(kept[:_MOST_APART], others))
+    if others:
+        scan_file.keep_groups({**groups, group: kept, max(groups) + 1: others})
+    return PartedGroup(tuple(groups[group]), kept, others, tuple(new))
+
+
+def rejoin_group(scan_file: ScanFile, parted: PartedGroup) -> bool:
+    """Undo `part_group`, as far as the faces were not grouped anew meanwhile; return whether anything changed."""
+    is_changed = scan_file.withdraw_apart(parted.told_apart) > 0
+    groups = scan_file.groups()
+    group, other = (
+        next((number for number, faces in groups.items() if set(faces) == set(part)), None)
+        for part in (parted.kept, parted.taken)
+    )
+    if group is None or other is None:
+        return is_changed
+    rest = {number: faces for number, faces in groups.items() if number != other}
+    scan_file.keep_groups({**rest, group: parted.before})
+    return True
+
+
+def require_unnamed(scan_file: ScanFile, gallery: Gallery, group: int) -> None:
+    """Raise `GroupNamedError` if a face of a group is somebody's sample."""
+    person = owner_of(scan_file, gallery, group)
+    if person is not None:
+        raise GroupNamedError(
+            f"group {group} is {printable(person)} already: list the groups again, somebody may have named it meanwhile"
+        )
+
+
+def owner_of(
+    scan_file: ScanFile, gallery: Gallery, group: int, besides: str | None = None, without: Collection[int] = ()
+) -> str | None:
+    """Return whose sample a face of a group is, other than of a person ``besides``; None if nobody's.
+
+    The faces ``without``, by their numbers in the scan, do not count.
+    """
+    other = None if besides is None else name_key(besides)
+    for face in scan_file.groups().get(group, ()):
+        if face in without:
+            continue
+        photo, place = scan_file.place_of(face)
+        for sample in gallery.samples_at(FaceKey.found(photo, photo.faces[place])):
+            if name_key(sample.person) != other:
+                return sample.person
+    return None
 
 
 def _guarded(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFace:

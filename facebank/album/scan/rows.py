@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from facebank.media import MOST_SHARDS, Shard
 from facebank.storage.face_numbers import check_face_numbers, face_from_numbers, face_to_numbers, width_of
 from facebank.storage.text import printable
 from facebank.storage.values import (
@@ -44,7 +45,12 @@ COLUMNS = {
     "groups": ("face", "number", "position"),
     "apart": ("first", "second"),
     "tags": ("photo", "file", "person"),
-    "totals": ("files", "photos", "faces", "grouped", "apart", "tags"),
+    "shards": ("place", "number", "count", "looked_through"),
+    "videos": ("id", "path", "size", "modified", "content_hash", "seconds", "error", "readers", "track_count"),
+    "tracks": ("id", "video", "shot", "begun", "seen", "ended", "face_count"),
+    "track_faces": ("id", "track", "numbers", "weaknesses"),
+    "track_pictures": ("track", "picture"),
+    "totals": ("files", "photos", "faces", "grouped", "apart", "tags", "shards", "videos"),
 }
 """The columns that a digest covers, by table; the digest follows them."""
 
@@ -132,6 +138,14 @@ class TagRow(NamedTuple):
     person: int
 
 
+class ShardRow(NamedTuple):
+    """A shard of a folder that a scan has gone through, the only one or one of several, and when it last began to."""
+
+    place: str
+    shard: Shard
+    looked_through: datetime
+
+
 class Totals(NamedTuple):
     """How many rows the tables have: by them a lost row is noticed."""
 
@@ -141,6 +155,8 @@ class Totals(NamedTuple):
     grouped: int
     apart: int
     tags: int
+    shards: int
+    videos: int
 
 
 @cache
@@ -170,7 +186,7 @@ def file_row(row: Sequence[object]) -> FileRow:
     path, size, modified, photo, error, readers = checked_row("files", row)
     number = None if photo is None else whole(photo)
     return FileRow(
-        path_of(path), FileState(whole(size), whole(modified)), number, _error(error), _text_or_none(readers)
+        path_of(path), FileState(whole(size), whole(modified)), number, error_or_none(error), text_or_none(readers)
     )
 
 
@@ -181,7 +197,12 @@ def file_values(file: FileRow) -> tuple[object, ...]:
 
 def photo_row(row: Sequence[object]) -> PhotoRow:
     """Return a row of ``photos``; raises `InvalidValueError` unless it can be one."""
-    number, content_hash, across, down, turned, taken_at, dated, picture_hash, faces = checked_row("photos", row)
+    return photo_of_values(checked_row("photos", row))
+
+
+def photo_of_values(values: Sequence[object]) -> PhotoRow:
+    """Return the photo of a row's values without the digest; raises `InvalidValueError` unless they can be one."""
+    number, content_hash, across, down, turned, taken_at, dated, picture_hash, faces = values
     return PhotoRow(
         whole(number),
         hex_digest(content_hash),
@@ -201,9 +222,9 @@ def photo_values(photo: PhotoRow) -> tuple[object, ...]:
     return (*photo[:5], taken_at, int(photo.camera_dated), *photo[7:])
 
 
-def face_row(row: Sequence[object]) -> FaceRow:
-    """Return a row of ``faces``; `faces_of` and `numbers_of` check its values."""
-    number, photo, numbers, weaknesses = checked_row("faces", row)
+def face_row(row: Sequence[object], table: str = "faces") -> FaceRow:
+    """Return a row of ``faces``, or of another table of faces; `faces_of` and `numbers_of` check its values."""
+    number, photo, numbers, weaknesses = checked_row(table, row)
     if not isinstance(numbers, bytes) or not isinstance(weaknesses, str):
         raise InvalidValueError("it holds a face that is none")
     return FaceRow(whole(number), whole(photo), numbers, weaknesses)
@@ -260,6 +281,26 @@ def tag_row(row: Sequence[object]) -> TagRow:
     return TagRow(path_of(photo), path_of(file), whole(person))
 
 
+def shard_row(row: Sequence[object]) -> ShardRow:
+    """Return a row of ``shards``; raises `InvalidValueError` unless it can be one."""
+    return shard_of_values(checked_row("shards", row))
+
+
+def shard_of_values(values: Sequence[object]) -> ShardRow:
+    """Return the shard of a row's values without the digest; raises `InvalidValueError` unless they can be one."""
+    place, number, count, looked_through = values
+    of = between(count, 1, MOST_SHARDS)
+    when = _time(looked_through)
+    if when.tzinfo is None:
+        raise InvalidValueError("it holds a time without a time zone")
+    return ShardRow(path_of(place), Shard(between(number, 1, of), of), when)
+
+
+def shard_values(row: ShardRow) -> tuple[object, ...]:
+    """Return the values of a shard's row, without the digest."""
+    return (os.fsencode(row.place), row.shard.number, row.shard.count, time_to_text(row.looked_through))
+
+
 def totals_row(row: Sequence[object]) -> Totals:
     """Return the one row of ``totals``; raises `InvalidValueError` unless it can be one."""
     return Totals(*(between(value, 0, 2**62) for value in checked_row("totals", row)))
@@ -275,14 +316,16 @@ def path_of(data: object) -> str:
     return path
 
 
-def _error(value: object) -> str | None:
-    error = _text_or_none(value)
+def error_or_none(value: object) -> str | None:
+    """Return why a file cannot be read, in one printable line, or None."""
+    error = text_or_none(value)
     if error is not None and (len(error) > _LONGEST_ERROR or printable(error) != error):
         raise InvalidValueError("it holds an error that is none")
     return error
 
 
-def _text_or_none(value: object) -> str | None:
+def text_or_none(value: object) -> str | None:
+    """Return a text or None."""
     return None if value is None else text(value)
 
 

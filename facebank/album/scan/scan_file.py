@@ -1,4 +1,4 @@
-"""The scan file: photos by content, and the faces that were found in them.
+"""The scan file: photos by content, and the faces that were found in them; `facebank.album.scan.videos` has the videos.
 
 One SQLite file with faces of everybody in the photos: only its owner can read it, and what a scan finds gone is wiped
 from it. Every row is checked when it is read, and lost rows are noticed: damage is a `ScanFormatError`, never another
@@ -7,6 +7,7 @@ answer.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebank.album.scan.merge_sources import ScanSource
+from facebank.album.scan.merging import MergeReport, is_inside, joined, merge_tables
 from facebank.album.scan.rows import (
     FaceRow,
     FileRow,
     FileState,
     PhotoRow,
+    ShardRow,
     TagRow,
     apart_row,
     face_row,
@@ -34,9 +38,11 @@ from facebank.album.scan.rows import (
     select,
     width,
 )
-from facebank.album.scan.tables import PATIENCE, SCAN_FILE, ScanTables, prepare
+from facebank.album.scan.tables import INSIDE, PATIENCE, SCAN_FILE, ScanTables, prepare, range_of
+from facebank.album.scan.videos import ScanVideos
 from facebank.storage.connections import ThreadConnections, connect
 from facebank.storage.face_numbers import embeddings_of, qualities_of
+from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import Photo
 
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from facebank.album.scan.merge_sources import MergeSource
     from facebank.gallery import PackIdentity
     from facebank.storage.connections import BoundedConnection
     from facebank.types import FloatArray
@@ -52,7 +59,6 @@ if TYPE_CHECKING:
 UNSETTLED = FileState(-1, -1)
 """The state of a file that has to be looked at again."""
 
-_INSIDE = "(files.path = ? OR (files.path > ? AND files.path < ?))"
 _EVERYWHERE = (b"", b"\x00", b"\xff" * 8)
 _PHOTOS = "FROM files LEFT JOIN photos ON photos.id = files.photo WHERE files.photo IS NOT NULL AND"
 _ONE_PHOTO = select(("files", "photos"), f"{_PHOTOS} files.path = ?")
@@ -102,10 +108,12 @@ class ScanFile:
         self.path = path
         self._dimension = dimension
         self._tables = ScanTables(path, connections)
+        self.videos = ScanVideos(self._tables, dimension)
+        """The videos, with the faces in them."""
 
     @classmethod
-    def open(cls, path: Path, pack: PackIdentity, *, create: bool = False) -> Self:
-        """Open the scan file of a pack's embeddings; `create` makes it if missing.
+    def open(cls, path: Path, pack: PackIdentity, *, create: bool = False, read_only: bool = False) -> Self:
+        """Open the scan file of a pack's embeddings; `create` makes it if missing, `read_only` changes nothing in it.
 
         Raises `ScanNotFoundError` (there is none), `ScanFormatError` (it is no scan file, a damaged one, or one of a
         newer facebank), `PackMismatchError` (another pack made its embeddings) or `StorageError` (it cannot be made or
@@ -114,9 +122,10 @@ class ScanFile:
         if create:
             SCAN_FILE.make_empty_file(path)
         SCAN_FILE.check_header(path, may_be_empty=create)
-        with SCAN_FILE.said_plainly(path):
-            connection = _opened(path, pack)
-        return cls(path, ThreadConnections(connection, partial(_opened, path, pack)), pack.dimension)
+        with SCAN_FILE.translated_errors(path):
+            connection = _opened(path, pack, read_only=read_only)
+        connections = ThreadConnections(connection, partial(_opened, path, pack, read_only=read_only))
+        return cls(path, connections, pack.dimension)
 
     def close(self) -> None:
         """Close the file for all threads; what another thread is doing with it ends with `ClosedError`."""
@@ -132,10 +141,9 @@ class ScanFile:
 
     def known_files(self, place: str) -> list[FileRow]:
         """Return the files known below a folder, or the single file, in the order of their paths."""
-        exact, below, above = inside = _range_of(place)
         if self._tables.files_are_whole:
-            rows = self._tables.rows(select(("files",), f"FROM files WHERE {_INSIDE} ORDER BY path"), inside)
-            return [self._tables.read(file_row, row) for row in rows]
+            return self._tables.files_inside(place)
+        exact, below, above = range_of(place)
         files = ((file, os.fsencode(file.path)) for file in self._tables.all_files())
         return [file for file, path in files if path == exact or below < path < above]
 
@@ -146,16 +154,16 @@ class ScanFile:
     def unreadable(self, place: str) -> dict[str, str]:
         """Return the files below a folder that cannot be read, and why."""
         self._tables.check_files()
-        statement = select(("files",), f"FROM files WHERE error IS NOT NULL AND {_INSIDE} ORDER BY path")
-        files = (self._tables.read(file_row, row) for row in self._tables.rows(statement, _range_of(place)))
+        statement = select(("files",), f"FROM files WHERE error IS NOT NULL AND {INSIDE} ORDER BY path")
+        files = (self._tables.read(file_row, row) for row in self._tables.rows(statement, range_of(place)))
         return {file.path: str(file.error) for file in files}
 
     def count_in(self, place: str) -> int:
         """Return how many files below a folder can be read."""
         self._tables.check_files()
         ((count,),) = self._tables.rows(
-            f"SELECT count(*) FROM files WHERE photo IS NOT NULL AND {_INSIDE}",  # noqa: S608 - a constant
-            _range_of(place),
+            f"SELECT count(*) FROM files WHERE photo IS NOT NULL AND {INSIDE}",  # noqa: S608 - a constant
+            range_of(place),
         )
         return int(count)
 
@@ -166,6 +174,16 @@ class ScanFile:
             ((readable,),) = self._tables.rows("SELECT count(*) FROM files WHERE photo IS NOT NULL")
             totals = self._tables.totals()
         return Counts(readable, totals.photos, totals.faces)
+
+    def version(self) -> str:
+        """Return a digest that changes with every photo that is added, changed, moved or gone."""
+        digest = hashlib.sha256()
+        joined = "files JOIN photos ON photos.id = files.photo"
+        statement = f"SELECT files.path, photos.content_hash FROM {joined} ORDER BY files.path"  # noqa: S608 - a constant
+        with self._tables.reading():
+            for path, content_hash in self._tables.rows(statement):
+                digest.update(b"%s\0%s\0" % (path, content_hash.encode()))
+        return digest.hexdigest()
 
     def known_photos(self) -> set[bytes]:
         """Return the SHA-256 of all photos, 32 bytes each."""
@@ -183,6 +201,11 @@ class ScanFile:
         """Return the names that facebank wrote into files."""
         with self._tables.reading():
             return self._tables.tags()
+
+    def shards(self) -> list[ShardRow]:
+        """Return the folders, or shards of them, that were gone through, and when."""
+        with self._tables.reading():
+            return self._tables.shards()
 
     # Changes ----------------------------------------------------------------------------------------------------------
 
@@ -218,11 +241,29 @@ class ScanFile:
             for path in gone:
                 self._tables.drop_file(path, changed)
             self._tables.drop_tags(gone, changed)
-            orphans = "SELECT id FROM photos WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id)"
-            numbers = [number for (number,) in self._tables.rows(orphans)]
-            for number in numbers:
-                self._tables.drop_photo(number, changed)
-            return len(numbers)
+            return self._tables.drop_orphans(changed)
+
+    def note_looked_through(self, rows: Iterable[ShardRow]) -> None:
+        """Record that folders, or shards of them, were gone through."""
+        with self._tables.changing() as changed:
+            self._tables.put_shards(joined(self._tables.shards(), rows), changed)
+
+    def forget_looked_through(self, place: str) -> None:
+        """Forget that a folder, and those inside, were gone through."""
+        with self._tables.changing() as changed:
+            kept = [row for row in self._tables.shards() if not is_inside(row.place, place)]
+            self._tables.put_shards(kept, changed)
+
+    def merge(
+        self,
+        scans: Sequence[ScanFile | MergeSource],
+        *,
+        moved: tuple[str, str] | None = None,
+        progress: Progress = SILENT,
+    ) -> MergeReport:
+        """Take over what other scans of the same pack found: see `facebank.album.scan.merging.merge_tables`."""
+        sources = [ScanSource(scan._tables, self._dimension) if isinstance(scan, ScanFile) else scan for scan in scans]
+        return merge_tables(self._tables, sources, moved=moved, progress=progress)
 
     def move(self, paths: Iterable[tuple[str, str]]) -> None:
         """Store files under other paths; unknown paths are skipped."""
@@ -252,13 +293,26 @@ class ScanFile:
             insert(self._tables.connection, "groups", rows)
             changed["grouped"] += len(rows)
 
-    def tell_apart(self, first: int, second: int) -> None:
-        """Remember that two faces are not one person."""
-        pair = (min(first, second), max(first, second))
+    def tell_apart(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Remember pairs of faces that are not one person; return those that are new, the smaller number first."""
+        new = []
         with self._tables.changing() as changed:
-            if not self._tables.rows("SELECT 1 FROM apart WHERE first = ? AND second = ?", pair):
-                insert(self._tables.connection, "apart", [pair])
-                changed["apart"] += 1
+            for pair in {(min(pair), max(pair)) for pair in pairs}:
+                if not self._tables.rows("SELECT 1 FROM apart WHERE first = ? AND second = ?", pair):
+                    insert(self._tables.connection, "apart", [pair])
+                    changed["apart"] += 1
+                    new.append(pair)
+        return new
+
+    def withdraw_apart(self, pairs: Iterable[tuple[int, int]]) -> int:
+        """Forget pairs of faces that are not one person, as `tell_apart` returned them; return how many were known."""
+        count = 0
+        with self._tables.changing() as changed:
+            for pair in pairs:
+                gone = self._tables.connection.execute("DELETE FROM apart WHERE first = ? AND second = ?", pair)
+                count += gone.rowcount
+            changed["apart"] -= count
+        return count
 
     # Photos and faces -------------------------------------------------------------------------------------------------
 
@@ -267,10 +321,13 @@ class ScanFile:
         for _, photo in self._photos(places):
             yield photo
 
-    def each_photo(self) -> Iterator[tuple[list[int], Photo]]:
-        """Yield what was found in each photo, once however many files it has, with the faces' numbers."""
+    def each_photo(self, places: Sequence[str] = ()) -> Iterator[tuple[list[int], Photo]]:
+        """Yield what was found in each photo, of some folders or of all, once however many files it has.
+
+        With it are the faces' numbers in the scan.
+        """
         seen = set[int]()
-        for faces, photo in self._photos((), seen):
+        for faces, photo in self._photos(places, seen):
             yield [face.id for face in faces], photo
 
     def face_table(self) -> StoredFaces:
@@ -284,6 +341,10 @@ class ScanFile:
             embeddings=np.ascontiguousarray(embeddings_of(values)),
             qualities=qualities_of(values),
         )
+
+    def people_table(self) -> StoredFaces:
+        """Return the faces by which the people of the album are known: all, or those of some photos of very many."""
+        return self.face_table()
 
     def groups(self) -> dict[int, list[int]]:
         """Return the numbers of the faces of each remembered group."""
@@ -333,7 +394,7 @@ class ScanFile:
     def _photos(self, places: Sequence[str], seen: set[int] | None = None) -> Iterator[tuple[list[FaceRow], Photo]]:
         """Yield photos by their files, each only once if `seen` is given."""
         self._tables.check_files()
-        for exact, below, above in [_range_of(place) for place in places] or [_EVERYWHERE]:
+        for exact, below, above in [range_of(place) for place in places] or [_EVERYWHERE]:
             yield from self._page(_ONE_PHOTO, (exact,), seen)[1]
             last = below
             while last:
@@ -374,18 +435,10 @@ def _is_new(number: int, seen: set[int]) -> bool:
     return True
 
 
-def _range_of(place: str) -> tuple[bytes, bytes, bytes]:
-    """Return a path, and the two between which all paths below it lie."""
-    path = os.fsencode(place).rstrip(b"/\\") or b"/"
-    separator = os.fsencode(os.sep)
-    inside = path if path.endswith(separator) else path + separator
-    return path, inside, inside[:-1] + bytes([inside[-1] + 1])
-
-
-def _opened(path: Path, pack: PackIdentity) -> BoundedConnection:
+def _opened(path: Path, pack: PackIdentity, *, read_only: bool) -> BoundedConnection:
     connection = connect(path, busy_timeout=PATIENCE)
     try:
-        return prepare(connection, path, pack)
+        return prepare(connection, path, pack, read_only=read_only)
     except BaseException:
         connection.close()
         raise

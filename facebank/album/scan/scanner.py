@@ -12,16 +12,18 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
-from facebank.album.scan.rows import FileState
+from facebank.album.scan.rows import FileState, ShardRow
 from facebank.album.scan.scan_file import UNSETTLED, ScannedFile
 from facebank.errors import PhotoError, PhotoNotFoundError, ScanBusyError, StorageError
 from facebank.media import (
     FolderContents,
+    Shard,
     decode_photo,
     decoder_versions,
     is_annotated,
@@ -30,20 +32,25 @@ from facebank.media import (
 )
 from facebank.operations.inputs import nothing_there, require_places
 from facebank.packs import usable_cores
-from facebank.storage.concurrency import only_one
-from facebank.storage.paths import absolute
+from facebank.storage.concurrency import hold_lock_file
+from facebank.storage.paths import outermost
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import AnalyzedPhoto, SkippedCounts
 
 if TYPE_CHECKING:
+    from facebank.album.scan.rows import FileRow
     from facebank.album.scan.scan_file import ScanFile
     from facebank.operations.engine import Engine
+    from facebank.storage.folders import NamedFolders
     from facebank.types import DecodedPhoto
     from facebank.vision import FaceAnalyzer
 
 FileTask: TypeAlias = tuple[str, FileState]
 """A file's absolute path, and its state before it is read."""
+
+ScanElsewhere: TypeAlias = "Callable[[ScanFile, Sequence[FileTask]], Iterator[ScannedFile]]"
+"""Scans files somewhere else, such as on a cluster, and reports its own progress: a copy follows its photo."""
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -77,41 +84,77 @@ class ScanPlan:
     # places that held photos and hold none at all: more likely a missing disk than removed photos
     emptied: tuple[str, ...]
     skipped: SkippedCounts = field(default_factory=SkippedCounts)  # how many files were passed over in the folders
+    shard: Shard | None = None  # which of the photos are looked at; None for all
+    whole: tuple[str, ...] = ()  # those of the places that are folders and were gone through
+    begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def plan_scan(scan_file: ScanFile, places: Sequence[Path]) -> ScanPlan:
+class KnownFiles(Protocol):
+    """What a plan needs of earlier scans; a `ScanFile` has it."""
+
+    def known_files(self, place: str) -> list[FileRow]:
+        """Return the files known below a folder, or the single file, in the order of their paths."""
+        ...
+
+    def count_in(self, place: str) -> int:
+        """Return how many files below a folder can be read."""
+        ...
+
+
+def plan_scan(
+    scan_file: KnownFiles,
+    places: Sequence[Path],
+    within: NamedFolders | None = None,
+    shard: Shard | None = None,
+    *,
+    needs_photos: bool = True,
+) -> ScanPlan:
     """Compare files and folders with a scan file, by names, sizes and times only.
 
-    Raises `PhotoNotFoundError`: none of the places is there.
+    Links that lead out of `within` are passed over, and photos of other shards neither looked at nor missed. Raises
+    `PhotoNotFoundError`: none of the places is there, or none has a photo; without `needs_photos` a video is enough.
     """
-    roots = _roots(places)
+    begun_at = datetime.now(UTC)
+    roots = outermost(places)
     _require_some(scan_file, places, roots)
     todo: list[FileTask] = []
-    unchanged, still_unreadable, annotated, gone, emptied = 0, 0, 0, list[str](), list[str]()
-    videos, skipped = 0, Counter[str]()
+    unchanged, annotated, gone, emptied, is_something = 0, 0, list[str](), list[str](), False
+    videos, skipped, whole = 0, Counter[str](), list[str]()
     for root in roots:
-        known, contents = {file.path: file for file in scan_file.known_files(root)}, _contents_of(root)
+        known = {
+            file.path: file
+            for file in scan_file.known_files(root)
+            if _is_ours(file.path, root, shard, is_readable=file.error is None)
+        }
+        contents = _contents_of(root, within)
+        is_there = bool(contents.photos)
+        is_something |= is_there or bool(known)
+        if is_there and Path(root).is_dir() and Path(root) not in contents.closed and within is None:
+            whole.append(root)
+        if shard is not None:
+            contents = shard.part_of(contents, [root])
         photos = list(map(str, contents.photos))
         videos += len(contents.videos)
         skipped.update(kind.code for _, kind in contents.skipped)
         for path in photos:
             state, file = state_of(path), known.pop(path, None)
-            if file is None and path != root and is_annotated(Path(path)):
+            if file is None and path != root and is_annotated(Path(path), within):
                 annotated += 1
             elif file is None or file.state != state or (file.error is not None and file.readers != decoder_versions()):
                 todo.append((path, state))
             else:
                 unchanged += file.error is None
-                still_unreadable += file.error is not None
-        if known and not photos:
+        if known and not is_there:
             emptied.append(root)
         else:
             # an unreadable file that is no photo by its name, such as a text, was named itself once
-            gone += [file.path for file in known.values() if file.error is not None or not _may_be_there(file.path)]
-    if not (todo or unchanged or still_unreadable or gone or emptied or annotated):
+            gone += [file.path for file in known.values() if file.error is not None or not may_be_there(file.path)]
+    if not is_something and (needs_photos or not videos):
         raise nothing_there(places)
     counts = SkippedCounts(skipped, videos, annotated)
-    return ScanPlan(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied), counts)
+    return ScanPlan(
+        *(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied)), counts, shard, tuple(whole), begun_at
+    )
 
 
 def scan(
@@ -120,6 +163,8 @@ def scan(
     plan: ScanPlan,
     *,
     workers: int | None = None,
+    within: NamedFolders | None = None,
+    elsewhere: ScanElsewhere | None = None,
     progress: Progress = SILENT,
 ) -> ScanReport:
     """Analyze what is new or changed, and forget what is gone; an interrupted scan can be continued.
@@ -134,14 +179,22 @@ def scan(
         Where results are kept, and what `plan_scan` returned for it.
     workers
         How many photos are processed in parallel; None for one per core.
+    within
+        Nothing outside of these folders is read, whatever became a link since it was planned; None to follow all.
+    elsewhere
+        Scans the files instead of this process, and reports them; None to scan them here.
     progress
         Receives each `ScannedFile` once its result is kept.
     """
     looked_at = known = 0
-    progress.begin("Scanning", len(plan.todo))
     scanned: Iterator[ScannedFile] = iter(())
-    if plan.todo:
-        scanner = PhotoScanner(engine.analyzer, scan_file.known_photos(), workers, scan_file.known_pictures())
+    if elsewhere is not None:
+        if plan.todo:
+            scanned = elsewhere(scan_file, plan.todo)
+        progress = SILENT
+    progress.begin("Scanning", len(plan.todo))
+    if plan.todo and elsewhere is None:
+        scanner = PhotoScanner(engine.analyzer, scan_file.known_photos(), workers, scan_file.known_pictures(), within)
         scanned = scanner.scan(plan.todo)
     while batch := list(islice(scanned, _KEPT_AT_ONCE)):
         scan_file.keep(batch)
@@ -151,8 +204,15 @@ def scan(
             progress.report(file)
             progress.advance()
     gone = scan_file.forget(plan.gone)
+    shard = Shard(1, 1) if plan.shard is None else plan.shard
+    scan_file.note_looked_through(ShardRow(place, shard, plan.begun_at) for place in plan.whole)
     there = [place for place in plan.places if place not in plan.emptied]
-    unreadable = {path: why for place in there for path, why in scan_file.unreadable(place).items()}
+    unreadable = {
+        path: why
+        for place in there
+        for path, why in scan_file.unreadable(place).items()
+        if _is_ours(path, place, plan.shard, is_readable=False)
+    }
     return ScanReport(plan.unchanged, looked_at, known, gone, unreadable, plan.skipped)
 
 
@@ -164,24 +224,29 @@ class PhotoScanner:
     analyzer
         Finds and embeds faces, each network on one thread.
     known
-        SHA-256 of photos that need not be analyzed, 32 bytes each; those that were analyzed are added.
+        SHA-256 of photos that need not be analyzed, 32 bytes each.
     workers
         How many files are processed in parallel; None for one per core.
     pictures
         Hashes of pixels (`facebank.types.DecodedPhoto.picture_hash`) that need not be analyzed, 32 bytes each.
+    within
+        As for `scan`.
     """
 
     def __init__(
         self,
         analyzer: FaceAnalyzer,
-        known: set[bytes],
+        known: AbstractSet[bytes],
         workers: int | None = None,
         pictures: AbstractSet[bytes] = frozenset(),
+        within: NamedFolders | None = None,
     ) -> None:
         self._analyzer = analyzer
         self._pictures = pictures
-        self._settled = known
-        self._claimed = set(known)  # photos that a worker analyzes, or has
+        self._within = within
+        self._known = known
+        self._settled = set[bytes]()  # photos that were analyzed
+        self._claimed = set[bytes]()  # photos that a worker analyzes, or has
         self._lock = Lock()
         self._workers = usable_cores() if workers is None else workers
 
@@ -198,7 +263,7 @@ class PhotoScanner:
             elif file.error is not None:
                 yield file
                 again += [(copy.path, copy.state) for copy in copies.pop(digest, ())]
-            elif digest in self._settled:
+            elif digest in self._known or digest in self._settled:
                 yield file
             else:
                 copies.setdefault(digest, []).append(file)
@@ -232,7 +297,7 @@ class PhotoScanner:
         """Return a file's result without faces, and the photo if it is to be analyzed."""
         content_hash = None
         try:
-            file = read_photo_file(path)
+            file = read_photo_file(path, within=self._within)
             if state_of(path) != state:
                 return ScannedFile(path, UNSETTLED, None, f"{printable(path)} {_CHANGED}", None), None
             content_hash = file.content_hash
@@ -253,7 +318,7 @@ class PhotoScanner:
     def _claim(self, digest: bytes) -> bool:
         """Return whether no worker analyzes a photo of these bytes, or has; it is claimed then."""
         with self._lock:
-            if digest in self._claimed:
+            if digest in self._known or digest in self._claimed:
                 return False
             self._claimed.add(digest)
             return True
@@ -285,8 +350,10 @@ def map_parallel(work: Callable[[_Task], _Result], tasks: Iterable[_Task], worke
 
 
 @contextmanager
-def only_scan(path: Path) -> Iterator[None]:
+def only_scan(path: Path, lock: str = "lock") -> Iterator[None]:
     """Keep other processes from scanning into the same file meanwhile; a killed process lets go of it.
+
+    `lock` is the ending of the lock's file: scans for photos and for videos have one each.
 
     Raises `ScanBusyError` (another process is scanning) or `StorageError` (nothing can be written beside the file).
     """
@@ -294,7 +361,7 @@ def only_scan(path: Path) -> Iterator[None]:
     with ExitStack() as held:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            is_ours = held.enter_context(only_one(path.with_name(path.name + ".lock")))
+            is_ours = held.enter_context(hold_lock_file(path.with_name(f"{path.name}.{lock}")))
         except OSError as error:
             raise StorageError(
                 f"The scan {shown} cannot be made or changed: {error.strerror}; name a file where you may write with "
@@ -307,7 +374,7 @@ def only_scan(path: Path) -> Iterator[None]:
         yield
 
 
-def _require_some(scan_file: ScanFile, places: Sequence[Path], roots: Sequence[str]) -> None:
+def _require_some(scan_file: KnownFiles, places: Sequence[Path], roots: Sequence[str]) -> None:
     """Raise `PhotoNotFoundError` if none of the places is there, and say so if there were photos once."""
     try:
         require_places(places)
@@ -321,23 +388,21 @@ def _require_some(scan_file: ScanFile, places: Sequence[Path], roots: Sequence[s
         ) from error
 
 
-def _roots(places: Iterable[Path]) -> list[str]:
-    """Return the places as absolute paths, none inside another."""
-    roots: list[str] = []
-    for path in sorted(map(absolute, places)):
-        if not roots or not Path(path).is_relative_to(roots[-1]):
-            roots.append(path)
-    return roots
+def _is_ours(path: str, place: str, shard: Shard | None, *, is_readable: bool) -> bool:
+    """Return whether a known file belongs to a shard; a folder that could not be opened belongs to each."""
+    if shard is None or shard.holds(path, [place]):
+        return True
+    return not is_readable and not Path(path).is_file()
 
 
-def _contents_of(root: str) -> FolderContents:
+def _contents_of(root: str, within: NamedFolders | None) -> FolderContents:
     try:
-        return look_through(root)
+        return look_through(root, within=within)
     except PhotoNotFoundError:  # another of the places is there
         return FolderContents()
 
 
-def _may_be_there(path: str) -> bool:
+def may_be_there(path: str) -> bool:
     """Return whether a file may only be out of sight, such as one in a folder that may not be opened just now."""
     try:
         Path(path).lstat()

@@ -9,7 +9,12 @@
     groups    the group of a face and its position in it
     apart     two faces that are not one person
     tags      a file into which facebank wrote a person's name, and the photo's path (since 3)
+    shards    a folder, or one shard of it, that was gone through, and when (since 4)
     totals    one row: how many rows the other tables have (since 3)
+    videos    a video's path, its size and time, and what its file holds, or why it cannot be read (since 5)
+    tracks    a face that is followed through a shot of a video, and when it is seen (since 5)
+    track_faces     the best sightings of a track (since 5)
+    track_pictures  a small picture of the frame with the best one (since 5)
 
 Since 2, photos say whether a camera dated them. Since 3, every row has a digest, a photo the hash of its pixels and
 the number of its faces, and an unreadable file the decoders that failed.
@@ -28,6 +33,7 @@ from facebank.album.scan.rows import (
     FaceRow,
     FileRow,
     PhotoRow,
+    ShardRow,
     TagRow,
     Totals,
     face_row,
@@ -38,6 +44,8 @@ from facebank.album.scan.rows import (
     photo_row,
     photo_values,
     select,
+    shard_row,
+    shard_values,
     tag_row,
     totals_row,
 )
@@ -47,7 +55,7 @@ from facebank.storage.connections import BoundedConnection, UnusableError, copie
 from facebank.storage.dates import CLOCK_RESETS
 from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_on_network, transaction, writing
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError, row_digest, teach_row_digest
+from facebank.storage.values import InvalidValueError, between, checked_row, register_row_digest, row_digest
 
 if TYPE_CHECKING:
     import sqlite3
@@ -80,7 +88,8 @@ _DATED_BY_A_CAMERA = """
     WHERE taken_at NOT LIKE '%+00:00' AND date(substr(taken_at, 1, 10)) NOT IN (?, ?, ?, ?, ?, ?, ?)
         AND date(substr(taken_at, 1, 10)) BETWEEN '1840-01-01' AND date('now', '+1 day')"""
 
-_DIGESTED = tuple(table for table in COLUMNS if table != "totals")
+_DIGESTED = ("photos", "faces", "files", "groups", "apart", "tags")
+_COUNTED = ("files", "photos", "faces", "grouped", "apart", "tags")
 # A photo knows how many faces it has, and the scan how many rows its tables have: so a lost row is noticed.
 _DIGEST_COLUMNS = (
     "CREATE TABLE tags (photo BLOB NOT NULL, file BLOB NOT NULL, person INTEGER NOT NULL, "
@@ -89,8 +98,7 @@ _DIGEST_COLUMNS = (
     "ALTER TABLE photos ADD COLUMN face_count INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE files ADD COLUMN readers TEXT",
     *(f"ALTER TABLE {table} ADD COLUMN row_digest BLOB NOT NULL DEFAULT x''" for table in _DIGESTED),
-    f"CREATE TABLE totals ({', '.join(f'{name} INTEGER NOT NULL' for name in Totals._fields)}, "
-    "row_digest BLOB NOT NULL)",
+    f"CREATE TABLE totals ({', '.join(f'{name} INTEGER NOT NULL' for name in _COUNTED)}, row_digest BLOB NOT NULL)",
     "CREATE INDEX photos_by_picture ON photos (picture_hash)",
     "CREATE INDEX apart_by_second ON apart (second)",
     "UPDATE photos SET face_count = (SELECT count(*) FROM faces WHERE photo = photos.id)",
@@ -99,6 +107,22 @@ _TOTALS = """
     SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM photos), (SELECT count(*) FROM faces),
         (SELECT count(*) FROM groups), (SELECT count(*) FROM apart), (SELECT count(*) FROM tags)
     """
+
+_VIDEO_TABLES = (
+    "CREATE TABLE videos (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, size INTEGER NOT NULL, "
+    "modified INTEGER NOT NULL, content_hash TEXT, seconds REAL, error TEXT, readers TEXT, "
+    "track_count INTEGER NOT NULL, row_digest BLOB NOT NULL)",
+    "CREATE INDEX videos_by_content ON videos (content_hash)",
+    "CREATE TABLE tracks (id INTEGER PRIMARY KEY, video INTEGER NOT NULL REFERENCES videos ON DELETE CASCADE, "
+    "shot INTEGER NOT NULL, begun REAL NOT NULL, seen REAL NOT NULL, ended REAL NOT NULL, "
+    "face_count INTEGER NOT NULL, row_digest BLOB NOT NULL)",
+    "CREATE INDEX tracks_of_video ON tracks (video)",
+    "CREATE TABLE track_faces (id INTEGER PRIMARY KEY, track INTEGER NOT NULL REFERENCES tracks ON DELETE CASCADE, "
+    "numbers BLOB NOT NULL, weaknesses TEXT NOT NULL, row_digest BLOB NOT NULL)",
+    "CREATE INDEX faces_of_track ON track_faces (track)",
+    "CREATE TABLE track_pictures (track INTEGER PRIMARY KEY REFERENCES tracks ON DELETE CASCADE, "
+    "picture BLOB NOT NULL, row_digest BLOB NOT NULL)",
+)
 
 
 def _first(connection: sqlite3.Connection) -> None:
@@ -114,14 +138,39 @@ def _camera_dates(connection: sqlite3.Connection) -> None:
 def _digests(connection: sqlite3.Connection) -> None:
     for statement in _DIGEST_COLUMNS:
         connection.execute(statement)
-    teach_row_digest(connection)
+    register_row_digest(connection)
     for table in _DIGESTED:
         columns = ", ".join(COLUMNS[table])
         connection.execute(f"UPDATE {table} SET row_digest = row_digest('{table}', {columns})")  # noqa: S608 - ours
-    keep_totals(connection, Totals(*connection.execute(_TOTALS).fetchone()))
+    totals = connection.execute(_TOTALS).fetchone()
+    connection.execute("INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?)", (*totals, row_digest("totals", totals)))
 
 
-_VERSIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _camera_dates, _digests)
+def _shards(connection: sqlite3.Connection) -> None:
+    _count_also(connection, "shards", _COUNTED)
+    connection.execute(
+        "CREATE TABLE shards (place BLOB NOT NULL, number INTEGER NOT NULL, count INTEGER NOT NULL, "
+        "looked_through TEXT NOT NULL, row_digest BLOB NOT NULL, PRIMARY KEY (place, number, count)) WITHOUT ROWID"
+    )
+
+
+def _videos(connection: sqlite3.Connection) -> None:
+    _count_also(connection, "videos", (*_COUNTED, "shards"))
+    for statement in _VIDEO_TABLES:
+        connection.execute(statement)
+
+
+def _count_also(connection: sqlite3.Connection, table: str, counted: Sequence[str]) -> None:
+    """Count the rows of a new table too, besides those of the tables that are counted."""
+    rows = connection.execute(f"SELECT {', '.join(counted)}, row_digest FROM totals").fetchall()  # noqa: S608 - ours
+    if len(rows) != 1:
+        raise InvalidValueError("it does not say how many rows it has")
+    counts = [between(count, 0, 2**62) for count in checked_row("totals", rows[0])]
+    connection.execute(f"ALTER TABLE totals ADD COLUMN {table} INTEGER NOT NULL DEFAULT 0")
+    connection.execute("UPDATE totals SET row_digest = ?", (row_digest("totals", (*counts, 0)),))
+
+
+_VERSIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _camera_dates, _digests, _shards, _videos)
 
 
 def _build(connection: sqlite3.Connection, version: int) -> None:
@@ -151,8 +200,12 @@ SCAN_FILE = SqliteKind(
 )
 
 
-def prepare(connection: BoundedConnection, path: Path, pack: PackIdentity) -> BoundedConnection:
+def prepare(
+    connection: BoundedConnection, path: Path, pack: PackIdentity, *, read_only: bool = False
+) -> BoundedConnection:
     """Create the tables of an empty file, or check that it is the pack's scan and bring it up to date.
+
+    With `read_only` nothing is changed in the file.
 
     Returns
     -------
@@ -160,17 +213,19 @@ def prepare(connection: BoundedConnection, path: Path, pack: PackIdentity) -> Bo
         To use from now on: the same, or for an older file that is read-only, one to an up-to-date copy in memory.
     """
     if not is_begun(connection):
+        if read_only:
+            raise SCAN_FILE.empty_file_error(path)
         _begin(connection, pack)
         choose_journal(connection, log=not is_on_network(path))  # only now is the mark in the file's first page
     version = SCAN_FILE.check_tables(connection, path)
     _check_pack(connection, path, pack)
     if version < SCAN_FILE.newest:
-        if not is_writable(path):
+        read_only = read_only or not is_writable(path)
+        if read_only:
             connection = copied_to_memory(connection)
-            _bring_up_to_date(connection, path)
-            connection.execute("PRAGMA query_only = ON")
-        else:
-            _bring_up_to_date(connection, path)
+        _bring_up_to_date(connection, path)
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
     return connection
 
 
@@ -196,8 +251,9 @@ def _check_pack(connection: sqlite3.Connection, path: Path, pack: PackIdentity) 
         raise InvalidValueError("it names no pack")
     made_by, digest, dimension = rows[0]
     if (digest, dimension) != (pack.digest, pack.dimension):
+        version = " of another version" if made_by == pack.name else ""
         raise PackMismatchError(
-            f"The scan {printable(str(path))} was made with the pack {printable(made_by[:60])!r}, not "
+            f"The scan {printable(str(path))} was made with the pack {printable(made_by[:60])!r}{version}, not "
             f"{printable(pack.name)!r}: use that pack, or remove the file and scan again."
         )
 
@@ -217,6 +273,9 @@ _Row = TypeVar("_Row")
 PATIENCE = 60.0
 """How long another process is waited for, in seconds."""
 
+INSIDE = "(files.path = ? OR (files.path > ? AND files.path < ?))"
+"""A condition on ``files`` with the values of `range_of`."""
+
 _DROP_PHOTO = {
     "grouped": "DELETE FROM groups WHERE face IN (SELECT id FROM faces WHERE photo = :photo)",
     "apart": "DELETE FROM apart WHERE first IN (SELECT id FROM faces WHERE photo = :photo) "
@@ -224,10 +283,19 @@ _DROP_PHOTO = {
     "faces": "DELETE FROM faces WHERE photo = :photo",
     "photos": "DELETE FROM photos WHERE id = :photo",
 }
+_MOST_SHARDS = 20_000
 _NEXT = {
     "photos": "SELECT coalesce(max(id), 0) + 1 FROM photos",
     "faces": "SELECT coalesce(max(id), 0) + 1 FROM faces",
 }
+
+
+def range_of(place: str) -> tuple[bytes, bytes, bytes]:
+    """Return a path, and the two between which all paths below it lie."""
+    path = os.fsencode(place).rstrip(b"/\\") or b"/"
+    separator = os.fsencode(os.sep)
+    inside = path if path.endswith(separator) else path + separator
+    return path, inside, inside[:-1] + bytes([inside[-1] + 1])
 
 
 class ScanTables:
@@ -251,13 +319,13 @@ class ScanTables:
 
     def close(self) -> None:
         """Close the file for all threads."""
-        with SCAN_FILE.said_plainly(self.path):
+        with SCAN_FILE.translated_errors(self.path):
             self._connections.close()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Read in one transaction: rows and their totals are seen as they were at one moment."""
-        with SCAN_FILE.said_plainly(self.path), self._connections.use() as connection:
+        with SCAN_FILE.translated_errors(self.path), self._connections.use() as connection:
             if connection.in_transaction:
                 yield
                 return
@@ -268,7 +336,7 @@ class ScanTables:
     def changing(self) -> Iterator[Counter[str]]:
         """Write in one transaction; yields a counter of how many rows each table has more."""
         with (
-            SCAN_FILE.said_plainly(self.path),
+            SCAN_FILE.translated_errors(self.path),
             self._connections.use() as connection,
             writing(connection, self.path, PATIENCE),
         ):
@@ -287,7 +355,7 @@ class ScanTables:
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         """Return all rows of a statement."""
-        with SCAN_FILE.said_plainly(self.path), self._connections.use() as connection:
+        with SCAN_FILE.translated_errors(self.path), self._connections.use() as connection:
             rows = connection.execute(statement, values).fetchall()
             self._require_unchanged(connection)
         return rows
@@ -343,6 +411,11 @@ class ScanTables:
         """Return the file of a path, if it is known."""
         return self._one(file_row, select(("files",), "FROM files WHERE path = ?"), os.fsencode(path))
 
+    def files_inside(self, place: str) -> list[FileRow]:
+        """Return the files known below a folder, or the single file, in the order of their paths."""
+        rows = self.rows(select(("files",), f"FROM files WHERE {INSIDE} ORDER BY path"), range_of(place))
+        return [self.read(file_row, row) for row in rows]
+
     def files_of_photo(self, photo: int) -> list[FileRow]:
         """Return the files that hold a photo, in the order of their paths."""
         rows = self.rows(select(("files",), "FROM files WHERE photo = ? ORDER BY path"), (photo,))
@@ -354,7 +427,11 @@ class ScanTables:
 
     def photo_of_face(self, face: FaceRow) -> PhotoRow:
         """Return the photo that a face is in."""
-        photo = self._one(photo_row, select(("photos",), "FROM photos WHERE id = ?"), face.photo)
+        return self.photo_at(face.photo)
+
+    def photo_at(self, number: int) -> PhotoRow:
+        """Return the photo of a number."""
+        photo = self._one(photo_row, select(("photos",), "FROM photos WHERE id = ?"), number)
         if photo is None:
             raise SCAN_FILE.damage_error(self.path)
         return photo
@@ -400,21 +477,16 @@ class ScanTables:
         old = self.read(photo_row, known[0])
         new = old._replace(content_hash=edited.content_hash, taken_at=edited.taken_at, camera_dated=edited.camera_dated)
         if not any(file.path != path and os.path.lexists(file.path) for file in self.files_of_photo(old.id)):
-            self._change_photo(new)
+            self.change_photo(new)
             return True
-        faces = self.face_rows(old)
-        copy = new._replace(id=self._next("photos"))
-        insert(self.connection, "photos", [photo_values(copy)])
-        rows = [(number, copy.id, *face[2:]) for number, face in enumerate(faces, self._next("faces"))]
-        insert(self.connection, "faces", rows)
-        changed.update(photos=1, faces=len(faces))
+        self.add_copy(new, self.face_rows(old), changed)
         return True
 
     def set_picture(self, content_hash: str, picture_hash: str) -> None:
         """Store the hash of a photo's pixels, if the photo is known."""
         photo = self.photo_of_content(content_hash)
         if photo is not None:
-            self._change_photo(photo._replace(picture_hash=picture_hash))
+            self.change_photo(photo._replace(picture_hash=picture_hash))
 
     def take_place(self, old: PhotoRow, content_hash: str, changed: Counter[str]) -> None:
         """Give a photo another content, and the files of the photo that had it."""
@@ -424,9 +496,10 @@ class ScanTables:
                 self.drop_file(file.path, changed)
                 self.put_file(file._replace(photo=old.id), changed)
             self.drop_photo(new.id, changed)
-        self._change_photo(old._replace(content_hash=content_hash))
+        self.change_photo(old._replace(content_hash=content_hash))
 
-    def _change_photo(self, photo: PhotoRow) -> None:
+    def change_photo(self, photo: PhotoRow) -> None:
+        """Replace what is known of a photo, but for its faces."""
         values = photo_values(photo)
         columns = (*COLUMNS["photos"], "row_digest")
         changes = ", ".join(f"{column} = ?" for column in columns)
@@ -434,6 +507,15 @@ class ScanTables:
             f"UPDATE photos SET {changes} WHERE id = ?",  # noqa: S608 - names from our own table
             (*values, row_digest("photos", values), photo.id),
         )
+
+    def add_copy(self, photo: PhotoRow, faces: Sequence[FaceRow], changed: Counter[str]) -> PhotoRow:
+        """Store a photo with faces that were checked, under new numbers."""
+        copy = photo._replace(id=self._next("photos"))
+        insert(self.connection, "photos", [photo_values(copy)])
+        rows = [(number, copy.id, *face[2:]) for number, face in enumerate(faces, self._next("faces"))]
+        insert(self.connection, "faces", rows)
+        changed.update(photos=1, faces=len(faces))
+        return copy
 
     def put_file(self, file: FileRow, changed: Counter[str]) -> None:
         """Store a file, replacing what was known of its path."""
@@ -449,6 +531,30 @@ class ScanTables:
         """Forget a photo, its faces, and their groups and pairs."""
         for total, statement in _DROP_PHOTO.items():
             changed[total] -= self.connection.execute(statement, {"photo": number}).rowcount
+
+    def drop_orphans(self, changed: Counter[str]) -> int:
+        """Forget the photos that no file has any more; return how many those were."""
+        orphans = "SELECT id FROM photos WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id)"
+        numbers = [number for (number,) in self.rows(orphans)]
+        for number in numbers:
+            self.drop_photo(number, changed)
+        return len(numbers)
+
+    def shards(self) -> list[ShardRow]:
+        """Return the folders and shards of folders that were gone through."""
+        total = self.totals().shards
+        if total > _MOST_SHARDS:
+            raise SCAN_FILE.damage_error(self.path, "it went through more folders than there can be")
+        rows = self.rows(select(("shards",), "FROM shards ORDER BY place, count, number LIMIT ?"), (total + 1,))
+        self.require_total(len(rows), total)
+        return [self.read(shard_row, row) for row in rows]
+
+    def put_shards(self, shards: Iterable[ShardRow], changed: Counter[str]) -> None:
+        """Replace the folders and shards of folders that were gone through; of very many the last are kept."""
+        last = sorted(shards, key=lambda row: row.looked_through)[-_MOST_SHARDS:]
+        rows = [shard_values(row) for row in sorted(last)]
+        changed["shards"] += len(rows) - self.connection.execute("DELETE FROM shards").rowcount
+        insert(self.connection, "shards", rows)
 
     def tags(self) -> list[TagRow]:
         """Return the names that facebank wrote into files."""

@@ -17,7 +17,7 @@ from facebank.storage.values import InvalidValueError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facebank.storage.folders import Spot
+    from facebank.storage.folders import FileLocation
 
 LONGEST_NAME = 255  # bytes, of most file systems
 _LONGEST_PATH = 32_768
@@ -114,7 +114,7 @@ def is_whole(path: str) -> bool:
     return whole and len(path) <= _LONGEST_PATH and "\0" not in path
 
 
-def is_photo_or_sidecar(spot: Spot, *, by_name: bool) -> bool:
+def is_photo_or_sidecar(spot: FileLocation, *, by_name: bool) -> bool:
     """Return whether a file is a sidecar by its name or a photo by its first bytes, and by its name if `by_name`."""
     suffix = Path(spot.name).suffix
     if suffix == SUFFIX:

@@ -14,7 +14,7 @@ from facebank.errors import StorageError
 from facebank.media import picture_hash_of, with_orientation
 from facebank.storage.concurrency import flock_now, uninterrupted
 from facebank.storage.files import part_name, sha256_of
-from facebank.storage.folders import NamedFolders, Spot, spot_within
+from facebank.storage.folders import FileLocation, NamedFolders, spot_within
 from facebank.storage.leftovers import remove_leftovers
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
@@ -79,14 +79,14 @@ def _run(journal: SortJournal, step: Step, plan: SortPlan) -> str | None:
             entries = [Entry(plan.mode, str(source), str(step.target), step.content_hash, step.person, picture)]
             for sidecar in step.sidecars:
                 source = sidecar.source
-                digest = digest_of(Spot(at.folder, source.name))
+                digest = digest_of(FileLocation(at.folder, source.name))
                 entries.append(Entry(beside, str(source), str(sidecar.target), digest, step.person))
             journal.write(entries)
             with spot_within(plan.out, step.target, create=True) as to:
                 for entry in entries:
                     source = Path(entry.source)
                     name = source.name if entry.is_sidecar else at.name
-                    _PUT[entry.mode](Spot(at.folder, name), Spot(to.folder, Path(entry.target).name))
+                    _PUT[entry.mode](FileLocation(at.folder, name), FileLocation(to.folder, Path(entry.target).name))
     except OSError as error:
         return f"{printable(str(source))} cannot be sorted: {error.strerror or error}"
     return None
@@ -138,7 +138,7 @@ def _finish(entry: Entry, folder: Path, out: Path, *, begin: bool = False) -> bo
     return False
 
 
-def _holds(spot: Spot, entry: Entry) -> bool:
+def _holds(spot: FileLocation, entry: Entry) -> bool:
     return spot.is_taken and digest_of(spot) == entry.content_hash
 
 
@@ -157,13 +157,13 @@ def remove_sort_leftovers(journal: JournalContent) -> None:
 # Files ----------------------------------------------------------------------------------------------------------------
 
 
-def digest_of(spot: Spot) -> str:
+def digest_of(spot: FileLocation) -> str:
     """Return the SHA-256 of a file, in hex."""
     with spot.read() as file:
         return sha256_of(file)
 
 
-def picture_of(spot: Spot) -> str:
+def picture_of(spot: FileLocation) -> str:
     """Return the SHA-256 of a photo's stored pixels in hex, whatever metadata its file has."""
     with spot.read() as file:
         return picture_hash_of(file)
@@ -174,7 +174,7 @@ def is_picture(stored: str, noted: str) -> bool:
     return any(with_orientation(stored, orientation) == noted for orientation in range(1, 9))
 
 
-def copy_file(source: Spot, target: Spot, *, settled: bool = False) -> None:
+def copy_file(source: FileLocation, target: FileLocation, *, settled: bool = False) -> None:
     """Copy a file with its times atomically, over nothing; flushed to the disk if `settled`."""
     part = part_name(target.path).name
     try:
@@ -193,13 +193,13 @@ def copy_file(source: Spot, target: Spot, *, settled: bool = False) -> None:
             target.folder.remove(part)
 
 
-def link_file(source: Spot, target: Spot) -> None:
+def link_file(source: FileLocation, target: FileLocation) -> None:
     """Give a file another name, over nothing."""
     source.read().close()  # a link or a pipe is refused
     source.folder.link(source.name, target.folder, target.name)
 
 
-def move_file(source: Spot, target: Spot) -> None:
+def move_file(source: FileLocation, target: FileLocation) -> None:
     """Move a file over nothing; if it cannot leave its place, it is not at the target either."""
     try:
         link_file(source, target)  # fails where anything is there, as a rename would not
@@ -219,7 +219,7 @@ def move_file(source: Spot, target: Spot) -> None:
 _PUT = {SortMode.COPY: copy_file, SortMode.LINK: link_file, SortMode.MOVE: move_file}
 
 
-def _publish(part: str, target: Spot) -> None:
+def _publish(part: str, target: FileLocation) -> None:
     try:
         target.folder.link(part, target.folder, target.name)
     except FileExistsError:

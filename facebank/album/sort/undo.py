@@ -15,7 +15,7 @@ from facebank.album.sort.sorting import digest_of, is_picture, move_file, pictur
 from facebank.album.tags.sidecars import SUFFIX, own_sidecars, possible_sidecars, sidecar_of
 from facebank.errors import GalleryError, StorageError, UsageError
 from facebank.storage.files import is_file, sha256_of
-from facebank.storage.folders import NOT_THERE, Spot, spot_within
+from facebank.storage.folders import NOT_THERE, FileLocation, spot_within
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 
@@ -116,7 +116,7 @@ class _SortedPhoto:
             there, is_home = at is not None and at.is_taken, home is not None and home.is_taken
             if at is not None and home is not None and at.is_same_place(home):
                 return None  # it is at home: the one folder leads to the other by now
-            beside = [] if at is None else [Spot(at.folder, path.name) for path in own_sidecars(target)]
+            beside = [] if at is None else [FileLocation(at.folder, path.name) for path in own_sidecars(target)]
             if there and at is not None:
                 self._require_same(at)
                 if is_home and home is not None and digest_of(home) != digest_of(at):
@@ -135,7 +135,7 @@ class _SortedPhoto:
                 if there and at is not None:
                     _put_back(at, back)
                 for sidecar, place in zip(beside, homes, strict=True):
-                    _put_back(sidecar, Spot(back.folder, place.name))
+                    _put_back(sidecar, FileLocation(back.folder, place.name))
             return list(map(str, changed)) if there else None
 
     def _undo_copy(self, *, dry_run: bool) -> list[str] | None:
@@ -144,7 +144,7 @@ class _SortedPhoto:
         target = Path(entry.target)
         with _spot(self.journal.out, target) as at:
             there = at is not None and at.is_taken
-            beside = [] if at is None else [Spot(at.folder, path.name) for path in own_sidecars(target)]
+            beside = [] if at is None else [FileLocation(at.folder, path.name) for path in own_sidecars(target)]
             if at is None or not (there or beside) or self._is_original(at):
                 return None
             if there:
@@ -160,7 +160,7 @@ class _SortedPhoto:
                     at.remove()
             return changed if there else None
 
-    def _copy_goes_to(self, sidecar: Spot) -> Path | None:
+    def _copy_goes_to(self, sidecar: FileLocation) -> Path | None:
         """Return where a sidecar of a copy goes; None if the original has one that says the same."""
         home = self._home_of(sidecar)
         if not os.path.lexists(home):
@@ -169,14 +169,14 @@ class _SortedPhoto:
             self._require_free(sidecar, home)
         return None
 
-    def _take_away(self, sidecar: Spot, home: Path | None) -> None:
+    def _take_away(self, sidecar: FileLocation, home: Path | None) -> None:
         if home is None:
             sidecar.remove()
             return
         with spot_within(self.folder, home, create=True) as back:
             move_file(sidecar, back)
 
-    def _require_same(self, spot: Spot, *, alone: bool = False) -> None:
+    def _require_same(self, spot: FileLocation, *, alone: bool = False) -> None:
         """Raise `_StaysError` unless a file is the photo that was sorted; a copy (`alone`) may hold nothing new."""
         shown = printable(self.entry.target)
         if digest_of(spot) != self.entry.content_hash and not self._is_ours(spot):
@@ -187,35 +187,35 @@ class _SortedPhoto:
         if not is_photo_or_sidecar(spot, by_name=not self.journal.is_signed):
             raise _StaysError(f"{shown} is no photo: it stays")
 
-    def _is_same(self, spot: Spot) -> bool:
+    def _is_same(self, spot: FileLocation) -> bool:
         return digest_of(spot) == self.entry.content_hash or self._is_ours(spot) or self._has_picture(spot)
 
-    def _has_picture(self, spot: Spot) -> bool:
+    def _has_picture(self, spot: FileLocation) -> bool:
         noted = self.entry.picture_hash
         return bool(noted) and is_picture(picture_of(spot), noted)
 
-    def _is_ours(self, spot: Spot) -> bool:
+    def _is_ours(self, spot: FileLocation) -> bool:
         """Return whether facebank itself wrote the file as it is."""
         place = Path(self.entry.target).with_name(spot.name)
         return (str(place), digest_of(spot)) in self.journal.rewritten
 
-    def _is_noted(self, sidecar: Spot) -> bool:
+    def _is_noted(self, sidecar: FileLocation) -> bool:
         """Return whether a sidecar is as it was when it was sorted."""
         noted = {Path(entry.target).name: entry.content_hash for entry in self.sidecars}
         return sidecar.name in noted and digest_of(sidecar) == noted[sidecar.name]
 
-    def _home_of(self, sidecar: Spot) -> Path:
+    def _home_of(self, sidecar: FileLocation) -> Path:
         """Return where a sidecar belongs beside the original."""
         source, target = Path(self.entry.source), Path(self.entry.target)
         return sidecar_of(source) if sidecar.name == sidecar_of(target).name else source.with_suffix(SUFFIX)
 
-    def _require_free(self, sidecar: Spot, place: Path) -> None:
+    def _require_free(self, sidecar: FileLocation, place: Path) -> None:
         with _spot(self.folder, place) as home:
             if home is not None and home.is_taken and digest_of(home) != digest_of(sidecar):
                 shown = printable(str(sidecar.path))
                 raise _StaysError(f"{printable(str(place))} is another file now: {shown} stays, with its photo")
 
-    def _is_original(self, spot: Spot) -> bool:
+    def _is_original(self, spot: FileLocation) -> bool:
         """Return whether a place is the original's, because one folder leads to the other by now."""
         with suppress(OSError), _spot(self.folder, Path(os.path.realpath(self.entry.source))) as original:
             return original is not None and original.is_same_place(spot)
@@ -242,7 +242,7 @@ def _photos(journal: JournalContent) -> Iterator[_SortedPhoto]:
 
 
 @contextmanager
-def _spot(root: Path, path: Path) -> Iterator[Spot | None]:
+def _spot(root: Path, path: Path) -> Iterator[FileLocation | None]:
     """Open the place of a file; None if its folder is missing."""
     with ExitStack() as opened:
         try:
@@ -254,7 +254,7 @@ def _spot(root: Path, path: Path) -> Iterator[Spot | None]:
         yield spot
 
 
-def _put_back(spot: Spot, home: Spot) -> None:
+def _put_back(spot: FileLocation, home: FileLocation) -> None:
     """Move a file home, or remove it if the same file is there already."""
     if home.is_same_place(spot):
         return

@@ -164,7 +164,7 @@ class XmpDocument:
         `mark` is how the gallery recognizes the names that it wrote.
         """
         item = list(self._mwg_items())[number]
-        with _said_plainly(self._name, name):
+        with _translated_errors(self._name, name):
             set_text(item, f"{{{_MWG}}}Name", name)
             if not text_of(item, f"{{{_MWG}}}Type"):
                 set_text(item, f"{{{_MWG}}}Type", "Face")
@@ -208,7 +208,7 @@ class XmpDocument:
             set_text(area, f"{{{_AREA}}}{field}", f"{value:.6f}")
         set_text(area, f"{{{_AREA}}}unit", "normalized")
         set_text(item, f"{{{_MWG}}}Type", "Face")
-        with _said_plainly(self._name, name):
+        with _translated_errors(self._name, name):
             if name:
                 set_text(item, f"{{{_MWG}}}Name", name)
             self._note(item, name, mark)
@@ -322,7 +322,7 @@ class XmpDocument:
 
 
 @contextmanager
-def _said_plainly(document: str, name: str) -> Iterator[None]:
+def _translated_errors(document: str, name: str) -> Iterator[None]:
     """Raise lxml's refusal of a character as an `XmpError`."""
     try:
         yield

@@ -1,8 +1,8 @@
 """Readers of datasets; each returns a `facebank.evaluation.dataset.Dataset`.
 
-No input is trusted: sizes are checked before anything is allocated, no file is unpickled, and the paths in a list never
-lead out of the folder of its photos. Unusable entries are listed in the dataset's `left_out`; if nothing can be used,
-`facebank.errors.DatasetError` is raised.
+Input is untrusted: sizes are checked before allocation, nothing is unpickled, and paths in lists cannot leave the
+folder of photos. Unusable entries are listed in `Dataset.skipped`; `facebank.errors.DatasetError` is raised if none is
+usable.
 """
 
 from facebank.evaluation.datasets.lfw import Errata, find_pairs, read_errata, read_lfw, read_people, wrong_pairs

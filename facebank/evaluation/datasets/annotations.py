@@ -1,7 +1,7 @@
-"""Boxes that people tagged in photos: exports of VoTT (JSON and CSV) and of COCO's object detection.
+"""Tagged boxes in photos: VoTT exports (JSON and CSV) and COCO object detection.
 
-Sources: ``src/providers/export/vottJson.ts`` and ``csv.ts`` of github.com/microsoft/VoTT, version 2; "Data format" of
-cocodataset.org. In COCO's exports the categories are people.
+Formats: ``src/providers/export/vottJson.ts`` and ``csv.ts`` of github.com/microsoft/VoTT, version 2; "Data format" of
+cocodataset.org. In COCO files, categories are people.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-from facebank.evaluation.dataset import Dataset, DatasetPhoto, LeftOut, Pick, Region
+from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region, SkippedEntry
 from facebank.evaluation.datasets.checking import (
     CsvRow,
     People,
@@ -34,19 +34,19 @@ VOTT_COLUMNS = ("image", "xmin", "ymin", "xmax", "ymax", "label")
 _COCO_LISTS = ("images", "annotations", "categories")
 
 _Tagged: TypeAlias = "dict[tuple[Path, Region], tuple[TaggedBox, set[str]]]"
-"""The boxes by place, each with all its tags."""
+"""Boxes by photo and region, each with all its tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedBox:
-    """A box as an export states it: left, top, width and height in pixels, unchecked.
+    """A box as stated in an export: left, top, width and height in pixels, not validated.
 
-    `where` is its place in the export, such as ``line 7``. `files` are possible names of the photo, of which the first
-    that exists is used; `group` is its film, "" for a photo of its own; `size` is its width and height as stated, None
-    if not stated.
+    `location` is its position in the export, such as ``line 7``. `files` are possible names of the photo, of which the
+    first existing one is used; `group` is the name of its video, "" for a photo; `size` is the stated width and height
+    of the photo, or None.
     """
 
-    where: str
+    location: str
     files: tuple[str, ...]
     box: tuple[float, float, float, float]
     tags: tuple[str, ...]
@@ -55,103 +55,103 @@ class TaggedBox:
 
 
 def is_vott(document: object) -> bool:
-    """Return whether a parsed JSON file is a VoTT export."""
+    """Return whether a parsed JSON document is a VoTT export."""
     return isinstance(document, dict) and isinstance(document.get("assets"), dict)
 
 
 def is_coco(document: object) -> bool:
-    """Return whether a parsed JSON file is a COCO export."""
+    """Return whether a parsed JSON document is a COCO export."""
     return isinstance(document, dict) and all(isinstance(document.get(key), list) for key in _COCO_LISTS)
 
 
 def read_vott_json(path: Path, photos: Path | None = None, document: object = None) -> Dataset:
-    """Read a VoTT JSON export: every box with one tag is a photo of the person of that tag.
+    """Read a VoTT JSON export, in which every box with one tag is a photo of the person of that name.
 
-    Only the last parts of the export's paths are used: a photo is searched by its name in the folder `photos` (None:
-    the export's own) and below it. `document` is the export if already parsed. Raises `DatasetError` if the file is no
-    such export, or no box can be used; single unusable boxes are listed in `left_out`.
+    Of the paths in the export only file names are used: photos are looked for in the folder `photos` (None: the
+    export's own) and below it. `document` is the export if already parsed. Raises `DatasetError` if the file is not a
+    VoTT export, or no box is usable; single unusable boxes are listed in `skipped`.
     """
     export = read_json(path) if document is None else document
     if not isinstance(export, dict) or not isinstance(export.get("assets"), dict):
-        raise broken(path, "it is no VoTT export: 'assets' is missing, or is not an object")
+        raise broken(path, "not a VoTT export: 'assets' is missing or not an object")
     assets = export["assets"]
     if not assets:
-        raise broken(path, "'assets' is empty: export the tagged photos")
-    bare = sum(_is_bare(entry) for entry in assets.values())
-    note = [LeftOut(f"{bare:,} photo{'s' * (bare != 1)}", "no box is tagged in them")] if bare else []
+        raise broken(path, "'assets' is empty; export the tagged photos from VoTT")
+    untagged = sum(_is_untagged(entry) for entry in assets.values())
+    note = [SkippedEntry(f"{untagged:,} photo{'s' * (untagged != 1)}", "they have no tagged boxes")] if untagged else []
     boxes = (box for key, entry in assets.items() for box in _vott_boxes(key, entry))
     return _dataset(path, photos or path.parent, boxes, note)
 
 
 def read_vott_csv(path: Path, photos: Path | None = None) -> Dataset:
-    """Read a VoTT CSV export: ``image,xmin,ymin,xmax,ymax,label``, a row for each tag of a box.
+    """Read a VoTT CSV export: ``image,xmin,ymin,xmax,ymax,label``, with one row per tag of a box.
 
     Parameters, result and errors are as in `read_vott_json`.
     """
     table = read_table(path, VOTT_COLUMNS)
-    return _dataset(path, photos or path.parent, map(_box_of_row, table.rows), table.left_out)
+    return _dataset(path, photos or path.parent, map(_box_of_row, table.rows), table.skipped)
 
 
 def read_coco(path: Path, photos: Path | None = None, document: object = None) -> Dataset:
-    """Read a COCO export whose categories are people: every box is a photo of one.
+    """Read a COCO file whose categories are people; every box is a photo of one person.
 
-    A photo is searched at its ``file_name``, else by its name in the folder `photos` and below it. Without `photos`
-    that is the file's own folder, or, if it is called ``annotations``, the one above. `document` is the file if already
-    parsed. Errors are as in `read_vott_json`.
+    A photo is looked for at its ``file_name``, then by its name in the folder `photos` and below it. `photos` defaults
+    to the file's own folder, or its parent if that is called ``annotations``. `document` is the file if already parsed.
+    Errors are as in `read_vott_json`.
     """
     export = read_json(path) if document is None else document
     if not isinstance(export, dict):
-        raise broken(path, "it is no COCO export")
+        raise broken(path, "not a COCO file")
     for key in _COCO_LISTS:
         if not isinstance(export.get(key), list):
-            raise broken(path, f"it is no COCO export: '{key}' is missing, or is no list")
+            raise broken(path, f"not a COCO file: '{key}' is missing or not a list")
     if not export["annotations"]:
-        raise broken(path, "'annotations' is empty: no box is tagged")
+        raise broken(path, "'annotations' is empty")
     folder = photos or (path.absolute().parent.parent if path.absolute().parent.name == "annotations" else path.parent)
-    left_out = list[LeftOut]()
-    images = _by_id(export["images"], "image", left_out)
-    categories = _by_id(export["categories"], "category", left_out)
-    return _dataset(path, folder, _coco_boxes(export["annotations"], images, categories), left_out)
+    skipped = list[SkippedEntry]()
+    images = _by_id(export["images"], "image", skipped)
+    categories = _by_id(export["categories"], "category", skipped)
+    return _dataset(path, folder, _coco_boxes(export["annotations"], images, categories), skipped)
 
 
 def _dataset(
-    path: Path, photos: Path, boxes: Iterable[TaggedBox | LeftOut], left_out: Iterable[LeftOut] = ()
+    path: Path, photos: Path, boxes: Iterable[TaggedBox | SkippedEntry], skipped: Iterable[SkippedEntry] = ()
 ) -> Dataset:
-    """Make a dataset of tagged boxes: a photo for each, cut to its box.
+    """Return a dataset with one photo per tagged box, cropped to the box.
 
-    A box with several tags, or none, is left out, as is one that is stated twice. Boxes of one photo, or film, are one
-    group. Photos in a folder ``train``, ``validation`` or ``test`` have that split.
+    Boxes without a tag, with several tags, or stated twice are skipped. Boxes of one photo or video are one group.
+    Photos in a folder ``train``, ``validation`` or ``test`` have that split.
     """
     folder, people = PhotoFolder(photos), People()
-    notes = list(left_out)
+    notes = list(skipped)
     tagged: _Tagged = {}
     for box in boxes:
-        if isinstance(box, LeftOut):
+        if isinstance(box, SkippedEntry):
             notes.append(box)
             continue
         try:
-            place, tags = (_find(folder, box), _region(box)), {people.named(tag) for tag in box.tags}
-            _enter(tagged, place, box, tags)
+            index, tags = (_find(folder, box), _region(box)), {people.named(tag) for tag in box.tags}
+            _enter(tagged, index, box, tags)
         except UnusableError as error:
-            notes.append(LeftOut(box.where, str(error)))
+            notes.append(SkippedEntry(box.location, str(error)))
     made = _photos(folder, tagged, notes)
     need_photos(path, made, notes)
-    return Dataset(title_of(path), tuple(made), pick=Pick.CENTRAL, left_out=(*notes, *people.joined))
+    return Dataset(title_of(path), tuple(made), pick=Pick.CENTRAL, skipped=(*notes, *people.joined))
 
 
-def _enter(tagged: _Tagged, place: tuple[Path, Region], box: TaggedBox, tags: set[str]) -> None:
-    first, named = tagged.setdefault(place, (box, set()))
+def _enter(tagged: _Tagged, index: tuple[Path, Region], box: TaggedBox, tags: set[str]) -> None:
+    first, named = tagged.setdefault(index, (box, set()))
     if first is not box and tags <= named:
-        raise UnusableError(f"it repeats the box of {first.where}")
+        raise UnusableError(f"repeats the box of {first.location}")
     named |= tags
 
 
-def _photos(folder: PhotoFolder, tagged: _Tagged, notes: list[LeftOut]) -> list[DatasetPhoto]:
+def _photos(folder: PhotoFolder, tagged: _Tagged, notes: list[SkippedEntry]) -> list[DatasetPhoto]:
     made, counts = list[DatasetPhoto](), Counter[Path]()
     for (path, region), (box, tags) in tagged.items():
         if len(tags) != 1:
-            why = f"it has {len(tags)} tags ({shown(', '.join(sorted(tags)))})" if tags else "it has no tag"
-            notes.append(LeftOut(box.where, f"{why}, and one belongs to each box"))
+            why = f"the box has {len(tags)} tags ({shown(', '.join(sorted(tags)))})" if tags else "the box has no tag"
+            notes.append(SkippedEntry(box.location, f"{why}; expected one"))
             continue
         counts[path] += 1
         name = folder.name_of(path)
@@ -181,61 +181,61 @@ def _region(box: TaggedBox) -> Region:
 
 def _number(value: object) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise UnusableError(f"'{shown(value)}' stands where a number belongs")
+        raise UnusableError(f"'{shown(value)}' is not a number")
     try:
         as_float = float(value)
     except OverflowError:
         as_float = math.inf
     if not math.isfinite(as_float):
-        raise UnusableError("one of its numbers is too large")
+        raise UnusableError("a number is too large")
     return as_float
 
 
-def _is_bare(entry: object) -> bool:
+def _is_untagged(entry: object) -> bool:
     return isinstance(entry, dict) and isinstance(entry.get("asset"), dict) and entry.get("regions") == []
 
 
-def _vott_boxes(key: str, entry: Any) -> Iterator[TaggedBox | LeftOut]:
-    where = f"asset {shown(key)}"
+def _vott_boxes(key: str, entry: Any) -> Iterator[TaggedBox | SkippedEntry]:
+    location = f"asset {shown(key)}"
     asset, regions = (entry.get("asset"), entry.get("regions")) if isinstance(entry, dict) else (None, None)
     if not isinstance(asset, dict) or not isinstance(regions, list):
-        yield LeftOut(where, "its 'asset' or its 'regions' are missing or of the wrong kind")
+        yield SkippedEntry(location, "'asset' or 'regions' is missing or of the wrong type")
         return
-    for place, region in enumerate(regions):
-        spot = f"{where}, region {place + 1}"
+    for index, region in enumerate(regions):
+        region_location = f"{location}, region {index + 1}"
         try:
-            yield _vott_box(spot, asset, region)
+            yield _vott_box(region_location, asset, region)
         except UnusableError as error:
-            yield LeftOut(spot, str(error))
+            yield SkippedEntry(region_location, str(error))
 
 
-def _vott_box(where: str, asset: Mapping[str, Any], region: Any) -> TaggedBox:
+def _vott_box(location: str, asset: Mapping[str, Any], region: Any) -> TaggedBox:
     stated = region.get("boundingBox") if isinstance(region, dict) else None
     tags = region.get("tags") if isinstance(region, dict) else None
     if not isinstance(stated, dict):
-        raise UnusableError("its 'boundingBox' is missing")
+        raise UnusableError("'boundingBox' is missing")
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise UnusableError("its 'tags' are missing or no texts")
+        raise UnusableError("'tags' is missing or not a list of strings")
     left, top, width, height = (_number(stated.get(key)) for key in ("left", "top", "width", "height"))
     return TaggedBox(
-        where, _files(asset), (left, top, width, height), tuple(tags), _film(asset), _size(asset.get("size"))
+        location, _files(asset), (left, top, width, height), tuple(tags), _video_name(asset), _size(asset.get("size"))
     )
 
 
 def _files(asset: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the possible file names of a photo, in any of the ways in which the export writes them."""
+    """Return the possible file names of an asset, in all variants that VoTT versions write."""
     stated = [text for text in (asset.get("name"), asset.get("path")) if isinstance(text, str) and text]
     if not stated:
-        raise UnusableError("its photo has no name")
+        raise UnusableError("the photo has no name")
     last = [text.replace("\\", "/").rpartition("/")[2] for text in stated]
     decoded = [unquote(name).replace("\\", "/").rpartition("/")[2] for name in last]
     names = [name for name in (*last, *decoded) if name]
-    # a frame is called film.mp4#t=1.5, and its picture has a suffix after that
+    # A video frame is named film.mp4#t=1.5, and its file has an image suffix after that.
     frames = [f"{name}{suffix}" for name in names if "#t=" in name for suffix in (".jpg", ".jpeg", ".png")]
     return tuple(dict.fromkeys((*names, *frames))) or ("",)
 
 
-def _film(asset: Mapping[str, Any]) -> str:
+def _video_name(asset: Mapping[str, Any]) -> str:
     parent = asset.get("parent")
     name = parent.get("name") if isinstance(parent, dict) else None
     return printable(name) if isinstance(name, str) else ""
@@ -247,33 +247,35 @@ def _size(stated: object) -> tuple[float, float] | None:
     return _number(stated["width"]), _number(stated["height"])
 
 
-def _box_of_row(row: CsvRow) -> TaggedBox | LeftOut:
-    where = f"line {row.line}"
+def _box_of_row(row: CsvRow) -> TaggedBox | SkippedEntry:
+    location = f"line {row.line}"
     try:
         left, top, right, bottom = (_decimal(row.values[column]) for column in VOTT_COLUMNS[1:5])
         files = _files({"name": row.values["image"]})
     except UnusableError as error:
-        return LeftOut(where, str(error))
-    film, is_frame, _ = row.values["image"].partition("#t=")
+        return SkippedEntry(location, str(error))
+    video, is_frame, _ = row.values["image"].partition("#t=")
     tags = (row.values["label"],) if row.values["label"] else ()
-    return TaggedBox(where, files, (left, top, right - left, bottom - top), tags, printable(film) if is_frame else "")
+    return TaggedBox(
+        location, files, (left, top, right - left, bottom - top), tags, printable(video) if is_frame else ""
+    )
 
 
 def _decimal(text: str) -> float:
     try:
         return _number(float(text))
     except ValueError:
-        raise UnusableError(f"'{shown(text)}' stands where a number belongs") from None
+        raise UnusableError(f"'{shown(text)}' is not a number") from None
 
 
-def _by_id(entries: list[Any], kind: str, left_out: list[LeftOut]) -> dict[int | str, Mapping[str, Any]]:
+def _by_id(entries: list[Any], kind: str, skipped: list[SkippedEntry]) -> dict[int | str, Mapping[str, Any]]:
     found: dict[int | str, Mapping[str, Any]] = {}
-    for place, entry in enumerate(entries, start=1):
+    for index, entry in enumerate(entries, start=1):
         identity = _identity(entry, "id")
         if identity is None:
-            left_out.append(LeftOut(f"{kind} {place}", "its 'id' is missing"))
+            skipped.append(SkippedEntry(f"{kind} {index}", "'id' is missing"))
         elif identity in found:
-            left_out.append(LeftOut(f"{kind} {place}", f"an earlier {kind} has the same id, {shown(identity)}"))
+            skipped.append(SkippedEntry(f"{kind} {index}", f"an earlier {kind} has the same id, {shown(identity)}"))
         else:
             found[identity] = entry
     return found
@@ -281,33 +283,33 @@ def _by_id(entries: list[Any], kind: str, left_out: list[LeftOut]) -> dict[int |
 
 def _coco_boxes(
     annotations: list[Any], images: Mapping[int | str, Any], categories: Mapping[int | str, Any]
-) -> Iterator[TaggedBox | LeftOut]:
-    for place, annotation in enumerate(annotations, start=1):
-        where = f"annotation {place}"
+) -> Iterator[TaggedBox | SkippedEntry]:
+    for index, annotation in enumerate(annotations, start=1):
+        location = f"annotation {index}"
         try:
-            yield _coco_box(where, annotation, images, categories)
+            yield _coco_box(location, annotation, images, categories)
         except UnusableError as error:
-            yield LeftOut(where, str(error))
+            yield SkippedEntry(location, str(error))
 
 
 def _coco_box(
-    where: str, annotation: Any, images: Mapping[int | str, Any], categories: Mapping[int | str, Any]
+    location: str, annotation: Any, images: Mapping[int | str, Any], categories: Mapping[int | str, Any]
 ) -> TaggedBox:
     image = _named(annotation, "image_id", images)
     category = _named(annotation, "category_id", categories)
     if image is None or category is None:
         what = "image" if image is None else "category"
-        raise UnusableError(f"there is no {what} with the id that it states")
+        raise UnusableError(f"no {what} has the stated id")
     if annotation.get("iscrowd") not in (None, 0):
-        raise UnusableError("it is a crowd, and no one person")
+        raise UnusableError("a crowd is not a single person")
     stated = annotation.get("bbox")
     if not isinstance(stated, list) or len(stated) != 4:
-        raise UnusableError("its 'bbox' is missing, or has not four numbers")
+        raise UnusableError("'bbox' is missing or does not have four numbers")
     file_name, person = image.get("file_name"), category.get("name")
     if not isinstance(file_name, str) or not file_name or not isinstance(person, str):
-        raise UnusableError("its photo has no 'file_name', or its category no 'name'")
+        raise UnusableError("the image has no 'file_name', or the category no 'name'")
     left, top, width, height = map(_number, stated)
-    return TaggedBox(where, (file_name,), (left, top, width, height), (person,), size=_size(image))
+    return TaggedBox(location, (file_name,), (left, top, width, height), (person,), size=_size(image))
 
 
 def _named(annotation: Any, key: str, entries: Mapping[int | str, Any]) -> Any:

@@ -1,12 +1,12 @@
-"""Pictures or embeddings in an npz file, read without unpickling and without trusting its headers.
+"""Images or embeddings in an npz file, read without unpickling and with all headers validated.
 
-Pictures come in two forms: ``images`` and ``labels`` (with optional ``splits``, ``groups`` and ``aligned``), or, as in
-many tutorials, ``arr_0`` to ``arr_3``: training pictures and labels, test pictures and labels.
+Images come in two forms: ``images`` and ``labels`` (optionally with ``splits``, ``groups`` and ``aligned``), or, as in
+many tutorials, ``arr_0`` to ``arr_3``: training images and labels, test images and labels.
 
-Embeddings need ``embedding``, ``float32`` of shape ``(N, D)`` with rows of length 1, made by the pack that the protocol
-runs with, and ``person``. ``quality``, ``detection_score``, ``size`` (pixels), ``photo`` (names) and ``group`` (photos
-from one source) are used if present, and ``pack`` (one text, the pack's digest) is checked. Every other array of N
-texts, whole numbers or truth values is a trait, such as ``family`` or ``young``.
+Embeddings need ``embedding``, ``float32`` of shape ``(N, D)`` with L2-normalized rows made by the pack of the run, and
+``person``. Optional are ``quality``, ``detection_score``, ``size`` (pixels), ``photo`` (names), ``group`` (number or
+name of the source) and ``pack`` (a string, the pack's digest, which is checked). Every other array of N strings,
+integers or booleans is a trait, such as ``family`` or ``young``.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto, PhotoContent, Pic
 from facebank.evaluation.datasets.checking import People, UnusableError, shown, split_named
 from facebank.evaluation.datasets.folders import title_of
 from facebank.evaluation.datasets.npz import (
-    LARGEST,
+    MAX_TOTAL,
+    ImageArray,
     Member,
-    PictureArray,
-    StoredPicture,
+    StoredImage,
     find_members,
     member_names,
     npz_errors,
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-MOST_PICTURES = 1_000_000
-MOST_EMBEDDINGS = 1_000_000
-LONGEST_EMBEDDING = 4096
+MAX_IMAGES = 1_000_000
+MAX_EMBEDDINGS = 1_000_000
+MAX_EMBEDDING = 4096
 
 _FORM = ("images", "labels", "splits", "groups", "aligned")
 _TUTORIAL = ("arr_0", "arr_1", "arr_2", "arr_3")
@@ -59,25 +59,31 @@ def holds_embeddings(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return "embedding" in member_names(archive)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, RuntimeError):  # the reader reports it
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        NotImplementedError,
+        ValueError,
+        RuntimeError,
+    ):  # reported when the file is read
         return False
 
 
 def read_arrays(path: Path) -> Dataset:
-    """Read pictures and labels from an npz.
+    """Read images and labels from an npz.
 
-    ``images`` is ``uint8`` of shape ``(N, H, W, 3)``, RGB; ``labels``, ``splits`` and ``groups`` are texts or whole
-    numbers of shape ``(N,)``, an empty label being nobody named; ``aligned`` is one truth value: whether every picture
-    is an aligned face already. Other arrays are ignored. Raises `DatasetError`.
+    ``images`` is RGB ``uint8`` of shape ``(N, H, W, 3)``; ``labels``, ``splits`` and ``groups`` are strings or integers
+    of shape ``(N,)``, an empty label meaning unlabeled; ``aligned`` is a single boolean: whether all images are aligned
+    face crops. Other arrays are ignored. Raises `DatasetError`.
     """
     with npz_errors(path), zipfile.ZipFile(path) as archive:
         arrays = _Arrays(path, archive, find_members(archive, (*_FORM, *_TUTORIAL)))
         pick = _aligned(arrays)
-        return _pictures(path, list(_parts(arrays)), pick)
+        return _image_dataset(path, list(_parts(arrays)), pick)
 
 
 def read_embeddings(path: Path) -> Dataset:
-    """Read embeddings and whose they are from an npz, as the module says; raises `DatasetError`."""
+    """Read labeled embeddings from an npz, in the format of the module's docstring; raises `DatasetError`."""
     with npz_errors(path), zipfile.ZipFile(path) as archive:
         names = [name for name in member_names(archive) if name in _USED or _TRAIT.fullmatch(name)]
         return _embeddings(path, archive, find_members(archive, names))
@@ -94,18 +100,18 @@ class _Arrays:
     def has(self, *names: str) -> bool:
         return all(name in self.members for name in names)
 
-    def pictures(self, name: str) -> Sequence[PhotoContent]:
-        """Return the pictures, read one by one on demand if the file allows it."""
+    def images(self, name: str) -> Sequence[PhotoContent]:
+        """Return the images, read one by one on demand if the file allows it."""
         member = self.members[name]
         shape = member.shape
         if member.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape[1:]:
-            raise UnusableError(f"the array {name} is {member.dtype} of shape {shape}; uint8 (N, H, W, 3) is needed")
-        if shape[0] > MOST_PICTURES:
-            raise UnusableError(f"the array {name} holds {shape[0]:,} pictures, and may hold {MOST_PICTURES:,}")
-        if not PictureArray.can_read(member):
+            raise UnusableError(f"the array {name} is {member.dtype} of shape {shape}; expected uint8 (N, H, W, 3)")
+        if shape[0] > MAX_IMAGES:
+            raise UnusableError(f"the array {name} has {shape[0]:,} images; the limit is {MAX_IMAGES:,}")
+        if not ImageArray.can_read(member):
             return list(member.read(self.archive))
-        array = PictureArray(self.path, member)
-        return [StoredPicture(array, number) for number in range(len(array))]
+        array = ImageArray(self.path, member)
+        return [StoredImage(array, number) for number in range(len(array))]
 
     def texts(self, name: str, count: int) -> list[str]:
         return _texts_of(self.members[name], self.archive, count)
@@ -113,7 +119,7 @@ class _Arrays:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Pictures with the label, split and group of each."""
+    """Images with the label, split and group of each."""
 
     images: Sequence[PhotoContent]
     labels: list[str]
@@ -121,23 +127,23 @@ class _Part:
     groups: list[str]
 
 
-def _pictures(path: Path, parts: list[_Part], pick: Pick) -> Dataset:
+def _image_dataset(path: Path, parts: list[_Part], pick: Pick) -> Dataset:
     people, photos = People(), list[DatasetPhoto]()
     for part in parts:
-        for place, image in enumerate(part.images):
-            label, split = part.labels[place], part.splits[place]
+        for index, image in enumerate(part.images):
+            label, split = part.labels[index], part.splits[index]
             person = people.named(label) if label.strip() else None
             name = f"image {len(photos) + 1}"
-            photos.append(DatasetPhoto(name, person, image, None, _split(name, split), printable(part.groups[place])))
+            photos.append(DatasetPhoto(name, person, image, None, _split(name, split), printable(part.groups[index])))
     if not photos:
-        raise UnusableError("it holds no pictures")
-    return Dataset(title_of(path), tuple(photos), pick=pick, left_out=tuple(people.joined))
+        raise UnusableError("it has no images")
+    return Dataset(title_of(path), tuple(photos), pick=pick, skipped=tuple(people.joined))
 
 
 def _split(name: str, text: str) -> str | None:
     split = split_named(text)
     if split is None and text.strip():
-        raise UnusableError(f"the split of {name} is '{shown(text)}', and should be train, validation or test")
+        raise UnusableError(f"the split of {name} is '{shown(text)}'; expected train, validation or test")
     return split
 
 
@@ -145,24 +151,24 @@ def _parts(arrays: _Arrays) -> Iterator[_Part]:
     if arrays.has("images", "labels"):
         count = arrays.members["images"].shape[0] if arrays.members["images"].shape else 0
         texts = [arrays.texts(name, count) if arrays.has(name) else [""] * count for name in _FORM[1:4]]
-        yield _Part(arrays.pictures("images"), *texts)
+        yield _Part(arrays.images("images"), *texts)
     elif arrays.has(*_TUTORIAL):
-        for pictures, labels, split in (("arr_0", "arr_1", "train"), ("arr_2", "arr_3", "test")):
-            images = arrays.pictures(pictures)
+        for images_name, labels, split in (("arr_0", "arr_1", "train"), ("arr_2", "arr_3", "test")):
+            images = arrays.images(images_name)
             count = len(images)
             yield _Part(images, arrays.texts(labels, count), [split] * count, [""] * count)
     else:
-        raise UnusableError("it holds neither the arrays images and labels nor arr_0 to arr_3")
+        raise UnusableError("expected the arrays images and labels, or arr_0 to arr_3")
 
 
 def _texts_of(member: Member, archive: zipfile.ZipFile, count: int) -> list[str]:
-    """Return an array of texts or whole numbers as texts; any other is refused before it is read."""
+    """Return an array of strings or integers as strings; other dtypes are rejected before reading."""
     if len(member.shape) != 1 or member.dtype.kind not in "USiu":
         raise UnusableError(
-            f"the array {member.name} is {member.dtype} of shape {member.shape}; texts or numbers are needed"
+            f"the array {member.name} is {member.dtype} of shape {member.shape}; expected (N,) strings or integers"
         )
     if member.shape[0] != count:
-        raise UnusableError(f"the array {member.name} has {member.shape[0]:,} values for {count:,} pictures")
+        raise UnusableError(f"the array {member.name} has {member.shape[0]:,} values for {count:,} images")
     array = member.read(archive)
     if array.dtype.kind == "S":
         return [bytes(text).decode("utf-8") for text in array]
@@ -174,7 +180,7 @@ def _aligned(arrays: _Arrays) -> Pick:
     if member is None:
         return Pick.LARGEST
     if member.dtype != np.bool_ or member.size != 1:
-        raise UnusableError("the array aligned is not one truth value")
+        raise UnusableError("the array aligned is not a single boolean")
     return Pick.ALIGNED if bool(member.read(arrays.archive).reshape(-1)[0]) else Pick.LARGEST
 
 
@@ -184,7 +190,7 @@ def _embeddings(path: Path, archive: zipfile.ZipFile, arrays: Mapping[str, Membe
         raise UnusableError(f"the array {missing} is missing")
     vectors = _vectors(arrays["embedding"], archive)
     count = len(vectors)
-    numbers = {name: _numbers(arrays.get(name), archive, count, usual) for name, usual in _NUMBERS.items()}
+    numbers = {name: _numbers(arrays.get(name), archive, count, default) for name, default in _NUMBERS.items()}
     persons = _texts_of(arrays["person"], archive, count)
     photos, groups = (
         _texts_of(arrays[name], archive, count) if name in arrays else [""] * count for name in ("photo", "group")
@@ -198,26 +204,26 @@ def _embeddings(path: Path, archive: zipfile.ZipFile, arrays: Mapping[str, Membe
     for row in range(count):
         person = people.named(persons[row]) if persons[row].strip() else None
         face = _face(vectors[row], *(float(numbers[name][row]) for name in _NUMBERS))
-        said = {name: printable(texts[row].strip()) for name, texts in traits.items()}
+        row_traits = {name: printable(texts[row].strip()) for name, texts in traits.items()}
         name = printable(photos[row]) or f"embedding {row + 1}"
-        found.append(DatasetPhoto(name, person, face, group=printable(groups[row]), traits=said))
+        found.append(DatasetPhoto(name, person, face, group=printable(groups[row]), traits=row_traits))
     return Dataset(
         title_of(path),
         tuple(found),
         pick=Pick.EMBEDDED,
-        left_out=tuple(people.joined),
+        skipped=tuple(people.joined),
         pack=_pack(arrays.get("pack"), archive),
     )
 
 
 def _vectors(member: Member, archive: zipfile.ZipFile) -> FloatArray:
     shape = member.shape
-    if member.dtype.kind != "f" or len(shape) != 2 or not 0 < shape[1] <= LONGEST_EMBEDDING:
-        raise UnusableError(f"the array embedding is {member.dtype} of shape {shape}; float32 (N, D) is needed")
-    if not 0 < shape[0] <= MOST_EMBEDDINGS:
-        raise UnusableError(f"it holds {shape[0]:,} embeddings; 1 to {MOST_EMBEDDINGS:,} are read")
-    if 4 * shape[0] * shape[1] > LARGEST:
-        raise UnusableError(f"its embeddings have {4 * shape[0] * shape[1]:,} bytes, and may have {LARGEST:,}")
+    if member.dtype.kind != "f" or len(shape) != 2 or not 0 < shape[1] <= MAX_EMBEDDING:
+        raise UnusableError(f"the array embedding is {member.dtype} of shape {shape}; expected float32 (N, D)")
+    if not 0 < shape[0] <= MAX_EMBEDDINGS:
+        raise UnusableError(f"{shape[0]:,} embeddings; expected 1 to {MAX_EMBEDDINGS:,}")
+    if 4 * shape[0] * shape[1] > MAX_TOTAL:
+        raise UnusableError(f"the embeddings have {4 * shape[0] * shape[1]:,} bytes; the limit is {MAX_TOTAL:,}")
     vectors, done = np.empty(shape, dtype=np.float32), 0
     for block in member.blocks(archive):
         lengths = np.linalg.norm(block.astype(np.float64), axis=1)
@@ -225,30 +231,30 @@ def _vectors(member: Member, archive: zipfile.ZipFile) -> FloatArray:
         if len(wrong):
             row = int(wrong[0])
             raise UnusableError(
-                f"embedding {done + row + 1} has length {lengths[row]:.3g}, and should have 1: embeddings are "
-                "L2-normalized, as the pack makes them"
+                f"embedding {done + row + 1} has length {lengths[row]:.3g}; expected L2-normalized embeddings, as "
+                "the pack returns them"
             )
         vectors[done : done + len(block)] = block / lengths[:, None]
         done += len(block)
     return vectors
 
 
-def _numbers(member: Member | None, archive: zipfile.ZipFile, count: int, usual: float) -> NDArray[np.float64]:
+def _numbers(member: Member | None, archive: zipfile.ZipFile, count: int, default: float) -> NDArray[np.float64]:
     if member is None:
-        return np.full(count, usual)
+        return np.full(count, default)
     if member.dtype.kind not in "fiu" or member.shape != (count,):
         raise UnusableError(
-            f"the array {member.name} is {member.dtype} of shape {member.shape}; {count:,} numbers are needed"
+            f"the array {member.name} is {member.dtype} of shape {member.shape}; expected {count:,} numbers"
         )
     numbers = member.read(archive).astype(np.float64)
     highest = np.inf if member.name == "size" else 1.0
     if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > highest + 1e-6:
-        raise UnusableError(f"the array {member.name} holds numbers that cannot be: 0 to {highest:g} are possible")
+        raise UnusableError(f"the array {member.name} has values outside 0 to {highest:g}")
     return np.minimum(numbers, highest)
 
 
 def _trait(member: Member, archive: zipfile.ZipFile, count: int) -> list[str] | None:
-    """Return a trait as texts; None for any other array."""
+    """Return a trait as strings, None for an array of another shape or dtype."""
     if member.shape != (count,) or member.dtype.kind not in "USiub":
         return None
     if member.dtype.kind == "b":
@@ -260,7 +266,7 @@ def _pack(member: Member | None, archive: zipfile.ZipFile) -> str:
     if member is None:
         return ""
     if math.prod(member.shape) != 1 or member.dtype.kind not in "US":
-        raise UnusableError("the array pack is not one text: the digest of the pack that made the embeddings")
+        raise UnusableError("the array pack is not a single string, the digest of the pack that made the embeddings")
     value = member.read(archive).reshape(-1)[0]
     text = bytes(value).decode("utf-8") if member.dtype.kind == "S" else str(value)
     return text.strip().lower()

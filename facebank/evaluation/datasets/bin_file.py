@@ -1,8 +1,8 @@
 """InsightFace's ``.bin`` files of face pairs, read without unpickling.
 
-Such a file is a pickle of ``(images, same)``: the bytes of image files, two for each pair, and whether each pair shows
-one person. Loading a pickle would run it. Here `pickletools.genops` only lists its instructions; those that build
-lists, tuples, bytes and truth values are followed, and any other is an error. Nothing is imported or called.
+Such a file is a pickle of ``(images, same)``: the bytes of image files, two per pair, and whether each pair shows one
+person. Loading a pickle can execute code, so `pickletools.genops` is used to list its opcodes: those that build lists,
+tuples, bytes and booleans are interpreted here, and any other raises an error. Nothing is imported or called.
 """
 
 from __future__ import annotations
@@ -17,60 +17,60 @@ from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pair, Pick
 from facebank.evaluation.datasets.checking import UnusableError, broken, shown
 from facebank.evaluation.datasets.folders import title_of
 
-LARGEST_FILE = 2 * 1024**3
-LARGEST_IMAGE = 16 * 1024**2
-MOST_IMAGES = 200_000
-_MOST_STEPS = 10 * MOST_IMAGES  # protocol 2 of Python 3 takes eight for an image, and one for half of them
-_LONGEST_LINE = 1024
+MAX_FILE = 2 * 1024**3
+MAX_IMAGE = 16 * 1024**2
+MAX_IMAGES = 200_000
+_MAX_OPCODES = 10 * MAX_IMAGES  # protocol 2 needs about 8.5 opcodes per image
+_MAX_LINE = 1024
 _FOLDS = 10
 
 
 def read_bin(path: Path) -> Dataset:
-    """Read a ``.bin`` file of aligned faces in pairs, a pickle of protocol 2 to 5; its photos have no person.
+    """Read a ``.bin`` file of pairs of aligned faces, a pickle of protocol 2 to 5; its photos are unlabeled.
 
-    As in InsightFace's evaluation, the pairs are cut in their order into ten folds whose lengths differ by at most one;
-    fewer than twenty pairs are one fold. Raises `DatasetError`.
+    As in InsightFace's evaluation, consecutive pairs form ten folds whose lengths differ by at most one; fewer than
+    twenty pairs are one fold. Raises `DatasetError`.
     """
     try:
         if not path.is_file():
-            raise broken(path, "there is no such file")
-        if path.stat().st_size > LARGEST_FILE:
-            raise broken(path, f"it has more than {LARGEST_FILE:,} bytes")
+            raise broken(path, "no such file")
+        if path.stat().st_size > MAX_FILE:
+            raise broken(path, f"exceeds the limit of {MAX_FILE:,} bytes")
         with path.open("rb") as stream:
             images, same = parse_bin(stream)
     except UnusableError as error:
-        raise broken(path, f"it is no face verification file: {error}") from error
+        raise broken(path, f"not a face verification file: {error}") from error
     except OSError as error:
-        raise broken(path, f"it cannot be read: {error.strerror}") from error
+        raise broken(path, f"cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise broken(path, "that is no path") from error
+        raise broken(path, "not a valid path") from error
     photos = tuple(DatasetPhoto(f"image {number}", None, data) for number, data in enumerate(images, start=1))
     pairs = tuple(
-        Pair(2 * place, 2 * place + 1, is_same, fold)
-        for place, (is_same, fold) in enumerate(zip(same, _folds(len(same)), strict=True))
+        Pair(2 * index, 2 * index + 1, is_same, fold)
+        for index, (is_same, fold) in enumerate(zip(same, _folds(len(same)), strict=True))
     )
     return Dataset(title_of(path), photos, pairs, Pick.ALIGNED)
 
 
 def parse_bin(stream: BinaryIO) -> tuple[list[bytes], list[bool]]:
-    """Return the images' bytes, two for each pair, and whether each pair shows one person; raises `UnusableError`."""
-    machine = _Machine()
+    """Return the bytes of the images, two per pair, and whether each pair shows one person; raises `UnusableError`."""
+    reader = _PickleReader()
     try:
-        for opcode, argument, _ in pickletools.genops(_Guarded(stream)):  # type: ignore[arg-type]
-            machine.follow(opcode.name, argument)
+        for opcode, argument, _ in pickletools.genops(_LimitedFile(stream)):  # type: ignore[arg-type]
+            reader.follow(opcode.name, argument)
     except (ValueError, OverflowError, IndexError, KeyError, TypeError, EOFError) as error:
-        raise UnusableError(f"it is damaged or no pickle ({shown(error) or 'too few values'})") from error
+        raise UnusableError(f"damaged, or not a pickle ({shown(error) or 'too few values'})") from error
     if stream.read(1):
-        raise UnusableError("more follows after its end")
-    return _checked(machine.result())
+        raise UnusableError("data after the end of the pickle")
+    return _checked(reader.result())
 
 
 class _Mark:
-    """The start of a run of values on the stack."""
+    """Marker on the stack, as pushed by the opcode MARK."""
 
 
 class _Encoder:
-    """The function that Python 3 names for bytes in protocol 2, called with a text and ``latin1``; it is never run."""
+    """Stands for ``_codecs.encode``, by which protocol 2 encodes bytes; it is never called."""
 
 
 _MARK: Final = _Mark()
@@ -78,18 +78,18 @@ _ENCODER: Final = _Encoder()
 
 
 @dataclass(slots=True)
-class _Machine:
-    """The stack and the memo of a pickle of lists, tuples, bytes, texts and truth values."""
+class _PickleReader:
+    """Interpreter of the opcodes that build lists, tuples, bytes, strings and booleans, with its stack and memo."""
 
     _stack: list[object] = field(default_factory=list)
     _memo: dict[int, object] = field(default_factory=dict)
-    _steps: int = 0
+    _opcodes: int = 0
 
     def follow(self, name: str, argument: object) -> None:
-        self._steps += 1
-        if self._steps > _MOST_STEPS:
-            raise UnusableError("it takes too many steps")
-        if name in _SILENT:
+        self._opcodes += 1
+        if self._opcodes > _MAX_OPCODES:
+            raise UnusableError("too many opcodes")
+        if name in _IGNORED:
             return
         if name in _STRINGS:
             self._stack.append(str(argument).encode("latin-1"))
@@ -108,7 +108,7 @@ class _Machine:
 
     def result(self) -> object:
         if len(self._stack) != 1:
-            raise UnusableError("it does not end with one value")
+            raise UnusableError("the pickle does not end with one value")
         return self._stack[0]
 
     def _build(self, name: str, argument: object) -> None:
@@ -122,36 +122,36 @@ class _Machine:
             items = self._take(1) if name == "APPEND" else self._since_mark()
             target = self._stack[-1]
             if not isinstance(target, list):
-                raise UnusableError("it appends to something that is no list")
+                raise UnusableError("it appends to an object that is not a list")
             target.extend(items)
         elif name == "GLOBAL" and argument == "_codecs encode":
             self._stack.append(_ENCODER)
         elif name == "REDUCE":
             self._decode()
         else:
-            raise UnusableError(self._refusal(name, argument))
+            raise UnusableError(self._unsupported(name, argument))
 
     def _decode(self) -> None:
         function, arguments = self._take(2)
         is_bytes = function is _ENCODER and isinstance(arguments, tuple) and len(arguments) == 2
         if not is_bytes or not isinstance(arguments, tuple) or arguments[1] not in ("latin1", "latin-1"):
-            raise UnusableError("it wants to call something")
+            raise UnusableError("it calls a function")
         text = arguments[0]
         if not isinstance(text, str):
-            raise UnusableError("it holds bytes in a form that is not read")
+            raise UnusableError("unsupported encoding of bytes")
         self._stack.append(text.encode("latin-1"))
 
-    def _refusal(self, name: str, argument: object) -> str:
+    def _unsupported(self, name: str, argument: object) -> str:
         if name in ("GLOBAL", "INST"):
-            return f"it wants to use {shown(str(argument).replace(' ', '.'))}, and is not obeyed"
+            return f"it imports {shown(str(argument).replace(' ', '.'))}, which is not allowed"
         named = self._stack[-2:]
         if name == "STACK_GLOBAL" and all(isinstance(part, str) for part in named):
-            return f"it wants to use {shown('.'.join(map(str, named)))}, and is not obeyed"
-        return f"the instruction {name} has no place in one"
+            return f"it imports {shown('.'.join(map(str, named)))}, which is not allowed"
+        return f"unsupported opcode {name}"
 
     def _take(self, count: int) -> list[object]:
         if len(self._stack) < count or any(value is _MARK for value in self._stack[len(self._stack) - count :]):
-            raise UnusableError("it is damaged (too few values)")
+            raise UnusableError("damaged (too few values)")
         taken = self._stack[len(self._stack) - count :]
         del self._stack[len(self._stack) - count :]
         return taken
@@ -163,7 +163,7 @@ class _Machine:
         return items[::-1]
 
 
-_SILENT = frozenset({"PROTO", "FRAME", "STOP"})
+_IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
 _STRINGS = frozenset({"BINSTRING", "SHORT_BINSTRING"})
 _VALUES = frozenset(
     {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
@@ -182,21 +182,21 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 @dataclass(frozen=True, slots=True)
-class _Guarded:
-    """A file that refuses to read more than an image may have, before anything is allocated."""
+class _LimitedFile:
+    """A file whose reads are limited to the size of an image, so that no larger buffer is allocated."""
 
     stream: BinaryIO
 
     def read(self, size: int) -> bytes:
-        # in protocol 2 a byte from 128 on takes two
-        if size > 2 * LARGEST_IMAGE:
-            raise UnusableError(f"it holds an image of {size:,} bytes, and one may have {LARGEST_IMAGE:,}")
+        # Protocol 2 stores bytes from 128 on as two.
+        if size > 2 * MAX_IMAGE:
+            raise UnusableError(f"an image of {size:,} bytes exceeds the limit of {MAX_IMAGE:,}")
         return self.stream.read(size)
 
     def readline(self) -> bytes:
-        line = self.stream.readline(_LONGEST_LINE)
-        if len(line) == _LONGEST_LINE:
-            raise UnusableError("it holds a line that is too long")
+        line = self.stream.readline(_MAX_LINE)
+        if len(line) == _MAX_LINE:
+            raise UnusableError("a line is too long")
         return line
 
     def tell(self) -> int:
@@ -205,31 +205,31 @@ class _Guarded:
 
 def _checked(value: object) -> tuple[list[bytes], list[bool]]:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise UnusableError("two lists belong there, one of images and one of truth values")
+        raise UnusableError("expected two lists, of images and of booleans")
     images, same = value
     if not isinstance(images, (tuple, list)) or not isinstance(same, (tuple, list)):
-        raise UnusableError("two lists belong there, one of images and one of truth values")
+        raise UnusableError("expected two lists, of images and of booleans")
     if not same:
         raise UnusableError("the list of pairs is empty")
     if len(images) != 2 * len(same):
-        raise UnusableError(f"it has {len(images):,} images for {len(same):,} pairs, and two belong to each")
-    if len(images) > MOST_IMAGES:
-        raise UnusableError(f"it has more than {MOST_IMAGES:,} images")
+        raise UnusableError(f"{len(images):,} images for {len(same):,} pairs; expected two per pair")
+    if len(images) > MAX_IMAGES:
+        raise UnusableError(f"more than {MAX_IMAGES:,} images")
     checked = [_image(number, image) for number, image in enumerate(images, start=1)]
-    return checked, [_truth(number, truth) for number, truth in enumerate(same, start=1)]
+    return checked, [_label(number, label) for number, label in enumerate(same, start=1)]
 
 
 def _image(number: int, value: object) -> bytes:
     if not isinstance(value, bytes):
-        raise UnusableError(f"image {number} is no bytes but {type(value).__name__}")
-    if len(value) > LARGEST_IMAGE:
-        raise UnusableError(f"image {number} has {len(value):,} bytes, and may have {LARGEST_IMAGE:,}")
+        raise UnusableError(f"image {number} is {type(value).__name__}, not bytes")
+    if len(value) > MAX_IMAGE:
+        raise UnusableError(f"image {number} of {len(value):,} bytes exceeds the limit of {MAX_IMAGE:,}")
     return value
 
 
-def _truth(number: int, value: object) -> bool:
+def _label(number: int, value: object) -> bool:
     if not isinstance(value, int) or value not in (0, 1):
-        raise UnusableError(f"pair {number} is neither true nor false")
+        raise UnusableError(f"the label of pair {number} is not a boolean")
     return bool(value)
 
 

@@ -1,4 +1,4 @@
-"""Parts of all readers of datasets: files read within limits, CSV tables, names of people, photos within a folder."""
+"""Shared parts of dataset readers: size-limited files, CSV tables, names of people, and photos below a folder."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facebank.errors import DatasetError, InvalidNameError
-from facebank.evaluation.dataset import LeftOut
+from facebank.evaluation.dataset import SkippedEntry
 from facebank.gallery.names import name_key, normalize_name
 from facebank.media import find_photos
 from facebank.storage.text import printable
 
-LARGEST_TEXT = 64 * 1024**2
-"""Bytes of a list of photos, boxes or pairs."""
+MAX_TEXT = 64 * 1024**2
+"""Largest list of photos, boxes or pairs, in bytes."""
 
-_LONGEST_SHOWN = 80
+_MAX_SHOWN = 80
 _SEPARATORS = ",;\t"
 _SPLITS = {
     "train": "train",
@@ -33,18 +33,18 @@ _SPLITS = {
 
 
 class UnusableError(Exception):
-    """Raised for one unusable entry of a dataset; the readers catch it and go on."""
+    """Raised for one unusable entry of a dataset, which the reader then skips."""
 
 
 def broken(path: Path, why: str) -> DatasetError:
-    """Return the error for a file or folder."""
+    """Return the error for an unusable file or folder."""
     return DatasetError(f"{printable(str(path))}: {why}")
 
 
 def shown(value: object) -> str:
-    """Return a value from outside for a message: escaped, and cut to 80 characters."""
+    """Return an untrusted value for a message: escaped, and cut to 80 characters."""
     text = str(value)
-    return printable(text[:_LONGEST_SHOWN]) + ("..." if len(text) > _LONGEST_SHOWN else "")
+    return printable(text[:_MAX_SHOWN]) + ("..." if len(text) > _MAX_SHOWN else "")
 
 
 def read_bytes(path: Path, most: int) -> bytes:
@@ -52,58 +52,58 @@ def read_bytes(path: Path, most: int) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise broken(path, "it is no file")
+            raise broken(path, "not a regular file")
         if status.st_size > most:
-            raise broken(path, f"it has {status.st_size:,} bytes, and such a file may have {most:,}")
+            raise broken(path, f"{status.st_size:,} bytes exceed the limit of {most:,}")
         with path.open("rb") as stream:
             data = stream.read(most + 1)
     except OSError as error:
-        raise broken(path, f"it cannot be read: {error.strerror}") from error
+        raise broken(path, f"cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise broken(path, "that is no path") from error
+        raise broken(path, "not a valid path") from error
     if len(data) > most:
-        raise broken(path, f"it has more than {most:,} bytes")
+        raise broken(path, f"exceeds the limit of {most:,} bytes")
     return data
 
 
 def read_text(path: Path) -> str:
     """Read a text file in UTF-8, with or without a byte order mark; raises `DatasetError`."""
     try:
-        return read_bytes(path, LARGEST_TEXT).decode("utf-8-sig")
+        return read_bytes(path, MAX_TEXT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise broken(path, f"it is no UTF-8 text: byte {error.start} cannot be read") from error
+        raise broken(path, f"not UTF-8 text: invalid byte at {error.start}") from error
 
 
 def read_json(path: Path) -> object:
-    """Read a JSON file within `LARGEST_TEXT`; raises `DatasetError`."""
+    """Read a JSON file within `MAX_TEXT`; raises `DatasetError`."""
     text = read_text(path)
     try:
         parsed: object = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise broken(path, f"it is broken JSON: line {error.lineno}: {error.msg}") from error
+        raise broken(path, f"invalid JSON: line {error.lineno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:
-        raise broken(path, f"it is broken JSON: {shown(error)}") from error
+        raise broken(path, f"invalid JSON: {shown(error)}") from error
     return parsed
 
 
-def need_photos(path: Path, photos: Sequence[object], left_out: Sequence[LeftOut]) -> None:
-    """Raise a `DatasetError` with the first reason if no photos are left."""
+def need_photos(path: Path, photos: Sequence[object], skipped: Sequence[SkippedEntry]) -> None:
+    """Raise `DatasetError` with the first reason if no photos are left."""
     if photos:
         return
-    if not left_out:
-        raise broken(path, "it names no photos")
-    first = left_out[0]
-    raise broken(path, f"nothing in it can be used, beginning with {first.what}: {first.why}")
+    if not skipped:
+        raise broken(path, "no photos are listed")
+    first = skipped[0]
+    raise broken(path, f"no entry can be used; the first, {first.entry}: {first.reason}")
 
 
 def split_named(text: str) -> str | None:
-    """Return ``train``, ``validation`` or ``test`` for the usual names of these parts, None for any other."""
+    """Return ``train``, ``validation`` or ``test`` for common names of these splits, None for any other name."""
     return _SPLITS.get(text.strip().casefold())
 
 
 @dataclass(slots=True)
 class People:
-    """People by name: spellings that differ only in case or spaces are one person."""
+    """People by name; spellings that differ only in case or spaces are one person."""
 
     _first: dict[str, str] = field(default_factory=dict)
     _spellings: dict[str, dict[str, None]] = field(default_factory=dict)
@@ -119,10 +119,12 @@ class People:
         return self._first.setdefault(key, name)
 
     @property
-    def joined(self) -> list[LeftOut]:
-        """Notes on the people with several spellings."""
+    def joined(self) -> list[SkippedEntry]:
+        """Entries for the people with several spellings."""
         return [
-            LeftOut(" and ".join(map(printable, texts)), f"one person by case and spaces: joined as {self._first[key]}")
+            SkippedEntry(
+                " and ".join(map(printable, texts)), f"differ only in case or spaces: joined as {self._first[key]}"
+            )
             for key, texts in self._spellings.items()
             if len(texts) > 1
         ]
@@ -130,7 +132,7 @@ class People:
 
 @dataclass(slots=True)
 class PhotoFolder:
-    """The folder that holds the photos of a list: paths that lead out of it are refused."""
+    """The folder of the photos of a list; paths that lead out of it are rejected."""
 
     folder: Path
     _root: Path = field(init=False)
@@ -143,31 +145,31 @@ class PhotoFolder:
         except (OSError, RuntimeError, ValueError):
             is_folder = False
         if not is_folder:
-            raise broken(self.folder, "there is no such folder of photos")
+            raise broken(self.folder, "no such folder of photos")
 
     def at(self, named: str) -> Path:
         """Return the photo at a path below the folder, links resolved; raises `UnusableError` if missing or outside."""
         if not named or "\0" in named:
-            raise UnusableError("it has no name" if not named else "that is no path")
+            raise UnusableError("the path is empty" if not named else "not a valid path")
         try:
             inside = (self._root / named).resolve().relative_to(self._root)
         except ValueError:
-            raise UnusableError(f"it is outside the folder {printable(self.folder.name or str(self._root))}") from None
+            raise UnusableError(f"outside the folder {printable(self.folder.name or str(self._root))}") from None
         except (OSError, RuntimeError):
-            raise UnusableError("that path leads nowhere") from None
+            raise UnusableError("the path cannot be resolved") from None
         path = self.folder / inside
         try:
             exists = path.is_file()
         except OSError:
             exists = False
         if not exists:
-            raise UnusableError("there is no such photo")
+            raise UnusableError("no such photo")
         return path
 
     def called(self, names: Iterable[str]) -> Path:
-        """Return the photo at the first of some paths, else the only one of such a file name below the folder.
+        """Return the photo at the first existing path, else the only photo below the folder with that file name.
 
-        Raises `UnusableError` if there is none or there are several.
+        Raises `UnusableError` if there is none, or several have the name.
         """
         wanted = tuple(dict.fromkeys(names))
         reasons = list[str]()
@@ -179,13 +181,13 @@ class PhotoFolder:
         for name in wanted:
             found = self._named(name.replace("\\", "/").rpartition("/")[2])
             if len(found) > 1:
-                raise UnusableError("there are several photos of this name")
+                raise UnusableError("several photos have this name")
             if found:
                 return self.at(found[0].relative_to(self.folder).as_posix())
-        raise UnusableError(reasons[0] if reasons else "it has no name")
+        raise UnusableError(reasons[0] if reasons else "the path is empty")
 
     def name_of(self, path: Path) -> str:
-        """Return a photo's path below the folder, safe to print."""
+        """Return a photo's printable path relative to the folder."""
         return printable(path.relative_to(self.folder).as_posix())
 
     def _named(self, file_name: str) -> list[Path]:
@@ -198,7 +200,7 @@ class PhotoFolder:
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """A row: its line in the file, from 1, and its values by column."""
+    """A row of a CSV table: its line in the file, from 1, and its values by column."""
 
     line: int
     values: dict[str, str]
@@ -206,15 +208,15 @@ class CsvRow:
 
 @dataclass(frozen=True, slots=True)
 class CsvTable:
-    """The columns, the rows with a value for each, and notes on the other rows."""
+    """A CSV table: its columns, the complete rows, and entries for the other rows."""
 
     columns: tuple[str, ...]
     rows: tuple[CsvRow, ...]
-    left_out: tuple[LeftOut, ...]
+    skipped: tuple[SkippedEntry, ...]
 
 
 def read_columns(path: Path, first_line: str) -> tuple[tuple[str, ...], str]:
-    """Return the columns of a first line, in lower case, and their separator; raises `DatasetError`."""
+    """Return the columns of a header line, in lower case, and their separator; raises `DatasetError`."""
     separator = max(_SEPARATORS, key=first_line.count)
     try:
         names = next(csv.reader([first_line], delimiter=separator, strict=True), [])
@@ -224,18 +226,18 @@ def read_columns(path: Path, first_line: str) -> tuple[tuple[str, ...], str]:
 
 
 def read_table(path: Path, needed: Collection[str]) -> CsvTable:
-    """Read a CSV file in UTF-8, separated by commas, semicolons or tabs, its columns named in the first line.
+    """Read a UTF-8 CSV file with a header line, separated by commas, semicolons or tabs.
 
-    `needed` are the columns that must be present, in lower case. Raises `DatasetError`.
+    `needed` are the required columns, in lower case. Raises `DatasetError`.
     """
     text = read_text(path)
     columns, separator = read_columns(path, text.partition("\n")[0].rstrip("\r"))
     missing = [name for name in needed if name not in columns]
     if missing:
-        raise broken(path, f"line 1: the column '{missing[0]}' is missing; needed are {', '.join(needed)}")
+        raise broken(path, f"line 1: the column '{missing[0]}' is missing; required are {', '.join(needed)}")
     if len(set(columns)) != len(columns):
         raise broken(path, "line 1: two columns have the same name")
-    rows, left_out = list[CsvRow](), list[LeftOut]()
+    rows, skipped = list[CsvRow](), list[SkippedEntry]()
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         next(reader)
@@ -246,12 +248,12 @@ def read_table(path: Path, needed: Collection[str]) -> CsvTable:
                 values = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
                 rows.append(CsvRow(reader.line_num, values))
             else:
-                why = f"it has {len(cells)} values, and there are {len(columns)} columns"
-                left_out.append(LeftOut(f"line {reader.line_num}", why))
+                why = f"{len(cells)} values for {len(columns)} columns"
+                skipped.append(SkippedEntry(f"line {reader.line_num}", why))
     except csv.Error as error:
         raise broken(path, f"line {reader.line_num}: {error}") from error
-    return CsvTable(columns, tuple(rows), tuple(left_out))
+    return CsvTable(columns, tuple(rows), tuple(skipped))
 
 
 def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a JSON number")

@@ -1,4 +1,4 @@
-"""Any dataset from its path, its kind recognized by its content; and a dataset restricted to listed people."""
+"""Opening of datasets, with the format detected from the content, and restriction to listed people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import Dataset, LeftOut, Pick
+from facebank.evaluation.dataset import Dataset, Pick, SkippedEntry
 from facebank.evaluation.datasets.annotations import (
     VOTT_COLUMNS,
     is_coco,
@@ -17,54 +17,54 @@ from facebank.evaluation.datasets.annotations import (
 )
 from facebank.evaluation.datasets.arrays import holds_embeddings, read_arrays, read_embeddings
 from facebank.evaluation.datasets.bin_file import read_bin
-from facebank.evaluation.datasets.checking import LARGEST_TEXT, broken, read_columns, read_json, read_text
+from facebank.evaluation.datasets.checking import MAX_TEXT, broken, read_columns, read_json, read_text
 from facebank.evaluation.datasets.folders import read_folders
 from facebank.evaluation.datasets.lfw import add_pairs, is_lfw, read_people
 from facebank.evaluation.datasets.pairs_csv import PAIR_COLUMNS, read_pairs_csv
 from facebank.storage.text import printable
 
 KINDS = (
-    "a folder for each person, LFW or its pairs.txt, a .bin file of InsightFace, a CSV of pairs, "
-    "a VoTT export (JSON or CSV), a COCO export, or an npz of pictures or embeddings"
+    "a folder per person, LFW or its pairs.txt, a .bin file of InsightFace, a CSV of pairs, "
+    "a VoTT export (JSON or CSV), a COCO export, or an npz of images or embeddings"
 )
-"""The kinds of datasets, for messages."""
+"""The supported formats, as listed in messages."""
 
 _START = 4096
 _EXPORT_FOLDERS = ("vott-json-export", "vott-csv-export")
 
 
-def open_dataset(place: Path, photos: Path | None = None) -> Dataset:
-    """Open a dataset of any of `KINDS`.
+def open_dataset(path: Path, photos: Path | None = None) -> Dataset:
+    """Open a dataset in any of the formats `KINDS`.
 
-    A folder with an export of VoTT or COCO in it, or in its ``vott-json-export`` or ``vott-csv-export``, is read from
-    that export; any other is read as a folder for each person. A list of pairs must be named itself.
+    A folder is read from its VoTT or COCO export if it has one (also in ``vott-json-export`` or ``vott-csv-export``),
+    else as one folder per person. For a list of pairs, pass the path of the list.
 
     Parameters
     ----------
-    place
+    path
         A file or folder.
     photos
-        For lists of photos, the folder of the photos; None for the usual place beside the list.
+        For lists of photos, the folder of the photos; None for the default location relative to the list.
 
     Raises
     ------
     DatasetError
-        Nothing is there, or it is broken or of another kind.
+        The path does not exist, or is broken or of an unsupported format.
     """
     try:
-        if place.is_dir():
-            return _open_folder(place, photos)
-        if place.is_file():
-            return _open_file(place, photos)
+        if path.is_dir():
+            return _open_folder(path, photos)
+        if path.is_file():
+            return _open_file(path, photos)
     except OSError as error:
-        raise broken(place, f"it cannot be opened: {error.strerror}") from error
-    raise broken(place, "there is no such file or folder")
+        raise broken(path, f"cannot be opened: {error.strerror}") from error
+    raise broken(path, "no such file or folder")
 
 
 def read_names(path: Path) -> frozenset[str]:
-    """Read a list of people: one of LFW's, or a name a line; raises `DatasetError`, also if it is empty."""
+    """Read a list of people, in LFW's format or with one name per line; raises `DatasetError`, also if empty."""
     lines = [line.strip() for line in read_text(path).splitlines()]
-    # people may have numbers for names: LFW's lists have a count behind each name
+    # Names may be numbers, so LFW's format is recognized by the count after each name.
     if lines and lines[0].isdecimal() and any("\t" in line for line in lines):
         return frozenset(person.name for person in read_people(path))
     names = frozenset(line.split("\t")[0].strip() for line in lines if line)
@@ -74,30 +74,30 @@ def read_names(path: Path) -> frozenset[str]:
 
 
 def only_named(dataset: Dataset, path: Path) -> Dataset:
-    """Return the photos of the people that a list names; people without photos are noted in `left_out`.
+    """Return the dataset restricted to the people of a list; listed people without photos are noted in `skipped`.
 
-    Raises `DatasetError` if the list is broken, or none of its people is in the dataset.
+    Raises `DatasetError` if the list cannot be read, or none of its people is in the dataset.
     """
     names = read_names(path)
-    there = names & set(dataset.people)
-    if not there:
-        raise broken(path, f"none of its {len(names)} people is in {printable(dataset.title)}")
-    some = dataset.of(there)
-    missing = sorted(names - there)
+    present = names & set(dataset.people)
+    if not present:
+        raise broken(path, f"none of the {len(names)} listed people is in {printable(dataset.title)}")
+    restricted = dataset.of(present)
+    missing = sorted(names - present)
     if not missing:
-        return some
+        return restricted
     why = f"{printable(missing[0])} and {len(missing) - 1} more" if len(missing) > 1 else printable(missing[0])
-    note = LeftOut(path.name, f"{len(missing)} of {len(names)} people have no photos here: {why}")
-    return replace(some, left_out=(*some.left_out, note))
+    note = SkippedEntry(path.name, f"{len(missing)} of {len(names)} listed people have no photos in the dataset: {why}")
+    return replace(restricted, skipped=(*restricted.skipped, note))
 
 
 def _open_folder(folder: Path, photos: Path | None) -> Dataset:
     if photos is not None:
-        raise broken(folder, "a folder of photos goes with a file that lists them, and this is a folder")
-    exports = [path for place in (folder, *(folder / name for name in _EXPORT_FOLDERS)) for path in _exports(place)]
+        raise broken(folder, "a separate folder of photos can only be given with a file that lists photos")
+    exports = [path for parent in (folder, *(folder / name for name in _EXPORT_FOLDERS)) for path in _exports(parent)]
     if len(exports) > 1:
         names = ", ".join(printable(path.relative_to(folder).as_posix()) for path in exports[:3])
-        raise broken(folder, f"it holds several exports ({names}): name one of them")
+        raise broken(folder, f"the folder has several exports ({names}); pass the path of one")
     if exports:
         return _open_file(exports[0], None)
     people = read_folders(folder)
@@ -105,14 +105,14 @@ def _open_folder(folder: Path, photos: Path | None) -> Dataset:
 
 
 def _exports(folder: Path) -> list[Path]:
-    """List the exports of VoTT and COCO in a folder."""
+    """List the VoTT and COCO exports in a folder."""
     if not folder.is_dir():
         return []
     files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
-    # VoTT writes a file for each photo that it shows, beside its exports
+    # VoTT also writes a file per photo (*-asset.json), which is not an export.
     tables = [path for path in files if path.suffix.lower() == ".csv" and _is_vott_table(path)]
     documents = [path for path in files if path.suffix.lower() == ".json" and not path.stem.endswith("-asset")]
-    return [path for path in documents if path.stat().st_size <= LARGEST_TEXT and _is_export(path)] + tables
+    return [path for path in documents if path.stat().st_size <= MAX_TEXT and _is_export(path)] + tables
 
 
 def _is_vott_table(path: Path) -> bool:
@@ -125,7 +125,7 @@ def _is_export(path: Path) -> bool:
         return False
     try:
         document = read_json(path)
-    except DatasetError:  # a broken export is opened, to report its error; any other file is ignored
+    except DatasetError:  # open a broken export to report its error; ignore other files
         return b'"assets"' in start or b'"annotations"' in start
     return is_vott(document) or is_coco(document)
 
@@ -133,7 +133,7 @@ def _is_export(path: Path) -> bool:
 def _open_file(path: Path, photos: Path | None) -> Dataset:
     start = _start(path)
     if not start:
-        raise broken(path, "it is empty")
+        raise broken(path, "the file is empty")
     if start.startswith(b"PK\x03\x04"):
         return read_embeddings(path) if holds_embeddings(path) else read_arrays(path)
     if start.startswith(b"\x80") or path.suffix.lower() == ".bin":
@@ -149,7 +149,7 @@ def _open_json(path: Path, photos: Path | None) -> Dataset:
         return read_vott_json(path, photos, document)
     if isinstance(document, dict) and "images" in document and "annotations" in document:
         return read_coco(path, photos, document)
-    raise broken(path, "it is neither a VoTT export (no 'assets') nor a COCO export (no 'images' and 'annotations')")
+    raise broken(path, "neither a VoTT export (no 'assets') nor a COCO export (no 'images' and 'annotations')")
 
 
 def _open_text(path: Path, start: bytes, photos: Path | None) -> Dataset:
@@ -161,23 +161,25 @@ def _open_text(path: Path, start: bytes, photos: Path | None) -> Dataset:
         return read_vott_csv(path, photos)
     if columns & set(PAIR_COLUMNS):
         return read_pairs_csv(path, photos)
-    raise broken(path, f"it is of no kind that is read; these are: {KINDS}")
+    raise broken(path, f"unsupported format; supported are: {KINDS}")
 
 
 def _open_list(path: Path, photos: Path | None) -> Dataset:
-    """Open LFW by its list of pairs; its photos are beside the list, in ``lfw`` there, or beside that folder."""
-    beside = path.absolute().parent
-    places = [photos] if photos else [beside, beside / "lfw", beside.parent / "lfw"]
-    for place in places:
+    """Open LFW from its list of pairs; photos are looked for next to the list, in ``lfw``, and in ``../lfw``."""
+    parent = path.absolute().parent
+    folders = [photos] if photos else [parent, parent / "lfw", parent.parent / "lfw"]
+    for folder in folders:
         try:
-            people = read_folders(place)
+            people = read_folders(folder)
         except DatasetError:
             if photos:
                 raise
             continue
         if photos or is_lfw(people):
-            return add_pairs(people, place, path)
-    raise broken(path, "it is a list of pairs: say which folder its photos are in")
+            return add_pairs(people, folder, path)
+    raise broken(
+        path, "the photos of this list of pairs were not found; pass their folder as DATA and the list with --pairs"
+    )
 
 
 def _columns(path: Path, line: str) -> set[str]:

@@ -1,6 +1,6 @@
-"""The protocols: each is a file that registers itself with `protocol`, and a row of the table of contents here.
+"""Evaluation protocols: each module registers its functions with `protocol`, and `CONTENTS` lists them all.
 
-Importing this package is cheap; a protocol's own file is imported when the protocol is asked for.
+Importing this package is cheap; `load_protocol` imports the module of a protocol.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Run = TypeVar("Run", bound="Callable[..., Report]")
 
 
 class Entry(NamedTuple):
-    """A row of the table of contents: the module of a protocol in this package, and what it does in one line."""
+    """Module of a protocol in this package, and its one-line summary."""
 
     module: str
     summary: str
@@ -30,33 +30,33 @@ class Entry(NamedTuple):
 
 CONTENTS = {
     "lfw": Entry("lfw", "Run LFW's View 2."),
-    "verify": Entry("verify", "Compare photos by pairs: do they show one person."),
-    "fewshot": Entry("fewshot", "Enroll a few photos of each person."),
+    "verify": Entry("verify", "Compare pairs of photos: do both show one person?"),
+    "fewshot": Entry("fewshot", "Measure accuracy by number of enrolled photos."),
     "openset": Entry("openset", "Search for enrolled people and strangers."),
-    "twins": Entry("twins", "Tell people apart who look alike."),
-    "siblings": Entry("siblings", "Tell brothers and sisters apart."),
-    "groups": Entry("groups", "Compare groups of people, such as ages or countries."),
-    "sanity": Entry("sanity", "Let the harness test itself."),
+    "twins": Entry("twins", "Measure confusion between people who look alike."),
+    "siblings": Entry("siblings", "Measure confusion between siblings."),
+    "groups": Entry("groups", "Compare error rates of groups, such as ages."),
+    "sanity": Entry("sanity", "Check the harness itself for leaks and bias."),
     "compare": Entry("compare", "Compare packs or classifiers."),
-    "masks": Entry("degraded", "Search for masked faces: masks of several kinds are drawn."),
-    "sizes": Entry("degraded", "Search for small faces, of fewer and fewer pixels."),
-    "blur": Entry("degraded", "Search for blurred faces, more and more out of focus."),
-    "pose": Entry("degraded", "Search for turned heads: real photos, sorted by pose."),
-    "exposure": Entry("degraded", "Search for faces in bad light: too little, or too much."),
-    "twins-2020": Entry("experiments", "Two sisters: the closest relatives there are."),
-    "athletes-2019": Entry("experiments", "Seven athletes, and one who is none of them."),
-    "celebrities-2018": Entry("experiments", "Three footballers before other backgrounds."),
-    "lfw5-2021": Entry("experiments", "Five people from 80, 5, 3 and 1 photos each."),
-    "sisters-2021": Entry("experiments", "Two sisters, with masks, turned and small."),
+    "masks": Entry("degraded", "Search for faces with drawn masks."),
+    "sizes": Entry("degraded", "Search for small faces, downsized step by step."),
+    "blur": Entry("degraded", "Search for faces blurred step by step."),
+    "pose": Entry("degraded", "Search for turned heads in unaltered photos."),
+    "exposure": Entry("degraded", "Search for under- and overexposed faces."),
+    "twins-2020": Entry("experiments", "Rerun of 2020: two people who look alike."),
+    "athletes-2019": Entry("experiments", "Rerun of 2019: seven athletes and strangers."),
+    "celebrities-2018": Entry("experiments", "Rerun of 2018: three footballers."),
+    "lfw5-2021": Entry("experiments", "Rerun of 2021: five people of LFW."),
+    "sisters-2021": Entry("experiments", "Rerun of 2021: two sisters, masks and poses."),
 }
-"""The protocols by the name of their command, in the order of the help."""
+"""Protocols by command name, in the order of the help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """Makes a parameter an option of the command line: ``photos: Annotated[int, Option("--enrolled", ...)] = 4``.
+    """Annotation that makes a parameter a command-line option: ``photos: Annotated[int, Option("--enrolled", ...)]``.
 
-    `metavar` stands for the value in the help; `least` is the smallest number allowed, None for no limit.
+    `metavar` is the placeholder of the value in the help; `least` is the smallest allowed number, None for no limit.
     """
 
     flag: str
@@ -67,11 +67,11 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """A protocol as it is registered, by the name of its command.
+    """A registered protocol; `name` is that of its command.
 
-    `run` takes a `Bench`, what `open_data` returned, and options. `open_data` takes the path of the data and options,
-    and returns a `Dataset`, or several arguments of `run` by name. `details` is the help after the summary, `examples`
-    are arguments of ``facebank bench``, and `has_scores` is whether the report has every comparison or search.
+    `open_data` takes the path of the data and options, and returns a `Dataset` or a mapping of arguments for `run`.
+    `run` takes a `Bench`, those arguments and further options. `details` is the help after the summary, `examples` are
+    arguments of ``facebank bench``, and `has_scores` is whether the report can list every comparison or search.
     """
 
     name: str
@@ -83,11 +83,11 @@ class Protocol:
 
     @property
     def help(self) -> str:
-        """The summary and the details."""
+        """Help text: the summary and the details."""
         return f"{CONTENTS[self.name].summary}\n\n{self.details}".strip()
 
     def options(self) -> dict[str, tuple[Any, Option, Any]]:
-        """Return the options by parameter: type, option, and default (`inspect.Parameter.empty` where required)."""
+        """Return type, option and default (`inspect.Parameter.empty` if required) of each option, by parameter."""
         found = {}
         for function in (self.open_data, self.run):
             hints = get_type_hints(function, include_extras=True)
@@ -98,10 +98,10 @@ class Protocol:
         return found
 
     def job(self, data: Path, options: Mapping[str, Any]) -> Job:
-        """Open and check the data, and return what `facebank.evaluation.bench.run` runs.
+        """Open the data and return a job for `facebank.evaluation.bench.run`.
 
-        Options are by parameter; those that are None or empty keep their default. Raises `DatasetError` if the data are
-        missing or broken.
+        `options` are values by parameter; None and empty lists stand for the default. Raises `DatasetError` if the data
+        are missing or invalid.
         """
         given = {name: value for name, value in options.items() if value is not None and value != []}
         opening = {name: given.pop(name) for name in inspect.signature(self.open_data).parameters if name in given}
@@ -120,7 +120,7 @@ def protocol(
     examples: tuple[str, ...] = (),
     has_scores: bool = False,
 ) -> Callable[[Run], Run]:
-    """Register a function as the protocol of this name, which has a row in `CONTENTS`; parameters as in `Protocol`."""
+    """Register the decorated function as the protocol `name` of `CONTENTS`; parameters as in `Protocol`."""
 
     def register(run: Run) -> Run:
         _REGISTERED[name] = Protocol(name, run, open_data, details, examples or (f"{name} people/",), has_scores)

@@ -1,4 +1,4 @@
-"""Comparison of packs or settings on the same pairs, or the same searches, with paired differences."""
+"""Comparison of packs or classifiers on the same pairs or searches, with paired differences."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import Comparisons, ErrorCurve, equal_error_rate, resampled_weights
-from facebank.evaluation.dataset import Dataset, LeftOut
+from facebank.evaluation.dataset import Dataset, SkippedEntry
 from facebank.evaluation.figures import Figure, Kind, difference, pair_rate, rate
 from facebank.evaluation.identification import Condition, searches_table, strangers_table
-from facebank.evaluation.pairing import Compared, compare_faces, drawn_units, only_compared, pairs_of
+from facebank.evaluation.pairing import ComparedPairs, compare_faces, drawn_units, only_compared, pairs_of
 from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.lfw import decide_folds
 from facebank.evaluation.protocols.options import Pairs, open_pairs
@@ -25,14 +25,14 @@ from facebank.evaluation.report import Report, Section, Table
 from facebank.evaluation.searches import choose_roles, enroll
 from facebank.evaluation.verification import (
     RATES,
+    as_point_difference,
     curve_figures,
     error_curves,
     failure_to_acquire,
     fnmr_name,
-    never_apart,
-    of_shares,
     operating_figures,
     pair_difference,
+    with_rule_of_three,
 )
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
@@ -43,18 +43,18 @@ if TYPE_CHECKING:
     from facebank.evaluation.faces import FaceSet
 
 
-class Question(StrEnum):
-    """What is compared."""
+class Task(StrEnum):
+    """The task on which systems are compared."""
 
     VERIFY = "verify"
-    """Pairs: do two photos show one person?"""
+    """Verification: do two photos show one person?"""
     OPENSET = "openset"
-    """Searches: who is it, if anybody?"""
+    """Open-set identification: searches for enrolled people and strangers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contender:
-    """A pack on its bench, with settings, under the name that the report uses."""
+class ComparedSystem:
+    """A pack with decision settings; `name` is used in the report, and `bench` reads faces with the pack."""
 
     name: str
     bench: Bench
@@ -62,65 +62,65 @@ class Contender:
 
     @property
     def key(self) -> str:
-        """Suffix of its figures' names: lower case, words joined by underscores."""
+        """Suffix of figure names: lower case, words joined by underscores."""
         return re.sub(r"[^a-z0-9]+", "_", self.name.casefold()).strip("_")
 
 
 def compare(
-    contenders: Sequence[Contender],
+    systems: Sequence[ComparedSystem],
     dataset: Dataset,
-    question: Question = Question.VERIFY,
+    task: Task = Task.VERIFY,
     *,
     photos: int = 3,
     searches: int = 1000,
 ) -> Report:
-    """Measure contenders on the same data, and the differences of the others from the first, with intervals.
+    """Measure systems on the same data, and their differences from the first one, with intervals.
 
     Parameters
     ----------
-    contenders
-        At least two; the first's seed is used.
+    systems
+        At least two systems with different names; the seed is that of the first.
     dataset
-        With pairs or photos of people for `Question.VERIFY`, with photos of people for `Question.OPENSET`.
-    question
-        What is compared.
+        Pairs or labeled photos for `Task.VERIFY`, labeled photos for `Task.OPENSET`.
+    task
+        The task to compare.
     photos
-        Number of photos enrolled of each person, for searches.
+        Number of enrolled photos of each person, for `Task.OPENSET`.
     searches
-        The most photos of enrolled people, and of strangers, searched for.
+        Largest number of probes of enrolled people, and of strangers.
 
     Raises
     ------
     UsageError
-        There are fewer than two contenders, or two of one name.
+        There are fewer than two systems, or two have the same name.
     DatasetError
-        The dataset does not suffice, or no photo has a face.
+        The dataset does not suffice for the task, or no photo has a face.
     """
-    _check_names(contenders)
-    made = (
-        _verification(contenders, dataset)
-        if question is Question.VERIFY
-        else _identification(contenders, dataset, photos, searches)
+    _check_names(systems)
+    content = (
+        _verification(systems, dataset) if task is Task.VERIFY else _identification(systems, dataset, photos, searches)
     )
-    report = contenders[0].bench.report(
+    report = systems[0].bench.report(
         "compare",
-        f"Comparison: {', '.join(contender.name for contender in contenders)}",
-        made.faces[0],
-        summary=(made.description, *_sentences(contenders, made.figures)),
-        figures=made.figures,
+        f"Comparison: {', '.join(system.name for system in systems)}",
+        content.faces[0],
+        summary=(content.description, *_sentences(systems, content.figures)),
+        figures=content.figures,
         sections=(
-            _packs_section(contenders),
-            _figures_section(contenders, made.figures),
-            Section("Paired differences", (_DIFFERENCES,), tuple(name for name in made.figures if "_minus_" in name)),
-            made.shown,
+            _packs_section(systems),
+            _figures_section(systems, content.figures),
+            Section(
+                "Paired differences", (_DIFFERENCES,), tuple(name for name in content.figures if "_minus_" in name)
+            ),
+            content.shown,
         ),
         failures=[
-            LeftOut(f"{failure.what} ({contender.name})", failure.why)
-            for contender, faces in zip(contenders[1:], made.faces[1:], strict=True)
+            SkippedEntry(f"{failure.entry} ({system.name})", failure.reason)
+            for system, faces in zip(systems[1:], content.faces[1:], strict=True)
             for failure in faces.failures
         ],
     )
-    packs = ((one.name, one.bench.reader.engine.identity) for one in contenders[1:])
+    packs = ((one.name, one.bench.reader.engine.identity) for one in systems[1:])
     others = ", ".join(f"{name}: {identity.name} {identity.digest}" for name, identity in packs)
     return replace(report, pack={**report.pack, "compared_with": others})
 
@@ -128,56 +128,56 @@ def compare(
 def _open(
     data: Path,
     pairs: Pairs = None,
-    searches: Annotated[bool, Option("--searches", "Search for people, instead of comparing pairs.")] = False,
+    searches: Annotated[bool, Option("--searches", "Compare searches for people instead of pairs of photos.")] = False,
 ) -> dict[str, Any]:
     if pairs is not None and searches:
-        raise UsageError("people are searched for without pairs: leave out --pairs or --searches")
-    return {"dataset": open_pairs(data, pairs), "question": Question.OPENSET if searches else Question.VERIFY}
+        raise UsageError("--searches does not use pairs; omit --pairs or --searches")
+    return {"dataset": open_pairs(data, pairs), "task": Task.OPENSET if searches else Task.VERIFY}
 
 
 @protocol(
     "compare",
     open_data=_open,
-    details="They get the very same photos; the differences have intervals.",
+    details="All get the same photos; differences are reported with intervals.",
     examples=("compare people/ --with buffalo_l", "compare people/ --searches --with-classifier svm"),
 )
 def compare_with(
     bench: Bench,
     dataset: Dataset,
-    question: Question,
+    task: Task,
     *,
-    packs: Annotated[Sequence[str], Option("--with", "Another pack; may be repeated.", "PACK")] = (),
+    packs: Annotated[Sequence[str], Option("--with", "Pack to compare with; may be repeated.", "PACK")] = (),
     classifiers: Annotated[
-        Sequence[str], Option("--with-classifier", "Another classifier of the same pack; may be repeated.", "KIND")
+        Sequence[str], Option("--with-classifier", "Classifier to compare with; may be repeated.", "KIND")
     ] = (),
 ) -> Report:
-    """Compare the bench's pack with other packs, or with other classifiers; raises `UsageError` as `compare` does."""
-    if classifiers and question is not Question.OPENSET:
-        raise UsageError("classifiers decide searches, and pairs need none: add --searches")
+    """Compare the bench's pack with other packs or classifiers; raises `UsageError` as `compare` does."""
+    if classifiers and task is not Task.OPENSET:
+        raise UsageError("classifiers are used in searches only; add --searches")
 
     def name(pack: str | None) -> str:
         return "opencv" if pack is None else Path(pack).name
 
-    contenders = [
-        Contender("prototype" if classifiers else name(bench.pack), bench),
-        *(Contender(name(pack), bench.with_pack(pack)) for pack in packs),
-        *(Contender(kind, bench, DecisionSettings(classifier=kind)) for kind in classifiers),
+    systems = [
+        ComparedSystem("prototype" if classifiers else name(bench.pack), bench),
+        *(ComparedSystem(name(pack), bench.with_pack(pack)) for pack in packs),
+        *(ComparedSystem(kind, bench, DecisionSettings(classifier=kind)) for kind in classifiers),
     ]
-    return compare(contenders, dataset, question)
+    return compare(systems, dataset, task)
 
 
-def _check_names(contenders: Sequence[Contender]) -> None:
-    keys = [contender.key for contender in contenders]
+def _check_names(systems: Sequence[ComparedSystem]) -> None:
+    keys = [system.key for system in systems]
     if len(keys) < 2 or "" in keys:
-        raise UsageError("A comparison needs two packs or settings or more, each with a name of its own.")
+        raise UsageError("A comparison needs at least two packs or classifiers with different names.")
     if len(set(keys)) != len(keys):
-        names = ", ".join(printable(contender.name) for contender in contenders)
-        raise UsageError(f"A comparison of something with itself says nothing: {names}; name another one.")
+        names = ", ".join(printable(system.name) for system in systems)
+        raise UsageError(f"Two compared systems have the same name: {names}; choose another pack or classifier.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Measured:
-    """What a report is made of."""
+class _Content:
+    """Content of the report."""
 
     description: str
     faces: list[FaceSet]
@@ -185,27 +185,27 @@ class _Measured:
     shown: Section
 
 
-def _verification(contenders: Sequence[Contender], dataset: Dataset) -> _Measured:
+def _verification(systems: Sequence[ComparedSystem], dataset: Dataset) -> _Content:
     shown = only_compared(dataset)
-    faces = [contender.bench.read(shown) for contender in contenders]
-    pairing = pairs_of(faces[0], contenders[0].bench.random())
+    faces = [system.bench.read(shown) for system in systems]
+    pairing = pairs_of(faces[0], systems[0].bench.random())
     compared = [
-        Compared(own, pairing, compare_faces(own, pairing.pairs), one.bench.reader.engine.thresholds)
-        for one, own in zip(contenders, faces, strict=True)
+        ComparedPairs(own, pairing, compare_faces(own, pairing.pairs), one.bench.reader.engine.thresholds)
+        for one, own in zip(systems, faces, strict=True)
     ]
     figures: dict[str, Figure] = {}
-    for contender, trial in zip(contenders, compared, strict=True):
-        figures |= {f"{name}_{contender.key}": figure for name, figure in _own_figures(trial).items()}
-    for contender, trial in zip(contenders[1:], compared[1:], strict=True):
-        ending = f"{contender.key}_minus_{contenders[0].key}"
+    for system, trial in zip(systems, compared, strict=True):
+        figures |= {f"{name}_{system.key}": figure for name, figure in _own_figures(trial).items()}
+    for system, trial in zip(systems[1:], compared[1:], strict=True):
+        ending = f"{system.key}_minus_{systems[0].key}"
         figures |= {f"{name}_{ending}": figure for name, figure in _pair_differences(trial, compared[0]).items()}
-    lines = [(one.name, trial.comparisons) for one, trial in zip(contenders, compared, strict=True)]
-    return _Measured(pairing.description, faces, figures, Section("Curves", items=error_curves(lines)))
+    lines = [(one.name, trial.comparisons) for one, trial in zip(systems, compared, strict=True)]
+    return _Content(pairing.description, faces, figures, Section("Curves", items=error_curves(lines)))
 
 
-def _own_figures(trial: Compared) -> dict[str, Figure]:
+def _own_figures(trial: ComparedPairs) -> dict[str, Figure]:
     comparisons, right = trial.comparisons, _right_by_folds(trial)
-    meaning = "Pairs decided rightly, each fold with the threshold that is best on all other folds."
+    meaning = "Pairs decided correctly, each fold with the threshold that is best on the other folds."
     accuracy = None if right is None else pair_rate(right, comparisons.first, comparisons.second, meaning)
     return {
         **({} if accuracy is None else {"accuracy": accuracy}),
@@ -215,45 +215,53 @@ def _own_figures(trial: Compared) -> dict[str, Figure]:
     }
 
 
-def _right_by_folds(trial: Compared) -> NDArray[np.bool_] | None:
+def _right_by_folds(trial: ComparedPairs) -> NDArray[np.bool_] | None:
     folds = np.array([pair.fold for pair in trial.pairing.pairs], dtype=np.int64)
     return decide_folds(trial.comparisons, folds).right if len(np.unique(folds)) > 1 else None
 
 
-def _pair_differences(ours: Compared, theirs: Compared) -> dict[str, Figure]:
-    """Return differences on the same pairs; positive if ours is larger."""
+def _pair_differences(ours: ComparedPairs, theirs: ComparedPairs) -> dict[str, Figure]:
+    """Return the differences ours - theirs on the same pairs."""
     first, second, same = ours.comparisons.first, ours.comparisons.second, ours.comparisons.same
     a, b = ours.comparisons, theirs.comparisons
 
-    def apart(mine: NDArray[np.bool_], other: NDArray[np.bool_], chosen: NDArray[np.bool_], what: str) -> Figure:
+    def paired_difference(
+        mine: NDArray[np.bool_], other: NDArray[np.bool_], chosen: NDArray[np.bool_], what: str
+    ) -> Figure:
         a, b = (part[chosen].astype(np.float64) for part in (mine, other))
         return pair_difference(a, b, first[chosen], second[chosen], f"Difference in {what}, on the same pairs.")
 
     figures = {}
     right = [_right_by_folds(trial) for trial in (ours, theirs)]
     if right[0] is not None and right[1] is not None:
-        figures["accuracy"] = apart(right[0], right[1], np.ones(len(same), dtype=np.bool_), "accuracy")
+        figures["accuracy"] = paired_difference(right[0], right[1], np.ones(len(same), dtype=np.bool_), "accuracy")
     matched = [trial.comparisons.matched(trial.threshold) for trial in (ours, theirs)]
-    figures["fmr_at_shipped_threshold"] = apart(matched[0], matched[1], ~same, "FMR at the shipped thresholds")
-    figures["fnmr_at_shipped_threshold"] = apart(~matched[0], ~matched[1], same, "FNMR at the shipped thresholds")
+    figures["fmr_at_shipped_threshold"] = paired_difference(
+        matched[0], matched[1], ~same, "FMR at the shipped thresholds"
+    )
+    figures["fnmr_at_shipped_threshold"] = paired_difference(
+        ~matched[0], ~matched[1], same, "FNMR at the shipped thresholds"
+    )
     figures["equal_error_rate"] = _eer_difference(a, b)
     for fmr in RATES:
         if fmr * int((~same).sum()) >= 1:
             missed = [~one.matched(one.threshold_at(fmr)) for one in (a, b)]
-            figure = apart(missed[0], missed[1], same, f"FNMR, each at its own threshold of an FMR of {100 * fmr:g} %")
+            figure = paired_difference(
+                missed[0], missed[1], same, f"FNMR, each at its own threshold of an FMR of {100 * fmr:g} %"
+            )
             figures[fnmr_name(fmr)] = replace(figure, descriptive=True, expected=round(fmr * int((~same).sum()), 6))
     return figures
 
 
 def _eer_difference(ours: Comparisons, theirs: Comparisons) -> Figure:
-    def apart(weights: NDArray[np.float64] | None) -> float:
+    def difference_of_rates(weights: NDArray[np.float64] | None) -> float:
         rates = [ErrorCurve.of(comparisons, weights).equal_error_rate for comparisons in (ours, theirs)]
         return rates[0] - rates[1]
 
-    drawn = [apart(weights) for weights in resampled_weights(ours)]
+    drawn = [difference_of_rates(weights) for weights in resampled_weights(ours)]
     low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (-1.0, 1.0)
     return Figure(
-        apart(None),
+        difference_of_rates(None),
         (float(low), float(high)),
         len(ours.same),
         kind=Kind.NUMBER,
@@ -264,17 +272,15 @@ def _eer_difference(ours: Comparisons, theirs: Comparisons) -> Figure:
     )
 
 
-def _identification(contenders: Sequence[Contender], dataset: Dataset, photos: int, searches: int) -> _Measured:
-    read = [contender.bench.read(dataset) for contender in contenders]
-    everywhere = np.logical_and.reduce([faces.found for faces in read])
-    faces = [own.where(everywhere) for own in read]
-    roles = choose_roles(
-        faces[0], photos=photos, mated=searches, strangers=searches, random=contenders[0].bench.random()
-    )
+def _identification(systems: Sequence[ComparedSystem], dataset: Dataset, photos: int, searches: int) -> _Content:
+    read = [system.bench.read(dataset) for system in systems]
+    found_by_all = np.logical_and.reduce([faces.found for faces in read])
+    faces = [own.where(found_by_all) for own in read]
+    roles = choose_roles(faces[0], photos=photos, mated=searches, strangers=searches, random=systems[0].bench.random())
     conditions = []
-    for contender, own in zip(contenders, faces, strict=True):
-        gallery = enroll(contender.bench.reader, own, roles.enrolled, contender.settings)
-        conditions.append(Condition(contender.key, contender.name, own, gallery.search(roles.probes)))
+    for system, own in zip(systems, faces, strict=True):
+        gallery = enroll(system.bench.reader, own, roles.enrolled, system.settings)
+        conditions.append(Condition(system.key, system.name, own, gallery.search(roles.probes)))
     figures: dict[str, Figure] = {}
     for condition, own in zip(conditions, read, strict=True):
         figures |= condition.figures()
@@ -286,69 +292,70 @@ def _identification(contenders: Sequence[Contender], dataset: Dataset, photos: i
         figures |= {f"{name}_{ending}": figure for name, figure in found.items()}
     people = len(np.unique(faces[0].dataset.owners[roles.enrolled]))
     description = (
-        f"{photos} photos each of {people:,} people were enrolled, and {len(roles.mated):,} photos of them and "
-        f"{len(roles.strangers):,} of strangers searched for: the same for all, from photos in which each found a face."
+        f"{photos} photos each of {people:,} people were enrolled; {len(roles.mated):,} photos of them and "
+        f"{len(roles.strangers):,} of strangers were searched for. All systems get the same photos, in which each "
+        "found a face."
     )
     shown = Section("Searches", items=(searches_table(conditions), strangers_table(conditions)))
-    return _Measured(description, read, figures, shown)
+    return _Content(description, read, figures, shown)
 
 
 def _search_differences(ours: Condition, theirs: Condition) -> dict[str, Figure]:
     a, b, units, mated = ours.searches, theirs.searches, ours.units, ours.searches.mated
     figures = {}
     for name, what, mine, other, chosen in (
-        ("rank_1", "the share of enrolled people who are the best candidate", ~a.not_first, ~b.not_first, mated),
-        ("fnir", "the share of enrolled people who are not given their name", a.missed, b.missed, mated),
-        ("fpir", "the share of strangers who are given a name", a.misnamed, b.misnamed, ~mated),
+        ("rank_1", "the fraction of probes whose best candidate is right", ~a.not_first, ~b.not_first, mated),
+        ("fnir", "FNIR", a.missed, b.missed, mated),
+        ("fpir", "FPIR", a.misnamed, b.misnamed, ~mated),
     ):
         if chosen.any():
             values = [part[chosen].astype(np.float64) for part in (mine, other)]
             meaning = f"Difference in {what}, in the same searches."
-            figure = of_shares(difference(values[0], values[1], units[chosen], meaning), values[0], values[1])
-            figures[name] = never_apart(figure, values[0], values[1])
+            figure = as_point_difference(difference(values[0], values[1], units[chosen], meaning), values[0], values[1])
+            figures[name] = with_rule_of_three(figure, values[0], values[1])
     return figures
 
 
-def _packs_section(contenders: Sequence[Contender]) -> Section:
+def _packs_section(systems: Sequence[ComparedSystem]) -> Section:
     rows = []
-    for contender in contenders:
-        engine, settings = contender.bench.reader.engine, contender.settings
+    for system in systems:
+        engine, settings = system.bench.reader.engine, system.settings
         threshold = f"{engine.thresholds.verify:g}"
         rows.append(
-            (contender.name, printable(engine.identity.name), threshold, settings.classifier, f"{settings.fpir:g}")
+            (system.name, printable(engine.identity.name), threshold, settings.classifier, f"{settings.fpir:g}")
         )
     headings = ("Name", "Pack", "Shipped verification threshold", "Classifier", "FPIR")
-    return Section("What is compared", items=(Table("Packs and settings", headings, tuple(rows)),))
+    return Section("Compared systems", items=(Table("Packs and settings", headings, tuple(rows)),))
 
 
-def _figures_section(contenders: Sequence[Contender], figures: dict[str, Figure]) -> Section:
-    keys = [contender.key for contender in contenders]
+def _figures_section(systems: Sequence[ComparedSystem], figures: dict[str, Figure]) -> Section:
+    keys = [system.key for system in systems]
     names = [
         name.removesuffix(f"_{keys[0]}") for name in figures if name.endswith(f"_{keys[0]}") and "_minus_" not in name
     ]
     rows = tuple((name.replace("_", " "), *(str(figures.get(f"{name}_{key}", "-")) for key in keys)) for name in names)
-    headings = ("Figure", *(contender.name for contender in contenders))
-    return Section("Each by itself", items=(Table("Side by side", headings, rows),))
+    headings = ("Figure", *(system.name for system in systems))
+    return Section("Figures of each system", items=(Table("Side by side", headings, rows),))
 
 
 _DIFFERENCES = (
-    "Each with a 95 % interval for which the same people were drawn for both. An interval that holds 0 says that the "
-    "data do not tell them apart."
+    "Differences with 95 % paired bootstrap intervals. If an interval contains 0, the difference is not significant on "
+    "these data."
 )
 
 
-def _sentences(contenders: Sequence[Contender], figures: dict[str, Figure]) -> list[str]:
-    """Return how each differs from the first."""
+def _sentences(systems: Sequence[ComparedSystem], figures: dict[str, Figure]) -> list[str]:
+    """Return a sentence on the difference of each system from the first."""
     sentences = []
-    for contender in contenders[1:]:
-        ending = f"_{contender.key}_minus_{contenders[0].key}"
+    for system in systems[1:]:
+        ending = f"_{system.key}_minus_{systems[0].key}"
         name = next(name for name in ("accuracy", "equal_error_rate", "fnir", "fpir") if f"{name}{ending}" in figures)
         figure = figures[name + ending]
         low, high = figure.interval or (0.0, 0.0)
         words = name.upper() if name in ("fnir", "fpir") else name.replace("_", " ")
-        verdict = "the data do not tell them apart" if low <= 0 <= high else "more than chance"
+        verdict = "not significant on these data" if low <= 0 <= high else "significant at 95 %"
         sentences.append(
-            f"{contender.name} has {100 * figure.value:+.2f} percentage points of {words} "
-            f"[{100 * low:+.2f}, {100 * high:+.2f}] against {contenders[0].name}: {verdict}."
+            f"{system.name} has {100 * figure.value:+.2f} percentage points of {words} "
+            f"[{100 * low:+.2f}, {100 * high:+.2f}] against {systems[0].name}: {verdict}."
         )
     return sentences

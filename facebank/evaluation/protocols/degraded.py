@@ -1,7 +1,7 @@
-"""Probes degraded step by step: masks, sizes, blur, light; and turned heads as they were photographed.
+"""Robustness to degraded probes (masks, size, blur, exposure) and to turned heads.
 
-People are enrolled from photos as they are. The same other photos of them, and the same photos of strangers, are then
-searched for under each condition. A photo in which no face is found any more is a miss, and is shown apart.
+People are enrolled from unaltered photos. The same probes of them and of strangers are then searched for under each
+condition. A probe in which no face is found counts as missed, and is also reported separately.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from facebank.evaluation.identification import (
     CALIBRATION,
     Condition,
     calibration_section,
-    how_decided,
+    decision_note,
     rates_over,
     searches_table,
     strangers_table,
@@ -43,8 +43,8 @@ _PURPOSE = 4
 _EVERYBODY = 10**9
 
 
-def _stepwise(name: str, title: str, how: tuple[str, ...], axes: tuple[Axis, ...]) -> Callable[..., Report]:
-    """Register the protocol that searches for probes degraded along some axes."""
+def _stepwise(name: str, title: str, description: tuple[str, ...], axes: tuple[Axis, ...]) -> Callable[..., Report]:
+    """Register a protocol that searches for probes degraded along some axes."""
 
     @protocol(name, open_data=open_people)
     def search(
@@ -54,7 +54,7 @@ def _stepwise(name: str, title: str, how: tuple[str, ...], axes: tuple[Axis, ...
         roles = choose_roles(faces, photos=photos, mated=probes, strangers=strangers, random=bench.random(_PURPOSE))
         conditions, plots = degrade(bench, faces, roles, axes)
         sections = (Section("Step by step", items=plots),)
-        return _report(bench, (name, title, how), faces, roles, conditions=conditions, plots=sections)
+        return _report(bench, (name, title, description), faces, roles, conditions=conditions, plots=sections)
 
     return search
 
@@ -63,10 +63,10 @@ masks = _stepwise(
     "masks",
     "Faces behind masks",
     (
-        "Masks are drawn at the landmarks found in the photo, in the photo's own light, and faces are looked for anew. "
-        "Drawn masks are not worn ones.",
-        "A gallery keeps each enrolled face with a light blue surgical mask drawn over it; the other three shapes and "
-        "colors are others.",
+        "Masks are drawn at the detected landmarks, matched to the brightness of the photo, and faces are detected "
+        "again. Results on drawn masks may differ from those on worn ones.",
+        "A gallery keeps a variant of each enrolled face with a light blue surgical mask; the other three shapes and "
+        "colors are not part of any gallery.",
     ),
     MASKS,
 )
@@ -74,24 +74,23 @@ sizes = _stepwise(
     "sizes",
     "Small faces",
     (
-        "The whole photo is shrunk until the longer side of the face's box is so many pixels, and faces are looked for "
-        "anew. A photo whose face is smaller already stays as it is; the table shows the sizes then found.",
+        "The whole photo is downsized until the longer side of the face's box has the stated number of pixels, and "
+        "faces are detected again. Photos with smaller faces are left unchanged; the table shows the sizes found.",
     ),
     SIZES,
 )
 blur = _stepwise(
     "blur",
     "Blurred faces",
-    ("A Gaussian blurs the photo; its standard deviation is a share of the longer side of the face's box.",),
+    ("The photo is blurred by a Gaussian; its standard deviation is a fraction of the longer side of the face's box.",),
     BLUR,
 )
 exposure = _stepwise(
     "exposure",
     "Faces in bad light",
     (
-        "Light is changed as a camera's shutter would change it, by stops; what becomes too bright or too dark is "
-        "lost, and the levels that are left are the 8 bits of a stored photo. Contrast is taken away around the "
-        "brightness of the face.",
+        "Exposure is changed in stops, as by a camera's shutter, and clipped to the 8 bits of a stored photo. Contrast "
+        "is reduced around the mean brightness of the face.",
     ),
     EXPOSURE,
 )
@@ -101,7 +100,14 @@ exposure = _stepwise(
 def pose(
     bench: Bench, dataset: Dataset, *, photos: Enrolled = PHOTOS, people: int = PROBES, strangers: int = _EVERYBODY
 ) -> Report:
-    """Search for turned heads, as they were photographed: all other photos of so many people, and of strangers.
+    """Search for heads by frontality, in unaltered photos of enrolled people and of strangers.
+
+    Parameters
+    ----------
+    photos
+        Number of enrolled photos of each person.
+    people, strangers
+        Largest numbers of enrolled people and of strangers' photos.
 
     Raises
     ------
@@ -110,24 +116,23 @@ def pose(
     """
     faces = bench.read(dataset)
     roles = choose_roles(faces, photos=photos, mated=2 * people, strangers=strangers, random=bench.random(_PURPOSE))
-    roles = replace(roles, mated=_all_others(faces, roles))
+    roles = replace(roles, mated=_other_photos(faces, roles))
     searches = enroll(bench.reader, faces, roles.enrolled).search(roles.probes)
     conditions, strengths = by_frontality(faces, searches)
-    how = (
-        "No photo is changed: a head cannot be turned honestly in a photo. Probes are sorted by frontality, which the "
-        "five landmarks give: 1 with the nose midway between the eyes, 0 with the nose at the side of the face. People "
-        "who turn their heads in a photo may do other things as well, so a bin is what such photos are like, and not "
-        "the effect of turning alone.",
+    description = (
+        "No photo is altered. Probes are binned by frontality, computed from the five landmarks: 1 if the nose is "
+        "midway between the eyes, 0 if it is at the edge of the face. Photos of turned heads may differ from frontal "
+        "ones in other ways as well, so the bins do not isolate the effect of the pose.",
     )
     plots = Section(
-        "Over the turn", items=(rates_over("Turned heads", "frontality, 1 from the front", strengths, conditions),)
+        "By frontality", items=(rates_over("Turned heads", "frontality, 1 from the front", strengths, conditions),)
     )
-    return _report(bench, ("pose", "Turned heads", how), faces, roles, conditions=conditions, plots=(plots,))
+    return _report(bench, ("pose", "Turned heads", description), faces, roles, conditions=conditions, plots=(plots,))
 
 
 def by_frontality(faces: FaceSet, searches: Searches) -> tuple[list[Condition], list[float]]:
-    """Return searches in bins of frontality, and the middle of each; empty bins are left out."""
-    turned = np.array([0.0 if face is None else face.assessment.frontality for face in faces.faces])[searches.places]
+    """Return the searches of each non-empty bin of frontality, and the middle of each bin."""
+    turned = np.array([0.0 if face is None else face.assessment.frontality for face in faces.faces])[searches.indices]
     conditions, middles = list[Condition](), list[float]()
     for high, low in pairwise(FRONTALITY):
         inside = (turned >= low) & ((turned < high) | (high == FRONTALITY[0]))
@@ -139,8 +144,8 @@ def by_frontality(faces: FaceSet, searches: Searches) -> tuple[list[Condition], 
     return conditions, middles
 
 
-def _all_others(faces: FaceSet, roles: Roles) -> NDArray[np.int64]:
-    """Return all photos of the enrolled people that are not enrolled and show a face."""
+def _other_photos(faces: FaceSet, roles: Roles) -> NDArray[np.int64]:
+    """Return the indices of all other photos of the enrolled people in which a face was found."""
     owners = faces.dataset.owners
     theirs = np.isin(owners, owners[roles.enrolled]) & faces.found
     theirs[roles.enrolled] = False
@@ -156,20 +161,20 @@ def _report(
     conditions: Sequence[Condition],
     plots: tuple[Section, ...],
 ) -> Report:
-    """Return the report of a protocol, given its name, its title and what it does in words."""
-    name, title, how = described
+    """Return the report of a protocol; `described` has its name, title and description."""
+    name, title, description = described
     figures = {key: figure for condition in conditions for key, figure in condition.figures().items()}
-    trusted = [name for name in figures if name.startswith(CALIBRATION)]
+    calibration = [name for name in figures if name.startswith(CALIBRATION)]
     sections = (
-        Section("What was done", (*how, _WORDS), items=(roles_table(faces, roles),)),
+        Section("Method", (*description, _DEFINITIONS), items=(roles_table(faces, roles),)),
         *plots,
         Section(
-            "Found and missed",
-            (how_decided(bench),),
-            tuple(name for name in figures if name not in trusted),
+            "Error rates",
+            (decision_note(bench),),
+            tuple(name for name in figures if name not in calibration),
             (searches_table(conditions), strangers_table(conditions)),
         ),
-        calibration_section("Probabilities", _trust_words(trusted), conditions, figures),
+        calibration_section("Probabilities", _calibration_text(calibration), conditions, figures),
     )
     return bench.report(
         name,
@@ -182,51 +187,51 @@ def _report(
     )
 
 
-_WORDS = (
-    "A miss (FNIR) is a photo of an enrolled person that is not given that person's name: unknown, uncertain, "
-    "another's name, or no face found. A false name (FPIR) is a stranger's photo that is given a name."
+_DEFINITIONS = (
+    "FNIR counts photos of enrolled people that do not get the right name: unknown, uncertain, another's name, or no "
+    "face found. FPIR counts photos of strangers that get any name."
 )
 
 
 def degrade(
     bench: Bench, faces: FaceSet, roles: Roles, axes: Sequence[Axis]
 ) -> tuple[list[Condition], tuple[Curves, ...]]:
-    """Search for photos as they are, and under each step of some axes.
+    """Search for unaltered probes, and for the probes altered by each step of some axes.
 
     Parameters
     ----------
     bench
-        Where it runs.
+        The bench that reads the altered photos.
     faces
-        Of the photos as they are.
+        Faces of the unaltered photos.
     roles
-        Who is enrolled and searched for.
+        Photos to enroll and to search for.
     axes
-        The steps.
+        Steps of alterations.
 
     Returns
     -------
     tuple[list[Condition], tuple[Curves, ...]]
-        The conditions, the photos as they are first; and a plot for each axis.
+        The conditions, beginning with the unaltered photos, and a plot for each axis.
     """
     trial = enroll(bench.reader, faces, roles.enrolled)
     chosen = np.zeros(len(faces.faces), dtype=np.bool_)
     chosen[roles.probes] = True
     part = faces.where(chosen)
-    plain = Condition("plain", "as they are", part, _search_all(trial, part))
+    plain = Condition("plain", "unaltered", part, _search_all(trial, part))
     conditions: list[Condition] = [plain]
     plots: list[Curves] = []
     for axis in axes:
-        made = list[Condition]()
+        altered = list[Condition]()
         for step in axis.steps:
             changed = bench.read(part.dataset, step.change)
-            made.append(Condition(step.name, step.label, changed, _search_all(trial, changed)))
+            altered.append(Condition(step.name, step.label, changed, _search_all(trial, changed)))
         strengths = [step.strength for step in axis.steps]
-        along = sorted(zip(strengths, made, strict=True), key=lambda pair: pair[0])
+        along = sorted(zip(strengths, altered, strict=True), key=lambda pair: pair[0])
         if axis.plain is not None:
             along = sorted([(axis.plain, plain), *along], key=lambda pair: pair[0])
-        plots.append(rates_over("Found and missed", axis.label, [x for x, _ in along], [one for _, one in along]))
-        conditions += made
+        plots.append(rates_over("Error rates", axis.label, [x for x, _ in along], [one for _, one in along]))
+        conditions += altered
     return conditions, tuple(plots)
 
 
@@ -235,44 +240,44 @@ def _search_all(trial: TrialGallery, probes: FaceSet) -> Searches:
 
 
 def roles_table(faces: FaceSet, roles: Roles) -> Table:
-    """Return the numbers of people and photos enrolled and searched for."""
+    """Return the numbers of people and photos that are enrolled and searched for."""
     people = faces.dataset.owners
     parts = (("enrolled", roles.enrolled), ("searched for", roles.mated), ("strangers", roles.strangers))
-    rows = tuple((label, f"{len(np.unique(people[places])):,}", f"{len(places):,}") for label, places in parts)
-    return Table("Who was what", ("part", "people", "photos"), rows)
+    rows = tuple((label, f"{len(np.unique(people[indices])):,}", f"{len(indices):,}") for label, indices in parts)
+    return Table("People and photos", ("part", "people", "photos"), rows)
 
 
-def _trust_words(figures: Sequence[str]) -> tuple[str, ...]:
+def _calibration_text(figures: Sequence[str]) -> tuple[str, ...]:
     if not figures:
         return (
-            "Not tested: it needs a calibrated pack, and photos both of enrolled people and of strangers under one "
+            "Not tested: this requires a calibrated pack, and probes of both enrolled people and strangers under one "
             "condition.",
         )
     return (
-        "The best candidate's probability against whether it is that person, half of the searches weighing as "
-        "strangers', as the program expects by default. Each condition is reported by itself: good probabilities of "
-        "easy faces could hide bad ones of hard faces. A photo without a face has no probability.",
+        "Compares the probability of the best candidate with the truth, weighting half of the searches as strangers', "
+        "as the program assumes by default. Conditions are reported separately, since good calibration on easy faces "
+        "could hide bad calibration on hard ones. Photos without a face have no probability.",
     )
 
 
 def summary(conditions: Sequence[Condition]) -> tuple[str, ...]:
-    """Return the results in a few sentences: the first condition, the worst one, and the strangers."""
+    """Return sentences on the first condition, the worst one, and the strangers."""
     found = [(one.label, one.name, one.figures()) for one in conditions]
     missed = [(label, figures[f"fnir_{name}"]) for label, name, figures in found if f"fnir_{name}" in figures]
     named = [(label, figures[f"fpir_{name}"]) for label, name, figures in found if f"fpir_{name}" in figures]
     sentences = list[str]()
     if missed:
         first, worst = missed[0], max(missed, key=lambda one: one[1].value)
-        sentences.append(f"Photos of enrolled people that are not given their name, {first[0]}: {first[1]}.")
+        sentences.append(f"FNIR (photos of enrolled people that do not get their name), {first[0]}: {first[1]}.")
         if worst is not first:
-            sentences.append(f"Most are missed under the condition '{worst[0]}': {worst[1]}.")
+            sentences.append(f"FNIR is highest under the condition '{worst[0]}': {worst[1]}.")
         half = next((label for label, figure in missed if figure.value > 0.5), None)
         if half is not None:
-            sentences.append(f"The first condition under which more than half are missed is '{half}'.")
+            sentences.append(f"The first condition with an FNIR above one half is '{half}'.")
     if named:
         label, figure = max(named, key=lambda one: one[1].value)
-        often = f"most often under the condition '{label}'" if figure.events else "under no condition"
-        sentences.append(f"Strangers are given a name {often}: {figure}.")
+        often = f"highest under the condition '{label}'" if figure.events else "zero under all conditions"
+        sentences.append(f"FPIR (photos of strangers that get a name) is {often}: {figure}.")
     else:
-        sentences.append("Strangers are untested: everybody in the data was needed in the gallery.")
+        sentences.append("FPIR was not tested: all people of the data are enrolled.")
     return tuple(sentences)

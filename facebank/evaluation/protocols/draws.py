@@ -1,4 +1,4 @@
-"""Draws of enrolled photos and probes, repeated for few people, and the rates of all draws together."""
+"""Random draws of enrolled photos and probes, and rates pooled over several draws."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draw:
-    """Places of the enrolled photos and of the probes in a dataset's photos, ``int64`` each."""
+    """Indices of the enrolled photos and of the probes in ``dataset.photos``, ``int64`` each."""
 
     enrolled: NDArray[np.int64]
     probes: NDArray[np.int64]
@@ -39,24 +39,24 @@ def photos_of(dataset: Dataset) -> dict[str, int]:
 def draw_photos(
     faces: FaceSet, people: Sequence[str], photos: int, random: np.random.Generator, most: int | None = None
 ) -> Draw:
-    """Draw `photos` enrolled photos of each person; the probes are all others, or at most `most` of each.
+    """Draw `photos` photos of each person to enroll; all others, or at most `most` of each person, are probes.
 
-    Photos that share a source with an enrolled one are no probes.
+    Photos that share a source with an enrolled one are excluded from the probes.
     """
     enrolled: list[NDArray[np.int64]] = []
     others: list[NDArray[np.int64]] = []
     for person in people:
-        places = random.permutation(np.flatnonzero(faces.dataset.owners == faces.dataset.people.index(person)))
-        shown = places[faces.found[places]][:photos]
-        enrolled.append(shown)
-        others.append(places[~np.isin(places, shown)])
+        indices = random.permutation(np.flatnonzero(faces.dataset.owners == faces.dataset.people.index(person)))
+        chosen = indices[faces.found[indices]][:photos]
+        enrolled.append(chosen)
+        others.append(indices[~np.isin(indices, chosen)])
     every = np.concatenate(enrolled).astype(np.int64)
-    probes = [unrelated(faces, places.astype(np.int64), every)[:most] for places in others]
+    probes = [unrelated(faces, indices.astype(np.int64), every)[:most] for indices in others]
     return Draw(every, np.concatenate(probes))
 
 
 def search_draws(bench: Bench, faces: FaceSet, draws: Sequence[Draw]) -> tuple[Searches, TrialGallery]:
-    """Return the searches of all draws, each in a gallery of its own, and the last gallery."""
+    """Return the pooled searches of all draws, each with its own gallery, and the last gallery."""
     found = list[Searches]()
     for draw in draws:
         trial = enroll(bench.reader, faces, draw.enrolled)
@@ -65,19 +65,19 @@ def search_draws(bench: Bench, faces: FaceSet, draws: Sequence[Draw]) -> tuple[S
 
 
 def units_of(faces: FaceSet, searches: Searches) -> NDArray[np.int64]:
-    """Return the units of the bootstrap: people, or sources of photos if people are few."""
-    return sampling_units(faces.dataset.owners[searches.places], faces.groups[searches.places])
+    """Return the bootstrap unit of each search: its person, or its source of photos if people are few."""
+    return sampling_units(faces.dataset.owners[searches.indices], faces.groups[searches.indices])
 
 
 def drawn_rate(events: NDArray[np.bool_], faces: FaceSet, searches: Searches, meaning: str) -> Figure:
-    """Return a rate over several draws, in which a photo that was searched for repeatedly counts as one."""
-    return rate(events, units_of(faces, searches), meaning, things=searches.places)
+    """Return a rate pooled over draws, in which repeated searches for a photo count as one."""
+    return rate(events, units_of(faces, searches), meaning, ids=searches.indices)
 
 
 def accuracies(faces: FaceSet, searches: Searches, photos: int) -> dict[str, Figure]:
-    """Return ``rank_1_N`` and ``fnir_N`` with N photos enrolled of each person."""
+    """Return the figures ``rank_1_N`` and ``fnir_N`` for N enrolled photos of each person."""
     enrolled = f"{photos} enrolled of each."
-    right, missed = "Photos whose best candidate is right", "Photos that are not given the right name"
+    right, missed = "Photos whose best candidate is right", "Photos that do not get the right name"
     return {
         f"rank_1_{photos}": drawn_rate(~searches.not_first, faces, searches, f"{right}, {enrolled}"),
         f"fnir_{photos}": drawn_rate(searches.missed, faces, searches, f"{missed}, {enrolled}"),
@@ -85,7 +85,7 @@ def accuracies(faces: FaceSet, searches: Searches, photos: int) -> dict[str, Fig
 
 
 def draws_table(draws: Sequence[Draw], searches: Searches, photos: int) -> Table:
-    """Return the counts of each draw."""
+    """Return the counts of each draw as a table."""
     ends = np.cumsum([len(draw.probes) for draw in draws])
     rows = list[tuple[str, ...]]()
     for number, (end, draw) in enumerate(zip(ends, draws, strict=True), start=1):

@@ -1,4 +1,4 @@
-"""The steps of the experiments: each searches for photos, and adds its section and figures to the run."""
+"""Steps of the experiments; each searches for photos, and adds sections and figures to the run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from facebank.evaluation.changes import MASKS, SIZES
-from facebank.evaluation.dataset import LeftOut
+from facebank.evaluation.dataset import SkippedEntry
 from facebank.evaluation.figures import rate
 from facebank.evaluation.identification import (
     Condition,
     confusion_matrix,
-    how_decided,
+    decision_note,
     person_by_person,
     searches_table,
     strangers_table,
@@ -48,28 +48,28 @@ if TYPE_CHECKING:
     from facebank.evaluation.searches import Searches, TrialGallery
 
 PARTS = ("train", "validation", "test")
-SHARES = (0.6, 0.2, 0.2)
-"""Shares of the parts, drawn for a dataset without them."""
+PART_FRACTIONS = (0.6, 0.2, 0.2)
+"""Fractions of the splits that are drawn for a dataset without splits."""
 FAMILY = ("George_HW_Bush", "George_W_Bush", "Jeb_Bush")
 FAMILY_PHOTOS = 4
 _FAMILY_DRAWS = 20
 _RANKED = 4
 _FAMILY_RULE = (
-    "The only three close relatives in LFW with at least eight photos each, a father and two sons, stand in for the "
-    "private photos of a family."
+    "The original photos of a family are private. The rerun uses the only three close relatives in LFW with at least "
+    "eight photos each, a father and two sons."
 )
 _PUBLISHED_FAMILY = "1.00 of a family of three, 4 + 4 photos each, ResNet50 of VGGFace; their photos are private"
-_PUBLISHED_ATHLETE = "a man who is none of the seven: Neymar 41.6 %, Ronaldo 17.9 %, ..., and no way to say 'nobody'"
-_PUBLISHED_STRANGER = (
-    "a stranger was called Neymar with 0.82; shirts decided, and two people in a photo shared one answer"
+_PUBLISHED_ATHLETE = (
+    "a man who is none of the seven was classified as Neymar 41.6 %, Ronaldo 17.9 %, ...; 'unknown' was not an option"
 )
+_PUBLISHED_STRANGER = "a stranger was classified as Neymar with 0.82; shirts affected the result, and two people in a "
+"photo got one answer"
 _MASKS_AND_SIZES = (
-    "The same photos as they are, with masks drawn at the landmarks, and shrunk until the face is so many pixels; "
-    "enrolled are photos as they are. Strangers are people with a single photo."
+    "The same probes unaltered, with masks drawn at the landmarks, and downsized to the stated face sizes. Unaltered "
+    "photos are enrolled. Strangers are people with a single photo."
 )
 _TURNED = (
-    "The photos as they are, sorted by how frontal the head is by its landmarks: 1 from the front, 0 with the nose at "
-    "the side of the face. Heads are not turned artificially."
+    "Unaltered photos by frontality, computed from the landmarks: 1 is frontal, 0 has the nose at the edge of the face."
 )
 
 Step: TypeAlias = "Callable[[ExperimentRun], None]"
@@ -77,30 +77,32 @@ Step: TypeAlias = "Callable[[ExperimentRun], None]"
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """One experiment as data.
+    """Definition of an experiment.
 
     Attributes
     ----------
     published
-        The published figure, and what it was measured on.
-    rules, heading, text, summary
-        Paragraphs on the people; title, text and summary of `few_photos`. Names in braces are filled in.
+        The published figure, and the data it was measured on.
+    rules
+        Paragraphs on the choice of people; ``{least}`` is filled in.
+    heading, text, summary
+        Title, text and summary of `few_photos`, as templates.
     purpose
-        Number of its source of randomness.
+        Seed of the random draws.
     photos, draws
-        How many photos of each person are enrolled; and in how many draws, for each of these numbers.
+        Numbers of enrolled photos of each person, and number of draws for each.
     number, listed
-        How many people it runs on, those with most photos; and the names they are chosen from, None for all.
+        Number of people, chosen by number of photos, and the names to choose from (None for all).
     relatives
-        Pairs, each with its kinship, of which the closest is chosen instead.
+        Pairs with their kinship, of which the closest is chosen instead.
     others
-        Returns the people whose photos are read as well, as strangers.
+        Function that returns the people to use as strangers.
     strangers, composites, split
-        Limits of single steps: people searched for, photos put together, photos enrolled and searched for.
+        Limits of single steps: number of strangers, of composite photos, and of enrolled photos and probes.
     by_parts
-        Whether the dataset's training part is enrolled, and only its test part searched for.
+        Whether to enroll from the training split, and to search for the test split only.
     lists_draws, lists_errors
-        Whether each draw, and each photo that was not given the right name, is listed.
+        Whether to list each draw, and each photo that was not given the right name.
     """
 
     name: str
@@ -127,7 +129,7 @@ class Experiment:
 
     @property
     def least(self) -> int:
-        """The fewest photos that a person needs."""
+        """Fewest photos of a person."""
         if self.split is not None:
             return sum(self.split)
         return 2 if self.by_parts else max(self.photos) + 1
@@ -135,9 +137,10 @@ class Experiment:
 
 @dataclass(slots=True, eq=False)
 class ExperimentRun:
-    """One run of an experiment: its input, and what its steps have found.
+    """State of a run: the input, and the results of its steps.
 
-    `faces` are those of `people` and of strangers; `last` is the last draw of the most photos, with its gallery.
+    `faces` are those of `people` and of strangers; `last` is the last draw with the largest number of photos, and its
+    gallery.
     """
 
     bench: Bench
@@ -151,19 +154,19 @@ class ExperimentRun:
     figures: dict[str, Figure] = field(default_factory=dict)
     summary: list[str] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
-    failures: list[LeftOut] = field(default_factory=list)
+    failures: list[SkippedEntry] = field(default_factory=list)
     last: tuple[Draw, TrialGallery] | None = None
 
     @property
     def trial(self) -> TrialGallery:
-        """The gallery of the last draw."""
+        """The gallery of the last draw; raises `RuntimeError` before `few_photos` has run."""
         if self.last is None:
             raise RuntimeError("nothing has been enrolled yet")
         return self.last[1]
 
     @property
-    def stranger_places(self) -> NDArray[np.int64]:
-        """Places of the strangers' photos with a face, ``int64``."""
+    def stranger_indices(self) -> NDArray[np.int64]:
+        """Indices of the strangers' photos with a face, ``int64``."""
         known = np.isin(self.faces.dataset.owners, [self.faces.dataset.people.index(person) for person in self.people])
         return np.flatnonzero(~known & self.faces.found).astype(np.int64)
 
@@ -172,10 +175,10 @@ class ExperimentRun:
         self.sections.append(Section(title, tuple(text), tuple(figures), tuple(items)))
 
 
-def whom(run: ExperimentRun) -> None:
-    """List the people, the rule that chose them, and what decisions rest on."""
+def list_people(run: ExperimentRun) -> None:
+    """Add a section on the people, the rule of their choice, and the basis of decisions."""
     rules = [rule.format(least=run.experiment.least) for rule in run.experiment.rules]
-    run.add("Whom it runs on", (*rules, how_decided(run.bench)), items=(_people_table(run.faces, run.people),))
+    run.add("People", (*rules, decision_note(run.bench)), items=(_people_table(run.faces, run.people),))
 
 
 def few_photos(run: ExperimentRun) -> None:
@@ -195,7 +198,7 @@ def few_photos(run: ExperimentRun) -> None:
             tables.append(draws_table(draws, searches, number))
         if number == most:
             run.last = draws[-1], trial
-            title = "Who was named" if is_single else f"Who was named, {number} photos enrolled"
+            title = "Decisions" if is_single else f"Decisions, {number} photos enrolled"
             tables += person_by_person(searches, trial.names, title)
             if row.lists_errors:
                 tables += _error_tables(faces, trial, searches, run.wrong_labels)
@@ -207,7 +210,7 @@ def few_photos(run: ExperimentRun) -> None:
         tables.insert(0, _parts_table(faces, _parts(faces, run.bench.random(row.purpose, most, 0))))
     if not is_single:
         tables.insert(0, shots_curve(run.figures, row.photos))
-    told = {
+    values = {
         "who": run.who,
         "photos": most,
         "draws": row.draws,
@@ -216,12 +219,12 @@ def few_photos(run: ExperimentRun) -> None:
         "fnir": run.figures[f"fnir_{most}"],
         "others": f"{len(faces.faces) - most * len(run.people):,}",
     }
-    run.add(row.heading, (row.text.format(**told),), names, tables)
-    run.summary += [sentence.format(**told) for sentence in row.summary]
+    run.add(row.heading, (row.text.format(**values),), names, tables)
+    run.summary += [sentence.format(**values) for sentence in row.summary]
 
 
 def published_split(run: ExperimentRun) -> None:
-    """Enroll and search for as many photos of each person as in the published split."""
+    """Enroll and search for the numbers of photos of the published split."""
     row, faces = run.experiment, run.faces
     enrolled, tested = row.split or (0, 0)
     draw = draw_photos(faces, run.people, enrolled, run.bench.random(row.purpose), most=tested)
@@ -232,24 +235,24 @@ def published_split(run: ExperimentRun) -> None:
     run.figures[f"fnir_{enrolled}"] = rate(
         searches.missed, units, f"Photos that are not given the right name, {ending}"
     )
-    text = f"{enrolled + tested} photos of each are drawn; {enrolled} are enrolled and {tested} searched for."
-    tables = person_by_person(searches, trial.names, "Who was named")
+    text = f"Of {enrolled + tested} random photos of each, {enrolled} are enrolled and {tested} searched for."
+    tables = person_by_person(searches, trial.names, "Decisions")
     run.add("The split of 2021", (text,), ("accuracy", f"fnir_{enrolled}"), tables)
     run.summary.append(
-        f"Split as it was, {enrolled} photos of each enrolled: {accuracy} of the others have the right best candidate; "
-        f"published: {row.published}."
+        f"With the published split, {enrolled} photos of each enrolled: {accuracy} of the others have the right best "
+        f"candidate; published: {row.published}."
     )
 
 
 def family(run: ExperimentRun) -> None:
-    """Name three relatives from few photos each."""
+    """Enroll three relatives with few photos each."""
     counts = photos_of(run.dataset)
     few = [person for person in FAMILY if counts.get(person, 0) < 2 * FAMILY_PHOTOS]
     if few:
-        why = f"The family is untested: {', '.join(few)} has fewer than {2 * FAMILY_PHOTOS} photos here."
+        why = f"The family was not tested: fewer than {2 * FAMILY_PHOTOS} photos of {', '.join(few)}."
         run.add("A family of three", (_FAMILY_RULE, why))
         run.summary.append(why)
-        run.failures.append(LeftOut("a family of three", why))
+        run.failures.append(SkippedEntry("a family of three", why))
         return
     faces = run.bench.read(run.dataset.of(FAMILY))
     randoms = [run.bench.random(run.experiment.purpose, 3, turn) for turn in range(_FAMILY_DRAWS)]
@@ -265,53 +268,53 @@ def family(run: ExperimentRun) -> None:
         f"{_FAMILY_DRAWS} draws: {run.figures['family_accuracy']} have the right best candidate; published: "
         f"{_PUBLISHED_FAMILY}."
     )
-    items = (_people_table(faces, FAMILY), confusion_matrix(searches, trial.names, "Who was named"))
+    items = (_people_table(faces, FAMILY), confusion_matrix(searches, trial.names, "Decisions"))
     run.add("A family of three", (_FAMILY_RULE, found), ("family_accuracy", "family_fnir"), items)
     run.summary.append(found)
 
 
 def strangers(run: ExperimentRun) -> None:
     """Search for strangers."""
-    places = run.stranger_places
-    if not len(places):
-        run.add("Strangers", ("Strangers are untested: nobody else has photos here.",))
+    indices = run.stranger_indices
+    if not len(indices):
+        run.add("Strangers", ("FPIR was not tested: the data have no other people.",))
     else:
-        searches = run.trial.search(places)
+        searches = run.trial.search(indices)
         units = units_of(run.faces, searches)
-        run.figures["fpir"] = rate(searches.misnamed, units, "Strangers who are called one of the three.")
+        run.figures["fpir"] = rate(searches.misnamed, units, "Photos of strangers that get a name.")
         likely = searches.probabilities[np.isfinite(searches.probabilities)]
-        most = f" The highest probability that any was given is {likely.max():.4f}." if len(likely) else ""
-        found = f"Strangers who are called one of the three: {run.figures['fpir']}.{most}"
+        most = f" Their highest probability is {likely.max():.4f}." if len(likely) else ""
+        found = f"FPIR (strangers that get a name): {run.figures['fpir']}.{most}"
         run.add("Strangers", (f"Published: {_PUBLISHED_STRANGER}.", found), ("fpir",))
     run.summary.append(run.sections[-1].text[-1])
 
 
 def ranked_stranger(run: ExperimentRun, women: frozenset[str]) -> None:
-    """Search for strangers, and rank the enrolled people by resemblance to the man with most photos among them."""
-    faces, places, title = run.faces, run.stranger_places, "Somebody who is none of them"
+    """Search for strangers, and rank the enrolled people by resemblance to the male stranger with most photos."""
+    faces, indices, title = run.faces, run.stranger_indices, "Strangers and resemblance"
     counts = photos_of(faces.dataset)
     men = [person for person in counts if person not in run.people and person not in women]
-    if not len(places) or not men:
-        run.add(title, ("Untested: there are no photos of anybody else here.",))
+    if not len(indices) or not men:
+        run.add(title, ("Not tested: the data have no other people.",))
     else:
-        nobody = min(men, key=lambda person: (-counts[person], person))
-        searches = run.trial.search(places)
+        stranger = min(men, key=lambda person: (-counts[person], person))
+        searches = run.trial.search(indices)
         units = units_of(faces, searches)
-        run.figures["fpir"] = rate(searches.misnamed, units, "Photos of other athletes that are given a name.")
-        table, said = _ranking(faces, run.trial, nobody)
+        run.figures["fpir"] = rate(searches.misnamed, units, "Photos of other athletes that get a name.")
+        table, sentence = _ranking(faces, run.trial, stranger)
         text = (
-            f"Published: {_PUBLISHED_ATHLETE}. Here it is {nobody}, the man with most photos among the athletes who "
-            f"are not enrolled, in his first {_RANKED} photos: resemblance says whom he looks like most, and the "
-            "decision whether it is anybody. Shares of resemblance are no probabilities.",
-            f"All photos of the {len(np.unique(faces.dataset.owners[places]))} athletes who are none of the seven, in "
-            f"the last gallery: {run.figures['fpir']} are given a name. {said}",
+            f"Published: {_PUBLISHED_ATHLETE}. The rerun uses the first {_RANKED} photos of {stranger}, the man with "
+            "most photos among the athletes who are not enrolled. Resemblance ranks the enrolled people by similarity; "
+            "it is not a probability, and the decision is independent of it.",
+            f"FPIR for all photos of the {len(np.unique(faces.dataset.owners[indices]))} athletes who are not "
+            f"enrolled, in the last gallery: {run.figures['fpir']}. {sentence}",
         )
         run.add(title, text, ("fpir",), (table, *_false_names(faces, run.trial, searches)))
     run.summary.append(run.sections[-1].text[-1])
 
 
 def masks_sizes_and_poses(run: ExperimentRun) -> None:
-    """Search for the same photos with masks and shrunk, and for photos of turned heads."""
+    """Search for the same photos with masks and downsized, and for photos of turned heads."""
     faces, most = run.faces, max(run.experiment.photos)
     draw = draw_photos(faces, run.people, most, run.bench.random(run.experiment.purpose, most))
     known = np.isin(faces.dataset.owners, [faces.dataset.people.index(person) for person in run.people])
@@ -331,7 +334,7 @@ def masks_sizes_and_poses(run: ExperimentRun) -> None:
 
 
 def _rates(condition: Condition) -> dict[str, Figure]:
-    """Return a condition's figures without those of probabilities, for which two people are too few."""
+    """Return the figures of a condition without calibration, for which two people are too few."""
     wanted = ("rank_1", "fnir", "fpir", "failure")
     return {name: figure for name, figure in condition.figures().items() if name.startswith(wanted)}
 
@@ -353,10 +356,10 @@ def _draw(run: ExperimentRun, photos: int, turn: int) -> Draw:
 
 
 def _parts(faces: FaceSet, random: np.random.Generator) -> NDArray[np.int64]:
-    """Return each photo's part: a place in `PARTS`, -1 for none.
+    """Return the split of each photo as an index into `PARTS`, -1 for none.
 
-    If the dataset has no parts they are drawn for each person, photos of one source together, each part with at least
-    one source.
+    For a dataset without splits they are drawn per person, with photos of one source together and at least one source
+    in each split.
     """
     given = np.array([PARTS.index(photo.split) if photo.split in PARTS else -1 for photo in faces.dataset.photos])
     if {0, 2} <= set(given.tolist()):
@@ -365,7 +368,7 @@ def _parts(faces: FaceSet, random: np.random.Generator) -> NDArray[np.int64]:
     for person in range(len(faces.dataset.people)):
         mine = np.flatnonzero(faces.dataset.owners == person)
         sources = random.permutation(np.unique(faces.groups[mine]))
-        validated, tested = (max(1, round(share * len(sources))) for share in SHARES[1:])
+        validated, tested = (max(1, round(fraction * len(sources))) for fraction in PART_FRACTIONS[1:])
         later = {int(source): 2 for source in sources[:tested]}
         later |= {
             int(source): 1 for source in sources[tested : tested + validated][: max(0, len(sources) - tested - 1)]
@@ -378,7 +381,7 @@ def _people_table(faces: FaceSet, people: Sequence[str]) -> Table:
     counts, owners = photos_of(faces.dataset), faces.dataset.owners
     found = {person: int(faces.found[owners == faces.dataset.people.index(person)].sum()) for person in people}
     rows = tuple((person, "enrolled", f"{counts[person]:,}", f"{found[person]:,}") for person in people)
-    return Table("Who stands in", ("person", "part", "photos", "with a face"), rows)
+    return Table("People", ("person", "part", "photos", "with a face"), rows)
 
 
 def _parts_table(faces: FaceSet, parts: NDArray[np.int64]) -> Table:
@@ -387,57 +390,57 @@ def _parts_table(faces: FaceSet, parts: NDArray[np.int64]) -> Table:
         (name, *(f"{int(((owners == number) & (parts == part)).sum()):,}" for part in range(len(PARTS))))
         for number, name in enumerate(faces.dataset.people)
     )
-    return Table("Parts of the first draw, in photos", ("person", *PARTS), rows)
+    return Table("Splits of the first draw, in photos", ("person", *PARTS), rows)
 
 
 def _error_tables(
     faces: FaceSet, trial: TrialGallery, searches: Searches, wrong_labels: frozenset[str]
 ) -> tuple[Table, ...]:
-    """List each photo that was not given the right name, with likely reasons; no table without any."""
+    """Return a table of the photos that were not given the right name, with likely reasons; empty without any."""
     rows = list[tuple[str, ...]]()
-    for place in np.unique(searches.places[searches.missed]):
-        mine = searches.places == place
-        face, name = faces.faces[place], str(faces.names[place])
+    for index in np.unique(searches.indices[searches.missed]):
+        mine = searches.indices == index
+        face, name = faces.faces[index], str(faces.names[index])
         if face is None:
-            said, reason, weak = "no face found", "", ""
+            answers, reason, weak = "no face found", "", ""
         else:
             decision = trial.recognizer.identify([face])[0]
             named = searches.named[mine & searches.misnamed]
-            said = ", ".join(sorted({trial.names[number] for number in named})) or "nobody"
+            answers = ", ".join(sorted({trial.names[number] for number in named})) or "nobody"
             reason, weak = decision.reason.value, ", ".join(face.assessment.weaknesses)
         stem = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-        known = "documented as wrongly labeled" if stem in wrong_labels else ""
+        known = "documented as mislabeled" if stem in wrong_labels else ""
         often = f"{int((mine & searches.missed).sum())} of {int(mine.sum())}"
-        rows.append((name, said, often, reason.replace("_", " "), weak, known))
+        rows.append((name, answers, often, reason.replace("_", " "), weak, known))
     headings = ("photo", "named", "missed in draws", "reason in the last draw", "weaknesses", "label")
     return (Table("Photos not given the right name", headings, tuple(rows)),) if rows else ()
 
 
 def _false_names(faces: FaceSet, trial: TrialGallery, searches: Searches) -> tuple[Table, ...]:
-    """List the strangers who were given a name, with its probabilities; no table without any."""
+    """Return a table of the strangers who were given a name, with probabilities; empty without any."""
     cases: dict[tuple[str, str], list[float]] = {}
     for number in np.flatnonzero(searches.misnamed & ~searches.mated):
-        person = faces.dataset.photos[searches.places[number]].person or ""
+        person = faces.dataset.photos[searches.indices[number]].person or ""
         cases.setdefault((person, trial.names[searches.named[number]]), []).append(searches.probabilities[number])
     photos = photos_of(faces.dataset)
     rows = tuple(
-        (person, name, f"{len(said)} of {photos.get(person, 0)}", f"{min(said):.2f} to {max(said):.2f}")
-        for (person, name), said in sorted(cases.items(), key=lambda case: (-len(case[1]), case[0]))
+        (person, name, f"{len(answers)} of {photos.get(person, 0)}", f"{min(answers):.2f} to {max(answers):.2f}")
+        for (person, name), answers in sorted(cases.items(), key=lambda case: (-len(case[1]), case[0]))
     )
     headings = ("stranger", "named", "photos", "probability")
     return (Table("Strangers who are given a name", headings, rows),) if rows else ()
 
 
-def _ranking(faces: FaceSet, trial: TrialGallery, nobody: str) -> tuple[Table, str]:
-    """Rank the enrolled people by resemblance to a stranger; return the table and a sentence on the decisions."""
+def _ranking(faces: FaceSet, trial: TrialGallery, stranger: str) -> tuple[Table, str]:
+    """Rank the enrolled people by resemblance to a stranger; return a table, and a sentence on the decisions."""
     owners, enrolled = faces.dataset.owners, trial.enrolled
-    everybody = np.ones(len(enrolled), dtype=np.float32)
-    people = PeopleIndex.of(faces.embeddings[enrolled], owners[enrolled], everybody)
+    qualities = np.ones(len(enrolled), dtype=np.float32)
+    people = PeopleIndex.of(faces.embeddings[enrolled], owners[enrolled], qualities)
     names = dict(enumerate(faces.dataset.people))
-    mine = np.flatnonzero((owners == faces.dataset.people.index(nobody)) & faces.found)[:_RANKED]
+    mine = np.flatnonzero((owners == faces.dataset.people.index(stranger)) & faces.found)[:_RANKED]
     rows, outcomes = list[tuple[str, ...]](), list[str]()
-    for place in mine:
-        face = faces.faces[place]
+    for index in mine:
+        face = faces.faces[index]
         if face is None:
             continue
         decision = trial.recognizer.identify([face])[0]
@@ -445,7 +448,7 @@ def _ranking(faces: FaceSet, trial: TrialGallery, nobody: str) -> tuple[Table, s
         alike = rank_resemblance(face.embedding, people, names)[:3]
         ranked = ", ".join(f"{one.person} {one.share:.1%}".replace("%", " %") for one in alike)
         likely = "" if decision.probability is None else f"{decision.probability:.4f}"
-        rows.append((str(faces.names[place]), ranked, decision.decision.value, decision.person or "", likely))
+        rows.append((str(faces.names[index]), ranked, decision.decision.value, decision.person or "", likely))
     headings = ("photo", HEADING, "decision", "named", "probability of the first")
-    said = f"{nobody} was unknown in {outcomes.count('unknown')} of {len(outcomes)} photos that are ranked."
-    return Table(f"{nobody}: {HEADING}", headings, tuple(rows)), said
+    sentence = f"{stranger} was unknown in {outcomes.count('unknown')} of {len(outcomes)} ranked photos."
+    return Table(f"{stranger}: {HEADING}", headings, tuple(rows)), sentence

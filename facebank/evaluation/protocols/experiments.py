@@ -1,6 +1,6 @@
-"""The five experiments that the project grew from, each beside its published figure.
+"""Reruns of five earlier experiments with few photos per person, each with its published figure.
 
-They ran on photographs that are not public; here they run on photos of other people, chosen by a written rule.
+The originals used private photographs; the reruns use photos of other people, chosen by documented rules.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets import find_pairs, open_dataset
 from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.draws import photos_of
-from facebank.evaluation.protocols.experiment_composites import film, put_together
+from facebank.evaluation.protocols.experiment_composites import composite_photos, video_frames
 from facebank.evaluation.protocols.experiment_steps import (
     Experiment,
     ExperimentRun,
     family,
     few_photos,
+    list_people,
     masks_sizes_and_poses,
     published_split,
     ranked_stranger,
     strangers,
-    whom,
 )
 from facebank.evaluation.protocols.options import Person, errata_beside, open_everybody
 from facebank.evaluation.report import Report
 from facebank.storage.text import printable
 
-FEWEST_OF_RELATIVES = 8
-"""Photos that each of two relatives needs to be chosen."""
+MIN_OF_RELATIVES = 8
+"""Fewest photos of each of two relatives that are chosen."""
 
-# Who in LFW is an athlete, a footballer or a relative is from general knowledge.
+# Occupations and relations of people in LFW are from general knowledge.
 ATHLETES = (
     "Aaron_Peirsol", "Amelie_Mauresmo", "Andre_Agassi", "Andy_Roddick", "Anna_Kournikova", "Carlos_Moya",
     "David_Beckham", "David_Nalbandian", "Guillermo_Coria", "Ian_Thorpe", "Jason_Kidd", "Jelena_Dokic",
@@ -73,13 +73,13 @@ BROTHERS = (
 _CLOSEST = ("twins", "siblings")
 
 _OTHER_PHOTOS = (
-    "The published figure was measured on other photographs, which are private or not published, and by a classifier "
-    "that had to choose one of its people; beside it stands the share of photos whose best candidate is right. The "
-    "share that is given the right name counts 'unknown' and 'uncertain' as errors too."
+    "The published figure was measured on other photographs, which are not public, with a classifier that always chose "
+    "one of its people. It corresponds to the fraction of photos whose best candidate is right. FNIR also counts the "
+    "answers 'unknown' and 'uncertain' as errors."
 )
 _RELATIVES = (
-    "Twins before other siblings; of these the two of whom the one with fewer photos has most; each needs at least "
-    f"{FEWEST_OF_RELATIVES} photos. A dataset of just two people is taken as it is."
+    "Rule: twins before other siblings; among these, the pair whose smaller number of photos is largest, at least "
+    f"{MIN_OF_RELATIVES} each. In a dataset of two people, these two."
 )
 _MISSED = "Not given the right name: {fnir}."
 
@@ -98,22 +98,22 @@ def run_experiment(
     Parameters
     ----------
     people
-        Whom it runs on; None for those whom the experiment's rule chooses.
+        People to enroll; None to apply the rule of the experiment.
     video
-        Searched frame by frame, if the experiment does that; None leaves it untested.
+        Video to search frame by frame, for experiments that include one; None skips that step.
     wrong_labels
-        Photos documented as showing somebody else, such as ``Michael_Schumacher_0008``.
+        Names of photos documented as mislabeled, such as ``Michael_Schumacher_0008``.
 
     Raises
     ------
     DatasetError
-        Too few people have enough photos. A video that cannot be read is listed as left out.
+        Too few people have enough photos. An unreadable video is only listed as skipped.
     """
     kinship = ""
     if people is not None:
         chosen = tuple(people)
     elif experiment.relatives:
-        chosen, kinship = closest(dataset, experiment.relatives, FEWEST_OF_RELATIVES)
+        chosen, kinship = closest(dataset, experiment.relatives, MIN_OF_RELATIVES)
     else:
         chosen = with_most_photos(dataset, experiment.number, experiment.least, experiment.listed)
     _require(dataset, chosen, experiment.least)
@@ -121,7 +121,7 @@ def run_experiment(
     faces = bench.read(dataset.of([*chosen, *others]))
     who = " and ".join(chosen) + (f" ({kinship})" if kinship else "")
     run = ExperimentRun(bench, dataset, experiment, chosen, faces, who, video, wrong_labels)
-    for step in (whom, *experiment.steps):
+    for step in (list_people, *experiment.steps):
         step(run)
     return bench.report(
         experiment.name,
@@ -135,27 +135,27 @@ def run_experiment(
 
 
 def with_most_photos(dataset: Dataset, number: int, least: int, listed: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Return the `number` people with most photos, at least `least`; in the order of names among equals.
+    """Return the `number` people with most photos, with at least `least` photos each; ties are in order of names.
 
-    Only those listed may be chosen, but a dataset of just so many people is taken as it is. Raises `DatasetError` if
-    there are fewer.
+    `listed` restricts the choice, unless the dataset has exactly `number` people. Raises `DatasetError` if there are
+    too few.
     """
     counts = photos_of(dataset)
     may = set(counts) if listed is None or len(counts) == number else set(listed)
     able = sorted((-count, person) for person, count in counts.items() if person in may and count >= least)
     if len(able) < number:
-        where = "" if may == set(counts) else " of the list that the experiment chooses from"
+        where = "" if may == set(counts) else " of the experiment's list"
         raise DatasetError(
-            f"{printable(dataset.title)}: {number} people{where} with at least {least} photos are needed, and there "
-            f"are {len(able)}"
+            f"{printable(dataset.title)}: {number} people{where} with at least {least} photos are needed; there are "
+            f"{len(able)}"
         )
     return tuple(person for _, person in able[:number])
 
 
 def closest(dataset: Dataset, pairs: Sequence[tuple[str, str, str]], least: int) -> tuple[tuple[str, str], str]:
-    """Return the closest relatives with enough photos, and their kinship; "" for a dataset of just two people.
+    """Return the closest relatives with enough photos, and their kinship; in a dataset of two people, these and "".
 
-    Raises `DatasetError` if no two have enough photos.
+    Raises `DatasetError` if no pair has enough photos.
     """
     counts = photos_of(dataset)
     if len(counts) == 2:
@@ -168,8 +168,8 @@ def closest(dataset: Dataset, pairs: Sequence[tuple[str, str, str]], least: int)
     able = [pair for pair in pairs if fewest(pair) >= least]
     if not able:
         raise DatasetError(
-            f"{printable(dataset.title)}: no two relatives that the experiment knows of have {least} photos each; name "
-            f"two people"
+            f"{printable(dataset.title)}: no pair of the experiment's list of relatives has {least} photos each; "
+            f"pass two people with --person"
         )
     chosen = min(able, key=lambda pair: (_CLOSEST.index(pair[2]), -fewest(pair), pair))
     return (chosen[0], chosen[1]), chosen[2]
@@ -180,7 +180,7 @@ def _require(dataset: Dataset, people: Sequence[str], least: int) -> None:
     few = next((person for person in people if counts.get(person, 0) < least), None)
     if few is not None:
         raise DatasetError(
-            f"{printable(dataset.title)}: {printable(few)} has {counts.get(few, 0)} photos, and {least} are needed"
+            f"{printable(dataset.title)}: {printable(few)} has {counts.get(few, 0)} photos; {least} are needed"
         )
 
 
@@ -193,11 +193,11 @@ def _drawn_others(bench: Bench, dataset: Dataset, people: Sequence[str], experim
     counts = np.array(list(photos_of(dataset).values()))
     order = bench.random(experiment.purpose).permutation(len(dataset.people))
     able = order[np.argsort(counts[order] > 1, kind="stable")]
-    return tuple(dataset.people[place] for place in able if dataset.people[place] not in people)[: experiment.strangers]
+    return tuple(dataset.people[index] for index in able if dataset.people[index] not in people)[: experiment.strangers]
 
 
 def _single_photos(bench: Bench, dataset: Dataset, people: Sequence[str], experiment: Experiment) -> tuple[str, ...]:
-    """Draw strangers, all with a single photo."""
+    """Draw strangers among people with a single photo."""
     able = [person for person, count in photos_of(dataset).items() if count == 1 and person not in people]
     drawn = bench.random(experiment.purpose).permutation(able)
     return tuple(str(person) for person in drawn[: experiment.strangers])
@@ -209,18 +209,17 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
         for row in (
             Experiment(
                 name="twins-2020",
-                title="Two who look alike, after the twins of 2020",
+                title="Two people who look alike (rerun of 2020)",
                 published="about 0.80 on baby twin sisters, about 600 tagged faces each, InceptionResNetV1 "
                 "fine-tuned; their photos are private",
                 rules=(_RELATIVES, _OTHER_PHOTOS),
                 purpose=2020,
                 photos=(1, 3, 5),
                 draws=20,
-                heading="Told apart",
-                text="Counts are of {draws} draws together, in each of which photos are drawn from the training part, "
-                "and all of the test part is searched for; intervals draw sources of photos. Nothing was trained and "
-                "nothing was chosen on the validation part, which is left alone. Photos that share a source lie in one "
-                "part.",
+                heading="Confusion",
+                text="Counts are pooled over {draws} random draws of enrolled photos from the training split; all "
+                "photos of the test split are searched for. Intervals resample sources of photos. Nothing was trained, "
+                "and the validation split is not used. Photos that share a source are in one split.",
                 summary=(
                     "{who}, {photos} photos of each enrolled: {accuracy} of the test photos have the right best "
                     "candidate; published: {published}.",
@@ -233,21 +232,21 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             ),
             Experiment(
                 name="athletes-2019",
-                title="Seven athletes of 2019",
+                title="Seven athletes (rerun of 2019)",
                 published="0.88 of 42 validation photos of seven athletes after 166 training photos, MobileNetV2; not "
                 "the same photos",
                 rules=(
-                    "The seven people with most photos on a list of athletes in LFW, from general knowledge. LFW "
-                    "documents a wrong label among athletes, Michael_Schumacher_0008, who is Rubens Barrichello; it "
-                    "was not removed.",
+                    "Rule: the seven people with most photos on a list of athletes in LFW, from general knowledge. "
+                    "LFW documents one of these photos as mislabeled, Michael_Schumacher_0008, which shows Rubens "
+                    "Barrichello; it was not removed.",
                     _OTHER_PHOTOS,
                 ),
                 purpose=2019,
                 photos=(5,),
                 draws=10,
                 heading="Seven athletes",
-                text="{photos} photos of each are enrolled and all others searched for; {draws} draws, counted "
-                "together.",
+                text="{photos} photos of each are enrolled and all others searched for; counts are pooled over "
+                "{draws} random draws.",
                 summary=(
                     "Seven athletes, {photos} photos of each enrolled: {accuracy} of all their other photos have the "
                     "right best candidate; published: {published}.",
@@ -261,25 +260,25 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             ),
             Experiment(
                 name="celebrities-2018",
-                title="Three footballers of 2018",
+                title="Three footballers (rerun of 2018)",
                 published="about 0.90 training accuracy of three footballers, Inception v3 with its last layer "
                 "trained; not these photos",
                 rules=(
-                    "The three people with most photos, at least {least}, on a list of footballers in LFW, from "
-                    "general knowledge. LFW has few photos of footballers: of somebody with just four, each draw "
-                    "searches for one photo.",
+                    "Rule: the three people with most photos, at least {least}, on a list of footballers in LFW, from "
+                    "general knowledge. LFW has few photos of footballers: for a person with four, each draw searches "
+                    "for one photo.",
                     _OTHER_PHOTOS,
                 ),
                 purpose=2018,
                 photos=(3,),
                 draws=10,
                 heading="Three footballers",
-                text="{photos} photos of each are drawn and enrolled, {draws} times; counts are of all draws together.",
+                text="{photos} photos of each are enrolled; counts are pooled over {draws} random draws.",
                 summary=(
                     "Three footballers, {photos} photos of each enrolled: {accuracy} of their other photos have the "
                     "right best candidate; published: {published}.",
                 ),
-                steps=(few_photos, strangers, put_together, film),
+                steps=(few_photos, strangers, composite_photos, video_frames),
                 number=3,
                 listed=FOOTBALLERS,
                 others=_drawn_others,
@@ -288,26 +287,25 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             ),
             Experiment(
                 name="lfw5-2021",
-                title="Five people of LFW, 2021",
+                title="Five people of LFW (rerun of 2021)",
                 published="same people and sizes of the split, other draw: SVM 0.85, a CNN from scratch below, "
                 "ResNet50 of ImageNet 0.94, ResNet50 of VGGFace 1.00",
                 rules=(
-                    "The five people with most photos, at least 100 each: in LFW these are the five of 2021, and "
-                    "nobody stands in for them. Which 100 photos were taken and how they were split is not published, "
-                    "so the draw is another. The published classifiers had to choose one of the five; beside them "
-                    "stands the share of photos whose best candidate is right. The share that is given the right name "
-                    "counts 'unknown' and 'uncertain' as errors too.",
+                    "Rule: the five people with most photos, at least 100 each; in LFW these are the people of 2021. "
+                    "The published selection and split of 100 photos each are unknown, so the draw differs. The "
+                    "published classifiers always chose one of the five, which corresponds to the fraction of photos "
+                    "whose best candidate is right. FNIR also counts the answers 'unknown' and 'uncertain' as errors.",
                 ),
                 purpose=2021,
                 photos=(1, 3, 5),
                 draws=5,
                 heading="Few photos",
-                text="So many photos of each are drawn and enrolled, {draws} times, and all others are searched for; "
-                "counts are of all draws together, and intervals draw photos. A photo that is missed in every draw is "
-                "hard or wrongly labeled by itself; one missed in a single draw met weak photos in the gallery.",
+                text="Few photos of each are enrolled and all others searched for; counts are pooled over {draws} "
+                "random draws, and intervals resample photos. A photo that is missed in every draw is probably hard or "
+                "mislabeled; one that is missed in a single draw met weak photos in the gallery.",
                 summary=(
-                    "With {photos} photos of each, all of the remaining {others} photos searched for: not given the "
-                    "right name in {draws} draws together: {fnir}.",
+                    "With {photos} photos of each enrolled and the remaining {others} searched for, not given the "
+                    "right name, pooled over {draws} draws: {fnir}.",
                 ),
                 steps=(published_split, few_photos, family),
                 number=5,
@@ -317,7 +315,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
             ),
             Experiment(
                 name="sisters-2021",
-                title="Two sisters, after those of 2021",
+                title="Two sisters (rerun of 2021)",
                 published="0.97 with a CNN from scratch, 0.984 with VGG16, after 2,794 augmented photos of two "
                 "sisters; not these photos",
                 rules=(_RELATIVES, _OTHER_PHOTOS),
@@ -325,7 +323,7 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
                 photos=(1, 3, 5),
                 draws=10,
                 heading="Few photos",
-                text="So many photos of both are drawn and enrolled, {draws} times; counts are of all draws together.",
+                text="Few photos of both are enrolled; counts are pooled over {draws} random draws.",
                 summary=(
                     "{who}, {photos} photos of each enrolled: {accuracy} of their other photos have the right best "
                     "candidate; published: {published}.",
@@ -338,11 +336,11 @@ EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
         )
     }
 )
-"""By the name that the command has."""
+"""Experiments by the name of their command."""
 
 
 def _open_labeled(data: Path) -> dict[str, Any]:
-    """Return a dataset, and which of its labels are documented to be wrong; raises `DatasetError`."""
+    """Open a dataset, and the names of photos documented as mislabeled; raises `DatasetError`."""
     listed = find_pairs(data) if data.is_dir() else None
     errata = None if listed is None else errata_beside(listed)
     return {"dataset": open_dataset(data), "wrong_labels": frozenset() if errata is None else errata.photos}
@@ -357,7 +355,7 @@ def _register(experiment: Experiment) -> None:
 
 
 for _row in EXPERIMENTS.values():
-    if film not in _row.steps:
+    if video_frames not in _row.steps:
         _register(_row)
 
 
@@ -367,6 +365,6 @@ def _celebrities(
     dataset: Dataset,
     *,
     people: Person = None,
-    video: Annotated[Path | None, Option("--video", "A video to look at frame by frame.", "FILE")] = None,
+    video: Annotated[Path | None, Option("--video", "Video to search frame by frame.", "FILE")] = None,
 ) -> Report:
     return run_experiment(bench, dataset, EXPERIMENTS["celebrities-2018"], people=people, video=video)

@@ -1,7 +1,7 @@
-"""Few photos of each person: accuracy by number of photos and classifier.
+"""Accuracy by number of enrolled photos and by classifier.
 
-The same people, probes and draws serve every number of photos and every classifier, and fewer enrolled photos are a
-subset of more. So a curve shows the effect of the number alone.
+People, probes and draws are the same for all numbers of photos and all classifiers, and smaller sets of enrolled photos
+are subsets of larger ones, so that a curve shows the effect of the number alone.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 
 from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.dataset import Dataset, LeftOut
-from facebank.evaluation.identification import classification_report, confusion_matrix, how_decided, line_of
+from facebank.evaluation.dataset import Dataset, SkippedEntry
+from facebank.evaluation.identification import classification_report, confusion_matrix, decision_note, line_of
 from facebank.evaluation.leakage import find_leakage, leaks_as_failures
 from facebank.evaluation.protocols import Option, protocol
 from facebank.evaluation.protocols.draws import drawn_rate
 from facebank.evaluation.protocols.options import Shots, open_people
 from facebank.evaluation.report import Curves, Line, Report, Section, Table
-from facebank.evaluation.searches import NOBODY, Searches, TrialGallery, enroll, in_turns, unrelated
-from facebank.evaluation.verification import opposite_line
+from facebank.evaluation.searches import NOBODY, Searches, TrialGallery, enroll, round_robin, unrelated
+from facebank.evaluation.verification import complement_line
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.settings import DecisionSettings
 from facebank.storage.text import printable
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 
 SHOTS = (1, 2, 3, 5, 10, 20)
 STATED = 5
-"""Photos enrolled of each in the confusion matrix, or the next smaller number measured."""
+"""Number of photos in the confusion matrix, or the next smaller one that was measured."""
 
 _MEASURES = {"rank_1": "best candidate right", "fnir": "not given the right name", "fpir": "strangers given a name"}
-_MOST_PEOPLE_NEEDED = 10
-_MOST_LISTED = 10
-_MOST_STRANGERS = 300
+_MAX_PEOPLE_NEEDED = 10
+_MAX_LISTED = 10
+_MAX_STRANGERS = 300
 _PURPOSE = 6
 
 
 @protocol(
     "fewshot",
     open_data=open_people,
-    details="All other photos are searched for, by all classifiers side by side.",
+    details="All other photos are searched for, with all classifiers.",
     examples=("fewshot people/", "fewshot people/ --enrolled 1 --enrolled 5 --classifier svm"),
 )
 def fewshot(
@@ -58,33 +58,37 @@ def fewshot(
     shots: Shots = SHOTS,
     classifiers: Annotated[
         Sequence[str],
-        Option("--classifier", "prototype, knn, svm, svm-rbf or logistic; may be repeated. Else all.", "KIND"),
+        Option(
+            "--classifier",
+            "Classifier to measure: prototype, knn, svm, svm-rbf or logistic; may be repeated. Default: all.",
+            "KIND",
+        ),
     ] = CLASSIFIERS,
     draws: int = 3,
     probes_each: int = 20,
 ) -> Report:
-    """Enroll few photos of each person and search for others, by several classifiers.
+    """Enroll few photos of each person and search for others, with several classifiers.
 
-    If the photos have parts, those to train on are enrolled and those to test on are searched for.
+    If the dataset has splits, training photos are enrolled and test photos are searched for.
 
     Parameters
     ----------
     shots
-        Numbers of photos enrolled of each person. Numbers for which fewer than ten people (or all, if fewer) have
-        enough photos are left out, and so are people with too few for the largest number left.
+        Numbers of enrolled photos of each person. A number is skipped if fewer than ten people (or all, if fewer) have
+        enough photos; people with too few for the largest remaining number are skipped.
     classifiers
-        Of `facebank.recognition.scoring.CLASSIFIERS`.
+        Names in `facebank.recognition.scoring.CLASSIFIERS`.
     draws
-        How often the enrolled photos are drawn.
+        Number of random draws of the enrolled photos.
     probes_each
-        The most other photos of each person searched for in a draw.
+        Largest number of probes of each person in a draw.
 
     Raises
     ------
     DatasetError
-        There are no two people with enough photos, or no photo has a face.
+        Fewer than two people have enough photos, or no photo has a face.
     UsageError
-        There is no such classifier, or a number is below 1.
+        A classifier is unknown, or a number is below 1.
     """
     _check(shots, classifiers, draws, probes_each)
     faces = bench.read(replace(dataset, pairs=()))
@@ -99,26 +103,30 @@ def fewshot(
     )
     return bench.report(
         "fewshot",
-        "Few photos of each person",
+        "Accuracy by number of enrolled photos",
         faces,
         summary=_summary(plan, trials, figures),
         figures=figures,
         sections=(
             Section(
-                "What was done",
-                (_how(plan, drawn, strangers=len(mated.own) < len(searches.own)), how_decided(bench)),
+                "Method",
+                (_how(plan, drawn, strangers=len(mated.own) < len(searches.own)), decision_note(bench)),
                 ("failure_to_acquire",),
             ),
-            *(_measured(trials, figures, measure) for measure in _MEASURES if trials[0].name(measure) in figures),
+            *(
+                _measure_section(trials, figures, measure)
+                for measure in _MEASURES
+                if trials[0].name(measure) in figures
+            ),
             _by_person(faces, _stated(trials)),
         ),
-        failures=(*plan.left_out, *leaks, *refused),
+        failures=(*plan.skipped, *leaks, *refused),
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trial:
-    """Searches of all draws with one classifier and number of photos; the gallery is the last draw's."""
+    """Searches of all draws with one classifier and number of photos, and the gallery of the last draw."""
 
     photos: int
     classifier: str
@@ -126,7 +134,7 @@ class _Trial:
     gallery: TrialGallery
 
     def name(self, measure: str) -> str:
-        """Return the name of a figure; the prototype's have no suffix."""
+        """Return the name of a figure; the classifier is its suffix, except for the prototype."""
         ending = "" if self.classifier == "prototype" else "_" + self.classifier.replace("-", "_")
         return f"{measure}_{self.photos}{ending}"
 
@@ -151,31 +159,31 @@ class _Trial:
 
 
 _SHOWN = {
-    "rank_1": ("Best candidate", "The share of photos whose best candidate is right.", "best candidate right"),
-    "fnir": ("Named", "A miss (FNIR) is a photo that is called unknown, uncertain or somebody else.", "named rightly"),
+    "rank_1": ("Best candidate", "The fraction of photos whose best candidate is right.", "best candidate right"),
+    "fnir": ("Named", "FNIR counts photos that are unknown, uncertain or given another name.", "named correctly"),
     "fpir": (
         "Strangers",
-        "A false name (FPIR) is any name for a photo of somebody who is not enrolled, with the shipped settings.",
+        "FPIR counts photos of people who are not enrolled that get any name, with the shipped settings.",
         "strangers given a name",
     ),
 }
-_STRANGERS = "Everybody else is a stranger: one photo of each is searched for, of 300 at most, drawn anew in each draw."
-_NO_STRANGERS = "Nobody is a stranger here, so that FPIR is untested: no names for strangers could be counted."
+_STRANGERS = "All other people are strangers; each draw searches for one photo each of at most 300 of them."
+_NO_STRANGERS = "FPIR was not tested, since all people are enrolled."
 
 
 def _check(shots: Sequence[int], classifiers: Sequence[str], draws: int, probes_each: int) -> None:
     unknown = next((name for name in classifiers if name not in CLASSIFIERS), None)
     if unknown is not None or not classifiers:
-        raise UsageError(f"a classifier is one of {', '.join(CLASSIFIERS)}, not {printable(unknown or 'none')}")
+        raise UsageError(f"unknown classifier {printable(unknown or 'none')}; choose from {', '.join(CLASSIFIERS)}")
     if not shots or min(*shots, draws, probes_each) < 1:
-        raise UsageError("the numbers of enrolled photos, of draws and of photos to search for are at least 1")
+        raise UsageError("the numbers of enrolled photos, draws and probes must be at least 1")
 
 
 def _search_all(
     bench: Bench, faces: FaceSet, plan: Plan, drawn: Sequence[ShotDraw], classifiers: Sequence[str]
-) -> tuple[list[_Trial], list[LeftOut]]:
-    """Enroll and search with every classifier; one that refuses a gallery of such a size is left out."""
-    trials, refused = list[_Trial](), list[LeftOut]()
+) -> tuple[list[_Trial], list[SkippedEntry]]:
+    """Enroll and search with every classifier; classifiers that reject galleries of this size are skipped."""
+    trials, refused = list[_Trial](), list[SkippedEntry]()
     for photos in plan.shots:
         bench.progress.begin(f"{photos} photos of each person", len(drawn) * len(classifiers))
         for classifier in classifiers:
@@ -186,21 +194,21 @@ def _search_all(
                     found.append(gallery.search(draw.probes))
                     bench.progress.advance()
             except UsageError as error:
-                refused.append(LeftOut(f"{classifier}, {photos} photos enrolled", str(error)))
+                refused.append(SkippedEntry(f"{classifier}, {photos} photos enrolled", str(error)))
                 continue
             if gallery is not None:
                 trials.append(_Trial(photos, classifier, Searches.joined(found), gallery))
     if not trials:
-        raise DatasetError(f"{printable(faces.dataset.title)}: {refused[0].why}")
+        raise DatasetError(f"{printable(faces.dataset.title)}: {refused[0].reason}")
     return trials, refused
 
 
 def _by_person(faces: FaceSet, stated: _Trial) -> Section:
-    """Return who was taken for whom, and the missed photos."""
-    matrix = confusion_matrix(stated.searches, stated.gallery.names, f"Who was named, {stated.photos} photos of each")
+    """Return the section with the confusion matrix, the classification report and the missed photos."""
+    matrix = confusion_matrix(stated.searches, stated.gallery.names, f"Decisions, {stated.photos} photos of each")
     text = (
-        f"By the classifier {stated.classifier}, all draws together. A photo that is missed in every draw is hard, or "
-        "wrongly labelled; one missed in a single draw met weak photos in the gallery."
+        f"Classifier {stated.classifier}, pooled over all draws. A photo that is missed in every draw is probably hard "
+        "or mislabeled; one that is missed in a single draw met weak photos in the gallery."
     )
     report = classification_report(matrix, f"Classification report, {stated.photos} photos of each")
     items: tuple[Item, ...] = (matrix, report, *_missed(faces, stated))
@@ -208,17 +216,17 @@ def _by_person(faces: FaceSet, stated: _Trial) -> Section:
 
 
 def _missed(faces: FaceSet, stated: _Trial) -> tuple[Table, ...]:
-    """Return the missed photos, each once, as a table; nothing without any."""
+    """Return a table of the missed photos, each once; empty without any."""
     names, rows = stated.gallery.names, list[tuple[str, ...]]()
-    for place in np.unique(stated.searches.places[stated.searches.missed]):
-        mine = stated.searches.where(stated.searches.places == place)
-        face, others = faces.faces[place], mine.not_first & (mine.first != NOBODY)
+    for index in np.unique(stated.searches.indices[stated.searches.missed]):
+        mine = stated.searches.where(stated.searches.indices == index)
+        face, others = faces.faces[index], mine.not_first & (mine.first != NOBODY)
         named, first = (
             ", ".join(sorted({names[number] for number in numbers}))
             for numbers in (mine.named[mine.misnamed], mine.first[others])
         )
         weak = "no face found" if face is None else ", ".join(face.assessment.weaknesses)
-        rows.append((str(faces.names[place]), named, first, f"{mine.missed.sum()} of {len(mine.places)}", weak))
+        rows.append((str(faces.names[index]), named, first, f"{mine.missed.sum()} of {len(mine.indices)}", weak))
     headings = ("photo", "named wrongly", "wrong best candidate", "missed in draws", "weaknesses")
     return (Table("Photos not given the right name", headings, tuple(rows)),) if rows else ()
 
@@ -226,18 +234,18 @@ def _missed(faces: FaceSet, stated: _Trial) -> tuple[Table, ...]:
 def _how(plan: Plan, drawn: Sequence[ShotDraw], *, strangers: bool) -> str:
     numbers = ", ".join(map(str, plan.shots))
     searched = len(np.unique(np.concatenate([draw.probes for draw in drawn])))
-    parts = " The dataset's own parts say which photos are enrolled and which are searched for." if plan.parts else ""
+    parts = " Training photos of the dataset are enrolled, and test photos are searched for." if plan.parts else ""
     return (
-        f"{len(plan.people):,} people, all of them in the gallery, with {numbers} photos of each enrolled, drawn "
-        f"{len(drawn)} times; {searched:,} different photos are searched for. People, draws and photos to search for "
-        "are the same for all numbers and classifiers, and with more photos enrolled the fewer are among them. "
-        f"{_STRANGERS if strangers else _NO_STRANGERS} Intervals draw people, or sources of photos where people are "
-        f"few.{parts}"
+        f"{len(plan.people):,} people are enrolled with {numbers} photos each, in {len(drawn)} random draws; "
+        f"{searched:,} different photos are searched for. People, draws and probes are the same for all numbers and "
+        f"classifiers, and smaller sets of enrolled photos are subsets of larger ones. "
+        f"{_STRANGERS if strangers else _NO_STRANGERS} Bootstrap intervals resample people, or sources of photos if "
+        f"people are few.{parts}"
     )
 
 
-def _measured(trials: Sequence[_Trial], figures: dict[str, Figure], measure: str) -> Section:
-    """Return one measure of all classifiers; misses are drawn as photos named rightly."""
+def _measure_section(trials: Sequence[_Trial], figures: dict[str, Figure], measure: str) -> Section:
+    """Return the section of one measure for all classifiers; FNIR is plotted as photos named correctly."""
     names = tuple(trial.name(measure) for trial in trials)
     title, text, label = _SHOWN[measure]
     classifiers, shots = (
@@ -250,7 +258,7 @@ def _measured(trials: Sequence[_Trial], figures: dict[str, Figure], measure: str
     table = Table(f"{title}: {_MEASURES[measure]}", ("photos of each", *classifiers), rows)
     lines = tuple(_line(trials, figures, classifier, measure) for classifier in classifiers)
     return Section(
-        title, (text,), names, (Curves(title, "photos enrolled of each person", f"share, {label}", lines), table)
+        title, (text,), names, (Curves(title, "photos enrolled of each person", f"fraction, {label}", lines), table)
     )
 
 
@@ -258,7 +266,7 @@ def _line(trials: Sequence[_Trial], figures: dict[str, Figure], classifier: str,
     mine = [trial for trial in trials if trial.classifier == classifier]
     found = [figures[trial.name(measure)] for trial in mine]
     line = line_of(classifier, [trial.photos for trial in mine], found)
-    return opposite_line(line) if measure == "fnir" else line
+    return complement_line(line) if measure == "fnir" else line
 
 
 def _percent(figure: Figure | None) -> str:
@@ -266,7 +274,7 @@ def _percent(figure: Figure | None) -> str:
 
 
 def _stated(trials: Sequence[_Trial]) -> _Trial:
-    """Return the trial shown person by person: the first classifier's with five photos, or the next fewer."""
+    """Return the trial reported person by person: the first classifier with five photos, or the next fewer."""
     first = [trial for trial in trials if trial.classifier == "prototype"] or list(trials)
     few = [trial for trial in first if trial.photos <= STATED] or first[:1]
     return next(trial for trial in few if trial.photos == few[-1].photos)
@@ -277,26 +285,26 @@ def _summary(plan: Plan, trials: Sequence[_Trial], figures: dict[str, Figure]) -
     alike = [trial for trial in trials if trial.classifier == stated.classifier]
     among = [trial for trial in trials if trial.photos == stated.photos]
     named = figures.get(stated.name("fpir"))
-    strangers = "FPIR is untested: there are no strangers." if named is None else f"Strangers given a name: {named}."
-    beside = ", ".join(f"{trial.classifier} {_percent(figures[trial.name('rank_1')])}" for trial in among)
+    strangers = "FPIR was not tested: there are no strangers." if named is None else f"Strangers given a name: {named}."
+    by_classifier = ", ".join(f"{trial.classifier} {_percent(figures[trial.name('rank_1')])}" for trial in among)
     return (
-        f"{len(plan.people):,} people in the gallery, {stated.photos} photos of each, {stated.classifier}: the best "
+        f"{len(plan.people):,} people enrolled with {stated.photos} photos each, {stated.classifier}: the best "
         f"candidate is right for {figures[stated.name('rank_1')]}.",
-        f"Not given the right name with the shipped settings: {figures[stated.name('fnir')]}. {strangers}",
+        f"Not given the right name, with the shipped settings: {figures[stated.name('fnir')]}. {strangers}",
         f"Best candidate right, from {alike[0].photos} to {alike[-1].photos} photos of each: "
         f"{_percent(figures[alike[0].name('rank_1')])} to {_percent(figures[alike[-1].name('rank_1')])}; not given the "
         f"right name: {_percent(figures[alike[0].name('fnir')])} to {_percent(figures[alike[-1].name('fnir')])}.",
-        f"Classifiers side by side, {stated.photos} photos of each, best candidate right: {beside}.",
+        f"Best candidate right by classifier, {stated.photos} photos of each: {by_classifier}.",
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Who takes part, with how many photos.
+    """The people and numbers of photos of a run.
 
-    `people` are numbers, ``int64`` of shape ``(P,)``; all others are strangers. `shots` are the numbers of photos
-    enrolled, smallest first. `may_enroll` and `may_search` have a truth value for each of N photos, by the dataset's
-    own parts if `parts`. `left_out` has the numbers of photos and the people that do not take part.
+    `people` are indices into ``dataset.people``, ``int64`` of shape ``(P,)``; all others are strangers. `shots` are the
+    numbers of enrolled photos, smallest first. `may_enroll` and `may_search` are masks of the photos, taken from the
+    dataset's splits if `parts`. `skipped` lists the numbers of photos and the people that are not used.
     """
 
     people: NDArray[np.int64]
@@ -304,23 +312,23 @@ class Plan:
     may_enroll: NDArray[np.bool_]
     may_search: NDArray[np.bool_]
     parts: bool
-    left_out: tuple[LeftOut, ...]
+    skipped: tuple[SkippedEntry, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShotDraw:
-    """Places of each person's photos to enroll (fewer are the first of them), and of the probes, strangers included."""
+    """Indices of each person's photos to enroll, in order, and of the probes, including strangers'."""
 
     orders: tuple[NDArray[np.int64], ...]
     probes: NDArray[np.int64]
 
     def enrolled(self, photos: int) -> NDArray[np.int64]:
-        """Return what is enrolled with so many photos of each person."""
+        """Return the indices of the first `photos` photos of each person."""
         return np.concatenate([order[:photos] for order in self.orders])
 
 
 def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
-    """Return the numbers of photos that enough people have, and the people with enough; raises `DatasetError`."""
+    """Return the numbers of photos that enough people have, and these people; raises `DatasetError` if none."""
     may_enroll, may_search, parts = _parts(faces.dataset)
     may_enroll &= faces.found
     may_search &= np.array([bool(digest) for digest in faces.hashes], dtype=np.bool_)
@@ -330,24 +338,22 @@ def plan_shots(faces: FaceSet, shots: Sequence[int]) -> Plan:
     able = {photos: int((room >= photos).sum()) for photos in wanted}
     if able[wanted[0]] < 2:
         raise DatasetError(
-            f"{printable(faces.dataset.title)}: {able[wanted[0]]} people have photos with a face for {wanted[0]} to be "
-            "enrolled and another to be searched for, and two are needed"
+            f"{printable(faces.dataset.title)}: {able[wanted[0]]} people have {wanted[0] + 1} photos with a face, to "
+            f"enroll {wanted[0]} and search for one; two people are needed"
         )
-    needed = min(_MOST_PEOPLE_NEEDED, able[wanted[0]])
+    needed = min(_MAX_PEOPLE_NEEDED, able[wanted[0]])
     used = tuple(photos for photos in wanted if able[photos] >= needed)
     dropped = tuple(
-        LeftOut(
-            f"{photos} photos enrolled", f"only {able[photos]} of the people have enough photos; {needed} are needed"
-        )
+        SkippedEntry(f"{photos} photos enrolled", f"{able[photos]} people have enough photos; {needed} are needed")
         for photos in wanted
         if photos not in used
     )
-    left_out = (*dropped, *_too_few(faces, room, used[-1]))
-    return Plan(np.flatnonzero(room >= used[-1]).astype(np.int64), used, may_enroll, may_search, parts, left_out)
+    skipped = (*dropped, *_too_few(faces, room, used[-1]))
+    return Plan(np.flatnonzero(room >= used[-1]).astype(np.int64), used, may_enroll, may_search, parts, skipped)
 
 
 def _parts(dataset: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_], bool]:
-    """Return which photos may be enrolled, which may be searched for, and whether the dataset's parts say so."""
+    """Return masks of the photos to enroll and to search for, and whether they come from the dataset's splits."""
     splits = np.array([photo.split or "" for photo in dataset.photos])
     train, validation, test = (splits == name for name in ("train", "validation", "test"))
     if not test.any():
@@ -363,52 +369,52 @@ def _count(faces: FaceSet, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.bincount(owners[chosen & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
 
 
-def _too_few(faces: FaceSet, room: NDArray[np.int64], photos: int) -> tuple[LeftOut, ...]:
-    """Return who has too few photos, one by one if they are few."""
+def _too_few(faces: FaceSet, room: NDArray[np.int64], photos: int) -> tuple[SkippedEntry, ...]:
+    """Return entries for the people with too few photos, summarized if there are many."""
     people, single = faces.dataset.people, _count(faces, faces.found) <= 1
     kinds = (
-        (single, "a single photo with a face, or none: nothing is left to search for when it is enrolled"),
+        (single, "fewer than two photos with a face, so that none is left to search for"),
         (~single & (room < photos), f"too few photos with a face to enroll {photos} and search for another"),
     )
-    left_out: list[LeftOut] = []
+    skipped: list[SkippedEntry] = []
     for few, why in kinds:
         names = [people[person] for person in np.flatnonzero(few)]
-        if len(names) > _MOST_LISTED:
-            left_out.append(LeftOut(f"{len(names):,} people", why))
+        if len(names) > _MAX_LISTED:
+            skipped.append(SkippedEntry(f"{len(names):,} people", why))
         else:
-            left_out += [LeftOut(name, why) for name in names]
-    return tuple(left_out)
+            skipped += [SkippedEntry(name, why) for name in names]
+    return tuple(skipped)
 
 
 def draw_all(
     bench: Bench, faces: FaceSet, plan: Plan, draws: int, probes_each: int
-) -> tuple[tuple[ShotDraw, ...], tuple[LeftOut, ...]]:
-    """Draw photos several times; copies of enrolled photos are returned as left out, not searched for.
+) -> tuple[tuple[ShotDraw, ...], tuple[SkippedEntry, ...]]:
+    """Draw photos several times; probes that copy enrolled photos are removed and returned as skipped entries.
 
-    In a draw at most `probes_each` other photos of each person are searched for, and one photo of each stranger. Raises
-    `DatasetError` if nothing is left to search for.
+    Each draw has at most `probes_each` probes of each person and one of each stranger. Raises `DatasetError` if no
+    probe of an enrolled person is left.
     """
-    drawn, leaks = list[ShotDraw](), dict[str, LeftOut]()
+    drawn, leaks = list[ShotDraw](), dict[str, SkippedEntry]()
     bench.progress.begin("draws of photos", draws)
     for turn in range(draws):
         draw = _draw(faces, plan, bench.random(_PURPOSE, turn), probes_each)
         enrolled = draw.enrolled(plan.shots[-1])
         copies = find_leakage(bench.reader, faces, enrolled, draw.probes)
-        leaks |= {one.what: one for one in leaks_as_failures(faces, copies)}
+        leaks |= {one.entry: one for one in leaks_as_failures(faces, copies)}
         probes = unrelated(faces, draw.probes, enrolled)
         drawn.append(replace(draw, probes=probes[~np.isin(probes, [leak.probe for leak in copies])]))
         bench.progress.advance()
     owners = faces.dataset.owners
     if not all(np.isin(owners[draw.probes], plan.people).any() for draw in drawn):
         raise DatasetError(
-            f"{printable(faces.dataset.title)}: every photo that could be searched for shares its source with an "
-            "enrolled one, or is a copy of it"
+            f"{printable(faces.dataset.title)}: no probes are left, since all other photos share their source with an "
+            "enrolled photo or are copies of one"
         )
     return tuple(drawn), tuple(leaks.values())
 
 
 def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: int) -> ShotDraw:
-    """Draw photos source by source, so that sources are left to search for."""
+    """Draw photos grouped by source, so that as many sources as possible remain for probes."""
     owners, groups = faces.dataset.owners, faces.groups
     turn = random.permutation(int(groups.max()) + 1)
     orders: list[NDArray[np.int64]] = []
@@ -424,10 +430,10 @@ def _draw(faces: FaceSet, plan: Plan, random: np.random.Generator, probes_each: 
 
 
 def _strangers(faces: FaceSet, plan: Plan, random: np.random.Generator) -> NDArray[np.int64]:
-    """Draw one photo of each person who is not enrolled, in turn, and photos of nobody named."""
+    """Draw one photo of each person who is not enrolled, and unlabeled photos."""
     owners = faces.dataset.owners
     may = plan.may_search & faces.found & ~np.isin(owners, plan.people)
     people = random.permutation(np.unique(owners[may & (owners >= 0)]))
     photos = [random.permutation(np.flatnonzero(may & (owners == person)))[:1] for person in people]
-    photos += [np.array([place]) for place in random.permutation(np.flatnonzero(may & (owners < 0)))]
-    return in_turns(photos, _MOST_STRANGERS)
+    photos += [np.array([index]) for index in random.permutation(np.flatnonzero(may & (owners < 0)))]
+    return round_robin(photos, _MAX_STRANGERS)

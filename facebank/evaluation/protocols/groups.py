@@ -1,4 +1,4 @@
-"""Groups of people: differences in how often strangers are named and people missed."""
+"""Differences between groups of people in FPIR and FNIR."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.dataset import Dataset, LeftOut
+from facebank.evaluation.dataset import Dataset, SkippedEntry
 from facebank.evaluation.figures import Figure, Kind, Resamples
 from facebank.evaluation.identification import (
     CALIBRATION,
     calibration_section,
-    decided_section,
+    decision_section,
     searches_table,
     strangers_table,
 )
@@ -42,33 +42,33 @@ if TYPE_CHECKING:
     from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.protocols.groups_trials import Grouping
 
-LEAST_PEOPLE = 6
-"""A group in which fewer people can be enrolled is not compared."""
+MIN_PEOPLE = 6
+"""Fewest people with enough photos for a group to be compared."""
 
 _OF_PHOTOS = ("failure_to_acquire", "rank_1")
 _KINDS = (("false_positive", "FPIR", "fpir"), ("false_negative", "FNIR", "fnir"))
-_NOTHING = 1e-12
+_EPSILON = 1e-12
 
 
 @protocol(
     "groups",
     open_data=open_people,
-    details="How many strangers are named and people missed, group by group, by how much the groups differ, and how "
-    "alike people of a group are.",
+    details="Reports FPIR and FNIR of each group, the ratios between groups, and the similarity of different people "
+    "within a group.",
     examples=("groups people/ --by ages.csv --column age", "groups ages.npz --column young"),
 )
 def groups(
     bench: Bench,
     dataset: Dataset,
-    column: Annotated[str, Option("--column", "The column that says the group.", "NAME")],
+    column: Annotated[str, Option("--column", "Column with the group.", "NAME")],
     by: Annotated[
         Path | None,
-        Option("--by", "A CSV with a column 'person' or 'photo', and that one; else the npz's own.", "FILE"),
+        Option("--by", "CSV with this column and 'person' or 'photo'; default: the traits of an npz.", "FILE"),
     ] = None,
     *,
     photos: Enrolled = 2,
     gallery_size: Annotated[
-        int, Option("--gallery-size", "People enrolled at a time, if there are enough.", "N", least=1)
+        int, Option("--gallery-size", "People in a gallery, if there are enough.", "N", least=1)
     ] = 20,
     draws: int = 20,
     fpir: Fpir = USUAL_FPIR,
@@ -78,68 +78,68 @@ def groups(
     Parameters
     ----------
     column, by
-        The column of the groups, and its table; None for the traits of the photos.
+        Column with the groups, and its CSV table; None for the traits of the photos.
     photos
-        Number of photos enrolled of each person.
+        Number of enrolled photos of each person.
     gallery_size
-        The most people enrolled in a gallery: the same in all groups, half of the smallest group at most.
+        Largest number of people in a gallery; the same in all groups, at most half of the smallest group.
     draws
-        Galleries of each group.
+        Number of galleries of each group.
     fpir
-        Fraction of strangers that may be named.
+        Fraction of strangers that may get a name.
 
     Raises
     ------
     DatasetError
         Fewer than two groups have enough people.
     UsageError
-        There is no calibration for the fraction of strangers.
+        The pack has no calibration for `fpir`.
     """
     if min(photos, gallery_size, draws) < 1:
-        raise DatasetError("at least one photo of at least one person must be enrolled, and drawn at least once")
+        raise DatasetError("at least one enrolled photo, one person and one draw are needed")
     settings, grouping = DecisionSettings(fpir=fpir), grouped_by(dataset, column, by)
     faces = bench.read(replace(dataset, pairs=()))
-    groups_of_people, left_out = _groups_of_people(faces, grouping, photos)
+    groups_of_people, skipped = _groups_of_people(faces, grouping, photos)
     size = (min(gallery_size, min(len(group.able) for group in groups_of_people) // 2), photos, draws)
     bench.progress.begin(f"groups by {grouping.column}", draws * len(groups_of_people))
     trials = [
         try_group(bench, faces, groups_of_people, number, size=size, settings=settings)
         for number in range(len(groups_of_people))
     ]
-    alike = [density(bench, faces, group, number) for number, group in enumerate(groups_of_people)]
-    every = (*grouping.left_out, *left_out)
-    return _report(bench, faces, grouping, trials, alike=alike, how=(size, fpir), left_out=every)
+    densities = [density(bench, faces, group, number) for number, group in enumerate(groups_of_people)]
+    every = (*grouping.skipped, *skipped)
+    return _report(bench, faces, grouping, trials, densities=densities, how=(size, fpir), skipped=every)
 
 
-def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[list[PeopleGroup], list[LeftOut]]:
-    owners, groups_of_people, left_out = faces.dataset.owners, list[PeopleGroup](), list[LeftOut]()
+def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[list[PeopleGroup], list[SkippedEntry]]:
+    owners, groups_of_people, skipped = faces.dataset.owners, list[PeopleGroup](), list[SkippedEntry]()
     names = set[str]()
-    for place, group in enumerate(grouping.names):
-        mine = np.flatnonzero((grouping.of_photo == place) & faces.found & (owners >= 0)).astype(np.int64)
+    for index, group in enumerate(grouping.names):
+        mine = np.flatnonzero((grouping.of_photo == index) & faces.found & (owners >= 0)).astype(np.int64)
         counts = np.bincount(owners[mine], minlength=len(faces.dataset.people))
         able = np.flatnonzero(counts > photos).astype(np.int64)
         label = f"{grouping.column}: {group}"
-        if len(able) < LEAST_PEOPLE:
-            why = f"untested: {len(able)} people with more than {photos} photos with a face; {LEAST_PEOPLE} are needed"
-            left_out.append(LeftOut(label, why))
+        if len(able) < MIN_PEOPLE:
+            why = f"not tested: {len(able)} people with more than {photos} photos with a face; {MIN_PEOPLE} are needed"
+            skipped.append(SkippedEntry(label, why))
             continue
-        groups_of_people.append(PeopleGroup(_unlike(_figure_name(label, place), names), label, mine, able))
+        groups_of_people.append(PeopleGroup(_unique_name(_figure_name(label, index), names), label, mine, able))
     if len(groups_of_people) < 2:
         raise DatasetError(
-            f"{printable(faces.dataset.title)}: fewer than two groups have {LEAST_PEOPLE} people with more than "
-            f"{photos} photos with a face ({'; '.join(f'{one.what}: {one.why}' for one in left_out[:2])})"
+            f"{printable(faces.dataset.title)}: fewer than two groups have {MIN_PEOPLE} people with more than "
+            f"{photos} photos with a face ({'; '.join(f'{one.entry}: {one.reason}' for one in skipped[:2])})"
         )
-    return groups_of_people, left_out
+    return groups_of_people, skipped
 
 
-def _figure_name(label: str, place: int) -> str:
-    """Return a group's label as figure names contain it."""
+def _figure_name(label: str, index: int) -> str:
+    """Return a group's label in the form of figure names."""
     words = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
-    return words or f"group_{place + 1}"
+    return words or f"group_{index + 1}"
 
 
-def _unlike(name: str, names: set[str]) -> str:
-    """Return a name that no other group has."""
+def _unique_name(name: str, names: set[str]) -> str:
+    """Return the name, numbered if it is already in `names`, and add it there."""
     free, number = name, 2
     while free in names:
         free, number = f"{name}_{number}", number + 1
@@ -153,52 +153,54 @@ def _report(
     grouping: Grouping,
     trials: Sequence[GroupTrial],
     *,
-    alike: Sequence[Density | None],
+    densities: Sequence[Density | None],
     how: tuple[tuple[int, int, int], float],
-    left_out: Sequence[LeftOut],
+    skipped: Sequence[SkippedEntry],
 ) -> Report:
     (people, photos, draws), fpir = how
     conditions = [trial.within for trial in trials]
     within = {name: figure for one in conditions for name, figure in one.figures().items()}
     within = {name: figure for name, figure in within.items() if not name.startswith(_OF_PHOTOS)}
-    trusted = {name: figure for name, figure in within.items() if name.startswith(CALIBRATION)}
-    rates = {name: figure for name, figure in within.items() if name not in trusted}
+    calibration = {name: figure for name, figure in within.items() if name.startswith(CALIBRATION)}
+    rates = {name: figure for name, figure in within.items() if name not in calibration}
     differ = differentials(trials, rates)
     across = {name: figure for trial in trials for name, figure in across_figure(faces, trial).items()}
     dense = {
         f"mean_similarity_{trial.group.name}": one.mean
-        for trial, one in zip(trials, alike, strict=True)
+        for trial, one in zip(trials, densities, strict=True)
         if one is not None
     }
     galleries = (
-        f"Each gallery holds {people} people of one group with {photos} photos each: as many in every group, {draws} "
-        "galleries of each, drawn anew. Their other photos of the group are searched for, and one photo each of "
-        f"people of the same group who are not enrolled: strangers who are most like them. {100 * fpir:g} % of "
-        "strangers may be named, as a calibration on other people expects."
+        f"{draws} random galleries of each group have {people} people of the group with {photos} photos each. Probes "
+        "are their other photos of the group, and one photo each of strangers of the same group, who are the most "
+        f"similar ones. The settings allow {100 * fpir:g} % of strangers to get a name, according to a calibration on "
+        "other people."
     )
-    trust = (searches_table(conditions), strangers_table(conditions))
+    tables = (searches_table(conditions), strangers_table(conditions))
     sections = (
-        Section("Within groups", (galleries, _PEOPLE), tuple(rates), trust),
-        Section("Differentials", (*_DIFFERENTIALS, *_without(differ)), tuple(differ)),
+        Section("Within groups", (galleries, _PEOPLE), tuple(rates), tables),
+        Section("Differentials", (*_DIFFERENTIALS, *_undefined(differ)), tuple(differ)),
         Section("Strangers of other groups", (_ACROSS,), tuple(across)),
-        Section("Why: how alike people of a group are", (_DENSE,), tuple(dense), _alike(trials, alike)),
-        calibration_section("Are the probabilities right", (_TRUSTED,), conditions, trusted),
-        decided_section(bench, faces),
+        Section(
+            "Similarity of different people of a group", (_DENSE,), tuple(dense), _similarity_items(trials, densities)
+        ),
+        calibration_section("Calibration of probabilities", (_CALIBRATION_TEXT,), conditions, calibration),
+        decision_section(bench, faces),
     )
-    figures = rates | differ | across | dense | trusted
+    figures = rates | differ | across | dense | calibration
     return bench.report(
         "groups",
         f"Groups of people, by {grouping.column}",
         faces,
-        summary=_summary(trials, figures, how, len(left_out)),
+        summary=_summary(trials, figures, how, len(skipped)),
         figures=figures,
         sections=sections,
-        failures=left_out,
+        failures=skipped,
     )
 
 
-def _alike(trials: Sequence[GroupTrial], alike: Sequence[Density | None]) -> tuple[Table, Histogram]:
-    measured = [(trial.group, one) for trial, one in zip(trials, alike, strict=True) if one is not None]
+def _similarity_items(trials: Sequence[GroupTrial], densities: Sequence[Density | None]) -> tuple[Table, Histogram]:
+    measured = [(trial.group, one) for trial, one in zip(trials, densities, strict=True) if one is not None]
     rows = tuple(
         (group.label, f"{len(group.able):,}", f"{len(one.similarities):,}", f"{one.mean.value:.3f}", f"{one.upper:.3f}")
         for group, one in measured
@@ -213,61 +215,63 @@ def _alike(trials: Sequence[GroupTrial], alike: Sequence[Density | None]) -> tup
 
 
 def _summary(
-    trials: Sequence[GroupTrial], figures: dict[str, Figure], how: tuple[tuple[int, int, int], float], left_out: int
+    trials: Sequence[GroupTrial], figures: dict[str, Figure], how: tuple[tuple[int, int, int], float], skipped: int
 ) -> tuple[str, ...]:
     (people, photos, _), fpir = how
-    sentences = [f"{people} people with {photos} photos each in a gallery; {100 * fpir:g} % of strangers may be named."]
+    sentences = [f"{people} people with {photos} photos each in a gallery; an FPIR of {100 * fpir:g} % is requested."]
     for trial in trials:
         name = trial.group.name
         parts = [
             f"{words} {figures[f'{key}_{name}']}"
             for key, words in (
-                ("fpir", "strangers of the group are given a name for"),
-                ("fnir", "people are missed or wrongly named for"),
+                ("fpir", "FPIR (strangers of the group given a name)"),
+                ("fnir", "FNIR (people missed or wrongly named)"),
             )
             if f"{key}_{name}" in figures
         ]
-        sentences.append(f"In the group {trial.group.label}, {'; '.join(parts)}.")
+        sentences.append(f"Group {trial.group.label}: {'; '.join(parts)}.")
     for kind, words in (("positive", "strangers named"), ("negative", "people missed")):
         if f"false_{kind}_differential" in figures:
             ratio = figures[f"false_{kind}_differential"]
             sentences.append(f"False {kind} differential ({words}, highest group to lowest): {ratio}.")
-    if left_out:
-        sentences.append(f"Left out: {left_out:,}; the report lists them.")
+    if skipped:
+        sentences.append(f"{skipped:,} skipped entries are listed in the report.")
     return tuple(sentences)
 
 
-def _without(differ: dict[str, Figure]) -> tuple[str, ...]:
-    """Return which differentials cannot be given."""
+def _undefined(differ: dict[str, Figure]) -> tuple[str, ...]:
+    """Return sentences on the differentials that are not defined."""
     kinds = (("positive", "no stranger was named"), ("negative", "nobody was missed"))
     return tuple(
-        f"There is no false {kind} differential: in some group {what}, and a ratio to a rate of 0 is no number."
+        f"The false {kind} differential is not defined: in some group {what}, and a ratio to a rate of 0 is infinite."
         for kind, what in kinds
         if f"false_{kind}_differential" not in differ
     )
 
 
-_PEOPLE = "Intervals draw people, also where they are few; a photo that is searched for in several draws counts as one."
+_PEOPLE = "Intervals resample people, even if there are few; a photo that is searched for several times counts as one."
 _DIFFERENTIALS = (
-    "Terms of ISO/IEC 19795-10: a false positive differential compares the groups' FPIR, a false negative "
-    "differential their FNIR. Each is given as the ratio of the highest rate to the lowest, and of the highest to "
-    "the geometric mean of all groups. Rates of groups that do not differ give ratios above 1 by chance, more so "
-    "with few people and many groups: a difference is shown where the whole interval is clearly above 1. Where "
-    "people drawn anew leave a group without an error, the interval has no upper end.",
+    "Terms of ISO/IEC 19795-10: a false positive differential compares the FPIR of groups, a false negative "
+    "differential their FNIR. Each is given as the ratio of the highest rate to the lowest, and of the highest to the "
+    "geometric mean of all groups. Equal groups have ratios above 1 by chance, the more so with few people and many "
+    "groups: only an interval clearly above 1 shows a difference. If a bootstrap resample has a group without errors, "
+    "the interval has no upper end.",
 )
-_ACROSS = "The same galleries, and strangers of all other groups, one photo of each person."
+_ACROSS = "The same galleries, with probes of strangers of all other groups, one photo of each person."
 _DENSE = (
-    "Strangers are named where people of a group are more alike to the network than the people whom it was "
-    "calibrated on: the threshold is the same for all."
+    "The threshold is the same for all groups, so strangers get names more often in groups whose people are more "
+    "similar to the network than the people of the calibration."
 )
-_TRUSTED = "The best candidate's probability, half of the searches weighing as strangers', group by group."
+_CALIBRATION_TEXT = (
+    "Compares the probability of the best candidate with the truth, weighting half of the searches as strangers'."
+)
 
 
 def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> dict[str, Figure]:
-    """Return the differentials of ISO/IEC 19795-10 of rates that are not 0 in any group.
+    """Return the differentials of ISO/IEC 19795-10, for rates that are not 0 in any group.
 
-    False positive differentials compare the groups' FPIR, false negative ones their FNIR: ratios of the highest rate to
-    the lowest, and to the geometric mean of all groups; 1 is no difference.
+    False positive differentials compare the groups' FPIR, false negative ones their FNIR, as ratios of the highest rate
+    to the lowest and to the geometric mean of all groups; 1 means no difference.
     """
     found: dict[str, Figure] = {}
     for kind, rate, key in _KINDS:
@@ -282,13 +286,13 @@ def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> d
             ("", "lowest", _to_lowest),
             ("_to_geometric_mean", "geometric mean", _to_geometric_mean),
         ):
-            low, high = np.quantile(ratio(drawn), (0.025, 0.975), method="inverted_cdf")  # some may be infinite
+            low, high = np.quantile(ratio(drawn), (0.025, 0.975), method="inverted_cdf")  # values may be infinite
             found[f"{kind}_differential{name}"] = Figure(
                 float(ratio(values)[0]),
                 (float(low), float(high)),
                 len(measured),
                 kind=Kind.NUMBER,
-                meaning=f"The highest {rate} of a group, divided by the {words} of all groups; 1 is no difference.",
+                meaning=f"The highest {rate} of a group divided by the {words} of all groups; 1 means no difference.",
                 distinct=fewest,
             )
     return found
@@ -303,26 +307,26 @@ def _to_geometric_mean(rates: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _ratios(highest: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ratios; infinite to 0, and 1 if both are 0."""
+    """Return elementwise ratios: infinite if only the divisor is 0, 1 if both are 0."""
     ratios = np.where(highest > 0, np.inf, 1.0)
     return np.divide(highest, others, out=ratios, where=others > 0)
 
 
 def _drawn_rates(trials: Sequence[GroupTrial], *, positive: bool) -> NDArray[np.float64]:
-    """Return each group's rate in each resample, ``(G, R)``; people of several groups are drawn once for all."""
+    """Return the rate of each group in each resample, ``(G, R)``; all groups share the draws of people."""
     parts = []
-    for place, trial in enumerate(trials):
+    for index, trial in enumerate(trials):
         searches, units = trial.within.searches, trial.within.units
         some = ~searches.mated if positive else searches.mated
         events = (searches.misnamed if positive else searches.missed)[some]
-        parts.append((np.full(len(events), place), units[some], events.astype(np.float64)))
+        parts.append((np.full(len(events), index), units[some], events.astype(np.float64)))
     groups, units, events = (np.concatenate(column) for column in zip(*parts, strict=True))
     resamples = Resamples.of(units)
     rates = []
-    for place in range(len(trials)):
-        mine = (groups == place).astype(np.float64)
-        # A resample without anybody of the group leaves its rate as it is.
+    for index in range(len(trials)):
+        mine = (groups == index).astype(np.float64)
+        # In a resample without people of the group, its overall rate is used.
         count = resamples.sums(mine)
-        usual = float((events * mine).sum() / mine.sum())
-        rates.append(np.where(count > 0, resamples.sums(events * mine) / np.maximum(count, _NOTHING), usual))
+        overall = float((events * mine).sum() / mine.sum())
+        rates.append(np.where(count > 0, resamples.sums(events * mine) / np.maximum(count, _EPSILON), overall))
     return np.stack(rates)

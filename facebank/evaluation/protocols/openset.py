@@ -1,7 +1,7 @@
-"""Open-set identification: enrolled people and strangers are searched for, and each gets a name, or none.
+"""Open-set identification: searches for enrolled people and for strangers.
 
-Terms of ISO/IEC 19795-1: a search is mated if the person is enrolled. FNIR is the fraction of mated searches that are
-not given the right name, FPIR that of non-mated ones that are given any.
+Terms of ISO/IEC 19795-1: a search is mated if the person is enrolled. FNIR is the fraction of mated searches that do
+not return the right name, FPIR the fraction of non-mated searches that return any name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from facebank.evaluation.identification import (
     CALIBRATION,
     Condition,
     calibration_section,
-    how_decided,
+    decision_note,
     line_of,
     searches_table,
     strangers_table,
@@ -40,7 +40,7 @@ from facebank.evaluation.report import (
     Table,
     written_score,
 )
-from facebank.evaluation.searches import LEAST_STRANGERS, NOBODY, Searches, TrialGallery, enroll, in_turns, unrelated
+from facebank.evaluation.searches import MIN_STRANGERS, NOBODY, Searches, TrialGallery, enroll, round_robin, unrelated
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -49,24 +49,24 @@ if TYPE_CHECKING:
     from facebank.evaluation.faces import FaceSet
 
 RATES = (1e-1, 1e-2, 1e-3)
-"""FPIR at which FNIR is read off the curve."""
+"""FPIR values at which FNIR is read off the curve."""
 SIZES = (10, 30, 100, 300, 1000)
-"""Gallery sizes that are compared."""
+"""Gallery sizes to compare."""
 
-_PLENTY, _ENOUGH = 4, 10
+_MANY_TIMES, _ENOUGH_PEOPLE = 4, 10
 _GALLERIES = 10
 _ENROLLED_IN_ALL = 300
-_STRANGERS_OF_A_SIZE = 500
-_PROBES_OF_A_SIZE = 3
+_STRANGERS_PER_SIZE = 500
+_PROBES_PER_SIZE = 3
 _CANDIDATES = 5
 _BAND_RESAMPLES = 200
 _POINTS = 200
-_WHO, _DRAW, _SIZE = 1, 2, 3
+_SPLIT, _DRAW, _SIZE = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """The enrolled people and the strangers: numbers, ``int64`` of shape ``(P,)``."""
+    """Enrolled people and strangers, as indices into ``dataset.people``: ``int64`` of shape ``(P,)`` each."""
 
     known: NDArray[np.int64]
     strangers: NDArray[np.int64]
@@ -74,7 +74,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GalleryTrial:
-    """One gallery, the searches in it, and the copies of enrolled photos that were not searched for."""
+    """A gallery, the searches in it, and the copies of enrolled photos that were removed from the probes."""
 
     gallery: TrialGallery
     searches: Searches
@@ -84,7 +84,7 @@ class GalleryTrial:
 @protocol(
     "openset",
     open_data=open_people,
-    details="Who is missed, who is named wrongly, and how well the probabilities are calibrated.",
+    details="Reports FNIR, FPIR and the calibration of probabilities, also by gallery size.",
     examples=("openset people/", "openset people/ --enrolled 3"),
     has_scores=True,
 )
@@ -103,50 +103,50 @@ def openset(
     Parameters
     ----------
     dataset
-        Photos of named people; those of nobody named are strangers'.
+        Photos of labeled people; unlabeled photos count as strangers'.
     shots
-        Numbers of photos enrolled of each person; those that nobody has enough photos for are left out.
+        Numbers of enrolled photos of each person; numbers for which nobody has enough photos are skipped.
     draws
-        How often the enrolled photos are drawn.
+        Number of random draws of the enrolled photos.
     people
-        The most people enrolled, those with most photos first; if ten people have four times as many photos as are
-        enrolled, only such.
+        Largest number of enrolled people, those with most photos first. If ten people have four times as many photos
+        as are enrolled, only such people.
     probes_each
-        The most other photos of each searched for.
+        Largest number of probes of each person.
     strangers
-        The most strangers searched for, one photo of each.
+        Largest number of strangers, with one probe each.
 
     Raises
     ------
     DatasetError
-        Nobody has two photos with a face; or no photo has a face.
+        Nobody has two photos with a face, or no photo has a face.
     """
     faces = bench.read(replace(dataset, pairs=()))
-    used = _usable(faces, shots)
-    split = _split(faces, max(used), people, bench.random(_WHO))
+    used = _usable_shots(faces, shots)
+    split = _split(faces, max(used), people, bench.random(_SPLIT))
     conditions, trials = list[Condition](), list[GalleryTrial]()
     bench.progress.begin("galleries", draws * len(used))
     for photos in used:
         splits = ((split, bench.random(_DRAW, photos, turn)) for turn in range(draws))
-        drawn = [_searched(bench, faces, (photos, probes_each, strangers), *one) for one in splits]
+        drawn = [_run_trial(bench, faces, (photos, probes_each, strangers), *one) for one in splits]
         conditions.append(_condition(faces, str(photos), f"{photos} enrolled", drawn))
         trials += drawn
     sizes, of_sizes = _sizes(bench, faces)
     leaks = {leak.probe: leak for one in (*trials, *of_sizes) for leak in one.leaks}
     figures: dict[str, Figure] = {}
     for condition in conditions:
-        figures |= _decided(condition) | read_off(condition)
+        figures |= _shipped_figures(condition) | read_off(condition)
     for condition in sizes:
         found = condition.figures()
         of_size = {f"{key}_among_{condition.name}": f"{key}_{condition.name}" for key in ("fnir", "fpir", "rank_1")}
         figures |= {name: found[usual] for name, usual in of_size.items() if usual in found}
     sections = (
-        _main(bench, conditions, figures),
-        _trust(conditions, figures),
+        _error_section(bench, conditions, figures),
+        _calibration(conditions, figures),
         _by_size(sizes, figures),
         _hardest(bench, faces, trials[-1].gallery, conditions[-1]),
     )
-    left = [f"With {photos} photos enrolled it is untested: nobody has more." for photos in shots if photos not in used]
+    left = [f"Not tested with {photos} enrolled photos: nobody has more." for photos in shots if photos not in used]
     return bench.report(
         "openset",
         "Open-set identification: enrolled people and strangers",
@@ -159,37 +159,38 @@ def openset(
     )
 
 
-def _usable(faces: FaceSet, shots: Sequence[int]) -> tuple[int, ...]:
-    """Return the numbers of photos for which somebody has one more."""
+def _usable_shots(faces: FaceSet, shots: Sequence[int]) -> tuple[int, ...]:
+    """Return the numbers of photos that at least one person exceeds."""
     counts = _photos(faces)
     used = tuple(photos for photos in sorted(set(shots)) if (counts > photos).sum() >= 1)
     if not used:
         raise DatasetError(
-            f"{printable(faces.dataset.title)}: nobody named has more than {min(shots)} photos with a face, so that "
-            f"{min(shots)} could be enrolled and another searched for"
+            f"{printable(faces.dataset.title)}: no labeled person has {min(shots) + 1} photos with a face, of which "
+            f"{min(shots)} could be enrolled and one searched for"
         )
     return used
 
 
 def _photos(faces: FaceSet) -> NDArray[np.int64]:
-    """Return the number of photos with a face of each person."""
+    """Return the number of photos with a face of each person, ``int64`` of shape ``(P,)``."""
     owners = faces.dataset.owners
     return np.bincount(owners[faces.found & (owners >= 0)], minlength=len(faces.dataset.people)).astype(np.int64)
 
 
 def _split(faces: FaceSet, photos: int, most: int, random: np.random.Generator) -> Split:
-    """Return those with most photos as enrolled, the others as strangers, or a third of them if that leaves hardly any.
+    """Split people: those with most photos are enrolled, the others are strangers.
 
-    If ten people have four times as many photos as are enrolled, only such are: the others have hardly any probes.
+    With fewer than ten strangers, a third of the enrolled people become strangers. If ten people have four times as
+    many photos as are enrolled, only such people are enrolled, since the others have few probes.
     """
     counts = _photos(faces)
-    able = np.flatnonzero(counts >= _PLENTY * photos)
-    if len(able) < _ENOUGH:
+    able = np.flatnonzero(counts >= _MANY_TIMES * photos)
+    if len(able) < _ENOUGH_PEOPLE:
         able = np.flatnonzero(counts > photos)
     able = able[np.argsort(-counts[able], kind="stable")]
     known, others = able[:most], np.setdiff1d(np.flatnonzero(counts > 0), able[:most])
-    nameless = int((faces.dataset.owners == NOBODY).sum())
-    if len(others) + nameless < LEAST_STRANGERS and len(known) > 2:
+    unlabeled = int((faces.dataset.owners == NOBODY).sum())
+    if len(others) + unlabeled < MIN_STRANGERS and len(known) > 2:
         mixed = random.permutation(known)
         third = max(1, len(known) // 3)
         known, others = np.sort(mixed[third:]), np.concatenate([others, mixed[:third]])
@@ -200,10 +201,10 @@ def _condition(faces: FaceSet, name: str, label: str, trials: Sequence[GalleryTr
     return Condition(name, label, faces, Searches.joined([one.searches for one in trials]))
 
 
-def _searched(
+def _run_trial(
     bench: Bench, faces: FaceSet, numbers: tuple[int, int, int], split: Split, random: np.random.Generator
 ) -> GalleryTrial:
-    """Enroll some photos of the known people, and search for their others and for strangers, without copies."""
+    """Enroll photos of the known people, and search for their other photos and for strangers, without copies."""
     photos, probes_each, strangers = numbers
     owners = faces.dataset.owners
     enrolled: list[NDArray[np.int64]] = []
@@ -213,35 +214,35 @@ def _searched(
         enrolled.append(mixed[:photos])
         hidden = np.flatnonzero((owners == person) & ~faces.found)
         mated.append(np.concatenate([mixed[photos:], hidden])[:probes_each])
-    places = np.concatenate(enrolled).astype(np.int64)
-    theirs = unrelated(faces, np.concatenate(mated).astype(np.int64), places)
+    indices = np.concatenate(enrolled).astype(np.int64)
+    theirs = unrelated(faces, np.concatenate(mated).astype(np.int64), indices)
     others = [
         random.permutation(np.flatnonzero(owners == person))[:1] for person in random.permutation(split.strangers)
     ]
-    others += [np.array([place]) for place in random.permutation(np.flatnonzero(owners == NOBODY))]
-    probes = np.concatenate([theirs, in_turns(others, strangers)])
-    leaks = find_leakage(bench.reader, faces, places, probes)
+    others += [np.array([index]) for index in random.permutation(np.flatnonzero(owners == NOBODY))]
+    probes = np.concatenate([theirs, round_robin(others, strangers)])
+    leaks = find_leakage(bench.reader, faces, indices, probes)
     clean = probes[~np.isin(probes, [leak.probe for leak in leaks])]
-    gallery = enroll(bench.reader, faces, places)
+    gallery = enroll(bench.reader, faces, indices)
     bench.progress.advance()
     return GalleryTrial(gallery, gallery.search(clean), leaks)
 
 
 def _sizes(bench: Bench, faces: FaceSet) -> tuple[list[Condition], list[GalleryTrial]]:
-    """Search in galleries of several sizes, one photo of each person enrolled."""
+    """Search in galleries of several sizes with one enrolled photo of each person."""
     able = np.flatnonzero(_photos(faces) > 1)
     everybody = np.flatnonzero(_photos(faces) > 0)
     sizes = [size for size in SIZES if size <= len(able)]
     bench.progress.begin("sizes of galleries", sum(_galleries(size) for size in sizes))
     conditions, trials = list[Condition](), list[GalleryTrial]()
-    numbers = (1, _PROBES_OF_A_SIZE, _STRANGERS_OF_A_SIZE)
+    numbers = (1, _PROBES_PER_SIZE, _STRANGERS_PER_SIZE)
     for size in sizes:
         drawn = list[GalleryTrial]()
         for turn in range(_galleries(size)):
             random = bench.random(_SIZE, size, turn)
             known = random.permutation(able)[:size].astype(np.int64)
             split = Split(known, np.setdiff1d(everybody, known).astype(np.int64))
-            drawn.append(_searched(bench, faces, numbers, split, random))
+            drawn.append(_run_trial(bench, faces, numbers, split, random))
         conditions.append(_condition(faces, str(size), f"{size:,} people", drawn))
         trials += drawn
     return conditions, trials
@@ -251,19 +252,19 @@ def _galleries(size: int) -> int:
     return int(np.clip(_ENROLLED_IN_ALL // size, 1, _GALLERIES))
 
 
-def _decided(condition: Condition) -> dict[str, Figure]:
-    """Return the figures at the shipped operating point."""
+def _shipped_figures(condition: Condition) -> dict[str, Figure]:
+    """Return the figures with the shipped settings."""
     figures = condition.figures()
     searches, units = condition.searches, condition.units
     right = np.where(searches.mated, ~searches.missed, ~searches.misnamed)
     figures[f"open_set_classification_rate_{condition.name}"] = rate(
-        right, units, f"Searches decided rightly, strangers included, {condition.label}.", things=searches.places
+        right, units, f"Searches decided correctly, including strangers, {condition.label}.", ids=searches.indices
     )
     return figures
 
 
 def read_off(condition: Condition) -> dict[str, Figure]:
-    """Return FNIR at thresholds chosen on these very searches."""
+    """Return FNIR at thresholds chosen on the same searches."""
     searches, units, figures = condition.searches, condition.units, dict[str, Figure]()
     mated, strangers = searches.mated, (~searches.mated).sum()
     if not mated.any():
@@ -275,7 +276,7 @@ def read_off(condition: Condition) -> dict[str, Figure]:
                 rate(
                     missed,
                     units[mated],
-                    f"At the threshold that names {100 * fpir:g} % of the strangers.",
+                    f"FNIR at the threshold where {100 * fpir:g} % of the strangers get a name.",
                     descriptive=True,
                 ),
                 expected=fpir * float(strangers),
@@ -307,24 +308,22 @@ def _det(conditions: Iterable[Condition]) -> Curves:
             thresholds = np.unique(strangers)[::-1]
             thresholds = thresholds[np.unique(np.geomspace(1, len(thresholds), _POINTS).astype(int)) - 1]
             fpir = np.searchsorted(-strangers, -thresholds, side="right") / len(strangers)
-            missed = [_missed_at(searches, threshold) for threshold in thresholds]  # a byte for each search
+            missed = [_missed_at(searches, threshold) for threshold in thresholds]  # one byte per search
             fnir, low, high = _banded(missed, condition.units[searches.mated])
             lines.append(Line(condition.label, fpir, fnir, low, high))
             if not fnir.any():
                 count = len(missed[0])
-                label = f"no misses in {count:,} searches, {condition.label}: FNIR is below this with 95 %"
+                label = f"no misses in {count:,} searches, {condition.label}: 95 % upper bound of FNIR"
                 markers.append((label, float(fpir.min()), min(1.0, 3 / count)))
             point = (figures[f"{key}_{condition.name}"].value for key in ("fpir", "fnir"))
-            markers.append((f"as decided, {condition.label}", *point))  # type: ignore[arg-type]  # two of them
-    return Curves(
-        "Missed people over strangers named", "FPIR", "FNIR", tuple(lines), "log", "log", markers=tuple(markers)
-    )
+            markers.append((f"shipped settings, {condition.label}", *point))  # type: ignore[arg-type]  # always two values
+    return Curves("FNIR over FPIR", "FPIR", "FNIR", tuple(lines), "log", "log", markers=tuple(markers))
 
 
 def _banded(
     missed: Sequence[NDArray[np.bool_]], units: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the FNIR at each threshold and its 95 % interval, drawing people; without a miss the rule of three's."""
+    """Return FNIR at each threshold and its 95 % bootstrap interval; by the rule of three if nothing is missed."""
     resamples = Resamples.of(units, _BAND_RESAMPLES)
     counted = np.maximum(resamples.sums(np.ones(len(units))), 1e-12)
     drawn = np.array([resamples.sums(row.astype(np.float64)) / counted for row in missed])
@@ -334,7 +333,7 @@ def _banded(
 
 
 def _cmc(conditions: Iterable[Condition]) -> Curves:
-    """Return how often the person shown is among the best 1, 2, 3 ... candidates."""
+    """Return the CMC curve: how often the person shown is among the best 1, 2, 3, ... candidates."""
     lines = []
     for condition in conditions:
         searches, mated = condition.searches, condition.searches.mated
@@ -342,23 +341,23 @@ def _cmc(conditions: Iterable[Condition]) -> Curves:
             continue
         ranks, units = searches.ranks[mated], condition.units[mated]
         upto = range(1, _CANDIDATES + 1)
-        found = [rate((ranks > 0) & (ranks <= rank), units, things=searches.places[mated]) for rank in upto]
+        found = [rate((ranks > 0) & (ranks <= rank), units, ids=searches.indices[mated]) for rank in upto]
         lines.append(line_of(condition.label, upto, found))
     return Curves(
-        "Among the best candidates (CMC)",
-        "best candidates looked at",
-        "share of enrolled people among them",
+        "Cumulative match characteristic (CMC)",
+        "number of best candidates",
+        "fraction of probes whose person is among them",
         tuple(lines),
     )
 
 
-def _spread(condition: Condition) -> Histogram:
-    """Return the similarities of the best candidates of enrolled people and of strangers."""
+def _similarity_histogram(condition: Condition) -> Histogram:
+    """Return a histogram of the best candidate's similarity, for enrolled people and for strangers."""
     searches, made = condition.searches, np.isfinite(condition.searches.similarities)
     right = searches.mated & ~searches.not_first
     groups = (
-        ("enrolled, the right one", right & made),
-        ("enrolled, somebody else", searches.mated & ~right & made),
+        ("enrolled, right candidate", right & made),
+        ("enrolled, wrong candidate", searches.mated & ~right & made),
         ("strangers", ~searches.mated & made),
     )
     shown = tuple((label, searches.similarities[chosen]) for label, chosen in groups if chosen.any())
@@ -369,14 +368,14 @@ def _search_scores(faces: FaceSet, trials: Sequence[GalleryTrial]) -> Table:
     photos, rows = faces.dataset.photos, list[tuple[str, ...]]()
     for gallery, one in enumerate(trials, start=1):
         searches, names = one.searches, one.gallery.names
-        for number, place in enumerate(searches.places.tolist()):
+        for number, index in enumerate(searches.indices.tolist()):
             first, named = int(searches.first[number]), int(searches.named[number])
             rows.append(
                 (
                     f"{len(one.gallery.enrolled)}",
                     f"{gallery}",
-                    photos[place].name,
-                    photos[place].person or "",
+                    photos[index].name,
+                    photos[index].person or "",
                     "" if first == NOBODY else names[first],
                     "" if named == NOBODY else names[named],
                     "yes" if searches.uncertain[number] else "no",
@@ -387,54 +386,52 @@ def _search_scores(faces: FaceSet, trials: Sequence[GalleryTrial]) -> Table:
     return Table("Scores", SEARCH_SCORES, tuple(rows))
 
 
-def _main(bench: Bench, conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
+def _error_section(bench: Bench, conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
     det, cmc = _det(conditions), _cmc(conditions)
     items: list[Item] = [searches_table(conditions), strangers_table(conditions)]
     items += [plot for plot in (det, cmc) if plot.lines]
-    items += [_spread(condition) for condition in conditions]
+    items += [_similarity_histogram(condition) for condition in conditions]
     names = [name for name in figures if "_among_" not in name and not name.startswith(CALIBRATION)]
-    return Section(
-        "Who is found, missed and named wrongly", (*_MEANING, how_decided(bench)), tuple(names), tuple(items)
-    )
+    return Section("Error rates", (*_METHOD, decision_note(bench)), tuple(names), tuple(items))
 
 
-def _trust(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
+def _calibration(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
     tested = any(name.startswith(CALIBRATION) for name in figures)
-    text = _TRUST if tested else ("Untested: it needs a calibrated pack, and strangers.",)
-    return calibration_section("Are the probabilities right?", text, conditions, figures)
+    text = _CALIBRATION_TEXT if tested else ("Not tested: this requires a calibrated pack, and strangers.",)
+    return calibration_section("Calibration of probabilities", text, conditions, figures)
 
 
 def _by_size(conditions: Sequence[Condition], figures: dict[str, Figure]) -> Section:
     if not conditions:
-        return Section("What the size of the gallery does", ("Untested: fewer than ten people have two photos.",))
+        return Section("Effect of the gallery size", ("Not tested: fewer than ten people have two photos.",))
     lines = []
     for key, label in (("fnir", "FNIR"), ("fpir", "FPIR")):
         names = {condition.name: f"{key}_among_{condition.name}" for condition in conditions}
         found = {float(size): figures[name] for size, name in names.items() if name in figures}
         if found:
             lines.append(line_of(label, list(found), list(found.values())))
-    plot = Curves("What the size of the gallery does", "people enrolled, one photo each", "share", tuple(lines), "log")
+    plot = Curves("Effect of the gallery size", "people enrolled, one photo each", "fraction", tuple(lines), "log")
     shown = tuple(name for name in figures if "_among_" in name)
-    return Section("What the size of the gallery does", _SIZES_MEAN, shown, (plot,))
+    return Section("Effect of the gallery size", _SIZE_TEXT, shown, (plot,))
 
 
 def _hardest(bench: Bench, faces: FaceSet, trial: TrialGallery, condition: Condition) -> Section:
-    """Return the wrong names of the last gallery, beside the most similar enrolled photo."""
-    searches = trial.search(np.unique(condition.searches.places[condition.searches.misnamed]))
+    """Return the wrong names given in the last gallery, each next to the most similar enrolled photo."""
+    searches = trial.search(np.unique(condition.searches.indices[condition.searches.misnamed]))
     searches = searches.where(searches.misnamed)
     owners, people, embeddings = faces.dataset.owners, faces.dataset.people, faces.embeddings
     shown = list[tuple[float, tuple[int, int], str]]()
-    for place, number in zip(searches.places.tolist(), searches.named.tolist(), strict=True):
+    for index, number in zip(searches.indices.tolist(), searches.named.tolist(), strict=True):
         named = trial.names[number]
         theirs = trial.enrolled[owners[trial.enrolled] == people.index(named)]
-        similarities = embeddings[theirs] @ embeddings[place]
-        verdict = f"named {named}, and is {faces.dataset.photos[place].person or 'nobody named'}"
-        shown.append((float(similarities.max()), (place, int(theirs[np.argmax(similarities)])), verdict))
+        similarities = embeddings[theirs] @ embeddings[index]
+        verdict = f"named {named}, but is {faces.dataset.photos[index].person or 'unlabeled'}"
+        shown.append((float(similarities.max()), (index, int(theirs[np.argmax(similarities)])), verdict))
     shown.sort(key=lambda case: -case[0])
     pairs, verdicts = [pair for _, pair, _ in shown], [verdict for *_, verdict in shown]
     cases = bench.evidence(faces, pairs, verdicts)
-    text = _ERRORS if cases else ("None: in the last gallery nobody was given another's name.",)
-    return Section("The hardest errors", text, items=(ContactSheet("Given another's name", cases),) if cases else ())
+    text = _ERROR_TEXT if cases else ("None: no wrong name was given in the last gallery.",)
+    return Section("Hardest errors", text, items=(ContactSheet("Wrong names", cases),) if cases else ())
 
 
 def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], split: Split) -> tuple[str, ...]:
@@ -442,28 +439,26 @@ def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], split:
     for condition in conditions:
         parts = [
             f"{label} {figures[f'{key}_{condition.name}']}"
-            for key, label in (("fnir", "missed or wrongly named"), ("fpir", "strangers given a name"))
+            for key, label in (("fnir", "FNIR (missed or wrongly named)"), ("fpir", "FPIR (strangers given a name)"))
             if f"{key}_{condition.name}" in figures
         ]
         sentences.append(f"{len(split.known):,} people with {condition.label} each: " + "; ".join(parts) + ".")
     if not any(name.startswith("fpir") for name in figures):
-        sentences.append("Strangers are untested: the data hold none.")
+        sentences.append("FPIR was not tested: the data have no strangers.")
     return tuple(sentences)
 
 
-_MEANING = (
-    "Each photo is searched for alone, and decided exactly as 'facebank identify' decides. A photo in which no face is "
-    "found counts as missed, an uncertain answer too. Copies of enrolled photos are not searched for. The enrolled "
-    "photos are drawn several times, so that a photo may be counted several times; intervals count it as one.",
-    "Points read off the curve have a threshold that these very strangers chose: they describe, and promise nothing. "
-    "The bands of curves are 95 % intervals, by drawing people.",
+_METHOD = (
+    "Each photo is searched for independently, with the decisions of 'facebank identify'. Photos without a face and "
+    "uncertain answers count as missed. Copies of enrolled photos are excluded from the probes. Enrolled photos are "
+    "drawn several times, so that a photo can be counted several times; intervals treat it as one.",
+    "Points read off the curve use a threshold chosen on the same strangers, and are no estimate for other data. Bands "
+    "are 95 % bootstrap intervals that resample people.",
 )
-_TRUST = (
-    "The best candidate's probability against whether it is that person, half of the searches weighing as strangers'.",
+_CALIBRATION_TEXT = (
+    "Compares the probability of the best candidate with the truth, weighting half of the searches as strangers'.",
 )
-_SIZES_MEAN = (
-    "The threshold follows the size of the gallery, so that the share of strangers named stays what was asked.",
-)
-_ERRORS = (
-    "Photos that were given another's name, the most similar first, beside the enrolled photo they are most like.",
+_SIZE_TEXT = ("The threshold rises with the size of the gallery, which keeps FPIR near the requested value.",)
+_ERROR_TEXT = (
+    "Photos that were given a wrong name, most similar first, each next to the most similar enrolled photo.",
 )

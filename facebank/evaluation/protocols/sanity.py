@@ -1,7 +1,7 @@
-"""The harness tests itself: chance looks like chance, a leak is found, and what is no face does not help.
+"""Checks of the harness itself: shuffled labels give chance, copies are found, and non-face content is ignored.
 
-Each check has something that must come out, whatever the pack: a harness that gave shuffled labels more than chance, or
-that missed a copy of an enrolled photo among the probes, would give other figures than it says.
+Each check has an expected result that is independent of the pack. A harness that scored above chance on shuffled
+labels, or missed copies of enrolled photos among the probes, would report wrong figures.
 """
 
 from __future__ import annotations
@@ -26,26 +26,28 @@ from facebank.evaluation.protocols.sanity_checks import (
 from facebank.evaluation.report import Report, Section, Table
 
 if TYPE_CHECKING:
-    from facebank.evaluation.dataset import LeftOut
+    from facebank.evaluation.dataset import SkippedEntry
 
 
 @protocol(
-    "sanity", open_data=open_everybody, details="It must see through shuffled labels, copied photos and drawings."
+    "sanity",
+    open_data=open_everybody,
+    details="Checks with shuffled labels, planted copies of photos, and drawn shapes.",
 )
 def sanity(bench: Bench, dataset: Dataset) -> Report:
-    """Run the checks that a dataset suffices for.
+    """Run all checks that the dataset is large enough for.
 
     Parameters
     ----------
     bench
-        Where they run.
+        The bench that reads the photos.
     dataset
-        With at least two people of two photos each; for the drawn shapes, two people of twenty.
+        At least two people with two photos each; for the drawn shapes, two people with twenty.
 
     Raises
     ------
     DatasetError
-        It suffices for no check; or in no photo a face was found.
+        Fewer than two people have two photos with a face, or no photo has a face.
     """
     subjects = choose_subjects(bench, dataset)
     checks: list[Check] = []
@@ -63,7 +65,7 @@ def sanity(bench: Bench, dataset: Dataset) -> Report:
     figures = {name: figure for check in checks for name, figure in check.figures.items()}
     return bench.report(
         "sanity",
-        "Sanity: does the harness find what it should, and nothing else?",
+        "Sanity checks of the harness",
         subjects.faces,
         summary=_summary(checks, skipped),
         figures={**figures, "checks_passed": _passed(checks)},
@@ -78,7 +80,7 @@ def sanity(bench: Bench, dataset: Dataset) -> Report:
 
 def _passed(checks: Sequence[Check]) -> Figure:
     passed = sum(check.passed for check in checks)
-    return Figure(passed, count=len(checks), kind=Kind.NUMBER, meaning=f"Of {len(checks)} checks, those that passed.")
+    return Figure(passed, count=len(checks), kind=Kind.NUMBER, meaning=f"Number of passed checks, of {len(checks)}.")
 
 
 def _summary(checks: Sequence[Check], skipped: Sequence[tuple[str, str]]) -> tuple[str, ...]:
@@ -91,7 +93,7 @@ def _summary(checks: Sequence[Check], skipped: Sequence[tuple[str, str]]) -> tup
     return (
         first,
         *(f"{check.title}: {check.found} ({check.verdict})." for check in checks),
-        *(f"{title} could not be checked: {why}." for title, why in skipped),
+        *(f"{title} was not checked: {why}." for title, why in skipped),
     )
 
 
@@ -101,5 +103,5 @@ def _verdicts(checks: Sequence[Check], skipped: Sequence[tuple[str, str]]) -> Ta
     return Table("Checks", ("Check", "What must come out", "What came out", "Verdict"), tuple(rows))
 
 
-def _failures(checks: Sequence[Check]) -> tuple[LeftOut, ...]:
+def _failures(checks: Sequence[Check]) -> tuple[SkippedEntry, ...]:
     return tuple(failure for check in checks for failure in check.failures)

@@ -1,8 +1,8 @@
-"""The checks of the sanity protocol: shuffled labels, planted copies of photos, and shapes drawn beside faces.
+"""Checks of the sanity protocol: shuffled labels, planted copies of photos, and shapes drawn next to faces.
 
-Shuffled labels must give chance, and all copies must be reported. A classifier of pixels must learn the shapes, which
-are an ellipse on all photos of one person and a rectangle on those of another, and embeddings must gain nothing from
-them. As embeddings may tell two people apart without error anyway, the shapes are also drawn at random and predicted.
+Shuffled labels must score at chance, and all copies must be reported. With an ellipse on all photos of one person and a
+rectangle on those of another, a classifier of pixels must learn the shapes, and one of embeddings must not gain from
+them. Since embeddings may separate two people without error anyway, shapes are also drawn at random and predicted.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from facebank.evaluation.figures import Figure, Kind, difference, mean_figure, r
 from facebank.evaluation.leakage import Leak, find_leakage, leaks_as_failures
 from facebank.evaluation.report import Table
 from facebank.evaluation.searches import enroll
-from facebank.evaluation.verification import never_apart, of_shares
+from facebank.evaluation.verification import as_point_difference, with_rule_of_three
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facebank.evaluation.bench import Bench
-    from facebank.evaluation.dataset import LeftOut
+    from facebank.evaluation.dataset import SkippedEntry
     from facebank.evaluation.faces import FaceSet
     from facebank.evaluation.report import Item
     from facebank.types import DecodedPhoto, RGBImage
 
-MOST_PEOPLE, MOST_ENROLLED, MOST_PROBES = 20, 3, 5
+MAX_PEOPLE, MAX_ENROLLED, MAX_PROBES = 20, 3, 5
 SHUFFLES = 20
 TOLERANCE = 4
-"""Standard errors over the shuffles: chance is farther away once in 16,000 runs."""
+"""Tolerance in standard errors over the shuffles, which chance exceeds once in 16,000 runs."""
 COPIES = 24
-LEAST_PHOTOS, MOST_PHOTOS = 20, 40  # with fewer, pixels miss more than `NEARLY_ALL` allows, by chance
+MIN_PHOTOS, MAX_PHOTOS = 20, 40  # with fewer, pixels can miss `NEARLY_ALL` by chance
 NEARLY_ALL = 0.95
 _SIDE = 48
 _FOLDS = 4
@@ -46,7 +46,7 @@ _FOLDS = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """The result of a check; `failures` lists faults that it found in the data."""
+    """Result of a check; `failures` lists faults that it found in the data."""
 
     title: str
     expected: str
@@ -55,7 +55,7 @@ class Check:
     figures: Mapping[str, Figure]
     text: tuple[str, ...] = ()
     items: tuple[Item, ...] = ()
-    failures: tuple[LeftOut, ...] = ()
+    failures: tuple[SkippedEntry, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -65,7 +65,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subjects:
-    """The faces of a dataset, and the places of enrolled photos and probes: ``int64``, equally many of each person."""
+    """Faces of a dataset, and the indices (``int64``) of enrolled photos and probes, equally many of each person."""
 
     faces: FaceSet
     enrolled: NDArray[np.int64]
@@ -80,30 +80,29 @@ def choose_subjects(bench: Bench, dataset: Dataset) -> Subjects:
     faces, random = bench.read(dataset), bench.random(1)
     owners = np.where(faces.found, faces.dataset.owners, -1)
     counts = np.bincount(owners[owners >= 0], minlength=1)
-    wanted = MOST_ENROLLED + MOST_PROBES
-    aim = min(MOST_PEOPLE, int((counts >= 2).sum()))
+    wanted = MAX_ENROLLED + MAX_PROBES
+    aim = min(MAX_PEOPLE, int((counts >= 2).sum()))
     while int((counts >= wanted).sum()) < aim and wanted > 2:
         wanted -= 1
     able = np.flatnonzero(counts >= wanted)
     if len(able) < 2:
         raise DatasetError(
-            f"{printable(dataset.title)}: the harness is checked with people of two photos with a face or more, and "
-            f"there are {len(able)} of them"
+            f"{printable(dataset.title)}: the checks need two people with two photos with a face; {len(able)} have them"
         )
-    chosen = np.sort(random.permutation(able)[:MOST_PEOPLE])
-    enrolled = min(MOST_ENROLLED, wanted // 2)
+    chosen = np.sort(random.permutation(able)[:MAX_PEOPLE])
+    enrolled = min(MAX_ENROLLED, wanted // 2)
     orders = [random.permutation(np.flatnonzero(owners == person))[:wanted] for person in chosen]
     return Subjects(
         faces,
-        np.concatenate([places[:enrolled] for places in orders]).astype(np.int64),
-        np.concatenate([places[enrolled:] for places in orders]).astype(np.int64),
+        np.concatenate([indices[:enrolled] for indices in orders]).astype(np.int64),
+        np.concatenate([indices[enrolled:] for indices in orders]).astype(np.int64),
     )
 
 
 def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
-    """Shuffle the labels 20 times: of N people, rank-1 must be 1 in N, and the equal error rate one half.
+    """Shuffle the labels 20 times: the rank-1 rate of N people must be 1/N, and the equal error rate one half.
 
-    Enrolled photos and probes are shuffled separately, so that everybody keeps as many.
+    Enrolled photos and probes are shuffled separately, which preserves the number of each person's.
     """
     faces = subjects.faces
     people = len(np.unique(faces.dataset.owners[subjects.enrolled]))
@@ -118,9 +117,9 @@ def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
 
 
 def is_chance(values: NDArray[np.float64], chance: float, least_error: float) -> bool:
-    """Return whether the mean of `values`, one for each shuffle, is within `TOLERANCE` standard errors of chance.
+    """Return whether the mean of `values`, one per shuffle, is within `TOLERANCE` standard errors of chance.
 
-    The standard error is taken to be at least `least_error`.
+    The standard error is bounded below by `least_error`.
     """
     error = max(float(values.std(ddof=1)) / np.sqrt(len(values)), least_error)
     return bool(abs(values.mean() - chance) <= TOLERANCE * error)
@@ -129,7 +128,9 @@ def is_chance(values: NDArray[np.float64], chance: float, least_error: float) ->
 def _rank_check(hits: list[NDArray[np.bool_]], true_hits: NDArray[np.bool_], people: int) -> Check:
     shuffles = np.repeat(np.arange(len(hits)), [len(part) for part in hits])
     together = np.concatenate(hits)
-    shuffled = rate(together, shuffles, f"Probes whose shuffled name is the best candidate's; chance is 1 in {people}.")
+    shuffled = rate(
+        together, shuffles, f"Probes with shuffled names whose best candidate is right; chance is 1 in {people}."
+    )
     true = rate(true_hits, np.arange(len(true_hits)), "The same with the true names.")
     least = np.sqrt(1 / people * (1 - 1 / people) / len(together))
     return Check(
@@ -139,8 +140,8 @@ def _rank_check(hits: list[NDArray[np.bool_]], true_hits: NDArray[np.bool_], peo
         is_chance(np.array([part.mean() for part in hits]), 1 / people, float(least)),
         {"rank_1_shuffled_labels": shuffled, "rank_1_true_labels": true},
         (
-            f"The names of {people} people were shuffled among the enrolled photos and among the probes, {len(hits)} "
-            f"times. It passes within {TOLERANCE} standard errors of chance.",
+            f"The names of {people} people were shuffled {len(hits)} times among the enrolled photos and among the "
+            f"probes. The check passes within {TOLERANCE} standard errors of chance.",
         ),
     )
 
@@ -164,9 +165,9 @@ def _pairs_check(rates: NDArray[np.float64], true: float) -> Check:
 def _shuffled(faces: FaceSet, parts: list[NDArray[np.int64]], random: np.random.Generator) -> FaceSet:
     """Return the faces with the names shuffled within each part."""
     photos = list(faces.dataset.photos)
-    for places in parts:
-        for place, other in zip(places, random.permutation(places), strict=True):
-            photos[place] = replace(photos[place], person=faces.dataset.photos[other].person)
+    for indices in parts:
+        for index, other in zip(indices, random.permutation(indices), strict=True):
+            photos[index] = replace(photos[index], person=faces.dataset.photos[other].person)
     dataset = Dataset(faces.dataset.title, tuple(photos), pick=faces.dataset.pick)
     return replace(faces, dataset=dataset)
 
@@ -177,11 +178,11 @@ def _hits(bench: Bench, subjects: Subjects, faces: FaceSet) -> NDArray[np.bool_]
 
 
 def _equal_error_rate(faces: FaceSet, subjects: Subjects, random: np.random.Generator | None = None) -> float:
-    places = np.concatenate([subjects.enrolled, subjects.probes])
-    owners = faces.dataset.owners[places]
+    indices = np.concatenate([subjects.enrolled, subjects.probes])
+    owners = faces.dataset.owners[indices]
     owners = owners if random is None else random.permutation(owners)
-    first, second = np.triu_indices(len(places), k=1)
-    embeddings = faces.embeddings[places].astype(np.float64)
+    first, second = np.triu_indices(len(indices), k=1)
+    embeddings = faces.embeddings[indices].astype(np.float64)
     similarities = (embeddings @ embeddings.T)[first, second]
     return ErrorCurve.of(
         Comparisons(similarities, owners[first] == owners[second], owners[first], owners[second])
@@ -189,29 +190,33 @@ def _equal_error_rate(faces: FaceSet, subjects: Subjects, random: np.random.Gene
 
 
 def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
-    """Plant copies of enrolled photos among the probes, saved in different ways; all must be reported."""
-    places = [int(place) for place in np.concatenate([subjects.enrolled, subjects.probes])]
+    """Plant copies of enrolled photos, saved in different ways, among the probes; all must be reported."""
+    indices = [int(index) for index in np.concatenate([subjects.enrolled, subjects.probes])]
     photos = subjects.faces.dataset.photos
     sources = bench.random(3).permutation(subjects.enrolled)[:COPIES]
-    ways = tuple(_WAYS)
-    how = [ways[number % len(ways)] for number in range(len(sources))]
-    copies = [_copy(subjects.faces, int(place), way) for place, way in zip(sources, how, strict=True)]
+    methods = tuple(_COPY_METHODS)
+    methods_used = [methods[number % len(methods)] for number in range(len(sources))]
+    copies = [_copy(subjects.faces, int(index), method) for index, method in zip(sources, methods_used, strict=True)]
     planted = Dataset(
         f"{subjects.faces.dataset.title} with planted copies",
-        (*(photos[place] for place in places), *copies),
+        (*(photos[index] for index in indices), *copies),
         pick=subjects.faces.dataset.pick,
     )
     faces = bench.read(planted)
     enrolled, probes = np.arange(len(subjects.enrolled)), np.arange(len(subjects.enrolled), len(planted.photos))
     leaks = find_leakage(bench.reader, faces, enrolled, probes)
-    own = [leak for leak in leaks if leak.probe < len(places)]
-    acquired = faces.found[len(places) :]
-    by_copy = {leak.probe - len(places): leak for leak in leaks if leak.probe >= len(places)}
+    own = [leak for leak in leaks if leak.probe < len(indices)]
+    acquired = faces.found[len(indices) :]
+    by_copy = {leak.probe - len(indices): leak for leak in leaks if leak.probe >= len(indices)}
     detected = np.array([number in by_copy for number in range(len(copies))])
     found = rate(detected[acquired], np.arange(int(acquired.sum())), "Planted copies that were reported as leakage.")
-    text = [f"{int(acquired.sum())} copies of enrolled photos were put among the probes. It passes if all are found."]
+    text = [
+        f"{int(acquired.sum())} copies of enrolled photos were added to the probes. The check passes if all are found."
+    ]
     if own:
-        text.append(f"The data themselves have {len(own)} copies among the photos drawn; they are among the failures.")
+        text.append(
+            f"The photos of the dataset include {len(own)} copies themselves, listed among the skipped entries."
+        )
     check = Check(
         "Planted copies",
         "every copy of an enrolled photo is reported as leakage",
@@ -219,39 +224,39 @@ def check_planted(bench: Bench, subjects: Subjects) -> list[Check]:
         found.events == found.count,
         {"planted_copies_found": found},
         tuple(text),
-        (_copies_table(how, detected, by_copy),),
+        (_copies_table(methods_used, detected, by_copy),),
         leaks_as_failures(faces, own),
     )
     return [check]
 
 
-def _copies_table(how: list[str], detected: NDArray[np.bool_], by_copy: dict[int, Leak]) -> Table:
+def _copies_table(methods_used: list[str], detected: NDArray[np.bool_], by_copy: dict[int, Leak]) -> Table:
     rows = []
-    for way in _WAYS:
-        numbers = [number for number, one in enumerate(how) if one == way]
-        kinds = sorted({by_copy[number].likeness.value for number in numbers if number in by_copy})
-        rows.append((way, str(len(numbers)), str(int(detected[numbers].sum())), ", ".join(kinds)))
+    for method in _COPY_METHODS:
+        numbers = [number for number, one in enumerate(methods_used) if one == method]
+        kinds = sorted({by_copy[number].kind.value for number in numbers if number in by_copy})
+        rows.append((method, str(len(numbers)), str(int(detected[numbers].sum())), ", ".join(kinds)))
     return Table("Copies", ("How they were saved", "Planted", "Reported", "Reported as"), tuple(rows))
 
 
-def _copy(faces: FaceSet, place: int, way: str) -> DatasetPhoto:
-    photo = faces.dataset.photos[place]
-    change = _WAYS[way]
-    name = f"copy of {photo.name}, {way}"
+def _copy(faces: FaceSet, index: int, method: str) -> DatasetPhoto:
+    photo = faces.dataset.photos[index]
+    change = _COPY_METHODS[method]
+    name = f"copy of {photo.name}, {method}"
     if change is None:
         return replace(photo, name=name)
-    pixels = faces.upright(place).pixels
+    pixels = faces.upright(index).pixels
     return replace(photo, name=name, content=change(pixels), region=None)
 
 
-def _saved_again(pixels: RGBImage) -> RGBImage:
+def _recompress(pixels: RGBImage) -> RGBImage:
     import cv2
 
     encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])[1]
     return np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)[..., ::-1])
 
 
-def _smaller(factor: float) -> Callable[[RGBImage], RGBImage]:
+def _downsize(factor: float) -> Callable[[RGBImage], RGBImage]:
     def change(pixels: RGBImage) -> RGBImage:
         import cv2
 
@@ -261,119 +266,119 @@ def _smaller(factor: float) -> Callable[[RGBImage], RGBImage]:
     return change
 
 
-def _cut(pixels: RGBImage) -> RGBImage:
+def _crop(pixels: RGBImage) -> RGBImage:
     height, width = pixels.shape[:2]
     return np.ascontiguousarray(pixels[height // 20 :, width // 20 :])
 
 
-def _brighter(pixels: RGBImage) -> RGBImage:
+def _brighten(pixels: RGBImage) -> RGBImage:
     return np.asarray(np.clip(pixels.astype(np.float32) * 1.15 + 8, 0, 255), dtype=np.uint8)
 
 
-_WAYS: dict[str, Callable[[RGBImage], RGBImage] | None] = {
+_COPY_METHODS: dict[str, Callable[[RGBImage], RGBImage] | None] = {
     "the same file": None,
-    "saved again as JPEG of quality 60": _saved_again,
-    "at three quarters of the size": _smaller(0.75),
-    "at half the size": _smaller(0.5),
-    "cut by a twentieth": _cut,
-    "brighter": _brighter,
+    "saved again as JPEG of quality 60": _recompress,
+    "at three quarters of the size": _downsize(0.75),
+    "at half the size": _downsize(0.5),
+    "cut by a twentieth": _crop,
+    "brighter": _brighten,
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """Embeddings ``(N, D)`` and pixels ``(N, P)`` of the photos, without a shape (key "") and with each shape."""
+class _ShapeFeatures:
+    """Embeddings ``(N, D)`` and pixels ``(N, P)`` of photos, without a shape (key "") and with each shape."""
 
     owners: NDArray[np.int64]
     embeddings: dict[str, NDArray[np.float32]]
     pixels: dict[str, NDArray[np.float32]]
 
     def mixed(self, shapes: NDArray[np.int64], of: str) -> NDArray[np.float32]:
-        """Return the embeddings or pixels of the photos, each with its shape: 0 for ellipse, 1 for rectangle."""
-        seen = self.embeddings if of == "embeddings" else self.pixels
-        return np.where(shapes[:, None] == 0, seen[Shape.ELLIPSE], seen[Shape.RECTANGLE])
+        """Return the embeddings or pixels of photos with the given shapes: 0 for ellipse, 1 for rectangle."""
+        features = self.embeddings if of == "embeddings" else self.pixels
+        return np.where(shapes[:, None] == 0, features[Shape.ELLIPSE], features[Shape.RECTANGLE])
 
 
 def check_drawings(bench: Bench, subjects: Subjects) -> list[Check]:
-    """Draw the shapes on photos of the two people with most photos.
+    """Draw shapes on photos of the two people with most photos.
 
-    Raises `DatasetError` if no two people have `LEAST_PHOTOS` photos with the same corner free.
+    Raises `DatasetError` if no two people have `MIN_PHOTOS` photos with the same corner free.
     """
-    corner, chosen = _photos_to_draw_on(bench, subjects.faces)
-    seen = _seen(bench, subjects.faces.where(chosen), corner)
-    return [_people_check(bench, seen), _shapes_check(bench, seen)]
+    corner, chosen = _choose_corner(bench, subjects.faces)
+    features = _shape_features(bench, subjects.faces.where(chosen), corner)
+    return [_people_check(bench, features), _shapes_check(bench, features)]
 
 
-def _people_check(bench: Bench, seen: _Seen) -> Check:
-    owners = seen.owners
+def _people_check(bench: Bench, features: _ShapeFeatures) -> Check:
+    owners = features.owners
     random = bench.random(5)
     folds = _folds(owners, random)
-    without = told_apart(seen.embeddings[""], owners, folds)
-    drawn = told_apart(seen.mixed(owners, "embeddings"), owners, folds)
-    pixels = told_apart(seen.mixed(owners, "pixels"), owners, folds)
-    bare = told_apart(seen.pixels[""], owners, folds)
+    without = cross_validated_hits(features.embeddings[""], owners, folds)
+    drawn = cross_validated_hits(features.mixed(owners, "embeddings"), owners, folds)
+    pixels = cross_validated_hits(features.mixed(owners, "pixels"), owners, folds)
+    bare = cross_validated_hits(features.pixels[""], owners, folds)
     photos = np.arange(len(owners))
     before, after = without.astype(np.float64), drawn.astype(np.float64)
-    gain = difference(after, before, photos, "What the shapes add to the embeddings' accuracy.")
-    gain = never_apart(of_shares(gain, after, before), after, before)
+    gain = difference(after, before, photos, "Gain in accuracy of embeddings from the shapes.")
+    gain = with_rule_of_three(as_point_difference(gain, after, before), after, before)
     figures = {
-        "accuracy_of_embeddings": rate(without, photos, "Photos of two people told apart by their faces' embeddings."),
-        "accuracy_of_embeddings_with_shapes": rate(drawn, photos, "The same, with a shape for each person."),
+        "accuracy_of_embeddings": rate(without, photos, "Photos of two people classified correctly by embedding."),
+        "accuracy_of_embeddings_with_shapes": rate(drawn, photos, "The same, with one shape per person."),
         "gain_of_embeddings_from_shapes": gain,
-        "accuracy_of_pixels": rate(bare, photos, "Photos of two people told apart by their pixels."),
-        "accuracy_of_pixels_with_shapes": rate(pixels, photos, "The same, with a shape for each person."),
+        "accuracy_of_pixels": rate(bare, photos, "Photos of two people classified correctly by pixels."),
+        "accuracy_of_pixels_with_shapes": rate(pixels, photos, "The same, with one shape per person."),
     }
     low = 0.0 if gain.interval is None else gain.interval[0]
     return Check(
-        "A shape for each person",
+        "One shape per person",
         f"no gain for embeddings, and at least {NEARLY_ALL:.0%} for pixels".replace("%", " %"),
-        f"embeddings gain {100 * gain.value:+.1f} points; pixels get {_percent(figures, 'accuracy_of_pixels')} without "
-        f"and {_percent(figures, 'accuracy_of_pixels_with_shapes')} with the shapes",
+        f"embeddings gain {100 * gain.value:+.1f} points; pixels reach {_percent(figures, 'accuracy_of_pixels')} "
+        f"without and {_percent(figures, 'accuracy_of_pixels_with_shapes')} with the shapes",
         low <= 0 and float(pixels.mean()) >= NEARLY_ALL,
         figures,
         (
-            f"{len(owners)} photos of two people, as many of each: a yellow ellipse in a corner of the first "
-            "one's photos, a blue rectangle on the other's, apart from the face. The same logistic regression learned "
-            "from three quarters of the photos and was asked about the fourth, in turns.",
+            f"{len(owners)} photos of two people, equally many of each: a yellow ellipse is drawn in a corner of one "
+            "person's photos and a blue rectangle in the other's, without touching the face. The same logistic "
+            "regression is evaluated by four-fold cross-validation.",
         ),
     )
 
 
-def _shapes_check(bench: Bench, seen: _Seen) -> Check:
+def _shapes_check(bench: Bench, features: _ShapeFeatures) -> Check:
     random = bench.random(6)
-    shapes = np.zeros(len(seen.owners), dtype=np.int64)
+    shapes = np.zeros(len(features.owners), dtype=np.int64)
     for person in (0, 1):
-        own = np.flatnonzero(seen.owners == person)
+        own = np.flatnonzero(features.owners == person)
         shapes[random.permutation(own)[: len(own) // 2]] = 1
     folds = _folds(shapes, random)
-    by_faces = told_apart(seen.mixed(shapes, "embeddings"), shapes, folds)
-    by_pixels = told_apart(seen.mixed(shapes, "pixels"), shapes, folds)
+    by_faces = cross_validated_hits(features.mixed(shapes, "embeddings"), shapes, folds)
+    by_pixels = cross_validated_hits(features.mixed(shapes, "pixels"), shapes, folds)
     photos = np.arange(len(shapes))
     figures = {
-        "shapes_told_by_embeddings": rate(
-            by_faces, photos, "Shapes guessed from the faces' embeddings; chance is half."
-        ),
-        "shapes_told_by_pixels": rate(by_pixels, photos, "Shapes told by the photos' pixels."),
+        "shapes_told_by_embeddings": rate(by_faces, photos, "Shapes predicted from embeddings; chance is one half."),
+        "shapes_told_by_pixels": rate(by_pixels, photos, "Shapes predicted from pixels."),
     }
     most = 0.5 + 3 * np.sqrt(0.25 / len(shapes))
     return Check(
-        "A shape at random",
-        f"embeddings tell it no more often than chance (at most {most:.0%}), pixels at least {NEARLY_ALL:.0%}".replace(
+        "Random shapes",
+        f"embeddings predict the shape at chance (at most {most:.0%}), pixels at least {NEARLY_ALL:.0%}".replace(
             "%", " %"
         ),
-        f"embeddings tell it in {_percent(figures, 'shapes_told_by_embeddings')}, pixels in "
+        f"embeddings predict it in {_percent(figures, 'shapes_told_by_embeddings')}, pixels in "
         f"{_percent(figures, 'shapes_told_by_pixels')}",
         float(by_faces.mean()) <= most and float(by_pixels.mean()) >= NEARLY_ALL,
         figures,
         (
-            "Half of each person's photos got the ellipse and half the rectangle, and the shape had to be told. Less "
-            "than half says no more than half.",
+            "Half of each person's photos have the ellipse and half the rectangle, and the shape is predicted. Less "
+            "than one half is equivalent to chance.",
         ),
     )
 
 
-def told_apart(values: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return whether a logistic regression, trained on the other folds, predicts each label, ``bool`` ``(N,)``.
+def cross_validated_hits(
+    values: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return whether a logistic regression trained on the other folds predicts each label: ``bool`` ``(N,)``.
 
     `values` is ``float32`` of shape ``(N, P)``; `labels` (0 or 1) and `folds` are ``int64`` of shape ``(N,)``.
     """
@@ -388,7 +393,7 @@ def told_apart(values: NDArray[np.float32], labels: NDArray[np.int64], folds: ND
 
 
 def _folds(labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
-    """Deal the photos of each label into folds."""
+    """Assign the photos of each label evenly to folds."""
     folds = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         own = random.permutation(np.flatnonzero(labels == label))
@@ -396,44 +401,48 @@ def _folds(labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[np
     return folds
 
 
-def _photos_to_draw_on(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np.bool_]]:
-    """Return the corner that is free in most photos of the two people with most photos, and these photos."""
+def _choose_corner(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np.bool_]]:
+    """Return the corner that is free in most photos of the two people with most photos, and a mask of these photos."""
     owners, random = faces.dataset.owners, bench.random(4)
     counts = np.bincount(owners[faces.found & (owners >= 0)], minlength=2)
-    two = np.argsort(-counts, kind="stable")[:2]
-    tried = [random.permutation(np.flatnonzero(faces.found & (owners == person)))[: 2 * MOST_PHOTOS] for person in two]
-    free = {corner: [[p for p in places if _is_free(faces, int(p), corner)] for places in tried] for corner in CORNERS}
-    corner = max(CORNERS, key=lambda one: min(len(places) for places in free[one]))
-    each = min(MOST_PHOTOS, *(len(places) for places in free[corner]))
-    if each < LEAST_PHOTOS:
+    people = np.argsort(-counts, kind="stable")[:2]
+    tried = [
+        random.permutation(np.flatnonzero(faces.found & (owners == person)))[: 2 * MAX_PHOTOS] for person in people
+    ]
+    free = {
+        corner: [[p for p in indices if _is_free(faces, int(p), corner)] for indices in tried] for corner in CORNERS
+    }
+    corner = max(CORNERS, key=lambda one: min(len(indices) for indices in free[one]))
+    each = min(MAX_PHOTOS, *(len(indices) for indices in free[corner]))
+    if each < MIN_PHOTOS:
         raise DatasetError(
-            f"{printable(faces.dataset.title)}: a shape in a corner needs two people with {LEAST_PHOTOS} photos each "
-            f"that have the same corner free of the face, and there are at most {each} photos of each of two people"
+            f"{printable(faces.dataset.title)}: two people with {MIN_PHOTOS} photos each are needed in which the "
+            f"same corner does not overlap the face; at most {each} photos each were found"
         )
     chosen = np.zeros(len(owners), dtype=np.bool_)
-    for places in free[corner]:
-        chosen[places[:each]] = True
+    for indices in free[corner]:
+        chosen[indices[:each]] = True
     return corner, chosen
 
 
-def _is_free(faces: FaceSet, place: int, corner: Corner) -> bool:
-    face = faces.faces[place]
-    return face is not None and corner.is_free(faces.upright(place), face)
+def _is_free(faces: FaceSet, index: int, corner: Corner) -> bool:
+    face = faces.faces[index]
+    return face is not None and corner.is_free(faces.upright(index), face)
 
 
-def _seen(bench: Bench, faces: FaceSet, corner: Corner) -> _Seen:
+def _shape_features(bench: Bench, faces: FaceSet, corner: Corner) -> _ShapeFeatures:
     changes = {shape: Drawing(shape, corner) for shape in Shape}
     read = {"": faces} | {shape: bench.read(faces.dataset, change) for shape, change in changes.items()}
     kept = np.logical_and.reduce([found.found for found in read.values()])
     pixels: dict[str, list[NDArray[np.float32]]] = {name: [] for name in read}
-    for place in np.flatnonzero(kept):
-        face, photo = faces.faces[place], faces.upright(int(place))
+    for index in np.flatnonzero(kept):
+        face, photo = faces.faces[index], faces.upright(int(index))
         if face is not None:
             pixels[""].append(_small(photo))
             for shape, change in changes.items():
                 pixels[shape].append(_small(change(photo, face)))
     owners = np.unique(faces.dataset.owners[kept], return_inverse=True)[1].astype(np.int64)
-    return _Seen(
+    return _ShapeFeatures(
         owners,
         {name: found.embeddings[kept] for name, found in read.items()},
         {name: np.stack(parts) for name, parts in pixels.items()},

@@ -1,4 +1,4 @@
-"""Galleries with two siblings, or with one of them, and the answers to searches in them."""
+"""Trials with two siblings or one of them enrolled, and the answers to searches."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.evaluation.protocols.draws import draw_photos
-from facebank.evaluation.relatives import label_of
-from facebank.evaluation.searches import TrialGallery, enroll, one_each, unrelated
+from facebank.evaluation.relatives import pair_label
+from facebank.evaluation.searches import TrialGallery, enroll, one_per_person, unrelated
 from facebank.types import Decision
 
 if TYPE_CHECKING:
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
     from facebank.types import Identity
 
 ONE_ENROLLED = 3
-"""Photos enrolled of one sibling if the other is not enrolled."""
+"""Number of enrolled photos if only one sibling is enrolled."""
 STRANGERS = 20
-"""Strangers searched for in each gallery, one photo of each."""
-LEAST_STRANGE_FAMILIES = 10
-"""Families that remain strangers if others are enrolled beside the two."""
+"""Number of strangers searched for in each gallery, with one photo each."""
+MIN_STRANGE_FAMILIES = 10
+"""Smallest number of families that remain strangers if other people are enrolled."""
 
 _DRAW, _OTHERS, _STRANGERS, _ALONE = 1, 2, 3, 4
 
 
 class Named(IntEnum):
-    """Whose name an answer gives."""
+    """The person that an answer names, relative to the person shown."""
 
     NOBODY = 0
     SHOWN = 1
     """The person shown."""
     SIBLING = 2
-    """The brother or sister of the person shown; for a stranger, one of the two siblings enrolled."""
+    """The sibling of the person shown; for a stranger, an enrolled sibling."""
     ANOTHER = 3
 
 
 @dataclass(frozen=True, slots=True)
 class SiblingPair:
-    """Two siblings: names, relation, number of their family, and number of photos enrolled."""
+    """Two siblings: names, relation, family number, and number of enrolled photos."""
 
     people: tuple[str, str]
     relation: str
@@ -56,8 +56,8 @@ class SiblingPair:
 
     @property
     def label(self) -> str:
-        """For people."""
-        return label_of(self.people, self.relation)
+        """The pair as text."""
+        return pair_label(self.people, self.relation)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,27 +67,27 @@ class Answers:
     Attributes
     ----------
     galleries
-        Family of the two siblings of the gallery, ``int64``.
+        Family number of the gallery's siblings, ``int64``.
     shown
-        Family of the person shown, ``int64``; -1 for nobody named.
-    places
-        The photo, ``int64``.
+        Family number of the person shown, ``int64``; -1 if unlabeled.
+    indices
+        Index of the photo, ``int64``.
     own, other
-        Probabilities of the person shown and of the sibling: 0 for no candidate, NaN without a calibration. For a
-        stranger, ``own`` is 0 and ``other`` is the larger of the two siblings'.
+        Probabilities of the person shown and of the sibling: 0 if not a candidate, NaN without a calibration. For a
+        stranger, ``own`` is 0 and ``other`` is the larger probability of the two siblings.
     own_similarity, other_similarity
-        The same as similarities, -1 for no candidate.
+        The same as similarities, -1 if not a candidate.
     named
-        Of `Named`.
+        Values of `Named`.
     uncertain, acquired
         Whether the answer is ``uncertain``, and whether a face was found.
     reasons
-        Texts; "" without a face.
+        Reason codes; "" without a face.
     """
 
     galleries: NDArray[np.int64]
     shown: NDArray[np.int64]
-    places: NDArray[np.int64]
+    indices: NDArray[np.int64]
     own: NDArray[np.float64]
     other: NDArray[np.float64]
     own_similarity: NDArray[np.float64]
@@ -99,24 +99,24 @@ class Answers:
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """Return several parts as one."""
+        """Concatenate several results."""
         return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
 
     def where(self, chosen: NDArray[np.bool_]) -> Answers:
-        """Return some of the answers."""
+        """Return the answers whose mask value is true."""
         return Answers(*(getattr(self, one.name)[chosen] for one in fields(self)))
 
     def __len__(self) -> int:
-        """Return their number."""
-        return len(self.places)
+        """Return the number of answers."""
+        return len(self.indices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairSetup:
-    """What the trials of all pairs share.
+    """Data and settings that are common to the trials of all pairs.
 
-    `families` are numbers, one for each person, `others` is the number of other people enrolled in the second gallery,
-    and `counts` has the number of photos with a face of each person.
+    `families` is the family number of each person, `others` the number of other people in the second gallery, and
+    `counts` the number of photos with a face of each person.
     """
 
     faces: FaceSet
@@ -133,10 +133,10 @@ class PairSetup:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairTrial:
-    """Answers in the galleries of one pair, with nobody else enrolled (``alone``) and among others (``among``).
+    """Answers in the galleries of one pair, without other people (``alone``) and among others (``among``).
 
-    By probes: ``both``, the two if both are enrolled; ``strangers``; ``present``, the one enrolled, and ``absent``, the
-    one who is not.
+    The keys are kinds of probes: ``both`` siblings if both are enrolled; ``strangers``; and if one is enrolled, that
+    one (``present``) or the other (``absent``).
     """
 
     pair: SiblingPair
@@ -145,17 +145,17 @@ class PairTrial:
 
 
 def able_others(setup: PairSetup, photos: int) -> int:
-    """Return how many families beside one pair's can be enrolled from while enough remain strangers."""
+    """Return from how many other families people can be enrolled while enough families remain strangers."""
     able = len(np.unique(setup.families[setup.counts >= photos]))
     everybody = len(np.unique(setup.families[setup.counts > 0]))
-    nameless = int((setup.faces.dataset.owners < 0).sum())
-    return max(0, min(able - 1, everybody + nameless - 1 - LEAST_STRANGE_FAMILIES))
+    unlabeled = int((setup.faces.dataset.owners < 0).sum())
+    return max(0, min(able - 1, everybody + unlabeled - 1 - MIN_STRANGE_FAMILIES))
 
 
 def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, draws: int) -> PairTrial:
-    """Draw, enroll and search several times: both siblings, and each of them without the other.
+    """Draw, enroll and search several times, with both siblings enrolled and with each of them alone.
 
-    The draws depend on the pair's number. Both people have more photos than are enrolled.
+    The draws are seeded by `number`. Both people need more photos than are enrolled.
     """
     found: tuple[dict[str, list[Answers]], dict[str, list[Answers]]] = ({}, {})
     for turn in range(draws):
@@ -163,13 +163,13 @@ def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, dra
         strangers = _strangers(bench, setup, number, families, turn)
         conditions = [(found[0], others[:0])] + ([(found[1], others)] if len(others) else [])
         draw = draw_photos(setup.faces, pair.people, pair.enrolled, bench.random(_DRAW, number, turn))
-        for kept, beside in conditions:
-            places = np.concatenate([draw.enrolled, beside])
-            trial = enroll(bench.reader, setup.faces, places, setup.settings)
-            probes = unrelated(setup.faces, draw.probes, places)
-            kept.setdefault("both", []).append(_answers(setup, trial, pair, probes))
-            strange = unrelated(setup.faces, strangers, places)
-            kept.setdefault("strangers", []).append(_answers(setup, trial, pair, strange))
+        for answers, others in conditions:
+            indices = np.concatenate([draw.enrolled, others])
+            trial = enroll(bench.reader, setup.faces, indices, setup.settings)
+            probes = unrelated(setup.faces, draw.probes, indices)
+            answers.setdefault("both", []).append(_answers(setup, trial, pair, probes))
+            strange = unrelated(setup.faces, strangers, indices)
+            answers.setdefault("strangers", []).append(_answers(setup, trial, pair, strange))
         for enrolled in (0, 1):
             _try_one(bench, setup, (number, turn, enrolled), pair, conditions)
     alone, among = ({name: Answers.joined(parts) for name, parts in each.items()} for each in found)
@@ -179,29 +179,29 @@ def try_pair(bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, dra
 def _try_one(
     bench: Bench,
     setup: PairSetup,
-    place: tuple[int, int, int],
+    key: tuple[int, int, int],
     pair: SiblingPair,
     conditions: Sequence[tuple[dict[str, list[Answers]], NDArray[np.int64]]],
 ) -> None:
-    """Enroll one of two people and search for both; ``place`` is pair, turn and which of them is enrolled."""
-    dataset, enrolled = setup.faces.dataset, place[2]
+    """Enroll one of two people and search for both; ``key`` is the pair, the draw, and 0 or 1 for the enrolled one."""
+    dataset, enrolled = setup.faces.dataset, key[2]
     one, absent = (dataset.people.index(pair.people[who]) for who in (enrolled, 1 - enrolled))
     if setup.counts[one] <= ONE_ENROLLED:
         return
-    draw = draw_photos(setup.faces, (pair.people[enrolled],), ONE_ENROLLED, bench.random(_ALONE, *place))
+    draw = draw_photos(setup.faces, (pair.people[enrolled],), ONE_ENROLLED, bench.random(_ALONE, *key))
     theirs = np.flatnonzero(dataset.owners == absent).astype(np.int64)
-    for kept, beside in conditions:
-        places = np.concatenate([draw.enrolled, beside])
-        trial = enroll(bench.reader, setup.faces, places, setup.settings)
+    for answers, others in conditions:
+        indices = np.concatenate([draw.enrolled, others])
+        trial = enroll(bench.reader, setup.faces, indices, setup.settings)
         for name, probes in (("present", draw.probes), ("absent", theirs)):
-            shown = unrelated(setup.faces, probes, places)
-            kept.setdefault(name, []).append(_answers(setup, trial, pair, shown))
+            shown = unrelated(setup.faces, probes, indices)
+            answers.setdefault(name, []).append(_answers(setup, trial, pair, shown))
 
 
 def _others(
     bench: Bench, setup: PairSetup, number: int, pair: SiblingPair, turn: int
 ) -> tuple[NDArray[np.int64], set[int]]:
-    """Draw photos of others to enroll, one person of a family, and return the families in the gallery."""
+    """Draw photos of other people to enroll, one per family; also return the families in the gallery."""
     random, counts, owners = bench.random(_OTHERS, number, turn), setup.counts, setup.faces.dataset.owners
     families, enrolled = {pair.family}, [np.zeros(0, dtype=np.int64)]
     for person in random.permutation(np.flatnonzero(counts >= pair.enrolled)):
@@ -215,27 +215,27 @@ def _others(
 
 
 def _strangers(bench: Bench, setup: PairSetup, number: int, families: set[int], turn: int) -> NDArray[np.int64]:
-    """Draw one photo each of people of families that are not enrolled, and photos of nobody named."""
+    """Draw one photo of each person of families that are not enrolled, and unlabeled photos."""
     random, owners = bench.random(_STRANGERS, number, turn), setup.faces.dataset.owners
     mixed = random.permutation(np.flatnonzero(setup.faces.found))
     strange = mixed[(owners[mixed] < 0) | ~np.isin(setup.families[owners[mixed]], list(families))]
-    return random.permutation(one_each(owners, strange))[:STRANGERS]
+    return random.permutation(one_per_person(owners, strange))[:STRANGERS]
 
 
-def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, places: NDArray[np.int64]) -> Answers:
-    """Search for photos, and return what the answers say of the two siblings."""
-    dataset, decisions = setup.faces.dataset, trial.decide(places)
+def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: NDArray[np.int64]) -> Answers:
+    """Search for photos, and return the answers with respect to the two siblings."""
+    dataset, decisions = setup.faces.dataset, trial.decide(indices)
     rows = [
-        _row(dataset.photos[int(place)].person, pair.people, decision)
-        for place, decision in zip(places, decisions, strict=True)
+        _row(dataset.photos[int(index)].person, pair.people, decision)
+        for index, decision in zip(indices, decisions, strict=True)
     ]
-    owners = dataset.owners[places]
+    owners = dataset.owners[indices]
     shown = np.where(owners >= 0, setup.families[np.maximum(owners, 0)], -1)
     numbers = np.array([row[:4] for row in rows], dtype=np.float64).reshape(-1, 4)
     return Answers(
-        np.full(len(places), pair.family, dtype=np.int64),
+        np.full(len(indices), pair.family, dtype=np.int64),
         shown.astype(np.int64),
-        places,
+        indices,
         own=numbers[:, 0],
         other=numbers[:, 1],
         own_similarity=numbers[:, 2],
@@ -252,7 +252,7 @@ def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, places: N
 def _row(
     shown: str | None, people: tuple[str, str], decision: Identity | None
 ) -> tuple[float, float, float, float, Named, str]:
-    """Return probabilities and similarities of the one shown and the other, the name and the reason."""
+    """Return probabilities of the person shown and the other, their similarities, the name and the reason."""
     own = {shown} & set(people)
     if decision is None:
         return 0.0, 0.0, -1.0, -1.0, Named.NOBODY, ""

@@ -1,4 +1,4 @@
-"""People who look alike: told apart in a gallery of just them, from few photos of each."""
+"""Confusion of people who look alike, in a gallery of just these people."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import numpy as np
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.curves import risk_coverage
-from facebank.evaluation.dataset import Dataset, LeftOut
+from facebank.evaluation.dataset import Dataset, SkippedEntry
 from facebank.evaluation.datasets import open_dataset
 from facebank.evaluation.figures import Figure, Kind, Resamples
-from facebank.evaluation.identification import classification_report, confusion_matrix, how_decided
+from facebank.evaluation.identification import classification_report, confusion_matrix, decision_note
 from facebank.evaluation.protocols import protocol
 from facebank.evaluation.protocols.draws import draw_photos, drawn_rate, photos_of, units_of
 from facebank.evaluation.protocols.options import Person, RelativesFile
 from facebank.evaluation.protocols.twins_pairs import (
     Group,
+    compare_pairs,
     groups_of,
     photos_found,
-    shown_and_missing,
     testable,
     why_untested,
     with_photos,
 )
-from facebank.evaluation.relatives import Relatives, read_relatives
+from facebank.evaluation.relatives import RelatedPair, read_relatives
 from facebank.evaluation.report import Curves, Histogram, Item, Report, Section, Table
-from facebank.evaluation.searches import Searches, TrialGallery, enroll, one_each, unrelated
+from facebank.evaluation.searches import Searches, TrialGallery, enroll, one_per_person, unrelated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,16 +42,16 @@ _COVERAGE = 0.7
 _RESAMPLES = 200
 _MATRICES = 3
 _DRAW, _STRANGERS, _OTHERS = 1, 4, 5
-_STRANGERS_OF_A_DRAW = 20
-_MOST_OTHERS = 500
-"""Other people, one photo of each: enough for 100,000 pairs of unrelated people."""
+_STRANGERS_PER_DRAW = 20
+_MAX_OTHERS = 500
+"""Largest number of other people, with one photo each: they form 100,000 pairs of unrelated people."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """Searches in one group's galleries, and those for strangers.
+    """Searches in the galleries of one group, for its people and for strangers.
 
-    ``own``, the probability of the person shown, is NaN without a face or a calibration.
+    ``own`` is the probability of the person shown, ``float64``, NaN without a face or a calibration.
     """
 
     group: Group
@@ -69,7 +69,7 @@ def _open(data: Path, relatives: RelativesFile = None) -> dict[str, Any]:
 @protocol(
     "twins",
     open_data=_open,
-    details="Who is taken for whom, and how much can be answered without an error.",
+    details="Reports confusion matrices, and the error by coverage.",
     examples=("twins people/ --person Ada --person Byron", "twins lfw/ --relatives relatives.tsv"),
 )
 def twins(
@@ -77,69 +77,76 @@ def twins(
     dataset: Dataset,
     *,
     people: Person = None,
-    relatives: Sequence[Relatives] | None = None,
+    relatives: Sequence[RelatedPair] | None = None,
     shots: Sequence[int] = SHOTS,
     draws: int = 10,
 ) -> Report:
-    """Tell people apart who look alike.
+    """Measure the confusion of people who look alike.
 
     Parameters
     ----------
     people
-        Two or more who look alike: one gallery.
+        Two or more people for one gallery.
     relatives
-        Pairs, each a gallery of its own. With neither, all people of a dataset of at most twelve are one gallery.
+        Pairs, each with its own gallery. Without `people` and `relatives`, all people of a dataset of at most twelve
+        form one gallery.
     shots
-        Numbers of photos enrolled of each person; a group in which somebody has no more is only compared as pairs.
+        Numbers of enrolled photos of each person; groups with too few photos are only compared as pairs.
     draws
-        How often the enrolled photos are drawn.
+        Number of random draws of the enrolled photos.
 
     Raises
     ------
     DatasetError
-        Somebody named is not in the dataset, nobody is named, or of no group two people have a photo with a face.
+        A given person is not in the dataset, nobody is given, or no group has two people with a photo with a face.
     """
     if not shots or min(shots) < 1 or draws < 1:
-        raise DatasetError("at least one photo of each person must be enrolled, and drawn at least once")
+        raise DatasetError("at least one enrolled photo and one draw are needed")
     groups, used = groups_of(dataset, people, relatives), sorted(set(shots))
     present, absent = with_photos(dataset, groups, photos_of(dataset), "photos")
-    alike = {person for group in groups for person in group.people}
-    faces = bench.read(_looked_at(bench, replace(dataset, pairs=()), alike))
+    lookalikes = {person for group in groups for person in group.people}
+    faces = bench.read(_read_faces(bench, replace(dataset, pairs=()), lookalikes))
     present, faceless = with_photos(dataset, present, photos_found(faces), "photos with a face")
-    strangers = _strangers(bench, faces, alike)
+    strangers = _strangers(bench, faces, lookalikes)
     able, few = testable(present, photos_found(faces), "photos with a face")
-    tried, rows = _tried(bench, faces, able, used, draws=draws, strangers=strangers)
-    done = {trial.group for trials in tried.values() for trial in trials}
-    never = [LeftOut(one.label, "untested with any of these numbers of photos") for one in able if one not in done]
-    left_out = (*absent, *faceless, *few, *never)
-    as_pairs, shown, sentences = shown_and_missing(bench, faces, present, alike, used)
-    figures, parts = _told_apart(faces, tried, rows) if tried else ({}, ())
+    trials_by_shots, rows = _run_trials(bench, faces, able, used, draws=draws, strangers=strangers)
+    done = {trial.group for trials in trials_by_shots.values() for trial in trials}
+    never = [
+        SkippedEntry(one.label, "not tested with any of these numbers of photos") for one in able if one not in done
+    ]
+    skipped = (*absent, *faceless, *few, *never)
+    as_pairs, shown, sentences = compare_pairs(bench, faces, present, lookalikes, used)
+    figures, parts = _trial_sections(faces, trials_by_shots, rows) if trials_by_shots else ({}, ())
     return bench.report(
         "twins",
-        "People who look alike",
+        "Confusion of people who look alike",
         faces,
-        summary=(*_summary(figures | as_pairs, tried, len(left_out)), *sentences),
+        summary=(*_summary(figures | as_pairs, trials_by_shots, len(skipped)), *sentences),
         figures=figures | as_pairs,
-        sections=(*parts, *shown, Section("What the decisions rest on", (how_decided(bench),))),
-        failures=left_out,
+        sections=(*parts, *shown, Section("Basis of the decisions", (decision_note(bench),))),
+        failures=skipped,
     )
 
 
-def _told_apart(
-    faces: FaceSet, tried: dict[int, list[Trial]], rows: tuple[tuple[str, ...], ...]
+def _trial_sections(
+    faces: FaceSet, trials_by_shots: dict[int, list[Trial]], rows: tuple[tuple[str, ...], ...]
 ) -> tuple[dict[str, Figure], tuple[Section, ...]]:
-    rates = {name: figure for photos, found in tried.items() for name, figure in _rates(faces, found, photos).items()}
-    middle = max((photos for photos in tried if photos <= 3), default=min(tried))
-    risk, some = _risk(faces, tried[middle], middle), tried[middle]
+    rates = {
+        name: figure
+        for photos, found in trials_by_shots.items()
+        for name, figure in _rates(faces, found, photos).items()
+    }
+    middle = max((photos for photos in trials_by_shots if photos <= 3), default=min(trials_by_shots))
+    risk, some = _risk(faces, trials_by_shots[middle], middle), trials_by_shots[middle]
     shown = (Table("Group by group", _HEADINGS, rows), *_matrices(some), *_wrong_photos(faces, some))
-    strangers = _STRANGERS_ARE if any(name.startswith("fpir") for name in rates) else _NO_STRANGERS
+    strangers = _STRANGER_TEXT if any(name.startswith("fpir") for name in rates) else _NO_STRANGERS
     return rates | risk, (
-        Section("Who is told apart", (f"{_HOW} {strangers}", _COMPARE), tuple(rates), shown),
-        Section("How sure it is", _SURE, tuple(risk), (_curves(tried), *_histogram(tried))),
+        Section("Confusion", (f"{_METHOD} {strangers}", _CAVEAT), tuple(rates), shown),
+        Section("Risk and coverage", _RISK_TEXT, tuple(risk), (_curves(trials_by_shots), *_histogram(trials_by_shots))),
     )
 
 
-def _tried(
+def _run_trials(
     bench: Bench,
     faces: FaceSet,
     groups: Sequence[Group],
@@ -148,56 +155,56 @@ def _tried(
     draws: int,
     strangers: NDArray[np.int64],
 ) -> tuple[dict[int, list[Trial]], tuple[tuple[str, ...], ...]]:
-    """Try every group with every number of photos; return trials, and a row for each, untested ones included."""
-    counts, tried, rows = photos_found(faces), dict[int, list[Trial]](), list[tuple[str, ...]]()
+    """Test every group with every number of photos; return the trials, and a table row for each combination."""
+    counts, trials_by_shots, rows = photos_found(faces), dict[int, list[Trial]](), list[tuple[str, ...]]()
     bench.progress.begin("people who look alike", len(shots) * len(groups))
     for photos in shots:
         for group in groups:
             start, trial = (group.label, f"{photos}"), None
             why = why_untested(group, counts)
             if min(counts[person] for person in group.people) > photos:
-                trial = _try(bench, faces, group, photos, draws=draws, strangers=strangers)
-                why = "untested: all other photos share a source"
+                trial = _run_trial(bench, faces, group, photos, draws=draws, strangers=strangers)
+                why = "not tested: all other photos share a source"
             bench.progress.advance()
             if trial is None:
                 rows.append((*start, why, "", "", "", ""))
                 continue
-            tried.setdefault(photos, []).append(trial)
+            trials_by_shots.setdefault(photos, []).append(trial)
             found = trial.searches
             events = (~found.not_first, found.missed, found.misnamed, found.uncertain)
             rows.append((*start, f"{len(found.own):,}", *(f"{int(event.sum()):,}" for event in events)))
-    return tried, tuple(rows)
+    return trials_by_shots, tuple(rows)
 
 
-def _looked_at(bench: Bench, dataset: Dataset, alike: set[str]) -> Dataset:
-    """Return the photos of those who look alike, and one each of as many others as their threshold needs."""
-    others = np.array([photo.person not in alike for photo in dataset.photos])
+def _read_faces(bench: Bench, dataset: Dataset, lookalikes: set[str]) -> Dataset:
+    """Return the photos of people who look alike, and one photo each of up to 500 other people."""
+    others = np.array([photo.person not in lookalikes for photo in dataset.photos])
     mixed = bench.random(_OTHERS).permutation(np.flatnonzero(others))
     named = mixed[dataset.owners[mixed] >= 0]
     first = np.sort(np.unique(dataset.owners[named], return_index=True)[1])
-    others[np.concatenate([named[first], mixed[dataset.owners[mixed] < 0]])[:_MOST_OTHERS]] = False
+    others[np.concatenate([named[first], mixed[dataset.owners[mixed] < 0]])[:_MAX_OTHERS]] = False
     return dataset.where(~others)
 
 
-def _strangers(bench: Bench, faces: FaceSet, alike: set[str]) -> NDArray[np.int64]:
-    """Draw one photo of each person who looks like nobody, and photos of nobody named."""
+def _strangers(bench: Bench, faces: FaceSet, lookalikes: set[str]) -> NDArray[np.int64]:
+    """Draw one photo of each other person, and unlabeled photos."""
     owners, random = faces.dataset.owners, bench.random(_STRANGERS)
-    known = [number for number, person in enumerate(faces.dataset.people) if person in alike]
+    known = [number for number, person in enumerate(faces.dataset.people) if person in lookalikes]
     mixed = random.permutation(np.flatnonzero(faces.found & ~np.isin(owners, known)))
-    return random.permutation(one_each(owners, mixed))
+    return random.permutation(one_per_person(owners, mixed))
 
 
-def _try(
+def _run_trial(
     bench: Bench, faces: FaceSet, group: Group, photos: int, *, draws: int, strangers: NDArray[np.int64]
 ) -> Trial | None:
-    """Draw, enroll and search; None if somebody's photos all share a source with what is enrolled."""
+    """Draw, enroll and search; None if all other photos of a person share a source with enrolled ones."""
     number = sum(map(ord, "".join(group.people))) % 2**16
     searches, own, others = [], [], []
     for turn in range(draws):
         draw = draw_photos(faces, group.people, photos, bench.random(_DRAW, number, photos, turn))
         trial = enroll(bench.reader, faces, draw.enrolled)
         searches.append(trial.search(draw.probes))
-        strange = np.roll(strangers, -_STRANGERS_OF_A_DRAW * (number + turn))[:_STRANGERS_OF_A_DRAW]
+        strange = np.roll(strangers, -_STRANGERS_PER_DRAW * (number + turn))[:_STRANGERS_PER_DRAW]
         others.append(trial.search(unrelated(faces, strange, draw.enrolled)))
         own.append(_own_probabilities(trial, searches[-1]))
     joined = Searches.joined(searches)
@@ -207,10 +214,10 @@ def _try(
 
 
 def _own_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.float64]:
-    """Return the probability of the person shown; 0 if not among the candidates."""
+    """Return the probability of the person shown in each search, 0 if not among the candidates."""
     own = searches.probabilities.copy()
     for number in np.flatnonzero(searches.not_first & searches.acquired):
-        face, name = trial.faces.faces[searches.places[number]], trial.names[searches.own[number]]
+        face, name = trial.faces.faces[searches.indices[number]], trial.names[searches.own[number]]
         if face is not None and np.isfinite(own[number]):
             candidates = trial.recognizer.identify([face])[0].candidates
             own[number] = next((one.probability or 0.0 for one in candidates if one.person == name), 0.0)
@@ -226,7 +233,7 @@ def _rates(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Fi
     measured = {
         "accuracy": (~searches.not_first, "the best candidate is right"),
         "fnir": (searches.missed, "the right name is not given"),
-        "wrongly_named": (searches.misnamed, "the name of one who looks alike is given"),
+        "wrongly_named": (searches.misnamed, "a wrong name is given"),
         "uncertain": (searches.uncertain, "the answer is uncertain"),
     }
     rates = {
@@ -235,57 +242,61 @@ def _rates(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Fi
     }
     strangers = Searches.joined([trial.strangers for trial in trials])
     if len(strangers.own):
-        meaning = f"Photos of people who are not in the gallery, {photos} enrolled of each: a name is given."
+        meaning = f"Photos of strangers that get a name, {photos} enrolled of each."
         rates[f"fpir_{photos}"] = drawn_rate(strangers.misnamed, faces, strangers, meaning)
     return rates
 
 
-def _sureness(searches: Searches) -> NDArray[np.float64]:
-    """Return ranks by the best candidate's probability, then by its similarity, as where probabilities are near 1."""
+def _confidence_ranks(searches: Searches) -> NDArray[np.float64]:
+    """Return ranks by the best candidate's probability, with ties (such as 1.0) broken by similarity."""
     values = (np.nan_to_num(each, nan=-np.inf) for each in (searches.similarities, searches.probabilities))
     return np.unique(np.stack(list(values)[::-1], axis=1), axis=0, return_inverse=True)[1].reshape(-1).astype(float)
 
 
 def _risk(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Figure]:
-    """Return the error among the surest answers, and the area under the risk-coverage curve."""
+    """Return the error among the most confident 70 % of answers, and the area under the risk-coverage curve."""
     searches = _joined(trials)
-    sureness, wrong = _sureness(searches), searches.not_first
-    surest = np.argsort(-sureness, kind="stable")
-    part = searches.where(np.isin(np.arange(len(wrong)), surest[: int(np.ceil(_COVERAGE * len(wrong)))]))
-    error = drawn_rate(part.not_first, faces, part, f"Wrong among the surest 70 % of answers, {photos} enrolled.")
+    confidences, wrong = _confidence_ranks(searches), searches.not_first
+    order = np.argsort(-confidences, kind="stable")
+    part = searches.where(np.isin(np.arange(len(wrong)), order[: int(np.ceil(_COVERAGE * len(wrong)))]))
+    error = drawn_rate(
+        part.not_first, faces, part, f"Wrong among the most confident 70 % of answers, {photos} enrolled."
+    )
     drawn = Resamples.of(units_of(faces, searches), _RESAMPLES)
     areas = []
     for counts in drawn.draws:
-        weights = counts[drawn.places][surest]
+        weights = counts[drawn.indices][order]
         given = np.maximum(np.cumsum(weights), 1e-12)
-        areas.append(float((np.cumsum(weights * wrong[surest]) / given) @ weights / given[-1]))
+        areas.append(float((np.cumsum(weights * wrong[order]) / given) @ weights / given[-1]))
     low, high = np.quantile(areas, (0.025, 0.975))
     area = Figure(
-        risk_coverage(sureness, wrong).area,
+        risk_coverage(confidences, wrong).area,
         (float(low), float(high)) if wrong.any() and drawn.draws.shape[1] > 1 else None,
         len(wrong),
         kind=Kind.NUMBER,
         descriptive=True,
-        meaning=f"Mean share wrong over all coverages, {photos} enrolled; the less the better.",
+        meaning=f"Mean fraction wrong over all coverages, {photos} enrolled; lower is better.",
     )
     return {"error_at_coverage_70": replace(error, descriptive=True), "area_under_risk_coverage": area}
 
 
-def _curves(tried: dict[int, list[Trial]]) -> Curves:
-    found = {photos: _joined(trials) for photos, trials in tried.items()}
-    lines = [risk_coverage(_sureness(one), one.not_first).line(f"{photos} enrolled") for photos, one in found.items()]
-    return Curves("Error among the answers given", "share answered", "share wrong", tuple(lines))
+def _curves(trials_by_shots: dict[int, list[Trial]]) -> Curves:
+    found = {photos: _joined(trials) for photos, trials in trials_by_shots.items()}
+    lines = [
+        risk_coverage(_confidence_ranks(one), one.not_first).line(f"{photos} enrolled") for photos, one in found.items()
+    ]
+    return Curves("Risk by coverage", "fraction answered", "fraction wrong", tuple(lines))
 
 
-def _histogram(tried: dict[int, list[Trial]]) -> tuple[Item, ...]:
-    own = {photos: np.concatenate([trial.own for trial in trials]) for photos, trials in tried.items()}
+def _histogram(trials_by_shots: dict[int, list[Trial]]) -> tuple[Item, ...]:
+    own = {photos: np.concatenate([trial.own for trial in trials]) for photos, trials in trials_by_shots.items()}
     finite = [(f"{photos} enrolled", values[np.isfinite(values)]) for photos, values in own.items()]
     groups = tuple((label, values) for label, values in finite if len(values))
     return (Histogram("Probability of the person shown", "probability", groups),) if groups else ()
 
 
 def _matrices(trials: Sequence[Trial]) -> tuple[Item, ...]:
-    """Return who was taken for whom in the groups with most misses."""
+    """Return confusion matrices and classification reports of the groups with most misses."""
     items = list[Item]()
     for trial in sorted(trials, key=lambda one: -int(one.searches.missed.sum()))[:_MATRICES]:
         title = f"{trial.group.label}, {trial.photos} enrolled of each"
@@ -295,54 +306,53 @@ def _matrices(trials: Sequence[Trial]) -> tuple[Item, ...]:
 
 
 def _wrong_photos(faces: FaceSet, trials: Sequence[Trial]) -> tuple[Table, ...]:
-    """Return the photos whose best candidate is wrong, each once for a group; nothing without any."""
+    """Return a table of the photos whose best candidate is wrong, each once per group; empty without any."""
     rows = list[tuple[str, ...]]()
     for trial in trials:
         found = trial.searches
-        for place in np.unique(found.places[found.not_first]):
-            mine = found.places == place
+        for index in np.unique(found.indices[found.not_first]):
+            mine = found.indices == index
             named = "yes" if (mine & found.misnamed).any() else "no"
             often = f"{int((mine & found.not_first).sum())} of {int(mine.sum())}"
-            rows.append((str(faces.names[place]), trial.group.label, often, named))
+            rows.append((str(faces.names[index]), trial.group.label, often, named))
     title = f"Photos whose best candidate is wrong, {trials[0].photos} enrolled of each"
     headings = ("photo", "in the gallery of", "wrong in draws", "wrong name given")
     return (Table(title, headings, tuple(rows)),) if rows else ()
 
 
-def _summary(figures: dict[str, Figure], tried: dict[int, list[Trial]], untested: int) -> tuple[str, ...]:
+def _summary(figures: dict[str, Figure], trials_by_shots: dict[int, list[Trial]], untested: int) -> tuple[str, ...]:
     sentences = [
         f"{photos} enrolled of each, {len(trials)} {'group' if len(trials) == 1 else 'groups'}: the best candidate is "
-        f"right for {figures[f'accuracy_{photos}']}; the other's name is given for "
+        f"right for {figures[f'accuracy_{photos}']}; a wrong name is given for "
         f"{figures[f'wrongly_named_{photos}']}."
-        for photos, trials in tried.items()
-        if photos in (min(tried), max(tried))
+        for photos, trials in trials_by_shots.items()
+        if photos in (min(trials_by_shots), max(trials_by_shots))
     ]
-    alike = next((name for name in figures if name.startswith("twin_fmr")), None)
-    if alike is not None:
-        unrelated = "a threshold that 0.01 % of pairs of unrelated people reach"
-        where = unrelated if "unrelated" in alike else "the shipped threshold"
-        sentences.append(f"As pairs of photos, people who look alike match for {figures[alike]}, at {where}.")
+    matched = next((name for name in figures if name.startswith("twin_fmr")), None)
+    if matched is not None:
+        unrelated = "the threshold with an FMR of 0.01 % for unrelated people"
+        where = unrelated if "unrelated" in matched else "the shipped threshold"
+        sentences.append(f"Pairs of photos of people who look alike that match at {where}: {figures[matched]}.")
     if untested:
-        verb = "group is" if untested == 1 else "groups are"
-        sentences.append(f"{untested} {verb} untested, because somebody has too few photos.")
+        verb = "group was" if untested == 1 else "groups were"
+        sentences.append(f"{untested} {verb} not tested, for lack of photos.")
     return tuple(sentences)
 
 
 _HEADINGS = ("who", "enrolled of each", "searches", "best right", "not named rightly", "another's name", "uncertain")
-_HOW = (
-    "A gallery holds just the people who look alike; some photos of each are enrolled and all others searched for, "
-    "drawn several times. Photos that share a source with an enrolled one are not searched for."
+_METHOD = (
+    "Each gallery has only people who look alike. Some photos of each are enrolled and all others searched for, "
+    "in several random draws. Photos that share a source with an enrolled one are excluded from the probes."
 )
-_STRANGERS_ARE = (
-    "Strangers (FPIR) are those of the data who are said to look like nobody, one photo of each, 20 others for each "
-    "gallery."
+_STRANGER_TEXT = (
+    "Strangers (FPIR) are all other people of the data, with one photo each and 20 different ones for each gallery."
 )
-_NO_STRANGERS = "Nobody of the data is a stranger, so that FPIR is untested: no names for strangers could be counted."
-_COMPARE = (
-    "Who has many photos weighs most, and with more photos enrolled fewer groups have enough of them: compare numbers "
-    "of photos group by group."
+_NO_STRANGERS = "FPIR was not tested: the data have no other people."
+_CAVEAT = (
+    "Groups with many photos dominate these figures, and fewer groups have enough photos for larger numbers. Compare "
+    "numbers of photos within a group."
 )
-_SURE = (
-    "The least sure answers are withheld, by the best candidate's probability, and by its similarity where that is the "
-    "same; what is wrong among the answers given is the risk.",
+_RISK_TEXT = (
+    "Answers are ranked by the best candidate's probability, then by its similarity, and the least confident ones are "
+    "withheld. Coverage is the fraction of searches answered; risk is the fraction of those answers that are wrong.",
 )

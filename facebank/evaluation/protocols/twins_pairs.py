@@ -1,4 +1,4 @@
-"""Groups of people who look alike, and what their photos show as pairs, even if there are too few for anything else."""
+"""Groups of people who look alike, and the similarities of their photos, also if there are few."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import LeftOut
+from facebank.evaluation.dataset import SkippedEntry
 from facebank.evaluation.figures import Figure, pair_rate, sampling_units
 from facebank.evaluation.protocols.draws import photos_of
-from facebank.evaluation.relatives import label_of, pairs_between, threshold_of_strangers, unrelated_similarities
+from facebank.evaluation.relatives import pair_label, pairs_between, threshold_at_fmr, unrelated_similarities
 from facebank.evaluation.report import Section, Table
 from facebank.storage.text import printable
 
@@ -22,50 +22,46 @@ if TYPE_CHECKING:
     from facebank.evaluation.bench import Bench
     from facebank.evaluation.dataset import Dataset
     from facebank.evaluation.faces import FaceSet
-    from facebank.evaluation.relatives import Relatives
+    from facebank.evaluation.relatives import RelatedPair
 
 UNRELATED_FMR = 1e-4
-LEAST_UNRELATED = 10_000
-"""With fewer pairs of unrelated people no threshold of FMR 1e-4 can be found."""
-LEAST_TYPICAL = 100
-"""With fewer pairs of unrelated people the pack's background says what is typical."""
+MIN_UNRELATED = 10_000
+"""Fewest pairs of unrelated people for a threshold at an FMR of 1e-4."""
+MIN_TYPICAL = 100
+"""With fewer pairs of unrelated people, the pack's background is the reference instead."""
 
 _UNRELATED, _ALIKE = 2, 3
 _BACKGROUND = 400
-_MOST_NAMED = 3
-AS_PAIRS = "As pairs, at a threshold of unrelated people"
-WHAT_PHOTOS_SHOW = "What the photos show, and how many are missing"
-_POOLED = "All pairs of photos count the same: who has most photos weighs most. The table has each group for itself."
-_TOO_FEW = (
-    "One photo of each is enough to say how similar two people are to the network, beside what is typical of people "
-    "who are not related. How often they are taken for each other can only be counted with more photos than are "
-    "enrolled."
+_MAX_NAMED = 3
+AS_PAIRS = "Matches of pairs"
+SIMILARITIES = "Similarities and missing photos"
+_POOLED = "All pairs of photos have equal weight, so groups with many photos dominate; the table lists each group."
+_METHOD = (
+    "One photo of each person suffices to compare their similarity with that of unrelated people. Confusion can only "
+    "be measured with more photos than are enrolled."
 )
-MOST_PEOPLE = 12
-"""The most people who are taken to look alike if nobody is named."""
-NOTHING_COMPARABLE = (
-    "untested: of no group of people who look alike two people have a photo with a face, so that these could be "
-    "compared"
-)
-"""Why nothing can be measured."""
+MAX_PEOPLE = 12
+"""Largest dataset whose people form one group if nobody is given."""
+NO_TESTABLE_GROUP = "no group can be tested, since none has two people with a photo with a face"
+"""The error if no group can be tested."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Typical:
-    """How similar photos of unrelated people are; `similarities` (``float64``) is empty if unknown."""
+class ReferenceSimilarities:
+    """Similarities (``float64``) of photos of unrelated people, empty if unknown, and a phrase on their source."""
 
-    of: str
+    source: str
     similarities: NDArray[np.float64]
 
     @property
     def upper(self) -> float:
-        """The similarity that one pair in a hundred reaches; NaN if unknown."""
+        """The 99th percentile of the similarities, NaN if unknown."""
         return float(np.quantile(self.similarities, 0.99)) if len(self.similarities) else float("nan")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupPairs:
-    """Pairs of photos of different people of each group: places (``int64``) of both, and similarities (``float64``)."""
+    """Pairs of photos of different people of each group: indices (``int64``) and similarities (``float64``)."""
 
     groups: tuple[Group, ...]
     pairs: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
@@ -73,7 +69,7 @@ class GroupPairs:
 
     @classmethod
     def of(cls, bench: Bench, faces: FaceSet, groups: Sequence[Group]) -> GroupPairs:
-        """Compare photos of people who look alike; groups without a pair are left out."""
+        """Compare the photos of the people of each group; groups without a pair are omitted."""
         random, counts, embeddings = bench.random(_ALIKE), photos_found(faces), faces.embeddings
         found = []
         for group in groups:
@@ -86,30 +82,32 @@ class GroupPairs:
         return cls(*kept)
 
 
-def typical(bench: Bench, unrelated: NDArray[np.float64]) -> Typical:
-    """Return how similar unrelated people are: of the data, or of the pack's background if they are few."""
-    if len(unrelated) >= LEAST_TYPICAL:
-        return Typical("unrelated people of the data", unrelated)
-    background = bench.reader.engine.knowledge.background
+def reference_similarities(bench: Bench, unrelated: NDArray[np.float64]) -> ReferenceSimilarities:
+    """Return the similarities of unrelated people of the data, or of the pack's background if there are few."""
+    if len(unrelated) >= MIN_TYPICAL:
+        return ReferenceSimilarities("unrelated people of the data", unrelated)
+    background = bench.reader.engine.pack_calibration.background
     if background is None:
-        return Typical("unrelated people (nothing is known of them)", np.zeros(0))
+        return ReferenceSimilarities("unrelated people (unknown)", np.zeros(0))
     drawn = background.draw(_BACKGROUND).astype(np.float64)
-    return Typical("unrelated people of the pack's background", (drawn @ drawn.T)[np.triu_indices(len(drawn), 1)])
+    return ReferenceSimilarities(
+        "unrelated people of the pack's background", (drawn @ drawn.T)[np.triu_indices(len(drawn), 1)]
+    )
 
 
-def shown_and_missing(
+def compare_pairs(
     bench: Bench, faces: FaceSet, groups: Sequence[Group], named: set[str], shots: Sequence[int]
 ) -> tuple[dict[str, Figure], tuple[Section, Section], tuple[str, ...]]:
-    """Return what pairs of photos show, and how many photos are missing for the rest.
+    """Compare pairs of photos, and count the photos that are missing for a test of confusion.
 
     Parameters
     ----------
     groups
-        People who look alike, also those with too few photos.
+        People who look alike, including groups with too few photos.
     named
-        Everybody who is said to look like somebody.
+        All people of any group, who are excluded from the unrelated people.
     shots
-        Numbers of photos enrolled in the rest.
+        Numbers of enrolled photos in the test of confusion.
 
     Returns
     -------
@@ -118,25 +116,25 @@ def shown_and_missing(
     """
     compared = GroupPairs.of(bench, faces, groups)
     unrelated = unrelated_similarities(faces, named, bench.random(_UNRELATED))
-    usual = typical(bench, unrelated)
+    reference = reference_similarities(bench, unrelated)
     figures, pairs = _at_thresholds(bench, faces, compared, unrelated)
-    tables = (_similarity_table(faces, compared, usual), _missing_table(faces, groups, shots))
-    section = Section(WHAT_PHOTOS_SHOW, (_TOO_FEW,), (), tables)
-    return figures, (section, pairs), _sentences(faces, groups, compared, usual)
+    tables = (_similarity_table(faces, compared, reference), _missing_table(faces, groups, shots))
+    section = Section(SIMILARITIES, (_METHOD,), (), tables)
+    return figures, (section, pairs), _sentences(faces, groups, compared, reference)
 
 
-def _similarity_table(faces: FaceSet, compared: GroupPairs, usual: Typical) -> Table:
+def _similarity_table(faces: FaceSet, compared: GroupPairs, reference: ReferenceSimilarities) -> Table:
     rows = [
-        (group.label, f"{len(values):,}", *_numbers(values), _reaching(values, usual))
+        (group.label, f"{len(values):,}", *_numbers(values), _reaching(values, reference))
         for group, values in zip(compared.groups, compared.values, strict=True)
     ]
     own = _of_one_person(faces, {person for group in compared.groups for person in group.people})
     if len(own):
-        rows.append(("each of them with themselves", f"{len(own):,}", *_numbers(own), ""))
-    values = usual.similarities
+        rows.append(("photos of one person", f"{len(own):,}", *_numbers(own), ""))
+    values = reference.similarities
     if len(values):
-        rows.append((usual.of, f"{len(values):,}", *_numbers(values), "1 in 100"))
-    upper = f"pairs that reach {usual.upper:.3f}" if len(values) else "pairs that reach what is typical"
+        rows.append((reference.source, f"{len(values):,}", *_numbers(values), "1 in 100"))
+    upper = f"pairs that reach {reference.upper:.3f}" if len(values) else "pairs that reach what is typical"
     return Table("Similarity", ("who", "pairs of photos", "mean", "highest", upper), tuple(rows))
 
 
@@ -146,17 +144,17 @@ def _numbers(values: NDArray[np.float64]) -> tuple[str, str]:
     return f"{mean:.3f}", f"{highest:.3f}"
 
 
-def _reaching(values: NDArray[np.float64], usual: Typical) -> str:
-    return f"{int((values >= usual.upper).sum()):,} of {len(values):,}" if len(usual.similarities) else ""
+def _reaching(values: NDArray[np.float64], reference: ReferenceSimilarities) -> str:
+    return f"{int((values >= reference.upper).sum()):,} of {len(values):,}" if len(reference.similarities) else ""
 
 
 def _of_one_person(faces: FaceSet, people: set[str]) -> NDArray[np.float64]:
-    """Return the similarities of different photos of one person."""
+    """Return the similarities of pairs of different photos of one person, for all given people."""
     owners, embeddings, hashes = faces.dataset.owners, faces.embeddings, np.array(faces.hashes)
     found = [np.zeros(0)]
     for person in sorted(people & set(faces.dataset.people)):
-        places = np.flatnonzero(faces.found & (owners == faces.dataset.people.index(person)))[:100]
-        first, second = (places[side] for side in np.triu_indices(len(places), 1))
+        indices = np.flatnonzero(faces.found & (owners == faces.dataset.people.index(person)))[:100]
+        first, second = (indices[side] for side in np.triu_indices(len(indices), 1))
         keep = hashes[first] != hashes[second]
         found.append(np.einsum("nd,nd->n", embeddings[first[keep]], embeddings[second[keep]], dtype=np.float64))
     return np.concatenate(found)
@@ -170,17 +168,19 @@ def _missing_table(faces: FaceSet, groups: Sequence[Group], shots: Sequence[int]
         for group in groups
     )  # fmt: skip
     headings = ("who", "photos with a face", *(f"to enroll {photos} of each" for photos in shots))
-    return Table("Photos still missing", headings, rows)
+    return Table("Missing photos", headings, rows)
 
 
 def _missing(group: Group, counts: dict[str, int], photos: int) -> str:
-    """Return whose photos are missing to enroll so many and search for one more; "" for none."""
+    """Return the photos that are missing to enroll `photos` of each and search for one; "" for none."""
     lacking = ((person, photos + 1 - counts.get(person, 0)) for person in group.people)
     return ", ".join(f"{number:,} of {printable(person)}" for person, number in lacking if number > 0)
 
 
-def _sentences(faces: FaceSet, groups: Sequence[Group], compared: GroupPairs, usual: Typical) -> tuple[str, ...]:
-    """Return a sentence for each of the first groups that cannot be told apart for want of photos."""
+def _sentences(
+    faces: FaceSet, groups: Sequence[Group], compared: GroupPairs, reference: ReferenceSimilarities
+) -> tuple[str, ...]:
+    """Return a sentence for each of the first groups that cannot be tested for lack of photos."""
     counts = photos_found(faces)
     values = dict(zip(compared.groups, compared.values, strict=True))
     sentences = []
@@ -190,21 +190,23 @@ def _sentences(faces: FaceSet, groups: Sequence[Group], compared: GroupPairs, us
             few = values[group]
             pairs = "1 pair of photos" if len(few) == 1 else f"{len(few):,} pairs of photos"
             against = (
-                f"; one pair in a hundred of {usual.of} reaches {usual.upper:.3f}" if len(usual.similarities) else ""
+                f"; the 99th percentile of {reference.source} is {reference.upper:.3f}"
+                if len(reference.similarities)
+                else ""
             )
             sentences.append(
-                f"{group.label}: {pairs}, similarity {few.mean():.3f} on average{against}. To see whether they are "
-                f"told apart, photos are missing: {missing}."
+                f"{group.label}: {pairs}, similarity {few.mean():.3f} on average{against}. To measure their confusion, "
+                f"add photos: {missing}."
             )
-    return tuple(sentences[:_MOST_NAMED])
+    return tuple(sentences[:_MAX_NAMED])
 
 
 def _at_thresholds(
     bench: Bench, faces: FaceSet, compared: GroupPairs, unrelated: NDArray[np.float64]
 ) -> tuple[dict[str, Figure], Section]:
-    """Compare photos of people who look alike at the threshold of unrelated people, and at the shipped one."""
+    """Count matches at the threshold of unrelated people and at the shipped threshold."""
     if not compared.groups:
-        return {}, Section(AS_PAIRS, ("Untested: no two photos of people who look alike can be compared.",))
+        return {}, Section(AS_PAIRS, ("Not tested: no pair of photos can be compared.",))
     first, second = (np.concatenate(side) for side in zip(*compared.pairs, strict=True))
     both = np.concatenate([first, second])
     units = sampling_units(faces.dataset.owners[both], faces.groups[both])
@@ -219,16 +221,15 @@ def _at_thresholds(
         return pair_rate(joined >= threshold, units[: len(first)], units[len(first) :], meaning)
 
     columns = [("at the shipped threshold", shipped)]
-    sentence = f"There are {len(unrelated):,} pairs of unrelated people: too few to find a threshold."
-    if len(unrelated) >= LEAST_UNRELATED:
-        threshold, expected = threshold_of_strangers(unrelated, UNRELATED_FMR), UNRELATED_FMR * len(unrelated)
+    sentence = f"The data have {len(unrelated):,} pairs of unrelated people, too few to determine a threshold."
+    if len(unrelated) >= MIN_UNRELATED:
+        threshold, expected = threshold_at_fmr(unrelated, UNRELATED_FMR), UNRELATED_FMR * len(unrelated)
         columns.insert(0, ("at FMR 0.01 % of unrelated people", threshold))
         figure = measure(threshold, "the threshold of FMR 0.01 % of unrelated people")
         figures["twin_fmr_at_unrelated_fmr_1e-4"] = replace(figure, descriptive=True, expected=expected)
-        sentence = (
-            f"Similarity {threshold:.3f} is the threshold that {expected:.0f} of {len(unrelated):,} pairs of photos "
-        )
-        sentence += "of unrelated people reach: everybody of the dataset but those who look alike."
+        sentence = f"At the threshold {threshold:.3f}, {expected:.0f} of {len(unrelated):,} pairs of photos of "
+        "unrelated people "
+        sentence += "match: all people of the dataset except those who look alike."
     figures["twin_fmr_at_shipped_threshold"] = measure(shipped, "the shipped threshold")
     rows = tuple(
         (group.label, f"{len(some):,}", *(f"{int((some >= threshold).sum()):,}" for _, threshold in columns))
@@ -240,76 +241,78 @@ def _at_thresholds(
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """People who look alike, and how they are related."""
+    """People who look alike, and their relation."""
 
     people: tuple[str, ...]
     relation: str = ""
 
     @property
     def label(self) -> str:
-        """For people."""
-        return label_of(self.people, self.relation)
+        """The group as text."""
+        return pair_label(self.people, self.relation)
 
 
-def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequence[Relatives] | None) -> list[Group]:
-    """Return who looks alike: pairs of a list, else the people named, else everybody of a small dataset.
+def groups_of(dataset: Dataset, people: Sequence[str] | None, relatives: Sequence[RelatedPair] | None) -> list[Group]:
+    """Return groups of people who look alike: listed pairs, else the given people, else all of a small dataset.
 
     Raises
     ------
     DatasetError
-        Nobody is named and there are too many people, one is not in the dataset, or there is only one.
+        Nobody is given and there are too many people, a person is not in the dataset, or there is only one.
     """
     if relatives is not None:
         return [Group((pair.first, pair.second), pair.relation) for pair in relatives]
-    if people is None and len(dataset.people) > MOST_PEOPLE:
+    if people is None and len(dataset.people) > MAX_PEOPLE:
         raise DatasetError(
-            f"{printable(dataset.title)}: of {len(dataset.people)} people, say who look alike: name them with "
-            "--person, or a list of pairs with --relatives"
+            f"{printable(dataset.title)}: the dataset has {len(dataset.people)} people; select those who look "
+            "alike with --person, or pass a list of pairs with --relatives"
         )
     chosen = tuple(dict.fromkeys(dataset.people if people is None else people))
     missing = [name for name in chosen if name not in dataset.people]
     if missing:
-        raise DatasetError(f"{printable(dataset.title)}: there is nobody called {printable(missing[0])!r}")
+        raise DatasetError(f"{printable(dataset.title)}: no person is called {printable(missing[0])!r}")
     if len(chosen) < 2:
-        raise DatasetError(f"{printable(dataset.title)}: it takes two people to be confused; one is named")
+        raise DatasetError(f"{printable(dataset.title)}: two people are needed; one is given")
     return [Group(chosen)]
 
 
 def with_photos(
     dataset: Dataset, groups: Sequence[Group], counts: dict[str, int], what: str
-) -> tuple[list[Group], list[LeftOut]]:
-    """Return the groups in which two people have one of the photos counted, and the others with the reason.
+) -> tuple[list[Group], list[SkippedEntry]]:
+    """Return the groups in which two people have a counted photo, and entries for the others.
 
     Raises
     ------
     DatasetError
         No group is left.
     """
-    able, untested = list[Group](), list[LeftOut]()
+    able, untested = list[Group](), list[SkippedEntry]()
     for group in groups:
         if sum(counts.get(person, 0) > 0 for person in group.people) >= 2:
             able.append(group)
         else:
-            untested.append(LeftOut(group.label, why_untested(group, counts, what)))
+            untested.append(SkippedEntry(group.label, why_untested(group, counts, what)))
     if not able:
-        raise DatasetError(f"{printable(dataset.title)}: {NOTHING_COMPARABLE}")
+        raise DatasetError(f"{printable(dataset.title)}: {NO_TESTABLE_GROUP}")
     return able, untested
 
 
-def testable(groups: Sequence[Group], counts: dict[str, int], what: str) -> tuple[list[Group], list[LeftOut]]:
-    """Return the groups with two photos of each person; the others are compared as pairs of photos only."""
-    able, few = list[Group](), list[LeftOut]()
+def testable(groups: Sequence[Group], counts: dict[str, int], what: str) -> tuple[list[Group], list[SkippedEntry]]:
+    """Return the groups with two photos of each person, and entries for the others."""
+    able, few = list[Group](), list[SkippedEntry]()
     for group in groups:
         if min(counts.get(person, 0) for person in group.people) >= 2:
             able.append(group)
         else:
-            few.append(LeftOut(group.label, f"{why_untested(group, counts, what)}; only compared as pairs of photos"))
+            few.append(
+                SkippedEntry(group.label, f"{why_untested(group, counts, what)}; only compared as pairs of photos")
+            )
     return able, few
 
 
 def why_untested(group: Group, counts: dict[str, int], what: str = "photos with a face") -> str:
-    """Return how many photos each of a group has."""
-    return f"untested: {' and '.join(f'{counts.get(person, 0):,}' for person in group.people)} {what}"
+    """Return the reason for skipping a group: the number of photos of each person."""
+    return f"not tested: {' and '.join(f'{counts.get(person, 0):,}' for person in group.people)} {what}"
 
 
 def photos_found(faces: FaceSet) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Verification: do two photos show one person? On listed pairs, or on all that can be made."""
+"""Verification of listed pairs, or of pairs formed from labeled photos."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.figures import Figure
-from facebank.evaluation.pairing import Compared
+from facebank.evaluation.pairing import ComparedPairs
 from facebank.evaluation.protocols import protocol
 from facebank.evaluation.protocols.options import open_pairs
 from facebank.evaluation.report import Report, Section
@@ -22,21 +22,21 @@ from facebank.evaluation.verification import (
     operating_figures,
     operating_sentence,
     pair_scores,
-    share,
+    rate_text,
 )
 
 
 @protocol(
     "verify",
     open_data=open_pairs,
-    details="Error rates of the pairs that are listed, or of all that can be made. A CSV list has the columns first, "
-    "second (paths of photos) and same (yes or no).",
+    details="Reports the error rates of listed pairs, or of pairs formed from the names. A CSV list has the columns "
+    "first and second (paths of photos) and same (yes or no).",
     examples=("verify people/", "verify pairs.csv --out report/"),
     has_scores=True,
 )
 def verify(bench: Bench, dataset: Dataset) -> Report:
-    """Compare pairs of photos, and count both kinds of errors; raises `DatasetError` without both kinds of pairs."""
-    compared = Compared.of(bench, dataset)
+    """Compare pairs of photos; raises `DatasetError` without mated or without non-mated pairs."""
+    compared = ComparedPairs.of(bench, dataset)
     figures = {
         **operating_figures(compared.comparisons, compared.threshold),
         **curve_figures(compared.comparisons),
@@ -49,8 +49,7 @@ def verify(bench: Bench, dataset: Dataset) -> Report:
         summary=(
             compared.pairing.description,
             operating_sentence(figures),
-            f"Both kinds of errors are as frequent as each other at {share(figures['equal_error_rate'])}: a point of "
-            "the curve, which describes these data.",
+            f"The equal error rate is {rate_text(figures['equal_error_rate'])}, read off the curve of these data.",
             acquired_sentence(compared),
         ),
         figures=figures,
@@ -65,12 +64,12 @@ def verify(bench: Bench, dataset: Dataset) -> Report:
     )
 
 
-def _operating_section(compared: Compared) -> Section:
+def _operating_section(compared: ComparedPairs) -> Section:
     text = (compared.pairing.description, compared.threshold_note)
     return Section("At the shipped threshold", text, ("fmr_at_shipped_threshold", "fnmr_at_shipped_threshold"))
 
 
-def _curve_section(compared: Compared, figures: Mapping[str, Figure]) -> Section:
+def _curve_section(compared: ComparedPairs, figures: Mapping[str, Figure]) -> Section:
     shown = tuple(name for name in figures if "fnmr_at_fmr" in name or name in ("equal_error_rate", "area_under_roc"))
     return Section(
         "At all thresholds",

@@ -1,4 +1,4 @@
-"""The content of reports, and their files: ``report.json``, ``report.md``, ``report.html`` and ``scores.csv``."""
+"""Reports of protocols and their files: ``report.json``, ``report.md``, ``report.html`` and ``scores.csv``."""
 
 from facebank.evaluation.report.files import WrittenReport, require_own, write_report
 from facebank.evaluation.report.model import (

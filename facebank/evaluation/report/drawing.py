@@ -1,4 +1,4 @@
-"""Curves, matrices and histograms as pictures: the same item makes the same bytes."""
+"""Deterministic drawing of curves, matrices and histograms: equal items give equal bytes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from facebank.evaluation.report.model import Line
 
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Okabe and Ito, "Color Universal Design", 2008, without the yellow, which is hard to see on white."""
+"""Palette of Okabe and Ito, "Color Universal Design", 2008, without yellow, which is hard to see on white."""
 _DASHES = ("-", "--", ":", "-.")
 _GRAY = "#666666"
 _STYLE: dict[str, Any] = {
@@ -55,28 +55,28 @@ _STYLE: dict[str, Any] = {
     "path.simplify": True,
 }
 
-_LARGEST_SVG = 300_000
+_MAX_SVG = 300_000
 _DOTS_PER_INCH = 160
 _WRAP = 46
 _MARGIN = 0.12
 _WIDTH, _HEIGHT, _LEGEND_ROW = 7.2, 4.6, 0.2
 _LINE_WIDTH = 1.8
 _FEW_POINTS = 24
-_MOST_BANDS = 3  # more of them hide each other; the table has all
+_MAX_BANDS = 3  # more bands would hide each other; the table lists all
 _MARKERS = "oDs^vP*X"
 _PROBIT_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
 _TICK_ROOM = 0.11
-_MOST_TICKS = 10
-_SEEN_WHOLE = 0.5
+_MAX_TICKS = 10
+_FULL_RANGE = 0.5
 _LOW_ERRORS = 0.25
-_ABOVE_ZERO = 1e-12  # a band down to zero ends below every logarithmic axis
-_MOST_COUNTS, _MOST_CELLS, _MOST_BARS = 40, 120, 20
+_ABOVE_ZERO = 1e-12  # stands for 0 on logarithmic axes
+_MAX_COUNTS, _MAX_CELLS, _MAX_BARS = 40, 120, 20
 _DARK = 0.36
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image file, ``image/svg+xml`` or ``image/png``, with a description for those who cannot see it."""
+    """An image file (``image/svg+xml`` or ``image/png``) with its alternative text."""
 
     data: bytes
     media_type: str
@@ -84,13 +84,13 @@ class Picture:
 
     @property
     def url(self) -> str:
-        """The picture itself as a ``data:`` address."""
+        """The picture as a ``data:`` URL."""
         return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
 
 
 def draw(item: Curves | Matrix | Histogram) -> Picture:
-    """Draw an item of a report as SVG; as PNG if the SVG would be very large."""
-    with house_style():
+    """Draw an item of a report as SVG, or as PNG if the SVG exceeds 300,000 bytes."""
+    with plot_style():
         match item:
             case Curves():
                 figure = draw_curves(item)
@@ -99,19 +99,19 @@ def draw(item: Curves | Matrix | Histogram) -> Picture:
             case Histogram():
                 figure = draw_histogram(item)
         data, media_type = _encoded(figure, "svg"), "image/svg+xml"
-        if len(data) > _LARGEST_SVG:
+        if len(data) > _MAX_SVG:
             data, media_type = _encoded(figure, "png"), "image/png"
-    return Picture(data, media_type, _described(item))
+    return Picture(data, media_type, _alternative_text(item))
 
 
 def _encoded(figure: Figure, form: str) -> bytes:
-    nothing = ("Date", "Creator", "Format", "Type") if form == "svg" else ("Software",)
+    omitted = ("Date", "Creator", "Format", "Type") if form == "svg" else ("Software",)
     file = BytesIO()
-    figure.savefig(file, format=form, dpi=_DOTS_PER_INCH, metadata=dict.fromkeys(nothing))
+    figure.savefig(file, format=form, dpi=_DOTS_PER_INCH, metadata=dict.fromkeys(omitted))
     return file.getvalue()
 
 
-def _described(item: Curves | Matrix | Histogram) -> str:
+def _alternative_text(item: Curves | Matrix | Histogram) -> str:
     if isinstance(item, Curves):
         names = ", ".join(line.label for line in item.lines)
         text = f"Plot “{item.title}”: {item.y_label} over {item.x_label}; {names}."
@@ -124,8 +124,8 @@ def _described(item: Curves | Matrix | Histogram) -> str:
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Set the style of all plots, whatever the user's own settings are, and restore these."""
+def plot_style() -> Iterator[None]:
+    """Apply the style of all plots, independent of the user's Matplotlib settings, and restore these afterwards."""
     keep_plots_out_of_home()
     import matplotlib as mpl
 
@@ -133,14 +133,14 @@ def house_style() -> Iterator[None]:
         mpl.rcdefaults()
         settings: Any = mpl.rcParams
         settings.update(_STYLE)
-        # a name in a script that the font lacks is drawn as boxes; the table below the plot has it in full
+        # Glyphs that the font lacks are drawn as boxes; the table below the plot has the full names.
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support", category=UserWarning)
         yield
 
 
 def _label(text: str, width: int = _WRAP) -> str:
-    """Return a printable, wrapped label; a leading underscore, which hides a line from legends, gets a space before."""
+    """Return a printable, wrapped label, without the leading underscore that would hide it from legends."""
     lines = textwrap.wrap(printable(text), width) or [" "]
     return "\n".join(lines) if lines[0][0] != "_" else " " + "\n".join(lines)
 
@@ -150,14 +150,14 @@ def _short(text: str, most: int = 28) -> str:
     return plain if len(plain) <= most else plain[: most - 1] + "…"
 
 
-def _looks(count: int) -> list[tuple[str, str]]:
-    """Return colors and dashes for lines, all unlike each other for as long as possible."""
+def _line_styles(count: int) -> list[tuple[str, str]]:
+    """Return a color and a dash style for each of `count` lines, repeating as late as possible."""
     distinct = [(color, dash) for dash, color in product(_DASHES, _COLORS)]
     return list(islice(cycle(distinct), count))
 
 
 def _new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure, its sides in inches, without a window or global state."""
+    """Return an empty figure (sides in inches) without pyplot's global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -168,7 +168,7 @@ def _new_figure(width: float, height: float) -> Figure:
 
 
 def _place_legend(figure: Figure, handles: list[Any], labels: list[str]) -> None:
-    """Write a legend below the plot, in as many columns as fit."""
+    """Add a legend below the plot, in as many columns as fit."""
     if labels:
         longest = max(len(line) for label in labels for line in label.split("\n"))
         columns = max(1, min(len(labels), 88 // (longest + 8)))
@@ -176,7 +176,7 @@ def _place_legend(figure: Figure, handles: list[Any], labels: list[str]) -> None
 
 
 def draw_curves(curves: Curves) -> Figure:
-    """Draw lines, their bands and markers, with the legend below."""
+    """Draw lines with their bands and markers, and the legend below."""
     entries = len(curves.lines) + len(curves.markers)
     figure = _new_figure(_WIDTH, _HEIGHT + _LEGEND_ROW * entries)
     axes = figure.add_subplot()
@@ -184,15 +184,15 @@ def draw_curves(curves: Curves) -> Figure:
     axes.set_ylabel(_label(curves.y_label, 60))
     x_limits, y_limits = _set_axes(axes, curves)
     handles: list[Any] = [
-        _draw_line(axes, line, look, banded=_banded(curves), hidden=_alike(line, curves.lines[number + 1 :]))
-        for number, (line, look) in enumerate(zip(curves.lines, _looks(len(curves.lines)), strict=True))
+        _draw_line(axes, line, style, banded=_banded(curves), hidden=_count_equal(line, curves.lines[number + 1 :]))
+        for number, (line, style) in enumerate(zip(curves.lines, _line_styles(len(curves.lines)), strict=True))
     ]
-    labels = [_label(line.label) + _unseen(curves, line.x, line.y) for line in curves.lines]
+    labels = [_label(line.label) + _zero_note(curves, line.x, line.y) for line in curves.lines]
     for number, (label, x, y) in enumerate(curves.markers):
         shape, color = _MARKERS[number % len(_MARKERS)], _COLORS[-1 - number % len(_COLORS)]
         (handle,) = axes.plot([x], [y], shape, color=color, markersize=8, markeredgecolor="white", zorder=5)
         handles.append(handle)
-        labels.append(_label(label) + _unseen(curves, np.array([x]), np.array([y])))
+        labels.append(_label(label) + _zero_note(curves, np.array([x]), np.array([y])))
     if curves.diagonal:
         line = np.linspace(max(x_limits[0], y_limits[0]), min(x_limits[1], y_limits[1]), 200)
         axes.plot(line, line, color=_GRAY, linewidth=1, linestyle=(0, (4, 4)), zorder=1)
@@ -206,24 +206,24 @@ def draw_curves(curves: Curves) -> Figure:
     return figure
 
 
-def _unseen(curves: Curves, x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
-    """Return a note for values of zero, which no logarithmic axis can show."""
+def _zero_note(curves: Curves, x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+    """Return a legend note for lines whose values are all 0, which logarithmic axes cannot show."""
     hidden = (curves.x_scale == "log" and not (x > 0).any()) or (curves.y_scale == "log" and not (y > 0).any())
     return " (0, off the scale)" if hidden and x.size else ""
 
 
 def _banded(curves: Curves) -> bool:
-    return len(curves.lines) <= _MOST_BANDS
+    return len(curves.lines) <= _MAX_BANDS
 
 
-def _alike(line: Line, later: Sequence[Line]) -> int:
-    """Count the later lines that would hide a line because they are equal to it."""
+def _count_equal(line: Line, later: Sequence[Line]) -> int:
+    """Return the number of later lines that are equal to `line` and would hide it."""
     return sum(np.array_equal(line.x, one.x) and np.array_equal(line.y, one.y, equal_nan=True) for one in later)
 
 
-def _draw_line(axes: Axes, line: Line, look: tuple[str, str], *, banded: bool, hidden: int) -> Line2D:
-    """Draw a line, wider than those that hide it; the interval of a single point as a bar."""
-    color, dash = look
+def _draw_line(axes: Axes, line: Line, style: tuple[str, str], *, banded: bool, hidden: int) -> Line2D:
+    """Draw a line, wider than the equal lines on top of it; a single point gets its interval as a bar."""
+    color, dash = style
     few = line.x.size <= _FEW_POINTS and line.weights is None
     width = _LINE_WIDTH + 2.5 * hidden
     marker = "o" if few else ""
@@ -235,8 +235,8 @@ def _draw_line(axes: Axes, line: Line, look: tuple[str, str], *, banded: bool, h
         axes.fill_between(line.x, low, line.high, color=color, alpha=0.16, linewidth=0)
     if line.weights is not None:
         weights = np.nan_to_num(line.weights, nan=0.0)
-        share = weights / max(float(weights.max(initial=0.0)), 1e-12)
-        axes.scatter(line.x, line.y, s=12 + 140 * np.clip(share, 0, 1), color=color, alpha=0.7, linewidths=0)
+        fraction = weights / max(float(weights.max(initial=0.0)), 1e-12)
+        axes.scatter(line.x, line.y, s=12 + 140 * np.clip(fraction, 0, 1), color=color, alpha=0.7, linewidths=0)
     return drawn
 
 
@@ -245,18 +245,18 @@ def _set_axes(axes: Axes, curves: Curves) -> tuple[tuple[float, float], tuple[fl
     shown = [line for line in curves.lines if _banded(curves) or line.x.size == 1]
     bands = [band for line in shown for band in (line.low, line.high) if band is not None]
     up = _values([line.y for line in curves.lines] + bands, [y for _, _, y in curves.markers])
-    if curves.x_scale == curves.y_scale == "probit" and all(map(_errs_little, curves.lines)):
-        across, up = across[across <= _SEEN_WHOLE], up[up <= _SEEN_WHOLE]
+    if curves.x_scale == curves.y_scale == "probit" and all(map(_is_low_error, curves.lines)):
+        across, up = across[across <= _FULL_RANGE], up[up <= _FULL_RANGE]
     x_limits = _set_axis(axes, "x", curves.x_scale, across)
     y_limits = _set_axis(axes, "y", curves.y_scale, up)
     steps = np.unique(_values([line.x for line in curves.lines], []))
-    if curves.x_scale != "probit" and 0 < steps.size <= _MOST_TICKS and all(len(f"{step:g}") <= 4 for step in steps):
+    if curves.x_scale != "probit" and 0 < steps.size <= _MAX_TICKS and all(len(f"{step:g}") <= 4 for step in steps):
         _set_ticks(axes, "x", [float(step) for step in steps], [f"{step:,g}" for step in steps])
     return x_limits, y_limits
 
 
-def _errs_little(line: Line) -> bool:
-    """Whether a DET curve comes so near to its corner that errors above one half are of no interest."""
+def _is_low_error(line: Line) -> bool:
+    """Return whether a DET curve comes near enough to the origin to clip the plot at error rates of 0.5."""
     return bool((np.maximum(line.x, line.y) <= _LOW_ERRORS).any())
 
 
@@ -270,7 +270,7 @@ def _set_axis(axes: Axes, which: str, scale: str, values: NDArray[np.float64]) -
         from scipy.special import ndtr, ndtri
 
         limits = _probit_limits(values)
-        setting("function", functions=(lambda share: ndtri(np.clip(share, 1e-12, 1 - 1e-12)), ndtr))
+        setting("function", functions=(lambda fraction: ndtri(np.clip(fraction, 1e-12, 1 - 1e-12)), ndtr))
         ticks = _spaced([tick for tick in _PROBIT_TICKS if limits[0] <= tick <= limits[1]], *ndtri(limits))
         _set_ticks(axes, which, ticks, [f"{100 * tick:.10g} %" for tick in ticks])
         return limits
@@ -289,7 +289,7 @@ def _set_ticks(axes: Axes, which: str, ticks: list[float], labels: list[str]) ->
 
 
 def _spaced(ticks: list[float], low: float, high: float) -> list[float]:
-    """Return the ticks of a probit axis whose labels have room."""
+    """Return the ticks of a probit axis whose labels do not overlap."""
     from scipy.special import ndtri
 
     kept: list[float] = []
@@ -302,10 +302,10 @@ def _spaced(ticks: list[float], low: float, high: float) -> list[float]:
 def _probit_limits(values: NDArray[np.float64]) -> tuple[float, float]:
     inside = values[(values > 0) & (values < 1)]
     if not inside.size:
-        return 1e-3, _SEEN_WHOLE
+        return 1e-3, _FULL_RANGE
     low = max(1e-6, float(inside.min()) / 1.5)
     high = min(0.999, max(float(inside.max()) * 1.2, 20 * low))
-    return (low, high) if low < high else (1e-3, _SEEN_WHOLE)
+    return (low, high) if low < high else (1e-3, _FULL_RANGE)
 
 
 def _set_log(axes: Axes, which: str, values: NDArray[np.float64]) -> tuple[float, float]:
@@ -316,8 +316,8 @@ def _set_log(axes: Axes, which: str, values: NDArray[np.float64]) -> tuple[float
         ticks = [10.0**power for power in range(first, last + 1)]
     else:
         ticks = [step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5)]
-    share = high <= 1
-    _set_ticks(axes, which, ticks, [f"{100 * tick:.10g} %" if share else f"{tick:,.10g}" for tick in ticks])
+    fraction = high <= 1
+    _set_ticks(axes, which, ticks, [f"{100 * tick:.10g} %" if fraction else f"{tick:,.10g}" for tick in ticks])
     return low / 1.15, high * 1.15
 
 
@@ -325,30 +325,30 @@ def _linear_limits(values: NDArray[np.float64]) -> tuple[float, float]:
     if not values.size:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    # Shares that span most of 0 to 1 are shown on all of it, so that a detail is not mistaken for the whole.
-    if low >= 0 and high <= 1 and high - low >= _SEEN_WHOLE:
+    # Fractions that span most of 0..1 get the full axis, so that a detail is not mistaken for the whole.
+    if low >= 0 and high <= 1 and high - low >= _FULL_RANGE:
         return -0.02, 1.02
     edge = 0.06 * (high - low) or 0.05 * max(1.0, abs(high))
     if low >= 0 and high <= 1:
-        # no share exceeds 1: the rest is room for the line
+        # Fractions do not exceed 1: the margin is room for the line.
         return max(low - edge, -0.1 * edge), min(high + edge, 1 + 0.1 * edge)
     return low - edge, high + edge
 
 
 def draw_histogram(histogram: Histogram) -> Figure:
-    """Draw each group as shares of its own values, so that small groups are visible beside large ones."""
+    """Draw each group as fractions of its own size, so that small groups are visible next to large ones."""
     figure = _new_figure(7.2, 4.0 + 0.2 * len(histogram.groups))
     axes = figure.add_subplot()
     axes.set_xlabel(_label(histogram.x_label, 80))
-    axes.set_ylabel("Share of each group")
-    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+    axes.set_ylabel("Fraction of each group")
+    axes.yaxis.set_major_formatter(lambda fraction, _: f"{100 * fraction:g} %")
     edges, groups = binned(histogram)
     handles: list[Any] = []
-    for (_, counts), (color, dash) in zip(groups, _looks(len(groups)), strict=True):
-        shares = counts / max(1, int(counts.sum()))
+    for (_, counts), (color, dash) in zip(groups, _line_styles(len(groups)), strict=True):
+        fractions = counts / max(1, int(counts.sum()))
         if edges.size:
-            axes.stairs(shares, edges, fill=True, color=color, alpha=0.22)
-            handles.append(axes.stairs(shares, edges, color=color, linestyle=dash, linewidth=1.8))
+            axes.stairs(fractions, edges, fill=True, color=color, alpha=0.22)
+            handles.append(axes.stairs(fractions, edges, color=color, linestyle=dash, linewidth=1.8))
         else:
             handles.append(axes.plot([], [], dash, color=color)[0])
     axes.set_ylim(bottom=0)
@@ -357,8 +357,8 @@ def draw_histogram(histogram: Histogram) -> Figure:
 
 
 def draw_matrix(matrix: Matrix) -> Figure:
-    """Draw a confusion matrix shaded by the share of each row, or its commonest confusions if it is very large."""
-    if max(matrix.counts.shape) > _MOST_CELLS or not matrix.counts.size:
+    """Draw a confusion matrix shaded by fraction of the row, or its most frequent confusions if it is large."""
+    if max(matrix.counts.shape) > _MAX_CELLS or not matrix.counts.size:
         return _draw_confusions(matrix)
     from matplotlib.colors import PowerNorm
 
@@ -368,45 +368,45 @@ def draw_matrix(matrix: Matrix) -> Figure:
     figure = _new_figure(max(4.4, columns * cell + names + 1.4), max(3.2, rows * cell + names + 0.8))
     axes = figure.add_subplot()
     sums = np.maximum(1, matrix.counts.sum(axis=1, keepdims=True))
-    shares = matrix.counts / sums
-    # the square root makes a few errors visible among many right answers
-    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest", aspect="equal")
+    fractions = matrix.counts / sums
+    # Square root: makes a few errors visible among many correct answers.
+    image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, 0, 1), interpolation="nearest", aspect="equal")
     axes.set_xticks(range(columns), [_short(name) for name in matrix.columns], rotation=90, fontsize=size)
     axes.set_yticks(range(rows), [_short(name) for name in matrix.rows], fontsize=size)
-    axes.set_xlabel("Decided was")
-    axes.set_ylabel("Shown is")
+    axes.set_xlabel("Decision")
+    axes.set_ylabel("Person shown")
     axes.grid(visible=False)
     axes.tick_params(length=0)
-    if max(rows, columns) <= _MOST_COUNTS:
-        _write_counts(axes, matrix, shares, size)
+    if max(rows, columns) <= _MAX_COUNTS:
+        _write_counts(axes, matrix, fractions, size)
     bar = figure.colorbar(
-        image, ax=axes, shrink=min(1.0, 3 / (rows * cell)), format=lambda share, _: f"{100 * share:.0f} %"
+        image, ax=axes, shrink=min(1.0, 3 / (rows * cell)), format=lambda fraction, _: f"{100 * fraction:.0f} %"
     )
     bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
-    bar.set_label("Share of the row", fontsize=size)
+    bar.set_label("Fraction of the row", fontsize=size)
     bar.ax.tick_params(labelsize=size)
     return figure
 
 
 def _cell_size(people: int) -> tuple[float, float]:
-    """Return a cell's side in inches and the size of its text in points."""
+    """Return the side of a cell in inches and its font size in points."""
     if people <= 10:
         return 0.5, 10
-    return (0.32, 8) if people <= _MOST_COUNTS else (0.14, 7)
+    return (0.32, 8) if people <= _MAX_COUNTS else (0.14, 7)
 
 
-def _write_counts(axes: Axes, matrix: Matrix, shares: NDArray[np.float64], size: float) -> None:
+def _write_counts(axes: Axes, matrix: Matrix, fractions: NDArray[np.float64], size: float) -> None:
     for row, column in np.argwhere(matrix.counts):
         count = f"{matrix.counts[row, column]:,}"
-        smaller = size if len(count) <= 3 else size * 3 / len(count)
-        color = "white" if shares[row, column] > _DARK else "black"
-        axes.text(column, row, count, ha="center", va="center", fontsize=smaller, color=color)
+        font_size = size if len(count) <= 3 else size * 3 / len(count)
+        color = "white" if fractions[row, column] > _DARK else "black"
+        axes.text(column, row, count, ha="center", va="center", fontsize=font_size, color=color)
 
 
 def _draw_confusions(matrix: Matrix) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
-    cells = top_confusions(matrix, _MOST_BARS)
+    cells = top_confusions(matrix, _MAX_BARS)
     figure = _new_figure(7.2, 1.2 + 0.28 * max(1, len(cells)))
     axes = figure.add_subplot()
     counts = [int(matrix.counts[cell]) for cell in cells]
@@ -418,5 +418,5 @@ def _draw_confusions(matrix: Matrix) -> Figure:
     axes.margins(x=0.1)
     axes.grid(visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("Times decided so")
+    axes.set_xlabel("Number of decisions")
     return figure

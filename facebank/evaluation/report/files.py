@@ -1,4 +1,4 @@
-"""The files of a report: written atomically, and only over files that facebank wrote."""
+"""Writing of a report's files: atomic, and never over files that facebank did not write."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ if TYPE_CHECKING:
     from facebank.evaluation.report.model import Item, Line, Report
 
 _DIGITS = 6
-_MOST_POINTS = 2000
-_ADVICE = "name another folder for the report, or mend this one"
-_LARGEST = 256 * 1024**2  # bytes; a larger report is taken for a foreign file
+_MAX_POINTS = 2000
+_ADVICE = "choose another folder with --out, or make this one writable"
+_LARGEST = 256 * 1024**2  # bytes; larger files are not recognized as reports
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenReport:
-    """Paths of the files of a report; `scores` exists only if it was asked for."""
+    """Paths of the files of a report; `scores` exists only if it was requested."""
 
     json: Path
     markdown: Path
@@ -54,12 +54,12 @@ class WrittenReport:
 
     @classmethod
     def of(cls, folder: Path) -> WrittenReport:
-        """Return the paths of the report in a folder."""
+        """Return the paths of a report in a folder."""
         return cls(*(folder / name for name in ("report.json", "report.md", "report.html", "scores.csv")))
 
 
 def require_own(folder: Path, *, scores: bool = False) -> None:
-    """Raise `UsageError` if a ``report.*`` (or ``scores.csv``) that facebank did not write would be replaced."""
+    """Raise `UsageError` if a report would overwrite a ``report.*`` or ``scores.csv`` of other origin."""
     files = WrittenReport.of(folder)
     title = _title(files.json)
     marks = {
@@ -75,9 +75,7 @@ def require_own(folder: Path, *, scores: bool = False) -> None:
 
 
 def _foreign(path: Path) -> UsageError:
-    return UsageError(
-        f"{printable(str(path))} is there already, and no report of facebank: name another folder with --out"
-    )
+    return UsageError(f"{printable(str(path))} exists and is not a facebank report; choose another folder with --out")
 
 
 def _are_scores(path: Path) -> bool:
@@ -94,8 +92,8 @@ def _title(path: Path) -> str | None:
         found = json.loads(_head(path))
     except (ValueError, OSError, RecursionError):
         return None
-    ours = isinstance(found, dict) and {"protocol", "title", "figures", "seed"} <= found.keys()
-    return str(found["title"]) if ours else None
+    is_report = isinstance(found, dict) and {"protocol", "title", "figures", "seed"} <= found.keys()
+    return str(found["title"]) if is_report else None
 
 
 def _holds(path: Path, mark: str) -> bool:
@@ -113,21 +111,23 @@ def _head(path: Path) -> str:
 
 
 def write_report(report: Report, folder: Path, *, command: str, scores: bool = False) -> WrittenReport:
-    """Write ``report.json``, ``report.md`` and ``report.html``; the same report makes the same bytes.
+    """Write ``report.json``, ``report.md`` and ``report.html``; equal reports give equal bytes.
 
-    All files are made before the first is written, and each replaces an older one atomically.
+    All files are rendered before the first is written, and each replaces its predecessor atomically.
 
     Parameters
     ----------
+    folder
+        Folder of the report, created if missing.
     command
-        What the user typed, with paths as given.
+        The command line as typed by the user.
     scores
-        Whether every comparison or search is written as well, as ``scores.csv``; else an older one is removed.
+        Whether to write every comparison or search to ``scores.csv``; if false, an existing one is removed.
 
     Raises
     ------
     UsageError
-        The report is invalid, has no scores to write, or a file of one of these names is foreign.
+        The report is invalid or has no scores to write, or a file of these names was not written by facebank.
     StorageError
         A file cannot be written.
     """
@@ -145,14 +145,14 @@ def write_report(report: Report, folder: Path, *, command: str, scores: bool = F
     for path, text in contents.items():
         write_file(path, text.encode("utf-8"), advice=_ADVICE)
     if not scores and _are_scores(written.scores):
-        written.scores.unlink()  # it belongs to an older report
+        written.scores.unlink()  # belongs to the previous report
     return written
 
 
 def as_csv(report: Report) -> str:
-    """Return the scores of a report, one line each, safe in spreadsheets; raises `UsageError` if it has none."""
+    """Return the scores of a report as CSV that is safe in spreadsheets; raises `UsageError` if it has none."""
     if report.scores is None:
-        raise UsageError(f"{report.protocol} has no scores of single pairs or searches: leave out --scores")
+        raise UsageError(f"the protocol {report.protocol} has no scores of single pairs or searches; omit --scores")
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(report.scores.headings)
@@ -161,7 +161,7 @@ def as_csv(report: Report) -> str:
 
 
 def as_json(report: Report, command: str) -> str:
-    """Return a report as the schema ``bench-report`` has it, one line for each figure, failure and plot."""
+    """Return a report as JSON of the schema ``bench-report``, with one line per figure, failure and plot."""
     items = [(section.title, item) for section in report.sections for item in section.items]
     timing = report.timing
     record: dict[str, object] = {
@@ -176,7 +176,7 @@ def as_json(report: Report, command: str) -> str:
         "versions": versions(),
         "timing": timing and {"photos": timing.photos, "faces": timing.faces, "seconds": round(timing.seconds, 3)},
         "figures": {name: _figure(figure) for name, figure in report.figures.items()},
-        "failures": [{"what": failure.what, "why": failure.why} for failure in report.failures],
+        "failures": [{"what": failure.entry, "why": failure.reason} for failure in report.failures],
     }
     kinds = (
         ("tables", Table),
@@ -230,7 +230,7 @@ def _rounded(values: NDArray[np.float64] | Sequence[float]) -> list[float | None
 
 
 def _parts(item: Item) -> Iterator[dict[str, Any]]:
-    """Yield the keys of an item beside section and title; of a contact sheet, those of each case."""
+    """Yield the JSON of an item without section and title; one object per case of a contact sheet."""
     match item:
         case Table():
             yield {"headings": list(item.headings), "rows": [list(row) for row in item.rows]}
@@ -257,7 +257,7 @@ def _parts(item: Item) -> Iterator[dict[str, Any]]:
 
 
 def _line(line: Line) -> dict[str, Any]:
-    chosen = np.unique(np.linspace(0, max(0, line.x.size - 1), min(line.x.size, _MOST_POINTS)).round().astype(int))
+    chosen = np.unique(np.linspace(0, max(0, line.x.size - 1), min(line.x.size, _MAX_POINTS)).round().astype(int))
     columns = {"x": line.x, "y": line.y, "low": line.low, "high": line.high, "weights": line.weights}
     return {"label": line.label} | {
         name: None if values is None else _rounded(values[chosen]) for name, values in columns.items()

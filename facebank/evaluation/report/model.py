@@ -1,4 +1,4 @@
-"""The content of a report: figures, tables, plots, and what could not be used; checked before it is written."""
+"""Content of a report as dataclasses (figures, tables, plots, skipped entries), and its validation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facebank.evaluation.dataset import LeftOut
+    from facebank.evaluation.dataset import SkippedEntry
     from facebank.evaluation.figures import Figure
     from facebank.types import RGBImage
 
@@ -38,7 +38,7 @@ SEARCH_SCORES = (
 
 _FIGURE_NAME = re.compile(r"[a-z0-9]+([_.-][a-z0-9]+)*")
 _SCALES = ("linear", "log", "probit")
-_FEWEST_BINS, _MOST_BINS = 12, 60
+_MIN_BINS, _MAX_BINS = 12, 60
 
 
 def written_score(value: float) -> str:
@@ -48,7 +48,7 @@ def written_score(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under headings; each row is as long as the headings."""
+    """Rows of text under headings, one cell per heading."""
 
     title: str
     headings: tuple[str, ...]
@@ -69,10 +69,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:
-    """Lines over the same axes.
+    """A plot of lines over common axes.
 
-    Scales are ``linear``, ``log``, or ``probit`` for a DET curve. `diagonal` draws y = x, `markers` are labeled
-    points such as the shipped threshold (label, x, y), and `note` is the text of an empty plot.
+    Scales are ``linear``, ``log``, or ``probit`` for a DET curve. `diagonal` draws y = x, `markers` are points (label,
+    x, y) such as the shipped threshold, and `note` is text written into the plot.
     """
 
     title: str
@@ -88,9 +88,9 @@ class Curves:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
-    """A confusion matrix: how often each row's person was decided to be each column's.
+    """A confusion matrix: counts of decisions (columns) by person shown (rows).
 
-    `counts` is ``int64`` of shape ``(rows, columns)``; the columns may add ``nobody`` and ``uncertain``.
+    `counts` is ``int64`` of shape ``(rows, columns)``; columns may include ``nobody`` and ``uncertain``.
     """
 
     title: str
@@ -101,7 +101,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histogram:
-    """The distribution of values in several groups, each a label and ``float64`` of shape ``(N,)``."""
+    """A histogram of several groups, each a label and values, ``float64`` of shape ``(N,)``."""
 
     title: str
     x_label: str
@@ -110,10 +110,10 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """One error, with the two faces and the parts of them that their similarity rests on.
+    """One error: two faces, their similarity, and maps of the parts that it depends on.
 
-    `faces` are aligned, RGB ``uint8`` of shape ``(S, S, 3)`` each. `maps` are how much the similarity falls where each
-    face is hidden, of the same shape and dtype, None for none; `verdict` is one line with the decision and the truth.
+    `faces` are aligned crops, RGB ``uint8`` of shape ``(S, S, 3)`` each. `maps` are heat maps of the drop in similarity
+    when a part is covered, of the same shape and dtype, or None. `verdict` is a line with the decision and the truth.
     """
 
     first: str
@@ -126,7 +126,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContactSheet:
-    """The hardest errors, side by side."""
+    """A sheet of the hardest errors, side by side."""
 
     title: str
     cases: tuple[Evidence, ...]
@@ -137,7 +137,7 @@ Item: TypeAlias = "Table | Curves | Matrix | Histogram | ContactSheet"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """A part of a report: paragraphs, names of the report's figures that are shown here, tables and plots."""
+    """A section of a report: paragraphs, names of the report's figures to show, tables and plots."""
 
     title: str
     text: tuple[str, ...] = ()
@@ -147,7 +147,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Photos and faces read in this run, without those known from an earlier one, and the seconds that it took."""
+    """Photos and faces that were analyzed in this run, excluding cached ones, and the seconds it took."""
 
     photos: int
     faces: int
@@ -156,25 +156,25 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What a protocol found.
+    """The result of a protocol.
 
     Attributes
     ----------
     protocol
-        Its name, as the command has it.
+        The name of its command.
     pack, dataset
-        What describes them: at least ``name`` and ``title``.
+        Descriptions, with at least the keys ``name`` and ``title``.
     figures
-        By name: lower case, words joined by underscores.
+        Figures by name: lower case, words joined by underscores.
     failures
-        Photos without a face, photos that could not be read, and whatever else was left out.
+        Photos without a face, unreadable photos, and all other skipped entries.
     failed_checks
-        Titles of the checks of the harness that failed.
+        Titles of the failed checks of the ``sanity`` protocol.
     scores
-        Every comparison or search, under `PAIR_SCORES` or `SEARCH_SCORES`; written only on request, because it holds
-        names of people and files. None if the protocol has none.
+        Every comparison or search, with the columns `PAIR_SCORES` or `SEARCH_SCORES`. Written only on request, since it
+        holds names of people and files. None if the protocol has none.
     timing
-        Speed of reading photos; None if all were known.
+        Photos and faces per second; None if all photos were cached.
     """
 
     protocol: str
@@ -185,21 +185,21 @@ class Report:
     dataset: Mapping[str, str | int]
     figures: Mapping[str, Figure]
     sections: Sequence[Section]
-    failures: Sequence[LeftOut] = field(default=())
+    failures: Sequence[SkippedEntry] = field(default=())
     failed_checks: Sequence[str] = field(default=())
     scores: Table | None = None
     timing: Timing | None = None
 
 
 def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the values that are numbers, without those of comparisons that could not be made."""
+    """Return the finite values; NaN stands for comparisons that could not be made."""
     return values[np.isfinite(values)]
 
 
 def binned(histogram: Histogram) -> tuple[NDArray[np.float64], list[tuple[str, NDArray[np.int64]]]]:
-    """Return the edges of bins, ``float64`` ``(B + 1,)``, and each group's label and counts, ``int64`` ``(B,)``.
+    """Return bin edges, ``float64`` ``(B + 1,)``, and each group's label and counts, ``int64`` ``(B,)``.
 
-    Without values both are empty.
+    All arrays are empty without values.
     """
     groups = [(label, finite(values)) for label, values in histogram.groups]
     everything = np.concatenate([np.empty(0), *(values for _, values in groups)])
@@ -213,62 +213,62 @@ def binned(histogram: Histogram) -> tuple[NDArray[np.float64], list[tuple[str, N
 
 
 def _bins(values: NDArray[np.float64], span: float) -> int:
-    """Return the number of bins by the Freedman-Diaconis rule, within readable limits."""
+    """Return the number of bins by the Freedman-Diaconis rule, clipped to 12..60."""
     lower, upper = np.quantile(values, (0.25, 0.75))
     width = 2 * float(upper - lower) / float(np.cbrt(values.size))
-    return int(np.clip(span / width, _FEWEST_BINS, _MOST_BINS)) if width > 0 else _FEWEST_BINS
+    return int(np.clip(span / width, _MIN_BINS, _MAX_BINS)) if width > 0 else _MIN_BINS
 
 
 def top_confusions(matrix: Matrix, most: int) -> list[tuple[int, int]]:
-    """Return row and column of the cells that count errors, the commonest first."""
-    columns = {name: place for place, name in enumerate(matrix.columns)}
+    """Return row and column of at most `most` cells that count errors, most frequent first."""
+    columns = {name: index for index, name in enumerate(matrix.columns)}
     wrong = matrix.counts.copy()
     for row, name in enumerate(matrix.rows):
         if name in columns:
             wrong[row, columns[name]] = 0
-    places = np.argwhere(wrong > 0)
+    indices = np.argwhere(wrong > 0)
     order = np.argsort(-wrong[wrong > 0], kind="stable")[:most]
-    return [(int(row), int(column)) for row, column in places[order]]
+    return [(int(row), int(column)) for row, column in indices[order]]
 
 
 def check_report(report: Report) -> None:
-    """Raise `UsageError` if figures or names are missing or unusable, or the shapes of an item do not fit."""
+    """Raise `UsageError` if names are missing or invalid, or the shapes of an item do not match."""
     for name in report.figures:
         if _FIGURE_NAME.fullmatch(name) is None:
-            raise UsageError(f"a figure cannot be called {printable(name)!r}: write lower case and underscores")
+            raise UsageError(f"invalid figure name {printable(name)!r}: use lower case and underscores")
     if "name" not in report.pack:
-        raise UsageError("the pack of a report needs a name")
+        raise UsageError("the report's pack lacks the key 'name'")
     if "title" not in report.dataset:
-        raise UsageError("the dataset of a report needs a title")
+        raise UsageError("the report's dataset lacks the key 'title'")
     for section in report.sections:
         absent = [name for name in section.figures if name not in report.figures]
         if absent:
-            there, which = printable(section.title), printable(absent[0])
-            raise UsageError(f"section {there!r} shows a figure {which!r} that the report does not have")
+            title, name = printable(section.title), printable(absent[0])
+            raise UsageError(f"section {title!r} refers to the missing figure {name!r}")
         for item in section.items:
             fault = _fault(item)
             if fault:
-                raise UsageError(f"{printable(item.title)!r} of a report {fault}")
+                raise UsageError(f"invalid report: {printable(item.title)!r} {fault}")
 
 
 def _fault(item: Item) -> str | None:
-    """Return why an item is invalid; None for a valid one."""
+    """Return the fault of an invalid item, None for a valid one."""
     fault = None
     match item:
         case Table() if any(len(row) != len(item.headings) for row in item.rows):
-            fault = "has a row that is not as long as its headings"
+            fault = "has a row whose length differs from the number of headings"
         case Curves() if item.x_scale not in _SCALES or item.y_scale not in _SCALES:
-            fault = f"has a scale that is none of {', '.join(_SCALES)}"
+            fault = f"has an unknown scale; expected one of {', '.join(_SCALES)}"
         case Curves() if not all(_is_even(line) for line in item.lines):
-            fault = "has a line whose values are not of one length"
+            fault = "has a line with arrays of different lengths"
         case Curves() if any((line.low is None) != (line.high is None) for line in item.lines):
-            fault = "has a line with half a band"
+            fault = "has a line with only one edge of its band"
         case Matrix() if item.counts.shape != (len(item.rows), len(item.columns)):
-            fault = "has not one row and column of counts for each name"
+            fault = "has counts whose shape does not match its rows and columns"
         case Histogram() if any(values.ndim != 1 for _, values in item.groups):
-            fault = "has values that are no list"
+            fault = "has a group whose values are not one-dimensional"
         case ContactSheet() if not all(_is_rgb(case) for case in item.cases):
-            fault = "has a picture that is not RGB of 8 bits"
+            fault = "has a picture that is not RGB uint8"
     return fault
 
 

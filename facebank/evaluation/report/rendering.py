@@ -1,4 +1,4 @@
-"""Chapters as ``report.md``, and as ``report.html``: one page without scripts, network or other files."""
+"""Rendering of chapters as Markdown, and as one self-contained HTML page without scripts or network access."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facebank.types import RGBImage
 
 _JPEG_QUALITY = 85
-_LARGEST_FACE = 160
+_MAX_FACE = 160
 _NUMBERS = re.compile(r"[\d.,–±%\[\] -]+(?:(?:of|to)[\d.,–±%\[\] -]+)?")
 _BREAKS = re.compile(r"(?<=[/_])")
 _SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)")
@@ -34,7 +34,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 def as_markdown(title: str, chapters: Iterable[Chapter]) -> str:
-    """Return a report as Markdown; names of people and files stay text and never become markup."""
+    """Return a report as Markdown, with all names of people and files escaped."""
     blocks = [f"# {escaped(title)}"]
     for chapter in chapters:
         if chapter.title:
@@ -45,7 +45,7 @@ def as_markdown(title: str, chapters: Iterable[Chapter]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text on one line with the markup of Markdown escaped."""
+    """Return text on one line, with Markdown markup escaped."""
     plain = "".join(_ENTITIES.get(character, character) for character in printable(text.strip()))
     return _LEADING.sub(r"\1\\\2", _SPECIAL.sub(r"\\\g<0>", plain))
 
@@ -75,7 +75,7 @@ def _markdown_table(table: Table) -> Iterator[str]:
 
 
 def as_page(title: str, chapters: Sequence[Chapter]) -> str:
-    """Return a report as one HTML page; names of people and files stay text and never become markup."""
+    """Return a report as one HTML page, with all names of people and files escaped."""
     page, style = ((files(__package__) / name).read_text(encoding="utf-8") for name in ("page.html", "page.css"))
     style = "\n" + style
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
@@ -86,12 +86,12 @@ def as_page(title: str, chapters: Sequence[Chapter]) -> str:
 
 
 def safe(text: str) -> str:
-    """Return text with the markup of HTML escaped."""
+    """Return printable text with HTML markup escaped."""
     return escape(printable(text), quote=True)
 
 
 def _words(text: str) -> str:
-    """Return escaped text in which a number stays on one line with its per cent sign."""
+    """Return escaped text with a no-break space before each percent sign."""
     return safe(text).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
@@ -167,8 +167,8 @@ def _case(case: Evidence) -> str:
 def _face(name: str, face: RGBImage, explanation: RGBImage | None) -> str:
     pictures = _image(face, f"Face of {name}")
     if explanation is not None:
-        pictures += _image(explanation, f"Where the likeness of {name} lies")
-    shown = _BREAKS.sub("<wbr>", safe(name))  # a long name may break between its parts
+        pictures += _image(explanation, f"Heat map of the similarity of {name}")
+    shown = _BREAKS.sub("<wbr>", safe(name))  # allows line breaks in long paths
     return f'<figure class="face">{pictures}<figcaption><bdi>{shown}</bdi></figcaption></figure>'
 
 
@@ -176,7 +176,7 @@ def _image(pixels: RGBImage, description: str) -> str:
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.thumbnail((_LARGEST_FACE, _LARGEST_FACE), Image.Resampling.LANCZOS)
+    image.thumbnail((_MAX_FACE, _MAX_FACE), Image.Resampling.LANCZOS)
     file = BytesIO()
     image.save(file, "JPEG", quality=_JPEG_QUALITY)
     data = base64.b64encode(file.getvalue()).decode("ascii")

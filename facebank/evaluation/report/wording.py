@@ -1,4 +1,4 @@
-"""A report in words: its chapters in order, figures and plots as text and tables, and the terms that it explains."""
+"""Text of a report: the order of its chapters, figures and plots as tables, and the glossary."""
 
 from __future__ import annotations
 
@@ -26,19 +26,18 @@ if TYPE_CHECKING:
     from facebank.evaluation.figures import Figure
     from facebank.evaluation.report.model import Item, Line, Report, Section, Timing
 
-_MOST_FAILURES = 50
+_MAX_FAILURES = 50
 
 _DESCRIPTIVE = (
-    "The figures of the next table were read off a curve: the threshold was chosen on these very photos. They describe "
-    "the curve and promise nothing for other photos."
+    "The figures of the next table were read off a curve: the threshold was chosen on the same photos. They describe "
+    "this curve, and are no estimate for other photos."
 )
 _INSUFFICIENT = (
-    "Insufficient: fewer than ten of these were seen or could be expected (or fewer than ten were not), too few to say "
-    "much. Only the interval counts."
+    "Insufficient: fewer than ten events (or fewer than ten non-events) were observed or expected. Rely on the "
+    "interval, not on the value."
 )
 _PUBLISHED = (
-    "What others have published stands beside our figures for orientation: it was measured on their photos and by "
-    "their rules."
+    "Published figures of others are given for orientation: they were measured on other photos and by other rules."
 )
 _DISTRIBUTIONS = {
     "numpy": ("numpy",),
@@ -54,11 +53,11 @@ _PHOTOS_ENROLLED = re.compile(
     r"|enrolled_sibling_named|absent_sibling_named|absent_sibling_(?:named_and_)?probable)"
     r"_(?P<photos>\d+)(?P<more>_at_fpir_[0-9e-]+|_knn|_svm|_svm_rbf|_logistic|_among_\d+)?"
 )
-_MOST_POINTS = 9
+_MAX_POINTS = 9
 _WHOLE_TABLE = 24
-_LARGEST_MATRIX = 12
-_MOST_CONFUSIONS = 20
-_HARDLY = 1e-9
+_MAX_MATRIX = 12
+_MAX_CONFUSIONS = 20
+_INTEGER_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +80,23 @@ class Chapter:
 
 
 def arrange(report: Report, command: str) -> tuple[Chapter, ...]:
-    """Return the chapters: summary and command, figures, sections, what was left out, circumstances, terms."""
+    """Return the chapters: summary and command, figures, sections, skipped entries, setup and glossary."""
     shown = {name for section in report.sections for name in section.figures}
     others = [name for name in report.figures if name not in shown]
     chapters = [
         Chapter("", (*report.summary, Code(command))),
         Chapter("Figures", tuple(_figures(report, others))),
         *(_chapter(report, section) for section in report.sections),
-        Chapter("What was left out", tuple(_failures(report))),
-        Chapter("How this was made", tuple(_circumstances(report))),
+        Chapter("Skipped entries", tuple(_failures(report))),
+        Chapter("Setup", tuple(_setup(report))),
     ]
     terms = terms_of(text for chapter in chapters for block in chapter.blocks for text in _texts(block))
-    chapters.append(Chapter("What the words mean", (terms,) if terms.rows else ()))
+    chapters.append(Chapter("Glossary", (terms,) if terms.rows else ()))
     return tuple(chapter for number, chapter in enumerate(chapters) if chapter.blocks or not number)
 
 
 def _texts(block: Block) -> Iterator[str]:
-    """Return the words of a block."""
+    """Yield all texts of a block."""
     if isinstance(block, str):
         yield block
     elif isinstance(block, Table):
@@ -128,28 +127,28 @@ def _figures(report: Report, names: Sequence[str]) -> Iterator[Block]:
 
 def _failures(report: Report) -> Iterator[Block]:
     if not report.failures:
-        yield "Nothing: every photo could be used."
+        yield "None: all photos could be used."
         return
-    rows = tuple((failure.what, failure.why) for failure in report.failures[:_MOST_FAILURES])
-    yield Table(f"{len(report.failures):,} left out", ("What", "Why"), rows)
+    rows = tuple((failure.entry, failure.reason) for failure in report.failures[:_MAX_FAILURES])
+    yield Table(f"{len(report.failures):,} skipped", ("What", "Why"), rows)
     more = len(report.failures) - len(rows)
     if more:
-        yield f"And {more:,} more; all of them are in report.json."
+        yield f"{more:,} more are listed in report.json."
 
 
-def _circumstances(report: Report) -> Iterator[Table]:
-    used = machine()
+def _setup(report: Report) -> Iterator[Table]:
+    info = machine()
     yield Table(
-        "Circumstances",
+        "Run and machine",
         ("", ""),
         (
             ("Protocol", report.protocol),
             ("Seed", str(report.seed)),
             *((f"Pack: {key}".replace("_", " "), value) for key, value in report.pack.items()),
             *((f"Dataset: {key}".replace("_", " "), _plain(value)) for key, value in report.dataset.items()),
-            ("Machine", f"{used['system']}, {used['architecture']}, {used['processors']} processors"),
+            ("Machine", f"{info['system']}, {info['architecture']}, {info['processors']} processors"),
             *(() if report.timing is None else (("Speed", _speed(report.timing)),)),
-            ("Python", str(used["python"])),
+            ("Python", str(info["python"])),
             *((name, version or "not installed") for name, version in versions().items()),
         ),
     )
@@ -159,7 +158,7 @@ def _speed(timing: Timing) -> str:
     seconds = max(timing.seconds, 1e-9)
     return (
         f"{timing.photos / seconds:.3g} photos and {timing.faces / seconds:.3g} faces a second, of {timing.photos:,} "
-        f"photos in {timing.seconds:,.1f} s of this run (not to be compared between machines)"
+        f"photos in {timing.seconds:,.1f} s of this run (not comparable between machines)"
     )
 
 
@@ -168,7 +167,7 @@ def _plain(value: str | int) -> str:
 
 
 def machine() -> dict[str, str | int | None]:
-    """Return the system, architecture, number of processors and Python version: nothing that identifies the machine."""
+    """Return system, architecture, number of processors and Python version, without host or user names."""
     return {
         "system": platform.system(),
         "architecture": platform.machine(),
@@ -178,29 +177,27 @@ def machine() -> dict[str, str | int | None]:
 
 
 def versions() -> dict[str, str | None]:
-    """Return the versions of facebank and of the libraries that its figures depend on; None if one is absent."""
+    """Return the versions of facebank and of the libraries that affect its figures, None if not installed."""
     installed = Installed.read()
     found: dict[str, str | None] = {"facebank": __version__}
     for name, distributions in _DISTRIBUTIONS.items():
-        there = (installed.version(distribution) for distribution in distributions)
-        found[name] = next((version for version in there if version is not None), None)
+        candidates = (installed.version(distribution) for distribution in distributions)
+        found[name] = next((version for version in candidates if version is not None), None)
     return found
 
 
 def terms_of(texts: Iterable[str]) -> Table:
-    """Return a table of the terms of ``terms.toml`` that occur in some texts."""
-    everything = "\n".join(texts)
-    known = tomllib.loads((files(__package__) / "terms.toml").read_text(encoding="utf-8"))["terms"]
+    """Return a table of those terms of ``terms.toml`` that occur in the texts."""
+    text = "\n".join(texts)
+    terms = tomllib.loads((files(__package__) / "terms.toml").read_text(encoding="utf-8"))["terms"]
     rows = tuple(
-        (term["term"], term["meaning"])
-        for term in known
-        if re.search(rf"(?<!\w)(?:{term['pattern']})(?!\w)", everything)
+        (term["term"], term["meaning"]) for term in terms if re.search(rf"(?<!\w)(?:{term['pattern']})(?!\w)", text)
     )
     return Table("Terms, after ISO/IEC 19795-1", ("Term", "Meaning"), rows)
 
 
 def figure_title(name: str) -> str:
-    """Return a figure's name as text: ``fnir_5_at_fpir_1e-2`` is ``FNIR at FPIR 1e-2, 5 enrolled``."""
+    """Return a figure's name as text: ``fnir_5_at_fpir_1e-2`` becomes ``FNIR at FPIR 1e-2, 5 enrolled``."""
     counted = _PHOTOS_ENROLLED.fullmatch(name)
     if counted is not None:
         name = f"{counted['measure']}{counted['more'] or ''}, {counted['photos']} enrolled"
@@ -211,7 +208,7 @@ def figure_title(name: str) -> str:
 
 
 def figure_tables(figures: Mapping[str, Figure]) -> tuple[Table, Table]:
-    """Return a table of the figures that were measured, and one of those that were read off a curve."""
+    """Return a table of the measured figures, and one of the figures that were read off a curve."""
     measured = {name: figure for name, figure in figures.items() if not figure.descriptive}
     read_off = {name: figure for name, figure in figures.items() if figure.descriptive}
     return _figure_table("Measured", measured), _figure_table("Read off a curve", read_off)
@@ -235,67 +232,67 @@ def _figure_table(title: str, figures: Mapping[str, Figure]) -> Table:
 
 
 def value_of(figure: Figure) -> str:
-    """Return a figure's value: ``0.45 %``, with its standard error, and ``insufficient`` if it is."""
-    text = _written_as(figure, figure.value) + (" points" if figure.points else "")
+    """Return a figure's value as text: ``0.45 %``, with standard error and ``(insufficient)`` if they apply."""
+    text = _format_figure(figure, figure.value) + (" points" if figure.points else "")
     if figure.standard_error is not None:
-        text += f" ± {_written(figure.standard_error, figure.kind)} (standard error)"
+        text += f" ± {_format_value(figure.standard_error, figure.kind)} (standard error)"
     return text + (" (insufficient)" if figure.insufficient else "")
 
 
 def interval_of(figure: Figure) -> str:
-    """Return a figure's interval: ``0.16 % to 0.90 %``."""
+    """Return a figure's interval as text: ``0.16 % to 0.90 %``."""
     if figure.interval is None:
         return "none"
     low, high = figure.interval
     if math.isinf(high):
-        return f"{_written_as(figure, low)} or more"
-    return f"{_written_as(figure, low)} to {_written_as(figure, high)}"
+        return f"{_format_figure(figure, low)} or more"
+    return f"{_format_figure(figure, low)} to {_format_figure(figure, high)}"
 
 
 def count_of(figure: Figure) -> str:
-    """Return the count that a figure rests on: ``12 of 2,650``."""
+    """Return a figure's count as text: ``12 of 2,650``."""
     if figure.events is None:
         return f"{figure.count:,}" if figure.count else ""
     return f"{figure.events:,} of {figure.count:,}"
 
 
-def _written_as(figure: Figure, value: float) -> str:
-    return in_points(value) if figure.points and math.isfinite(value) else _written(value, figure.kind)
+def _format_figure(figure: Figure, value: float) -> str:
+    return in_points(value) if figure.points and math.isfinite(value) else _format_value(value, figure.kind)
 
 
-def _written(value: float, kind: Kind) -> str:
+def _format_value(value: float, kind: Kind) -> str:
     if not math.isfinite(value):
         return "not measurable"
     return number(value) if kind is Kind.NUMBER else percent(value)
 
 
-def percent(share: float) -> str:
-    """Return a share in per cent with two decimals, more if these would all be zero."""
-    if not math.isfinite(share):
+def percent(fraction: float) -> str:
+    """Return a fraction as a percentage with two decimals, more if these would all be zero."""
+    if not math.isfinite(fraction):
         return "none"
-    hundredths = 100 * share
+    hundredths = 100 * fraction
     if 0 < abs(hundredths) < 0.095:
         return f"{float(f'{hundredths:.2g}'):f}".rstrip("0") + " %"
     return f"{hundredths:.2f} %"
 
 
 def number(value: float) -> str:
-    """Return a number with four digits, a whole one with all of its own."""
+    """Return a number with four significant digits; integers keep all of theirs."""
     if not math.isfinite(value):
         return "none"
     whole = round(value)
-    if abs(value - whole) < _HARDLY and abs(value) < 1e15:
+    if abs(value - whole) < _INTEGER_TOLERANCE and abs(value) < 1e15:
         return f"{whole:,}"
     return plain_number(value)
 
 
 def similarity(value: float) -> str:
-    """Return a similarity with three decimals."""
+    """Return a similarity with three decimals, ``none`` if it is not finite."""
     return f"{value:.3f}" if math.isfinite(value) else "none"
 
 
 def as_table(item: Curves | Matrix | Histogram) -> Table:
-    """Return a plot as a table; the points of a long line are sampled."""
+    """Return a plot as a table; long lines are sampled."""
     if isinstance(item, Curves):
         return _curves_table(item)
     return _matrix_table(item) if isinstance(item, Matrix) else _histogram_table(item)
@@ -308,7 +305,7 @@ def _curves_table(curves: Curves) -> Table:
     if common is not None and common.size <= _WHOLE_TABLE and all(_same(line.x, common) for line in curves.lines):
         headings = (curves.x_label, *(line.label for line in curves.lines))
         rows = [
-            (x_of(float(x)), *(y_of(float(line.y[place])) for line in curves.lines)) for place, x in enumerate(common)
+            (x_of(float(x)), *(y_of(float(line.y[index])) for line in curves.lines)) for index, x in enumerate(common)
         ]
         return Table(f"{curves.title}: {curves.y_label}", headings, tuple(rows))
     points = [(line.label, *point) for line in curves.lines for point in _points(line)]
@@ -326,18 +323,18 @@ def _same(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
 
 
 def _points(line: Line) -> Iterator[tuple[float, float, tuple[float, float] | None]]:
-    """Return all points of a short line, and points at even distances of a long one, each with its band."""
+    """Yield x, y and band of all points of a short line, or of evenly spaced points of a long one."""
     size = line.x.size
-    several = size if size <= _WHOLE_TABLE else _MOST_POINTS
-    for place in np.unique(np.linspace(0, max(0, size - 1), several).round().astype(int)):
+    several = size if size <= _WHOLE_TABLE else _MAX_POINTS
+    for index in np.unique(np.linspace(0, max(0, size - 1), several).round().astype(int)):
         band = None
-        if line.low is not None and line.high is not None and np.isfinite([line.low[place], line.high[place]]).all():
-            band = float(line.low[place]), float(line.high[place])
-        yield float(line.x[place]), float(line.y[place]), band
+        if line.low is not None and line.high is not None and np.isfinite([line.low[index], line.high[index]]).all():
+            band = float(line.low[index]), float(line.high[index])
+        yield float(line.x[index]), float(line.y[index]), band
 
 
 def _matrix_table(matrix: Matrix) -> Table:
-    if max(matrix.counts.shape) <= _LARGEST_MATRIX:
+    if max(matrix.counts.shape) <= _MAX_MATRIX:
         rows = tuple(
             (name, *(f"{count:,}" for count in counts))
             for name, counts in zip(matrix.rows, matrix.counts.tolist(), strict=True)
@@ -345,9 +342,9 @@ def _matrix_table(matrix: Matrix) -> Table:
         return Table(matrix.title, ("Shown is", *matrix.columns), rows)
     confusions = tuple(
         (matrix.rows[row], matrix.columns[column], f"{matrix.counts[row, column]:,}")
-        for row, column in top_confusions(matrix, _MOST_CONFUSIONS)
+        for row, column in top_confusions(matrix, _MAX_CONFUSIONS)
     )
-    return Table(f"{matrix.title}: the commonest confusions", ("Shown is", "Decided was", "Times"), confusions)
+    return Table(f"{matrix.title}: most frequent confusions", ("Shown is", "Decided was", "Times"), confusions)
 
 
 def _histogram_table(histogram: Histogram) -> Table:

@@ -1,1 +1,1 @@
-"""How a gallery's SQLite file is kept: transactions, migrations, sealed rows, and checked values."""
+"""Storage of a gallery in SQLite: transactions, migrations, row seals and value checks."""

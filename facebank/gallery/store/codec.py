@@ -1,4 +1,4 @@
-"""Arrays, names and facts as a gallery stores them: raises `InvalidValueError` for what cannot have been stored."""
+"""Encoding and validation of stored arrays, names and facts; raises `InvalidValueError`."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def floats_to_bytes(values: FloatArray) -> bytes:
 
 
 def floats_from_bytes(data: object, shape: tuple[int, ...]) -> FloatArray:
-    """Return what `floats_to_bytes` was given; its values must be finite."""
+    """Decode finite ``float32`` values of a shape, the inverse of `floats_to_bytes`."""
     if not isinstance(data, bytes) or len(data) != 4 * int(np.prod(shape)):
-        raise InvalidValueError(f"it holds an array that has not the shape {shape}")
+        raise InvalidValueError(f"it contains an array that is not of shape {shape}")
     return finite(np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(shape))
 
 
 def finite(values: FloatArray) -> FloatArray:
-    """Return values that are all finite."""
+    """Check that all values are finite, and return them."""
     if not np.isfinite(values).all():
-        raise InvalidValueError("it holds numbers that are not finite")
+        raise InvalidValueError("it contains numbers that are not finite")
     return values
 
 
 def float_array(values: object, shape: tuple[int, ...]) -> FloatArray:
-    """Return numbers as finite ``float32`` of a shape."""
+    """Convert numbers to a finite ``float32`` array of a shape."""
     try:
-        with np.errstate(over="ignore"):  # too large values become infinite, and are refused
+        with np.errstate(over="ignore"):  # too large values become infinite and are rejected below
             array = np.asarray(values, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidValueError("it holds something else than numbers") from error
+        raise InvalidValueError("it contains values that are not numbers") from error
     if array.shape != shape:
         raise InvalidValueError(f"expected an array of shape {shape} but got {array.shape}")
     return finite(array)
@@ -64,33 +64,33 @@ def unit_rows(rows: Sequence[bytes], dimension: int) -> FloatArray:
     if not rows:
         return np.empty((0, dimension), np.float32)
     try:
-        data = bytearray().join(rows)  # which an array may share, and write to
+        data = bytearray().join(rows)  # writable memory that an array can share
     except TypeError as error:
-        raise InvalidValueError(f"an embedding has not {dimension} numbers") from error
+        raise InvalidValueError(f"an embedding does not have {dimension} numbers") from error
     if set(map(len, rows)) != {4 * dimension}:
-        raise InvalidValueError(f"an embedding has not {dimension} numbers")
+        raise InvalidValueError(f"an embedding does not have {dimension} numbers")
     return unit_length(np.frombuffer(data, dtype="<f4").astype(np.float32, copy=False).reshape(len(rows), dimension))
 
 
 def unit_length(matrix: FloatArray) -> FloatArray:
-    """Return a matrix ``(N, dimension)`` whose rows are finite and of length 1."""
+    """Check that the rows of ``(N, dimension)`` are finite and of length 1, and return the matrix."""
     with np.errstate(over="ignore"):
         lengths = np.sqrt(np.einsum("...i,...i->...", matrix, matrix))
     if not (np.abs(lengths - 1.0) <= _NORM_TOLERANCE).all():
         finite(matrix)
-        raise InvalidValueError("an embedding is not L2-normalised")
+        raise InvalidValueError("an embedding is not L2-normalized")
     return matrix
 
 
 def variant_name(text: object) -> str:
-    """Return a variant's name, such as ``plain`` or ``augmented:shift``."""
+    """Validate and return a variant's name, such as ``plain`` or ``augmented:shift``."""
     if not isinstance(text, str) or not _VARIANT.fullmatch(text):
-        raise InvalidValueError("it holds a variant's name that is none")
+        raise InvalidValueError("it contains an invalid name of a variant")
     return text
 
 
 def wholes(values: Sequence[Any]) -> NDArray[np.int64]:
-    """Return whole numbers as an array."""
+    """Return integers as an array."""
     return _numbers(values, np.int64)
 
 
@@ -103,39 +103,39 @@ def _numbers(values: Sequence[Any], kind: type[Number]) -> NDArray[Number]:
     try:
         return np.array(values, dtype=kind)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidValueError("it holds something else than a number") from error
+        raise InvalidValueError("it contains a value that is not a number") from error
 
 
 def birth_date(value: object) -> str:
-    """Return a birth date: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
+    """Validate and return a birth date: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``."""
     try:
         if isinstance(value, str):
             earliest_day(value)
             return value
     except ValueError as error:
-        raise InvalidValueError("it holds a birth date that is none") from error
-    raise InvalidValueError("it holds a birth date that is none")
+        raise InvalidValueError("it contains an invalid birth date") from error
+    raise InvalidValueError("it contains an invalid birth date")
 
 
 def note(value: object) -> str:
-    """Return a note of 1 to 2,000 characters."""
+    """Validate and return a note of 1 to 2,000 characters."""
     if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_NOTE:
-        raise InvalidValueError(f"it holds a note that is no text of 1 to {LONGEST_NOTE:,} characters")
+        raise InvalidValueError(f"it contains a note that is not text of 1 to {LONGEST_NOTE:,} characters")
     return value
 
 
 def person_name(value: object) -> str:
-    """Return a normalized person's name."""
+    """Validate and return a person's normalized name."""
     try:
         if isinstance(value, str) and normalize_name(value) == value:
             return value
     except InvalidNameError as error:
-        raise InvalidValueError("it holds a person's name that is none") from error
-    raise InvalidValueError("it holds a person's name that is none")
+        raise InvalidValueError("it contains an invalid name of a person") from error
+    raise InvalidValueError("it contains an invalid name of a person")
 
 
 def person_names(values: Sequence[object]) -> list[str]:
-    """Return people's names, checked as by `person_name`."""
+    """Validate and return people's names, as `person_name` does."""
     return list(values) if are_plain(values) else [person_name(value) for value in values]
 
 

@@ -1,8 +1,8 @@
-"""Digests of rows that show damage: 64 bits over a row's columns, and sums of them over many rows.
+"""Digests that detect damage: 64 bits over a row's columns, and their sums over many rows.
 
-They are computed for 100,000 rows in a few hundredths of a second, and show every flipped bit and every run of up to 32
-damaged bits in a value. They do not protect against an author who may write to the file. NULL adds nothing, so that a
-new column leaves existing digests as they are.
+100,000 rows take a few hundredths of a second. Every flipped bit and every run of up to 32 damaged bits in a value is
+detected. There is no protection against an author who can write to the file. NULL does not contribute, so that a new
+column leaves existing digests unchanged.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Column: TypeAlias = "Sequence[Any] | NDArray[Any]"
 """The values of a column in many rows, in their order."""
 
 _BITS = (1 << 64) - 1
-_FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # they and the shifts are splitmix64's, in the public domain
+_FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # factors and shifts of splitmix64 (public domain)
 _DOUBLE = struct.Struct("<d")
 
 
 class Kind(Enum):
-    """What a column holds."""
+    """The type of a column."""
 
     WHOLE = ("a whole number", int, bool)
     REAL = ("a number", float, int)
@@ -48,23 +48,23 @@ class Kind(Enum):
         self.types = frozenset(types)
 
     def refused(self) -> InvalidValueError:
-        """Return the error for a value of another kind."""
-        return InvalidValueError(f"it holds something else than {self.said}")
+        """Return the error for a value of the wrong type."""
+        return InvalidValueError(f"it contains a value that is not {self.said}")
 
 
 def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]) -> int:
     """Return a row's digest, a signed 64-bit number.
 
-    Raises `InvalidValueError`: a value is not of its column's kind.
+    Raises `InvalidValueError` if a value is not of its column's type.
 
     Parameters
     ----------
     name
-        The table's name, which the digest covers.
+        The table's name; part of the digest.
     values
-        By column.
+        Values by column.
     kinds
-        What the columns hold, for at least those with values.
+        Types by column, at least for the given values.
     """
     return signed(_mixed(_total(name, values, kinds) & _BITS))
 
@@ -76,7 +76,7 @@ def row_digests(
     count: int,
     same: Mapping[str, Value] | None = None,
 ) -> NDArray[np.int64]:
-    """Return the digests of `count` rows, ``(N,)``, by their columns' values and the `same` values of all rows."""
+    """Return the digests of `count` rows, ``(N,)``, from their columns and the values `same` in all rows."""
     total = np.full(count, _total(name, same or {}, kinds) & _BITS, dtype=np.uint64)
     for column, values in columns.items():
         present, numbers = _numbers(values, kinds[column])

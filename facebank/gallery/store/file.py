@@ -1,9 +1,10 @@
-"""A gallery's file: opened, upgraded, read and changed in transactions, and cleaned."""
+"""A gallery's file: opening, upgrade, transactions, and wiping of removed bytes."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager, suppress
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from facebank.errors import (
 from facebank.gallery.records import Upgrade
 from facebank.gallery.store import state
 from facebank.gallery.store.migrations import MIGRATIONS, SCHEMA_VERSION, migrate
-from facebank.gallery.store.rows import let_go
+from facebank.gallery.store.rows import clear_cache
 from facebank.gallery.store.schema import (
     APPLICATION_ID,
     OLDEST_READABLE,
@@ -29,7 +30,8 @@ from facebank.gallery.store.schema import (
     upgrade_changes,
 )
 from facebank.storage.connections import ThreadConnections, connect, is_writable
-from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_on_network, transaction, writing
+from facebank.storage.reserve import keep_reserve, release_reserve
+from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_full, is_on_network, transaction, writing
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -55,11 +57,23 @@ GALLERY_FILE = SqliteKind(
     format_error=GalleryFormatError,
     version_error=GalleryVersionError,
     busy_error=GalleryBusyError,
-    missing="`facebank enroll` makes it",
+    missing="`facebank enroll` creates it",
     empty="`facebank enroll` puts people into it",
     another="name another file with --gallery",
-    repair="`facebank people check --repair` mends what it can, or restore a copy",
+    repair="repair it with `facebank people check --repair`, or restore a backup",
 )
+
+
+class ReadAgainError(GalleryBusyError):
+    """The file changed while it was read; reading it again from the beginning succeeds."""
+
+
+class Wiping(Enum):
+    """Whether removed bytes have been wiped; if not, the next opening for writing tries again."""
+
+    DONE = auto()
+    BUSY = auto()  # other processes use the gallery
+    NO_ROOM = auto()  # the disk is full
 
 
 class GalleryFile:
@@ -69,18 +83,36 @@ class GalleryFile:
         self.path = path
         self.writable = writable
         self.upgrade: Upgrade | None = None
-        self._connections = ThreadConnections(first, partial(_open_anew, path, writable=writable, patience=patience))
+        self._connections = ThreadConnections(first, partial(_reopened, path, writable=writable, patience=patience))
         self._patience = patience
+        self._keeps_reserve = False
 
     @classmethod
     def open(
         cls, path: Path, *, new_for: PackIdentity | None = None, read_only: bool = False, busy_timeout: float
     ) -> GalleryFile:
-        """Open a file, or make it for a pack, check it and upgrade it; the rest is as for `Gallery.open`."""
+        """Open a file, or create it for a pack, check it and upgrade it; see `Gallery.open`.
+
+        SQLite needs disk space even to read: on a full disk the reserve provides it.
+        """
+        released = False
+        try:
+            file = cls._open(path, new_for, read_only=read_only, busy_timeout=busy_timeout)
+        except StorageError as error:
+            released = is_full(error) and is_writable(path) and release_reserve(path)
+            if not released:
+                raise
+            file = cls._open(path, new_for, read_only=read_only, busy_timeout=busy_timeout)
+        file._keeps_reserve = file.writable or released
+        file.keep_reserve()
+        return file
+
+    @classmethod
+    def _open(cls, path: Path, new_for: PackIdentity | None, *, read_only: bool, busy_timeout: float) -> GalleryFile:
         if new_for is not None:
             GALLERY_FILE.make_empty_file(path)
         GALLERY_FILE.check_header(path, may_be_empty=new_for is not None)
-        with GALLERY_FILE.said_plainly(path):
+        with GALLERY_FILE.translated_errors(path):
             connection = connect(path, busy_timeout=busy_timeout)
         file = cls(connection, path, writable=is_writable(path) and not read_only, patience=busy_timeout)
         try:
@@ -92,8 +124,14 @@ class GalleryFile:
 
     def close(self) -> None:
         """Close the file for all threads; no-op if closed."""
-        with GALLERY_FILE.said_plainly(self.path):
+        with GALLERY_FILE.translated_errors(self.path):
             self._connections.close()
+        self.keep_reserve()
+
+    def keep_reserve(self) -> None:
+        """Reserve disk space for opening the file and for removals; no-op if reserved already or not possible."""
+        if self._keeps_reserve:
+            keep_reserve(self.path)
 
     @property
     def in_transaction(self) -> bool:
@@ -103,82 +141,103 @@ class GalleryFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Read in one transaction: everything inside is seen as of one moment."""
-        with GALLERY_FILE.said_plainly(self.path), self._connections.use() as opened:
+        """Open a read transaction: all reads inside are of one moment."""
+        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as opened:
             if opened.in_transaction:
                 yield opened
                 return
-            # A file that may not be written here may have been changed by others unnoticed by SQLite.
+            # SQLite does not notice changes by other processes in a file that is not writable here.
             connection = self._connections.renew() if opened.is_outdated() else opened
             with transaction(connection, "BEGIN"):
                 yield connection
             if connection.is_outdated():
-                raise GalleryBusyError(
+                raise ReadAgainError(
                     f"{GALLERY_FILE.named(self.path)} was changed by another process while it was read: try again."
                 )
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """Write in one transaction: all of it is kept, or nothing if anything fails."""
-        with GALLERY_FILE.said_plainly(self.path), self._connections.use() as connection:
+        """Open a write transaction: commits when the block ends, or rolls back on an exception."""
+        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
             if connection.in_transaction:
-                raise UsageError("A gallery cannot be changed while a snapshot of it is read.")
+                raise UsageError("A gallery cannot be changed inside a snapshot: leave the snapshot first.")
             try:
                 with writing(connection, self.path, self._patience):
                     yield connection
             finally:
-                let_go(connection)
+                clear_cache(connection)
 
     def back_up(self, target: str | os.PathLike[str]) -> Path:
-        """Copy the file as it is at one moment: see `facebank.gallery.backups.back_up`."""
+        """Copy the file as of one moment: see `facebank.gallery.backups.back_up`."""
         from facebank.gallery.backups import back_up
 
-        with GALLERY_FILE.said_plainly(self.path), self._connections.use() as connection:
+        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
             return back_up(connection, self.path, target)
 
     def read_setting(self, key: str) -> Any:
-        """Return a setting's value, as JSON gives it; None if it is not set."""
+        """Return a setting's value, decoded from JSON; None if it is not set."""
         with self.reading() as connection:
             return state.read_setting(connection, key)
 
     def write_setting(self, key: str, value: object) -> None:
-        """Set a setting to a value that JSON can hold; None removes it."""
+        """Set a setting to a JSON value; None removes it."""
         with self.changing() as connection:
             state.write_setting(connection, key, value)
 
-    def wipe(self) -> bool:
-        """Erase every byte of what was removed, from the file and its log.
+    @contextmanager
+    def sparing_disk(self) -> Iterator[None]:
+        """Keep SQLite's temporary files in memory, for this thread."""
+        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
+            connection.execute("PRAGMA temp_store = MEMORY")
+            try:
+                yield
+            finally:
+                connection.execute("PRAGMA temp_store = DEFAULT")
+
+    def restart_log(self) -> None:
+        """Checkpoint the log, so that the next change overwrites it from the beginning."""
+        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
+            connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+
+    def wipe(self) -> Wiping:
+        """Erase all removed bytes from the file and its log.
 
         ``secure_delete`` alone leaves copies in unused parts of pages, where SQLite has moved rows. So the file is
-        written anew (``VACUUM``), and its log is emptied. Raises `StorageError`: the disk has no room for it. The next
-        opening of the gallery for writing tries again.
-
-        Returns
-        -------
-        bool
-            Whether it is done; False if other processes use the gallery.
+        rewritten (``VACUUM``), and its log is emptied. Raises `StorageError` if the file cannot be written.
         """
         with self.reading() as connection:
             traces = state.traces(connection)
         try:
-            with GALLERY_FILE.said_plainly(self.path), self._connections.use() as connection:
+            with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
                 connection.execute("VACUUM")
                 (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
-                return False
+                return Wiping.BUSY
             with self.changing() as connection:
                 state.clear_traces(connection, traces)
         except GalleryBusyError:
-            return False
+            return Wiping.BUSY
         except StorageError as error:
+            if is_full(error):
+                self._empty_log()
+                return Wiping.NO_ROOM
             raise StorageError(
-                f"It was removed, but its bytes could not be cleaned away. {error} They go when the gallery is next "
-                "opened."
+                f"The data was removed, but its bytes could not be erased from the file. {error} This is retried when "
+                "the gallery is next opened."
             ) from error
-        return True
+        return Wiping.DONE
+
+    def _empty_log(self) -> None:
+        """Truncate the log, which contains removed bytes and pages that could not be written to the file."""
+        with (
+            suppress(FacebankError),
+            GALLERY_FILE.translated_errors(self.path),
+            self._connections.use() as connection,
+        ):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def _prepare(self, new_for: PackIdentity | None) -> None:
-        with GALLERY_FILE.said_plainly(self.path), self._connections.use() as connection:
+        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
             if not self.writable:
                 connection.execute("PRAGMA query_only = ON")
             if new_for is not None and not is_begun(connection):
@@ -202,13 +261,13 @@ class GalleryFile:
         if not self.writable:
             raise GalleryVersionError(
                 f"The gallery {printable(str(self.path))} was written by an older facebank: "
-                "open it once where it can be written."
+                "open it once with write permission."
             )
         from facebank.gallery.backups import back_up_before
 
         with self.changing() as connection:
             before = GALLERY_FILE.check_tables(connection, self.path)
-            if before == SCHEMA_VERSION:  # another process was faster
+            if before == SCHEMA_VERSION:  # another process has upgraded it
                 return
             backup = back_up_before(self.path, SCHEMA_VERSION)
             migrate(connection)
@@ -221,12 +280,12 @@ class GalleryFile:
         with self.reading() as connection:
             traces = state.traces(connection)
         if traces:
-            with suppress(FacebankError):  # `inspect_gallery` reports that it is still due
+            with suppress(FacebankError):  # `inspect_gallery` reports that wiping is pending
                 self.wipe()
 
 
-def _open_anew(path: Path, *, writable: bool, patience: float) -> BoundedConnection:
-    """Return a connection for another thread, or one that sees the changes of others."""
+def _reopened(path: Path, *, writable: bool, patience: float) -> BoundedConnection:
+    """Return a new connection, for another thread or to see changes by other processes."""
     connection = connect(path, busy_timeout=patience)
     try:
         if not writable:

@@ -1,6 +1,6 @@
 """The gallery's tables as numbered migrations.
 
-The migrations that a file has been through are recorded in its table ``migrations``. Never change a released migration:
+Applied migrations are recorded in the table ``migrations``. Never change a released migration:
 add the next.
 
 ::
@@ -15,16 +15,16 @@ add the next.
     denials     a face that a user said is not a person's (since 2)
     strangers   a face of "nobody I know", with its embedding (since 2)
     sums        how many rows a table has, and the sum of their seals (since 4)
-    merges      somebody merged into a person, as that person was (since 5), with
+    merges      a person merged into another, with the facts at that time (since 5), and
     merged_samples, merged_denials
-                the samples and denials that came along
+                the moved samples and denials
 
 Since 3, people have a birth date and a note; samples say whether they are masked and dated by a camera. Since 4, every
 row is sealed with a digest (`facebank.gallery.store.digests`), and samples, denials and strangers may have the hash of
 their photo's picture.
 
 To add a column, write a migration and add the column to `facebank.gallery.store.schema.TABLES`, with the migration's
-number in ``later``. If it is NULL in all existing rows their seals stay right; else the migration ends with, say,
+number in ``later``. If it is NULL in all existing rows, their seals stay valid; otherwise end the migration with
 ``seal_table(connection, "people")``. To add a table, give it a column ``seal INTEGER NOT NULL DEFAULT 0``, add it to
 `TABLES` with the number in ``since``, and let the migration call `seal_table`. Rows are written only by `insert`,
 `update` and `delete` of `facebank.gallery.store.rows`.
@@ -87,7 +87,7 @@ SCHEMA_VERSION = len(MIGRATIONS)
 def migrate(
     connection: sqlite3.Connection, migrations: tuple[Callable[[sqlite3.Connection], None], ...] | None = None
 ) -> None:
-    """Apply the migrations that a file lacks, of those given or of `MIGRATIONS`, inside a write transaction."""
+    """Apply the migrations that a file lacks, from those given or `MIGRATIONS`; call inside a write transaction."""
     done = schema_version(connection)
     if done == 0:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -108,8 +108,8 @@ _MIGRATIONS_TABLE = """
         applied_at TEXT NOT NULL
     )"""
 
-# People's and samples' numbers are never reused (AUTOINCREMENT): a cached index that still holds a forgotten number
-# cannot name anybody else. "first" and "second" are an embedding's first two components, by which the same face is
+# People's and samples' numbers are never reused (AUTOINCREMENT): a cached index that still contains a forgotten number
+# cannot name another person. "first" and "second" are an embedding's first two components, by which the same face is
 # looked up within a tolerance. "traces" is the revision of the last removal whose bytes may still be in the file, or 0.
 _FIRST_TABLES = (
     """
@@ -173,7 +173,7 @@ _FIRST_TABLES = (
     )""",
 )
 
-# Strangers are always embedded with the gallery's present pack.
+# Strangers are always embedded with the gallery's current pack.
 _FEEDBACK_TABLES = (
     """
     CREATE TABLE denials (
@@ -206,7 +206,7 @@ _FACT_COLUMNS = (
     "ALTER TABLE samples ADD COLUMN camera_dated INTEGER NOT NULL DEFAULT 0 CHECK (camera_dated IN (0, 1))",
 )
 
-# File modification times were kept in UTC; a date without an offset, or with another one, is a camera's.
+# File modification times were kept in UTC; a date without an offset, or with another one, is from a camera.
 _DATED_BY_A_CAMERA = """
     UPDATE samples SET camera_dated = 1
     WHERE taken_at NOT LIKE '%+00:00' AND date(substr(taken_at, 1, 10)) NOT IN (?, ?, ?, ?, ?, ?, ?)

@@ -1,10 +1,10 @@
-"""Rows written with their seals and read with them checked; the caller holds the transaction.
+"""Reading and writing of rows with seals that detect damage; the caller holds the transaction.
 
-A row's seal is the digest of its columns. A table's sums say how many rows it has and what their seals add up to, in
-all and over some columns: they show what is lost, altered or doubled. Everything that a decision rests on is read here;
-damage is an `InvalidValueError`, which the transaction turns into `GalleryFormatError`. Whole tables are read without
-their indexes, which may be damaged too. Rows are checked before they are changed or deleted, so that damage is never
-sealed. Galleries older than the seals are read as they are.
+A row's seal is the digest of its columns. A table's sums hold its number of rows and the total of their seals, overall
+and over some columns: they detect lost, altered and duplicate rows. All data that decisions depend on is read here;
+damage is an `InvalidValueError`, which the transaction translates to `GalleryFormatError`. Whole tables are read
+without their indexes, which may be damaged too. Rows are checked before they are changed or deleted, so that damage is
+never sealed. Galleries older than the seals are read without checks.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
+
+import numpy as np
 
 from facebank.gallery.store.codec import reals, wholes
 from facebank.gallery.store.digests import Kind, row_digest, row_digests, signed, summed
@@ -22,6 +24,8 @@ from facebank.storage.values import InvalidValueError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from facebank.gallery.store.digests import Column, Value
 
 Row = dict[str, Any]
@@ -29,7 +33,7 @@ Row = dict[str, Any]
 _AT_ONCE = 500
 _SEALED_AT_ONCE = 2_000
 _READ_AT_ONCE = 10_000
-_FEW = 10  # rows are digested faster one by one
+_FEW = 10  # fewer rows are digested faster one by one
 _FIRST_ROW = -(1 << 63)
 _ABSENT: Mapping[str, Value] = {"masked": 0, "camera_dated": 0}
 _DESCRIBED = {
@@ -45,10 +49,14 @@ _kept: WeakKeyDictionary[sqlite3.Connection, dict[str, tuple[tuple[int, int], li
 
 
 class Sum(NamedTuple):
-    """How many rows there are, and the sum of their digests in 64 bits."""
+    """The number of rows, and the sum of their digests in 64 bits."""
 
     row_count: int
     total: int
+
+    def with_digests(self, digests: NDArray[np.int64]) -> Sum:
+        """Return the sum with the digests ``(N,)`` of further rows."""
+        return Sum(self.row_count + len(digests), signed(self.total + summed(digests)))
 
 
 NOTHING = Sum(0, 0)
@@ -60,7 +68,7 @@ NOTHING = Sum(0, 0)
 def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Value]]) -> list[int]:
     """Write new rows and return their numbers.
 
-    All rows have the same columns, including those that are not sealed; other columns are NULL.
+    All rows must have the same columns, including unsealed ones; other columns are NULL.
     """
     if not rows:
         return []
@@ -82,9 +90,9 @@ def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[st
 
 
 def update(connection: sqlite3.Connection, table: str, column: str, value: Value, changes: Mapping[str, Value]) -> None:
-    """Change columns of the rows that have a value in a column; no-op if there are none.
+    """Change columns of the rows with a value in a column; no-op if there are none.
 
-    The whole table is read, unless the column is its key, so that no damaged index hides a row.
+    Reads the whole table, unless the column is its key, so that a damaged index cannot hide a row.
     """
     where = f"WHERE {column} = ?" if TABLES[table].key == (column,) else f"NOT INDEXED WHERE {column} = ?"
     key = " AND ".join(f"{name} = ?" for name in TABLES[table].key)
@@ -98,9 +106,9 @@ def update(connection: sqlite3.Connection, table: str, column: str, value: Value
 
 
 def delete(connection: sqlite3.Connection, table: str, column: str, values: Iterable[Value]) -> int:
-    """Delete the rows that have one of some values in a column, with their children; return how many.
+    """Delete the rows with one of some values in a column, and their children; returns the number of rows.
 
-    The whole table is read, so that no damaged index hides anything of a forgotten person.
+    Reads the whole table, so that a damaged index cannot hide data of a forgotten person.
     """
     wanted, deleted = list(values), 0
     for start in range(0, len(wanted), _AT_ONCE):
@@ -118,13 +126,13 @@ def delete(connection: sqlite3.Connection, table: str, column: str, values: Iter
 
 
 def delete_all(connection: sqlite3.Connection, table: str) -> None:
-    """Delete all rows, damaged ones too, of a table without children."""
+    """Delete all rows of a table without children, including damaged ones."""
     connection.execute(f"DELETE FROM {table}")
     _drop_sums(connection, table)
 
 
 def seal_table(connection: sqlite3.Connection, table: str) -> None:
-    """Seal and sum all rows of a table as they are, for migrations and repairs."""
+    """Seal and sum all rows of a table unchecked, for migrations and repairs."""
     there = {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
     columns = [column for column in TABLES[table].columns if column in there]
     _drop_sums(connection, table)
@@ -169,18 +177,18 @@ def kept_sum(connection: sqlite3.Connection, name: str) -> Sum:
         return NOTHING
     row_count, total, seal = row
     if seal != seal_of("sums", {"name": name, "row_count": row_count, "total": total}):
-        raise InvalidValueError(f"the sum of {name} is not as it was written")
+        raise InvalidValueError(f"the sum of {name} does not match its seal")
     return Sum(row_count, total)
 
 
 def _intact(connection: sqlite3.Connection, table: str, where: str, values: Sequence[Value]) -> list[dict[str, Value]]:
-    """Return rows by column, each as it was sealed."""
+    """Return rows by column, after checking their seals."""
     columns = [*TABLES[table].columns, "seal"]
     found = connection.execute(f"SELECT {', '.join(columns)} FROM {table} {where}", values)
     rows = [dict(zip(columns, row, strict=True)) for row in found]
     for row in rows:
         if row.pop("seal") != seal_of(table, row):
-            raise InvalidValueError(f"a row of {table} is not as it was written")
+            raise InvalidValueError(f"a row of {table} does not match its seal")
     return rows
 
 
@@ -202,7 +210,7 @@ def _add_up(
     before: Iterable[Mapping[str, Value]],
     after: Iterable[Mapping[str, Value]],
 ) -> None:
-    """Subtract rows from the sums of their table, and add others."""
+    """Subtract old rows from the sums of their table, and add new ones."""
     changes: dict[str, Sum] = {}
     for sign, rows in ((-1, before), (1, after)):
         for row in rows:
@@ -228,7 +236,7 @@ def _change_sums(connection: sqlite3.Connection, changes: Mapping[str, Sum]) -> 
 
 
 def summands(table: str, row: Mapping[str, Value]) -> Iterator[tuple[str, int]]:
-    """Yield the names of the sums that a row is part of, with the digests that it adds to them."""
+    """Yield the names of the sums that a row contributes to, with its digests."""
     known = TABLES[table]
     if known.is_summed:
         yield sum_name(table, group=known.by and row[known.by]), seal_of(table, row)
@@ -242,7 +250,7 @@ def summands(table: str, row: Mapping[str, Value]) -> Iterator[tuple[str, int]]:
 def _all_summands(
     table: str, columns: Mapping[str, Sequence[Value]], seals: Sequence[int]
 ) -> Iterator[tuple[str, list[int]]]:
-    """Yield what `summands` does for many rows: each sum, and the digests that they add to it."""
+    """Yield the summands of many rows: the name of each sum, and the digests."""
     known = TABLES[table]
     everything = range(len(seals))
     if known.is_summed:
@@ -271,9 +279,9 @@ def _grouped(rows: Iterable[int], values: Sequence[Value] | str | None) -> Itera
 
 
 def rows_of(connection: sqlite3.Connection, table: str, where: str = "", values: Sequence[Value] = ()) -> list[Row]:
-    """Return rows by column, each as it was sealed; columns that the file does not have yet are None, or 0.
+    """Return rows by column, after checking their seals; columns of later versions are None or 0.
 
-    `where` is the rest of the statement after the table's name, with `values` for its question marks.
+    `where` is the end of the statement after the table's name, with `values` for its placeholders.
     """
     return _read(connection, table, where, values)[0]
 
@@ -285,7 +293,7 @@ def rows_by_number(
     numbers: Iterable[int],
     further: Mapping[str, Value] | None = None,
 ) -> list[Row]:
-    """Return the rows that have one of some numbers in an indexed column, and the `further` values in others."""
+    """Return the rows with one of some numbers in an indexed column, and the `further` values in others."""
     wanted: list[Value] = [int(number) for number in numbers]
     found: list[Row] = []
     conditions = "".join(f" AND {name} = ?" for name in further or {})
@@ -298,7 +306,7 @@ def rows_by_number(
 
 
 def every_row(connection: sqlite3.Connection, table: str) -> list[Row]:
-    """Return all rows of a table that has one sum, in the order of their keys; complete, and checked by the sum."""
+    """Return all rows of a table with one sum, in the order of their keys; completeness is checked by the sum."""
     order = ", ".join(TABLES[table].key)
     rows, total = _read(connection, table, f"NOT INDEXED ORDER BY {order}", ())
     if has_seals(connection):
@@ -307,7 +315,7 @@ def every_row(connection: sqlite3.Connection, table: str) -> list[Row]:
 
 
 def kept_rows(connection: sqlite3.Connection, table: str) -> list[Row]:
-    """Return what `every_row` does, cached until the file changes; not to be modified."""
+    """Return the same as `every_row`, cached until the file changes; do not modify it."""
     kept = _kept.setdefault(connection, {})
     state = _state(connection)
     if table not in kept or kept[table][0] != state:
@@ -315,21 +323,53 @@ def kept_rows(connection: sqlite3.Connection, table: str) -> list[Row]:
     return kept[table][1]
 
 
-def let_go(connection: sqlite3.Connection) -> None:
-    """Drop the cache of `kept_rows`; call it after a change, which may have been rolled back."""
+def clear_cache(connection: sqlite3.Connection) -> None:
+    """Clear the cache of `kept_rows`; call it after a change, even if rolled back."""
     _kept.pop(connection, None)
 
 
 def blocks_of(
     connection: sqlite3.Connection, table: str, part: str, group: Value = None, rows_at_once: int = _READ_AT_ONCE
 ) -> Iterator[list[Any]]:
-    """Yield the columns of a part of a table, for all rows or a group of them, by number or in the order of its index.
+    """Yield the columns of a part of a table, for all rows or a group, in blocks by number or in index order.
 
     Numbers are arrays of ``int64`` or ``float64``, texts and bytes sequences. The part's sum is checked after the last
-    block: do not use any block before.
+    block: do not use a block before that.
 
-    `group` is the rows' value in the column by which the part is summed.
+    `group` is the rows' value in the column by which the part is grouped.
     """
+    seen = NOTHING
+    for block, digests in _blocks(connection, table, part, group, rows_at_once=rows_at_once):
+        seen = seen.with_digests(digests)
+        yield block
+    if has_seals(connection):
+        check_sum(connection, table, part, seen, group)
+
+
+def added_blocks(
+    connection: sqlite3.Connection, table: str, part: str, group: Value = None, *, after: int, before: Sum
+) -> list[list[Any]] | None:
+    """Return the blocks of `blocks_of` for the rows after a given number.
+
+    None if their digests and the sum of the earlier rows do not add up to the total: other rows changed too.
+    """
+    found, seen = [], before
+    for block, digests in _blocks(connection, table, part, group, after=after):
+        found.append(block)
+        seen = seen.with_digests(digests)
+    return found if seen == kept_sum(connection, sum_name(table, part, group)) else None
+
+
+def _blocks(
+    connection: sqlite3.Connection,
+    table: str,
+    part: str,
+    group: Value,
+    *,
+    rows_at_once: int = _READ_AT_ONCE,
+    after: int | None = None,
+) -> Iterator[tuple[list[Any], NDArray[np.int64]]]:
+    """Yield the columns of a part of a table, and the rows' digests, which are empty in a file without seals."""
     version = schema_version(connection)
     known, wanted = TABLES[table], TABLES[table].parts[part]
     there = known.columns_in(version)
@@ -344,12 +384,15 @@ def blocks_of(
     if wanted.by is not None and wanted.by in there:
         conditions.append(f"{wanted.by} = ?")
         values.append(group)
-    indexed = wanted.index is not None and version >= wanted.since
+    if after is not None:
+        conditions.append(f"{known.key[0]} > ?")
+        values.append(after)
+    indexed = wanted.index is not None and version >= wanted.since and after is None
     source = f"{table} INDEXED BY {wanted.index}" if indexed else f"{table} NOT INDEXED"
     order = "" if indexed else f"ORDER BY {known.key[0]}"
     statement = f"SELECT {columns} FROM {source} WHERE {' AND '.join(conditions)} {order}"
-    seen = Sum(0, 0)
     cursor = connection.execute(statement, values)
+    digests = np.empty(0, np.int64)
     while block := cursor.fetchmany(rows_at_once):
         try:
             read = [
@@ -359,16 +402,13 @@ def blocks_of(
             if version >= SEALS_SINCE:
                 by_column: dict[str, Column] = dict(zip(wanted.columns, read, strict=True))
                 digests = row_digests(f"{table}.{part}", by_column, known.columns, len(block))
-                seen = Sum(seen.row_count + len(block), seen.total + summed(digests))
         except InvalidValueError as error:
             raise damage_of(connection, table, str(error)) from error
-        yield read
-    if version >= SEALS_SINCE:
-        check_sum(connection, table, part, seen, group)
+        yield read, digests
 
 
 def summed_groups(connection: sqlite3.Connection, table: str) -> set[str]:
-    """Return the groups of a table's rows that have a sum and are not empty."""
+    """Return the groups of a table with a sum that is not empty."""
     names = [str(name) for (name,) in connection.execute("SELECT name FROM sums")]
     return {
         name.partition(" ")[2]
@@ -378,26 +418,26 @@ def summed_groups(connection: sqlite3.Connection, table: str) -> set[str]:
 
 
 def check_sum(connection: sqlite3.Connection, table: str, part: str | None, seen: Sum, group: Value = None) -> None:
-    """Compare the rows that were read with the stored sum; raises `InvalidValueError` that names the damage."""
+    """Compare the sum of the rows read with the stored one; raises `InvalidValueError` naming the damage."""
     kept = kept_sum(connection, sum_name(table, part, group))
     if (seen.row_count, signed(seen.total)) != kept:
         raise damage_of(connection, table, _counted(table, seen.row_count, kept.row_count))
 
 
 def damage_of(connection: sqlite3.Connection, table: str, otherwise: str) -> InvalidValueError:
-    """Return the error that names the first row of a table that is not as it was sealed, else says `otherwise`."""
+    """Return the error for the first row of a table that does not match its seal, else with the text `otherwise`."""
     try:
         for row in unchecked_rows(connection, table):
             seal = row.pop("seal")
             if not is_sealed(table, row, seal):
-                return InvalidValueError(f"{described(connection, table, row)} is not as it was written")
+                return InvalidValueError(f"{described(connection, table, row)} does not match its seal")
     except sqlite3.Error:
         pass
     return InvalidValueError(otherwise)
 
 
 def is_sealed(table: str, row: Mapping[str, Value], seal: object) -> bool:
-    """Return whether a row is as it was sealed."""
+    """Return whether a row matches its seal."""
     try:
         return seal_of(table, row) == seal
     except InvalidValueError:
@@ -405,7 +445,7 @@ def is_sealed(table: str, row: Mapping[str, Value], seal: object) -> bool:
 
 
 def described(connection: sqlite3.Connection, table: str, row: Mapping[str, Value]) -> str:
-    """Return what messages call a row, with the person's name if it can be read."""
+    """Return the name of a row for messages, with the person's name if it can be read."""
     said = _DESCRIBED.get(table, f"a row of its table '{table}'").format_map(
         {name: printable(str(value)) for name, value in row.items()}
     )
@@ -438,11 +478,11 @@ def _checked_seals(connection: sqlite3.Connection, table: str, rows: list[Row], 
         else:
             columns: dict[str, Column] = {name: [row[name] for row in rows] for name in rows[0]}
             digests = row_digests(table, columns, TABLES[table].columns, len(rows)).tolist()
-    except InvalidValueError:  # a value is of another kind than its column's
+    except InvalidValueError:  # a value is not of its column's type
         pass
     if digests != seals:
         broken = next((row for row, seal in zip(rows, seals, strict=True) if not is_sealed(table, row, seal)), rows[0])
-        raise InvalidValueError(f"{described(connection, table, broken)} is not as it was written")
+        raise InvalidValueError(f"{described(connection, table, broken)} does not match its seal")
     return sum(seals)
 
 
@@ -453,7 +493,7 @@ def _array(values: Sequence[Any], kind: Kind) -> Column:
 
 
 def unchecked_rows(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """Yield all rows of a table unchecked, with their ``seal`` if they have one, to look for damage."""
+    """Yield all rows of a table unchecked, with their ``seal`` if present, to search for damage."""
     version = schema_version(connection)
     if version < TABLES[table].since:
         return
@@ -481,11 +521,11 @@ def _of_person(connection: sqlite3.Connection, person_id: Value) -> str:
 
 
 def _state(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return two numbers, one of which changes with every change of the file, by this connection or another."""
+    """Return two counters, one of which changes with every change of the file, by any connection."""
     (version,) = connection.execute("PRAGMA data_version").fetchone()
     return version, connection.total_changes
 
 
 def _counted(table: str, seen: int, kept: int) -> str:
     what = "embeddings" if table == "vectors" else table
-    return f"its {what} are not those that were written" if seen == kept else f"of {kept} {what} {seen} can be read"
+    return f"its {what} do not match their sum" if seen == kept else f"only {seen} of {kept} {what} can be read"

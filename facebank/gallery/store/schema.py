@@ -1,4 +1,4 @@
-"""What the gallery's tables hold in each version, what their rows' seals cover, and which sums are kept."""
+"""Schema of the gallery's tables by version: columns, seals and sums."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ MERGES_SINCE = 5
 """The first version with the table ``merges`` and those that belong to it."""
 
 OWNERS_SINCE = 6
-"""The first version with the index ``samples_by_owner``, which covers whose a sample is."""
+"""The first version with the index ``samples_by_owner``, which covers the owners of samples."""
 
 PICTURES_SINCE = 4
 """The first version whose samples, denials and strangers have ``picture_hash``."""
 
 RULES_SINCE = 3
-"""The first version written under the present rules of decision."""
+"""The first version written under the current decision rules."""
 
 _CHANGES = {
-    FEEDBACK_SINCE: "it keeps which faces are not a person's",
-    FACTS_SINCE: "it keeps birth dates, masks and which dates are a camera's",
-    SEALS_SINCE: "its rows have digests, by which damage is noticed",
+    FEEDBACK_SINCE: "it stores which faces are not a person's",
+    FACTS_SINCE: "it stores birth dates, masks and which dates are a camera's",
+    SEALS_SINCE: "its rows have digests that detect damage",
     MERGES_SINCE: "merges can be undone",
     OWNERS_SINCE: "it is read faster",
 }
 
 
 def upgrade_changes(before: int) -> tuple[str, ...]:
-    """Return what each version after `before` brought, a clause each."""
+    """Return one clause for each version after `before`, about what is new in it."""
     return tuple(change for version, change in _CHANGES.items() if version > before)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
-    """Return how many migrations a file has been through; 0 for an empty one."""
+    """Return the number of migrations applied to a file; 0 for an empty one."""
     if not is_begun(connection):
         return 0
     (number,) = connection.execute("SELECT max(number) FROM migrations").fetchone()
@@ -74,8 +74,8 @@ class Part:
     columns: tuple[str, ...]
     by: str | None = None  # a column: there is one sum for each of its values; None for one sum
     having: str | None = None  # a column: rows without a value in it do not count; None for all rows
-    # an index that covers the columns, and the version that brought it: it is read instead of the table, in its own
-    # order. The sum tells whether it is complete.
+    # an index that covers the columns, and the version that introduced it: read instead of the table, in its own
+    # order. The sum shows whether it is complete.
     index: str | None = None
     since: int = 0
 
@@ -85,14 +85,14 @@ class Table:
     """A table whose rows are sealed: each has a digest in its column ``seal``."""
 
     key: tuple[str, ...]  # the columns that identify a row
-    columns: Mapping[str, Kind]  # the sealed columns and what they hold: all but those that follow from others
-    # the columns newer than the table, and the version that brought each
+    columns: Mapping[str, Kind]  # the sealed columns and their types: all but derived ones
+    # the columns newer than the table, with the version that introduced each
     later: Mapping[str, int] = field(default_factory=dict)
-    # the tables to whose numbers columns refer: a row is deleted with its parent
+    # the parent tables of foreign keys: a row is deleted with its parent
     parents: Mapping[str, str] = field(default_factory=dict)
-    since: int = 1  # the version that brought the table
+    since: int = 1  # the version that introduced the table
     by: str | None = None  # as in `Part`, for the sum of the seals
-    is_summed: bool = True  # whether a sum is kept at all
+    is_summed: bool = True  # whether a sum is stored at all
     parts: Mapping[str, Part] = field(default_factory=dict)  # further sums, by name
 
     def columns_in(self, version: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The gallery's own row, the pack that it is bound to, and its settings; inside a transaction."""
+"""The gallery's state: revision, pack and settings; call inside a transaction."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from facebank.gallery.store.digests import Value
     from facebank.gallery.store.rows import Row
 
+_DENIALS_SETTING = "denials_revision"
 _LARGEST_SETTING = 64 * 1024  # characters of JSON
 
 
@@ -48,12 +49,12 @@ def binding(connection: sqlite3.Connection) -> Binding:
     bound = [row["pack_id"] for row in rows_of(connection, "gallery")]
     packs = [row for row in every_row(connection, "packs") if row["id"] in bound]
     if len(bound) != 1 or not packs:
-        raise InvalidValueError("it names no pack")
+        raise InvalidValueError("it has no pack")
     pack_id, name, digest, dimension = (packs[0][column] for column in ("id", "name", "digest", "dimension"))
     if not (isinstance(name, str) and isinstance(digest, str) and isinstance(dimension, int)):
-        raise InvalidValueError("it names no pack")
+        raise InvalidValueError("it has no pack")
     if not 1 <= dimension <= LARGEST_DIMENSION:
-        raise InvalidValueError(f"its embeddings cannot have {dimension} numbers")
+        raise InvalidValueError(f"its embeddings have an invalid dimension {dimension}")
     return Binding(whole(pack_id), PackIdentity(name, digest, dimension))
 
 
@@ -77,40 +78,51 @@ def advance(connection: sqlite3.Connection) -> int:
     return advanced
 
 
+def denials_revision(connection: sqlite3.Connection) -> int:
+    """Return a number that increases with every change of denials only."""
+    known = read_setting(connection, _DENIALS_SETTING)
+    return known if isinstance(known, int) else 0
+
+
+def advance_denials(connection: sqlite3.Connection) -> None:
+    """Advance `denials_revision` by one."""
+    write_setting(connection, _DENIALS_SETTING, denials_revision(connection) + 1)
+
+
 def traces(connection: sqlite3.Connection) -> int:
     """Return the revision of the last removal whose bytes may still be in the file; 0 if there is none."""
     return whole(_gallery(connection)["traces"])
 
 
 def note_traces(connection: sqlite3.Connection) -> None:
-    """Note a removal whose bytes may still be in the file; call it after `advance`."""
+    """Record a removal whose bytes may still be in the file; call it after `advance`."""
     update(connection, "gallery", "id", 1, {"traces": revision(connection)})
 
 
 def clear_traces(connection: sqlite3.Connection, noted: int) -> None:
-    """Note that the bytes are gone, unless more was removed after revision `noted`."""
+    """Record that the bytes are erased, unless more was removed after revision `noted`."""
     if traces(connection) == noted:
         update(connection, "gallery", "id", 1, {"traces": 0})
 
 
 def read_setting(connection: sqlite3.Connection, key: str) -> Any:
-    """Return a setting's value, as JSON gives it; None if it is not set."""
+    """Return a setting's value, decoded from JSON; None if it is not set."""
     text = next((str(row["value"]) for row in kept_rows(connection, "settings") if row["key"] == key), None)
     try:
         return None if text is None else json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidValueError(f"the setting '{printable(key)}' is no JSON") from error
+        raise InvalidValueError(f"the setting '{printable(key)}' is not JSON") from error
 
 
 def write_setting(connection: sqlite3.Connection, key: str, value: object) -> None:
-    """Set a setting to a value that JSON can hold; None removes it. Raises `UsageError` for anything else."""
+    """Set a setting to a JSON value; None removes it. Raises `UsageError` for other values."""
     try:
         variant_name(key)
         text = None if value is None else json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError(f"The setting '{printable(key)}' cannot be kept: {error}.") from error
+        raise UsageError(f"The setting '{printable(key)}' cannot be stored: {error}.") from error
     if text is not None and len(text) > _LARGEST_SETTING:
-        raise UsageError(f"The setting '{printable(key)}' cannot be kept: it is larger than 64 KiB.")
+        raise UsageError(f"The setting '{printable(key)}' cannot be stored: it is larger than 64 KiB.")
     delete(connection, "settings", "key", [key])
     if text is not None:
         insert(connection, "settings", [{"key": key, "value": text}])
@@ -119,5 +131,5 @@ def write_setting(connection: sqlite3.Connection, key: str, value: object) -> No
 def _gallery(connection: sqlite3.Connection) -> Row:
     rows = rows_of(connection, "gallery")
     if len(rows) != 1:
-        raise InvalidValueError("it holds more or less than one row that must be there once")
+        raise InvalidValueError("its table 'gallery' does not have exactly one row")
     return rows[0]

@@ -1,1 +1,1 @@
-"""From scores to probabilities and thresholds: fitting, storage and use."""
+"""Calibration of scores to probabilities and thresholds: fitting, storage and use."""

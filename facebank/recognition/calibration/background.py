@@ -1,7 +1,8 @@
-"""Aggregate statistics of the faces of people who are not enrolled; contains nobody's embedding."""
+"""Aggregate statistics of faces of people who are not enrolled, without individual embeddings."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-LEAST_IDENTITIES = 50  # fewer people could be recognized in the statistics
+LEAST_IDENTITIES = 50  # with fewer, people could be recognized in the statistics
 _LARGEST_DIMENSION = 4096
 
 
@@ -32,12 +33,12 @@ class Background:
     Raises
     ------
     UsageError
-        A value is not of this kind.
+        A value has a wrong shape or is not finite.
     """
 
     mean: FloatArray  # ``float32`` of shape ``(D,)``
     covariance: FloatArray  # ``float32`` of shape ``(D, D)``: shrunken, symmetric, positive semidefinite
-    # the covariance of a person's photos around that person; None if too few people had two photos
+    # the covariance within people; None if too few people had two photos
     within: FloatArray | None = None
 
     def __post_init__(self) -> None:
@@ -54,9 +55,17 @@ class Background:
         """Length of an embedding."""
         return len(self.mean)
 
+    def digest(self) -> str:
+        """Return the SHA-256 of all numbers, in hex."""
+        digest = hashlib.sha256()
+        for array in (self.mean, self.covariance, self.within):
+            if array is not None:
+                digest.update(array.astype("<f4").tobytes())
+        return digest.hexdigest()
+
     @classmethod
     def measure(cls, matrix: FloatArray, identities: NDArray[np.int64]) -> Self:
-        """Return statistics of L2-normalized embeddings ``(N, D)`` of people ``(N,)``, who all weigh the same.
+        """Return statistics of L2-normalized embeddings ``(N, D)`` of people ``(N,)``, equally weighted.
 
         Raises
         ------
@@ -87,7 +96,7 @@ class Background:
         )
 
     def draw(self, count: int, seed: int = 0) -> FloatArray:
-        """Return L2-normalized embeddings of made-up people, ``float32`` of shape ``(count, D)``."""
+        """Draw L2-normalized embeddings of random people, ``float32`` of shape ``(count, D)``."""
         variances, axes = np.linalg.eigh(self.covariance.astype(np.float64))
         deviations = np.sqrt(np.maximum(variances, 0.0))
         normal = np.random.default_rng(seed).standard_normal((count, self.dimension))
@@ -106,19 +115,19 @@ class Background:
 
     @classmethod
     def read(cls, path: Path, dimension: int) -> Self:
-        """Return the background of an untrusted npz file; raises `UsageError` unless it holds one of this dimension."""
+        """Read a background from an untrusted npz file; raises `UsageError` unless it is of this dimension."""
         square = ("<f4", (dimension, dimension))
         expected = {"mean": ("<f4", (dimension,)), "covariance": square}
         try:
             with path.open("rb") as stream:
                 try:
                     return cls(**read_arrays(stream, {**expected, "within": square}))
-                except InvalidValueError:  # of people with one photo each
+                except InvalidValueError:  # a background of people with one photo each
                     return cls(**read_arrays(stream, expected))
         except OSError as error:
             raise UsageError(f"{printable(str(path))} cannot be read: {error.strerror or error}") from error
         except (ValueError, UsageError) as error:
-            raise UsageError(f"{printable(str(path))} holds no background of {dimension} dimensions.") from error
+            raise UsageError(f"{printable(str(path))} is not a background of {dimension} dimensions.") from error
 
 
 def _checked_covariance(covariance: FloatArray, dimension: int) -> FloatArray:
@@ -126,7 +135,7 @@ def _checked_covariance(covariance: FloatArray, dimension: int) -> FloatArray:
     if matrix.shape != (dimension, dimension):
         raise UsageError(f"A background's covariance {matrix.shape} does not fit its mean ({dimension},).")
     if not np.isfinite(matrix).all():
-        raise UsageError("Not all numbers of a background are finite.")
+        raise UsageError("A background contains numbers that are not finite.")
     variances = np.linalg.eigvalsh(matrix.astype(np.float64))
     if not np.allclose(matrix, matrix.T, atol=1e-5) or variances[0] < -1e-5 * max(variances[-1], 1e-12):
         raise UsageError("A background's covariance must be symmetric, without negative variances.")

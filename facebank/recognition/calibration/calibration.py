@@ -1,16 +1,16 @@
-"""From scores to probabilities, and from a wanted rate of strangers named to a threshold.
+"""Conversion of scores to probabilities, and of a target rate of named strangers (FPIR) to a threshold.
 
-A calibrator tabulates, for galleries of some sizes, the results of simulated searches
+A calibrator tabulates the results of simulated searches in galleries of several sizes
 (`facebank.recognition.calibration.fitting`):
 
 - the *evidence* of a score: the log likelihood ratio of the person's own face and a stranger's, for people with one,
-  three and five samples. It never falls with the score.
-- the *threshold* that a share of strangers (FPIR) reaches with the best score.
+  three and five samples. It does not decrease with the score.
+- the *threshold* that the best scores of a given fraction of strangers (FPIR) reach.
 
 Both are interpolated in the logarithms of the gallery's size and of the numbers of samples, and in the weight of the
 correction by other people (`facebank.recognition.cohort`): between galleries without and albums with many further
 people. Probabilities follow by Bayes' rule from the evidence of the best people and the assumed share of strangers,
-with the same prior for all enrolled people. They rise with the score and with the margin over others.
+with the same prior for all enrolled people. They increase with the score and with the margin over others.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SAMPLES = (1, 3, 5)  # numbers of samples for which the evidence is tabulated
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # FPIRs for which the threshold is tabulated
-FORMAT = 2  # 1, which had no correction, is read too
+FORMAT = 2  # format 1, without a correction, can be read too
 _MAX_KNOTS = 200
 _MAX_TABLES = 40
 _MAX_FURTHER = 10_000
@@ -49,11 +49,11 @@ class SizeTable:
     """The results of simulated galleries of one size."""
 
     size: int  # number of enrolled people
-    # for each of `SAMPLES`, the log likelihood ratio at each of the calibrator's knots; never falling
+    # for each of `SAMPLES`, the log likelihood ratio at each of the calibrator's knots; non-decreasing
     evidence: tuple[tuple[float, ...], ...]
-    thresholds: tuple[float, ...]  # for each of `RATES`, the score; never rising
-    thresholds_per_sample: float  # rise of a threshold for each unit of the mean logarithm of the numbers of samples
-    # share of uninformative scores, 0..1, such as from wrong labels; bounds every probability away from one
+    thresholds: tuple[float, ...]  # for each of `RATES`, the score; non-increasing
+    thresholds_per_sample: float  # increase of a threshold per unit of the mean logarithm of the numbers of samples
+    # fraction of uninformative scores, 0..1, such as from wrong labels; bounds every probability away from one
     lapse: float
     further: int = 0  # number of further people in the album
 
@@ -63,20 +63,20 @@ class Calibrator:
     """The calibration of one classifier's scores."""
 
     classifier: str  # one of `facebank.recognition.scoring.CLASSIFIERS`
-    knots: tuple[float, ...]  # rising scores at which the evidence is tabulated; constant outside them
-    # one or two for each size, rising; the first of each size is for albums without further people
+    knots: tuple[float, ...]  # ascending scores at which the evidence is tabulated; constant outside them
+    # one or two for each size, ascending; the first of each size is for albums without further people
     tables: tuple[SizeTable, ...]
     correction: Correction = NO_CORRECTION  # the correction of the scores
 
     def threshold(self, samples: NDArray[np.int64], fpir: float, further: int = 0) -> float:
-        """Return the lowest score of a name.
+        """Return the minimum score for a name.
 
         Parameters
         ----------
         samples
             Number of samples of each enrolled person, ``(P,)``, P at least 1.
         fpir
-            Largest share of strangers named; `UsageError` unless within `RATES`.
+            Maximum fraction of strangers named; raises `UsageError` unless within the range of `RATES`.
         further
             Number of further people in the album.
         """
@@ -87,7 +87,7 @@ class Calibrator:
         value = math.log(len(samples))
         if value <= sizes[-1] or len(sizes) < 2:
             return float(np.interp(value, sizes, at_sizes))
-        # on as between the last two sizes, at all rates alike: thresholds of two rates never cross
+        # extrapolate from the last two sizes, equally at all rates, so that thresholds of two rates never cross
         rises = [later[-1] - later[-2] for later in (self._at_sizes(rate, samples, further) for rate in RATES)]
         slope = max(float(np.mean(rises)) / (sizes[-1] - sizes[-2]), 0.0)
         return at_sizes[-1] + slope * (value - sizes[-1])
@@ -101,7 +101,7 @@ class Calibrator:
 
         shares = [self._share_of_second(row, len(samples), further) for row in self._rows]
         found = [(1 - share) * at(row[0]) + share * at(row[-1]) for row, share in zip(self._rows, shares, strict=True)]
-        # Where scores are corrected, more people correct more, and a larger gallery may need less.
+        # With a correction, more people correct more, so that a larger gallery may need a lower threshold.
         return found if self.correction.share else list(itertools.accumulate(found, max))
 
     def evidence(
@@ -112,7 +112,7 @@ class Calibrator:
         Parameters
         ----------
         scores, samples
-            Of any one shape: scores, and the numbers of samples of their people.
+            Scores, and the numbers of samples of their people, of the same shape.
         size, further
             Numbers of enrolled people and of further people in the album.
         """
@@ -124,18 +124,18 @@ class Calibrator:
     def probabilities(
         self, scores: FloatArray, samples: NDArray[np.int64], size: int, stranger_share: float, further: int = 0
     ) -> NDArray[np.float64]:
-        """Return the probability of each candidate and, last, of a stranger, ``(M, K + 1)``; rows add to one.
+        """Return the probability of each candidate and, last, of a stranger, ``(M, K + 1)``; rows sum to one.
 
         Parameters
         ----------
         scores
-            Of each probe's candidates, ``(M, K)``: the best people, or all; minus infinity gives probability 0.
+            Scores of each probe's candidates, ``(M, K)``: the best people, or all; minus infinity gives probability 0.
         samples
             Numbers of samples of those people, ``(M, K)``.
         size, further
             Numbers of enrolled people and of further people in the album.
         stranger_share
-            Prior share of strangers' faces; `UsageError` unless above 0 and below 1.
+            Prior fraction of strangers' faces; raises `UsageError` unless above 0 and below 1.
         """
         if not 0 < stranger_share < 1:
             raise UsageError(f"The share of strangers must be above 0 and below 1, not {stranger_share}.")
@@ -153,7 +153,7 @@ class Calibrator:
         return [list(row) for _, row in itertools.groupby(self.tables, lambda table: table.size)]
 
     def _mixture(self, size: int, further: int) -> list[tuple[float, SizeTable]]:
-        """Return the tables that apply to a gallery with their weights, which add to one."""
+        """Return the tables for a gallery with their weights, which sum to one."""
         rows = self._rows
         lower, share = _between(math.log(size), [math.log(row[0].size) for row in rows])
         upper = min(lower + 1, len(rows) - 1)
@@ -206,7 +206,7 @@ class Calibration:
                 pairs=_read_pairs(content.get("pairs")),
             )
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            raise UsageError(f"{printable(label)} is no calibration of a pack: {printable(str(error))}") from error
+            raise UsageError(f"{printable(label)} is not a calibration of a pack: {printable(str(error))}") from error
 
 
 def prior_shares(candidates: int, size: int, stranger_share: float) -> NDArray[np.float64]:
@@ -216,12 +216,12 @@ def prior_shares(candidates: int, size: int, stranger_share: float) -> NDArray[n
 
 def _of_this_format(content: object) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") not in {1, FORMAT}:
-        raise ValueError("another format")
+        raise ValueError("unsupported format")
     return content
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return shares that add to one along the last axis."""
+    """Return the softmax along the last axis."""
     raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
     shares: NDArray[np.float64] = raised / raised.sum(axis=-1, keepdims=True)
     return shares
@@ -233,7 +233,7 @@ def sample_spread(samples: NDArray[np.int64]) -> float:
 
 
 def sample_shares(samples: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the weight of each of the curves for `SAMPLES`, ``(3, ...)``; they add to one."""
+    """Return the weight of each of the curves for `SAMPLES`, ``(3, ...)``; they sum to one."""
     places = np.interp(np.log(np.maximum(samples, 1)), np.log(SAMPLES), np.arange(len(SAMPLES)))
     shares: NDArray[np.float64] = np.stack([np.clip(1 - np.abs(places - i), 0, 1) for i in range(len(SAMPLES))])
     return shares
@@ -249,14 +249,14 @@ def _between(value: float, points: list[float]) -> tuple[int, float]:
 def _read_calibrator(entry: Mapping[str, Any]) -> Calibrator:
     knots = _numbers(entry["knots"])
     if not 2 <= len(knots) <= _MAX_KNOTS or (np.diff(knots) <= 0).any():
-        raise ValueError("the knots do not rise")
+        raise ValueError("the knots do not increase")
     if not 1 <= len(entry["tables"]) <= _MAX_TABLES:
         raise ValueError("too many tables")
     tables = tuple(_read_table(table, len(knots)) for table in entry["tables"])
     kinds = [(table.size, table.further) for table in tables]
     sizes = [size for size, _ in kinds]
     if sizes[0] < 1 or kinds != sorted(set(kinds)) or max(sizes.count(size) for size in sizes) > 2:
-        raise ValueError("the sizes do not rise")
+        raise ValueError("the sizes do not increase")
     return Calibrator(_text(entry["classifier"]), knots, tables, _read_correction(entry.get("correction")))
 
 
@@ -265,7 +265,7 @@ def _read_correction(entry: Mapping[str, Any] | None) -> Correction:
         return NO_CORRECTION
     share, level, shrinkage = _numbers([entry["share"], entry["level"], entry["shrinkage"]])
     if not 0 <= share <= 1 or not 0 <= level <= 1 or shrinkage <= 0:
-        raise ValueError("the correction is no share")
+        raise ValueError("the correction is not a fraction")
     return Correction(share, level, shrinkage)
 
 
@@ -274,7 +274,7 @@ def _read_pairs(entry: Mapping[str, Any] | None) -> PairModel | None:
         return None
     numbers = _numbers([entry[name] for name in PairModel.names()])
     if max(map(abs, numbers)) > _MAX_PAIR_NUMBER:
-        raise ValueError("what tells people apart is no logarithm or power that was measured")
+        raise ValueError("the pair model is out of range")
     return PairModel(*numbers)
 
 
@@ -282,12 +282,12 @@ def _read_table(table: Mapping[str, Any], knots: int) -> SizeTable:
     evidence = tuple(_numbers(curve) for curve in table["evidence"])
     thresholds = _numbers(table["thresholds"])
     if len(evidence) != len(SAMPLES) or any(len(curve) != knots or (np.diff(curve) < 0).any() for curve in evidence):
-        raise ValueError("the evidence falls, or does not fit the knots")
+        raise ValueError("the evidence decreases, or does not match the knots")
     if len(thresholds) != len(RATES) or (np.diff(thresholds) > 0).any():
-        raise ValueError("the thresholds rise with the rate")
+        raise ValueError("the thresholds increase with the rate")
     slope, lapse = _numbers([table["thresholds_per_sample"], table["lapse"]])
     if not 0 <= lapse < 1:
-        raise ValueError("the lapse is no share")
+        raise ValueError("the lapse is not a fraction")
     further = _whole(table.get("further", 0))
     if further > _MAX_FURTHER:
         raise ValueError("too many further people")
@@ -296,19 +296,19 @@ def _read_table(table: Mapping[str, Any], knots: int) -> SizeTable:
 
 def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 1 << 53:
-        raise ValueError("a number is not whole")
+        raise ValueError("a number is not an integer")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("a name is no text")
+        raise TypeError("a name is not text")
     return value
 
 
 def _numbers(values: Any) -> tuple[float, ...]:
     if not isinstance(values, list) or not all(type(value) in {int, float} for value in values):
-        raise ValueError("a number is no number")
+        raise ValueError("a value is not a number")
     numbers = tuple(float(value) for value in values)
     if not all(math.isfinite(number) and abs(number) < 1e6 for number in numbers):
         raise ValueError("a number is not finite")
@@ -320,7 +320,7 @@ _HALVINGS = 40
 
 @dataclass(frozen=True, slots=True)
 class StrangersNamed:
-    """An upper bound of the share of strangers named, 0..1, and whether it is the lowest measured rate."""
+    """An upper bound on the fraction of strangers named, 0..1, and whether it is the lowest measured rate."""
 
     share: float
     is_below: bool
@@ -335,16 +335,16 @@ def named_strangers(
     least_probability: float,
     further: int = 0,
 ) -> StrangersNamed:
-    """Return an upper bound of the share of strangers with the score and the probability of a name.
+    """Return an upper bound on the fraction of strangers who reach the score and the probability of a name.
 
-    The share that reaches the higher of the two limits is read off the calibrator's thresholds for each number of
-    samples and averaged over the people. It lies between ``RATES[0]`` and `fpir`; near runners-up and poor faces lower
-    it further.
+    The fraction that reaches the higher of the two limits is read off the calibrator's thresholds for each number of
+    samples and averaged over the people. It is between ``RATES[0]`` and `fpir`; near runners-up and poor faces lower it
+    further.
 
     Parameters
     ----------
     calibrator
-        Of the classifier.
+        The calibrator of the classifier.
     samples
         Number of samples of each enrolled person, ``(P,)``, P at least 1.
     fpir, stranger_share, least_probability
@@ -363,7 +363,7 @@ def named_strangers(
     lowest[reached(fpir)] = math.log(fpir)
     measured = reached(RATES[0])
     for place in np.flatnonzero(measured & (lowest < highest)):
-        for _ in range(_HALVINGS):  # the higher the rate, the lower the score, and the lower the probability
+        for _ in range(_HALVINGS):  # a higher rate means a lower score and a lower probability
             middle = (lowest[place] + highest[place]) / 2
             if reached(math.exp(middle))[place]:
                 lowest[place] = middle

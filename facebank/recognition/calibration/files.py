@@ -1,4 +1,4 @@
-"""Files of calibrations: those of a pack, and those that the user made from own photographs."""
+"""Files of calibrations: a pack's, and the user's, made from the user's own photographs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facebank.errors import PackIntegrityError, UsageError
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.training import FITTED
-from facebank.storage.files import cannot_write, is_file, new_file, new_folder, write_file
+from facebank.storage.files import cannot_write, file_version, is_file, new_file, new_folder, write_file
 from facebank.storage.paths import calibrations_folder
 from facebank.storage.text import printable
 
@@ -24,12 +24,12 @@ BACKGROUND_NAME = "background.npz"
 
 _Content = TypeVar("_Content")
 _LARGEST = 8 << 20
-_MODE = 0o666  # less the umask: a calibration has no faces in it
-_ADVICE = "free some space, or set FACEBANK_CALIBRATIONS to a folder that can be written"
+_MODE = 0o666  # minus the umask: a calibration contains no faces
+_ADVICE = "free some space, or set FACEBANK_CALIBRATIONS to a writable folder"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Knowledge:
+class PackCalibration:
     """A pack's calibration, its background, and the folder of the calibration; each None if missing."""
 
     calibration: Calibration | None = None
@@ -37,8 +37,8 @@ class Knowledge:
     folder: Path | None = None
 
 
-def find_knowledge(pack: PackIdentity, folder: Path | None) -> Knowledge:
-    """Return a pack's calibration: the user's own before that in the pack's folder, classifier by classifier.
+def find_pack_calibration(pack: PackIdentity, folder: Path | None) -> PackCalibration:
+    """Return a pack's calibration; for each classifier the user's own takes precedence over the pack's.
 
     Files made for another pack are ignored. Raises `PackIntegrityError` if one is damaged.
     """
@@ -50,12 +50,12 @@ def find_knowledge(pack: PackIdentity, folder: Path | None) -> Knowledge:
         and (calibration := _read(pack, place, _read_calibration, CALIBRATION_NAME)).pack_digest == pack.digest
     ]
     if not found:
-        return Knowledge()
-    # A classifier that learns from the background is worth what was counted with that same background.
+        return PackCalibration()
+    # The calibration of a fitted classifier is valid only with the background that it was measured with.
     fitted = [place for place, calibration in found if any(calibration.of(kind) is not None for kind in FITTED)]
     first = [*fitted, *(place for place, _ in found), *places]
     background = next((place for place in first if is_file(place / BACKGROUND_NAME)), None)
-    return Knowledge(
+    return PackCalibration(
         _joined([calibration for _, calibration in found]),
         None
         if background is None
@@ -64,8 +64,36 @@ def find_knowledge(pack: PackIdentity, folder: Path | None) -> Knowledge:
     )
 
 
+class CachedPackCalibration:
+    """A pack's calibration, reread when its files change; safe for several threads.
+
+    Parameters
+    ----------
+    pack, folder
+        As for `find_pack_calibration`.
+    """
+
+    def __init__(self, pack: PackIdentity, folder: Path | None) -> None:
+        self._pack = pack
+        self._folder = folder
+        self._read: tuple[object, PackCalibration] | None = None
+
+    def get(self) -> PackCalibration:
+        """Return the current calibration; raises `PackIntegrityError` if it is damaged."""
+        folders = [folder for folder in (user_folder(self._pack), self._folder) if folder is not None]
+        version = [(path, file_version(path)) for folder in folders for path in _files_in(folder)]
+        known = self._read
+        if known is None or known[0] != version:
+            known = self._read = version, find_pack_calibration(self._pack, self._folder)
+        return known[1]
+
+
+def _files_in(folder: Path) -> tuple[Path, Path]:
+    return folder / CALIBRATION_NAME, folder / BACKGROUND_NAME
+
+
 def _joined(found: list[Calibration]) -> Calibration:
-    """Return the first calibration, completed with classifiers of the later ones."""
+    """Return the first calibration, completed by further classifiers of the later ones."""
     first, *others = found
     for other in others:
         missing = tuple(one for one in other.calibrators if first.of(one.classifier) is None)
@@ -74,38 +102,38 @@ def _joined(found: list[Calibration]) -> Calibration:
 
 
 def user_folder(pack: PackIdentity) -> Path:
-    """Return the folder of the user's own calibration of a pack."""
+    """Return the folder of the user's calibration of a pack."""
     return calibrations_folder() / pack.digest[:32]
 
 
-def save_knowledge(calibration: Calibration, background: Background | None, folder: Path) -> None:
-    """Write a calibration and its background into a folder, replacing those that are there.
+def save_pack_calibration(calibration: Calibration, background: Background | None, folder: Path) -> None:
+    """Write a calibration and its background into a folder, replacing existing ones.
 
-    Without a background, an older one is removed. The folder is made if missing; the files have the user's usual
+    Without a background, an older one is removed. The folder is created if missing; the files have ordinary
     permissions. Raises `StorageError` if they cannot be written.
     """
     require_folder(folder)
     target = folder / BACKGROUND_NAME
-    with _told_if_unwritable(target):
+    with _translated_write_errors(target):
         if background is None:
             target.unlink(missing_ok=True)
         else:
             with new_file(target, mode=_MODE) as part:
                 background.write(part.path)
     target = folder / CALIBRATION_NAME
-    with _told_if_unwritable(target):
+    with _translated_write_errors(target):
         write_file(target, calibration.to_json().encode(), mode=_MODE)
 
 
 def require_folder(folder: Path) -> None:
-    """Make a folder for a calibration; raises `StorageError` if it is not writable."""
+    """Create a folder for a calibration; raises `StorageError` if it is not writable."""
     target = folder / CALIBRATION_NAME
-    with _told_if_unwritable(target), new_folder(target):
+    with _translated_write_errors(target), new_folder(target):
         pass
 
 
 @contextmanager
-def _told_if_unwritable(target: Path) -> Iterator[None]:
+def _translated_write_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -118,7 +146,7 @@ def _read(pack: PackIdentity, folder: Path, reader: Callable[[Path], _Content], 
     except (OSError, UsageError) as error:
         raise PackIntegrityError(
             f"the calibration of the pack {printable(pack.name)!r} cannot be used: {error}; "
-            f"make it anew with 'facebank packs calibrate', or remove {printable(str(folder))}"
+            f"recreate it with 'facebank packs calibrate', or remove {printable(str(folder))}"
         ) from error
 
 
@@ -126,5 +154,5 @@ def _read_calibration(path: Path) -> Calibration:
     with path.open("rb") as file:
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:
-        raise UsageError(f"{printable(str(path))} is longer than {_LARGEST >> 20} MiB")
+        raise UsageError(f"{printable(str(path))} is larger than {_LARGEST >> 20} MiB")
     return Calibration.from_json(data, str(path))

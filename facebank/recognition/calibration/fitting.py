@@ -1,4 +1,4 @@
-"""Calibrators fitted to simulated searches; needs SciPy, and is never loaded to identify."""
+"""Fitting of calibrators to simulated searches; needs SciPy, and is not imported for identification."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 SIZES = (1, 3, 10, 30, 100, 300, 1000)  # numbers of people in simulated galleries
 SIZES_OF_FITTED = (1, 10, 100, 1000)  # the same for classifiers of `FITTED`, which are slow
 CORRECTION = Correction(share=0.75, level=1.0)  # default correction by the album's other people
-FURTHER = 100  # further people of the simulated albums that have any
-RELATIVES_SHARE = 0.03  # share of strangers who are siblings of the enrolled, where families are known
-LEAST_PEOPLE = 20  # with two photos or more, and in all besides those enrolled
+FURTHER = 100  # number of further people in simulated albums with further people
+RELATIVES_SHARE = 0.03  # fraction of strangers who are siblings of enrolled people, if families are known
+LEAST_PEOPLE = 20  # with two photos or more, and in total besides the enrolled ones
 _KNOTS = 16
 _WIDEST_GAP = 0.05
 _SMOOTHNESS = 1e-4
-_LEAST_SPREAD = 0.5  # of mean logarithms of numbers of samples: less of it teaches chance
+_LEAST_SPREAD = 0.5  # of mean logarithms of numbers of samples; below it a fit is not reliable
 _LEAST_LAPSE = 5e-4
 _STRANGER_SHARE = 0.5
 _SPARE = 50
@@ -51,10 +51,10 @@ _LEAST_DIFFERENCE = 1e-6
 class Effort:
     """The amount of simulation for each size of gallery and number of samples."""
 
-    # enrolled, strangers: approximate numbers of people enrolled, and of strangers searched, over all galleries
+    # enrolled, strangers: approximate numbers of enrolled people and searched strangers over all galleries
     enrolled: int = 4000
     strangers: int = 40_000
-    galleries: tuple[int, int] = (12, 200)  # least and largest number of galleries
+    galleries: tuple[int, int] = (12, 200)  # minimum and maximum number of galleries
 
     def plan(self, size: int, samples_each: int, further: int = 0) -> tuple[int, GalleryPlan]:
         """Return the number and the kind of galleries."""
@@ -66,10 +66,10 @@ class Effort:
 class Population:
     """People of one kind for a calibration."""
 
-    identities: Identities  # the people who are searched for and the strangers
-    # given, galleries are one family of the identities among these people; otherwise they are of the identities
+    identities: Identities  # the enrolled people and the strangers
+    # if given, galleries are one family of the identities among these people; otherwise people of the identities
     others: Identities | None = None
-    # weight of the kind's strangers in thresholds, above 0: the share of strangers named holds for the weighted mixture
+    # weight of the strangers in thresholds, above 0: the FPIR holds for the weighted mixture of populations
     weight: float = 1.0
     prior: float = 1.0  # frequency of searches of the kind for probabilities, above 0
 
@@ -94,8 +94,8 @@ def fit_calibrator(
     Parameters
     ----------
     known
-        People, at least `LEAST_PEOPLE` of them with two photos. Several populations each count at every size of gallery
-        that they allow; the first determines the sizes.
+        People, at least `LEAST_PEOPLE` of them with two photos. Each of several populations contributes at every size
+        that it allows; the first determines the sizes.
     classifier
         One of `facebank.recognition.scoring.CLASSIFIERS`.
     background
@@ -103,7 +103,7 @@ def fit_calibrator(
     correction
         The correction of scores by the album's other people.
     seed
-        Makes the result reproducible.
+        Seed of the random numbers.
     effort
         The amount of simulation.
     progress
@@ -127,7 +127,7 @@ def fit_calibrator(
 
     sizes = calibrated_sizes(populations[0].identities, classifier)
     if np.ptp(populations[0].identities.embeddings, axis=0).max() < _LEAST_DIFFERENCE:
-        raise UsageError("These embeddings tell nobody apart: all are the same.")
+        raise UsageError("Cannot calibrate: all embeddings are the same.")
     groups = {
         (size, further): [
             _Group(population.weight, population.prior, _searches_of(size, further, effort, number, search))
@@ -185,7 +185,7 @@ def _searches_of(
 
 
 def _knots(searches: Sequence[Searches]) -> NDArray[np.float64]:
-    """Return knots spread over the scores of strangers' best people and of own people."""
+    """Return knots spread over the best scores of strangers and the scores of mated probes."""
     strangers = np.concatenate([found.scores[found.strangers, 0] for found in searches])
     own = np.concatenate([found.scores[found.right, 0] for found in searches])
     places = np.concatenate(
@@ -202,12 +202,12 @@ def _knots(searches: Sequence[Searches]) -> NDArray[np.float64]:
         if knot - kept[-1] >= apart:
             kept.append(knot)
     if len(kept) < 2:
-        raise UsageError("These embeddings tell nobody apart: all scores are the same.")
+        raise UsageError("Cannot calibrate: all scores are the same.")
     return _without_gaps(np.array(kept, dtype=np.float64))
 
 
 def _without_gaps(knots: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fill wide gaps between knots: scores are rare there, but names are decided there."""
+    """Fill wide gaps between knots: scores are rare there, but decisive."""
     parts = [
         np.linspace(low, high, max(1, round((high - low) / _WIDEST_GAP)), endpoint=False)
         for low, high in itertools.pairwise(knots)
@@ -222,7 +222,7 @@ def _table(size: int, further: int, groups: Sequence[_Group], knots: NDArray[np.
 
 
 def _thresholds(groups: Sequence[_Group]) -> tuple[tuple[float, ...], float]:
-    """Return the thresholds for galleries of one sample each, and their rise with more."""
+    """Return the thresholds for galleries of one sample each, and their increase with more."""
     spreads, quantiles = [], []
     for place in range(len(SAMPLES)):
         best, weights, spread = [], [], []
@@ -243,7 +243,7 @@ def _thresholds(groups: Sequence[_Group]) -> tuple[tuple[float, ...], float]:
 
 
 def _upper_quantiles(scores: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return for each of `RATES` the score that this share of the weight reaches."""
+    """Return for each of `RATES` the score that this fraction of the weight reaches."""
     order = np.argsort(-scores, kind="stable")
     reached = (np.cumsum(weights[order]) - weights[order] / 2) / max(weights.sum(), 1e-12)
     return np.interp(RATES, reached, scores[order].astype(np.float64))
@@ -251,7 +251,7 @@ def _upper_quantiles(scores: NDArray[np.float32], weights: NDArray[np.float64]) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Likelihood:
-    """The penalized likelihood of a lapse and of curves of evidence, as a function of their starts and rises."""
+    """The penalized likelihood of a lapse and evidence curves, as a function of their starts and increments."""
 
     basis: csr_matrix
     own: NDArray[np.int64]
@@ -288,7 +288,7 @@ class _Likelihood:
 def _evidence(
     size: int, groups: Sequence[_Group], knots: NDArray[np.float64]
 ) -> tuple[tuple[tuple[float, ...], ...], float]:
-    """Fit the lapse and a never-falling curve for each of `SAMPLES`: multinomial logistic regression."""
+    """Fit the lapse and a non-decreasing curve for each of `SAMPLES`: multinomial logistic regression."""
     from scipy.optimize import minimize
 
     parts = [_weighted_searches(group) for group in groups]
@@ -325,7 +325,7 @@ def _weighted_searches(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Return scores, samples, own places and weights of a population's usable searches.
 
-    Mated probes and strangers each weigh the population's prior; relatives among the strangers have their share.
+    Mated probes and strangers are each weighted by the population's prior; relatives by `RELATIVES_SHARE`.
     """
     usable = [found.own < found.scores.shape[1] for found in group.searches]
     scores, samples, own, weights, relatives = (
@@ -343,7 +343,7 @@ def _basis(scores: NDArray[np.float32], samples: NDArray[np.int64], knots: NDArr
     """Return the weight of each curve's value at each knot for each score, ``(M * K, curves * knots)``."""
     from scipy.sparse import csr_matrix
 
-    places = np.interp(scores.ravel(), knots, np.arange(len(knots)))  # the first knot for who cannot be meant
+    places = np.interp(scores.ravel(), knots, np.arange(len(knots)))  # the first knot for excluded people
     below = np.minimum(places.astype(np.int64), len(knots) - 2)
     above_share = places - below
     shares = sample_shares(samples.ravel())
@@ -361,7 +361,7 @@ def _basis(scores: NDArray[np.float32], samples: NDArray[np.int64], knots: NDArr
 
 
 def _never_falling_with_size(tables: Sequence[SizeTable]) -> list[SizeTable]:
-    """Raise thresholds that chance has put below those of smaller galleries; corrected scores may really fall."""
+    """Raise thresholds that are below those of smaller galleries by chance; corrected scores may decrease."""
     kept: list[SizeTable] = []
     for table in tables:
         thresholds = table.thresholds

@@ -1,4 +1,4 @@
-"""Cross-validation of a calibration: fitted to half of the people, measured on the other half, and the reverse."""
+"""Two-fold cross-validation of a calibration over people."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from facebank.recognition.calibration.calibration import Calibrator
 
-FPIR = 0.01  # target share of strangers named
-STRANGER_SHARE = 0.5  # prior share of strangers' faces
+FPIR = 0.01  # target fraction of strangers named
+STRANGER_SHARE = 0.5  # prior fraction of strangers' faces
 USUAL = Effort()  # default amount of simulation
 _BINS = 15
 _SHARE_OF_EFFORT = 2
@@ -35,7 +35,7 @@ class Reliability:
     """Measurements in galleries of one size, on people whom the calibrator was not fitted to."""
 
     size: int  # number of enrolled people
-    fpir: float  # share of strangers named at a target of `FPIR`
+    fpir: float  # fraction of strangers named at a target of `FPIR`
     brier: float  # mean squared difference between the best candidate's probability and its correctness
     log_loss: float  # mean negative natural logarithm of the probability of the outcome
     ece: float  # expected calibration error over bins of equal width
@@ -49,7 +49,7 @@ def cross_fit(
     effort: Effort = USUAL,
     progress: Progress = SILENT,
 ) -> tuple[Reliability, ...]:
-    """Return one measurement for each size of gallery that half of the people allow, rising; empty if they allow none.
+    """Return one measurement for each gallery size that half of the people allow, ascending; may be empty.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def cross_fit(
     seed
         Chooses the halves and galleries.
     effort
-        That of a calibrator of everybody; this costs twice as much.
+        The amount of simulation of a calibrator for all people; cross-validation costs twice as much.
     progress
         Advanced with each simulated gallery.
     """
@@ -110,40 +110,42 @@ def simulated_galleries(identities: Identities, classifier: str, effort: Effort 
 
 
 def reliability(groups: Sequence[tuple[Sequence[Searches], Calibrator]]) -> Reliability:
-    """Return the measurements of at least one gallery of one size, with the calibrators that judge them."""
+    """Return the measurements of at least one gallery of one size, with the calibrators to evaluate."""
     judged = [(found, calibrator) for several, calibrator in groups for found in several]
-    told = np.concatenate([_told(found, calibrator)[:, 0] for found, calibrator in judged])
+    probabilities = np.concatenate([_probabilities(found, calibrator)[:, 0] for found, calibrator in judged])
     right = np.concatenate([found.right for found, _ in judged])
     mated = np.concatenate([found.mated for found, _ in judged])
     named = np.concatenate([_named(found, calibrator) for found, calibrator in judged])
     weights = np.concatenate([found.weights for found, _ in judged])
     weights[mated] *= (1 - STRANGER_SHARE) / max(weights[mated].sum(), 1e-12)
     weights[~mated] *= STRANGER_SHARE / max(weights[~mated].sum(), 1e-12)
-    likelihood = np.maximum(np.where(right, told, 1 - told), 1e-15)
+    likelihood = np.maximum(np.where(right, probabilities, 1 - probabilities), 1e-15)
     return Reliability(
         size=judged[0][0].size,
         fpir=float(named[~mated].mean()),
-        brier=float(weights @ (told - right) ** 2),
+        brier=float(weights @ (probabilities - right) ** 2),
         log_loss=-float(weights @ np.log(likelihood)),
-        ece=_calibration_error(told, right, weights),
+        ece=_calibration_error(probabilities, right, weights),
     )
 
 
-def _told(found: Searches, calibrator: Calibrator) -> NDArray[np.float64]:
+def _probabilities(found: Searches, calibrator: Calibrator) -> NDArray[np.float64]:
     return calibrator.probabilities(found.scores, found.samples, found.size, STRANGER_SHARE, found.further)
 
 
 def _named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
     named: NDArray[np.bool_] = found.scores[:, 0] >= calibrator.threshold(found.enrolled, FPIR, found.further)
-    told = _told(found, calibrator)
+    probabilities = _probabilities(found, calibrator)
     if found.scores.shape[1] > 1:
-        named &= told[:, 0] >= LEAST_ODDS * told[:, 1]
+        named &= probabilities[:, 0] >= LEAST_ODDS * probabilities[:, 1]
     return named
 
 
-def _calibration_error(told: NDArray[np.float64], right: NDArray[np.bool_], weights: NDArray[np.float64]) -> float:
-    bins = np.minimum((told * _BINS).astype(np.int64), _BINS - 1)
-    return float(np.abs(np.bincount(bins, weights=weights * (told - right), minlength=_BINS)).sum())
+def _calibration_error(
+    probabilities: NDArray[np.float64], right: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> float:
+    bins = np.minimum((probabilities * _BINS).astype(np.int64), _BINS - 1)
+    return float(np.abs(np.bincount(bins, weights=weights * (probabilities - right), minlength=_BINS)).sum())
 
 
 def _halves(
@@ -157,13 +159,13 @@ def _halves(
         return halves, ()
     try:
         sizes = [calibrated_sizes(half, classifier) for half in halves]
-    except UsageError:  # half of the people are too few
+    except UsageError:  # too few people in each half
         return halves, ()
     return halves, tuple(size for size in sizes[0] if size in sizes[1])
 
 
 def _lessened(effort: Effort) -> Effort:
-    """Return the effort for each of the four rounds: two of fitting, two of measuring."""
+    """Return the amount of simulation for each of four steps: two fits and two measurements."""
     least, most = effort.galleries
     return replace(
         effort,

@@ -1,6 +1,6 @@
-"""Simulated galleries: random people are enrolled and searched for, with everybody else as strangers.
+"""Simulation of galleries: random people are enrolled and searched for, with all others as strangers.
 
-A similarity's meaning depends on the number of enrolled people, on their samples and on the album's other people. With
+The meaning of a similarity depends on the number of enrolled people, their samples and the album's other people. With
 known families, a gallery can be one or two members of one family among other people: strangers are then other
 families, and the members who are not enrolled are marked as relatives.
 """
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from facebank.recognition.calibration.background import Background
     from facebank.types import FloatArray
 
-PROBES_EACH = 5  # most photos of an enrolled person that are searched
-KEPT = 10  # best scores of a probe that are kept; the rest are negligible
+PROBES_EACH = 5  # maximum number of searched photos of an enrolled person
+KEPT = 10  # number of best scores kept for a probe; the rest are negligible
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +38,8 @@ class Identities:
         The shapes do not match.
     """
 
-    embeddings: FloatArray  # l2-normalized, ``float32`` of shape ``(N, D)``
-    people: NDArray[np.int64]  # ``int64`` of shape ``(N,)``: numbers from 0, each of them used
+    embeddings: FloatArray  # L2-normalized, ``float32`` of shape ``(N, D)``
+    people: NDArray[np.int64]  # ``int64`` of shape ``(N,)``: contiguous numbers from 0
     qualities: FloatArray  # ``float32`` of shape ``(N,)``, 0..1
     # the family of each person, ``int64`` of shape ``(P,)``; None if nobody is related
     families: NDArray[np.int64] | None = None
@@ -50,7 +50,7 @@ class Identities:
             raise UsageError("Expected a person and a quality for each embedding.")
         used = np.unique(self.people)
         if not np.array_equal(used, np.arange(len(used))):
-            raise UsageError("Expected people's numbers from 0, each of them used.")
+            raise UsageError("Expected contiguous person numbers from 0.")
         if self.families is not None and self.families.shape != used.shape:
             raise UsageError(f"Expected a family for each of {len(used)} people.")
 
@@ -60,7 +60,7 @@ class Identities:
         return np.bincount(self.people).astype(np.int64)
 
     def of(self, people: NDArray[np.int64]) -> Identities:
-        """Return some of the people, renumbered in rising order."""
+        """Return some of the people, renumbered in ascending order."""
         chosen = np.isin(self.people, people)
         kept, owners = np.unique(self.people[chosen], return_inverse=True)
         families = None if self.families is None else self.families[kept]
@@ -95,12 +95,12 @@ class Searches:
 
     @property
     def strangers(self) -> NDArray[np.bool_]:
-        """Probes of people who are neither enrolled nor related to anybody enrolled, ``(M,)``."""
+        """Probes of people who are neither enrolled nor related to an enrolled person, ``(M,)``."""
         return ~self.mated & ~self.relatives
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Probes whose own person is the best, ``(M,)``."""
+        """Probes whose own person has the best score, ``(M,)``."""
         right: NDArray[np.bool_] = self.own == 0
         return right
 
@@ -110,14 +110,14 @@ class GalleryPlan:
     """The kind of galleries to simulate."""
 
     size: int  # number of enrolled people
-    samples_each: int  # samples of each, as far as one photo remains to be searched
-    strangers: int = 2000  # largest number of strangers searched
-    further: int = 0  # number of further people, neither enrolled nor searched; at most half of those left
+    samples_each: int  # samples of each, leaving at least one photo to search
+    strangers: int = 2000  # maximum number of searched strangers
+    further: int = 0  # number of further people, neither enrolled nor searched; at most half of the remaining ones
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Cast:
-    """The people of a gallery by number; `searched` marks the enrolled ones whose photos are searched."""
+class _GalleryPeople:
+    """The people of a gallery by role; `searched` marks the enrolled ones whose photos are searched."""
 
     enrolled: NDArray[np.int64]
     searched: NDArray[np.bool_]
@@ -148,24 +148,24 @@ def simulate(
     background
         The pack's, for classifiers that need one.
     random
-        Chooses people and photos.
+        Random generator for the choice of people and photos.
     correction
         The correction of scores by the album's other people.
     others
-        Given, a gallery is one or two members of one family of the identities among these people, who are never
+        If given, a gallery is one or two members of one family of the identities among these people, who are never
         searched.
     """
     everybody = identities if others is None else _joined(identities, others)
     if others is None:
-        cast = _everybody_alike(identities, plan, random)
+        roles = _random_gallery(identities, plan, random)
     else:
-        cast = _a_family(identities, everybody, plan, random)
+        roles = _family_gallery(identities, everybody, plan, random)
     photos = everybody.photos
     shuffled = _shuffled_photos(everybody, random)
-    samples = [shuffled[person][: max(1, min(plan.samples_each, photos[person] - 1))] for person in cast.enrolled]
+    samples = [shuffled[person][: max(1, min(plan.samples_each, photos[person] - 1))] for person in roles.enrolled]
     rest = [
         shuffled[person][len(taken) : len(taken) + PROBES_EACH] if searched else shuffled[person][:0]
-        for person, taken, searched in zip(cast.enrolled, samples, cast.searched, strict=True)
+        for person, taken, searched in zip(roles.enrolled, samples, roles.searched, strict=True)
     ]
     places = np.concatenate(samples)
     counts = np.array([len(taken) for taken in samples])
@@ -174,16 +174,16 @@ def simulate(
     )
     scorer = build_scorer(classifier, enrolled, background)
     probed = np.array([len(probes) for probes in rest])
-    strangers = np.array([shuffled[person][0] for person in cast.strangers], dtype=np.int64)
+    strangers = np.array([shuffled[person][0] for person in roles.strangers], dtype=np.int64)
     own = np.concatenate([np.repeat(np.arange(plan.size), probed), np.full(len(strangers), -1)])
     weights = np.concatenate([np.repeat(1 / np.maximum(probed, 1), probed), np.ones(len(strangers))])
     probes = everybody.embeddings[np.concatenate([*rest, strangers]).astype(np.int64)]
     scores = scorer.scores(probes)
     if correction.share:
-        further = _means(everybody, cast.further, shuffled, plan.samples_each)
+        further = _means(everybody, roles.further, shuffled, plan.samples_each)
         cohort, everybody_known = Cohort(enrolled.index, further, correction), np.arange(plan.size)
         scores = cohort.corrected(scores, probes @ enrolled.index.prototypes.T, probes, everybody_known)
-    scores, relatives = _without_relatives(scores, own, everybody.families, cast)
+    scores, relatives = _without_relatives(scores, own, everybody.families, roles)
     order, place = _best(scores, own)
     return Searches(
         scores=np.take_along_axis(scores, order, axis=1),
@@ -191,12 +191,12 @@ def simulate(
         own=place,
         weights=weights,
         enrolled=counts.astype(np.int64),
-        further=len(cast.further),
+        further=len(roles.further),
         relatives=relatives,
     )
 
 
-def _everybody_alike(identities: Identities, plan: GalleryPlan, random: np.random.Generator) -> _Cast:
+def _random_gallery(identities: Identities, plan: GalleryPlan, random: np.random.Generator) -> _GalleryPeople:
     photos = identities.photos
     if len(photos) <= plan.size:
         raise UsageError(f"{len(photos)} people are too few to enroll {plan.size} of them and search for strangers.")
@@ -206,10 +206,12 @@ def _everybody_alike(identities: Identities, plan: GalleryPlan, random: np.rando
     left = random.permutation(np.setdiff1d(np.arange(len(photos)), enrolled))
     further = min(plan.further, len(left) // 2)
     strangers = left[further : further + plan.strangers]
-    return _Cast(enrolled, np.ones(plan.size, dtype=bool), strangers, left[:further])
+    return _GalleryPeople(enrolled, np.ones(plan.size, dtype=bool), strangers, left[:further])
 
 
-def _a_family(identities: Identities, everybody: Identities, plan: GalleryPlan, random: np.random.Generator) -> _Cast:
+def _family_gallery(
+    identities: Identities, everybody: Identities, plan: GalleryPlan, random: np.random.Generator
+) -> _GalleryPeople:
     families = identities.families
     if families is None:
         raise UsageError("Galleries of one family need identities with families.")
@@ -227,11 +229,13 @@ def _a_family(identities: Identities, everybody: Identities, plan: GalleryPlan, 
     left = random.permutation(np.setdiff1d(adults, chosen))
     strangers = random.permutation(np.setdiff1d(np.arange(known), members))[: plan.strangers]
     searched = np.arange(plan.size) < len(members)
-    return _Cast(np.concatenate([members, chosen]), searched, strangers, left[: min(plan.further, len(left) // 2)])
+    return _GalleryPeople(
+        np.concatenate([members, chosen]), searched, strangers, left[: min(plan.further, len(left) // 2)]
+    )
 
 
 def _joined(first: Identities, second: Identities) -> Identities:
-    """Return the people of both, those of the second renumbered and related to nobody."""
+    """Return the people of both; those of the second are renumbered and have no relatives."""
     families = first.families
     if families is not None:
         alone = np.arange(len(second.photos)) + families.max() + 1
@@ -247,7 +251,7 @@ def _joined(first: Identities, second: Identities) -> Identities:
 def _means(
     everybody: Identities, people: NDArray[np.int64], shuffled: list[NDArray[np.int64]], samples_each: int
 ) -> FloatArray | None:
-    """Return one mean of some photos of each person, ``(G, D)``; None for nobody."""
+    """Return the mean of some photos of each person, ``(G, D)``; None without people."""
     if not len(people):
         return None
     samples = [shuffled[person][:samples_each] for person in people]
@@ -257,19 +261,19 @@ def _means(
 
 
 def _without_relatives(
-    scores: FloatArray, own: NDArray[np.int64], families: NDArray[np.int64] | None, cast: _Cast
+    scores: FloatArray, own: NDArray[np.int64], families: NDArray[np.int64] | None, roles: _GalleryPeople
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Return scores without enrolled relatives of mated probes, and the strangers related to the enrolled."""
     relatives = np.zeros(len(scores), dtype=bool)
     if families is None:
         return scores, relatives
-    enrolled = families[cast.enrolled]
+    enrolled = families[roles.enrolled]
     mated = own >= 0
     theirs = enrolled[own[mated], None] == enrolled[None]
     theirs[np.arange(len(theirs)), own[mated]] = False
     scores = scores.copy()
     scores[mated] = np.where(theirs, -np.inf, scores[mated])
-    relatives[~mated] = np.isin(families[cast.strangers], enrolled)
+    relatives[~mated] = np.isin(families[roles.strangers], enrolled)
     return scores, relatives
 
 

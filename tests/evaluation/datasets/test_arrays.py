@@ -46,7 +46,7 @@ def test_images_and_labels_are_read(tmp_path: Path, compress: bool, in_columns: 
     assert [photo.split for photo in dataset.photos] == ["train", "validation", "test", None]
     assert [photo.group for photo in dataset.photos] == ["1", "1", "2", "3"]
     assert dataset.pick is Pick.ALIGNED
-    assert [note.what for note in dataset.left_out] == ["Ada and ada"]
+    assert [note.entry for note in dataset.skipped] == ["Ada and ada"]
     for photo, image in zip(dataset.photos, IMAGES, strict=True):
         assert np.array_equal(read_pixels(photo).pixels, image)
 
@@ -75,16 +75,19 @@ LABELS = np.array(["a", "b", "a", "b"])
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ({"images": IMAGES}, "neither the arrays images and labels nor arr_0 to arr_3"),
-        ({"images": IMAGES, "labels": LABELS[:3]}, "the array labels has 3 values for 4 pictures"),
+        ({"images": IMAGES}, "expected the arrays images and labels, or arr_0 to arr_3"),
+        ({"images": IMAGES, "labels": LABELS[:3]}, "the array labels has 3 values for 4 images"),
         ({"images": IMAGES, "labels": LABELS.reshape(2, 2)}, "the array labels is <U1 of shape"),
         ({"images": IMAGES, "labels": np.zeros(4)}, "the array labels is float64"),
         ({"images": IMAGES / 255, "labels": LABELS}, "the array images is float64 of shape"),
         ({"images": IMAGES[..., 0], "labels": LABELS}, "the array images is uint8 of shape"),
-        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "it holds no pictures"),
-        ({"images": IMAGES, "labels": LABELS.astype(object)}, "the array labels holds Python objects"),
-        ({"images": IMAGES, "labels": LABELS, "splits": LABELS}, "the split of image 1 is 'a', and should be train"),
-        ({"images": IMAGES, "labels": LABELS, "aligned": np.ones(4, bool)}, "aligned is not one truth value"),
+        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "it has no images"),
+        ({"images": IMAGES, "labels": LABELS.astype(object)}, "the array labels has Python objects"),
+        ({"images": IMAGES, "labels": LABELS, "splits": LABELS}, "the split of image 1 is 'a'; expected train"),
+        (
+            {"images": IMAGES, "labels": LABELS, "aligned": np.ones(4, bool)},
+            "the array aligned is not a single boolean",
+        ),
         ({"images": IMAGES, "labels": np.array(["a/b"] * 4)}, "A person cannot be called"),
     ],
 )
@@ -107,10 +110,10 @@ def zipped(path: Path, **members: bytes) -> Path:
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npz, "LARGEST", 1_000_000)
+    monkeypatch.setattr(npz, "MAX_TOTAL", 1_000_000)
     path = zipped(tmp_path / "bomb.npz", images=npy(np.zeros((40, 100, 100, 3), np.uint8)), labels=npy(np.arange(40)))
     assert path.stat().st_size < 10_000
-    with pytest.raises(DatasetError, match=r"its arrays have 1,200,.* bytes unpacked, and may have 1,000,000"):
+    with pytest.raises(DatasetError, match=r"the arrays have 1,200,.* uncompressed bytes; the limit is 1,000,000"):
         read_arrays(path)
 
 
@@ -118,7 +121,7 @@ def test_a_header_is_not_believed(tmp_path: Path) -> None:
     honest = npy(IMAGES)
     claims = honest.replace(b"(4, 5, 6, 3)", b"(99999, 99999, 9999, 3)", 1).replace(b" " * 11, b"", 1)
     path = zipped(tmp_path / "x.npz", images=claims, labels=npy(LABELS))
-    with pytest.raises(DatasetError, match="the array images claims another size than it has"):
+    with pytest.raises(DatasetError, match="the size of the array images does not match its header"):
         read_arrays(path)
 
 
@@ -134,21 +137,21 @@ def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path, images=IMAGES, labels=LABELS)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(DatasetError, match="it is no npz, or a damaged one"):
+    with pytest.raises(DatasetError, match="not an npz file, or damaged"):
         read_arrays(path)
-    place = data.index(IMAGES.tobytes()) + 7
-    path.write_bytes(data[:place] + b"\xff" + data[place + 1 :])
-    with pytest.raises(DatasetError, match="it is no npz, or a damaged one"):
+    index = data.index(IMAGES.tobytes()) + 7
+    path.write_bytes(data[:index] + b"\xff" + data[index + 1 :])
+    with pytest.raises(DatasetError, match="not an npz file, or damaged"):
         read_arrays(path)
-    with pytest.raises(DatasetError, match="there is no such file"):
+    with pytest.raises(DatasetError, match="no such file"):
         read_arrays(tmp_path / "nowhere.npz")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(place=st.integers(0, 1999), value=st.integers(0, 255))
-def test_a_changed_byte_is_a_dataset_or_an_error(tmp_path: Path, place: int, value: int) -> None:
+@given(index=st.integers(0, 1999), value=st.integers(0, 255))
+def test_a_changed_byte_is_a_dataset_or_an_error(tmp_path: Path, index: int, value: int) -> None:
     data = bytearray(write(tmp_path, images=IMAGES, labels=LABELS).read_bytes())
-    data[place % len(data)] = value
+    data[index % len(data)] = value
     path = tmp_path / "changed.npz"
     path.write_bytes(data)
     try:
@@ -159,9 +162,9 @@ def test_a_changed_byte_is_a_dataset_or_an_error(tmp_path: Path, place: int, val
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_pictures_are_read_one_at_a_time(tmp_path: Path, compress: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npz, "_BETWEEN_POINTS", 100_000)
+    monkeypatch.setattr(npz, "_RESTART_INTERVAL", 100_000)
     monkeypatch.setattr(npz, "_BLOCK", 30_000)
-    monkeypatch.setattr(npz, "_PACKED_AT_ONCE", 7_000)
+    monkeypatch.setattr(npz, "_COMPRESSED_BLOCK", 7_000)
     images = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
     dataset = read_arrays(write(tmp_path, compress, images=images, labels=np.arange(60)))
     for number in (59, 0, 1, 30, 29, 58, 7, 8):
@@ -183,16 +186,24 @@ def test_many_pictures_take_little_memory(tmp_path: Path, compress: bool) -> Non
 @pytest.mark.parametrize(
     ("content", "limit", "why"),
     [
-        ({"images": np.zeros((30, 1, 1, 3), np.uint8), "labels": np.arange(30)}, "MOST_PICTURES", "holds 30 pictures"),
-        ({"images": IMAGES, "labels": LABELS.astype("U10")}, "LARGEST_WHOLE", "the array labels has 160 bytes"),
-        ({"images": np.asfortranarray(IMAGES), "labels": LABELS}, "LARGEST_WHOLE", "the array images has 360 bytes"),
+        ({"images": np.zeros((30, 1, 1, 3), np.uint8), "labels": np.arange(30)}, "MAX_IMAGES", "has 30 images"),
+        (
+            {"images": IMAGES, "labels": LABELS.astype("U10")},
+            "MAX_WHOLE",
+            "the array labels has 160 uncompressed bytes",
+        ),
+        (
+            {"images": np.asfortranarray(IMAGES), "labels": LABELS},
+            "MAX_WHOLE",
+            "the array images has 360 uncompressed bytes",
+        ),
     ],
 )
 def test_limits_are_by_the_header(
     tmp_path: Path, content: dict[str, Any], limit: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, True, **content)
-    if limit == "MOST_PICTURES":
+    if limit == "MAX_IMAGES":
         monkeypatch.setattr(arrays, limit, 20)
     else:
         monkeypatch.setattr(npz, limit, 100)

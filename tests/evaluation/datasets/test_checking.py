@@ -14,14 +14,14 @@ def test_a_file_is_measured_before_it_is_read(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "x.json"
     path.write_text("[1, 2, 3]")
     assert read_json(path) == [1, 2, 3]
-    monkeypatch.setattr(checking, "LARGEST_TEXT", 8)
-    with pytest.raises(DatasetError, match=r"x\.json: it has 9 bytes, and such a file may have 8"):
+    monkeypatch.setattr(checking, "MAX_TEXT", 8)
+    with pytest.raises(DatasetError, match=r"x\.json: 9 bytes exceed the limit of 8"):
         read_json(path)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DatasetError, match="pipe: it is no file"):
+    with pytest.raises(DatasetError, match="pipe: not a regular file"):
         read_text(tmp_path / "pipe")
 
 
@@ -29,7 +29,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_broken_json_is_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
-    with pytest.raises(DatasetError, match=r"x\.json: it is broken JSON") as caught:
+    with pytest.raises(DatasetError, match=r"x\.json: invalid JSON") as caught:
         read_json(path)
     assert str(caught.value).isprintable()
 
@@ -58,5 +58,5 @@ def test_links_within_the_folder_are_one_photo_and_links_out_are_none(tmp_path: 
 
 
 def test_no_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="there is no such folder of photos"):
+    with pytest.raises(DatasetError, match="no such folder of photos"):
         PhotoFolder(tmp_path / "nowhere")

@@ -26,15 +26,15 @@ def write(path: Path, annotations: list[Any], images: list[Any], categories: lis
     return path
 
 
-@pytest.mark.parametrize("place", ["coco.json", "annotations/instances.json"])
-def test_categories_are_people(draw: Draw, place: str) -> None:
+@pytest.mark.parametrize("location", ["coco.json", "annotations/instances.json"])
+def test_categories_are_people(draw: Draw, location: str) -> None:
     folder = draw("images/a.jpg", "images/b.jpg")
     images = [
         {"id": 0, "file_name": "images/a.jpg", "width": 8, "height": 6},
         {"id": 7, "file_name": "b.jpg", "width": 8, "height": 6},
     ]
     annotations = [box(0, 0, 1, 1, 4, 3), box(0, 1, 5, 1, 2, 3), box(7, 1, 0, 0, 8, 6)]
-    dataset = read_coco(write(folder / place, annotations, images, PEOPLE))
+    dataset = read_coco(write(folder / location, annotations, images, PEOPLE))
     assert [(photo.name, photo.person, photo.group) for photo in dataset.photos] == [
         ("images/a.jpg#1", "Ada", "images/a.jpg"),
         ("images/a.jpg#2", "Bea", "images/a.jpg"),
@@ -42,7 +42,7 @@ def test_categories_are_people(draw: Draw, place: str) -> None:
     ]
     assert dataset.photos[0].region == Region(1, 1, 4, 3)
     assert dataset.pick is Pick.CENTRAL
-    assert dataset.left_out == ()
+    assert dataset.skipped == ()
 
 
 def test_what_cannot_be_used_is_left_out(draw: Draw) -> None:
@@ -70,30 +70,30 @@ def test_what_cannot_be_used_is_left_out(draw: Draw) -> None:
     ]
     dataset = read_coco(write(folder / "set" / "coco.json", annotations, images, PEOPLE))
     assert [photo.name for photo in dataset.photos] == ["a.jpg#1"]
-    assert {note.what: note.why for note in dataset.left_out} == {
+    assert {note.entry: note.reason for note in dataset.skipped} == {
         "image 4": "an earlier image has the same id, 0",
-        "image 5": "its 'id' is missing",
-        "annotation 2": "../secret.jpg: it is outside the folder set",
-        "annotation 3": "its photo has no 'file_name', or its category no 'name'",
-        "annotation 4": "there is no image with the id that it states",
-        "annotation 5": "there is no category with the id that it states",
-        "annotation 6": "its 'bbox' is missing, or has not four numbers",
+        "image 5": "'id' is missing",
+        "annotation 2": "../secret.jpg: outside the folder set",
+        "annotation 3": "the image has no 'file_name', or the category no 'name'",
+        "annotation 4": "no image has the stated id",
+        "annotation 5": "no category has the stated id",
+        "annotation 6": "'bbox' is missing or does not have four numbers",
         "annotation 7": "the box is -4 pixels wide and 3 high",
-        "annotation 8": "it is a crowd, and no one person",
-        "annotation 9": "it has 2 tags (Ada, Bea), and one belongs to each box",
-        "annotation 11": "there is no image with the id that it states",
-        "annotation 12": "there is no image with the id that it states",
+        "annotation 8": "a crowd is not a single person",
+        "annotation 9": "the box has 2 tags (Ada, Bea); expected one",
+        "annotation 11": "no image has the stated id",
+        "annotation 12": "no image has the stated id",
     }
 
 
 @pytest.mark.parametrize(
     ("document", "why"),
     [
-        ([], "it is no COCO export"),
-        ({"images": []}, "it is no COCO export: 'annotations' is missing"),
-        ({"images": [], "annotations": {}, "categories": []}, "it is no COCO export: 'annotations' is missing, or is"),
-        ({"images": [], "annotations": [], "categories": []}, "'annotations' is empty: no box is tagged"),
-        ({"images": [], "annotations": [{}], "categories": []}, "beginning with annotation 1: there is no image"),
+        ([], "not a COCO file"),
+        ({"images": []}, "not a COCO file: 'annotations' is missing"),
+        ({"images": [], "annotations": {}, "categories": []}, "not a COCO file: 'annotations' is missing or"),
+        ({"images": [], "annotations": [], "categories": []}, "'annotations' is empty"),
+        ({"images": [], "annotations": [{}], "categories": []}, "the first, annotation 1: no image"),
     ],
 )
 def test_a_broken_export_is_one_sentence(tmp_path: Path, document: object, why: str) -> None:

@@ -48,26 +48,26 @@ def test_embeddings_and_traits_are_read(tmp_path: Path) -> None:
     assert isinstance(face, Face)
     assert np.array_equal(face.embedding, VECTORS[1])
     assert (face.quality, face.assessment.size) == (0.5, 90)
-    with pytest.raises(PhotoError, match="there is no picture"):
+    with pytest.raises(PhotoError, match="has no pixels"):
         read_pixels(data.photos[0])
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ({"embedding": VECTORS * 3}, "embedding 1 has length 3, and should have 1"),
+        ({"embedding": VECTORS * 3}, "embedding 1 has length 3; expected"),
         ({"embedding": np.full((4, 128), np.nan, dtype=np.float32)}, "embedding 1 has length nan"),
         ({"embedding": VECTORS[0]}, r"float32 of shape \(128,\)"),
         ({"embedding": np.zeros((4, 128), dtype=np.int64)}, "is int64 of shape"),
-        ({"embedding": VECTORS[:0], "person": PEOPLE[:0]}, "it holds 0 embeddings"),
+        ({"embedding": VECTORS[:0], "person": PEOPLE[:0]}, "0 embeddings; expected"),
         ({"embedding": np.eye(4, 5000, dtype=np.float32)}, r"of shape \(4, 5000\)"),
         ({"person": PEOPLE[:3]}, "the array person has 3 values"),
-        ({"person": np.array(["Ada", 1, None, 2], dtype=object)}, "holds Python objects"),
-        ({"family": np.array([{}, 1, 2, 3], dtype=object)}, "holds Python objects"),
-        ({"quality": np.array([0.1, 0.2, 0.3, 1.2])}, "the array quality holds numbers that cannot be"),
+        ({"person": np.array(["Ada", 1, None, 2], dtype=object)}, "has Python objects"),
+        ({"family": np.array([{}, 1, 2, 3], dtype=object)}, "has Python objects"),
+        ({"quality": np.array([0.1, 0.2, 0.3, 1.2])}, "the array quality has values outside"),
         ({"quality": np.array(["a"] * 4)}, "the array quality is <U1"),
-        ({"size": np.array([1.0, np.inf, 2, 3])}, "the array size holds numbers that cannot be"),
-        ({"pack": np.array(["a", "b"])}, "the array pack is not one text"),
+        ({"size": np.array([1.0, np.inf, 2, 3])}, "the array size has values outside"),
+        ({"pack": np.array(["a", "b"])}, "the array pack is not a single string"),
         ({"photo": np.array(["a", "a", "b", "c"])}, "two photos have the same name"),
     ],
 )
@@ -84,8 +84,8 @@ def test_a_missing_array_and_a_partial_file_are_told(tmp_path: Path, monkeypatch
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DatasetError):
         open_dataset(path)
-    monkeypatch.setattr(arrays, "MOST_EMBEDDINGS", 3)
-    with pytest.raises(DatasetError, match="it holds 4 embeddings"):
+    monkeypatch.setattr(arrays, "MAX_EMBEDDINGS", 3)
+    with pytest.raises(DatasetError, match="4 embeddings; expected"):
         read_embeddings(write(tmp_path))
 
 
@@ -93,12 +93,12 @@ def test_embeddings_must_be_of_the_very_pack(tmp_path: Path) -> None:
     identity = load_engine().identity
     fits = read_embeddings(write(tmp_path, pack=np.array(identity.digest)))
     assert len(embedded_faces(fits, identity)) == 4
-    with pytest.raises(DatasetError, match="another pack made its embeddings"):
+    with pytest.raises(DatasetError, match="were made by another pack"):
         embedded_faces(replace(fits, pack="0" * 64), identity)
     short = read_embeddings(write(tmp_path, embedding=np.eye(4, 64, dtype=np.float32)))
-    with pytest.raises(DatasetError, match="its embeddings have 64 numbers, and the pack opencv makes 128"):
+    with pytest.raises(DatasetError, match="embeddings of length 64 do not fit the pack opencv"):
         embedded_faces(short, identity)
-    with pytest.raises(DatasetError, match="photos are needed"):
+    with pytest.raises(DatasetError, match="the file holds only embeddings"):
         embedded_faces(fits, identity, changed=True)
 
 

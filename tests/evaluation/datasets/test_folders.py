@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import LeftOut, Pick, read_pixels
+from facebank.evaluation.dataset import Pick, SkippedEntry, read_pixels
 from facebank.evaluation.datasets.folders import read_folders
 
 Draw = Callable[..., Path]
@@ -23,7 +23,7 @@ def test_a_folder_is_a_person(draw: Draw) -> None:
     ]
     assert dataset.people == ("Ada", "Bert")
     assert dataset.pick is Pick.LARGEST
-    assert dataset.left_out == ()
+    assert dataset.skipped == ()
     assert {photo.split for photo in dataset.photos} == {None}
     assert read_pixels(dataset.photos[1]).pixels.shape == (6, 8, 3)
 
@@ -50,36 +50,36 @@ def test_somebody_called_test_is_a_person(draw: Draw) -> None:
 def test_a_person_beside_the_parts_is_left_out(draw: Draw) -> None:
     dataset = read_folders(draw("train/Ada/1.jpg", "test/Ada/1.jpg", "Bert/1.jpg", "Bert/2.jpg", "train/loose.jpg"))
     assert dataset.people == ("Ada",)
-    assert {note.what: note.why for note in dataset.left_out} == {
-        "Bert/1.jpg and 1 more": "its folder is beside test, train, so it belongs to no part",
-        "train/loose.jpg": "it lies in no person's folder",
+    assert {note.entry: note.reason for note in dataset.skipped} == {
+        "Bert/1.jpg and 1 more": "its folder is next to test, train and belongs to no split",
+        "train/loose.jpg": "it is not in a folder of a person",
     }
 
 
 def test_two_folders_of_one_person_are_joined_and_said(draw: Draw) -> None:
     dataset = read_folders(draw("Ada Byron/1.jpg", "ada byron  /2.jpg", "Bert/1.jpg"))
     assert dataset.people == ("Ada Byron", "Bert")
-    (note,) = dataset.left_out
-    assert note.what == "Ada Byron and ada byron  "
-    assert "joined as Ada Byron" in note.why
+    (note,) = dataset.skipped
+    assert note.entry == "Ada Byron and ada byron  "
+    assert "joined as Ada Byron" in note.reason
 
 
 def test_one_person_in_all_parts_is_nothing_to_tell(draw: Draw) -> None:
-    assert read_folders(draw("train/Ada/1.jpg", "test/Ada/2.jpg")).left_out == ()
+    assert read_folders(draw("train/Ada/1.jpg", "test/Ada/2.jpg")).skipped == ()
 
 
 def test_loose_and_hidden_photos_are_no_ones(draw: Draw) -> None:
     dataset = read_folders(draw("Ada/1.jpg", "Ada/.hidden.jpg", ".thumbs/1.jpg", "loose.jpg"))
     assert [photo.name for photo in dataset.photos] == ["Ada/1.jpg"]
-    assert dataset.left_out == (LeftOut("loose.jpg", "it lies in no person's folder"),)
+    assert dataset.skipped == (SkippedEntry("loose.jpg", "it is not in a folder of a person"),)
 
 
 def test_a_folder_that_nobody_can_be_called_is_left_out(draw: Draw) -> None:
     dataset = read_folders(draw("Ada/1.jpg", "a\u202eb/1.jpg"))
     assert dataset.people == ("Ada",)
-    (note,) = dataset.left_out
-    assert "\u202e" not in note.what + note.why
-    assert "A person cannot be called" in note.why
+    (note,) = dataset.skipped
+    assert "\u202e" not in note.entry + note.reason
+    assert "A person cannot be called" in note.reason
 
 
 def test_file_names_are_printed_safely(draw: Draw) -> None:
@@ -89,7 +89,11 @@ def test_file_names_are_printed_safely(draw: Draw) -> None:
 
 @pytest.mark.parametrize(
     ("names", "why"),
-    [((), "it holds no photos"), (("a.jpg",), "no people's folders"), (("notes.txt",), "it holds no photos")],
+    [
+        ((), "the folder has no photos"),
+        (("a.jpg",), "no folders of people"),
+        (("notes.txt",), "the folder has no photos"),
+    ],
 )
 def test_a_folder_without_people_is_an_error(draw: Draw, names: tuple[str, ...], why: str) -> None:
     with pytest.raises(DatasetError, match=why):
@@ -97,5 +101,5 @@ def test_a_folder_without_people_is_an_error(draw: Draw, names: tuple[str, ...],
 
 
 def test_no_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nowhere: there is no such folder"):
+    with pytest.raises(DatasetError, match="nowhere: no such folder"):
         read_folders(tmp_path / "nowhere")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.errors import DatasetError
-from facebank.evaluation.dataset import LeftOut, Pair, Pick
+from facebank.evaluation.dataset import Pair, Pick, SkippedEntry
 from facebank.evaluation.datasets import find_pairs, read_errata, read_lfw, read_people, wrong_pairs
 from facebank.evaluation.datasets.folders import read_folders
 from facebank.evaluation.datasets.lfw import is_lfw, read_pairs
@@ -31,18 +31,18 @@ def test_pairs_are_of_the_photos(draw: Draw) -> None:
     dataset = read_lfw(folder / "lfw", write(folder / "p.txt", PAIRS))
     assert dataset.pick is Pick.CENTRAL
     assert dataset.pairs == (Pair(0, 1, same=True, fold=0), Pair(0, 2, same=False, fold=0))
-    assert dataset.left_out == (
-        LeftOut("pair of line 4", "the photo Bert_0002 is missing"),
-        LeftOut("pair of line 5", "nobody is called Dora"),
+    assert dataset.skipped == (
+        SkippedEntry("pair of line 4", "the photo Bert_0002 is missing"),
+        SkippedEntry("pair of line 5", "no person is called Dora"),
     )
 
 
-@pytest.mark.parametrize("place", ["lfw", ".", "lfw-meta"])
-def test_pairs_are_found_where_lfw_has_them(draw: Draw, place: str) -> None:
+@pytest.mark.parametrize("location", ["lfw", ".", "lfw-meta"])
+def test_pairs_are_found_where_lfw_has_them(draw: Draw, location: str) -> None:
     folder = draw(*PHOTOS)
     assert find_pairs(folder / "lfw") is None
     assert read_lfw(folder / "lfw").pairs == ()
-    pairs = write(folder / place / "pairs.txt", PAIRS)
+    pairs = write(folder / location / "pairs.txt", PAIRS)
     found = find_pairs(folder / "lfw")
     assert found is not None
     assert found.samefile(pairs)
@@ -68,14 +68,14 @@ def test_folds_follow_each_other(tmp_path: Path) -> None:
         ("", "the list of pairs is empty"),
         ("10\t300\n", "the list of pairs is empty"),
         ("0\t0\nAda\t1\t2\n", "the list of pairs is empty"),
-        ("Ada\t1\t2\n", "line 1 should say how many"),
-        ("1 2 3\n", "line 1 should say how many"),
-        ("1\t1\nAda\t1\t2\n", "line 1 announces 2 pairs, and there are 1"),
-        ("1\nAda\t1\t2\nAda\t1\n", "line 3 is no pair"),
-        ("1\nAda\t1\t2\nAda\t1\tBert\tx\n", "line 3 is no pair"),
-        ("1\nAda\t1\t2\nAda\t1\tBert\t0\n", "line 3 is no pair"),
-        ("1\nAda\t1\t2\nAda\t1\tBert\t99999\n", "line 3 is no pair"),
-        ("1\nAda\t1\t1\nAda\t1\tBert\t1\n", "line 2 compares a photo with itself"),
+        ("Ada\t1\t2\n", "line 1: expected the numbers of"),
+        ("1 2 3\n", "line 1: expected the numbers of"),
+        ("1\t1\nAda\t1\t2\n", "line 1 states 2 pairs, but 1"),
+        ("1\nAda\t1\t2\nAda\t1\n", "line 3: expected a pair"),
+        ("1\nAda\t1\t2\nAda\t1\tBert\tx\n", "line 3: expected a pair"),
+        ("1\nAda\t1\t2\nAda\t1\tBert\t0\n", "line 3: expected a pair"),
+        ("1\nAda\t1\t2\nAda\t1\tBert\t99999\n", "line 3: expected a pair"),
+        ("1\nAda\t1\t1\nAda\t1\tBert\t1\n", "line 2: a photo is paired with itself"),
     ],
 )
 def test_a_broken_list_of_pairs_is_one_sentence(tmp_path: Path, text: str, why: str) -> None:
@@ -87,26 +87,26 @@ def test_a_broken_list_of_pairs_is_one_sentence(tmp_path: Path, text: str, why: 
 def test_a_list_of_nobody_there_is_an_error(draw: Draw) -> None:
     folder = draw(*PHOTOS)
     pairs = write(folder / "p.txt", "1\nXaver\t1\t2\nXaver\t1\tYps\t1\n")
-    with pytest.raises(DatasetError, match="has the photos of none of its pairs: nobody is called Xaver"):
+    with pytest.raises(DatasetError, match="lacks photos of every pair; the first: no person is called Xaver"):
         read_lfw(folder / "lfw", pairs)
 
 
 def test_a_path_in_a_list_leads_nowhere(draw: Draw) -> None:
     folder = draw(*PHOTOS, "secret/secret_0001.jpg")
     pairs = write(folder / "p.txt", "1\nAda\t1\t2\nAda\t1\t../secret\t1\n")
-    assert read_lfw(folder / "lfw", pairs).left_out == (LeftOut("pair of line 3", "nobody is called ../secret"),)
+    assert read_lfw(folder / "lfw", pairs).skipped == (SkippedEntry("pair of line 3", "no person is called ../secret"),)
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "line 1 should say"),
-        ("Ada\t1\n", "line 1 should say"),
-        ("3\nAda\t1\n", "line 1 announces 3 people, and 1 follow"),
-        ("2\n1\nAda\t1\n1\n", "line 4 announces 1 people, and 0 follow"),
-        ("3\n1\nAda\t1\n1\nBert\t1\n", "line 1 announces 3 sets of people, and there are 2"),
-        ("1\nAda\tmany\n", "line 2 is no person"),
-        ("2\nAda\t1\nBert\n", "line 3 is no person"),
+        ("", "line 1: expected the number"),
+        ("Ada\t1\n", "line 1: expected the number"),
+        ("3\nAda\t1\n", "line 1 states 3 people, but 1 follow"),
+        ("2\n1\nAda\t1\n1\n", "line 4 states 1 people, but 0 follow"),
+        ("3\n1\nAda\t1\n1\nBert\t1\n", "line 1 states 3 sets of people, but 2"),
+        ("1\nAda\tmany\n", "line 2: expected a name"),
+        ("2\nAda\t1\nBert\n", "line 3: expected a name"),
         ("0\n", "the list of people is empty"),
     ],
 )
@@ -154,9 +154,9 @@ def test_the_official_errata(shared: Path) -> None:
 
 def test_real_lfw_has_seven_wrong_pairs(shared: Path) -> None:
     dataset = read_lfw(shared / "data" / "lfw")
-    assert (len(dataset.pairs), dataset.left_out) == (6000, ())
+    assert (len(dataset.pairs), dataset.skipped) == (6000, ())
     errata = read_errata(shared / "data" / "lfw-meta" / "errata.txt")
-    wrong = [dataset.pairs[place] for place in wrong_pairs(dataset, errata)]
+    wrong = [dataset.pairs[index] for index in wrong_pairs(dataset, errata)]
     # the folds that the list itself states
     assert sorted(pair.fold for pair in wrong) == [0, 0, 0, 4, 4, 4, 6]
     for pair in dataset.pairs:
@@ -164,5 +164,5 @@ def test_real_lfw_has_seven_wrong_pairs(shared: Path) -> None:
 
 
 def test_no_errata_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="it lists no wrong photos"):
+    with pytest.raises(DatasetError, match="no mislabeled photos are listed"):
         read_errata(write(tmp_path / "errata.txt", "All is well."))

@@ -48,7 +48,7 @@ def write(folder: Path, *assets: dict[str, Any]) -> Path:
 
 
 def reasons(path: Path) -> dict[str, str]:
-    return {note.what: note.why for note in read_vott_json(path).left_out}
+    return {note.entry: note.reason for note in read_vott_json(path).skipped}
 
 
 def test_a_box_is_a_photo(draw: Draw) -> None:
@@ -62,7 +62,7 @@ def test_a_box_is_a_photo(draw: Draw) -> None:
     ]
     assert dataset.photos[0].region == Region(1, 1, 4, 3)
     assert dataset.pick is Pick.CENTRAL
-    assert dataset.left_out == ()
+    assert dataset.skipped == ()
     assert read_pixels(dataset.photos[0]).pixels.shape == (4, 4, 3)
 
 
@@ -76,12 +76,12 @@ def test_frames_of_a_film_are_one_group(draw: Draw) -> None:
     assert [photo.group for photo in read_vott_json(write(folder, *frames)).photos] == ["film.mp4"] * 2
 
 
-@pytest.mark.parametrize("place", ["twins photos.jpg", "photos/twins photos.jpg", "train/Ada/twins photos.jpg"])
-def test_a_photo_is_found_by_its_name(draw: Draw, place: str) -> None:
+@pytest.mark.parametrize("location", ["twins photos.jpg", "photos/twins photos.jpg", "train/Ada/twins photos.jpg"])
+def test_a_photo_is_found_by_its_name(draw: Draw, location: str) -> None:
     entry = asset("twins%20photos.jpg", region("Ada"), path="file:/C:/dad/twins%20photos.jpg")
-    (photo,) = read_vott_json(write(draw(place), entry)).photos
-    assert photo.name == f"{place}#1"
-    assert photo.split == ("train" if place.startswith("train") else None)
+    (photo,) = read_vott_json(write(draw(location), entry)).photos
+    assert photo.name == f"{location}#1"
+    assert photo.split == ("train" if location.startswith("train") else None)
 
 
 def test_what_cannot_be_used_is_left_out(draw: Draw) -> None:
@@ -108,27 +108,27 @@ def test_what_cannot_be_used_is_left_out(draw: Draw) -> None:
     )
     assert len(read_vott_json(path).photos) == 1
     assert reasons(path) == {
-        "2 photos": "no box is tagged in them",
-        "asset id-a.jpg, region 2": "it has 2 tags (Ada, Bea), and one belongs to each box",
-        "asset id-a.jpg, region 3": "it has no tag, and one belongs to each box",
+        "2 photos": "they have no tagged boxes",
+        "asset id-a.jpg, region 2": "the box has 2 tags (Ada, Bea); expected one",
+        "asset id-a.jpg, region 3": "the box has no tag; expected one",
         "asset id-a.jpg, region 4": "the box is 0 pixels wide and 3 high",
         "asset id-a.jpg, region 5": "the box is outside the photo",
         "asset id-a.jpg, region 6": "A person cannot be called 'a/b': the character '/' is not allowed in a name",
         "asset id-a.jpg, region 7": "the box is outside the photo",
-        "asset id-a.jpg, region 8": "it repeats the box of asset id-a.jpg, region 1",
-        "asset id-a.jpg, region 9": "its 'boundingBox' is missing",
-        "asset id-a.jpg, region 10": "its 'tags' are missing or no texts",
-        "asset id-a.jpg, region 11": "'1' stands where a number belongs",
-        "asset id-gone.jpg, region 1": "gone.jpg: there is no such photo",
-        "asset id-double.jpg, region 1": "double.jpg: there are several photos of this name",
+        "asset id-a.jpg, region 8": "repeats the box of asset id-a.jpg, region 1",
+        "asset id-a.jpg, region 9": "'boundingBox' is missing",
+        "asset id-a.jpg, region 10": "'tags' is missing or not a list of strings",
+        "asset id-a.jpg, region 11": "'1' is not a number",
+        "asset id-gone.jpg, region 1": "gone.jpg: no such photo",
+        "asset id-double.jpg, region 1": "double.jpg: several photos have this name",
     }
 
 
 def test_nothing_outside_the_folder_is_found(draw: Draw) -> None:
     folder = draw("secret.jpg", "export/a.jpg")
     hostile = [
-        asset(name, region("Ada"), id=str(number), path=place)
-        for number, (name, place) in enumerate(
+        asset(name, region("Ada"), id=str(number), path=index)
+        for number, (name, index) in enumerate(
             [
                 ("../secret.jpg", "../secret.jpg"),
                 (str(folder / "secret.jpg"), f"file:{folder}/secret.jpg"),
@@ -140,21 +140,21 @@ def test_nothing_outside_the_folder_is_found(draw: Draw) -> None:
     ]
     dataset = read_vott_json(write(folder / "export", asset("a.jpg", region("Ada")), *hostile))
     assert [photo.name for photo in dataset.photos] == ["a.jpg#1"]
-    assert len(dataset.left_out) == 5
+    assert len(dataset.skipped) == 5
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "it is broken JSON: line 1"),
-        ('{"assets": {', "it is broken JSON: line 1"),
-        ("[" * 200_000, "it is broken JSON"),
-        ("[NaN]", "it is broken JSON: NaN is no number"),
-        ("[]", "it is no VoTT export: 'assets' is missing"),
-        ('{"assets": []}', "it is no VoTT export: 'assets' is missing, or is not an object"),
+        ("", "invalid JSON: line 1"),
+        ('{"assets": {', "invalid JSON: line 1"),
+        ("[" * 200_000, "invalid JSON"),
+        ("[NaN]", "invalid JSON: NaN is not a JSON number"),
+        ("[]", "not a VoTT export: 'assets' is missing"),
+        ('{"assets": []}', "not a VoTT export: 'assets' is missing or not an object"),
         ('{"assets": {}}', "'assets' is empty"),
-        ('{"assets": {"k": 1}}', "nothing in it can be used, beginning with asset k: its 'asset' or its 'regions'"),
-        ('{"assets": {"k": {"asset": {}, "regions": []}}}', "beginning with 1 photo: no box is tagged"),
+        ('{"assets": {"k": 1}}', "no entry can be used; the first, asset k: 'asset' or 'regions'"),
+        ('{"assets": {"k": {"asset": {}, "regions": []}}}', "the first, 1 photo: they have no tagged boxes"),
     ],
 )
 def test_a_broken_export_is_one_sentence(tmp_path: Path, text: str, why: str) -> None:
@@ -186,7 +186,7 @@ def test_any_assets_are_a_dataset_or_an_error(draw: Draw, assets: dict[str, Any]
     try:
         assert read_vott_json(path).people == ("Ada",)
     except DatasetError as error:
-        assert "Infinity is no number" in str(error)  # noqa: PT017
+        assert "Infinity is not a JSON number" in str(error)  # noqa: PT017
 
 
 def test_the_csv_export_is_read(draw: Draw) -> None:
@@ -204,9 +204,9 @@ def test_the_csv_export_is_read(draw: Draw) -> None:
         ("film.mp4#t=1.5.jpg#1", "Bea", "film.mp4"),
     ]
     assert dataset.photos[0].region == Region(1.5, 1, 3.5, 3)
-    assert {note.what: note.why for note in dataset.left_out} == {
-        "line 3": "it has 2 tags (Ada, Bea), and one belongs to each box",
-        "line 6": "one of its numbers is too large",
-        "line 7": "'one' stands where a number belongs",
-        "line 8": "b.jpg: there is no such photo",
+    assert {note.entry: note.reason for note in dataset.skipped} == {
+        "line 3": "the box has 2 tags (Ada, Bea); expected one",
+        "line 6": "a number is too large",
+        "line 7": "'one' is not a number",
+        "line 8": "b.jpg: no such photo",
     }

@@ -12,7 +12,7 @@ from facebank.errors import UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.faces import FaceSet
-from facebank.evaluation.protocols.compare import Contender, Question, compare
+from facebank.evaluation.protocols.compare import ComparedSystem, Task, compare
 from facebank.recognition.settings import DecisionSettings
 
 
@@ -36,18 +36,18 @@ class Noisy:
 
 
 def test_a_pack_against_itself_is_not_apart(bench: Bench, album: Dataset) -> None:
-    report = compare([Contender("One", bench), Contender("The other", bench)], album)
+    report = compare([ComparedSystem("One", bench), ComparedSystem("The other", bench)], album)
     assert report.figures["equal_error_rate_one"] == report.figures["equal_error_rate_the_other"]
     difference = report.figures["fnmr_at_shipped_threshold_the_other_minus_one"]
     assert difference.value == 0
     assert difference.interval == pytest.approx((-3 / 18, 3 / 18))
-    assert "the data do not tell them apart" in report.summary[1]
+    assert "not significant on these data" in report.summary[1]
 
 
 def test_a_worse_pack_is_worse_by_its_errors(bench: Bench, album: Dataset) -> None:
     noisy = Bench(Noisy(bench))  # type: ignore[arg-type]
     pairs = tuple(replace(pair, fold=number % 2) for number, pair in enumerate(album.pairs))
-    report = compare([Contender("good", bench), Contender("noisy", noisy)], replace(album, pairs=pairs))
+    report = compare([ComparedSystem("good", bench), ComparedSystem("noisy", noisy)], replace(album, pairs=pairs))
     accuracy = report.figures["accuracy_noisy_minus_good"]
     assert accuracy.value == pytest.approx(
         report.figures["accuracy_noisy"].value - report.figures["accuracy_good"].value
@@ -55,7 +55,7 @@ def test_a_worse_pack_is_worse_by_its_errors(bench: Bench, album: Dataset) -> No
     assert accuracy.interval is not None
     assert accuracy.interval[1] < 0
     assert report.figures["equal_error_rate_noisy_minus_good"].value > 0.1
-    assert "more than chance" in report.summary[1]
+    assert "significant at 95 %" in report.summary[1]
 
 
 def test_settings_are_compared_in_the_same_searches(bench: Bench, shared: Path) -> None:
@@ -63,14 +63,17 @@ def test_settings_are_compared_in_the_same_searches(bench: Bench, shared: Path) 
     paths = [path for person in people for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:4]]
     photos = tuple(DatasetPhoto(path.name, path.parent.name, path) for path in paths)
     settings = DecisionSettings(classifier="prototype")
-    contenders = [Contender("plain", bench, settings), Contender("kNN", bench, replace(settings, classifier="knn"))]
-    report = compare(contenders, Dataset("four", photos, pick=Pick.CENTRAL), Question.OPENSET, photos=2, searches=6)
+    systems = [
+        ComparedSystem("plain", bench, settings),
+        ComparedSystem("kNN", bench, replace(settings, classifier="knn")),
+    ]
+    report = compare(systems, Dataset("four", photos, pick=Pick.CENTRAL), Task.OPENSET, photos=2, searches=6)
     assert report.figures["rank_1_plain"].count == report.figures["rank_1_knn"].count == 6
     assert report.figures["rank_1_knn_minus_plain"].count == 6
     assert {"fnir_knn_minus_plain", "fpir_knn_minus_plain"} <= set(report.figures)
 
 
 @pytest.mark.parametrize("names", [("one",), ("one", "ONE"), ("one", "???")])
-def test_contenders_need_names_of_their_own(bench: Bench, album: Dataset, names: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError, match=r"each with a name of its own|something with itself"):
-        compare([Contender(name, bench) for name in names], album)
+def test_systems_need_names_of_their_own(bench: Bench, album: Dataset, names: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=r"at least two packs or classifiers|have the same name"):
+        compare([ComparedSystem(name, bench) for name in names], album)

@@ -10,7 +10,7 @@ import pytest
 
 from facebank.errors import DatasetError
 from facebank.evaluation.bench import Bench
-from facebank.evaluation.changes import Axis, Blurred, Hazy, Step
+from facebank.evaluation.changes import Axis, ContrastReduction, GaussianBlur, Step
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick
 from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
@@ -60,7 +60,11 @@ def test_a_smaller_face_is_found_smaller(bench: Bench, dataset: Dataset) -> None
 def test_what_nobody_can_see_is_missed_and_told(bench: Bench, dataset: Dataset) -> None:
     faces = bench.read(dataset)
     roles = choose_roles(faces, photos=2, mated=4, strangers=2, random=np.random.default_rng(0))
-    grey = Axis("nothing left", 0, (Step("gone", "gone", 1, Hazy(0.0)), Step("hardly", "hardly", 2, Blurred(0.05))))
+    grey = Axis(
+        "nothing left",
+        0,
+        (Step("gone", "gone", 1, ContrastReduction(0.0)), Step("hardly", "hardly", 2, GaussianBlur(0.05))),
+    )
     (plain, gone, hardly), (plot,) = degrade(bench, faces, roles, (grey,))
     assert plain.searches.acquired.all()
     assert not gone.searches.acquired.any()
@@ -79,10 +83,10 @@ def test_turned_heads_are_sorted_once_each(bench: Bench, dataset: Dataset) -> No
     roles = choose_roles(faces, photos=2, mated=9, strangers=9, random=np.random.default_rng(0))
     (plain,), _ = degrade(bench, faces, roles, ())
     bins, middles = by_frontality(plain.faces, plain.searches)
-    assert sum(len(one.searches.places) for one in bins) == len(roles.probes)
+    assert sum(len(one.searches.indices) for one in bins) == len(roles.probes)
     assert middles == sorted(middles, reverse=True)
 
 
 def test_a_person_with_too_few_photos_cannot_be_searched_for(bench: Bench, dataset: Dataset) -> None:
-    with pytest.raises(DatasetError, match="nobody has more than 4 photos"):
+    with pytest.raises(DatasetError, match="nobody has 5 photos"):
         masks(bench, dataset, photos=4)

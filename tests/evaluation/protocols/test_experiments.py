@@ -59,7 +59,7 @@ def run(bench: Bench, dataset: Dataset, name: str, video: Path | None = None, **
 
 def check(report: Report, people: tuple[str, ...]) -> None:
     """Who stands in is listed, what was published is told, and every figure is shown."""
-    (cast, *_) = items_of(report, "Who stands in")
+    (cast, *_) = items_of(report, "People")
     assert {row[0] for row in cast.rows} == set(people)
     assert report.figures["accuracy"].published
     assert report.figures["accuracy"].published in " ".join(report.summary)
@@ -95,7 +95,7 @@ def test_athletes_and_the_man_who_is_none_of_them(bench: Bench, lfw: Path) -> No
     assert [row[2] for row in ranking.rows] == ["unknown", "unknown"]
     assert report.figures["fpir"].count == 2
     alone = run(bench, photos, "athletes-2019", photos=(2,), draws=1)
-    assert "Untested" in alone.sections[-1].text[0]
+    assert "Not tested" in alone.sections[-1].text[0]
 
 
 def test_celebrities_have_each_their_own_answer(bench: Bench, lfw: Path, shared: Path) -> None:
@@ -108,11 +108,11 @@ def test_celebrities_have_each_their_own_answer(bench: Bench, lfw: Path, shared:
     assert report.figures["same_answer_beside_another"].value > 0.9
     assert report.figures["same_answer_on_another_body"].value > 0.9
     assert report.figures["named_as_the_body"].events == 0
-    (film,) = items_of(report, "short_hamilton_clip.mp4, frame by frame")
-    assert len(film.rows) == 20
+    (video_frames,) = items_of(report, "short_hamilton_clip.mp4, frame by frame")
+    assert len(video_frames.rows) == 20
     absent = run(bench, photos, "celebrities-2018", video.with_name("absent.mp4"), draws=1, composites=0)
-    assert "no video" in absent.failures[-1].why
-    assert sum("untested" in " ".join(section.text).casefold() for section in absent.sections) == 3
+    assert "no video" in absent.failures[-1].reason
+    assert sum("not tested" in " ".join(section.text).casefold() for section in absent.sections) == 3
 
 
 def test_five_people_and_a_family_that_is_too_small(bench: Bench, lfw: Path) -> None:
@@ -127,8 +127,8 @@ def test_five_people_and_a_family_that_is_too_small(bench: Bench, lfw: Path) -> 
     interval = report.figures["rank_1_2"].interval
     assert interval is not None
     assert interval[0] <= 1 - 3 / 20
-    assert "untested" in report.summary[-1]
-    assert any(failure.what == "a family of three" for failure in report.failures)
+    assert "not tested" in report.summary[-1]
+    assert any(failure.entry == "a family of three" for failure in report.failures)
 
 
 def test_sisters_step_by_step(bench: Bench, lfw: Path) -> None:
@@ -152,10 +152,10 @@ def test_who_stands_in_is_chosen_by_the_rule() -> None:
     assert closest(several, SISTERS + BROTHERS, 8) == (("Serena_Williams", "Venus_Williams"), "siblings")
     assert closest(several, SISTERS, 1)[0] == ("Ashley_Olsen", "Mary-Kate_Olsen")
     assert closest(made({"Anna": 2, "Berta": 2}), SISTERS, 8) == (("Anna", "Berta"), "")
-    with pytest.raises(DatasetError, match="no two relatives"):
+    with pytest.raises(DatasetError, match="no pair of the experiment's list of relatives"):
         closest(several, SISTERS, 10)
     assert with_most_photos(several, 2, 2) == ("B", "Serena_Williams")
-    with pytest.raises(DatasetError, match="3 people of the list"):
+    with pytest.raises(DatasetError, match="3 people of the experiment's list"):
         with_most_photos(several, 3, 2, ["B", "Nobody"])
 
 
@@ -168,5 +168,5 @@ def test_two_photos_become_one() -> None:
 def test_a_broken_video_is_one_sentence(tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
-    with pytest.raises(DatasetError, match="no video"):
+    with pytest.raises(DatasetError, match="not a readable video"):
         list(read_frames(broken))

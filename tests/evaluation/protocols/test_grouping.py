@@ -40,7 +40,7 @@ def test_a_table_of_people(tmp_path: Path) -> None:
     found = grouped_by(DATA, "country", path)
     assert found.names == ("Greece", "Peru")
     assert found.of_photo.tolist() == [0, 0, 1, -1, -1]
-    assert [one.what for one in found.left_out] == ["groups.csv"]
+    assert [one.entry for one in found.skipped] == ["groups.csv"]
 
 
 def test_a_table_of_photos_goes_before_one_of_people(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_table_of_photos_goes_before_one_of_people(tmp_path: Path) -> None:
         ("person,country\nDan,Peru\nEve,Chile\n", "0 groups"),
         ("person,age\nAda,Peru\n", "the column 'country' is missing"),
         ("name,country\nAda,Peru\n", "a column 'person' or 'photo' is needed"),
-        ("person,country\nAda,Peru\nADA,Chile\n", "line 3: ADA is in two groups"),
+        ("person,country\nAda,Peru\nADA,Chile\n", "line 3: ADA has two groups"),
         ("", "country"),
     ],
 )
@@ -65,11 +65,11 @@ def test_a_table_that_cannot_be_used_is_told(tmp_path: Path, text: str, why: str
 
 
 def test_what_the_data_do_not_say_is_told() -> None:
-    with pytest.raises(DatasetError, match="no column age; they have side: name a table with --by"):
+    with pytest.raises(DatasetError, match="no column age; available are side; pass a table with --by"):
         grouped_by(DATA, "age")
 
 
 def test_numbers_are_to_be_put_into_ranges() -> None:
     photos = tuple(DatasetPhoto(f"{age}", f"{age}", PIXELS, traits={"age": str(age)}) for age in range(30))
-    with pytest.raises(DatasetError, match="put numbers into ranges"):
+    with pytest.raises(DatasetError, match="combine numbers into ranges"):
         grouped_by(Dataset("ages", photos), "age")

@@ -48,11 +48,11 @@ def decided(bench: Bench, data: Dataset, named: Mapping[str, int]) -> list[Group
     """Trials of groups of 24 strangers each, four photos of whom are searched for; so many people are given a name."""
     faces, trials = bench.read(data), []
     for number, (name, wrong) in enumerate(named.items()):
-        places = np.arange(number * 96, (number + 1) * 96)
+        indices = np.arange(number * 96, (number + 1) * 96)
         given = np.where(np.arange(96) < 4 * wrong, 0, NOBODY)
         nothing, yes = np.full(96, np.nan), np.ones(96, dtype=bool)
-        searches = Searches(places, np.full(96, NOBODY), given, given, ~yes, yes, nothing, nothing)
-        group = PeopleGroup(name, name, places, np.arange(24))
+        searches = Searches(indices, np.full(96, NOBODY), given, given, ~yes, yes, nothing, nothing)
+        group = PeopleGroup(name, name, indices, np.arange(24))
         trials.append(GroupTrial(group, Condition(name, name, faces, searches, draws_people=True), searches))
     return trials
 
@@ -102,19 +102,19 @@ def test_a_ratio_to_nothing_is_no_figure(bench: Bench, tmp_path: Path) -> None:
     report = run(bench, two_groups(tmp_path / "a.npz", {"one": 0.0, "other": 0.0}), draws=1)
     assert report.figures["fnir_group_of_one"].events == 0
     assert "false_negative_differential" not in report.figures
-    assert any("a ratio to a rate of 0 is no number" in text for one in report.sections for text in one.text)
+    assert any("a ratio to a rate of 0 is infinite" in text for one in report.sections for text in one.text)
 
 
 def test_a_group_of_a_few_people_is_left_out(bench: Bench, tmp_path: Path) -> None:
     data = two_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1, "few": 0.1})
     fewer = data.where(photo.traits["group_of"] != "few" or int(photo.person or 0) % 24 < 3 for photo in data.photos)
     report = run(bench, fewer, draws=1)
-    assert [(one.what, one.why) for one in report.failures] == [
-        ("group_of: few", "untested: 3 people with more than 2 photos with a face; 6 are needed")
+    assert [(one.entry, one.reason) for one in report.failures] == [
+        ("group_of: few", "not tested: 3 people with more than 2 photos with a face; 6 are needed")
     ]
     with pytest.raises(DatasetError, match="fewer than two groups have 6 people"):
         run(bench, fewer.where(photo.traits["group_of"] != "one" for photo in fewer.photos), draws=1)
-    with pytest.raises(DatasetError, match="at least one photo"):
+    with pytest.raises(DatasetError, match="at least one enrolled photo"):
         run(bench, data, photos=0)
 
 
@@ -122,7 +122,7 @@ def test_galleries_are_as_large_as_asked(bench: Bench, tmp_path: Path) -> None:
     data = two_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1})
     report = run(bench, data, draws=1, gallery_size=5, photos=3)
     assert report.figures["fnir_group_of_one"].count == 5
-    assert report.summary[0] == "5 people with 3 photos each in a gallery; 1 % of strangers may be named."
+    assert report.summary[0] == "5 people with 3 photos each in a gallery; an FPIR of 1 % is requested."
 
 
 def test_real_ages(bench: Bench, shared: Path) -> None:

@@ -18,8 +18,8 @@ from facebank.evaluation.protocols.lfw import FINE_THRESHOLDS, THRESHOLDS, decid
 
 
 def compared(values: list[float], same: list[bool]) -> Comparisons:
-    places = np.arange(len(values))
-    return Comparisons(np.array(values), np.array(same), places, places + 1000 * ~np.array(same))
+    indices = np.arange(len(values))
+    return Comparisons(np.array(values), np.array(same), indices, indices + 1000 * ~np.array(same))
 
 
 def decided_slowly(
@@ -36,7 +36,7 @@ def decided_slowly(
 @given(st.lists(st.tuples(st.floats(-1, 1), st.booleans(), st.booleans()), min_size=12, max_size=60))
 def test_folds_are_decided_as_the_reference_decides_them(drawn: list[tuple[float, bool, bool]]) -> None:
     values = [np.nan if failed else value for value, _, failed in drawn]
-    same = [place % 3 == 0 or kind for place, (_, kind, _) in enumerate(drawn)]
+    same = [index % 3 == 0 or kind for index, (_, kind, _) in enumerate(drawn)]
     same[1] = False
     comparisons, folds = compared(values, same), np.arange(len(drawn)) % 4
     found = decide_folds(comparisons, folds)
@@ -69,7 +69,7 @@ def test_a_report_tells_label_errors_apart(bench: Bench, album: Dataset) -> None
     pairs = tuple(replace(pair, same=True) if number == wrongly_same else pair for number, pair in enumerate(pairs))
     pair = pairs[wrongly_same]
     names = sorted(
-        album.photos[place].name.rpartition("/")[2].removesuffix(".jpg") for place in (pair.first, pair.second)
+        album.photos[index].name.rpartition("/")[2].removesuffix(".jpg") for index in (pair.first, pair.second)
     )
     errata = Errata(frozenset(names), frozenset({(names[0], names[1])}), frozenset())
     report = lfw(bench, replace(album, pairs=pairs), errata)
@@ -90,16 +90,16 @@ def test_one_fold_is_decided_at_the_shipped_threshold(bench: Bench, album: Datas
     report = lfw(bench, album)
     assert "accuracy" not in report.figures
     assert report.figures["accuracy_at_shipped_threshold"].value == 1
-    assert "one fold only" in report.summary[0]
+    assert "With a single fold" in report.summary[0]
 
 
 def test_only_photos_in_pairs_are_counted(bench: Bench, album: Dataset) -> None:
     some = (next(pair for pair in album.pairs if pair.same), next(pair for pair in album.pairs if not pair.same))
     report = lfw(bench, replace(album, pairs=some))
-    used = {place for pair in some for place in (pair.first, pair.second)}
+    used = {index for pair in some for index in (pair.first, pair.second)}
     assert report.figures["failure_to_acquire"].count == len(used)
 
 
 def test_without_pairs_it_says_what_is_missing(bench: Bench, album: Dataset) -> None:
-    with pytest.raises(DatasetError, match=r"there are no pairs; .*pairs\.txt"):
+    with pytest.raises(DatasetError, match=r"no pairs; .*pairs\.txt"):
         lfw(bench, replace(album, pairs=()))

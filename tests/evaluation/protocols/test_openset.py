@@ -48,7 +48,7 @@ def test_everybody_is_found_and_no_stranger_named(bench: Bench, dataset: Dataset
         assert not report.figures[f"fnir_{photos}"].descriptive
     # four people with 2 of 4 photos each enrolled, two draws; a third are strangers, as hardly anybody else is there
     assert report.figures["rank_1_2"].count == 2 * 2 * 3
-    assert "With 9 photos enrolled it is untested: nobody has more." in report.summary
+    assert "Not tested with 9 enrolled photos: nobody has more." in report.summary
     shown = {name for section in report.sections for name in section.figures}
     assert shown == set(report.figures)
 
@@ -66,23 +66,23 @@ def test_a_photo_without_a_face_counts_as_missed(bench: Bench, dataset: Dataset)
     assert (report.figures["failure_to_acquire_2"].events or 0) >= 3
     assert (report.figures["fnir_2"].events or 0) >= 3
     assert report.figures["fnir_2"].count == 3 * 3
-    assert [failure.what for failure in report.failures] == [photo.name for photo in greys]
+    assert [failure.entry for failure in report.failures] == [photo.name for photo in greys]
 
 
 def test_nobody_with_two_photos_cannot_be_searched_for(bench: Bench, dataset: Dataset) -> None:
-    with pytest.raises(DatasetError, match="nobody named has more than 1 photos"):
+    with pytest.raises(DatasetError, match="no labeled person has 2 photos"):
         openset(bench, dataset.of(STRANGERS), shots=(1,))
 
 
 def test_nameless_photos_cannot_be_enrolled(bench: Bench, dataset: Dataset) -> None:
     nameless = replace(dataset, photos=tuple(replace(photo, person=None) for photo in dataset.photos))
-    with pytest.raises(DatasetError, match="nobody named"):
+    with pytest.raises(DatasetError, match="no labeled person"):
         openset(bench, nameless, shots=(1,))
 
 
 def test_two_people_have_no_strangers_to_spare(bench: Bench, dataset: Dataset) -> None:
     report = openset(bench, dataset.of(PEOPLE[:2]), shots=(1,), draws=1)
-    assert "Strangers are untested: the data hold none." in report.summary
+    assert "FPIR was not tested: the data have no strangers." in report.summary
     assert not any(name.startswith("fpir") for name in report.figures)
 
 
@@ -93,7 +93,7 @@ def test_a_point_of_the_curve_is_where_it_says(dataset: Dataset, bench: Bench) -
     similarities = np.concatenate([np.linspace(0.3, 0.9, 100), np.linspace(0, 0.5, 100)])
     none = np.zeros(count, dtype=bool)
     searches = Searches(
-        places=np.arange(count) % len(dataset.photos),
+        indices=np.arange(count) % len(dataset.photos),
         own=own,
         named=np.full(count, -1),
         first=np.zeros(count, dtype=np.int64),

@@ -15,9 +15,9 @@ from facebank.evaluation.bench import Bench
 from facebank.evaluation.changes import CORNERS, Drawing, Shape
 from facebank.evaluation.dataset import Dataset, DatasetPhoto, Pick, Region, read_pixels
 from facebank.evaluation.faces import FaceSet
-from facebank.evaluation.leakage import Likeness, find_leakage, leaks_as_failures
+from facebank.evaluation.leakage import CopyKind, find_leakage, leaks_as_failures
 from facebank.evaluation.protocols.sanity import sanity
-from facebank.evaluation.protocols.sanity_checks import is_chance, told_apart
+from facebank.evaluation.protocols.sanity_checks import cross_validated_hits, is_chance
 from facebank.types import DecodedPhoto, Detection
 
 
@@ -44,7 +44,7 @@ def test_all_checks_pass_on_real_photos(bench: Bench, crowd: Dataset) -> None:
 
 
 def test_a_harness_that_misses_copies_fails(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leakage, "LEAST_SIMILARITY", 2.0)
+    monkeypatch.setattr(leakage, "MIN_SIMILARITY", 2.0)
     report = sanity(bench, replace(album, pairs=()))
     assert report.summary[0] == "1 of 3 checks FAILED: Planted copies."
     assert report.failed_checks == ("Planted copies",)
@@ -52,7 +52,7 @@ def test_a_harness_that_misses_copies_fails(bench: Bench, album: Dataset, monkey
 
 
 def test_without_two_photos_each_nothing_can_be_checked(bench: Bench, album: Dataset) -> None:
-    with pytest.raises(DatasetError, match="two photos with a face or more"):
+    with pytest.raises(DatasetError, match="two people with two photos"):
         sanity(bench, replace(album, photos=album.photos[:5:4], pairs=()))
 
 
@@ -60,23 +60,23 @@ def test_shapes_are_not_judged_on_so_few_photos_that_chance_decides(bench: Bench
     few = replace(crowd, photos=crowd.photos[:12] + crowd.photos[24:36])
     report = sanity(bench, few)
     assert not report.failed_checks
-    assert any("needs two people with 20 photos" in text for text in report.summary)
+    assert any("two people with 20 photos" in text for text in report.summary)
 
 
 def test_a_check_that_the_data_do_not_suffice_for_is_told(bench: Bench, album: Dataset) -> None:
     report = sanity(bench, replace(album, pairs=()))
     assert report.figures["checks_passed"].count == 3
-    assert any(text.startswith("Drawn shapes could not be checked:") for text in report.summary)
+    assert any(text.startswith("Drawn shapes was not checked:") for text in report.summary)
 
 
 def test_leaks_are_found_whatever_their_label(bench: Bench, album: Dataset) -> None:
     copy = replace(album.photos[0], name="copy", person="Somebody_Else")
     faces = bench.read(Dataset("with a copy", (*album.photos, copy), pick=Pick.CENTRAL))
     (leak,) = find_leakage(bench.reader, faces, np.array([0, 1, 4]), np.array([2, 5, 12]))
-    assert (leak.enrolled, leak.probe, leak.likeness) == (0, 12, Likeness.CONTENT)
+    assert (leak.enrolled, leak.probe, leak.kind) == (0, 12, CopyKind.CONTENT)
     (failure,) = leaks_as_failures(faces, [leak])
-    assert failure.what == "copy"
-    assert album.photos[0].name in failure.why
+    assert failure.entry == "copy"
+    assert album.photos[0].name in failure.reason
 
 
 def test_two_people_tagged_in_one_photo_are_no_leak(bench: Bench) -> None:
@@ -101,7 +101,7 @@ def test_a_smaller_copy_is_a_leak_and_another_moment_is_not(bench: Bench, crowd:
     ]
     faces = bench.read(Dataset("with smaller copies", (*photos, *smaller), pick=Pick.CENTRAL))
     leaks = find_leakage(bench.reader, faces, np.arange(12), np.arange(24))
-    assert [(leak.enrolled, leak.probe) for leak in leaks] == [(place, place + 12) for place in range(12)]
+    assert [(leak.enrolled, leak.probe) for leak in leaks] == [(index, index + 12) for index in range(12)]
 
 
 def test_chance_is_told_from_more() -> None:
@@ -131,5 +131,5 @@ def test_what_is_in_the_values_is_learned_and_what_is_not_is_not() -> None:
     random = np.random.default_rng(0)
     labels, folds = np.arange(80) % 2, np.arange(80) // 2 % 4
     noise = random.normal(size=(80, 10)).astype(np.float32)
-    assert told_apart(noise + 5 * labels[:, None].astype(np.float32), labels, folds).mean() > 0.95
-    assert told_apart(noise, labels, folds).mean() < 0.75
+    assert cross_validated_hits(noise + 5 * labels[:, None].astype(np.float32), labels, folds).mean() > 0.95
+    assert cross_validated_hits(noise, labels, folds).mean() < 0.75

@@ -13,9 +13,15 @@ from facebank.errors import DatasetError, UsageError
 from facebank.evaluation.bench import Bench
 from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.datasets.arrays import read_embeddings
-from facebank.evaluation.protocols.siblings import AnswerGroup, Choice, at_coverage, calibration_error, siblings
+from facebank.evaluation.protocols.siblings import (
+    AnswerGroup,
+    Choice,
+    accuracy_at_coverage,
+    calibration_error,
+    siblings,
+)
 from facebank.evaluation.protocols.siblings_trials import Answers
-from facebank.evaluation.relatives import Relatives
+from facebank.evaluation.relatives import RelatedPair
 from facebank.evaluation.report import Report, Table
 
 from .made import families
@@ -63,10 +69,10 @@ def test_people_who_are_the_same_are_told_apart_by_chance(bench: Bench, tmp_path
     assert 0.3 < figures["two_class_accuracy_4"].value < 0.7
     assert figures["absent_sibling_named_3"].value == pytest.approx(figures["enrolled_sibling_named_3"].value, abs=0.1)
     assert not any("among" in name for name in figures if name != "wrong_among_names_4")
-    rows = table(report, "What was answered").rows
+    rows = table(report, "Answers").rows
     assert sum(int(value) for value in rows[0][2:]) == int(rows[0][1])
     uncertain = figures["uncertain_4"].events or 0
-    assert sum(int(row[1]) for row in table(report, "Why answers are uncertain").rows) == uncertain
+    assert sum(int(row[1]) for row in table(report, "Reasons of uncertain answers").rows) == uncertain
     assert report.figures == siblings(bench, families(tmp_path / "same.npz", 1), draws=1, others=0).figures
 
 
@@ -87,37 +93,37 @@ def test_fewer_photos_are_enrolled_where_there_are_not_enough(bench: Bench, tmp_
         kept[photo.person or ""] = kept.get(photo.person or "", 9) - 1
         keep.append(kept[photo.person or ""] >= 0)
     report = siblings(bench, data.where(keep), draws=2)
-    rows = table(report, "By photos enrolled").rows
+    rows = table(report, "By number of enrolled photos").rows
     assert [(row[0], row[1], row[2]) for row in rows] == [("1", "1", "14"), ("4", "2", "24")]
     assert report.figures["two_class_accuracy_4"].count == 24
-    assert [(one.what, one.why) for one in report.failures] == [
-        ("2 and 3", "untested: 1 and 7 photos with a face; two of each are needed")
+    assert [(one.entry, one.reason) for one in report.failures] == [
+        ("2 and 3", "not tested: 1 and 7 photos with a face; two of each are needed")
     ]
 
 
 def test_pairs_of_a_list_are_tried(bench: Bench, tmp_path: Path) -> None:
     data = families(tmp_path / "a.npz", 0, count=6)
-    pairs = [Relatives("0", "2", "cousins"), Relatives("4", "Nobody")]
+    pairs = [RelatedPair("0", "2", "cousins"), RelatedPair("4", "Nobody")]
     report = siblings(bench, data, relatives=pairs, draws=1)
     assert report.figures["two_class_accuracy_4"].count == 2 * 3
-    assert table(report, "The 1 hardest").rows[0][0] == "0 and 2 (cousins)"
-    assert report.failures[0].what == "4 and Nobody"
+    assert table(report, "The 1 most confused").rows[0][0] == "0 and 2 (cousins)"
+    assert report.failures[0].entry == "4 and Nobody"
     # 0 and 2 are of one family now, with 1 and 3: five families are left, all of them strangers
     assert report.figures["fpir_4"].count == 8
 
 
 def test_photos_are_siblings_too(bench: Bench, album: Dataset) -> None:
-    report = siblings(bench, album, relatives=[Relatives("Abdullah_Gul", "Alvaro_Uribe")], photos=2, draws=1)
+    report = siblings(bench, album, relatives=[RelatedPair("Abdullah_Gul", "Alvaro_Uribe")], photos=2, draws=1)
     assert report.figures["two_class_accuracy_2"].value == 1
     assert report.figures["fpir_2"].count == 1
 
 
 def test_what_cannot_be_is_told(bench: Bench, album: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="say who is related"):
+    with pytest.raises(DatasetError, match="no related people are given"):
         siblings(bench, album)
-    with pytest.raises(DatasetError, match="of no pair have both two photos"):
-        siblings(bench, album, relatives=[Relatives("Ada", "Byron")])
-    with pytest.raises(DatasetError, match="at least one photo"):
+    with pytest.raises(DatasetError, match="no pair can be tested"):
+        siblings(bench, album, relatives=[RelatedPair("Ada", "Byron")])
+    with pytest.raises(DatasetError, match="at least one enrolled photo"):
         siblings(bench, album, photos=0)
     with pytest.raises(UsageError, match="fpir"):
         siblings(bench, families(tmp_path / "a.npz", 0), fpir=0.9)
@@ -128,9 +134,9 @@ def test_accuracy_at_full_coverage_is_the_accuracy(made: AnswerGroup) -> None:
     own = random.uniform(size=336)
     question = replace(made, answers=answers(own, 1 - own))
     choice = Choice.of(question.answers)
-    assert at_coverage(question, choice, 1.0).value == pytest.approx(choice.right.mean())
-    likelier = at_coverage(question, choice, 0.5)
-    surest = np.argsort(-choice.sureness, kind="stable")[:168]
+    assert accuracy_at_coverage(question, choice, 1.0).value == pytest.approx(choice.right.mean())
+    likelier = accuracy_at_coverage(question, choice, 0.5)
+    surest = np.argsort(-choice.confidences, kind="stable")[:168]
     assert likelier.value == pytest.approx(choice.right[surest].mean())
     assert likelier.count == 168
     assert likelier.interval is not None
@@ -155,15 +161,15 @@ def test_without_a_calibration_the_more_similar_one_is_chosen(made: AnswerGroup)
     )
     choice = Choice.of(told)
     assert choice.right.tolist() == [True, False, True, False]
-    assert choice.sureness == pytest.approx([0.15, 0.25, 0.05, 0.05])
+    assert choice.confidences == pytest.approx([0.15, 0.25, 0.05, 0.05])
     assert calibration_error(replace(made, answers=told), choice) is None
 
 
 def test_an_answer_for_neither_is_wrong_and_least_sure() -> None:
     choice = Choice.of(answers(np.array([0.0, 0.6, 1.0]), np.array([0.0, 0.2, 1.0])))
     assert choice.right.tolist() == [False, True, False]
-    assert np.isnan(choice.sureness[0])
-    assert choice.sureness[1:].tolist() == pytest.approx([0.75, 0.5])
+    assert np.isnan(choice.confidences[0])
+    assert choice.confidences[1:].tolist() == pytest.approx([0.75, 0.5])
 
 
 def test_real_families(bench: Bench, shared: Path) -> None:

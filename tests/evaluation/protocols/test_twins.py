@@ -15,7 +15,7 @@ from facebank.evaluation.dataset import Dataset
 from facebank.evaluation.protocols import twins as module
 from facebank.evaluation.protocols import twins_pairs
 from facebank.evaluation.protocols.twins import twins
-from facebank.evaluation.relatives import Relatives
+from facebank.evaluation.relatives import RelatedPair
 from facebank.evaluation.report import Histogram, Matrix, Report, Table
 
 PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alvaro_Uribe")
@@ -57,10 +57,10 @@ def test_others_are_strangers(bench: Bench, album: Dataset) -> None:
     report = twins(bench, replace(album, photos=nameless, pairs=()), people=PEOPLE[:2], shots=(1,), draws=3)
     assert report.figures["fpir_1"].count == 3 * 4
     alone = replace(album, pairs=()).where(photo.person != PEOPLE[2] for photo in album.photos)
-    assert "FPIR is untested" not in " ".join(report.sections[0].text)
+    assert "FPIR was not tested" not in " ".join(report.sections[0].text)
     without = twins(bench, alone, people=PEOPLE[:2], shots=(1,), draws=3)
     assert "fpir_1" not in without.figures
-    assert "FPIR is untested" in " ".join(without.sections[0].text)
+    assert "FPIR was not tested" in " ".join(without.sections[0].text)
 
 
 def double_of_somebody(album: Dataset) -> Dataset:
@@ -82,14 +82,14 @@ def test_strangers_change_nothing_for_those_who_look_alike(
     double = double_of_somebody(album)
     first, again = (twins(bench, double, people=PEOPLE[:2], shots=(1, 2), draws=2) for _ in range(2))
     assert first.figures == again.figures
-    monkeypatch.setattr(module, "_STRANGERS_OF_A_DRAW", 0)
+    monkeypatch.setattr(module, "_STRANGERS_PER_DRAW", 0)
     without = twins(bench, double, people=PEOPLE[:2], shots=(1, 2), draws=2)
     assert without.figures == {name: figure for name, figure in first.figures.items() if not name.startswith("fpir")}
     assert len(without.figures) + 2 == len(first.figures)
 
 
 def test_each_draw_takes_its_own_strangers(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_STRANGERS_OF_A_DRAW", 1)
+    monkeypatch.setattr(module, "_STRANGERS_PER_DRAW", 1)
     double = double_of_somebody(album)
     for draws, events in ((2, 1), (4, 2)):
         found = twins(bench, double, people=PEOPLE[:2], shots=(2,), draws=draws).figures["fpir_2"]
@@ -130,21 +130,25 @@ def test_a_wrong_name_is_seen(bench: Bench, album: Dataset) -> None:
 
 
 def test_pairs_of_a_list_are_galleries_of_their_own(bench: Bench, album: Dataset) -> None:
-    pairs = [Relatives(*PEOPLE[:2], "siblings"), Relatives(PEOPLE[1], PEOPLE[2]), Relatives(PEOPLE[0], "Some\x1bbody")]
+    pairs = [
+        RelatedPair(*PEOPLE[:2], "siblings"),
+        RelatedPair(PEOPLE[1], PEOPLE[2]),
+        RelatedPair(PEOPLE[0], "Some\x1bbody"),
+    ]
     report = twins(bench, album, relatives=pairs, shots=(2,), draws=1)
     assert report.figures["accuracy_2"].count == 2 * 4
-    assert [(failure.what, failure.why) for failure in report.failures] == [
-        (f"{PEOPLE[0]} and Some\\x1bbody", "untested: 4 and 0 photos")
+    assert [(failure.entry, failure.reason) for failure in report.failures] == [
+        (f"{PEOPLE[0]} and Some\\x1bbody", "not tested: 4 and 0 photos")
     ]
 
 
 def test_a_number_of_photos_that_a_pair_has_not_is_a_row(bench: Bench, album: Dataset) -> None:
     few = only(album, {PEOPLE[2]: 2})
-    pairs = [Relatives(*PEOPLE[:2]), Relatives(*PEOPLE[1:])]
+    pairs = [RelatedPair(*PEOPLE[:2]), RelatedPair(*PEOPLE[1:])]
     report = twins(bench, few, relatives=pairs, shots=(1, 2), draws=1)
     rows = {row[:2]: row[2] for row in table(report, "Group by group").rows}
     assert rows[f"{PEOPLE[1]} and {PEOPLE[2]}", "1"] == "4"
-    assert rows[f"{PEOPLE[1]} and {PEOPLE[2]}", "2"] == "untested: 4 and 2 photos with a face"
+    assert rows[f"{PEOPLE[1]} and {PEOPLE[2]}", "2"] == "not tested: 4 and 2 photos with a face"
     assert not report.failures  # it was tested with one photo
 
 
@@ -153,14 +157,14 @@ def test_photos_of_one_source_are_not_searched_for(bench: Bench, album: Dataset)
         photos = (replace(p, group="film") if p.person == person else p for p in album.photos)
         return replace(album, photos=tuple(photos), pairs=())
 
-    pairs = [Relatives(*PEOPLE[:2]), Relatives(*PEOPLE[1:])]
+    pairs = [RelatedPair(*PEOPLE[:2]), RelatedPair(*PEOPLE[1:])]
     report = twins(bench, grouped(PEOPLE[0]), relatives=pairs, shots=(1,), draws=2)
     assert report.figures["accuracy_1"].count == 2 * 2 * 3
-    assert table(report, "Group by group").rows[0][2] == "untested: all other photos share a source"
+    assert table(report, "Group by group").rows[0][2] == "not tested: all other photos share a source"
     assert len(report.failures) == 1
     alone = twins(bench, grouped(PEOPLE[0]), people=PEOPLE[:2], shots=(1,), draws=1)
     assert list(alone.figures) == ["twin_fmr_at_shipped_threshold"]
-    assert alone.failures[0].why == "untested with any of these numbers of photos"
+    assert alone.failures[0].reason == "not tested with any of these numbers of photos"
 
 
 def test_one_photo_each_says_how_similar_they_are(bench: Bench, album: Dataset) -> None:
@@ -171,37 +175,39 @@ def test_one_photo_each_says_how_similar_they_are(bench: Bench, album: Dataset) 
     pair, own, usual = table(report, "Similarity").rows
     assert pair[:2] == (f"{PEOPLE[0]} and {PEOPLE[1]}", "2")
     assert -0.3 < float(pair[2]) <= float(pair[3]) < 0.3
-    assert own[:2] == ("each of them with themselves", "1")
+    assert own[:2] == ("photos of one person", "1")
     assert float(own[2]) > 0.4
     assert usual[0] == "unrelated people of the pack's background"
-    assert table(report, "Photos still missing").rows == (
+    assert table(report, "Missing photos").rows == (
         (f"{PEOPLE[0]} and {PEOPLE[1]}", "1, 2", f"1 of {PEOPLE[0]}", f"3 of {PEOPLE[0]}, 2 of {PEOPLE[1]}"),
     )
-    assert f"photos are missing: 1 of {PEOPLE[0]}." in report.summary[-1]
-    why = "untested: 1 and 2 photos with a face; only compared as pairs of photos"
-    assert [one.why for one in report.failures] == [why]
+    assert f"add photos: 1 of {PEOPLE[0]}." in report.summary[-1]
+    why = "not tested: 1 and 2 photos with a face; only compared as pairs of photos"
+    assert [one.reason for one in report.failures] == [why]
 
 
 def test_two_of_three_are_compared(bench: Bench, album: Dataset) -> None:
     """Of one who has no photo nothing is said; the two others are compared."""
     few = only(album, {PEOPLE[0]: 1, PEOPLE[1]: 1, PEOPLE[2]: 0})
-    report = twins(bench, few, relatives=[Relatives(*PEOPLE[:2]), Relatives(PEOPLE[0], PEOPLE[2])], shots=(1,), draws=1)
+    report = twins(
+        bench, few, relatives=[RelatedPair(*PEOPLE[:2]), RelatedPair(PEOPLE[0], PEOPLE[2])], shots=(1,), draws=1
+    )
     assert table(report, "Similarity").rows[0][0] == f"{PEOPLE[0]} and {PEOPLE[1]}"
-    assert [one.why for one in report.failures] == [
-        "untested: 1 and 0 photos",
-        "untested: 1 and 1 photos with a face; only compared as pairs of photos",
+    assert [one.reason for one in report.failures] == [
+        "not tested: 1 and 0 photos",
+        "not tested: 1 and 1 photos with a face; only compared as pairs of photos",
     ]
 
 
 def test_what_is_typical_comes_from_the_data_where_there_are_enough(bench: Bench, album: Dataset) -> None:
-    usual = twins_pairs.typical(bench, np.linspace(-0.2, 0.2, 101))
-    assert usual.of == "unrelated people of the data"
+    usual = twins_pairs.reference_similarities(bench, np.linspace(-0.2, 0.2, 101))
+    assert usual.source == "unrelated people of the data"
     assert usual.upper == pytest.approx(0.196)
-    assert 0.15 < twins_pairs.typical(bench, np.zeros(3)).upper < 0.4
+    assert 0.15 < twins_pairs.reference_similarities(bench, np.zeros(3)).upper < 0.4
 
 
 def test_unrelated_people_choose_the_threshold(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twins_pairs, "LEAST_UNRELATED", 10)
+    monkeypatch.setattr(twins_pairs, "MIN_UNRELATED", 10)
     few = only(album, {PEOPLE[0]: 2})
     report = twins(bench, few, people=PEOPLE[:2], shots=(1,), draws=1)
     assert "twin_fmr_at_unrelated_fmr_1e-4" not in report.figures  # one unrelated person has no pairs
@@ -212,7 +218,7 @@ def test_unrelated_people_choose_the_threshold(bench: Bench, album: Dataset, mon
         ),
         pairs=(),
     )
-    monkeypatch.setattr(twins_pairs, "LEAST_UNRELATED", 6)
+    monkeypatch.setattr(twins_pairs, "MIN_UNRELATED", 6)
     made = twins(bench, spread, people=PEOPLE[:2], shots=(1,), draws=1).figures["twin_fmr_at_unrelated_fmr_1e-4"]
     assert made.value == 0  # four photos of one man stand in for unrelated people: a threshold nobody else reaches
     assert made.descriptive
@@ -233,7 +239,7 @@ def test_the_same_seed_gives_the_same_figures(bench: Bench, album: Dataset) -> N
 
 @pytest.mark.parametrize(
     ("people", "why"),
-    [(("Nobody", PEOPLE[0]), "nobody called 'Nobody'"), (PEOPLE[:1], "it takes two people")],
+    [(("Nobody", PEOPLE[0]), "no person is called 'Nobody'"), (PEOPLE[:1], "two people are needed")],
 )
 def test_who_cannot_be_confused_is_told(bench: Bench, album: Dataset, people: tuple[str, ...], why: str) -> None:
     with pytest.raises(DatasetError, match=why):
@@ -242,10 +248,10 @@ def test_who_cannot_be_confused_is_told(bench: Bench, album: Dataset, people: tu
 
 @pytest.mark.parametrize(("shots", "draws"), [((), 1), ((0,), 1), ((1,), 0)])
 def test_nothing_enrolled_is_told(bench: Bench, album: Dataset, shots: Sequence[int], draws: int) -> None:
-    with pytest.raises(DatasetError, match="at least one photo"):
+    with pytest.raises(DatasetError, match="at least one enrolled photo"):
         twins(bench, album, shots=shots, draws=draws)
 
 
 def test_relatives_without_photos_are_untested(bench: Bench, album: Dataset) -> None:
-    with pytest.raises(DatasetError, match="untested"):
-        twins(bench, album, relatives=[Relatives("Ada", "Byron")])
+    with pytest.raises(DatasetError, match="no group can be tested"):
+        twins(bench, album, relatives=[RelatedPair("Ada", "Byron")])

@@ -19,9 +19,9 @@ from facebank.evaluation.figures import Figure
 from facebank.evaluation.pairing import compare_faces, drawn_units, pairs_of
 from facebank.evaluation.protocols.verify import verify
 from facebank.evaluation.verification import (
+    complement,
     curve_figures,
     hardest_errors,
-    opposite,
     pair_difference,
     true_accept_figures,
 )
@@ -59,7 +59,7 @@ def test_a_photo_without_a_face_never_matches(bench: Bench, album: Dataset) -> N
     assert report.figures["fnmr_at_shipped_threshold"].events == 1
     assert report.figures["fmr_at_shipped_threshold"].events == 0
     assert report.figures["failure_to_acquire"].events == 1
-    assert [failure.what for failure in report.failures] == ["blank"]
+    assert [failure.entry for failure in report.failures] == ["blank"]
 
 
 @pytest.mark.parametrize(("same", "missing"), [(True, "of different people"), (False, "of one person")])
@@ -72,7 +72,7 @@ def test_pairs_of_one_kind_are_refused(bench: Bench, album: Dataset, same: bool,
 def test_a_photo_compared_with_itself_is_told() -> None:
     pairs = (Pair(0, 1, same=True), Pair(0, 2, same=False))
     told = pairs_of(faces_of(["A", "A", "B"], pairs, ("x", "x", "y")), np.random.default_rng(0))
-    assert [failure.what for failure in told.failures] == ["0 and 1"]
+    assert [failure.entry for failure in told.failures] == ["0 and 1"]
     assert told.pairs == pairs
 
 
@@ -92,8 +92,8 @@ def test_made_pairs_are_all_pairs_of_named_photos(people: list[str | None]) -> N
 
 
 def test_too_many_pairs_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairing, "MOST_MATED", 20)
-    monkeypatch.setattr(pairing, "MOST_NON_MATED", 30)
+    monkeypatch.setattr(pairing, "MAX_MATED", 20)
+    monkeypatch.setattr(pairing, "MAX_NON_MATED", 30)
     faces = faces_of([f"person {number % 10}" for number in range(100)])
     first, again, other = (pairs_of(faces, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first.pairs == again.pairs != other.pairs
@@ -104,8 +104,8 @@ def test_too_many_pairs_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_drawing_without_listing_all_pairs_gives_pairs_of_different_people(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairing, "_MOST_LISTED", 10)
-    monkeypatch.setattr(pairing, "MOST_NON_MATED", 100)
+    monkeypatch.setattr(pairing, "_MAX_LISTED", 10)
+    monkeypatch.setattr(pairing, "MAX_NON_MATED", 100)
     made = pairs_of(faces_of([f"person {number % 10}" for number in range(100)]), np.random.default_rng(0)).pairs
     others = [pair for pair in made if not pair.same]
     assert len(set(others)) == len(others) == 100
@@ -129,8 +129,8 @@ def test_a_pair_without_a_face_has_no_similarity() -> None:
 def comparisons(others: int) -> Comparisons:
     values = np.concatenate([np.linspace(0.2, 1, 100), np.linspace(-1, 0.4, others)])
     same = np.arange(len(values)) < 100
-    places = np.arange(len(values))
-    return Comparisons(values, same, places, np.where(same, places, places + 10_000))
+    indices = np.arange(len(values))
+    return Comparisons(values, same, indices, np.where(same, indices, indices + 10_000))
 
 
 def test_points_that_few_pairs_do_not_support_are_insufficient_or_left_out() -> None:
@@ -145,13 +145,13 @@ def test_the_true_accept_rate_is_what_is_not_missed() -> None:
     accepted = true_accept_figures(curve)
     assert accepted["tar_at_far_1e-2"].value == pytest.approx(1 - curve["fnmr_at_fmr_1e-2"].value)
     assert accepted["tar_at_far_1e-3"].insufficient
-    assert opposite(Figure(0.2, (0.1, 0.4), 10, 2)) == Figure(0.8, (0.6, 0.9), 10, 8)
+    assert complement(Figure(0.2, (0.1, 0.4), 10, 2)) == Figure(0.8, (0.6, 0.9), 10, 8)
 
 
 def test_the_hardest_errors_come_first() -> None:
-    places = np.arange(6)
+    indices = np.arange(6)
     made = Comparisons(
-        np.array([0.5, 0.1, -0.2, 0.6, 0.9, np.nan]), np.array([True, True, True, False, False, True]), places, places
+        np.array([0.5, 0.1, -0.2, 0.6, 0.9, np.nan]), np.array([True, True, True, False, False, True]), indices, indices
     )
     matches, misses = hardest_errors(made, 0.3)
     assert matches.tolist() == [4, 3]
@@ -159,8 +159,8 @@ def test_the_hardest_errors_come_first() -> None:
 
 
 def test_a_paired_difference_never_seen_is_not_called_zero() -> None:
-    nothing, places = np.zeros(60), np.arange(60)
-    assert pair_difference(nothing, nothing, places, places).interval == (-0.05, 0.05)
-    apart = pair_difference(np.ones(60), nothing, places, places)
+    nothing, indices = np.zeros(60), np.arange(60)
+    assert pair_difference(nothing, nothing, indices, indices).interval == (-0.05, 0.05)
+    apart = pair_difference(np.ones(60), nothing, indices, indices)
     assert apart.value == 1
     assert apart.interval == pytest.approx((1, 1))

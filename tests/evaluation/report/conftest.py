@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facebank.evaluation.dataset import LeftOut
+from facebank.evaluation.dataset import SkippedEntry
 from facebank.evaluation.figures import Figure, Kind
 from facebank.evaluation.report import (
     ContactSheet,
@@ -63,5 +63,5 @@ def report(curves: Curves) -> Report:
         dataset={"title": HOSTILE, "photos": 13233, "people": 5749},
         figures=figures,
         sections=(Section(f"Errors of {HOSTILE}", (HOSTILE,), ("fpir", "eer"), items), Section("Empty")),
-        failures=[LeftOut(f"{number} {HOSTILE}", "no face was found") for number in range(61)],
+        failures=[SkippedEntry(f"{number} {HOSTILE}", "no face was found") for number in range(61)],
     )

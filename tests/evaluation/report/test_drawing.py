@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facebank.evaluation.report import Curves, Histogram, Line, Matrix, Report, drawing
-from facebank.evaluation.report.drawing import draw, draw_curves, draw_histogram, draw_matrix, house_style
+from facebank.evaluation.report.drawing import draw, draw_curves, draw_histogram, draw_matrix, plot_style
 from facebank.evaluation.report.model import binned
 
 SHARES = np.array([1e-4, 1e-3, 0.01, 0.1, 0.4])
@@ -101,11 +101,11 @@ def test_a_diagonal_a_band_and_markers_are_drawn(curves: Curves) -> None:
 
 
 def test_no_label_is_cut(curves: Curves) -> None:
-    with house_style():
+    with plot_style():
         figure = draw_curves(curves)
         figure.draw_without_rendering()
     width, height = figure.bbox.width, figure.bbox.height
-    with house_style():
+    with plot_style():
         box = figure.get_tightbbox().transformed(figure.dpi_scale_trans)
     assert box.x0 >= -1
     assert box.y0 >= -1
@@ -149,7 +149,7 @@ def test_every_picture_is_drawn_twice_alike_and_well_formed(report: Report) -> N
 
 
 def test_a_large_picture_is_a_png(curves: Curves, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing, "_LARGEST_SVG", 100)
+    monkeypatch.setattr(drawing, "_MAX_SVG", 100)
     picture = draw(curves)
     assert picture.media_type == "image/png"
     assert Image.open(BytesIO(picture.data)).width > 800

@@ -215,10 +215,10 @@ def test_the_text_says_what_a_reader_has_to_know(written: WrittenReport) -> None
     assert "0.00 % (insufficient)" in text
     assert "not measurable" in text
     read_off = text.index("### Read off a curve")
-    assert "promise nothing" in text[:read_off]
+    assert "are no estimate" in text[:read_off]
     assert text.index("| EER | 1.23 %") > read_off
     assert text.index("| FPIR |") < read_off
-    assert "And 11 more" in text
+    assert "11 more are listed" in text
     assert "FPIR, false positive identification rate" in text
     assert "FNIR, false negative identification rate" not in text  # the report does not use it
     assert f"    {COMMAND}\n" in text
@@ -229,7 +229,7 @@ def test_an_empty_report_is_a_report(report: Report, tmp_path: Path) -> None:
     bare = replace(report, summary=(), figures={}, sections=(), failures=())
     written = write_report(bare, tmp_path, command="")
     validate(json.loads(written.json.read_text()))
-    assert "every photo could be used" in written.markdown.read_text("utf-8")
+    assert "all photos could be used" in written.markdown.read_text("utf-8")
     assert "## Figures" not in written.markdown.read_text("utf-8")
 
 
@@ -241,14 +241,20 @@ GRAY = np.zeros((4, 4), np.uint8)
 @pytest.mark.parametrize(
     ("section", "said"),
     [
-        (Section("S", figures=("fnir",)), "'S' shows a figure 'fnir'"),
-        (Section("S", items=(Table("T", ("A", "B"), (("1",),)),)), "not as long as its headings"),
-        (Section("S", items=(Curves("C", "x", "y", (replace(LINE, y=np.zeros(3)),)),)), "not of one length"),
-        (Section("S", items=(Curves("C", "x", "y", (replace(LINE, low=np.zeros(2)),)),)), "half a band"),
-        (Section("S", items=(Curves("C", "x", "y", (LINE,), "cubic"),)), "none of linear, log, probit"),
-        (Section("S", items=(Matrix("M", ("a",), ("a",), np.zeros((2, 1), np.int64)),)), "for each name"),
-        (Section("S", items=(Histogram("H", "x", (("a", np.zeros((2, 2))),)),)), "no list"),
-        (Section("S", items=(ContactSheet("C", (Evidence("a", "b", (FACE, GRAY), None, 0.1, ""),)),)), "RGB of 8 bits"),
+        (Section("S", figures=("fnir",)), "'S' refers to the missing figure 'fnir'"),
+        (Section("S", items=(Table("T", ("A", "B"), (("1",),)),)), "differs from the number of headings"),
+        (Section("S", items=(Curves("C", "x", "y", (replace(LINE, y=np.zeros(3)),)),)), "arrays of different lengths"),
+        (Section("S", items=(Curves("C", "x", "y", (replace(LINE, low=np.zeros(2)),)),)), "only one edge of its band"),
+        (
+            Section("S", items=(Curves("C", "x", "y", (LINE,), "cubic"),)),
+            "unknown scale; expected one of linear, log, probit",
+        ),
+        (
+            Section("S", items=(Matrix("M", ("a",), ("a",), np.zeros((2, 1), np.int64)),)),
+            "does not match its rows and columns",
+        ),
+        (Section("S", items=(Histogram("H", "x", (("a", np.zeros((2, 2))),)),)), "not one-dimensional"),
+        (Section("S", items=(ContactSheet("C", (Evidence("a", "b", (FACE, GRAY), None, 0.1, ""),)),)), "RGB uint8"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_written(
@@ -262,8 +268,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
 def test_names_of_figures_pack_and_dataset_are_checked(report: Report, tmp_path: Path) -> None:
     for wrong, said in (
         (replace(report, figures={"Rank 1": Figure(0.5)}, sections=()), "'Rank 1'"),
-        (replace(report, pack={}), "needs a name"),
-        (replace(report, dataset={}), "needs a title"),
+        (replace(report, pack={}), "lacks the key 'name'"),
+        (replace(report, dataset={}), "lacks the key 'title'"),
     ):
         with pytest.raises(UsageError, match=said):
             write_report(wrong, tmp_path, command="")
@@ -271,7 +277,7 @@ def test_names_of_figures_pack_and_dataset_are_checked(report: Report, tmp_path:
 
 def test_a_folder_that_cannot_be_made_is_said(report: Report, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
-    with pytest.raises(StorageError, match=r"cannot write .*report\.json.*name another folder"):
+    with pytest.raises(StorageError, match=r"cannot write .*report\.json.*choose another folder"):
         write_report(replace(report, sections=()), tmp_path / "file" / "report", command="")
 
 
@@ -289,7 +295,7 @@ def test_nothing_but_a_report_is_replaced(report: Report, tmp_path: Path, name: 
             (tmp_path / name).unlink()
             write_report(report, tmp_path, command="")
         (tmp_path / name).write_text('{"title": "mine"}')
-        with pytest.raises(UsageError, match=f"{name} is there already, and no report"):
+        with pytest.raises(UsageError, match=f"{name} exists and is not a facebank report"):
             write_report(report, tmp_path, command="")
         assert (tmp_path / name).read_text() == '{"title": "mine"}'
 

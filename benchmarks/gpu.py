@@ -1,0 +1,235 @@
+"""What a CUDA GPU gains: the same answers as the processor's, and how fast, in ten minutes.
+
+    python -m benchmarks.gpu ../shared/data --out benchmarks/reports/gpu
+    python -m benchmarks.gpu ../shared/data --device cpu --quick --out /tmp/gpu
+
+Needs the extra ``gpu``. Embeddings and decisions about LFW on the device are compared with those on the processor; then
+follow the rates of scans, of the detector and the embedder in batches of 1 to 64, of runs whose input lies in memory of
+the device already or is copied into one buffer of it (IO binding) beside plain ones, and of FAISS's exact search on the
+device and on the processor. With ``--device cpu`` everything runs on the processor twice, which tries the script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.scan_speed import scan
+from facebank import FaceBank
+from facebank.errors import DeviceError, MissingDependencyError
+from facebank.packs import Pack, load_pack, load_runtime, open_session, try_device, usable_cores, where_it_runs
+from facebank.vision import FaceAnalyzer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.packs import Session
+    from facebank.types import Face, FloatArray
+
+Row = dict[str, object]
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+SIDES = (320, 640)
+_NEIGHBORS = 10
+_SEARCHED = (1, 32)
+_LARGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+def require_device(device: str) -> None:
+    """Raise `DeviceError` unless networks run on the device; for CUDA, FAISS has to have a GPU, too."""
+    problem = try_device(device).problem
+    if problem is not None:
+        raise DeviceError(f"{device} does not work here: {problem}")
+    if device == "cuda":
+        import faiss
+
+        if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() < 1:
+            raise DeviceError("the installed FAISS finds no GPU, which needs the extra 'facebank[gpu]'")
+
+
+def seconds_of(work: Callable[[], object], runs: int) -> float:
+    """Return the median time of a call, after a first one that is not counted."""
+    work()
+    times = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return median(times)
+
+
+def answers(people: dict[str, list[Path]], device: str, most: int) -> list[Face]:
+    """Enroll a photo of each person, and identify their other photos."""
+    several = [photos for photos in people.values() if len(photos) > 1]
+    asked = [photo for photos in several for photo in photos[1:]][:most]
+    with tempfile.TemporaryDirectory() as scratch, FaceBank.open(Path(scratch) / "a.facebank", device=device) as bank:
+        for photos in several[: most // 4]:
+            bank.enroll(photos[0].parent.name, [photos[0]])
+        return [face for photo in bank.identify(asked) for face in photo.faces]
+
+
+def equality(people: dict[str, list[Path]], device: str, most: int) -> Row:
+    """Compare boxes, embeddings and decisions on the device with those on the processor."""
+    theirs, ours = (answers(people, each, most) for each in (device, "cpu"))
+    if len(theirs) != len(ours):
+        return {"faces": len(ours), "faces on the device": len(theirs)}
+    pairs = list(zip(theirs, ours, strict=True))
+    cosines = [float(a.embedding @ b.embedding) for a, b in pairs]
+    return {
+        "faces": len(ours),
+        "faces on the device": len(theirs),
+        "smallest cosine": min(cosines),
+        "first percentile of the cosines": float(np.percentile(cosines, 1)),
+        "largest difference of a box, pixels": float(max(np.abs(a.box - b.box).max() for a, b in pairs)),
+        "other decisions": sum((a.person, a.decision, a.reason) != (b.person, b.decision, b.reason) for a, b in pairs),
+    }
+
+
+def scans(pack: Pack, kinds: dict[str, list[Path]], device: str, runs: int) -> Iterator[Row]:
+    """Yield the photos a second of scans on the device and on the processor, by turns."""
+    for kind, photos in kinds.items():
+        taken: dict[str, list[float]] = {"device": [], "cpu": []}
+        for _ in range(runs):
+            for name, where in (("device", device), ("cpu", "cpu")):
+                taken[name].append(scan(photos, FaceAnalyzer.from_pack(pack, where, 1))[0])
+        rates = {name: round(len(photos) / median(times), 2) for name, times in taken.items()}
+        yield {"photos": kind, "count": len(photos), **rates}
+
+
+def noise(*shape: int) -> FloatArray:
+    """Return a network's input of random pixels."""
+    return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+
+
+def batches(pack: Pack, device: str, sizes: Sequence[int], runs: int) -> Iterator[Row]:
+    """Yield milliseconds for each picture, by network, size and batch: plain runs and both kinds of bound ones."""
+    edge = pack.manifest.embedder.size
+    works = [("embedder", pack.embedder_path(), edge), *(("detector", pack.detector_path(), side) for side in SIDES)]
+    for network, path, side in works:
+        session = open_session(path, device)
+        if where_it_runs(session) != device:
+            raise DeviceError(f"the {network} does not run on {device}")
+        for size in sizes:
+            feed = noise(size, 3, side, side)
+            ways = {"plain": plain(session, feed), **bound(session, feed, device)}
+            times = {f"{way}, ms": round(1000 * seconds_of(work, runs) / size, 3) for way, work in ways.items()}
+            yield {"network": network, "side": side, "batch": size, **times}
+
+
+def plain(session: Session, feed: FloatArray) -> Callable[[], object]:
+    """Return a run as facebank makes it: from the processor's memory and back."""
+    name = session.get_inputs()[0].name
+    return lambda: session.run(None, {name: feed})
+
+
+def bound(session: Any, feed: FloatArray, device: str) -> dict[str, Callable[[], object]]:
+    """Return runs on a buffer of the device that is filled once, and on one that is filled each time."""
+    name = session.get_inputs()[0].name
+    buffer = load_runtime().OrtValue.ortvalue_from_numpy(feed, device, 0)
+    binding = session.io_binding()
+    binding.bind_ortvalue_input(name, buffer)
+    for output in session.get_outputs():
+        binding.bind_output(output.name, device)
+
+    def run() -> list[NDArray[np.float32]]:
+        session.run_with_iobinding(binding)
+        return [np.asarray(value) for value in binding.copy_outputs_to_cpu()]
+
+    def copy_and_run() -> list[NDArray[np.float32]]:
+        buffer.update_inplace(feed)
+        return run()
+
+    return {"input stays on the device": run, "input copied into one buffer": copy_and_run}
+
+
+def searches(device: str, counts: Sequence[int], dimension: int, runs: int) -> Iterator[Row]:
+    """Yield milliseconds of exact searches by FAISS on the device and on the processor, and whether they agree."""
+    import faiss
+
+    random = np.random.default_rng(1)
+    for count in counts:
+        vectors = random.standard_normal((count, dimension), dtype=np.float32)
+        faiss.normalize_L2(vectors)
+        on_cpu = faiss.IndexFlatIP(dimension)
+        on_cpu.add(vectors)
+        on_device: Any = on_cpu
+        if device == "cuda":
+            resources = faiss.StandardGpuResources()
+            on_device = faiss.index_cpu_to_gpu(resources, 0, on_cpu)
+        for asked in _SEARCHED:
+            noisy = vectors[:asked] + 0.05 * random.standard_normal((asked, dimension), dtype=np.float32)
+            found = [index.search(noisy, _NEIGHBORS)[1] for index in (on_device, on_cpu)]
+            times = [seconds_of(partial(index.search, noisy, _NEIGHBORS), runs) for index in (on_device, on_cpu)]
+            yield {
+                "vectors": count,
+                "queries": asked,
+                "device, ms": round(1000 * times[0], 3),
+                "cpu, ms": round(1000 * times[1], 3),
+                "same nearest": float((found[0][:, 0] == found[1][:, 0]).mean()),
+                f"same {_NEIGHBORS}": float(np.mean([len(np.intersect1d(a, b)) for a, b in zip(*found, strict=True)]))
+                / _NEIGHBORS,
+            }
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return rows of equal keys as a Markdown table."""
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with lfw/ and photos/")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--quick", action="store_true", help="small numbers, to try it")
+    parser.add_argument("--out", type=Path, required=True, help="the report, without suffix")
+    given = parser.parse_args()
+    try:
+        require_device(given.device)
+    except (DeviceError, MissingDependencyError) as error:
+        sys.exit(f"{error}; nothing was measured")
+    begun = time.perf_counter()
+    pack = load_pack()
+    people = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted((given.data / "lfw").iterdir())}
+    every = [photo for photos in people.values() for photo in photos]
+    large = sorted(path for path in (given.data / "photos").rglob("*") if path.suffix in _LARGE_SUFFIXES)
+    if not every or not large:
+        sys.exit(f"{given.data} has no lfw/ or no photos/: name the folder that has both")
+    most, scanned, runs = (40, 20, 1) if given.quick else (1000, 300, 3)
+    sizes, counts = (BATCHES[:3], (20_000,)) if given.quick else (BATCHES, (100_000, 1_000_000))
+    kinds = {"LFW": every[:: len(every) // scanned][:scanned], "photographs": large[: 4 if given.quick else None]}
+    parts: dict[str, list[Row]] = {
+        "equality": [equality(people, given.device, most)],
+        "scans, photos a second": list(scans(pack, kinds, given.device, runs)),
+        "networks, for each picture": list(batches(pack, given.device, sizes, 3 * runs)),
+        "exact search": list(searches(given.device, counts, pack.manifest.embedder.dimension, 3 * runs)),
+    }
+    report = {
+        "device": given.device,
+        "onnxruntime": load_runtime().__version__,
+        "cores": usable_cores(),
+        "seconds": round(time.perf_counter() - begun, 1),
+        **parts,
+    }
+    head = f"{given.device}, ONNX Runtime {report['onnxruntime']}, {report['cores']} cores, {report['seconds']} s\n"
+    text = "\n\n".join([head, *(f"## {title}\n\n{table(rows)}" for title, rows in parts.items())]) + "\n"
+    print(text)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    given.out.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Time and memory of merging three scan shards.
+
+    python -m benchmarks.merge_scale --out benchmarks/reports/merge_scale
+
+The scans are synthetic: photos with two faces each and random embeddings of length 128, divided as by ``facebank scan
+--shard``. All three are merged into a new scan, then merged again, each time in a new process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from facebank.album.scan.rows import FileState, ShardRow
+from facebank.album.scan.scan_file import ScanFile, ScannedFile
+from facebank.gallery import PackIdentity
+from facebank.media import Shard
+from facebank.types import Detection, Face, Photo, Quality
+
+SHARDS = tuple(Shard(number, 3) for number in (1, 2, 3))
+PACK = PackIdentity("made up", "ab" * 32, 128)
+_AT_ONCE = 2_000
+
+
+def make_scans(folder: Path, count: int) -> None:
+    """Write the three shards of a scan of `count` photos."""
+    random = np.random.default_rng(7)
+    files: dict[Shard, list[ScannedFile]] = {shard: [] for shard in SHARDS}
+    with ExitStack() as opened:
+        scans = {
+            shard: opened.enter_context(ScanFile.open(_path(folder, shard), PACK, create=True)) for shard in SHARDS
+        }
+        for number in range(count):
+            path = f"/photos/{number // 500:05}/IMG_{number:07}.jpg"
+            shard = next(shard for shard in SHARDS if shard.holds(path, ["/photos"]))
+            content = f"{number + 1:064x}"
+            faces = tuple(made_up_face(random) for _ in range(2))
+            found = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
+            files[shard].append(ScannedFile(path, FileState(2_000_000, number), content, None, found))
+            if len(files[shard]) == _AT_ONCE:
+                scans[shard].keep(files[shard])
+                files[shard] = []
+        for shard, rest in files.items():
+            scans[shard].keep(rest)
+            scans[shard].note_looked_through([ShardRow("/photos", shard, datetime.now(UTC))])
+
+
+def merge(folder: Path) -> dict[str, float]:
+    """Merge the scans; return wall seconds, processor seconds, and peak memory in MB."""
+    began, worked = time.perf_counter(), time.process_time()
+    with ExitStack() as opened:
+        scans = [opened.enter_context(ScanFile.open(_path(folder, shard), PACK, read_only=True)) for shard in SHARDS]
+        opened.enter_context(ScanFile.open(folder / "all.scan", PACK, create=True)).merge(scans)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {
+        "seconds": round(time.perf_counter() - began, 1),
+        "processor_seconds": round(time.process_time() - worked, 1),
+        "largest_memory_mb": round(memory),
+    }
+
+
+def _path(folder: Path, shard: Shard) -> Path:
+    return folder / f"{shard.number}.scan"
+
+
+def made_up_face(random: np.random.Generator) -> Face:
+    """Return a face of a photo of 4,000 x 3,000 pixels."""
+    embedding = random.standard_normal(128, dtype=np.float32)
+    box, landmarks = random.random(4, dtype=np.float32), random.random((5, 2), dtype=np.float32)
+    box[2:] += box[:2]
+    detection = Detection(box * 1000, landmarks * 1000, 0.9)
+    quality = Quality(0.5, 64.0, 0.25, 0.75, None, 0.125, None, ())
+    return Face(
+        detection.box, detection.landmarks, detection.detection_score, quality, embedding / np.linalg.norm(embedding)
+    )
+
+
+def main() -> None:
+    """Measure and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="path of the report, without suffix")
+    parser.add_argument("--photos", type=int, default=100_000, help="number of photos (default 100,000)")
+    parser.add_argument("--merge", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.merge is not None:
+        print(json.dumps(merge(arguments.merge)))
+        return
+    with tempfile.TemporaryDirectory(prefix="facebank-merge-scale-") as scratch:
+        make_scans(Path(scratch), arguments.photos)
+        command = [sys.executable, "-m", "benchmarks.merge_scale", "--merge", scratch]
+        first, again = (
+            json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout) for _ in range(2)
+        )
+        size = sum(_path(Path(scratch), shard).stat().st_size for shard in SHARDS)
+    report = {"photos": arguments.photos, "faces": 2 * arguments.photos, "scans_mb": round(size / 1e6)}
+    report |= {"first": first, "again": again}
+    if arguments.out is not None:
+        arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()

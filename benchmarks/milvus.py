@@ -1,0 +1,288 @@
+"""Searching very many made-up people on Milvus beside the local index: decisions, latency and memory.
+
+    python -m benchmarks.milvus --people 1000000 --out benchmarks/reports/milvus
+    python -m benchmarks.milvus --people 1000000 --address milvus://HOST:PORT/NAME --out ...
+
+Every person has one made-up embedding of the embedded pack's length. Probes are embeddings of some of them with noise,
+from nearly the same to hardly alike, and as many strangers. They are decided one at a time by a recognizer of the
+embedded pack, in a process for each index, by turns; the decisions, candidates and similarities must be equal to the
+last bit. With ``--ivf``, IVF_FLAT searches too; how often it takes another for the nearest person of somebody who is
+enrolled is told with an interval of the recall.
+
+Without ``--address`` the test's server is started, which needs the package ``milvus==2.3.5``: one process, on this
+machine, with the vectors in its memory. ``--folder FOLDER`` keeps the local index between runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebank.gallery import PackIdentity
+from facebank.index import gallery_index
+from facebank.index.derived_file import FileKey, read_derived_file, write_derived_file
+from facebank.index.gallery_index import GalleryIndex
+from facebank.index.milvus import MilvusStore
+from facebank.index.milvus_address import MilvusAddress
+from facebank.index.mirrored_rows import APART, rows_to_mirror
+from facebank.index.people_index import PeopleIndex
+from facebank.index.vector_store import PROTOTYPES, SAMPLES, StoreIdentity, StoreSearch
+from facebank.operations.identify import build_recognizer
+from facebank.packs import load_pack
+from facebank.recognition.calibration.files import find_pack_calibration
+from facebank.recognition.recognizer import Recognizer
+from facebank.recognition.scoring import PrototypeScorer
+from facebank.recognition.settings import DecisionSettings
+from facebank.types import Face, Quality
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from facebank.types import FloatArray
+    from tests.index.milvus_server import MilvusServer
+
+PROBES = 200  # every other one a stranger
+TURNS = 3
+_PACK = PackIdentity("opencv", "ab" * 32, 128)
+
+
+def unit(rows: FloatArray) -> FloatArray:
+    """Return rows of length 1."""
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def probes(folder: Path, people: int) -> FloatArray:
+    """Return the probes: people with noise, and strangers by turns; made if they are not there."""
+    path = folder / f"{people}.probes.npy"
+    if path.exists():
+        found: FloatArray = np.load(path, allow_pickle=False)
+        return found
+    random = np.random.default_rng(2)
+    places = random.integers(people, size=PROBES // 2)
+    noise = unit(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
+    mated = unit(embeddings(people)[places] + random.uniform(0.2, 3.0, (PROBES // 2, 1)).astype(np.float32) * noise)
+    strangers = unit(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
+    made = np.stack([mated, strangers], axis=1).reshape(PROBES, -1)
+    np.save(path, made)
+    return made
+
+
+def embeddings(people: int) -> FloatArray:
+    """Make everybody's embedding."""
+    random = np.random.default_rng(1)
+    return unit(random.standard_normal((people, _PACK.dimension), np.float32))
+
+
+class Names(dict[int, str]):
+    """Names by number, made when they are asked for."""
+
+    def __missing__(self, number: int) -> str:
+        return f"Person {number}"
+
+
+def local_index(folder: Path, people: int) -> GalleryIndex:
+    """Return the index as a large gallery has it, in a file; made if it is not there."""
+    path, token = folder / f"{people}.vectors", f"{people:032x}"
+    if not path.exists():
+        numbers = np.arange(1, people + 1)
+        made = GalleryIndex(1, PeopleIndex.of(embeddings(people), numbers, np.ones(people, np.float32)), Names())
+        made = replace(made, names={number: f"Person {number}" for number in numbers.tolist()})
+        key = FileKey(FileKey.draw(_PACK, 1).pack, 1, token)
+        assert write_derived_file(path, key, list(gallery_index._sections(made)), nullcontext())
+    file = read_derived_file(path, _PACK, token)
+    assert file is not None
+    return gallery_index._index_in(file)
+
+
+def load(address: str, index: GalleryIndex) -> dict[str, float]:
+    """Write everybody to Milvus; returns what took how long."""
+    assert index.people is not None
+    store, start = MilvusStore(MilvusAddress.parse(address)), time.perf_counter()
+    rows = rows_to_mirror(index.people.people, index)
+    compared = time.perf_counter() - start
+    store.create(StoreIdentity(1, 2, _PACK.dimension))
+    rows.add_to(store, np.ones(len(rows.keys), np.bool_))
+    written = store.set_token(1)
+    loaded = time.perf_counter() - start - compared
+    count = store.count(written)
+    assert count == len(rows.keys), count
+    start = time.perf_counter()
+    store._client.flush(store._name, timeout=600)
+    flushed = time.perf_counter() - start
+    start = time.perf_counter()
+    keys, digests = store.listed(int(rows.keys[-1]) + 1)
+    assert np.array_equal(keys, rows.keys)
+    assert np.array_equal(digests, rows.digests)
+    listed = time.perf_counter() - start
+    figures = {"digests_s": compared, "load_s": loaded, "flush_s": flushed, "list_s": listed}
+    return {name: round(value, 1) for name, value in figures.items()}
+
+
+def searched(index: GalleryIndex, address: str) -> PeopleIndex:
+    """Return the people as they are searched on Milvus."""
+    people = index.people
+    assert people is not None
+    store = MilvusStore(MilvusAddress.parse(address))
+    known = rows_to_mirror(people.people, index).known()
+    written = store.set_token(1)
+    assert store.count(written) == people.count
+
+    def search(groups: Any) -> StoreSearch:
+        placed = known.placed(groups, lambda _, numbers: people.people.searchsorted(numbers))
+        return StoreSearch(store, groups, placed, written, longest=1.01, apart=APART)
+
+    return people.searched_by(lambda: search(PROTOTYPES), lambda: search(SAMPLES))
+
+
+def recognizer(people: PeopleIndex) -> Recognizer:
+    """Return the embedded pack's recognizer."""
+    pack = load_pack(None)
+    return build_recognizer(
+        people,
+        Names(),
+        PrototypeScorer(people),
+        classifier="prototype",
+        pack_calibration=find_pack_calibration(
+            PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension), pack.folder
+        ),
+        thresholds=pack.manifest.thresholds,
+        settings=DecisionSettings(),
+    )
+
+
+def face(embedding: FloatArray) -> Face:
+    """Return a good face of an embedding."""
+    quality = Quality(1.0, 100.0, 1.0, 1.0)
+    return Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0, quality, embedding)
+
+
+def work(where: str, folder: Path, people: int) -> None:
+    """Decide all probes on one index, and write what came of it on standard output."""
+    start = time.perf_counter()
+    index = local_index(folder, people)
+    assert index.people is not None
+    judge = recognizer(index.people if where == "local" else searched(index, where))
+    asked = probes(folder, people)
+    judge.identify([face(asked[0])])
+    ready = time.perf_counter() - start
+    seconds, said, named, nearest = [], hashlib.sha256(), 0, []
+    for embedding in asked:
+        start = time.perf_counter()
+        (identity,) = judge.identify([face(embedding)])
+        seconds.append(time.perf_counter() - start)
+        said.update(repr(identity).encode())
+        named += identity.person is not None
+        nearest.append(identity.candidates[0].person if identity.candidates else None)
+    figures = {
+        "ready_s": round(ready, 2),
+        "median_ms": round(1000 * statistics.median(seconds), 1),
+        "p95_ms": round(1000 * float(np.quantile(seconds, 0.95)), 1),
+        "megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "named": named,
+        "decisions": said.hexdigest(),
+        "nearest": nearest,
+    }
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def interval(missed: int, count: int) -> list[float]:
+    """Return the interval of 95 % of a recall (Wilson)."""
+    z, share = 1.96, 1.0 - missed / count
+    middle, width = share + z * z / (2 * count), z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return [round(float(middle + sign * width) / (1 + z * z / count), 5) for sign in (-1, 1)]
+
+
+def measured(places: dict[str, str], folder: Path, people: int) -> dict[str, dict[str, Any]]:
+    """Run a process for each index by turns; returns medians of the turns."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in places}
+    for _ in range(TURNS):
+        for name, where in places.items():
+            command = [sys.executable, "-m", "benchmarks.milvus", "--people", str(people), "--work", where]
+            done = subprocess.run([*command, "--folder", folder], check=True, capture_output=True, text=True)
+            found[name].append(json.loads(done.stdout))
+            print(name, {key: value for key, value in found[name][-1].items() if key != "nearest"}, flush=True)
+    report = {}
+    for name, runs in found.items():
+        assert len({run["decisions"] for run in runs}) == 1, name
+        times = {key: statistics.median(run[key] for run in runs) for key in ("ready_s", "median_ms", "p95_ms")}
+        report[name] = {**runs[0], **times, "megabytes": max(run["megabytes"] for run in runs)}
+    return report
+
+
+def resident(process_id: int) -> int:
+    """Return the memory of a process in megabytes."""
+    status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def compare(address: str, server: MilvusServer | None, folder: Path, people: int, *, ivf: bool) -> dict[str, Any]:
+    """Return the report."""
+    index = local_index(folder, people)
+    name = f"bench_{os.getpid()}"
+    places = {"local": "local", "FLAT": f"{address}/{name}"}
+    report: dict[str, Any] = {"people": people, "probes": PROBES, "load": {"FLAT": load(places["FLAT"], index)}}
+    if server is not None:
+        report["server_megabytes"] = {"FLAT": resident(server.process_id)}
+    if ivf:
+        places["IVF_FLAT"] = f"{address}/{name}_ivf?index=ivf_flat&nlist=1024&nprobe=64"
+        report["load"]["IVF_FLAT"] = load(places["IVF_FLAT"], index)
+    print(report, flush=True)
+    del index
+    probes(folder, people)
+    figures = measured(places, folder, people)
+    truth = figures["local"]["nearest"]
+    for each in figures.values():
+        pairs = list(zip(each.pop("nearest"), truth, strict=True))
+        missed = sum(one != other for one, other in pairs[::2])
+        each["nearest_of_the_enrolled_missed"] = f"{missed} of {len(pairs[::2])}"
+        each["recall_interval"] = interval(missed, len(pairs[::2]))
+        each["same_decisions"] = each["decisions"] == figures["local"]["decisions"]
+    for each in figures.values():
+        del each["decisions"]
+    report["indexes"] = figures
+    return report
+
+
+def main() -> None:
+    """Measure and write ``OUT.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=1_000_000)
+    parser.add_argument("--address", help="a server, milvus://HOST:PORT, as --index takes it without a collection")
+    parser.add_argument("--ivf", action="store_true", help="search with IVF_FLAT too")
+    parser.add_argument("--folder", type=Path, help="where the local index is kept; a temporary folder by default")
+    parser.add_argument("--out", type=Path, help="where the report goes, without suffix")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="facebank-milvus-") as temporary:
+        folder = Path(arguments.folder or temporary)
+        if arguments.work:
+            work(arguments.work, folder, arguments.people)
+            return
+        from tests.index.milvus_server import MilvusServer
+
+        server = None if arguments.address else MilvusServer(Path(temporary, "server"))
+        context: AbstractContextManager[object] = nullcontext() if server is None else server
+        with context:
+            address = arguments.address or (server.address if server is not None else "")
+            report = compare(address, server, folder, arguments.people, ivf=arguments.ivf)
+    print(json.dumps(report, indent=1))
+    if arguments.out is not None:
+        arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

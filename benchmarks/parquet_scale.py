@@ -1,0 +1,131 @@
+"""What Parquet shards cost in time and memory, beside a scan file of the same faces.
+
+    python -m benchmarks.parquet_scale --out benchmarks/reports/parquet_scale
+
+Made up are photos of two faces each, with random embeddings of the embedded pack's length, in 16 shards. Each step runs
+in a process of its own: writing the shards, reading all of them with all checks, merging them into a scan file; then,
+on the shards and on the scan file, ``Album.to_arrow``, ``find`` for one person of the demonstration, and ``cluster``.
+Seconds are those of a process but for its imports; on a machine that is busy with other work go by the processor's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.merge_scale import made_up_face
+from facebank import FaceBank
+from facebank.album.scan.parquet_shards import ParquetShard, ShardHeader, write_parquet_shard
+from facebank.album.scan.parquet_source import shards_in
+from facebank.album.scan.rows import FileState, ShardRow
+from facebank.album.scan.scan_file import ScannedFile
+from facebank.media import Shard
+from facebank.types import Photo
+
+COUNT = 16
+DEMO = Path(__file__).resolve().parents[1] / "facebank" / "demo" / "photos"
+ON_BOTH = ("to_arrow", "find", "cluster")
+STEPS = ("write", "verify", "merge", *ON_BOTH)
+
+
+def made_up(shard: Shard, photos: int) -> Iterator[ScannedFile]:
+    """Yield the files of a shard."""
+    random = np.random.default_rng(shard.number)
+    for number in range(photos):
+        path = f"/photos/{number // 500:05}/IMG_{number:07}.jpg"
+        if shard.holds(path, ["/photos"]):
+            content = f"{number + 1:064x}"
+            faces = tuple(made_up_face(random) for _ in range(2))
+            found = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
+            yield ScannedFile(path, FileState(2_000_000, number), content, None, found)
+
+
+def run(step: str, folder: Path, place: Path, photos: int) -> object:
+    """Run a step; return what shows that it was done."""
+    with FaceBank.open(folder / "people.facebank", threads=1) as bank, bank.album(place) as album:
+        steps: dict[str, Callable[[], object]] = {
+            "write": lambda: _write(folder / "shards", bank, photos),
+            "verify": lambda: sum(_verified(path) for path in shards_in(folder / "shards")),
+            "merge": lambda: album.merge(folder / "shards").new,
+            "find": lambda: len(album.find("Barack")),
+            "cluster": lambda: len(album.cluster().groups),
+            "to_arrow": lambda: album.to_arrow(identify=False).num_rows,
+        }
+        return steps[step]()
+
+
+def _write(folder: Path, bank: FaceBank, photos: int) -> int:
+    bank.enroll("Barack", [DEMO / "barack_obama_portrait_2012.jpg", DEMO / "barack_obama_blue_room.jpg"])
+    written = 0
+    for number in range(1, COUNT + 1):
+        shard = Shard(number, COUNT)
+        rows = (ShardRow("/photos", shard, datetime.now(UTC)),)
+        header = ShardHeader(bank.engine.identity, rows, "onnxruntime")
+        written += write_parquet_shard(folder / f"{number:02}-of-{COUNT}.parquet", made_up(shard, photos), header).faces
+    return written
+
+
+def _verified(path: Path) -> int:
+    with ParquetShard.open(path) as shard:
+        shard.verify()
+        return shard.counts.faces
+
+
+def measured(step: str, folder: Path, place: Path, photos: int) -> dict[str, object]:
+    """Run a step; return seconds, those of a processor, and MB."""
+    began, worked = time.perf_counter(), time.process_time()
+    result = run(step, folder, place, photos)
+    return {
+        "seconds": round(time.perf_counter() - began, 1),
+        "processor_seconds": round(time.process_time() - worked, 1),
+        "largest_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "result": result,
+    }
+
+
+def main() -> None:
+    """Measure and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="the report, without suffix")
+    parser.add_argument("--photos", type=int, nargs="+", default=[10_000, 50_000], help="how many (default: two sizes)")
+    parser.add_argument("--step", nargs=4, metavar=("STEP", "FOLDER", "PLACE", "PHOTOS"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.step is not None:
+        step, folder, place, photos = arguments.step
+        print(json.dumps(measured(step, Path(folder), Path(place), int(photos))))
+        return
+    report = []
+    for photos in arguments.photos:
+        with tempfile.TemporaryDirectory(prefix="facebank-parquet-scale-") as scratch:
+            places = {"shards": Path(scratch) / "shards", "scan file": Path(scratch) / "all.scan"}
+            for step in STEPS:
+                for name, place in places.items():
+                    if step not in ON_BOTH and name == "shards":
+                        continue
+                    command = [sys.executable, "-m", "benchmarks.parquet_scale", "--step", step, scratch, str(place)]
+                    done = subprocess.run([*command, str(photos)], check=True, stdout=subprocess.PIPE, text=True)
+                    row = {"faces": 2 * photos, "step": step, "on": name if step in ON_BOTH else None}
+                    report.append(row | json.loads(done.stdout))
+                    print(json.dumps(report[-1]), flush=True)
+            sizes = {
+                name: sum(path.stat().st_size for path in [place, *place.glob("*")] if path.is_file())
+                for name, place in places.items()
+            }
+            report.append({"faces": 2 * photos, "megabytes": {name: round(size / 1e6) for name, size in sizes.items()}})
+            print(json.dumps(report[-1]), flush=True)
+    if arguments.out is not None:
+        arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

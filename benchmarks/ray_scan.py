@@ -1,0 +1,202 @@
+"""A scan on two one-core nodes of a Ray cluster beside the same scan on the two cores of one machine.
+
+    python -m benchmarks.ray_scan ../shared/data --out benchmarks/reports/ray_scan
+
+Both run the whole command, by turns, on folders of two sizes: the difference of the times by the difference of the
+sizes is what a photo takes, and the rest what starting takes. The nodes are processes of their own on this machine.
+With --growth larger folders are scanned on the nodes alone: seconds of processors for each photo, of the workers and of
+the command. With --driver it measures what the command does with each result. With --same the scans are compared:
+files, hashes, statuses, boxes and embeddings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.robustness.ray_faults import with_comment
+from benchmarks.robustness.ray_nodes import RayNodes, compare_scans
+from facebank.album.scan.rows import FileState
+from facebank.album.scan.scan_file import ScanFile, ScannedFile
+from facebank.cluster.shard_folder import ShardFolder
+from facebank.gallery import PackIdentity
+from facebank.types import Face, Photo, Quality
+
+_PACK = PackIdentity("made up", "ab" * 32, 128)
+OTHERS = ("hard", "odd", "photos")  # folders that are compared besides the portraits
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a scan took."""
+
+    photos: int
+    seconds: float
+    command_processor: float  # seconds of processors
+    workers_processor: float = 0.0
+    command_memory_mb: int = 0
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Adds up the processor seconds of workers, which are gone when the command ends."""
+
+    nodes: RayNodes
+    seen: dict[int, float] = field(default_factory=dict)
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.done.wait(0.25):
+            for number in self.nodes.workers():
+                try:
+                    values = Path(f"/proc/{number}/stat").read_text("utf-8").rpartition(") ")[2].split()
+                except OSError:
+                    continue
+                self.seen[number] = (int(values[11]) + int(values[12])) / _TICKS
+
+
+def make_folder(source: Path, folder: Path, count: int) -> None:
+    """Write so many portraits, each with bytes of its own: the same ones come again with another comment."""
+    found = sorted(source.rglob("*.jpg"))
+    for number in range(count):
+        path = folder / f"{number // 1000:03}" / f"{number:06}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(with_comment(found[number % len(found)], f"{number}"))
+
+
+def run(folders: list[Path], scan: Path, nodes: RayNodes | None) -> Cost:
+    """Run the command; return what it took."""
+    scan.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "facebank_cli", "--gallery", str(scan.with_suffix(".facebank"))]
+    command += ["--runtime", "onnxruntime", "scan", *map(str, folders), "--scan-file", str(scan)]
+    watch = None if nodes is None else _Watch(nodes)
+    if nodes is not None and watch is not None:
+        command += ["--ray", nodes.address]
+        threading.Thread(target=watch.run, daemon=True).start()
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    environment = None if nodes is None else nodes.environment
+    subprocess.run(command, env=environment, check=False, capture_output=True)  # 1: some files are no photos
+    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if watch is not None:
+        watch.done.set()
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    photos = sum(1 for folder in folders for path in folder.rglob("*") if path.is_file())
+    return Cost(photos, seconds, used, 0.0 if watch is None else sum(watch.seen.values()), after.ru_maxrss // 1024)
+
+
+def driver(folder: Path, count: int = 4_000) -> dict[str, float]:
+    """Return what the command takes for a result of two faces, in microseconds of a processor and in bytes."""
+    from pickle import dumps, loads
+
+    random, files = np.random.default_rng(1), list[ScannedFile]()
+    for number in range(count):
+        path, content = f"/photos/{number // 500:05}/IMG_{number:07}.jpg", f"{number + 1:064x}"
+        faces = tuple(_face(random) for _ in range(2))
+        found = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
+        files.append(ScannedFile(path, FileState(2_000_000, number), content, None, found))
+    batches = [dumps(files[start : start + 16]) for start in range(0, count, 16)]
+    shards = ShardFolder(folder / "shards", _PACK, "onnxruntime")
+    took = [time.process_time()]
+    for batch in batches:
+        loads(batch)
+    took.append(time.process_time())
+    with shards.locked(), ScanFile.open(folder / "driver.scan", _PACK, create=True) as scan_file:
+        for start in range(0, count, 2_000):
+            shards.write(files[start : start + 2_000])
+        took.append(time.process_time())
+        merged = list(shards.read({file.path: file.state for file in files}))
+        for start in range(0, count, 16):
+            scan_file.keep(merged[start : start + 16])
+        took.append(time.process_time())
+    names = ("unpickled", "written", "merged")
+    each = {name: round(1e6 * (b - a) / count, 1) for name, a, b in zip(names, took, took[1:], strict=False)}
+    return each | {"bytes_sent": round(sum(map(len, batches)) / count)}
+
+
+def _face(random: np.random.Generator) -> Face:
+    embedding, corner = random.standard_normal(128, dtype=np.float32), random.random(2, dtype=np.float32) * 1000
+    box = np.concatenate([corner, corner + 100])
+    quality = Quality(0.5, 64.0, 0.25, 0.75, None, 0.125, None, ())
+    landmarks = random.random((5, 2), dtype=np.float32) * 1000
+    return Face(box, landmarks, 0.9, quality, embedding / np.linalg.norm(embedding))
+
+
+def main() -> None:
+    """Measure and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="a folder with lfw, hard, odd and photos")
+    parser.add_argument("--out", type=Path, help="the report, without suffix")
+    parser.add_argument("--sizes", type=int, nargs=2, default=(200, 1200), metavar=("FEW", "MANY"))
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--growth", type=int, nargs="*", default=(), help="sizes of folders for the cost of a photo")
+    parser.add_argument("--same", type=int, default=0, help="compare so many portraits, and the other folders")
+    parser.add_argument("--driver", action="store_true", help="measure what the command does with each result")
+    arguments = parser.parse_args()
+    report: dict[str, object] = {"cores": os.cpu_count()}
+    with tempfile.TemporaryDirectory(prefix="facebank-ray-scan-") as scratch, RayNodes() as nodes:
+        work = Path(scratch)
+        nodes.start_head()
+        nodes.add()
+        nodes.wait_for_nodes(2)
+        for count in {*(arguments.sizes if arguments.rounds else ()), *arguments.growth}:
+            make_folder(arguments.data / "lfw", work / str(count), count)
+        if arguments.rounds:
+            report["speed"] = speed(work, nodes, arguments.sizes, arguments.rounds)
+            print(json.dumps(report), flush=True)
+        growth = []
+        for count in arguments.growth:
+            growth.append(asdict(run([work / str(count)], work / "growth.scan", nodes)))
+            print(json.dumps(growth[-1]), flush=True)
+        if growth:
+            report["growth"] = growth
+        if arguments.driver:
+            report["driver"] = driver(work)
+        if arguments.same:
+            make_folder(arguments.data / "lfw", work / "same", arguments.same)
+            folders = [work / "same", *(arguments.data / name for name in OTHERS)]
+            costs = [run(folders, work / f"{name}.scan", on) for name, on in (("one", None), ("many", nodes))]
+            difference = compare_scans(work / "one.scan", work / "many.scan")
+            report["same"] = {"files": costs[0].photos, **asdict(difference), "is_same": difference.is_same}
+    if arguments.out is not None:
+        path = arguments.out.with_suffix(".json")
+        earlier = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        path.write_text(json.dumps(earlier | report, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(report, indent=2))
+
+
+def speed(work: Path, nodes: RayNodes, sizes: tuple[int, int], rounds: int) -> dict[str, object]:
+    """Measure both by turns; return what a photo and what starting takes, and how the rates compare."""
+    times: dict[str, dict[int, list[float]]] = {"one machine": {}, "two nodes": {}}
+    for _ in range(rounds):
+        for size in sizes:
+            for name, on in (("one machine", None), ("two nodes", nodes)):
+                cost = run([work / str(size)], work / "speed.scan", on)
+                times[name].setdefault(size, []).append(round(cost.seconds, 2))
+    few, many = sizes
+    found: dict[str, object] = {"sizes": list(sizes), "seconds": times}
+    rates = {}
+    for name, by_size in times.items():
+        less, more = (statistics.median(by_size[size]) for size in sizes)
+        rates[name] = (many - few) / (more - less)
+        found[name] = {
+            "photos_a_second": round(rates[name], 2),
+            "start_seconds": round(less - few / rates[name], 1),
+        }
+    return found | {"rate_of_two_nodes": round(rates["two nodes"] / rates["one machine"], 3)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+"""What a scan on a Ray cluster makes of machines and processes that die, and of photos that kill them.
+
+    python -m benchmarks.robustness.ray_faults ../shared/data/lfw --out benchmarks/reports/ray_faults
+
+Two nodes of one core are processes of their own on this machine. Each trial scans the same photos with
+``facebank scan --ray`` while something happens, and compares the merged scan with that of one machine: files, hashes,
+statuses, boxes and embeddings. In what the command wrote, each file must come exactly once, also over several runs.
+Exit code 1 if anything was lost, done twice or different.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.robustness.ray_nodes import FAULTS, RayNodes, compare_scans
+from facebank.album.scan.parquet_shards import ParquetShard
+
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
+HANGING, CRASHING = "hangs.jpg", "crashes.jpg"
+_TIME_LIMIT = "10"
+
+
+class Run:
+    """A running ``facebank scan --ray``; its lines are read as they come.
+
+    Parameters
+    ----------
+    nodes
+        The cluster.
+    work
+        The folder with ``photos``; the scan is ``cluster.scan`` beside it.
+    """
+
+    def __init__(self, nodes: RayNodes, work: Path) -> None:
+        self.records: list[dict[str, object]] = []
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "facebank_cli", "--gallery", str(work / "none.facebank"), "--runtime"),
+                *("onnxruntime", "scan", str(work / "photos"), "--ray", nodes.address, "--json"),
+                *("--scan-file", str(work / "cluster.scan"), "--time-limit", _TIME_LIMIT),
+            ],
+            env={**nodes.environment, "PYTHONPATH": ""},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def wait_for_workers(self, nodes: RayNodes, count: int) -> list[int]:
+        """Wait until so many workers are there, and return their process numbers."""
+        ends = time.monotonic() + 90
+        while len(found := nodes.workers()) < count and time.monotonic() < ends and self.is_running:
+            time.sleep(0.1)
+        return found
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the command and what it started, as a terminal does."""
+        os.killpg(self._process.pid, number)
+
+    def finish(self) -> tuple[int, str]:
+        """Wait until it ends; return its exit code and what it wrote for people."""
+        out, errors = self._process.communicate(timeout=600)
+        self.records = [json.loads(line) for line in out.splitlines()]
+        return self._process.returncode, errors
+
+
+def make_photos(source: Path, folder: Path, count: int) -> list[Path]:
+    """Copy so many photos, and two copies of one, into a folder; return them."""
+    found = sorted(source.rglob("*.jpg"))[:count] if source.is_dir() else []
+    folder.mkdir(parents=True)
+    for number, path in enumerate(found):
+        shutil.copyfile(path, folder / f"{number:05}.jpg")
+    if not found:
+        demo = sorted(DEMO_PHOTOS.glob("*.jpg"))
+        for number in range(count):
+            (folder / f"{number:05}.jpg").write_bytes(with_comment(demo[number % len(demo)], f"{number}"))
+    for number in (0, 1):
+        shutil.copyfile(folder / "00000.jpg", folder / f"copy {number}.jpg")
+    (folder / "broken.jpg").write_bytes((folder / "00001.jpg").read_bytes()[:2000])
+    return sorted(folder.iterdir())
+
+
+def with_comment(path: Path, comment: str) -> bytes:
+    """Return a JPEG with a comment, so with bytes of its own."""
+    data, note = path.read_bytes(), comment.encode()
+    return data[:2] + b"\xff\xfe" + (2 + len(note)).to_bytes(2, "big") + note + data[2:]
+
+
+def worker_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
+    """Kill workers with SIGKILL, one after the other."""
+    nodes.start_head()
+    nodes.add()
+    nodes.wait_for_nodes(2)
+    run, killed = Run(nodes, work), 0
+    chance = random.Random(5)
+    for _ in range(kills):
+        found = run.wait_for_workers(nodes, 2)
+        time.sleep(chance.uniform(1.0, 3.0))
+        if not run.is_running or not found:
+            break
+        os.kill(chance.choice(found), signal.SIGKILL)
+        killed += 1
+    code, _ = run.finish()
+    return [run], {"killed": killed, "exit_codes": [code]}
+
+
+def node_removed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
+    """Remove a node with everything on it, and add another, several times."""
+    nodes.start_head()
+    node, removed = nodes.add(), 0
+    nodes.wait_for_nodes(2)
+    run = Run(nodes, work)
+    run.wait_for_workers(nodes, 2)
+    for _ in range(max(1, kills // 3)):
+        time.sleep(2)
+        if not run.is_running:
+            break
+        nodes.kill(node)
+        removed += 1
+        time.sleep(2)
+        node = nodes.add()
+        run.wait_for_workers(nodes, 2)
+    code, _ = run.finish()
+    return [run], {"removed": removed, "exit_codes": [code]}
+
+
+def photos_that_kill(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+    """Scan a photo that hangs its decoder and one that crashes it, among the others."""
+    nodes.start_head(2)
+    _add_faulty(work)
+    run = Run(nodes, work)
+    code, errors = run.finish()
+    return [run], {**_given_up(run, work, errors), "exit_codes": [code]}
+
+
+def head_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
+    """Kill head, node and command at once, start the head again, and give the same command, until it is done."""
+    runs, codes = list[Run](), list[int]()
+    for trial in range(max(1, kills // 3) + 1):
+        head, node = nodes.start_head(), nodes.add()
+        nodes.wait_for_nodes(2)
+        run = Run(nodes, work)
+        runs.append(run)
+        if trial < max(1, kills // 3):
+            wait_for_shards(run, work, _count(work / "cluster.shards") + 1)
+            run.signal(signal.SIGKILL)
+            nodes.kill(head)
+            nodes.kill(node)
+        code, _ = run.finish()
+        codes.append(code)
+    return runs, {"exit_codes": codes}
+
+
+def head_alone_killed(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+    """Kill only the head, on another machine than the command's would be; then the same command goes on."""
+    head = nodes.start_head()
+    first = Run(nodes, work)
+    first.wait_for_workers(nodes, 1)
+    time.sleep(2)
+    began = time.monotonic()
+    nodes.kill(head)
+    code, errors = first.finish()
+    seconds = time.monotonic() - began
+    nodes.start_head()
+    again = Run(nodes, work)
+    last = again.finish()[0]
+    said = errors.strip().splitlines()[-1:]
+    return [first, again], {"exit_codes": [code, last], "seconds_until_said": round(seconds, 1), "said": said}
+
+
+def interrupted(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+    """Press Ctrl+C, cut a shard off in the middle, and give the same command again."""
+    nodes.start_head(2)
+    first = Run(nodes, work)
+    wait_for_shards(first, work, 1)
+    first.signal(signal.SIGINT)
+    code, errors = first.finish()
+    time.sleep(1)
+    left = len(nodes.workers())
+    cut, lost = sorted((work / "cluster.shards").glob("*.parquet"))[-1:], set[str]()
+    for path in cut:
+        with ParquetShard.open(path) as shard:
+            lost.update(file.path for file in shard.read())
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    first.records = [record for record in first.records if record["image"] not in lost]
+    again = Run(nodes, work)
+    last, told = again.finish()
+    said = [line for line in told.splitlines() if "damaged" in line and "parquet" in line]
+    return [first, again], {
+        "exit_codes": [code, last],
+        "workers_left": left,
+        "shards_cut": len(cut),
+        "said": len(said),
+        "interrupted_said": errors.strip().splitlines()[-1:],
+    }
+
+
+def all_at_once(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+    """Kill a worker and a node and add another, while two photos hang and crash their decoder."""
+    nodes.start_head()
+    node = nodes.add()
+    nodes.wait_for_nodes(2)
+    _add_faulty(work)
+    run = Run(nodes, work)
+    found, killed, removed = run.wait_for_workers(nodes, 2), 0, 0
+    time.sleep(2)
+    if found and run.is_running:
+        os.kill(found[0], signal.SIGKILL)
+        killed += 1
+    time.sleep(2)
+    if run.is_running:
+        nodes.kill(node)
+        removed += 1
+        nodes.add()
+    code, errors = run.finish()
+    return [run], {"killed": killed, "removed": removed, **_given_up(run, work, errors), "exit_codes": [code]}
+
+
+def wait_for_shards(run: Run, work: Path, count: int) -> None:
+    """Wait until there are so many shards, or the run has ended."""
+    ends = time.monotonic() + 90
+    while _count(work / "cluster.shards") < count and run.is_running and time.monotonic() < ends:
+        time.sleep(0.1)
+
+
+def _add_faulty(work: Path) -> None:
+    source = DEMO_PHOTOS / "eileen_collins.jpg"
+    (work / "photos" / HANGING).write_bytes(with_comment(source, "hang"))
+    (work / "photos" / CRASHING).write_bytes(with_comment(source, "crash"))
+
+
+def _given_up(run: Run, work: Path, errors: str) -> dict[str, object]:
+    told = {str(record["image"]): record for record in run.records}
+    given_up = [name for name in (HANGING, CRASHING) if told[str(work / "photos" / name)]["status"] == "unreadable"]
+    said = [line for line in errors.splitlines() if HANGING in line or CRASHING in line]
+    return {"given_up": given_up, "said": [line.rpartition("/")[2] for line in said]}
+
+
+TRIALS: dict[str, Callable[[RayNodes, Path, int], tuple[list[Run], dict[str, object]]]] = {
+    "all at once": all_at_once,
+    "workers killed": worker_killed,
+    "node removed and added": node_removed,
+    "photos that hang or crash": photos_that_kill,
+    "head and command killed": head_killed,
+    "head killed": head_alone_killed,
+    "Ctrl+C and a shard cut off": interrupted,
+}
+
+
+def trials(source: Path, photos: int, kills: int, only: str | None = None) -> Iterator[dict[str, object]]:
+    """Yield what came of each trial."""
+    for name, happen in TRIALS.items():
+        if only is not None and only not in name:
+            continue
+        with tempfile.TemporaryDirectory(prefix="facebank-ray-faults-") as scratch:
+            work = Path(scratch)
+            make_photos(source, work / "photos", photos)
+            with RayNodes(PYTHONPATH=str(FAULTS)) as nodes:
+                began = time.monotonic()
+                runs, details = happen(nodes, work, kills)
+                seconds = time.monotonic() - began
+            for kept in (HANGING, CRASHING):  # what they would do to the scan of one machine
+                (work / "photos" / kept).unlink(missing_ok=True)
+            files = sorted(map(str, (work / "photos").iterdir()))
+            times = Counter(str(record["image"]) for run in runs for record in run.records)
+            alone = ["--gallery", str(work / "none.facebank"), "--runtime", "onnxruntime", "scan", str(work / "photos")]
+            subprocess.run(
+                [sys.executable, "-m", "facebank_cli", *alone, "--scan-file", str(work / "alone.scan")],
+                check=False,
+                capture_output=True,
+            )
+            is_counted = name != "head and command killed"  # what was kept may not have been told when it was killed
+            difference = compare_scans(work / "cluster.scan", work / "alone.scan")
+            yield {
+                "trial": name,
+                "files": len(files),
+                **details,
+                "told_twice": sum(times[path] > 1 for path in files),
+                "not_told": sum(times[path] == 0 for path in files) if is_counted else None,
+                "seconds": round(seconds, 1),
+                **asdict(difference),
+                "other_status": difference.other_status - len(times.keys() - set(files)),
+                "left_over": (work / "cluster.shards").exists()
+                and [path.name for path in (work / "cluster.shards").iterdir()],
+            }
+
+
+def _count(folder: Path) -> int:
+    return len(list(folder.glob("*.parquet"))) if folder.is_dir() else 0
+
+
+def is_right(trial: dict[str, object]) -> bool:
+    """Return whether nothing was lost, done twice or different."""
+    wrong = ("missing", "other_content", "other_status", "other_faces", "told_twice", "not_told")
+    return not any(trial[name] for name in wrong) and trial["box"] <= 0.01 and trial["cosine"] >= 0.99999  # type: ignore[operator]
+
+
+def main() -> int:
+    """Run the trials and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "photos", type=Path, nargs="?", default=Path("none"), help="a folder of photos; else the demo's"
+    )
+    parser.add_argument("--out", type=Path, help="the report, without suffix")
+    parser.add_argument("--count", type=int, default=400, help="of photos (default 400)")
+    parser.add_argument("--kills", type=int, default=6, help="of workers; a third as many of nodes and heads")
+    parser.add_argument("--only", help="part of a trial's name")
+    arguments = parser.parse_args()
+    done = []
+    for trial in trials(arguments.photos, arguments.count, arguments.kills, arguments.only):
+        done.append(trial | {"right": is_right(trial)})
+        print(json.dumps(done[-1]), flush=True)
+    if arguments.out is not None:
+        arguments.out.with_suffix(".json").write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+    return 0 if all(trial["right"] for trial in done) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

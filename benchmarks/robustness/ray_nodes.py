@@ -1,0 +1,180 @@
+"""Machines of a Ray cluster, as processes of their own on this one, and what a scan on them is compared with."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from facebank.album.scan.scan_file import ScanFile
+from facebank.operations.engine import load_engine
+
+FAULTS = Path(__file__).with_name("decoder_faults")
+_MEMORY = 120_000_000  # bytes of a node's object store
+_PATIENCE = 60.0  # seconds for a node to start
+
+
+class RayNodes:
+    """A head and its nodes, each with one core unless told otherwise; all end with the ``with`` block.
+
+    Parameters
+    ----------
+    environment
+        Added to that of the nodes, and so of the workers.
+    """
+
+    def __init__(self, **environment: str) -> None:
+        self.port = _free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self._folder = Path(tempfile.mkdtemp(prefix="fb-", dir="/tmp"))
+        quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        # a machine that is gone is noticed after 5 seconds instead of half a minute
+        quick = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
+        self.environment = {**os.environ, **quiet, **quick, **environment}
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            self.kill(process)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start_head(self, cores: int = 1) -> subprocess.Popen[bytes]:
+        """Start the head, and wait until it listens."""
+        head = self._start(
+            "--head", f"--port={self.port}", f"--temp-dir={self._folder}", "--include-dashboard=false", cores=cores
+        )
+        ends = time.monotonic() + _PATIENCE
+        while not _listens(self.port):
+            if time.monotonic() > ends or head.poll() is not None:
+                raise RuntimeError("Ray's head did not start")
+            time.sleep(0.2)
+        self.wait_for_nodes(1)
+        return head
+
+    def add(self, cores: int = 1) -> subprocess.Popen[bytes]:
+        """Start one more node."""
+        return self._start(f"--address={self.address}", cores=cores)
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill a node with all of its processes, as if its machine had lost its power."""
+        if process.poll() is None:
+            for number in _processes_of(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+        process.wait()
+
+    def wait_for_nodes(self, count: int) -> None:
+        """Wait until so many nodes are in the cluster."""
+        code = (
+            "import ray, sys, time\n"
+            f"ray.init(address={self.address!r}, log_to_driver=False)\n"
+            f"end = time.time() + {_PATIENCE}\n"
+            f"while sum(node['Alive'] for node in ray.nodes()) < {count} and time.time() < end: time.sleep(0.2)\n"
+        )
+        subprocess.run([sys.executable, "-c", code], env=self.environment, check=True, capture_output=True)
+
+    def workers(self) -> list[int]:
+        """Return the process numbers of the workers that scan, on all nodes of this cluster."""
+        found = []
+        for process in self._processes:
+            for number in _processes_of(process.pid):
+                with suppress(OSError):
+                    if Path(f"/proc/{number}/cmdline").read_bytes().startswith(b"ray::ScanWorker"):
+                        found.append(number)
+        return found
+
+    def _start(self, *options: str, cores: int) -> subprocess.Popen[bytes]:
+        ray = shutil.which("ray", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+        if ray is None:
+            raise RuntimeError("Ray is not installed: python -m pip install -e '.[cluster]'")
+        process = subprocess.Popen(
+            [ray, "start", "--block", f"--num-cpus={cores}", f"--object-store-memory={_MEMORY}", *options],
+            env=self.environment,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._processes.append(process)
+        return process
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What two scans of the same photos differ in."""
+
+    photos: int  # that both have
+    faces: int
+    missing: int  # files that only one of them has
+    other_content: int  # files whose hash differs
+    other_status: int  # files that one of them cannot read, or not for the same reason
+    other_faces: int  # photos whose numbers of faces differ
+    box: float  # the largest distance of two sides of a box, in pixels
+    cosine: float  # the smallest of two embeddings of a face
+
+    @property
+    def is_same(self) -> bool:
+        """Whether that is nothing."""
+        wrong = self.missing + self.other_content + self.other_status + self.other_faces
+        return not wrong and self.box <= 0.01 and self.cosine >= 0.99999
+
+
+def compare_scans(one: Path, other: Path) -> Difference:
+    """Compare the files, statuses and faces of two scan files."""
+    identity = load_engine().identity
+    with ScanFile.open(one, identity, read_only=True) as first, ScanFile.open(other, identity, read_only=True) as last:
+        ours, theirs = ({photo.path: photo for photo in scan.photos()} for scan in (first, last))
+        errors, their_errors = first.unreadable("/"), last.unreadable("/")
+    both = ours.keys() & theirs.keys()
+    alike = [path for path in both if len(ours[path].faces) == len(theirs[path].faces)]
+    pairs = [pair for path in alike for pair in zip(ours[path].faces, theirs[path].faces, strict=True)]
+    return Difference(
+        photos=len(both),
+        faces=len(pairs),
+        missing=len(ours.keys() ^ theirs.keys()),
+        other_content=sum(ours[path].content_hash != theirs[path].content_hash for path in both),
+        other_status=sum(errors.get(path) != their_errors.get(path) for path in errors.keys() | their_errors.keys()),
+        other_faces=len(both) - len(alike),
+        box=max((float(np.abs(np.subtract(a.box, b.box)).max()) for a, b in pairs), default=0.0),
+        cosine=min((float(a.embedding @ b.embedding) for a, b in pairs), default=1.0),
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _processes_of(session: int) -> list[int]:
+    """Return the processes of a session: each node has its own."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if os.getsid(int(entry.name)) == session:
+                    found.append(int(entry.name))
+    return found
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,164 @@
+"""Durability of acknowledged changes of a service that is killed with SIGKILL under load.
+
+    python -m benchmarks.robustness.service_kills ../shared/data/lfw --kills 20
+
+Concurrent clients enroll people, write notes and forget people, while others identify photos. The service is killed at
+random moments and restarted on the same gallery. All acknowledged changes must persist: enrolled people, their last
+notes, and the removal of forgotten people; and the gallery must pass its check. Exits with 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+
+from benchmarks.robustness.serving import served
+from facebank import FaceBank
+from facebank.gallery.checking import check_gallery
+
+CLIENTS = 4
+
+
+class ChangeLog:
+    """Acknowledged changes, and requested changes without an answer."""
+
+    def __init__(self) -> None:
+        self.enrolled: dict[str, str | None] = {}  # last acknowledged note of each person
+        self.forgotten: set[str] = set()
+        self.open: dict[str, set[object]] = {}  # pending request of a person at the kill
+        self.acknowledged = 0
+
+    def wrong(self, gallery: Path) -> list[str]:
+        """Return the differences of a gallery from the acknowledged changes."""
+        found: list[str] = []
+        with FaceBank.open(gallery) as bank:
+            people = {person.name: person for person in bank.people()}
+        for name, note in self.enrolled.items():
+            allowed = self.open.get(name, set())
+            if name not in people:
+                found += [] if "forget" in allowed else [f"{name} is missing"]
+            elif people[name].sample_count < 1 or people[name].note not in {note, *allowed}:
+                found.append(f"{name} has the note {people[name].note!r}, not {note!r}")
+        found += [f"{name} is there, though forgotten" for name in self.forgotten if name in people]
+        return [*found, *(damage.message for damage in check_gallery(gallery).damage)]
+
+    def settle(self, gallery: Path) -> None:
+        """Resolve pending changes according to the gallery."""
+        with FaceBank.open(gallery) as bank:
+            people = {person.name: person for person in bank.people()}
+        for name in self.open:
+            if name in people:
+                self.enrolled[name] = people[name].note
+            elif name in self.enrolled:
+                del self.enrolled[name]
+        self.open.clear()
+
+
+class Client:
+    """Enrolls, describes, forgets and identifies until the service is killed."""
+
+    def __init__(self, address: str, log: ChangeLog, people: list[Path], seed: int) -> None:
+        self._http = httpx.Client(base_url=address, timeout=60, trust_env=False)
+        self._log, self._people = log, people
+        self._random = random.Random(seed)
+        self._own: list[str] = []
+
+    def run(self) -> None:
+        """Work on."""
+        with self._http:
+            while self._people:
+                try:
+                    self._random.choice((self._enroll, self._enroll, self._describe, self._forget, self._ask))()
+                except httpx.TransportError:
+                    return
+
+    def _request_change(self, name: str, what: object, ask: Callable[[], httpx.Response]) -> bool:
+        """Request a change of a person, and return whether it was acknowledged."""
+        self._log.open.setdefault(name, set()).add(what)
+        answer = ask()
+        self._log.open[name].discard(what)
+        if not self._log.open[name]:
+            del self._log.open[name]
+        self._log.acknowledged += answer.is_success
+        return answer.is_success
+
+    def _enroll(self) -> None:
+        folder = self._people.pop()
+        files = [("photos", (path.name, path.read_bytes())) for path in sorted(folder.glob("*.jpg"))[:2]]
+        if self._request_change(
+            folder.name, None, lambda: self._http.post("/api/v1/people", data={"name": folder.name}, files=files)
+        ):
+            self._log.enrolled[folder.name] = None
+            self._own.append(folder.name)
+
+    def _describe(self) -> None:
+        if self._own:
+            name, note = self._random.choice(self._own), f"note {self._random.random()}"
+            if self._request_change(name, note, lambda: self._http.patch(_place(name), json={"note": note})):
+                self._log.enrolled[name] = note
+
+    def _forget(self) -> None:
+        if len(self._own) > 2:
+            name = self._own.pop(0)
+            if self._request_change(name, "forget", lambda: self._http.delete(_place(name))):
+                self._log.enrolled.pop(name, None)
+                self._log.forgotten.add(name)
+
+    def _ask(self) -> None:
+        photo = next(self._people[-1].glob("*.jpg"), None) if self._people else None
+        if photo is not None:
+            self._http.post("/api/v1/identify", content=photo.read_bytes())
+
+
+def _place(name: str) -> str:
+    return f"/api/v1/people/{quote(name, safe='')}"
+
+
+def run(data: Path, gallery: Path, kills: int, seed: int) -> tuple[ChangeLog, list[str]]:
+    """Kill a service repeatedly, and return the log of changes and the faults."""
+    log, moments = ChangeLog(), random.Random(seed)
+    people = sorted((path for path in data.iterdir() if path.is_dir()), reverse=True)
+    wrong: list[str] = []
+    for number in range(kills):
+        with served(gallery, "--requests-a-minute", "1000000") as service:
+            clients = [Client(service.address, log, people, CLIENTS * number + each) for each in range(CLIENTS)]
+            threads = [threading.Thread(target=client.run) for client in clients]
+            for thread in threads:
+                thread.start()
+            time.sleep(moments.uniform(0.5, 4.0))
+            service.kill()
+            for thread in threads:
+                thread.join()
+        wrong += log.wrong(gallery)
+        log.settle(gallery)
+    return log, wrong
+
+
+def main() -> int:
+    """Run the trial, print its outcome and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with one folder per person")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        log, wrong = run(arguments.data, Path(folder) / "killed.facebank", arguments.kills, arguments.seed)
+    print(
+        f"{arguments.kills} kills, {log.acknowledged} changes acknowledged, {len(log.enrolled)} people there, "
+        f"{len(log.forgotten)} forgotten: {len(wrong)} wrong"
+    )
+    print("\n".join(wrong), end="\n" if wrong else "")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

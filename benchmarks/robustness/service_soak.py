@@ -1,0 +1,120 @@
+"""Correctness and memory of a service under long load from many clients.
+
+    python -m benchmarks.robustness.service_soak --requests 10000 --clients 64
+
+Concurrent clients identify the demo photos, and occasionally send invalid requests (no photo, broken photos, other host
+names, truncated uploads). Each answer is compared with the library's. The memory of the service is read after a fifth
+of the requests and at the end. Exits with 1 if an answer was wrong or missing, or memory grew by more than ``--growth``
+megabytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+import tempfile
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from benchmarks.robustness.serving import served
+from facebank import FaceBank
+from facebank.schemas.records import photo_record
+
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
+ENROLLED = {"Barack Obama": "barack_obama_portrait_2012.jpg", "Eileen Collins": "eileen_collins.jpg"}
+BUSY = 503
+TRIES = 200
+EACH_OTHER = 10  # one of so many requests is invalid
+
+
+class LoadGenerator:
+    """Requests of the clients with the expected answers."""
+
+    def __init__(self, address: str, expected: dict[str, str]) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._expected = expected
+        self._photos = sorted(DEMO_PHOTOS.glob("*.jpg"))
+        self._address = address
+        self._own = threading.local()
+
+    def ask(self, number: int) -> None:
+        """Send one request, and count the outcome."""
+        if not hasattr(self._own, "client"):
+            self._own.client = httpx.Client(base_url=self._address, timeout=120, trust_env=False)
+        client: httpx.Client = self._own.client
+        if number % EACH_OTHER == 0:
+            self.outcomes[self._refused(client, number // EACH_OTHER)] += 1
+            return
+        photo = self._photos[number % len(self._photos)]
+        for _ in range(TRIES):
+            answer = client.post("/api/v1/identify", files={"photo": (photo.name, photo.read_bytes())})
+            if answer.status_code != BUSY:
+                break
+            self.outcomes["told to retry"] += 1
+            threading.Event().wait(0.2)
+        is_right = answer.status_code == 200 and text_of(answer.json()["photos"][0]) == self._expected[photo.name]
+        self.outcomes["right" if is_right else f"wrong ({answer.status_code})"] += 1
+
+    def _refused(self, client: httpx.Client, number: int) -> str:
+        kind = number % 4
+        if kind == 3:
+            place = urlsplit(self._address)
+            with socket.create_connection((place.hostname or "", place.port or 0), timeout=60) as connection:
+                connection.sendall(
+                    b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\nabc"
+                )
+            return "cut off"
+        if kind == 0:
+            status, answer = 400, client.post("/api/v1/identify")
+        elif kind == 1:
+            status, answer = 200, client.post("/api/v1/identify", content=b"\xff\xd8\xff broken")
+        else:
+            status, answer = 403, client.get("/api/v1/health", headers={"Host": "evil.example"})
+        if answer.status_code == BUSY:
+            return "told to retry"
+        return "refused" if answer.status_code == status else f"wrong ({answer.status_code} for {status})"
+
+
+def text_of(record: dict[str, object]) -> str:
+    """Return an answer about a photo as comparable text."""
+    return json.dumps(record, sort_keys=True)
+
+
+def main() -> int:
+    """Run the trial, print its outcome and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--growth", type=float, default=40.0, help="largest allowed growth of memory, in megabytes")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        gallery = Path(folder) / "soak.facebank"
+        with FaceBank.open(gallery) as bank:
+            for name, photo in ENROLLED.items():
+                bank.enroll(name, DEMO_PHOTOS / photo)
+            photos = sorted(DEMO_PHOTOS.glob("*.jpg"))
+            records = {path.name: {**photo_record(*bank.identify(path)), "image": path.name} for path in photos}
+        expected = {name: text_of(json.loads(json.dumps(record))) for name, record in records.items()}
+        options = ("--exact", "--requests-a-minute", "1000000")
+        with served(gallery, *options) as service, ThreadPoolExecutor(arguments.clients) as pool:
+            asking = LoadGenerator(service.address, expected)
+            first = arguments.requests // 5
+            list(pool.map(asking.ask, range(first)))
+            before = service.megabytes()
+            list(pool.map(asking.ask, range(first, arguments.requests)))
+            after = service.megabytes()
+    wrong = {outcome: count for outcome, count in asking.outcomes.items() if outcome.startswith("wrong")}
+    print("".join(service.told), end="")
+    print(f"{dict(asking.outcomes)}; {before:.0f} MB after a fifth, {after:.0f} MB at the end")
+    return 1 if wrong or service.told or after - before > arguments.growth else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""A ``facebank serve`` process for trials."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A running service."""
+
+    address: str
+    process: subprocess.Popen[str]
+    told: list[str]  # output since the first answer; expected to be empty
+
+    def megabytes(self) -> float:
+        """Return the resident memory in megabytes."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        raise ProcessLookupError(self.process.pid)
+
+    def kill(self) -> None:
+        """Kill the service with SIGKILL."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def served(gallery: Path, *options: str) -> Iterator[Serving]:
+    """Run ``facebank serve`` within the block, and terminate it at the end if it is still running."""
+    program = Path(sys.executable).with_name("facebank")
+    command = [str(program), "--gallery", str(gallery), "serve", "--port", "0", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            found = None
+            for line in process.stderr:
+                found = re.search(r"serving (http://\S+)", line)
+                if found is not None:
+                    break
+            if found is None:
+                raise RuntimeError("the service did not start")
+            told: list[str] = []
+            Thread(target=told.extend, args=(process.stderr,), daemon=True).start()
+            yield Serving(found.group(1), process, told)
+        finally:
+            process.terminate()

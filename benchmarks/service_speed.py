@@ -1,0 +1,194 @@
+"""Overhead of the HTTP service compared with the library, for one client and for eight.
+
+    python -m benchmarks.service_speed ../shared/data/lfw --photos 200 --out benchmarks/reports/service_speed
+
+Uses a local ``facebank serve``. `FaceBank.identify` in this process and ``POST /api/v1/identify`` alternate photo by
+photo, both warm; their answers are compared bit by bit, and the median times and the median difference are reported.
+Then eight concurrent clients request up to ``--rate-photos`` photos, alternating with a new `Album.scan` of the same
+files. ``--deepface PYTHON`` (``pip install deepface tf-keras 'deepface[api]' gunicorn``) adds deepface's HTTP API with
+the same two networks, behind gunicorn with one worker as in its container image (with several threads it fails on most
+photos): eight clients request embeddings from it, alternating with ours, which also identifies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from benchmarks.robustness.serving import served
+from facebank import FaceBank, load_pack
+from facebank.schemas.records import face_record
+
+CLIENTS = 8
+_WARM = 10  # unmeasured photos
+
+
+def measure_single(bank: FaceBank, client: httpx.Client, photos: list[Path]) -> dict[str, float]:
+    """Measure photos one by one in this process and over HTTP, and compare the answers."""
+    own: list[float] = []
+    http: list[float] = []
+    different = 0
+    for number, path in enumerate(photos):
+        data = path.read_bytes()
+
+        def in_process(data: bytes = data) -> object:
+            return [face_record(face) for photo in bank.identify(data) for face in photo.faces]
+
+        def over_http(data: bytes = data) -> object:
+            answer = client.post("/api/v1/identify", content=data)
+            return answer.raise_for_status().json()["photos"][0]["faces"]
+
+        answers = []
+        for seconds, ask in ((own, in_process), (http, over_http))[:: 1 if number % 2 else -1]:
+            begun = time.perf_counter()
+            answers.append(json.dumps(ask()))
+            seconds.append(time.perf_counter() - begun)
+        different += answers[0] != answers[1]
+    own, http = own[_WARM:], http[_WARM:]
+    return {
+        "photos": len(photos),
+        "photos with other answers, to the bit": different,
+        "in process ms": 1000 * statistics.median(own),
+        "over http ms": 1000 * statistics.median(http),
+        "ratio": statistics.median(b / a for a, b in zip(own, http, strict=True)),
+        "beyond 1.1 times ms": 1000 * statistics.median(b - 1.1 * a for a, b in zip(own, http, strict=True)),
+    }
+
+
+def measure_concurrent(address: str, photos: list[Path]) -> float:
+    """Return the photos per second of eight concurrent clients."""
+    with httpx.Client(base_url=address, timeout=120, trust_env=False) as client, ThreadPoolExecutor(CLIENTS) as pool:
+
+        def ask(path: Path) -> None:
+            client.post("/api/v1/identify", content=path.read_bytes()).raise_for_status()
+
+        begun = time.perf_counter()
+        list(pool.map(ask, photos))
+        return len(photos) / (time.perf_counter() - begun)
+
+
+@contextmanager
+def deepface_served(python: Path, folder: Path) -> Iterator[str]:
+    """Run deepface's API with the networks of the embedded pack within the block; yields its URL."""
+    weights = folder / ".deepface" / "weights"
+    weights.mkdir(parents=True, exist_ok=True)
+    pack = load_pack()
+    shutil.copyfile(pack.detector_path(), weights / "face_detection_yunet_2023mar.onnx")
+    shutil.copyfile(pack.embedder_path(), weights / "face_recognition_sface_2021dec.onnx")
+    environment = {
+        **os.environ,
+        "DEEPFACE_HOME": str(folder),
+        "DEEPFACE_FACE_RECOGNITION_MODELS": "SFace",
+        "DEEPFACE_FACE_DETECTION_MODELS": "yunet",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "yunet_score_threshold": "0.6",  # our pack's threshold; deepface's default finds half of the faces
+    }
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(python), "-m", "gunicorn", "--workers=1", "--timeout=3600"]
+    command += [f"--bind=127.0.0.1:{port}", "deepface.api.src.app:create_app()"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        address = f"http://127.0.0.1:{port}"
+        try:
+            while running.poll() is None:
+                try:
+                    httpx.get(address, trust_env=False)
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.2)
+            yield address
+        finally:
+            running.terminate()
+
+
+def beside_deepface(python: Path, address: str, photos: list[Path], folder: Path, runs: int) -> dict[str, object]:
+    """Return the photos per second of eight clients of deepface's API, and of ours in alternation."""
+    with deepface_served(python, folder) as theirs, httpx.Client(timeout=600, trust_env=False) as client:
+
+        def represent(path: Path, client: httpx.Client = client, theirs: str = theirs) -> int:
+            parts = {"img": (path.name, path.read_bytes(), "image/jpeg")}
+            fields = {"model_name": "SFace", "detector_backend": "yunet"}
+            return client.post(f"{theirs}/represent", files=parts, data=fields).status_code
+
+        def rate(represent: Callable[[Path], int] = represent) -> float:
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                begun = time.perf_counter()
+                answered = list(pool.map(represent, photos)).count(200)
+                seconds = time.perf_counter() - begun
+            if answered < len(photos) / 2:
+                raise RuntimeError(f"deepface answered {answered} of {len(photos)}")
+            return len(photos) / seconds
+
+        rate()  # warm
+        rates = [(measure_concurrent(address, photos), rate()) for _ in range(runs)]
+    return {
+        "deepface, photos a second": statistics.median(b for _, b in rates),
+        "beside it, photos a second": statistics.median(a for a, _ in rates),
+        "clients beside deepface": statistics.median(a / b for a, b in rates),
+    }
+
+
+def measure_scan(gallery: Path, photos: list[Path], folder: Path) -> float:
+    """Return the photos per second of a new scan with preloaded networks."""
+    with FaceBank.open(gallery, threads=1) as bank:
+        list(bank.identify(photos[0]))
+        with bank.album(folder / f"{time.monotonic_ns()}.scan") as album:
+            begun = time.perf_counter()
+            album.scan(photos)
+            return len(photos) / (time.perf_counter() - begun)
+
+
+def main() -> None:
+    """Measure and write ``OUT.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos_of", type=Path, help="folder with one folder per person")
+    parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--rate-photos", type=int, default=200, help="number of photos for the rates")
+    parser.add_argument("--people", type=int, default=20, help="number of enrolled people, with one photo each")
+    parser.add_argument("--deepface", type=Path, help="Python interpreter with deepface; default: no comparison")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
+    arguments = parser.parse_args()
+    photos = sorted(arguments.photos_of.rglob("*.jpg"))[: arguments.photos]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FACEBANK_CACHE"] = str(Path(folder) / "cache")
+        gallery = Path(folder) / "people.facebank"
+        with FaceBank.open(gallery) as bank:
+            people = [path for path in sorted(arguments.photos_of.iterdir()) if path.is_dir()]
+            for path in people[: arguments.people]:
+                bank.enroll(path.name, min(path.glob("*.jpg")))
+            with served(gallery, "--exact", "--requests-a-minute", "1000000") as service:
+                with httpx.Client(base_url=service.address, timeout=120, trust_env=False) as client:
+                    report: dict[str, object] = dict(measure_single(bank, client, photos))
+                print(report, flush=True)
+                photos = photos[: arguments.rate_photos]
+                rates = [
+                    (measure_concurrent(service.address, photos), measure_scan(gallery, photos, Path(folder)))
+                    for _ in range(arguments.runs)
+                ]
+                if arguments.deepface is not None:
+                    report |= beside_deepface(
+                        arguments.deepface, service.address, photos, Path(folder) / "deepface", arguments.runs
+                    )
+        report["photos a second, eight clients"] = statistics.median(a for a, _ in rates)
+        report["photos a second, scan"] = statistics.median(b for _, b in rates)
+        report["clients beside scan"] = statistics.median(a / b for a, b in rates)
+    print(report)
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""How help is laid out: no types of Python, options under headings, usage as people type it.
+
+``rich_help_panel`` of an option or argument is the heading that it stands under; those without one come first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+_CHOICES = re.compile(r"<([\w.|-]+)>$")
+_RANGE = re.compile(r"([\d.]+)<=x<=([\d.]+)(?=[^\[]*\]$)")
+_LEAST = re.compile(r"x>=([\d.]+)(?=[^\[]*\]$)")
+
+
+class HelpCommand(TyperCommand):
+    """A command whose help is laid out here."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return what follows the command's name in the line of its usage."""
+        return _usage(self, ctx)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options."""
+        _write_parameters(self, ctx, formatter)
+
+
+class HelpGroup(TyperGroup):
+    """A group of commands whose help is laid out here."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return what follows the group's name in the line of its usage."""
+        return [*_usage(self, ctx), self.subcommand_metavar]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments, options and commands."""
+        _write_parameters(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+class CommandApp(typer.Typer):
+    """A Typer application of our commands and groups.
+
+    Parameters
+    ----------
+    group
+        The class of the group.
+    **options
+        What Typer takes.
+    """
+
+    def __init__(self, *, group: type[HelpGroup] = HelpGroup, **options: Any) -> None:
+        super().__init__(cls=group, rich_markup_mode=None, **options)
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
+        """Return a decorator that adds a command."""
+        return super().command(name, cls=HelpCommand, **options)
+
+
+def _usage(command: Any, ctx: Any) -> list[str]:
+    """Return ``[OPTIONS]`` and the arguments, those in brackets that may be left out."""
+    arguments = [parameter for parameter in command.get_params(ctx) if parameter.param_type_name == "argument"]
+    shown = [one.display_name_raw if one.required else f"[{one.display_name_raw}]" for one in arguments]
+    return [command.options_metavar, *shown]
+
+
+def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
+    sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is None:
+            continue
+        name, words = record
+        if parameter.param_type_name == "argument":
+            title, name = "Arguments", parameter.display_name_raw
+            words = words.replace("; required]", "]").replace("  [required]", "")
+        else:
+            title, name = "Options", _CHOICES.sub(r"\1", name)
+        words = _LEAST.sub(r"at least \1", _RANGE.sub(r"\1 to \2", words))
+        sections.setdefault(parameter.rich_help_panel or title, []).append((name, words))
+    for title, rows in sections.items():
+        if rows:
+            with formatter.section(title):
+                formatter.write_dl(rows)

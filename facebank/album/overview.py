@@ -1,0 +1,304 @@
+"""Who is in the photos of an album, decided once and kept in memory until people, settings or photos change."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from facebank.album.confirmed import identified_in_album
+from facebank.album.finding import moment
+from facebank.album.followed_scan import FollowedScan
+from facebank.errors import ScanNotFoundError
+from facebank.operations.identify import decision_basis
+from facebank.storage.dates import is_believable
+from facebank.storage.paths import absolute
+from facebank.types import Decision, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from facebank.album.album import Album, GalleryAccess
+    from facebank.album.finding import Period
+    from facebank.types import Photo
+
+_PATIENCE = 2.0  # seconds for which lists may be old while photos are looked through
+_BETWEEN = 64  # photos after which the caller is asked whether to go on
+
+
+@dataclass(frozen=True, slots=True)
+class SeenFace:
+    """The decision about a face, without box and embedding."""
+
+    face_number: int
+    decision: Decision
+    reason: Reason
+    person: int | None  # number of the person; None unless known
+    likeliest: int | None  # number of the most similar person; None if nobody is enrolled
+    probability: float | None  # that it is the likeliest
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPhoto:
+    """A photo with the decisions about its faces; the rest is as of `facebank.types.Photo`."""
+
+    path: str
+    content_hash: str
+    taken_at: datetime | None
+    camera_dated: bool
+    faces: tuple[SeenFace, ...]
+    face_ids: tuple[int, ...]  # the faces' numbers in the scan, in their order
+
+    @property
+    def people(self) -> set[int]:
+        """The numbers of the people who are known in it."""
+        return {face.person for face in self.faces if face.person is not None}
+
+    @property
+    def when(self) -> datetime | None:
+        """When it was taken, in a time zone; None if that is unknown or cannot be true."""
+        taken_at = self.taken_at
+        if taken_at is None or not (self.camera_dated or is_believable(taken_at)):
+            return None
+        return taken_at if taken_at.tzinfo else taken_at.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """What is asked of all photos, made from them at one moment."""
+
+    made_at: float
+    version: int
+    photos: Mapping[int, Sequence[SeenPhoto]]  # by known person, oldest first
+    unsure: Mapping[int, Sequence[tuple[SeenPhoto, SeenFace]]]  # by likeliest person, likeliest first
+    uncertain: Sequence[tuple[SeenPhoto, SeenFace]]  # all of those, likeliest first
+    has_unnamed: bool  # whether there is any other face that could be named
+
+
+class AlbumOverview:
+    """The decisions about all photos of an album; several threads may use it.
+
+    `refresh` looks through the photos, which takes a while, and may be called in the background: what was decided
+    before is there meanwhile. People are numbers here, so that a new name counts at once.
+
+    Parameters
+    ----------
+    bank
+        Whose people are known, such as a `facebank.FaceBank`.
+    album
+        Its scanned photos, which need not be there yet.
+    places
+        The folders whose photos count; none for no photo at all.
+    """
+
+    def __init__(self, bank: GalleryAccess, album: Album, places: Sequence[Path]) -> None:
+        self._bank = bank
+        self._album = album
+        self._places = [absolute(place) for place in places]
+        self._photos: dict[str, SeenPhoto] = {}
+        self._made_for: object = None
+        self._scan = FollowedScan(album, lambda scan_file: scan_file.version())
+        self._version = 0  # grows with every change of the photos
+        self._lists: _Lists | None = None
+        self._lock, self._refreshing = Lock(), Lock()
+        self.total = 0  # photos to look through, as far as known
+        self.done = 0  # photos that the refresh under way has looked through
+
+    @property
+    def is_current(self) -> bool:
+        """Whether all photos were decided about with the people, settings and photos of now."""
+        return self._made_for is not None and self._made_for == self._state()
+
+    @property
+    def is_refreshing(self) -> bool:
+        """Whether the photos are being looked through."""
+        return self._refreshing.locked()
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def photo(self, content_hash: str) -> SeenPhoto | None:
+        """Return a photo by the SHA-256 of its bytes, in hex; None if the album has none."""
+        return self._photos.get(content_hash)
+
+    def counts(self) -> dict[int, int]:
+        """Return in how many photos each person is known, by number."""
+        return {person: len(photos) for person, photos in self._current_lists().photos.items()}
+
+    def photos_of(self, person: int, other: int | None = None) -> Sequence[SeenPhoto]:
+        """Return the photos of a person, or of two together, oldest first; those of unknown time last."""
+        photos = self._current_lists().photos.get(person, ())
+        return photos if other is None else [photo for photo in photos if other in photo.people]
+
+    def find(self, people: Collection[int], period: Period, *, any_of: bool = False) -> list[SeenPhoto]:
+        """Return the photos of all of some people, or of any, in the order of `facebank.album.finding.photos_of`.
+
+        Parameters
+        ----------
+        people
+            Their numbers.
+        period
+            When the photos were taken.
+        any_of
+            Whether one of the people is enough.
+        """
+        lists, wanted = self._current_lists(), frozenset(people)
+        some = wanted if any_of else list(wanted)[:1]
+        found = {photo.content_hash: photo for person in some for photo in lists.photos.get(person, ())}
+        kept = [photo for photo in found.values() if any_of or wanted <= photo.people]
+        return sorted(
+            (photo for photo in kept if period.holds(photo.taken_at)),
+            key=lambda photo: (moment(photo.taken_at), photo.path),
+        )
+
+    def unsure(self, person: int | None = None) -> Sequence[tuple[SeenPhoto, SeenFace]]:
+        """Return the unsure faces that may be a person's, or anybody's, the likeliest first; none that is too poor."""
+        lists = self._current_lists()
+        return lists.uncertain if person is None else lists.unsure.get(person, ())
+
+    def has_unnamed(self) -> bool:
+        """Whether any photo has a face that nobody's name is given to, good enough to be asked about."""
+        return self._current_lists().has_unnamed
+
+    def known_faces(self) -> set[int] | None:
+        """Return the numbers in the scan of all faces whose person is known; None if photos are left out here."""
+        if self._album.scan_file.count().photos != len(self._photos):
+            return None
+        return {
+            face_id
+            for photo in list(self._photos.values())
+            for face_id, face in zip(photo.face_ids, photo.faces, strict=True)
+            if face.person is not None
+        }
+
+    def scan_version(self) -> str | None:
+        """Return `ScanFile.version` of the scan, read only where its files have changed; None without a scan."""
+        return self._scan.version()
+
+    def refresh(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
+        """Look through all photos, if anything changed since; return whether all were.
+
+        Parameters
+        ----------
+        goes_on
+            Asked now and then whether to go on.
+        """
+        with self._refreshing:
+            state = self._state()
+            if state == self._made_for:
+                return True
+            seen = set[str]()
+            self.done, self.total = 0, self._count()
+            numbers = self._numbers()
+            for number, (face_ids, photo) in enumerate(self._identified(self._places), 1):
+                seen.add(photo.content_hash)
+                self._photos[photo.content_hash] = _seen(photo, face_ids, numbers)
+                if number % _BETWEEN == 0:
+                    self.done, self._version = number, self._version + 1
+                    numbers = self._numbers()
+                    if not goes_on():
+                        return False
+            for gone in self._photos.keys() - seen:
+                self._photos.pop(gone, None)
+            self._version += 1
+            self.done, self.total = len(seen), len(seen)
+            self._made_for = state
+            return True
+
+    def look_again(self, content_hashes: Iterable[str]) -> None:
+        """Decide anew about some photos, of which something was said just now."""
+        numbers = self._numbers()
+        for content_hash in content_hashes:
+            known = self._photos.get(content_hash)
+            if known is None:
+                continue
+            for face_ids, photo in self._identified([known.path]):
+                if photo.content_hash == content_hash:
+                    self._photos[content_hash] = _seen(photo, face_ids, numbers)
+        with self._lock:
+            self._version, self._lists = self._version + 1, None
+
+    def _identified(self, places: Sequence[str]) -> Iterator[tuple[list[int], Photo]]:
+        gallery = self._bank.gallery
+        try:
+            for face_ids, photo in self._album.scan_file.each_photo(places) if places else ():
+                yield face_ids, identified_in_album(photo, gallery, self._bank.identification)
+        except ScanNotFoundError:
+            return
+
+    def _count(self) -> int:
+        try:
+            return sum(self._album.scan_file.count_in(place) for place in self._places)
+        except ScanNotFoundError:
+            return 0
+
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in self._bank.gallery.names().items()}
+
+    def _state(self) -> tuple[object, ...]:
+        gallery = self._bank.gallery
+        basis = decision_basis(gallery, self._bank.engine, self._bank.settings)
+        return basis, gallery.denials_revision, self.scan_version()
+
+    def _current_lists(self) -> _Lists:
+        with self._lock:
+            lists = self._lists
+            if lists is not None and (
+                lists.version == self._version or (self.is_refreshing and time.monotonic() - lists.made_at < _PATIENCE)
+            ):
+                return lists
+            self._lists = _lists_of(list(self._photos.values()), self._version)
+            return self._lists
+
+
+def _seen(photo: Photo, face_ids: Sequence[int], numbers: Mapping[str, int]) -> SeenPhoto:
+    faces = tuple(
+        SeenFace(
+            face.face_number,
+            face.identity.decision,
+            face.identity.reason,
+            None if face.person is None else numbers.get(face.person),
+            numbers.get(face.candidates[0].person) if face.candidates else None,
+            face.probability,
+            face.quality,
+        )
+        for face in photo.faces
+        if face.identity is not None
+    )
+    return SeenPhoto(photo.path, photo.content_hash, photo.taken_at, photo.camera_dated, faces, tuple(face_ids))
+
+
+def _lists_of(photos: Sequence[SeenPhoto], version: int) -> _Lists:
+    by_person: dict[int, list[SeenPhoto]] = defaultdict(list)
+    unsure: dict[int, list[tuple[SeenPhoto, SeenFace]]] = defaultdict(list)
+    uncertain: list[tuple[SeenPhoto, SeenFace]] = []
+    for photo in sorted(photos, key=_order):
+        for person in photo.people:
+            by_person[person].append(photo)
+        uncertain += [(photo, face) for face in photo.faces if _is_worth_asking(face)]
+    uncertain.sort(key=lambda entry: -(entry[1].probability or 0.0))
+    for entry in uncertain:
+        if entry[1].likeliest is not None:
+            unsure[entry[1].likeliest].append(entry)
+    has_unnamed = bool(uncertain) or any(map(_has_unknown, photos))
+    return _Lists(time.monotonic(), version, by_person, unsure, uncertain, has_unnamed)
+
+
+def _has_unknown(photo: SeenPhoto) -> bool:
+    return any(
+        face.decision is Decision.UNKNOWN and face.reason is not Reason.REMEMBERED_STRANGER for face in photo.faces
+    )
+
+
+def _is_worth_asking(face: SeenFace) -> bool:
+    return face.decision is Decision.UNCERTAIN and face.reason is not Reason.FACE_TOO_POOR
+
+
+def _order(photo: SeenPhoto) -> tuple[bool, datetime, str]:
+    when = photo.when
+    return when is None, when or datetime.max.replace(tzinfo=UTC), photo.path

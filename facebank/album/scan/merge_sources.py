@@ -1,0 +1,101 @@
+"""What a merge asks of the scans that it reads, and scan files; Parquet shards are in `parquet_source`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from facebank.album.scan.rows import FaceRow, FileRow, PhotoRow, ShardRow, numbers_of, photo_row, weaknesses_of
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from facebank.album.scan.tables import ScanTables
+
+SourcePhoto: TypeAlias = "tuple[PhotoRow, list[FaceRow] | None] | None"
+"""A photo and its faces, None if they are those of a photo with the same pixels; None if a source has no such photo."""
+
+
+class MergeSource(Protocol):
+    """A scan that is merged into another. All but `path` and `file_count` is asked inside `reading`."""
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        ...
+
+    @property
+    def file_count(self) -> int:
+        """How many files it has."""
+        ...
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Read it as it is at one moment."""
+        ...
+
+    def shards(self) -> list[ShardRow]:
+        """Return the folders and shards of folders that were gone through."""
+        ...
+
+    def contents(self) -> dict[int, str]:
+        """Return the SHA-256 of the photos, in hex, by the number that the files have."""
+        ...
+
+    def files(self) -> list[FileRow]:
+        """Return all files."""
+        ...
+
+    def photos_at(self, numbers: Sequence[int]) -> list[SourcePhoto]:
+        """Return photos of some numbers, which are best in the order of the files."""
+        ...
+
+
+class ScanSource:
+    """A scan file."""
+
+    def __init__(self, tables: ScanTables, dimension: int) -> None:
+        self._tables = tables
+        self._dimension = dimension
+
+    @property
+    def path(self) -> Path:
+        """As of `MergeSource`."""
+        return self._tables.path
+
+    @property
+    def file_count(self) -> int:
+        """As of `MergeSource`."""
+        return self._tables.totals().files
+
+    def reading(self) -> AbstractContextManager[None]:
+        """As of `MergeSource`."""
+        return self._tables.reading()
+
+    def shards(self) -> list[ShardRow]:
+        """As of `MergeSource`."""
+        return self._tables.shards()
+
+    def contents(self) -> dict[int, str]:
+        """As of `MergeSource`."""
+        photos = self._tables.whole_table("photos", "id", photo_row, "photos")
+        return {photo.id: photo.content_hash for photo in photos}
+
+    def files(self) -> list[FileRow]:
+        """As of `MergeSource`, in the order of their paths."""
+        return self._tables.all_files()
+
+    def photos_at(self, numbers: Sequence[int]) -> list[SourcePhoto]:
+        """As of `MergeSource`."""
+        photos = [self._tables.photo_at(number) for number in numbers]
+        faces = [self._tables.face_rows(photo) for photo in photos]
+        self._tables.read(_checked, [face for some in faces for face in some], self._dimension)
+        return list(zip(photos, faces, strict=True))
+
+
+def _checked(rows: Sequence[FaceRow], dimension: int) -> None:
+    """Raise `InvalidValueError` unless all rows can be faces."""
+    if rows:
+        numbers_of(rows, dimension)
+    for row in rows:
+        weaknesses_of(row.weaknesses)

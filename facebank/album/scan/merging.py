@@ -1,0 +1,348 @@
+"""Merging scans: what several machines found in one scan, as if one machine had looked at all of it.
+
+Each scan knows which folders, or shards of them, it went through, and when. Of a path, that scan counts which went
+through its folder last: it has the path, or the file is gone. Of two that went through at the same time, or of neither
+of which it is known, the one counts that has the path, and if both do, the one that is named last; the merged scan
+itself comes first. What is known already keeps its faces, with their numbers, groups and pairs told apart.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeAlias
+
+from facebank.album.scan.rows import FileRow, PhotoRow, ShardRow, photo_row, select
+from facebank.album.scan.tables import SCAN_FILE
+from facebank.errors import UsageError
+from facebank.media import Shard, shard_number
+from facebank.storage.paths import outermost
+from facebank.storage.progress import SILENT, Progress
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from pathlib import Path
+
+    from facebank.album.scan.merge_sources import MergeSource
+    from facebank.album.scan.tables import ScanTables
+
+_AT_ONCE = 200  # photos whose faces are checked together
+
+Moved: TypeAlias = tuple[str, str]
+"""A folder as the merged scans name it, and as it is named from now on, both absolute."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """What a merge of scans did."""
+
+    new: int  # how many files were not known before
+    changed: int  # how many known files are another photo now, or were written since
+    unchanged: int  # how many files of the scans were known so, or are known from a later look
+    gone: int  # how many known photos no file has any more
+    missing: dict[str, tuple[Shard, ...]] = field(default_factory=dict)  # shards that were never merged, by folder
+
+
+def merge_tables(
+    target: ScanTables,
+    sources: Sequence[MergeSource],
+    *,
+    moved: Moved | None = None,
+    progress: Progress = SILENT,
+) -> MergeReport:
+    """Take over what other scans found, all or nothing.
+
+    Raises `ScanError` (one of the scans is damaged, or changed meanwhile), `UsageError` (they do not go together) or
+    `StorageError` (the merged scan cannot be written).
+
+    Parameters
+    ----------
+    target, sources
+        The merged scan, and those that are read; embeddings of one pack.
+    moved
+        A folder of the sources that has another name where the merged scan is used; None if there is none.
+    progress
+        Advanced with each file of the sources.
+    """
+    now = datetime.now(UTC)
+    with target.reading():
+        sum(1 for _ in target.whole_table("photos", "id", photo_row, "photos"))
+        target.check_files()
+        rows, unreadable = target.shards(), {file.path for file in target.all_files() if file.error is not None}
+    names = _Names(moved)
+    cuts = [_cut(source, names, now) for source in sources]
+    require_one_division([source.path for source in sources], cuts)
+    progress.begin("Merging", sum(source.file_count for source in sources))
+    with target.changing() as changed:
+        merge, seen = _Merge(target, changed, names, progress), list(rows)
+        for source, theirs in zip(sources, cuts, strict=True):
+            with source.reading():
+                unreadable |= merge.take(source, Look(seen, unreadable), theirs)
+            seen += theirs
+            rows = joined(rows, theirs)
+        merge.take_copies()
+        if moved is not None and not names.were_used:
+            raise UsageError(f"none of the scans has a photo of {printable(moved[0])}: nothing was moved from there")
+        gone = target.drop_orphans(changed)
+        target.put_shards(rows, changed)
+    return MergeReport(merge.new, merge.changed, merge.unchanged, gone, missing_shards(rows, cuts))
+
+
+class _Merge:
+    """Takes over one scan after the other, inside a transaction of the merged scan."""
+
+    def __init__(self, target: ScanTables, changed: Counter[str], names: _Names, progress: Progress) -> None:
+        self.new = self.changed = self.unchanged = 0
+        self._target = target
+        # files whose photo is in a row of another file, of any source, with what is known of it, by path
+        self._copies: dict[str, tuple[FileRow, str, PhotoRow | None, Path]] = {}
+        self._counts = changed
+        self._names = names
+        self._progress = progress
+
+    def take(self, source: MergeSource, mine: Look, rows: Sequence[ShardRow]) -> set[str]:
+        """Take over a scan; return the paths that it could not read."""
+        contents = source.contents()
+        files = [self._names.file(file) for file in source.files()]
+        unreadable = {file.path for file in files if file.error is not None}
+        theirs = Look(rows, unreadable)
+        self._drop_gone(mine, theirs, {file.path for file in files})
+        waiting = list[FileRow]()
+        for file in files:
+            if file.photo is not None and file.photo not in contents:
+                raise SCAN_FILE.damage_error(source.path)
+            if is_later(mine.when(file.path), theirs.when(file.path)):
+                self.unchanged += 1
+            elif not self._takes_known(file, None if file.photo is None else contents[file.photo]):
+                waiting.append(file)
+                continue
+            self._progress.advance()
+        for first in range(0, len(waiting), _AT_ONCE):
+            some = waiting[first : first + _AT_ONCE]
+            self._take_new(source, some, contents)
+            self._progress.advance(len(some))
+        return unreadable
+
+    def take_copies(self) -> None:
+        """Take over the files whose photo is in a row of another file, when all photos are known.
+
+        Raises `UsageError`: no scan has one of the photos.
+        """
+        for file, content_hash, edited, scan in self._copies.values():
+            if edited is not None:
+                self._target.add_edited(file.path, edited.with_faces(file.path, ()), self._counts)
+            photo = self._target.photo_of_content(content_hash)
+            if photo is None:
+                raise UsageError(
+                    f"{printable(str(scan))} says that {printable(file.path)} is a copy of a photo that none of the "
+                    "scans has: merge it together with the shard that has the photo"
+                )
+            self._target.put_file(file._replace(photo=photo.id), self._counts)
+
+    def _drop_gone(self, mine: Look, theirs: Look, paths: AbstractSet[str]) -> None:
+        for path in [path for path in self._copies if path not in paths]:
+            if is_later(theirs.when(path), mine.begun(path)):
+                del self._copies[path]
+        for place in outermost(theirs.places):
+            for file in self._target.files_inside(place):
+                if file.path not in paths and is_later(theirs.when(file.path), mine.begun(file.path)):
+                    self._target.drop_file(file.path, self._counts)
+                    self._target.drop_tags([file.path], self._counts)
+
+    def _takes_known(self, file: FileRow, content_hash: str | None) -> bool:
+        """Store a file whose photo is known, or that is none; return False for another, and forget what it was."""
+        self._copies.pop(file.path, None)
+        before = self._target.file_at(file.path)
+        photo = None if content_hash is None else self._target.photo_of_content(content_hash)
+        now = file._replace(photo=None if photo is None else photo.id)
+        is_known = content_hash is None or photo is not None
+        if is_known and now == before:
+            self.unchanged += 1
+            return True
+        self.new += before is None
+        self.changed += before is not None
+        if is_known:
+            self._target.put_file(now, self._counts)
+        else:
+            self._target.drop_file(file.path, self._counts)
+        return is_known
+
+    def _take_new(self, source: MergeSource, files: Sequence[FileRow], contents: Mapping[int, str]) -> None:
+        photos = source.photos_at([file.photo for file in files if file.photo is not None])
+        for file, found in zip(files, photos, strict=True):
+            photo, faces = (None, None) if found is None else found
+            if photo is None or faces is None:
+                self._copies[file.path] = file, contents[file.photo or 0], photo, source.path
+                continue
+            known = self._target.photo_of_content(photo.content_hash) or self._edited(photo)
+            if known is None:
+                known = self._target.add_copy(photo, faces, self._counts)
+            self._target.put_file(file._replace(photo=known.id), self._counts)
+
+    def _edited(self, photo: PhotoRow) -> PhotoRow | None:
+        """Return the photo of the same pixels that no file has any more, with its new bytes: its faces stay."""
+        if photo.picture_hash is None:
+            return None
+        orphan = (
+            "FROM photos WHERE picture_hash = ? AND face_count = ? "
+            "AND NOT EXISTS (SELECT 1 FROM files WHERE files.photo = photos.id) ORDER BY id LIMIT 1"
+        )
+        rows = self._target.rows(select(("photos",), orphan), (photo.picture_hash, photo.face_count))
+        if not rows:
+            return None
+        edited = photo._replace(id=self._target.read(photo_row, rows[0]).id)
+        self._target.change_photo(edited)
+        return edited
+
+
+class Look:
+    """What a scan has seen: the folders that it went through, but for those inside that it could not open."""
+
+    def __init__(self, rows: Iterable[ShardRow], unreadable: AbstractSet[str]) -> None:
+        self._times: dict[str, dict[int, dict[int, datetime]]] = {}
+        for row in sorted(rows, key=lambda row: row.looked_through):
+            there = self._times.setdefault(row.place, {}).setdefault(row.shard.count, {})
+            there[row.shard.number] = row.looked_through
+        self._unreadable = unreadable
+
+    @property
+    def places(self) -> Iterable[str]:
+        """The folders."""
+        return self._times.keys()
+
+    def when(self, path: str) -> datetime | None:
+        """Return when the scan last began to look where a path is; None if it is not known, or could not."""
+        if self._unreadable and any(folder in self._unreadable for folder in _folders_of(path)):
+            return None
+        return self.begun(path)
+
+    def begun(self, path: str) -> datetime | None:
+        """Return when the scan last began to go through the folder of a path; None if it is not known."""
+        found = list[datetime]()
+        for place in _folders_of(path):
+            for count, times in self._times.get(place, {}).items():
+                time = times.get(shard_number(path, place, count) or 0)
+                if time is not None:
+                    found.append(time)
+        return max(found, default=None)
+
+
+def is_later(when: datetime | None, other: datetime | None) -> bool:
+    """Return whether a time is later than another; a known one is later than None."""
+    return when is not None and (other is None or when > other)
+
+
+class _Names:
+    """Files and folders of the sources under the names that they have in the merged scan."""
+
+    def __init__(self, moved: Moved | None) -> None:
+        self.were_used = False
+        self._moved = moved
+
+    def file(self, file: FileRow) -> FileRow:
+        """Return a file under its new name, also in what is said of it."""
+        path = self.path(file.path)
+        if path == file.path:
+            return file
+        error = None if file.error is None else file.error.replace(printable(file.path), printable(path))
+        return file._replace(path=path, error=error)
+
+    def path(self, path: str) -> str:
+        """Return the new name of a path."""
+        if self._moved is None or not is_inside(path, self._moved[0]):
+            return path
+        self.were_used = True
+        before, after = self._moved
+        return os.path.normpath(after + os.sep + path[len(before) :])
+
+    def require_whole(self, place: str) -> None:
+        """Raise `UsageError` if only a part of a folder that was gone through has a new name."""
+        if self._moved is not None and self._moved[0] != place and is_inside(self._moved[0], place):
+            raise UsageError(
+                f"{printable(self._moved[0])} lies in {printable(place)}, which was scanned: say where the whole is now"
+            )
+
+
+def joined(rows: Iterable[ShardRow], others: Iterable[ShardRow]) -> list[ShardRow]:
+    """Return the folders and shards that two scans together went through.
+
+    Of one folder the last division counts, of one shard the last time, and nothing inside a folder that was gone
+    through wholly after it.
+    """
+    kept: dict[str, dict[Shard, ShardRow]] = {}
+    for row in sorted((*rows, *others), key=lambda row: (row.looked_through, row)):
+        there = kept.setdefault(row.place, {})
+        if there and next(iter(there)).count != row.shard.count:  # all are of one count
+            there.clear()
+        there[row.shard] = row
+    whole = Shard(1, 1)
+
+    def is_seen_with_more(row: ShardRow) -> bool:
+        around = (kept.get(folder, {}).get(whole) for folder in _folders_of(row.place))
+        return any(other is not None and other.looked_through >= row.looked_through for other in around)
+
+    return sorted(row for there in kept.values() for row in there.values() if not is_seen_with_more(row))
+
+
+def is_inside(path: str, place: str) -> bool:
+    """Return whether an absolute path is that of a place, or lies in it."""
+    return path == place or path.startswith(place if place.endswith(os.sep) else place + os.sep)
+
+
+def _cut(source: MergeSource, names: _Names, now: datetime) -> list[ShardRow]:
+    """Return what a scan went through, under its new names; a clock that was ahead does not count for ever."""
+    with source.reading():
+        rows = source.shards()
+    for row in rows:
+        names.require_whole(row.place)
+    return [row._replace(place=names.path(row.place), looked_through=min(row.looked_through, now)) for row in rows]
+
+
+def require_one_division(scans: Sequence[Path], cuts: Sequence[Sequence[ShardRow]]) -> None:
+    """Raise `UsageError` if a shard was given twice, or shards are of one number and of different folders."""
+    given: dict[tuple[str, Shard], Path] = {}
+    divided: dict[int, tuple[Path, dict[str, ShardRow]]] = {}
+    for scan, rows in zip(scans, cuts, strict=True):
+        parts: dict[int, dict[str, ShardRow]] = {}
+        for row in (row for row in rows if row.shard.count > 1):
+            other = given.setdefault((row.place, row.shard), scan)
+            if other is not scan:
+                raise UsageError(
+                    f"{printable(str(other))} and {printable(str(scan))} are both shard {row.shard} of "
+                    f"{printable(row.place)}: name the one that is to count"
+                )
+            parts.setdefault(row.shard.count, {})[row.place] = row
+        for count, places in parts.items():
+            first, others = divided.setdefault(count, (scan, places))
+            if places.keys().isdisjoint(others):
+                here, there = min(places.values()), min(others.values())
+                old, new = printable(here.place), printable(there.place)
+                raise UsageError(
+                    f"{printable(str(first))} is shard {there.shard} of {new}, and {printable(str(scan))} shard "
+                    f"{here.shard} of {old}: if both are one folder, merge the second by itself with --moved {old} "
+                    f"{new}; if not, merge them one after the other"
+                )
+
+
+def missing_shards(rows: Iterable[ShardRow], cuts: Iterable[Iterable[ShardRow]]) -> dict[str, tuple[Shard, ...]]:
+    """Return which shards of the merged folders were never merged, by folder."""
+    merged = {(row.place, row.shard.count) for some in cuts for row in some}
+    there: dict[tuple[str, int], set[int]] = {}
+    for row in rows:
+        there.setdefault((row.place, row.shard.count), set()).add(row.shard.number)
+    return {
+        place: tuple(Shard(number, count) for number in range(1, count + 1) if number not in numbers)
+        for (place, count), numbers in there.items()
+        if (place, count) in merged and len(numbers) < count
+    }
+
+
+def _folders_of(path: str) -> Iterator[str]:
+    folder = os.path.dirname(path)  # noqa: PTH120 - a million paths
+    while folder != path:
+        yield folder
+        path, folder = folder, os.path.dirname(folder)  # noqa: PTH120

@@ -1,0 +1,280 @@
+"""Many Parquet shards read as one: which rows count, and where the faces of a photo are.
+
+Of each file some 20 bytes are kept in memory, in arrays; everything else is read again, a row group at a time. Rows
+have numbers from 0, in the order of the shards' names and as they were written. Of a path the row counts whose shard
+went through its folder last, as in a merge; of several shards that did not, the last by name.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from array import array
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import blake2b
+from threading import RLock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.album.scan.merging import Look, is_later, require_one_division
+from facebank.album.scan.parquet_rows import SCANNED
+from facebank.album.scan.parquet_shards import ParquetShard
+from facebank.errors import ScanBusyError, ScanFormatError
+from facebank.storage.files import file_version
+from facebank.storage.paths import outermost
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from facebank.album.scan.parquet_rows import FileRecord
+    from facebank.album.scan.rows import FaceRow, ShardRow
+    from facebank.gallery import PackIdentity
+
+_GROUPS_KEPT = 4  # row groups, with their faces
+_SHARDS_OPEN = 8
+_NONE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """A row group of one of the shards."""
+
+    shard: int
+    group: int
+    first: int  # number of its first row
+    size: int
+
+
+class ParquetArchive:
+    """Parquet shards of a pack, open as they are needed; several threads may use it. Raises as `ParquetShard.open`.
+
+    Raises `UsageError` if two are the same shard of a folder.
+    """
+
+    def __init__(self, paths: Sequence[Path], pack: PackIdentity) -> None:
+        self.looks: list[list[ShardRow]] = []
+        """What was gone through for each shard."""
+        self.groups = list[RowGroup]()
+        """All row groups, in the order of their rows."""
+        self._paths, self._pack, self._lock = paths, pack, RLock()
+        self._versions = [file_version(path) for path in paths]
+        self._open: OrderedDict[int, ParquetShard] = OrderedDict()
+        self._read: OrderedDict[int, list[tuple[FileRecord, list[FaceRow]]]] = (
+            OrderedDict()
+        )  # by number of the group's first row
+        self._index: ArchiveIndex | None = None
+        first = 0
+        for number, path in enumerate(paths):
+            with ParquetShard.open(path, pack) as shard:
+                self.looks.append(list(shard.header.looked_through))
+                for group, size in enumerate(shard.group_sizes):
+                    self.groups.append(RowGroup(number, group, first, size))
+                    first += size
+        self._firsts = [group.first for group in self.groups]
+        require_one_division(paths, self.looks)
+
+    def close(self) -> None:
+        """Close the shards."""
+        with self._lock:
+            for shard in self._open.values():
+                shard.close()
+            self._open.clear()
+            self._read.clear()
+
+    @property
+    def index(self) -> ArchiveIndex:
+        """Which rows count; made when it is first needed, from all rows without their faces."""
+        with self._lock:
+            if self._index is None:
+                self._index = ArchiveIndex(self)
+            return self._index
+
+    def path_of(self, group: RowGroup) -> Path:
+        """Return the shard of a row group."""
+        return self._paths[group.shard]
+
+    def records(self, group: RowGroup) -> list[FileRecord]:
+        """Return the files of a row group, without their faces."""
+        with self._lock:
+            return self._shard(group.shard).records(group.group)
+
+    def rows(self, group: RowGroup) -> list[tuple[FileRecord, list[FaceRow]]]:
+        """Return the files of a row group, each with its faces."""
+        with self._lock:
+            if group.first in self._read:
+                self._read.move_to_end(group.first)
+            else:
+                self._read[group.first] = self._shard(group.shard).records_and_faces(group.group)
+                if len(self._read) > _GROUPS_KEPT:
+                    self._read.popitem(last=False)
+            return self._read[group.first]
+
+    def row(self, number: int) -> tuple[FileRecord, list[FaceRow]]:
+        """Return a file with its faces."""
+        group = self.groups[int(np.searchsorted(self._firsts, number, side="right")) - 1]
+        return self.rows(group)[number - group.first]
+
+    def _shard(self, number: int) -> ParquetShard:
+        path = self._paths[number]
+        if number in self._open:
+            self._open.move_to_end(number)
+            return self._open[number]
+        shard = ParquetShard.open(path, self._pack)
+        if file_version(path) != self._versions[number]:
+            shard.close()
+            raise ScanBusyError(f"The Parquet shard {printable(str(path))} was changed while it was read: try again.")
+        self._open[number] = shard
+        if len(self._open) > _SHARDS_OPEN:
+            self._open.popitem(last=False)[1].close()
+        return shard
+
+
+class ArchiveIndex:
+    """Which rows of an archive count, whose faces they have, and the numbers of the faces."""
+
+    def __init__(self, archive: ParquetArchive) -> None:
+        rows = _Rows()
+        for group in archive.groups:
+            rows.add(archive, group)
+        self.counts: NDArray[np.int32] = np.array(rows.counts, dtype=np.int32)
+        """How many faces each row has."""
+        contents = np.array(rows.contents, dtype=np.uint64)
+        is_readable, has_faces = _flags(rows.readable), _flags(rows.scanned)
+        kept = _last_of_each(np.array(rows.paths, dtype=np.uint64), rows.ranks(archive)) & _flags(rows.current)
+        self.kept: NDArray[np.bool_] = kept
+        """Which rows count; of a path at most one does."""
+        self.owners: NDArray[np.int64] = _owners(contents, np.flatnonzero(has_faces), kept)
+        """Of each row that counts the row with its faces; -1 if it cannot be read."""
+        pictures = np.array(rows.pictures, dtype=np.uint64)
+        is_edited = (self.owners == _NONE) & (pictures != 0)
+        self.owners[is_edited] = _owners(pictures, np.flatnonzero(has_faces & (pictures != 0)), kept)[is_edited]
+        lost = np.flatnonzero(kept & is_readable & (self.owners == _NONE))
+        if len(lost):
+            record, _ = archive.row(int(lost[0]))
+            raise ScanFormatError(
+                f"The Parquet shards have no photo of {printable(record.path)}, of which they say that it is a copy: "
+                "add the shard that has it."
+            )
+        self.owners[~(kept & is_readable)] = _NONE
+        used = self.owners != _NONE
+        self.photos: NDArray[np.int64] = np.unique(self.owners[used])
+        """The rows with the faces of a photo that counts, each photo once."""
+        self._first_faces = 1 + np.concatenate(([0], np.cumsum(self.counts[self.photos], dtype=np.int64)))
+        order = np.argsort(contents[self.photos])
+        self._contents, self._by_content = contents[self.photos][order], self.photos[order]
+        self._key = rows.key
+
+    @property
+    def face_count(self) -> int:
+        """How many faces there are."""
+        return int(self._first_faces[-1]) - 1
+
+    def first_face(self, photo: int) -> int:
+        """Return the number of the first face of a photo, by the row that has its faces."""
+        return int(self._first_faces[np.searchsorted(self.photos, photo)])
+
+    def photo_of(self, face: int) -> int:
+        """Return the row with the photo of a face; raises `KeyError` if there is no such face."""
+        if not 1 <= face <= self.face_count:
+            raise KeyError(face)
+        return int(self.photos[np.searchsorted(self._first_faces, face, side="right") - 1])
+
+    def file_of(self, photo: int) -> int:
+        """Return the first row that counts and is a file of a photo."""
+        return int(np.argmax(self.owners == photo))
+
+    def photos_of(self, content_hashes: Collection[str]) -> dict[str, int]:
+        """Return the rows with the photos of some SHA-256, in hex, as far as there are any."""
+        found = {}
+        for content_hash in content_hashes:
+            key = self._key(bytes.fromhex(content_hash))
+            place = int(np.searchsorted(self._contents, np.uint64(key)))
+            if place < len(self._contents) and int(self._contents[place]) == key:
+                found[content_hash] = int(self._by_content[place])
+        return found
+
+
+class _Rows:
+    """What is kept of each row while an index is made; paths and hashes as numbers that nobody can foresee."""
+
+    def __init__(self) -> None:
+        self.paths, self.contents, self.pictures = (array("Q") for _ in range(3))
+        self.counts, self.shards = array("i"), array("i")
+        self.readable, self.scanned, self.current = (bytearray() for _ in range(3))
+        self.key = partial(_key, secrets.token_bytes(16))
+        self._looks: tuple[Look | None, dict[int, Look]] | None = None
+
+    def add(self, archive: ParquetArchive, group: RowGroup) -> None:
+        """Add the rows of a row group."""
+        whole, own = self._look(archive, group.shard)
+        for record in archive.records(group):
+            photo, hashed = record.photo, record.content_hash
+            picture = None if photo is None else photo.picture_hash
+            self.paths.append(self.key(os.fsencode(record.path)))
+            self.contents.append(0 if hashed is None else self.key(bytes.fromhex(hashed)))
+            self.pictures.append(0 if picture is None else self.key(bytes.fromhex(picture)))
+            self.counts.append(0 if photo is None else photo.face_count)
+            self.shards.append(group.shard)
+            self.readable.append(record.error is None)
+            self.scanned.append(record.status == SCANNED)
+            is_past = whole is not None and is_later(whole.begun(record.path), own.begun(record.path))
+            self.current.append(not is_past)
+
+    def ranks(self, archive: ParquetArchive) -> NDArray[np.int64]:
+        """Return which of two rows of a path counts: the higher one."""
+        never = datetime.min.replace(tzinfo=UTC)
+        looked = [max((row.looked_through for row in rows), default=never) for rows in archive.looks]
+        order = sorted(range(len(looked)), key=lambda shard: (looked[shard], shard))
+        rank = np.empty(len(looked), dtype=np.int64)
+        rank[order] = np.arange(len(looked))
+        return rank[np.array(self.shards, dtype=np.int64)]
+
+    def _look(self, archive: ParquetArchive, shard: int) -> tuple[Look | None, Look]:
+        """Return what all shards together have seen, None if no two of them saw the same, and one of them alone."""
+        if self._looks is None:
+            rows = [row for look in archive.looks for row in look]
+            divisions = {(row.place, row.shard.count) for row in rows}
+            overlap = len(outermost({place for place, _ in divisions})) < len(divisions)
+            self._looks = Look(rows, frozenset()) if overlap else None, {}
+        whole, own = self._looks
+        if shard not in own:
+            own[shard] = Look(archive.looks[shard], frozenset())
+        return whole, own[shard]
+
+
+def _key(secret: bytes, value: bytes) -> int:
+    return int.from_bytes(blake2b(value, digest_size=8, key=secret).digest()) or 1
+
+
+def _flags(values: bytearray) -> NDArray[np.bool_]:
+    return np.frombuffer(bytes(values), dtype=np.bool_)
+
+
+def _last_of_each(keys: NDArray[np.uint64], ranks: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows have the highest rank of those with their key, the last of several."""
+    order = np.lexsort((np.arange(len(keys)), ranks, keys))
+    last = np.ones(len(keys), dtype=np.bool_)
+    last[:-1] = keys[order][1:] != keys[order][:-1]
+    found = np.zeros(len(keys), dtype=np.bool_)
+    found[order[last]] = True
+    return found
+
+
+def _owners(keys: NDArray[np.uint64], owning: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return for each row one of `owning` with the same key, rather one that is kept, else the first; -1 for none."""
+    order = owning[np.lexsort((owning, ~kept[owning], keys[owning]))]
+    first = np.ones(len(order), dtype=np.bool_)
+    first[1:] = keys[order][1:] != keys[order][:-1]
+    order = order[first]
+    if not len(order):
+        return np.full(len(keys), _NONE, dtype=np.int64)
+    places = np.minimum(np.searchsorted(keys[order], keys), len(order) - 1)
+    return np.where(keys[order][places] == keys, order[places], _NONE).astype(np.int64)

@@ -1,0 +1,177 @@
+"""The footer and the page headers of a Parquet shard, checked before Arrow reads them.
+
+Arrow trusts them: it ends the process on some that cannot be, and a page of a few bytes may say that it unpacks to
+gigabytes. Both are written in Thrift's compact protocol, of which this reads what a footer needs; the fields have the
+numbers of Parquet's own definition. Allowed is what facebank writes: plain pages without dictionaries and compression,
+so that no page holds more than its size.
+
+- https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
+- https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import IO, Any
+
+from facebank.storage.values import InvalidValueError, between
+
+MOST_ROWS = 1_000
+"""Rows of a row group."""
+
+MOST_FACES = 100_000
+"""Faces of a row group, and of a photo."""
+
+_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
+_DEEPEST = 12
+_LONGEST_HEADER = 256  # bytes of a page's header, which has no statistics
+_PLAIN, _RLE, _UNCOMPRESSED, _DATA_PAGE = 0, 3, 0, 0
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPages:
+    """Where the pages of a column are in a row group."""
+
+    name: str  # of the column in the schema, without those inside of it
+    offset: int
+    size: int  # bytes
+    values: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPages:
+    """A row group as the footer has it."""
+
+    rows: int
+    columns: tuple[ColumnPages, ...]
+
+
+def groups_in(footer: bytes, end: int) -> list[GroupPages]:
+    """Return the row groups of a footer whose pages end at most at `end`; raises `InvalidValueError` for another."""
+    metadata = _Compact(footer).struct()
+    groups = [_group(_struct(group), end) for group in _list(metadata.get(4))]
+    rows = between(metadata.get(3), 0, 2**40)
+    if sum(group.rows for group in groups) != rows:
+        raise InvalidValueError("some of its rows are lost")
+    return groups
+
+
+def _group(group: dict[int, Any], end: int) -> GroupPages:
+    columns = tuple(_column(_struct(column), end) for column in _list(group.get(1)))
+    for one, other in pairwise(sorted(columns, key=lambda column: column.offset)):
+        if one.offset + one.size > other.offset:
+            raise InvalidValueError("its columns overlap")
+    return GroupPages(between(group.get(3), 1, MOST_ROWS), columns)
+
+
+def _column(chunk: dict[int, Any], end: int) -> ColumnPages:
+    meta = _struct(chunk.get(3))
+    size, path = between(meta.get(7), 0, end), _list(meta.get(3))
+    if 1 in chunk or 11 in meta or meta.get(4) != _UNCOMPRESSED or meta.get(6) != size:
+        raise InvalidValueError("it would take more memory than its size allows")
+    if not set(_list(meta.get(2))) <= {_PLAIN, _RLE} or not path or not isinstance(path[0], bytes):
+        raise InvalidValueError("it has pages of another kind than a shard")
+    offset = between(meta.get(9), 4, end - size)
+    # A value that is there takes 4 bytes or is that of a face, and one that is not stands for a row or a face.
+    values = between(meta.get(5), 0, MOST_ROWS + MOST_FACES + size // 4)
+    return ColumnPages(path[0].decode(), offset, size, values)
+
+
+def check_pages(stream: IO[bytes], group: GroupPages, names: Collection[str] | None = None) -> None:
+    """Raise `InvalidValueError` unless the pages of some columns, or of all, hold what their sizes allow."""
+    for column in group.columns:
+        if names is not None and column.name not in names:
+            continue
+        place, end, values = column.offset, column.offset + column.size, 0
+        while place < end:
+            stream.seek(place)
+            reader = _Compact(stream.read(min(_LONGEST_HEADER, end - place)))
+            header = reader.struct()
+            page, size = _struct(header.get(5)), between(header.get(3), 0, end - place - reader.place)
+            is_plain = [page.get(number) for number in (2, 3, 4)] == [_PLAIN, _RLE, _RLE]
+            if header.get(1) != _DATA_PAGE or header.get(2) != size or not is_plain:
+                raise InvalidValueError("it has pages of another kind than a shard")
+            values += between(page.get(1), 0, column.values - values)
+            place += reader.place + size
+        if values != column.values:
+            raise InvalidValueError("some of its values are lost")
+
+
+class _Compact:
+    """Reads structures of Thrift's compact protocol: fields by number, bytes as they are."""
+
+    def __init__(self, data: bytes) -> None:
+        self.place = 0
+        self._data = data
+
+    def struct(self, depth: int = 0) -> dict[int, Any]:
+        """Return the fields of the structure that begins here."""
+        if depth > _DEEPEST:
+            raise InvalidValueError("its footer is nested more deeply than can be")
+        fields, number = dict[int, Any](), 0
+        while head := self._byte():
+            number = number + (head >> 4) if head >> 4 else self._signed()
+            kind = head & 15
+            fields[number] = kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind, depth)
+        return fields
+
+    def _value(self, kind: int, depth: int) -> Any:
+        if kind in (_I16, _I32, _I64):
+            return self._signed()
+        if kind == _BINARY:
+            return self._bytes(self._unsigned())
+        if kind == _STRUCT:
+            return self.struct(depth + 1)
+        if kind in (_LIST, _SET):
+            head = self._byte()
+            count = head >> 4 if head >> 4 != 15 else self._unsigned()
+            return [self._value(head & 15, depth + 1) for _ in range(self._fitting(count))]
+        if kind in (_TRUE, _FALSE, _BYTE):  # inside a list
+            return self._byte()
+        if kind == _DOUBLE:
+            return self._bytes(8)
+        raise InvalidValueError("its footer holds what belongs in none")
+
+    def _fitting(self, count: int) -> int:
+        """Return how many values follow, each of at least one byte."""
+        return between(count, 0, len(self._data) - self.place)
+
+    def _bytes(self, count: int) -> bytes:
+        begin = self.place
+        self.place += self._fitting(count)
+        return self._data[begin : self.place]
+
+    def _byte(self) -> int:
+        if self.place >= len(self._data):
+            raise InvalidValueError("it is cut off")
+        self.place += 1
+        return self._data[self.place - 1]
+
+    def _unsigned(self) -> int:
+        number = shift = 0
+        while True:
+            byte = self._byte()
+            number |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return number
+            if shift > 63:
+                raise InvalidValueError("its footer holds a number that cannot be")
+
+    def _signed(self) -> int:
+        number = self._unsigned()
+        return (number >> 1) ^ -(number & 1)
+
+
+def _struct(value: object) -> dict[int, Any]:
+    if not isinstance(value, dict):
+        raise InvalidValueError("its footer lacks what a shard has")
+    return value
+
+
+def _list(value: object) -> Sequence[Any]:
+    if not isinstance(value, list):
+        raise InvalidValueError("its footer lacks what a shard has")
+    return value

@@ -1,0 +1,309 @@
+"""Parquet shards as a scan that is only read, for archives that outgrow one file: a folder of them, or a single one.
+
+What is found is what a merge of the shards would hold. Photos come in the order of the shards, not of their paths.
+Groups of faces are kept beside the shards; all else that would change the scan is a `UsageError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NoReturn, cast
+
+import numpy as np
+
+from facebank.album.scan.merging import is_inside, joined
+from facebank.album.scan.parquet_archive import ParquetArchive
+from facebank.album.scan.parquet_groups import FaceName, ShardGroups
+from facebank.album.scan.parquet_source import shards_in
+from facebank.album.scan.rows import FileRow, ShardRow, TagRow, faces_of, numbers_of
+from facebank.album.scan.scan_file import Counts, ScanFile, StoredFaces
+from facebank.album.scan.videos import ScanVideos
+from facebank.errors import ScanFormatError, UsageError
+from facebank.storage.face_numbers import embeddings_of, qualities_of
+from facebank.storage.files import file_version, is_folder
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from facebank.album.scan.parquet_archive import RowGroup
+    from facebank.album.scan.parquet_rows import FileRecord
+    from facebank.album.scan.rows import FaceRow, PhotoRow
+    from facebank.album.scan.tables import ScanTables
+    from facebank.gallery import PackIdentity
+    from facebank.types import Photo
+
+
+_MANY_FACES = 200_000
+
+
+def read_only_error(path: Path, *, is_opened: bool = False) -> UsageError:
+    """Return the error for a change to what lies in Parquet shards, and what to do instead.
+
+    `is_opened`: the gallery's album is there, so nobody need have named it.
+    """
+    shown = printable(str(path))
+    close = ", or go back to the gallery's own scan with 'facebank album close'" if is_opened else ""
+    return UsageError(
+        f"{shown} holds Parquet shards, which are only read: make a scan file of them with 'facebank scan --merge "
+        f"{shown} --scan-file FILE.scan', and name that with --scan-file{close}"
+    )
+
+
+class _NoTables:
+    """Stands for the tables of a scan file: what needs them changes the scan, or asks for what shards do not hold."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise read_only_error(self._path)
+
+
+class ParquetScan(ScanFile):
+    """Parquet shards as a scan: a folder of them, or one. Use ``with`` to close it; several threads may use it.
+
+    Raises `ScanFormatError` (there is no shard, or a damaged one), `PackMismatchError` (another pack made one),
+    `UsageError` (two are the same shard of a folder) or `MissingDependencyError` (the extra is not installed).
+    """
+
+    def __init__(self, path: Path, pack: PackIdentity) -> None:
+        self.path = path
+        self._dimension = pack.dimension
+        self._tables = cast("ScanTables", _NoTables(path))
+        self.videos = ScanVideos(self._tables, pack.dimension)
+        self._archive = ParquetArchive(shards_in(path) if is_folder(path) else [path], pack)
+        self._groups = ShardGroups(path if is_folder(path) else path.parent)
+        self._dates: dict[int, tuple[datetime | None, bool]] = {}
+
+    def close(self) -> None:
+        """Close the shards."""
+        self._archive.close()
+
+    # Files ------------------------------------------------------------------------------------------------------------
+
+    def known_files(self, place: str) -> list[FileRow]:
+        """As of `ScanFile`; the number of a photo is that of the row with its faces."""
+        files = []
+        for number, record in self._records():
+            if is_inside(record.path, place):
+                photo = None if record.error is not None else int(self._archive.index.owners[number])
+                files.append(FileRow(record.path, record.state, photo, record.error, record.readers))
+        return sorted(files, key=lambda file: os.fsencode(file.path))
+
+    def unreadable(self, place: str) -> dict[str, str]:
+        """As of `ScanFile`."""
+        return {file.path: file.error for file in self.known_files(place) if file.error is not None}
+
+    def count_in(self, place: str) -> int:
+        """As of `ScanFile`."""
+        return sum(record.error is None and is_inside(record.path, place) for _, record in self._records())
+
+    def count(self) -> Counts:
+        """As of `ScanFile`."""
+        index = self._archive.index
+        return Counts(int(np.count_nonzero(index.owners >= 0)), len(index.photos), index.face_count)
+
+    def version(self) -> str:
+        """Return a digest that changes with every shard that is added, changed or gone."""
+        digest = hashlib.sha256()
+        for path in shards_in(self.path) if is_folder(self.path) else [self.path]:
+            digest.update(b"%s\0%s\0" % (os.fsencode(path), str(file_version(path)).encode()))
+        return digest.hexdigest()
+
+    def known_photos(self) -> set[bytes]:
+        """As of `ScanFile`."""
+        found = (record.content_hash for _, record in self._records() if record.error is None)
+        return {bytes.fromhex(content_hash) for content_hash in found if content_hash is not None}
+
+    def tags(self) -> list[TagRow]:
+        """Return no names: none was written for photos of shards."""
+        return []
+
+    def shards(self) -> list[ShardRow]:
+        """As of `ScanFile`."""
+        return joined((row for look in self._archive.looks for row in look), ())
+
+    # Photos and faces -------------------------------------------------------------------------------------------------
+
+    def photos(self, places: Sequence[str] = ()) -> Iterator[Photo]:
+        """Yield what was found in the photos of some folders, or of all, in the order of the shards."""
+        for _, photo in self._photos_in(places, once=False):
+            yield photo
+
+    def each_photo(self, places: Sequence[str] = ()) -> Iterator[tuple[list[int], Photo]]:
+        """As of `ScanFile`, in the order of the shards."""
+        yield from self._photos_in(places, once=True)
+
+    def face_table(self) -> StoredFaces:
+        """As of `ScanFile`."""
+        return self._table_of(self._archive.index.photos)
+
+    def people_table(self) -> StoredFaces:
+        """As of `ScanFile`."""
+        index = self._archive.index
+        return self._table_of(index.photos[:: max(1, index.face_count // _MANY_FACES)])
+
+    def _table_of(self, photos: NDArray[np.int64]) -> StoredFaces:
+        """Return the faces of some photos, by the rows that have them, in ascending order."""
+        index, end = self._archive.index, 0
+        counts = index.counts[photos]
+        total = int(counts.sum())
+        embeddings = np.empty((total, self._dimension), dtype=np.float32)
+        qualities = np.empty(total, dtype=np.float32)
+        wanted = np.zeros(len(index.counts), dtype=np.bool_)
+        wanted[photos] = True
+        for group in self._archive.groups:
+            mine = wanted[group.first : group.first + group.size]
+            if not mine.any():
+                continue
+            rows = self._archive.rows(group)
+            faces = [face for is_mine, (_, some) in zip(mine, rows, strict=True) if is_mine for face in some]
+            if faces:
+                numbers = numbers_of(faces, self._dimension)
+                begin, end = end, end + len(faces)
+                embeddings[begin:end], qualities[begin:end] = embeddings_of(numbers), qualities_of(numbers)
+        firsts = np.array([index.first_face(photo) for photo in photos.tolist()], dtype=np.int64)
+        ids = np.repeat(firsts - np.cumsum(counts) + counts, counts) + np.arange(total)
+        return StoredFaces(ids, np.repeat(photos, counts), embeddings, qualities)
+
+    def dates_of(self, faces: Iterable[int]) -> list[tuple[datetime | None, bool]]:
+        """As of `ScanFile`."""
+        photos = list(dict.fromkeys(map(self._photo_of, faces)))
+        if any(photo not in self._dates for photo in photos):
+            grouped = {self._photo_of(face) for some in self.groups().values() for face in some}
+            for number, record in self._records_at(grouped.union(photos)):
+                if record.photo is not None:
+                    when = record.photo.taken_at
+                    in_zone = when if when is None or when.tzinfo else when.replace(tzinfo=UTC)
+                    self._dates[number] = in_zone, record.photo.camera_dated
+        return [self._dates[photo] for photo in photos]
+
+    def place_of(self, face: int) -> tuple[Photo, int]:
+        """As of `ScanFile`; of several files the first in the shards."""
+        photo, index = self._photo_of(face), self._archive.index
+        record, faces = self._archive.row(photo)
+        path = self._archive.row(index.file_of(photo))[0].path
+        if record.photo is None:
+            raise ScanFormatError(f"{printable(str(self.path))} has lost a photo: open it again.")
+        (found,) = faces_of([faces], self._dimension)
+        return record.photo.with_faces(path, found), face - index.first_face(photo)
+
+    def _photo_of(self, face: int) -> int:
+        try:
+            return self._archive.index.photo_of(face)
+        except KeyError as error:
+            raise ScanFormatError(f"{printable(str(self.path))} has no face {face}: group the faces again.") from error
+
+    def _photos_in(self, places: Sequence[str], *, once: bool) -> Iterator[tuple[list[int], Photo]]:
+        """Yield photos by their files, each only once if asked, with the numbers of their faces."""
+        index = self._archive.index
+        seen = np.zeros(len(index.owners), dtype=np.bool_)
+        for group in self._archive.groups:
+            wanted: list[tuple[FileRecord, PhotoRow, list[FaceRow], int]] = []
+            for number, record, faces in self._rows_in(group, places):
+                photo = int(index.owners[number])
+                if once and seen[photo]:
+                    continue
+                seen[photo] = True
+                owner, of_photo = (record, faces) if photo == number else self._archive.row(photo)
+                row = record.photo or owner.photo
+                if row is not None:
+                    wanted.append((record, row, of_photo, index.first_face(photo)))
+            found = faces_of([faces for _, _, faces, _ in wanted], self._dimension)
+            for (record, row, _, first), faces_found in zip(wanted, found, strict=True):
+                yield list(range(first, first + len(faces_found))), row.with_faces(record.path, faces_found)
+
+    def _rows_in(self, group: RowGroup, places: Sequence[str]) -> Iterator[tuple[int, FileRecord, list[FaceRow]]]:
+        """Yield the rows of a group that are photos that count, in some folders or in all."""
+        of_photos = self._archive.index.owners[group.first : group.first + group.size] >= 0
+        if not of_photos.any():
+            return
+        if places and not any(_is_in(record.path, places) for record in self._archive.records(group)):
+            return
+        for place, (record, faces) in enumerate(self._archive.rows(group)):
+            if of_photos[place] and (not places or _is_in(record.path, places)):
+                yield group.first + place, record, faces
+
+    def _records(self) -> Iterator[tuple[int, FileRecord]]:
+        """Yield the files that count, without their faces."""
+        kept = self._archive.index.kept
+        for group in self._archive.groups:
+            for number, record in enumerate(self._archive.records(group), group.first):
+                if kept[number]:
+                    yield number, record
+
+    def _records_at(self, numbers: Collection[int]) -> Iterator[tuple[int, FileRecord]]:
+        """Yield rows of some numbers, without their faces."""
+        wanted = np.zeros(len(self._archive.index.counts), dtype=np.bool_)
+        wanted[np.fromiter(numbers, dtype=np.int64, count=len(numbers))] = True
+        for group in self._archive.groups:
+            if wanted[group.first : group.first + group.size].any():
+                for number, record in enumerate(self._archive.records(group), group.first):
+                    if wanted[number]:
+                        yield number, record
+
+    # Groups -----------------------------------------------------------------------------------------------------------
+
+    def groups(self) -> dict[int, list[int]]:
+        """As of `ScanFile`; faces whose shard is gone are left out."""
+        groups, _ = self._groups.read()
+        numbers = self._numbers({name for names in groups.values() for name in names})
+        found = {group: [numbers[name] for name in names if name in numbers] for group, names in groups.items()}
+        return {group: faces for group, faces in found.items() if faces}
+
+    def told_apart(self) -> list[tuple[int, int]]:
+        """As of `ScanFile`; faces whose shard is gone are left out."""
+        _, pairs = self._groups.read()
+        numbers = self._numbers({name for pair in pairs for name in pair})
+        known = [(numbers[one], numbers[other]) for one, other in pairs if one in numbers and other in numbers]
+        return sorted((min(pair), max(pair)) for pair in known)
+
+    def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
+        """As of `ScanFile`; raises `StorageError` if nothing can be written beside the shards."""
+        names = self._names({face for faces in groups.values() for face in faces})
+        kept = {number: [names[face] for face in faces] for number, faces in groups.items()}
+        self._groups.write(kept, self._groups.read()[1])
+
+    def tell_apart(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """As of `ScanFile`; raises `StorageError` if nothing can be written beside the shards."""
+        known = set(self.told_apart())
+        new = sorted({(min(pair), max(pair)) for pair in pairs} - known)
+        self._keep_apart(known.union(new))
+        return new
+
+    def withdraw_apart(self, pairs: Iterable[tuple[int, int]]) -> int:
+        """As of `ScanFile`; raises `StorageError` if nothing can be written beside the shards."""
+        known, gone = set(self.told_apart()), set(pairs)
+        self._keep_apart(known - gone)
+        return len(known & gone)
+
+    def _keep_apart(self, pairs: Collection[tuple[int, int]]) -> None:
+        names = self._names({face for pair in pairs for face in pair})
+        self._groups.write(self._groups.read()[0], [(names[one], names[other]) for one, other in sorted(pairs)])
+
+    def _names(self, faces: Collection[int]) -> dict[int, FaceName]:
+        """Return faces' names that last when shards come and go."""
+        index = self._archive.index
+        photos = {face: self._photo_of(face) for face in faces}
+        hashes = {number: record.content_hash or "" for number, record in self._records_at(set(photos.values()))}
+        return {face: (hashes[photo], face - index.first_face(photo)) for face, photo in photos.items()}
+
+    def _numbers(self, names: Collection[FaceName]) -> dict[FaceName, int]:
+        """Return the faces' numbers of names, as far as they are there."""
+        index = self._archive.index
+        photos = index.photos_of({content_hash for content_hash, _ in names})
+        return {
+            (content_hash, place): index.first_face(photos[content_hash]) + place
+            for content_hash, place in names
+            if content_hash in photos and place < index.counts[photos[content_hash]]
+        }
+
+
+def _is_in(path: str, places: Sequence[str]) -> bool:
+    return any(is_inside(path, place) for place in places)

@@ -1,0 +1,395 @@
+"""Parquet shards: what was found in some of a scan's files, in one file; many machines can write many of them.
+
+A shard has a row a file and its faces nested in it, with the embeddings as Arrow vectors; the columns are those of
+`facebank.album.scan.parquet_rows`. Its footer names the format, the pack, and the shards of folders
+(`facebank.media.Shard`) that were gone through for it. It appears whole or not at all, and is never changed.
+
+Pages have checksums, and each row has digests that cover its position too. The footer has a seal, which lies before it
+where other programs do not look: a digest that is checked before anything in the footer is read, because Arrow ends the
+process on some damaged ones. Damage is a `ScanFormatError`, never another answer. All of these protect against damage,
+not against the author of a file: every value is checked as in a scan file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import accumulate, pairwise
+from typing import IO, TYPE_CHECKING, Any
+
+from facebank.album.scan.parquet_pages import MOST_ROWS, GroupPages, check_pages, groups_in
+from facebank.album.scan.parquet_rows import (
+    EDITED,
+    FILE_COLUMNS,
+    SCANNED,
+    FileRecord,
+    columns_of,
+    faces_in,
+    record_of,
+    records_in,
+    schema_of,
+)
+from facebank.album.scan.rows import FaceRow, ShardRow, faces_of, shard_of_values, shard_values
+from facebank.album.scan.scan_file import ScannedFile
+from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, UsageError
+from facebank.gallery import PackIdentity
+from facebank.storage.arrow import pyarrow
+from facebank.storage.files import face_file_mode, is_file, new_file, writing
+from facebank.storage.text import printable
+from facebank.storage.values import InvalidValueError, between, hex_digest, text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
+    from facebank.types import Face
+
+FORMAT = 1
+"""The version of the format that is written, and the newest that is read."""
+
+_PREFIX = "facebank."
+_KEYS = (
+    *("format", "version", "pack", "pack_digest", "dimension", "runtime", "looked_through", "files", "photos", "faces"),
+)
+_SEAL = b"facebank seal 1\n"
+_SEAL_LENGTH = len(_SEAL) + 32
+_TAIL = 8  # the footer's length, and a magic number
+_LONGEST_FOOTER = 32 * 1024 * 1024  # bytes; that of a shard of a million files has 4 MB
+_LONGEST_VALUE = 4 * 1024 * 1024
+_LONGEST_NAME = 200
+_FACES_AT_ONCE = 4_000  # after which a row group is written
+_MOST_IN_FOOTER = 200_000  # columns of row groups, for example
+_MOST_DIMENSIONS = 16_384
+_PLAIN_COLUMNS = [*FILE_COLUMNS, "file_digest"]
+_MAGIC = b"PAR1"
+_ADVICE = "name a folder where you may write, with room for it"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardHeader:
+    """What the footer of a Parquet shard says of how it was made."""
+
+    pack: PackIdentity
+    # the folders, or shards of them, whose photos are all in this file, and when that was begun to be looked at;
+    # none if it holds only a part of what was looked at
+    looked_through: tuple[ShardRow, ...] = ()
+    runtime: str = ""  # what computed the embeddings, such as ``onnxruntime``; empty if it is not known
+    version: str = ""  # of the facebank that wrote it; empty for this one
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCounts:
+    """How much a Parquet shard holds."""
+
+    files: int  # the unreadable ones too
+    photos: int  # whose faces it has
+    faces: int
+
+
+def write_parquet_shard(path: Path, files: Iterable[ScannedFile], header: ShardHeader) -> ShardCounts:
+    """Write scanned files to a Parquet shard, which appears whole or not at all; an existing one is replaced.
+
+    Parameters
+    ----------
+    path
+        The shard, by custom ``*.parquet``; its folder is made if missing.
+    files
+        Each path once, in any order; taken a few at a time.
+    header
+        How they were scanned.
+
+    Returns
+    -------
+    ShardCounts
+        What was written.
+
+    Raises
+    ------
+    MissingDependencyError
+        The extra `cluster` is not installed.
+    StorageError
+        It cannot be written.
+    UsageError
+        Something is no file that was scanned, with the pack of the header, or comes twice.
+    """
+    pa = pyarrow()
+    schema, seen, photos, faces = schema_of(header.pack.dimension), set[str](), 0, 0
+    with writing(path, _ADVICE):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (
+            new_file(path, mode=face_file_mode()) as part,
+            pa.parquet.ParquetWriter(
+                part.stream,
+                schema,
+                compression="none",
+                use_dictionary=False,
+                write_statistics=False,
+                write_page_checksum=True,
+            ) as writer,
+        ):
+            for some in _groups(files):
+                try:
+                    table = _table_of(some, seen, header.pack.dimension)
+                except (InvalidValueError, pa.ArrowException, OverflowError) as error:
+                    first, last = printable(some[0].path), printable(some[-1].path)
+                    raise UsageError(
+                        f"{printable(str(path))} cannot hold what was found in {first} to {last}: {error}"
+                    ) from error
+                writer.write_table(table, row_group_size=len(some))
+                photos += sum(file.found is not None for file in some)
+                faces += sum(0 if file.found is None else len(file.found.faces) for file in some)
+            written = ShardCounts(len(seen), photos, faces)
+            writer.add_key_value_metadata(_footer_of(header, written))
+            writer.close()
+            _put_seal(part.stream)
+    return written
+
+
+def _table_of(files: Sequence[ScannedFile], seen: set[str], dimension: int) -> Any:
+    """Return the rows of files, and add their paths to those that were seen."""
+    first, records = len(seen), [record_of(file) for file in files]
+    seen.update(file.path for file in files)
+    if len(seen) != first + len(files):
+        raise InvalidValueError("it holds a path twice")
+    return columns_of(records, [file.found for file in files], first, dimension)
+
+
+def _groups(files: Iterable[ScannedFile]) -> Iterator[list[ScannedFile]]:
+    group, faces = list[ScannedFile](), 0
+    for file in files:
+        count = 0 if file.found is None else len(file.found.faces)
+        if group and (len(group) >= MOST_ROWS or faces + count > _FACES_AT_ONCE):
+            yield group
+            group, faces = [], 0
+        group.append(file)
+        faces += count
+    if group:
+        yield group
+
+
+def _footer_of(header: ShardHeader, counts: ShardCounts) -> dict[str, str]:
+    from facebank import __version__
+
+    looked_through = [[row.place, *shard_values(row)[1:]] for row in header.looked_through]
+    values = (
+        *(FORMAT, header.version or __version__, header.pack.name, header.pack.digest, header.pack.dimension),
+        *(header.runtime, json.dumps(looked_through), counts.files, counts.photos, counts.faces),
+    )
+    return {f"{_PREFIX}{key}": str(value) for key, value in zip(_KEYS, values, strict=True)}
+
+
+def _put_seal(stream: IO[bytes]) -> None:
+    """Put the seal before the footer of a file that is complete otherwise: nothing but its end says where that is."""
+    stream.seek(-_TAIL, os.SEEK_END)
+    length = int.from_bytes(stream.read(4), "little")
+    start = stream.seek(-_TAIL - length, os.SEEK_END)
+    footer = stream.read()
+    stream.seek(start)
+    stream.write(_seal(footer, start) + footer)
+
+
+def _seal(footer: bytes, start: int) -> bytes:
+    """Return the seal of a footer, with its length and magic number, that begins after so many bytes and the seal."""
+    return _SEAL + blake2b(start.to_bytes(8, "little") + footer, digest_size=32).digest()
+
+
+class ParquetShard:
+    """A Parquet shard that is read. Use `open`, and ``with`` to close it; one thread may use it at a time."""
+
+    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+        self.path = path
+        self._stream = stream
+        with _said_plainly(path):
+            self._parquet, self._groups = _opened(stream)
+            self.header, self.counts = _header_of(self._parquet, path)
+            if not self._parquet.schema_arrow.equals(schema_of(self.header.pack.dimension), check_metadata=False):
+                raise InvalidValueError("its columns are not those of a shard")
+            self._starts = [0, *accumulate(group.rows for group in self._groups)][:-1]
+            if sum(group.rows for group in self._groups) != self.counts.files:
+                raise InvalidValueError("some of its rows are lost")
+
+    @classmethod
+    def open(cls, path: Path, pack: PackIdentity | None = None) -> Self:
+        """Open a shard, of a pack's embeddings if one is given.
+
+        Raises `ScanNotFoundError` (there is none), `ScanFormatError` (it is no Parquet shard, a damaged or half-written
+        one, or one of a newer facebank), `PackMismatchError` (another pack made its embeddings) or
+        `MissingDependencyError` (the extra `cluster` is not installed).
+        """
+        pyarrow()
+        try:
+            if not is_file(path):
+                raise ScanNotFoundError(f"There is no Parquet shard {printable(str(path))}: check the path.")
+            stream = path.open("rb")
+        except OSError as error:
+            raise ScanFormatError(f"{_named(path)} cannot be read: {error.strerror}.") from error
+        try:
+            shard = cls(path, stream)
+            _require_pack(path, shard.header.pack, pack)
+        except BaseException:
+            stream.close()
+            raise
+        return shard
+
+    def close(self) -> None:
+        """Close the file."""
+        self._parquet.close()
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def group_sizes(self) -> list[int]:
+        """How many files each row group has."""
+        return [end - start for start, end in pairwise([*self._starts, self.counts.files])]
+
+    def records(self, group: int) -> list[FileRecord]:
+        """Return the files of a row group, from 0; their faces are not read. Raises `ScanFormatError` (damaged)."""
+        with _said_plainly(self.path):
+            return records_in(self._table(group, _PLAIN_COLUMNS), self._starts[group])
+
+    def records_and_faces(self, group: int) -> list[tuple[FileRecord, list[FaceRow]]]:
+        """Return the files of a row group, from 0, each with its faces. Raises `ScanFormatError` (damaged)."""
+        first, dimension = self._starts[group], self.header.pack.dimension
+        with _said_plainly(self.path):
+            table = self._table(group)
+            records = records_in(table, first)
+            return list(zip(records, faces_in(table, records, first, dimension), strict=True))
+
+    def read(self) -> Iterator[ScannedFile]:
+        """Yield the scanned files in the order in which they were written, a row group in memory at a time.
+
+        Raises `ScanFormatError` where the shard is damaged; the files before were yielded by then.
+        """
+        for group in range(len(self._starts)):
+            rows = self.records_and_faces(group)
+            with _said_plainly(self.path):
+                faces = faces_of([some for _, some in rows], self.header.pack.dimension)
+            for (record, _), found in zip(rows, faces, strict=True):
+                yield _scanned_file(record, found)
+
+    def verify(self) -> None:
+        """Read all of it; raises `ScanFormatError` if it is damaged."""
+        for group in range(len(self._starts)):
+            self.records_and_faces(group)
+
+    def _table(self, group: int, columns: Sequence[str] | None = None) -> Any:
+        check_pages(self._stream, self._groups[group], columns)
+        return self._parquet.read_row_group(group, columns=columns, use_threads=False)
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a file is Parquet by its first bytes; False if it cannot be read."""
+    try:
+        if not is_file(path):
+            return False
+        with path.open("rb") as stream:
+            return stream.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
+def _scanned_file(record: FileRecord, faces: tuple[Face, ...]) -> ScannedFile:
+    photo = None if record.photo is None else record.photo.with_faces(record.path, faces)
+    return ScannedFile(
+        record.path,
+        record.state,
+        record.content_hash,
+        record.error,
+        photo if record.status == SCANNED else None,
+        record.readers,
+        photo if record.status == EDITED else None,
+    )
+
+
+def _opened(stream: IO[bytes]) -> tuple[Any, list[GroupPages]]:
+    """Return the open Parquet file and its row groups; the footer is checked before Arrow reads it."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    if stream.read(len(_MAGIC)) != _MAGIC:
+        raise InvalidValueError("it is no Parquet file")
+    if size < len(_MAGIC) + _SEAL_LENGTH + _TAIL:
+        raise InvalidValueError("it is cut off")
+    stream.seek(-_TAIL, os.SEEK_END)
+    tail = stream.read()
+    if tail[4:] != _MAGIC:
+        raise InvalidValueError("it is cut off, or was not copied whole")
+    length = int.from_bytes(tail[:4], "little")
+    start = size - _TAIL - length - _SEAL_LENGTH
+    if start < len(_MAGIC) or length > _LONGEST_FOOTER:
+        raise InvalidValueError("its footer is longer than can be")
+    stream.seek(start)
+    seal, footer = stream.read(_SEAL_LENGTH), stream.read()
+    if seal != _seal(footer, start):
+        raise InvalidValueError("its footer was altered, or it is a Parquet file of something else")
+    groups = groups_in(footer[:length], start)
+    stream.seek(0)
+    parquet = pyarrow().parquet.ParquetFile(
+        stream,
+        page_checksum_verification=True,
+        thrift_string_size_limit=_LONGEST_VALUE,
+        thrift_container_size_limit=_MOST_IN_FOOTER,
+    )
+    return parquet, groups
+
+
+def _header_of(parquet: Any, path: Path) -> tuple[ShardHeader, ShardCounts]:
+    stored = parquet.metadata.metadata or {}
+    names = [f"{_PREFIX}{key}" for key in _KEYS]
+    footer = {name: stored[name.encode()].decode() for name in names if name.encode() in stored}
+    if names[0] not in footer:
+        raise InvalidValueError("its footer does not say what it is")
+    if footer[names[0]].isdecimal() and int(footer[names[0]][:9]) > FORMAT:
+        raise ScanFormatError(f"{_named(path)} was written by a newer facebank: update this one.")
+    if len(footer) != len(names):
+        raise InvalidValueError("its footer does not say all that it should")
+    _, version, name, digest, dimension, runtime, looked_through, *counts = (footer[name] for name in names)
+    pack = PackIdentity(text(name), hex_digest(digest), between(_number(dimension), 1, _MOST_DIMENSIONS))
+    files, photos, faces = (between(_number(count), 0, 2**40) for count in counts)
+    if max(map(len, (version, name, runtime))) > _LONGEST_NAME:
+        raise InvalidValueError("its footer has longer names than can be")
+    rows = json.loads(looked_through)
+    if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 4 for row in rows):
+        raise InvalidValueError("it names folders that are none")
+    seen = tuple(shard_of_values((os.fsencode(text(place)), *rest)) for place, *rest in rows)
+    return ShardHeader(pack, seen, runtime, version), ShardCounts(files, photos, faces)
+
+
+def _number(value: str) -> int:
+    if not value.isdecimal() or len(value) > 15:
+        raise InvalidValueError(f"it holds {value[:40]!r} where a whole number belongs")
+    return int(value)
+
+
+def _require_pack(path: Path, made_by: PackIdentity, pack: PackIdentity | None) -> None:
+    if pack is not None and (made_by.digest, made_by.dimension) != (pack.digest, pack.dimension):
+        version = " of another version" if made_by.name == pack.name else ""
+        raise PackMismatchError(
+            f"{_named(path)} was made with the pack {printable(made_by.name)!r}{version}, not "
+            f"{printable(pack.name)!r}: use that pack, or scan again."
+        )
+
+
+def _named(path: Path) -> str:
+    return f"The Parquet shard {printable(str(path))}"
+
+
+@contextmanager
+def _said_plainly(path: Path) -> Iterator[None]:
+    """Turn what Arrow and a damaged file raise into `ScanFormatError` with the file's name."""
+    try:
+        yield
+    except (pyarrow().ArrowException, InvalidValueError, OSError, ValueError, OverflowError, RecursionError) as error:
+        why = str(error).splitlines() or [""]
+        shown = printable(why[0])[:_LONGEST_NAME]
+        raise ScanFormatError(
+            f"{_named(path)} is damaged or half-written ({shown}): copy it again, or scan its photos again."
+        ) from error

@@ -1,0 +1,287 @@
+"""The videos of a scan file: when a face is seen in them, with its best sightings and a small picture."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from facebank.album.scan.rows import (
+    FaceRow,
+    FileState,
+    error_or_none,
+    face_row,
+    face_values,
+    faces_of,
+    insert,
+    path_of,
+    select,
+    text_or_none,
+)
+from facebank.album.scan.tables import SCAN_FILE
+from facebank.storage.text import printable
+from facebank.storage.values import InvalidValueError, between, checked_row, hex_digest, real, whole
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+    from facebank.album.scan.tables import ScanTables
+    from facebank.types import Face
+
+_MOST_TRACKS, _MOST_FACES = 1_000_000, 1_000
+_LONGEST = 1e7  # seconds
+_LARGEST_PICTURE = 1 << 20
+_JPEG = b"\xff\xd8\xff"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScannedTrack:
+    """A face that is followed through a shot of a video; times are seconds from the video's beginning."""
+
+    shot: int
+    begun: float  # first sighting
+    seen: float  # last sighting
+    ended: float  # up to when it counts as seen
+    faces: tuple[Face, ...]  # the best sightings, the best first
+    picture: bytes | None = None  # JPEG of the frame with the best one; None where it is not asked for
+    number: int = 0  # in the scan file; 0 before it is kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScannedVideo:
+    """The result of looking through a video."""
+
+    path: str  # absolute
+    state: FileState  # as it was before the file was read
+    content_hash: str | None  # SHA-256 of its bytes, in hex; None if it cannot be read
+    seconds: float = 0.0
+    tracks: tuple[ScannedTrack, ...] = ()
+    error: str | None = None  # why it is no video that can be decoded, or None
+    readers: str | None = None  # what could not decode it; None to retry it in any case
+    is_known: bool = False  # whether its bytes were known under another name, so that nothing was looked at
+
+
+class VideoRow(NamedTuple):
+    """A video, without its tracks."""
+
+    id: int
+    path: str
+    state: FileState
+    content_hash: str | None
+    seconds: float
+    error: str | None
+    readers: str | None
+    track_count: int
+
+
+class _TrackRow(NamedTuple):
+    id: int
+    video: int
+    shot: int
+    begun: float
+    seen: float
+    ended: float
+    face_count: int
+
+
+class ScanVideos:
+    """The videos of an open scan file; several threads may use it.
+
+    Parameters
+    ----------
+    tables
+        Those of the scan file.
+    dimension
+        Length of its embeddings.
+    """
+
+    def __init__(self, tables: ScanTables, dimension: int) -> None:
+        self._tables = tables
+        self._dimension = dimension
+
+    def known(self, place: str | None = None) -> dict[str, VideoRow]:
+        """Return the videos known below a folder, or the single one, by path, in order; None for all."""
+        with self._tables.reading():
+            rows = list(self._tables.whole_table("videos", "id", _video_row, "videos"))
+        found = sorted((row for row in rows if place is None or _is_inside(row.path, place)), key=lambda row: row.path)
+        if len({row.path for row in found}) != len(found):
+            raise SCAN_FILE.damage_error(self._tables.path)
+        return {row.path: row for row in found}
+
+    def unreadable(self, place: str) -> dict[str, str]:
+        """Return the videos below a folder that cannot be read, and why."""
+        return {path: row.error for path, row in self.known(place).items() if row.error is not None}
+
+    def version(self) -> str:
+        """Return a digest that changes with every video that is added, changed, moved or gone."""
+        digest = hashlib.sha256()
+        for path, row in self.known().items():
+            digest.update(b"%s\0%s\0" % (os.fsencode(path), (row.content_hash or "").encode()))
+        return digest.hexdigest()
+
+    def each(
+        self, places: Sequence[str] = (), wants: Callable[[VideoRow], bool] = lambda _: True
+    ) -> Iterator[ScannedVideo]:
+        """Yield the readable videos of some folders, or of all, in the order of their paths, without pictures.
+
+        `wants` is asked of each, before its tracks are read.
+        """
+        for path, row in self.known().items():
+            is_inside = not places or any(_is_inside(path, place) for place in places)
+            if row.error is None and is_inside and wants(row):
+                tracks = self._tracks(row)
+                if tracks is not None:
+                    yield ScannedVideo(path, row.state, row.content_hash, row.seconds, tracks)
+
+    def picture(self, track: int) -> bytes | None:
+        """Return the JPEG file of a track, by its number; None if there is none."""
+        rows = self._tables.rows(select(("track_pictures",), "FROM track_pictures WHERE track = ?"), (track,))
+        return self._tables.read(_picture_row, rows[0]) if rows else None
+
+    def keep(self, video: ScannedVideo) -> None:
+        """Keep a video with its tracks, replacing what was known of its path."""
+        with self._tables.changing() as changed:
+            number = self._put(video, len(video.tracks), changed)
+            for track in video.tracks:
+                self._add_track(number, track)
+
+    def keep_copy(self, path: str, state: FileState, content_hash: str) -> bool:
+        """Keep a file with the bytes of a known video; return False if no readable one is known."""
+        with self._tables.changing() as changed:
+            rows = self._tables.rows(
+                select(("videos",), "FROM videos WHERE content_hash = ? AND error IS NULL ORDER BY id LIMIT 1"),
+                (content_hash,),
+            )
+            if not rows:
+                return False
+            known = self._tables.read(_video_row, rows[0])
+            tracks = self._tracks(known) or ()
+            pictures = [self.picture(track.number) for track in tracks]
+            number = self._put(ScannedVideo(path, state, content_hash, known.seconds), len(tracks), changed)
+            for track, picture in zip(tracks, pictures, strict=True):
+                self._add_track(number, track, picture)
+        return True
+
+    def forget(self, paths: Iterable[str]) -> int:
+        """Forget videos, with their tracks and pictures; return how many that were."""
+        with self._tables.changing() as changed:
+            before = changed["videos"]
+            for path in paths:
+                self._drop(path, changed)
+            return before - changed["videos"]
+
+    def wipe_pictures(self, tracks: Collection[int]) -> None:
+        """Remove the pictures of tracks, by their numbers; what else is known of them stays."""
+        if tracks:
+            with self._tables.changing():
+                for track in tracks:
+                    self._tables.connection.execute("DELETE FROM track_pictures WHERE track = ?", (track,))
+
+    def _put(self, video: ScannedVideo, tracks: int, changed: Counter[str]) -> int:
+        self._drop(video.path, changed)
+        number = self._next("videos")
+        error = None if video.error is None else printable(video.error)
+        path, state = os.fsencode(video.path), video.state
+        values = (number, path, state.size, state.modified, video.content_hash, float(video.seconds))
+        insert(self._tables.connection, "videos", [(*values, error, video.readers, tracks)])
+        changed["videos"] += 1
+        return number
+
+    def _add_track(self, video: int, track: ScannedTrack, picture: bytes | None = None) -> None:
+        connection, number = self._tables.connection, self._next("tracks")
+        times = (float(track.begun), float(track.seen), float(track.ended))
+        insert(connection, "tracks", [(number, video, track.shot, *times, len(track.faces))])
+        first = self._next("track_faces")
+        faces = [face_values(place, number, face) for place, face in enumerate(track.faces, first)]
+        insert(connection, "track_faces", faces)
+        picture = track.picture if picture is None else picture
+        if picture is not None:
+            insert(connection, "track_pictures", [(number, picture)])
+
+    def _drop(self, path: str, changed: Counter[str]) -> None:
+        named = (os.fsencode(path),)
+        changed["videos"] -= self._tables.connection.execute("DELETE FROM videos WHERE path = ?", named).rowcount
+
+    def _tracks(self, video: VideoRow) -> tuple[ScannedTrack, ...] | None:
+        """Return the tracks of a video, in the order in which they begin; None if it is gone meanwhile."""
+        in_video = "WHERE track IN (SELECT id FROM tracks WHERE video = ?)"
+        with self._tables.reading():
+            now = self._tables.rows(select(("videos",), "FROM videos WHERE id = ?"), (video.id,))
+            if not now or self._tables.read(_video_row, now[0]) != video:
+                return None
+            found = self._tables.rows(select(("tracks",), "FROM tracks WHERE video = ? ORDER BY id"), (video.id,))
+            listed = self._tables.rows(
+                select(("track_faces",), f"FROM track_faces {in_video} ORDER BY id"), (video.id,)
+            )
+        tracks = [self._tables.read(_track_row, row) for row in found]
+        faces: dict[int, list[FaceRow]] = defaultdict(list)
+        for row in listed:
+            face = self._tables.read(_face_row, row)
+            faces[face.photo].append(face)
+        if len(tracks) != video.track_count or any(len(faces[track.id]) != track.face_count for track in tracks):
+            raise SCAN_FILE.damage_error(self._tables.path, "some of its rows are lost")
+        sightings = self._tables.read(faces_of, [faces[track.id] for track in tracks], self._dimension)
+        return tuple(
+            ScannedTrack(track.shot, track.begun, track.seen, track.ended, several, number=track.id)
+            for track, several in zip(tracks, sightings, strict=True)
+        )
+
+    def _next(self, table: str) -> int:
+        ((number,),) = self._tables.rows(f"SELECT coalesce(max(id), 0) + 1 FROM {table}")  # noqa: S608 - our tables
+        return int(number)
+
+
+def _is_inside(path: str, place: str) -> bool:
+    folder = place.rstrip(os.sep) + os.sep
+    return path == place or path.startswith(folder)
+
+
+def _video_row(row: Sequence[object]) -> VideoRow:
+    number, path, size, modified, content_hash, seconds, error, readers, tracks = checked_row("videos", row)
+    return VideoRow(
+        whole(number),
+        path_of(path),
+        FileState(whole(size), whole(modified)),
+        None if content_hash is None else hex_digest(content_hash),
+        _seconds(seconds),
+        error_or_none(error),
+        text_or_none(readers),
+        between(tracks, 0, _MOST_TRACKS),
+    )
+
+
+def _track_row(row: Sequence[object]) -> _TrackRow:
+    number, video, shot, begun, seen, ended, faces = checked_row("tracks", row)
+    track = _TrackRow(
+        whole(number),
+        whole(video),
+        between(shot, 0, 2**62),
+        _seconds(begun),
+        _seconds(seen),
+        _seconds(ended),
+        between(faces, 1, _MOST_FACES),
+    )
+    if not track.begun <= track.seen <= track.ended:
+        raise InvalidValueError("it holds a face that is gone before it comes")
+    return track
+
+
+def _face_row(row: Sequence[object]) -> FaceRow:
+    return face_row(row, "track_faces")
+
+
+def _picture_row(row: Sequence[object]) -> bytes:
+    _, picture = checked_row("track_pictures", row)
+    if not isinstance(picture, bytes) or not picture.startswith(_JPEG) or len(picture) > _LARGEST_PICTURE:
+        raise InvalidValueError("it holds a picture that is none")
+    return picture
+
+
+def _seconds(value: object) -> float:
+    seconds = real(value)
+    if not 0 <= seconds <= _LONGEST:
+        raise InvalidValueError("it holds a time in a video that cannot be")
+    return seconds

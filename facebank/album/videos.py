@@ -1,0 +1,262 @@
+"""Who is in the videos of an album and when, kept in memory until people, settings or videos change."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from facebank.album.followed_scan import FollowedScan
+from facebank.errors import ScanNotFoundError
+from facebank.operations.identify import decision_basis, identified_tracks
+from facebank.storage.paths import absolute
+from facebank.vision.tracking import overlapping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from facebank.album.album import Album, GalleryAccess
+    from facebank.album.finding import Period
+    from facebank.album.scan.rows import FileState
+    from facebank.album.scan.videos import ScannedVideo, VideoRow
+    from facebank.recognition.settings import DecisionSettings
+    from facebank.types import Identity
+
+_SAME_VISIT = 2.0  # seconds for which somebody may be out of sight, as at a cut to another camera
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """When a person is seen in a video without a break, in seconds from its beginning."""
+
+    person: int
+    start: float
+    end: float
+    track: int  # number in the scan of the track with the best face
+    quality: float  # of that face
+    probability: float | None  # the highest of the decisions
+
+
+@dataclass(frozen=True, slots=True)
+class SeenVideo:
+    """A video with the people who are known in it."""
+
+    path: str
+    content_hash: str
+    state: FileState
+    seconds: float
+    visits: tuple[Visit, ...]  # in the order in which they begin
+
+    @property
+    def people(self) -> set[int]:
+        """The numbers of the people who are known in it."""
+        return {visit.person for visit in self.visits}
+
+    @property
+    def when(self) -> datetime:
+        """The time of its file."""
+        try:
+            return datetime.fromtimestamp(self.state.modified / 1e9, UTC)
+        except (OverflowError, ValueError, OSError):  # before the year 1, or after 9999
+            return datetime.max.replace(tzinfo=UTC)
+
+    def visits_of(self, person: int) -> list[Visit]:
+        """Return when a person is seen."""
+        return [visit for visit in self.visits if visit.person == person]
+
+    def best_of(self, person: int) -> Visit:
+        """Return a person's visit with the best face."""
+        return max(self.visits_of(person), key=lambda visit: visit.quality)
+
+
+class VideoOverview:
+    """The decisions about all videos of an album; several threads may use it. See `facebank.album.overview`.
+
+    Parameters
+    ----------
+    bank
+        Whose people are known, such as a `facebank.FaceBank`.
+    album
+        Its scanned videos, which need not be there yet.
+    places
+        The folders whose videos count; none for no video at all.
+    """
+
+    def __init__(self, bank: GalleryAccess, album: Album, places: Sequence[Path]) -> None:
+        self._bank = bank
+        self._album = album
+        self._places = [absolute(place) for place in places]
+        self._videos: dict[str, SeenVideo] = {}
+        self._made_for: tuple[object, str | None] | None = None
+        self._scan = FollowedScan(album, lambda scan_file: scan_file.videos.version())
+        self._refreshing = Lock()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether all videos were decided about with the people, settings and videos of now."""
+        return self._made_for is not None and self._made_for == self._state()
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def video(self, content_hash: str) -> SeenVideo | None:
+        """Return a video by the SHA-256 of its bytes, in hex; None if the album has none."""
+        return self._videos.get(content_hash)
+
+    def videos_of(self, person: int, other: int | None = None) -> list[SeenVideo]:
+        """Return the videos of a person, or with another one too, oldest first."""
+        wanted = {person} if other is None else {person, other}
+        found = [video for video in list(self._videos.values()) if wanted <= video.people]
+        return sorted(found, key=lambda video: (video.state.modified, video.path))
+
+    def has_track(self, track: int, people: Collection[int]) -> bool:
+        """Return whether a track is one by which one of some people is shown."""
+        return any(
+            visit.track == track and visit.person in people
+            for video in list(self._videos.values())
+            for visit in video.visits
+        )
+
+    def refresh(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
+        """Decide about all videos, if people or settings changed, else about new ones; return whether all were.
+
+        The pictures of whoever was forgotten since are wiped from the scan file.
+        """
+        with self._refreshing:
+            basis, version = self._state()
+            if (basis, version) == self._made_for:
+                return True
+            numbers = {name: number for number, name in self._bank.gallery.names().items()}
+            self._wipe_pictures(set(numbers.values()))
+            seen = set[str]()
+            is_as_before = self._made_for is not None and self._made_for[0] == basis
+
+            def wants(row: VideoRow) -> bool:
+                content_hash = row.content_hash or ""
+                known = self._videos.get(content_hash)
+                if content_hash in seen:
+                    return False
+                seen.add(content_hash)
+                return not is_as_before or known is None or (known.path, known.state) != (row.path, row.state)
+
+            for video, identities in decided_videos(self._bank, self._album, self._places, wants=wants):
+                self._videos[video.content_hash or ""] = _seen(video, identities, numbers)
+                if not goes_on():
+                    return False
+            for gone in self._videos.keys() - seen:
+                self._videos.pop(gone, None)
+            self._made_for = basis, version
+            return True
+
+    def _wipe_pictures(self, people: Collection[int]) -> None:
+        gone = {visit.track for video in self._videos.values() for visit in video.visits if visit.person not in people}
+        if gone:
+            self._album.scan_file.videos.wipe_pictures(gone)
+
+    def _state(self) -> tuple[object, str | None]:
+        basis = decision_basis(self._bank.gallery, self._bank.engine, self._bank.settings)
+        return basis, self._scan.version()
+
+
+def decided_videos(
+    bank: GalleryAccess,
+    album: Album,
+    places: Sequence[str] | None,
+    settings: DecisionSettings | None = None,
+    wants: Callable[[VideoRow], bool] = lambda _: True,
+) -> Iterator[tuple[ScannedVideo, list[Identity]]]:
+    """Yield the scanned videos of folders, in the order of their paths, and whose each track is.
+
+    Nothing where there is no scan, or no folder. Nobody is named in two tracks that are seen at the same time.
+
+    Parameters
+    ----------
+    bank, album, places
+        As of `VideoOverview`; no `places` for no video, and None for all.
+    settings
+        How is decided; None for the gallery's own settings.
+    wants
+        Asked whether a video is wanted at all.
+    """
+    try:
+        for video in album.scan_file.videos.each(places or (), wants) if places != [] else ():
+            together = overlapping([(track.shot, track.begun, track.seen) for track in video.tracks])
+            yield (
+                video,
+                identified_tracks(
+                    [track.faces for track in video.tracks], lambda: bank.identification(settings), together
+                ),
+            )
+    except ScanNotFoundError:
+        return
+
+
+def find_videos(
+    bank: GalleryAccess,
+    album: Album,
+    people: Collection[int],
+    period: Period,
+    settings: DecisionSettings | None = None,
+    *,
+    any_of: bool = False,
+) -> list[SeenVideo]:
+    """Return the scanned videos of all of some people, or of any, oldest first; a copy of a video is left out.
+
+    Parameters
+    ----------
+    bank, album, settings
+        As of `decided_videos`.
+    people
+        Their numbers.
+    period
+        When the files are from.
+    any_of
+        Whether one of the people is enough.
+    """
+    numbers = {name: number for number, name in bank.gallery.names().items()}
+    found: dict[str, SeenVideo] = {}
+    for scanned, identities in decided_videos(bank, album, None, settings):
+        video = _seen(scanned, identities, numbers)
+        shown = video.people & frozenset(people)
+        if (shown if any_of else shown == frozenset(people)) and period.holds(video.when):
+            found.setdefault(video.content_hash, video)
+    return sorted(found.values(), key=lambda video: (video.when, video.path))
+
+
+def visits_of(video: ScannedVideo, identities: Sequence[Identity], numbers: Mapping[str, int]) -> tuple[Visit, ...]:
+    """Return when the people who are known are seen in a video; what lies close together is one visit.
+
+    Parameters
+    ----------
+    video, identities
+        As `decided_videos` yields them.
+    numbers
+        The people's numbers by name; others are left out.
+    """
+    found: dict[int, list[Visit]] = defaultdict(list)
+    for track, identity in sorted(zip(video.tracks, identities, strict=True), key=lambda entry: entry[0].begun):
+        person = None if identity.person is None else numbers.get(identity.person)
+        if person is None:
+            continue
+        now = Visit(person, track.begun, track.ended, track.number, track.faces[0].quality, identity.probability)
+        if found[person] and now.start - found[person][-1].end <= _SAME_VISIT:
+            now = _joined(found[person].pop(), now)
+        found[person].append(now)
+    visits = (visit for several in found.values() for visit in several)
+    return tuple(sorted(visits, key=lambda visit: (visit.start, visit.person)))
+
+
+def _joined(one: Visit, other: Visit) -> Visit:
+    best = max(one, other, key=lambda visit: visit.quality)
+    likely = [visit.probability for visit in (one, other) if visit.probability is not None]
+    end = max(one.end, other.end)
+    return Visit(one.person, one.start, end, best.track, best.quality, max(likely, default=None))
+
+
+def _seen(video: ScannedVideo, identities: Sequence[Identity], numbers: Mapping[str, int]) -> SeenVideo:
+    return SeenVideo(
+        video.path, video.content_hash or "", video.state, video.seconds, visits_of(video, identities, numbers)
+    )

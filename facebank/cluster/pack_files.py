@@ -1,0 +1,95 @@
+"""A pack on its way to workers that lack it: known by the SHA-256 of its ``pack.toml``, which names its networks'."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from facebank.errors import PackError, PackIntegrityError
+from facebank.packs import FileState, file_state, load_pack, read_manifest
+from facebank.storage.files import new_folder, write_file, writing
+from facebank.storage.paths import cache_folder
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from facebank.packs import Pack
+
+MANIFEST = "pack.toml"
+_ADVICE = "set FACEBANK_CACHE to a folder that can be written, on every machine of the cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class PackName:
+    """Which pack a job uses."""
+
+    name: str
+    digest: str  # SHA-256 of its pack.toml, in hex
+
+    @classmethod
+    def of(cls, pack: Pack) -> PackName:
+        """Return that of a pack."""
+        return cls(pack.name, hashlib.sha256((pack.folder / MANIFEST).read_bytes()).hexdigest())
+
+
+def read_pack_files(pack: Pack) -> dict[str, bytes]:
+    """Return the files of a pack by name, verified; raises `PackIntegrityError` if one is missing or altered."""
+    files = {MANIFEST: (pack.folder / MANIFEST).read_bytes()}
+    for name, sha256 in pack.manifest.files.items():
+        _require_whole(pack.folder / name, sha256)
+        files[name] = (pack.folder / name).read_bytes()
+    return files
+
+
+def installed_pack(wanted: PackName, fetch: Callable[[], Mapping[str, bytes]]) -> Pack:
+    """Return a pack of this machine with the digest that is wanted: an installed one, else one in the cache.
+
+    If there is none, or the cached one is damaged, `fetch` is asked for its files, which are checked and kept.
+
+    Raises `PackIntegrityError` (what was fetched is not the pack) or `StorageError` (the cache cannot be written).
+    """
+    with suppress(PackError, OSError):
+        pack = load_pack(wanted.name)
+        if PackName.of(pack).digest == wanted.digest and _is_whole(pack):
+            return pack
+    folder = cache_folder() / "cluster-packs" / wanted.digest
+    with suppress(PackError, OSError):
+        pack = load_pack(folder)
+        if PackName.of(pack).digest == wanted.digest and _is_whole(pack):
+            return pack
+    _install(folder, wanted, fetch())
+    return load_pack(folder)
+
+
+def _install(folder: Path, wanted: PackName, files: Mapping[str, bytes]) -> None:
+    manifest = files.get(MANIFEST, b"")
+    if hashlib.sha256(manifest).hexdigest() != wanted.digest:
+        raise PackIntegrityError(f"the pack {printable(wanted.name)!r} that was sent is another: start the job again")
+    with writing(folder, _ADVICE), new_folder(folder) as staged:
+        write_file(staged / MANIFEST, manifest)
+        for name, sha256 in read_manifest(staged).files.items():
+            write_file(staged / name, files.get(name, b""))
+            _require_whole(staged / name, sha256)
+        try:
+            staged.rename(folder)
+        except OSError:  # it is there already: another worker's, or a damaged one
+            with suppress(PackError, OSError):
+                if _is_whole(load_pack(folder)):
+                    return
+            with new_folder(folder) as damaged:
+                damaged.rmdir()
+                folder.rename(damaged)
+                staged.rename(folder)
+
+
+def _is_whole(pack: Pack) -> bool:
+    return all(file_state(pack.folder / name, sha) is FileState.OK for name, sha in pack.manifest.files.items())
+
+
+def _require_whole(path: Path, sha256: str) -> None:
+    if file_state(path, sha256) is not FileState.OK:
+        raise PackIntegrityError(f"{printable(str(path))} is missing or altered: install the pack again")

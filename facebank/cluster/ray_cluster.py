@@ -1,0 +1,221 @@
+"""Ray, started on this machine for one job or found at an address; imported only here.
+
+Whoever reaches a Ray cluster can run programs on it. The one that is started here takes a secret token, which dies with
+it; its files lie in a folder that only this user can open; nothing is reported to Ray's makers and no dashboard runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from facebank.errors import ClusterError, MissingDependencyError, UsageError, was_interrupted
+from facebank.packs import usable_cores
+from facebank.storage.text import printable
+
+LOCAL = "local"
+"""The address that means this machine."""
+
+_MEMORY = 200 * 1024 * 1024  # of Ray's object store on this machine: a pack, and what is on its way
+_PATIENCE = 5.0  # seconds for a connection
+_PROBE_PATIENCE = 20.0  # seconds for an answer, the import of Ray included
+_ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):(?P<port>[0-9]{1,5})", re.ASCII)
+_LONGEST_FOLDER = 20  # of temporary files: Ray's sockets below it may have 107 bytes
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_METRICS_COLLECTION": "0",
+}
+_PROBE = """
+import json, sys
+import ray
+from ray._raylet import GcsClient
+found = GcsClient(address=sys.argv[1]).internal_kv_get(b"CLUSTER_METADATA", b"cluster")
+print(json.dumps({"metadata": json.loads(found or b"{}"), "ray": ray.__version__}))
+"""
+
+
+def load_ray() -> Any:
+    """Return the module ``ray``, which reports nothing; raises `MissingDependencyError` if it is not installed."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    try:
+        import ray
+    except ImportError as error:
+        if was_interrupted(error):
+            raise KeyboardInterrupt from error
+        raise MissingDependencyError(
+            "scanning on many machines needs the package ray; run: python -m pip install 'facebank[cluster]'"
+        ) from error
+    return ray
+
+
+@contextmanager
+def ray_cluster(address: str) -> Iterator[RayCluster]:
+    """Start Ray on this machine (`LOCAL`) or connect to one, and leave nothing behind.
+
+    Raises `UsageError` (it is no address), `MissingDependencyError` or `ClusterError` (nobody answers there, or a Ray
+    of another version; this machine is none of the cluster's).
+    """
+    if address != LOCAL:
+        check_address(address)
+        _require_answer(address)
+    elif "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        # read when Ray is imported, and kept for as long as the process lives
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    ray = load_ray()
+    if ray.is_initialized():
+        raise UsageError("this process uses Ray already: call ray.shutdown() before")
+    folder = Path(tempfile.mkdtemp(prefix="fb-", dir=_short_folder())) if address == LOCAL else None
+    try:
+        with _said_by_us():
+            _connect(ray, address, folder)
+            yield RayCluster(ray, address if address != LOCAL else None)
+    finally:
+        with suppress(Exception):
+            ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class RayCluster:
+    """A cluster that this process is connected to.
+
+    Parameters
+    ----------
+    ray
+        The module.
+    address
+        Of its head; None for one that was started here.
+    """
+
+    def __init__(self, ray: Any, address: str | None) -> None:
+        self.ray = ray
+        self._address = address
+
+    def cores(self) -> int:
+        """Return how many processor cores its machines offer now."""
+        return sum(int(node["Resources"].get("CPU", 0)) for node in self.ray.nodes() if node["Alive"])
+
+    def require_head(self) -> None:
+        """Raise `ClusterError` if the cluster's head does not answer any more."""
+        if self._address is not None and not _is_open(self._address):
+            raise ClusterError(
+                f"the head of the Ray cluster at {self._address} does not answer any more: start it again, and run the "
+                "same command, which goes on from the finished shards"
+            )
+
+
+def check_address(address: str) -> None:
+    """Raise `UsageError` unless an address is ``local`` or ``HOST:PORT``."""
+    if address == LOCAL:
+        return
+    found = _ADDRESS.fullmatch(address)
+    if found is None or not 0 < int(found["port"]) < 65536:
+        raise UsageError(
+            f"{printable(address[:80])} is no address of a Ray cluster: use HOST:PORT, as 'ray start --head' says it, "
+            f"or {LOCAL} for this machine"
+        )
+
+
+def _connect(ray: Any, address: str, folder: Path | None) -> None:
+    common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
+    try:
+        if folder is not None:
+            ray.init(
+                address=LOCAL,
+                num_cpus=usable_cores(),
+                object_store_memory=_MEMORY,
+                include_dashboard=False,
+                _temp_dir=str(folder / "r"),
+                **common,
+            )
+        else:
+            ray.init(address=address, **common)
+    except (RuntimeError, ConnectionError, ValueError, OSError) as error:
+        where = "on this machine" if folder is not None else f"at {address}"
+        raise ClusterError(f"Ray {where} cannot be used: {_plain(error)}") from error
+
+
+def _require_answer(address: str) -> None:
+    """Raise `ClusterError` unless a Ray of this version answers: Ray itself waits a minute, and says it at length."""
+    if not _is_open(address):
+        raise ClusterError(
+            f"nobody listens at {address}: start Ray there with 'ray start --head', or check host, port and firewall"
+        )
+    load_ray()
+    try:
+        answer = subprocess.run(  # noqa: S603 - our own Python, and an address that was checked
+            [sys.executable, "-c", _PROBE, address],
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(
+            f"what listens at {address} does not answer as Ray does: name the address that 'ray start --head' said"
+        ) from error
+    found = re.search(r'"ray_version": "([^"]{1,40})"', answer.stdout)
+    ours = re.search(r'"ray": "([^"]{1,40})"', answer.stdout)
+    if "InvalidAuthToken" in answer.stderr:
+        raise ClusterError(
+            f"the Ray cluster at {address} asks for its token: set RAY_AUTH_MODE=token, and have the token of "
+            "its head in ~/.ray/auth_token or RAY_AUTH_TOKEN"
+        )
+    if found is None or ours is None:
+        lines = answer.stderr.strip().splitlines() or ["no answer"]
+        raise ClusterError(f"the Ray cluster at {address} cannot be asked: {printable(lines[-1])[:200]}")
+    if found[1] != ours[1]:
+        raise ClusterError(
+            f"the Ray cluster at {address} is of version {found[1]}, and this machine has Ray {ours[1]}: install one "
+            "version on all machines"
+        )
+
+
+def _is_open(address: str) -> bool:
+    host, port = address.rsplit(":", 1)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
+def _plain(error: BaseException) -> str:
+    """Return what Ray says in one line."""
+    return printable(" ".join(str(error).split()))[:400]
+
+
+def _short_folder() -> str | None:
+    """Return a folder for temporary files whose name leaves room for Ray's sockets; None for the usual one."""
+    return None if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - a folder is made in it
+
+
+@contextmanager
+def _said_by_us() -> Iterator[None]:
+    """Keep Ray from writing to the terminal what is told in other words, such as that a worker died."""
+    worker: Any = importlib.import_module("ray._private.worker")
+    written, logger = getattr(worker, "print_to_stdstream", None), logging.getLogger("ray")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    if written is not None:
+        worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if written is not None:
+            worker.print_to_stdstream = written

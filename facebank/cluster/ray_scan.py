@@ -1,0 +1,213 @@
+"""A scan that many machines share: one worker a core looks at photos, and this process writes down what was found.
+
+It uses Ray's actors, not Ray Data: Ray Data has no time limit for a batch, tries a batch that kills its worker again
+for ever, and cannot say which photo it was. What is here is only who gets what, and what becomes of it when something
+dies: a photo's result counts once, when it arrives here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.album import Album
+from facebank.album.scan.scanner import ScanReport, plan_scan
+from facebank.cluster.pack_files import PackName
+from facebank.cluster.ray_cluster import check_address, ray_cluster
+from facebank.cluster.ray_job import ClusterNote, RayJob
+from facebank.cluster.shard_folder import ShardFolder
+from facebank.cluster.worker import Job
+from facebank.errors import UsageError
+from facebank.media import Shard, decoder_versions
+from facebank.packs import has_openvino, measured
+from facebank.storage.paths import absolute, named_paths
+from facebank.storage.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from facebank.album.album import GalleryAccess
+    from facebank.album.scan.rows import FileState
+    from facebank.album.scan.scan_file import ScanFile, ScannedFile
+    from facebank.album.scan.scanner import FileTask, ScanPlan
+    from facebank.media import Place
+    from facebank.operations.engine import Engine
+    from facebank.packs import Pack
+
+__all__ = ["ClusterNote", "default_shards_folder", "ray_scan"]
+
+_SHOWN_TO_WORKERS = 3  # files that every machine must see as this one does
+
+
+def default_shards_folder(scan: Path) -> Path:
+    """Return where the shards of a scan lie until they are merged: ``family.shards`` beside ``family.scan``."""
+    return scan.with_suffix(".shards")
+
+
+def ray_scan(
+    bank: GalleryAccess,
+    places: Place | Iterable[Place],
+    address: str,
+    *,
+    scan: Place | None = None,
+    shards: Path | None = None,
+    merges: bool = True,
+    shard: tuple[int, int] | None = None,
+    runtime: str = "auto",
+    time_limit: float = 300,
+    needs_photos: bool = True,
+    progress: Progress = SILENT,
+) -> ScanReport:
+    """Scan files and folders on the machines of a Ray cluster, as `facebank.Album.scan` does on one.
+
+    Parameters
+    ----------
+    bank
+        The gallery and its engine, such as a `FaceBank`.
+    places
+        Files and folders that every machine sees at the same paths.
+    address
+        ``HOST:PORT`` of a cluster that this machine belongs to; ``local`` starts one on this machine alone.
+    scan
+        The scan file; None for the gallery's own.
+    shards
+        The folder of Parquet shards; None for one beside the scan file. An interrupted job goes on from it.
+    merges
+        Whether the shards are merged into the scan file at the end, and removed; else they stay and it is not touched.
+    shard
+        As for `facebank.Album.scan`.
+    runtime
+        What embeds faces on every machine; ``auto`` is decided here.
+    time_limit
+        Seconds that a photo may take before it is given up.
+    needs_photos, progress
+        As for `facebank.Album.scan`; `progress` receives `ClusterNote` too.
+
+    Raises
+    ------
+    ClusterError
+        Nobody answers at the address, the machines do not go together, or the head is gone.
+    MissingDependencyError
+        Ray or pyarrow is not installed.
+    PhotoNotFoundError, ScanError, StorageError, UsageError
+        As for `facebank.Album.scan`.
+    """
+    check_address(address)
+    album = Album(bank, scan)
+    pack = _pack_of(bank.engine)
+    chosen = _runtime_for(bank.engine, pack, runtime)
+    folder = ShardFolder(default_shards_folder(album.path) if shards is None else shards, bank.engine.identity, chosen)
+    job = _Job(address, pack, folder, runtime=chosen, time_limit=time_limit, progress=progress)
+    try:
+        with album, folder.locked():
+            if not merges:
+                return job.scan_into_shards(named_paths(places), shard, needs_photos=needs_photos)
+            report = album.scan(
+                places, shard=shard, needs_photos=needs_photos, elsewhere=job.scanned, progress=progress
+            )
+            folder.remove_kept({path: state for place in named_paths(places) for path, state in _states(album, place)})
+            return report
+    finally:
+        folder.remove_if_empty()
+
+
+class _Job:
+    """A scan on a cluster: what is to be done, and where its results go."""
+
+    def __init__(
+        self, address: str, pack: Pack, folder: ShardFolder, *, runtime: str, time_limit: float, progress: Progress
+    ) -> None:
+        self._address = address
+        self._pack = pack
+        self._folder = folder
+        self._runtime = runtime
+        self._time_limit = time_limit
+        self._progress = progress
+
+    def scanned(self, scan_file: ScanFile, files: Sequence[FileTask]) -> Iterator[ScannedFile]:
+        """Scan files into the shards' folder, then yield what is in it of them, a photo before its copies."""
+        photos = scan_file.known_photos()
+        self._say(self._folder.load(photos.__contains__))
+        self._run(files, photos, scan_file.known_pictures())
+        self._progress.begin("Merging", len(files))
+        for file in self._folder.read(dict(files)):
+            yield file
+            self._progress.advance()
+
+    def scan_into_shards(
+        self, places: Sequence[Path], shard: tuple[int, int] | None, *, needs_photos: bool
+    ) -> ScanReport:
+        """Scan what is new or changed since the shards of the folder were written, and merge nothing."""
+        self._say(self._folder.load())
+        chosen = None if shard is None else Shard.of(shard)
+        plan = plan_scan(self._folder, places, None, chosen, needs_photos=needs_photos)
+        self._progress.report(plan)
+        changed = [path for path, state in plan.todo if not self._has(path, state)]
+        todo = dict(plan.todo) | dict(self._folder.forget([*plan.gone, *changed]))
+        looked_at, known = self._run(list(todo.items()), set(), set())
+        self._folder.tidy()
+        return self._report(plan, looked_at, known)
+
+    def _run(self, files: Sequence[FileTask], photos: set[bytes], pictures: set[bytes]) -> tuple[int, int]:
+        """Scan files but for those that finished shards have; return how many photos were new, and how many known."""
+        todo = [(path, state) for path, state in files if not self._has(path, state)]
+        done = len(files) - len(todo)
+        if done:
+            self._say([f"{done:,} files are in finished shards already"])
+        self._progress.begin("Scanning", len(todo))
+        if not todo:
+            return 0, 0
+        by_size: dict[int, set[bytes]] = defaultdict(set)
+        for state, digest in self._folder.contents():
+            by_size[state.size].add(digest)
+        step = max(1, len(todo) // _SHOWN_TO_WORKERS)
+        wanted = Job(
+            PackName.of(self._pack), self._runtime, decoder_versions(), tuple(todo[::step][:_SHOWN_TO_WORKERS])
+        )
+        with ray_cluster(self._address) as cluster:
+            job = RayJob(
+                cluster,
+                wanted,
+                self._pack,
+                self._folder.write,
+                time_limit=self._time_limit,
+                progress=self._progress,
+            )
+            return job.scan(todo, photos, pictures, by_size)
+
+    def _has(self, path: str, state: FileState) -> bool:
+        return self._folder.has(path, state, decoder_versions())
+
+    def _say(self, notes: Iterable[str]) -> None:
+        for note in notes:
+            self._progress.report(ClusterNote(note))
+
+    def _report(self, plan: ScanPlan, looked_at: int, known: int) -> ScanReport:
+        there = [place for place in plan.places if place not in plan.emptied]
+        unreadable = {path: why for place in there for path, why in self._folder.unreadable(place).items()}
+        return ScanReport(plan.unchanged, looked_at, known, len(plan.gone), unreadable, plan.skipped)
+
+
+def _states(album: Album, place: Place) -> Iterable[tuple[str, FileState]]:
+    return album.scan_file.files(absolute(place)).items()
+
+
+def _pack_of(engine: Engine) -> Pack:
+    pack = getattr(engine, "pack", None)
+    if pack is None:
+        raise UsageError("a cluster scans with packs of facebank, not with those of the insightface library")
+    found: Pack = pack
+    return found
+
+
+def _runtime_for(engine: Engine, pack: Pack, runtime: str) -> str:
+    """Return what embeds faces on every machine: what is asked for, or the faster one on this machine."""
+    if runtime != "auto" or not has_openvino():
+        return "onnxruntime" if runtime == "auto" else runtime
+    sha256 = pack.manifest.embedder.sha256
+    if measured(sha256, 1) is None:
+        engine.preload()
+        _ = engine.analyzer  # loading it measures
+    choice = measured(sha256, 1)
+    return "onnxruntime" if choice is None else choice.runtime

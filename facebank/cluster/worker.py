@@ -1,0 +1,164 @@
+"""What runs on the machines of a cluster: one process a core, which loads the networks once."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebank.album.scan.scanner import PhotoScanner, state_of
+from facebank.cluster.pack_files import PackName, installed_pack
+from facebank.errors import FacebankError
+from facebank.media import decoder_versions
+from facebank.operations.engine import load_engine
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from facebank.album.scan.scan_file import ScannedFile
+    from facebank.album.scan.scanner import FileTask
+    from facebank.vision import FaceAnalyzer
+
+HASH = "S32"
+"""NumPy's type of a SHA-256, 32 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all workers of a job must agree on."""
+
+    pack: PackName
+    runtime: str  # ``onnxruntime`` or ``openvino``
+    decoders: str  # `facebank.media.decoder_versions` of the machine that began the job, with facebank's own
+    # some of its files, which every machine must see as that one does
+    seen: tuple[FileTask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A worker that has loaded the networks, or that cannot take part."""
+
+    host: str
+    process: int
+    problem: str | None = None  # why it cannot, in one sentence
+
+
+class SortedHashes(AbstractSet[bytes]):
+    """SHA-256 hashes in an array that several processes share, and some more.
+
+    Parameters
+    ----------
+    hashes
+        `HASH` of shape ``(n,)``, sorted.
+    more
+        32 bytes each.
+    """
+
+    def __init__(self, hashes: NDArray[np.bytes_], more: AbstractSet[bytes] = frozenset()) -> None:
+        self._hashes = hashes
+        self._more = more
+
+    def with_more(self, more: AbstractSet[bytes]) -> SortedHashes:
+        """Return the same and some more."""
+        return SortedHashes(self._hashes, more)
+
+    def __contains__(self, digest: object) -> bool:
+        if not isinstance(digest, bytes) or len(digest) != 32:
+            return False
+        if digest in self._more:
+            return True
+        wanted = np.array(digest, HASH)
+        place = int(np.searchsorted(self._hashes, wanted))
+        return place < len(self._hashes) and bool(self._hashes[place] == wanted)
+
+    def __len__(self) -> int:
+        return len(self._hashes) + len(self._more)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (bytes(digest).ljust(32, b"\0") for digest in self._hashes)
+        yield from self._more
+
+
+def sorted_hashes(hashes: AbstractSet[bytes]) -> NDArray[np.bytes_]:
+    """Return hashes of 32 bytes each as `SortedHashes` takes them."""
+    return np.sort(np.array(list(hashes), HASH))
+
+
+class ScanWorker:
+    """Scans the files that it is given, as a scan of one machine does.
+
+    Parameters
+    ----------
+    fetch
+        Returns what the job put into the cluster's memory under a reference: `ray.get`.
+    """
+
+    def __init__(self, fetch: Callable[[Any], Any]) -> None:
+        self._fetch = fetch
+        self._analyzer: FaceAnalyzer | None = None
+        self._photos = self._pictures = SortedHashes(np.empty(0, HASH))
+
+    def prepare(self, job: Job, known: Sequence[Any]) -> Ready:
+        """Load the networks, the same as every other worker.
+
+        Parameters
+        ----------
+        job
+            What it must agree on.
+        known
+            References to the pack's files, to the hashes of known photos and to those of known pixels: fetched here,
+            so that files of a pack that this machine has are not sent.
+        """
+        host, process = socket.gethostname(), os.getpid()
+        problem = _difference(job)
+        if problem is None:
+            pack_files, photos, pictures = known
+            try:
+                self._load(job, lambda: dict(self._fetch(pack_files)))
+                self._photos, self._pictures = (SortedHashes(self._fetch(some)) for some in (photos, pictures))
+            except (FacebankError, ImportError) as error:
+                problem = str(error)
+        return Ready(host, process, problem)
+
+    def scan(self, files: Sequence[FileTask], known: AbstractSet[bytes]) -> list[ScannedFile]:
+        """Return what was found in files; a photo is known by its content.
+
+        Parameters
+        ----------
+        files
+            Each with its state as the machine saw it that began the job.
+        known
+            SHA-256, 32 bytes each, of photos that were scanned meanwhile and may be among the files.
+        """
+        if self._analyzer is None:
+            raise RuntimeError("it was never prepared")
+        photos = self._photos.with_more(known)
+        return list(PhotoScanner(self._analyzer, photos, 1, self._pictures).scan(files))
+
+    def _load(self, job: Job, fetch: Callable[[], dict[str, bytes]]) -> None:
+        pack = installed_pack(job.pack, fetch)
+        self._analyzer = load_engine(pack.folder, "cpu", 1, job.runtime).analyzer
+
+
+def _difference(job: Job) -> str | None:
+    """Return why this machine would not scan as the others do; None if it does."""
+    wanted = dict(part.split("=", 1) for part in job.decoders.split())
+    here = dict(part.split("=", 1) for part in decoder_versions().split())
+    for name, version in wanted.items():
+        if here.get(name) != version:
+            return (
+                f"it has {name} {printable(here.get(name, 'none'))}, and the machine that began the job {version}: "
+                "install the same on both"
+            )
+    for path, state in job.seen:
+        if state_of(path) != state:
+            return (
+                f"it does not see {printable(path)} as this machine does: mount the same folder there, at the same path"
+            )
+    return None

@@ -1,0 +1,118 @@
+"""Removal of rows from a gallery whose disk may be full: with the reserve file, in one transaction or in steps."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from facebank.errors import GalleryBusyError, StorageError
+from facebank.gallery import mirrors, people
+from facebank.gallery.store import state
+from facebank.gallery.store.rows import delete
+from facebank.storage.reserve import release_reserve
+from facebank.storage.sqlite import is_full
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from facebank.gallery.places import GalleryPlaces
+    from facebank.gallery.store.file import GalleryFile
+
+_AT_ONCE = 16
+_TABLES_OF_PERSON = ("samples", "denials")
+
+
+class Removed(NamedTuple):
+    """The result of a removal."""
+
+    samples: int
+    wiped: tuple[Path, ...] = ()  # derived files that were removed to free space
+
+
+class Removal:
+    """Removes rows from an open gallery, on a full disk too."""
+
+    def __init__(
+        self,
+        file: GalleryFile,
+        places: GalleryPlaces,
+        changing: Callable[[], AbstractContextManager[sqlite3.Connection]],
+    ) -> None:
+        self._file = file
+        self._places = places
+        self._changing = changing
+
+    def run(self, change: Callable[[sqlite3.Connection], int], people: Sequence[str] = ()) -> Removed:
+        """Run a change that removes rows in one transaction; returns how many samples it removed, as `change` counts.
+
+        If the disk is full, the reserve is released and derived files are removed. If that is not enough, the samples
+        and denials of `people`, who are being removed, are deleted a few at a time before the change: a process killed
+        meanwhile leaves these people with fewer samples. Raises `StorageError` if the disk is full even so.
+        """
+        try:
+            return Removed(self._made(change))
+        except StorageError as error:
+            if not is_full(error):
+                raise
+        release_reserve(self._file.path)
+        wiped = tuple(self._places.wipe_derived())
+        try:
+            return Removed(self._made(change), wiped)
+        except StorageError as error:
+            if not is_full(error) or not people:
+                raise
+        with self._file.sparing_disk():
+            samples = sum(self._remove_rows_of(person) for person in people)
+            return Removed(samples + self._made(change), wiped)
+
+    def _made(self, change: Callable[[sqlite3.Connection], int]) -> int:
+        """Run a change, a second time if another process has turned the freed space into a new reserve."""
+        try:
+            with self._changing() as connection:
+                return change(connection)
+        except StorageError as error:
+            if not is_full(error) or not release_reserve(self._file.path):
+                raise
+        with self._changing() as connection:
+            return change(connection)
+
+    def _remove_rows_of(self, name: str) -> int:
+        """Remove a person's samples and denials in steps that fit on the disk; returns the number of samples."""
+        removed, at_once = 0, _AT_ONCE
+        for table in _TABLES_OF_PERSON:
+            while True:
+                self._empty_log()
+                try:
+                    count = self._made(lambda connection: _remove_some(connection, name, table, at_once))  # noqa: B023
+                except StorageError as error:
+                    if not is_full(error) or at_once == 1:
+                        raise
+                    at_once = at_once // 2
+                    continue
+                if not count:
+                    break
+                removed += count if table == "samples" else 0
+        self._empty_log()
+        return removed
+
+    def _empty_log(self) -> None:
+        with suppress(StorageError, GalleryBusyError):
+            self._file.restart_log()
+
+
+def _remove_some(connection: sqlite3.Connection, name: str, table: str, at_once: int) -> int:
+    person = people.find(connection, name).id
+    numbers = connection.execute(
+        f"SELECT id FROM {table} NOT INDEXED WHERE person_id = ? LIMIT ?",  # noqa: S608 - constants
+        (person, at_once),
+    ).fetchall()
+    if numbers:
+        delete(connection, table, "id", [number for (number,) in numbers])
+        people.drop_empty_merges(connection)
+        state.advance(connection)
+        state.note_traces(connection)
+        mirrors.owe_removal(connection)
+    return len(numbers)

@@ -1,0 +1,42 @@
+"""Detection of damaged SQLite indexes that hide rows.
+
+The first few values are looked up in the whole table as well; after that, an index is compared with its table once per
+connection, so that enrolling many people does not scan a large table for each.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from weakref import WeakKeyDictionary
+
+from facebank.gallery.store.codec import only
+
+NAMES_INDEX, OWNERS_INDEX = "sqlite_autoindex_people_1", "samples_by_person"
+
+_FEW = 3  # values checked one by one; the full comparison costs as much as four to seven of them
+_COLUMNS = {NAMES_INDEX: ("people", "key"), OWNERS_INDEX: ("samples", "person_id")}
+_CHECKED: WeakKeyDictionary[sqlite3.Connection, dict[str, set[str | int]]] = WeakKeyDictionary()
+
+
+def hides_rows(connection: sqlite3.Connection, index: str, value: str | int) -> bool:
+    """Return whether an index lacks rows of a value, or has surplus ones."""
+    table, column = _COLUMNS[index]
+    checked = _CHECKED.setdefault(connection, {}).setdefault(index, set())
+    if value in checked or len(checked) > _FEW:
+        return False
+    if len(checked) < _FEW:
+        indexed, unindexed = (
+            f"SELECT count(*) FROM {table} {how} WHERE {column} = :value"
+            for how in (f"INDEXED BY {index}", "NOT INDEXED")
+        )
+        statement = f"SELECT ({indexed}) != ({unindexed})"
+    else:
+        statement = f"""
+            SELECT EXISTS (SELECT 1 FROM {table} AS a NOT INDEXED WHERE NOT EXISTS (
+                SELECT 1 FROM {table} AS b INDEXED BY {index} WHERE b.{column} = a.{column} AND b.id = a.id))
+            OR (SELECT count(*) FROM {table} INDEXED BY {index}) != (SELECT count(*) FROM {table} NOT INDEXED)
+            """
+    if only(connection.execute(statement, {"value": value} if ":value" in statement else {})):
+        return True
+    checked.add(value)
+    return False

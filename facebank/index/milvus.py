@@ -1,0 +1,309 @@
+"""Milvus as a vector store: one collection a gallery, over ``pymilvus`` (extra ``milvus``).
+
+Rows have a key, a digest and the embedding; a partition holds a group of vectors. Another partition holds the store's
+identity and token, as digests of rows with negative keys: Milvus Lite keeps neither descriptions nor properties. After
+what was written last has been seen once, searches ask for that time, not for now, which costs Milvus 0.2 s.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebank.errors import MissingDependencyError, ServiceError
+from facebank.index.mirror import GalleryMirror
+from facebank.index.vector_store import Answers, Group, StoreIdentity, UnreachableError
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from facebank.index.milvus_address import MilvusAddress
+    from facebank.types import FloatArray
+
+TOKEN = "FACEBANK_MILVUS_TOKEN"  # noqa: S105 - the variable's name
+_STATE = "state"
+_FORMAT, _GALLERY, _PACK, _TOKEN = -1, -2, -3, -4  # keys of the partition's rows
+_VERSION = 1
+_STATES = 4
+_SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER, _SECONDS_TO_WRITE, _SECONDS_TO_WORK = 5.0, 20.0, 60.0, 600.0
+_BYTES_AT_ONCE = 8 << 20  # of embeddings in a request: Milvus takes 64 MiB
+_KEYS_AT_ONCE, _KEYS_LISTED = 8192, 1 << 18
+_CHANNEL = {"grpc.keepalive_time_ms": 60_000, "grpc.keepalive_permit_without_calls": False}  # else servers complain
+_COMPACTED, _PAUSE = "Completed", 0.2
+
+
+class MilvusStore:
+    """A collection of a Milvus server, or of a Milvus Lite file; see `facebank.index.vector_store.VectorStore`.
+
+    Raises `MissingDependencyError` (the extra is not installed), `UnreachableError` (nobody answers) or `ServiceError`
+    (the server refuses).
+
+    Parameters
+    ----------
+    address
+        Where it is. The token, if any, is in the environment's ``FACEBANK_MILVUS_TOKEN``.
+    """
+
+    def __init__(self, address: MilvusAddress) -> None:
+        self.is_exact = address.index == "FLAT"
+        self.cleans_in_place = not address.is_file
+        self._address = address
+        self._name = address.collection
+        self._milvus = _imported()
+        with self._said():
+            self._client = self._milvus.MilvusClient(
+                address.uri,
+                token=os.environ.get(TOKEN, ""),
+                db_name=address.database,
+                timeout=_SECONDS_TO_CONNECT,
+                grpc_options=_CHANNEL,
+                **({"server_pem_path": address.certificates} if address.certificates else {}),
+            )
+
+    def identity(self) -> StoreIdentity | None:
+        """Return what the collection was made for; None if there is none, or it was not made to its end."""
+        with self._said():
+            if not self._client.has_collection(self._name, timeout=_SECONDS_TO_ANSWER):
+                return None
+            told = self._client.describe_collection(self._name, timeout=_SECONDS_TO_ANSWER)
+            dimension = self._dimension(told)
+            self._check_index()
+            self._client.load_collection(self._name, timeout=_SECONDS_TO_WORK)
+            state = self._state()
+        if state and state.get(_FORMAT) != _VERSION:
+            raise ServiceError(f"the collection {self._name} was made by another version of facebank: name another one")
+        if not state.keys() >= {_GALLERY, _PACK}:
+            return None if not state else StoreIdentity(0, 0, dimension)
+        return StoreIdentity(state[_GALLERY], state[_PACK], dimension)
+
+    def _dimension(self, told: dict[str, Any]) -> int:
+        fields = {field["name"]: field for field in told["fields"]}
+        if fields.keys() != {"key", "digest", "embedding"}:
+            raise ServiceError(f"the collection {self._name} was not made by facebank: name another one")
+        return int(fields["embedding"]["params"]["dim"])
+
+    def _check_index(self) -> None:
+        """Refuse an index of another kind than the address names: graphs, too, from which nothing can be deleted."""
+        for name in self._client.list_indexes(self._name, timeout=_SECONDS_TO_ANSWER):
+            told = self._client.describe_index(self._name, name, timeout=_SECONDS_TO_ANSWER) or {}
+            kind = str(told.get("index_type", self._address.index)).upper()
+            if kind != self._address.index:
+                raise ServiceError(
+                    f"the collection {self._name} has an index of the kind {printable(kind)}, not "
+                    f"{self._address.index}: name another collection, or that kind"
+                )
+
+    def create(self, identity: StoreIdentity) -> None:
+        """Make the collection, or what is missing of it."""
+        kind = self._milvus.DataType
+        with self._said():
+            if self._client.has_collection(self._name, timeout=_SECONDS_TO_ANSWER):
+                self._client.drop_collection(self._name, timeout=_SECONDS_TO_WORK)  # its making was cut off
+            schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema.add_field("key", kind.INT64, is_primary=True)
+            schema.add_field("digest", kind.INT64)
+            schema.add_field("embedding", kind.FLOAT_VECTOR, dim=identity.dimension)
+            index = self._client.prepare_index_params()
+            params = {"nlist": self._address.lists} if not self.is_exact else {}
+            index.add_index("embedding", index_type=self._address.index, metric_type="IP", params=params)
+            self._client.create_collection(
+                self._name, schema=schema, index_params=index, consistency_level="Strong", timeout=_SECONDS_TO_WORK
+            )
+            for name in (_STATE, *map(_partition, Group)):
+                self._client.create_partition(self._name, name, timeout=_SECONDS_TO_WORK)
+            self._client.load_collection(self._name, timeout=_SECONDS_TO_WORK)
+            states = ((_FORMAT, _VERSION), (_GALLERY, identity.gallery), (_PACK, identity.pack), (_TOKEN, 0))
+            rows = [_row(key, value, np.zeros(identity.dimension, np.float32)) for key, value in states]
+            self._client.insert(self._name, rows, partition_name=_STATE, timeout=_SECONDS_TO_WRITE)
+
+    def drop(self) -> None:
+        """Remove the collection."""
+        with self._said():
+            self._client.drop_collection(self._name, timeout=_SECONDS_TO_WORK)
+
+    def token(self) -> int:
+        """Return the token that was set last."""
+        with self._said():
+            return self._state().get(_TOKEN, 0)
+
+    def set_token(self, token: int) -> int:
+        """Set the token; returns Milvus's time of that."""
+        with self._said():
+            told = self._client.describe_collection(self._name, timeout=_SECONDS_TO_ANSWER)
+            row = _row(_TOKEN, token, np.zeros(self._dimension(told), np.float32))
+            self._client.upsert(self._name, [row], partition_name=_STATE, timeout=_SECONDS_TO_WRITE)
+            return self._last_written()
+
+    def count(self, written: int) -> int:
+        """Return how many vectors there are."""
+        with self._said():
+            (row,) = self._client.query(
+                self._name, output_fields=["count(*)"], timeout=_SECONDS_TO_ANSWER, **_after(written)
+            )
+        return int(row["count(*)"]) - _STATES
+
+    def listed(self, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the keys and digests of all vectors, rising by key."""
+        keys, digests = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        with self._said():
+            for start in range(0, end + _KEYS_LISTED, _KEYS_LISTED):
+                upper = f" and key < {start + _KEYS_LISTED}" if start < end else ""
+                rows = self._client.query(
+                    self._name,
+                    filter=f"key >= {start}{upper}",
+                    output_fields=["key", "digest"],
+                    consistency_level="Strong" if start == 0 else "Session",
+                    timeout=_SECONDS_TO_ANSWER,
+                )
+                keys.append(np.array([row["key"] for row in rows], np.int64))
+                digests.append(np.array([row["digest"] for row in rows], np.int64))
+        found, theirs = np.concatenate(keys), np.concatenate(digests)
+        order = np.argsort(found, kind="stable")
+        return found[order], theirs[order]
+
+    def delete(self, keys: NDArray[np.int64]) -> None:
+        """Delete vectors."""
+        with self._said():
+            for group in Group:
+                theirs = keys[keys % len(Group) == group]
+                for start in range(0, len(theirs), _KEYS_AT_ONCE):
+                    some = theirs[start : start + _KEYS_AT_ONCE].tolist()
+                    partition = _partition(group)
+                    self._client.delete(self._name, ids=some, partition_name=partition, timeout=_SECONDS_TO_WRITE)
+
+    def add(self, group: Group, keys: NDArray[np.int64], digests: NDArray[np.int64], vectors: FloatArray) -> None:
+        """Add vectors."""
+        step = max(1, _BYTES_AT_ONCE // (4 * vectors.shape[1]))
+        with self._said():
+            for start in range(0, len(keys), step):
+                some = slice(start, start + step)
+                rows = map(_row, keys[some].tolist(), digests[some].tolist(), vectors[some])
+                partition = _partition(group)
+                self._client.insert(self._name, list(rows), partition_name=partition, timeout=_SECONDS_TO_WRITE)
+
+    def nearest(self, groups: Sequence[Group], queries: FloatArray, limit: int, written: int) -> list[Answers]:
+        """Return the answers to queries, best first."""
+        params = {} if self.is_exact else {"nprobe": self._address.probes}
+        with self._said():
+            found = self._client.search(
+                self._name,
+                data=list(queries),
+                limit=limit,
+                anns_field="embedding",
+                output_fields=["digest"],
+                search_params={"metric_type": "IP", "params": params},
+                partition_names=[_partition(group) for group in groups],
+                timeout=_SECONDS_TO_ANSWER,
+                **_after(written),
+            )
+            return [
+                Answers(
+                    np.array([hit["key"] if "key" in hit else hit["id"] for hit in hits], np.int64),
+                    np.array([hit["distance"] for hit in hits], np.float64),
+                )
+                for hits in found
+            ]
+
+    def clean(self) -> None:
+        """Flush and compact, so that no live segment has deleted vectors; Milvus removes the old ones later."""
+        import time
+
+        with self._said():
+            self._client.flush(self._name, timeout=_SECONDS_TO_WORK)
+            job = self._client.compact(self._name, timeout=_SECONDS_TO_ANSWER)
+            give_up = time.monotonic() + _SECONDS_TO_WORK
+            while self._client.get_compaction_state(job, timeout=_SECONDS_TO_ANSWER) != _COMPACTED:
+                if time.monotonic() > give_up:
+                    raise UnreachableError(f"it has not compacted within {_SECONDS_TO_WORK:.0f} s")
+                time.sleep(_PAUSE)
+
+    def _state(self) -> dict[int, int]:
+        rows = self._client.query(
+            self._name,
+            filter=f"key >= {_TOKEN} and key < 0",
+            output_fields=["key", "digest"],
+            partition_names=[_STATE],
+            consistency_level="Strong",
+            timeout=_SECONDS_TO_ANSWER,
+        )
+        return {int(row["key"]): int(row["digest"]) for row in rows}
+
+    def _last_written(self) -> int:
+        """Return Milvus's time of what this process wrote last; 0 where it is not known."""
+        from pymilvus.client import ts_utils
+
+        handler = self._client._get_connection()  # nothing public has the time
+        endpoint = getattr(handler, "server_address", "")
+        return int(ts_utils.get_collection_ts(self._name, endpoint, self._address.database) or 0)
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """Turn what pymilvus raises into one sentence."""
+        try:
+            yield
+        except (self._milvus.MilvusException, ValueError, KeyError, TypeError, OSError) as error:
+            raise _worded(error) from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] != "grpc":
+                raise
+            raise _worded(error) from error
+
+
+def _imported() -> Any:
+    """Import pymilvus: it reads no file ``.env``, and its logs go nowhere, as they are about what is raised too."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    disabled = os.environ.get("PYTHON_DOTENV_DISABLED")
+    os.environ["PYTHON_DOTENV_DISABLED"] = "1"
+    try:
+        import pymilvus
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Milvus needs the extra 'milvus': python -m pip install 'facebank[milvus]'"
+        ) from error
+    finally:
+        if disabled is None:
+            del os.environ["PYTHON_DOTENV_DISABLED"]
+        else:
+            os.environ["PYTHON_DOTENV_DISABLED"] = disabled
+    for name in ("pymilvus", "pymilvus.milvus_client", "pymilvus.bulk_writer", "milvus_lite"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [logging.NullHandler()]
+        logger.propagate = False
+    return pymilvus
+
+
+def _worded(error: Exception) -> ServiceError:
+    said = " ".join(printable(str(getattr(error, "message", "") or error)).split())
+    token = os.environ.get(TOKEN)
+    if token:
+        said = said.replace(token, "...")
+    lost = ("Fail connecting", "server unavailable", "UNAVAILABLE", "DEADLINE_EXCEEDED", "timeout", "Retry run out")
+    if any(word.lower() in said.lower() for word in lost):
+        return UnreachableError(f"Milvus does not answer ({said[:200]})")
+    return ServiceError(f"Milvus refuses: {said[:300]}")
+
+
+def _partition(group: Group) -> str:
+    return group.name.lower()
+
+
+def _row(key: int, digest: int, vector: FloatArray) -> dict[str, Any]:
+    return {"key": key, "digest": digest, "embedding": vector}
+
+
+def _after(written: int) -> dict[str, Any]:
+    if not written:
+        return {"consistency_level": "Strong"}
+    return {"consistency_level": "Customized", "guarantee_timestamp": written}
+
+
+def milvus_mirror(address: MilvusAddress, *, fallback: bool = False) -> GalleryMirror:
+    """Return the mirror of a gallery at an address; nothing is connected yet."""
+    return GalleryMirror(address.text, lambda: MilvusStore(address), fallback=fallback)

@@ -1,0 +1,412 @@
+"""A gallery searched on a vector store: the store follows the gallery by revision, and decisions stay here.
+
+The gallery's index on this machine says whose the vectors are and holds those that decide; the store finds candidates.
+Writers take turns by a lock file beside the gallery. A writer first takes the token out of the gallery's note, changes
+the store, and then notes a new token there and here. So a reader that finds the same token in the note before and after
+a search has searched what the token stands for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import secrets
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import GalleryError, ServiceError, StorageError, UsageError
+from facebank.gallery.mirrors import MirrorNote
+from facebank.gallery.store.file import ReadAgainError
+from facebank.index.gallery_index import open_local_index, read_until_whole
+from facebank.index.mirrored_rows import APART, KnownRows, keep_known, read_known, rows_to_mirror
+from facebank.index.vector_store import (
+    IN_MASKS,
+    PROTOTYPES,
+    SAMPLES,
+    BadAnswerError,
+    Group,
+    StoreIdentity,
+    StoreSearch,
+    UnreachableError,
+)
+from facebank.storage.concurrency import LockFile, SharedLock
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from facebank.gallery import Gallery
+    from facebank.index.gallery_index import GalleryIndex
+    from facebank.index.mirrored_rows import MirroredRows
+    from facebank.index.people_index import PeopleIndex
+    from facebank.index.search import Places, Search
+    from facebank.index.vector_store import VectorStore
+
+_IDENTITY_SETTING = "mirror_identity"
+_LONGEST = 1.01  # a bound of the length of an embedding or a prototype
+_LOGGED_AFTER = 2.0  # seconds
+
+_log = logging.getLogger("facebank")
+
+
+class GalleryMirror:
+    """A gallery's mirror on a vector store. Several threads may use one.
+
+    Parameters
+    ----------
+    address
+        Where it is, without anything secret.
+    connect
+        Returns the store, when it is first needed; raises `ServiceError`.
+    fallback
+        Whether this machine searches, with a warning, while the store cannot be reached.
+    """
+
+    def __init__(self, address: str, connect: Callable[[], VectorStore], *, fallback: bool = False) -> None:
+        self.address = address
+        self._connect = connect
+        self._fallback = fallback
+        self._store: VectorStore | None = None
+        self._process = 0
+        self._following = SharedLock()
+        self._is_warned = False
+
+    def searched(self, gallery: Gallery, local: GalleryIndex) -> GalleryIndex:
+        """Return an index whose people are searched on the store, which is made to follow before.
+
+        It is the index itself, searched on this machine, while the gallery is read as of one moment, or if the store
+        cannot be reached and that is allowed. Raises `ServiceError` (the store cannot be reached, or holds another
+        gallery's or pack's vectors), `UsageError` (the gallery may not be written) or `ReadAgainError` (it has changed
+        meanwhile).
+        """
+        people = local.people
+        try:
+            with self._failures_named(), self._following:
+                if people is None:
+                    self._clean_empty(gallery)
+                    return local
+                found = self._followed(gallery, local)
+        except UnreachableError as error:
+            self.fall_back(error)
+            return local
+        if found is None or people is None:
+            return local
+        search = _Searches(self, self._open_store(), gallery, local, found)
+        return replace(
+            local,
+            people=people.searched_by(
+                lambda: search.of(PROTOTYPES, people, lambda: people.nearest_people),
+                lambda: search.of(SAMPLES, people, lambda: people.nearest_samples),
+            ),
+            masked=None if local.masked is None else (search.masked(local.masked[0]), local.masked[1]),
+            is_outdated=lambda: search.is_outdated,
+        )
+
+    def clean(self, gallery: Gallery) -> None:
+        """Remove from the store what the gallery has no more, for good; raises as `searched`."""
+
+        def follow() -> None:
+            local = open_local_index(gallery)
+            if local.people is None:
+                self._clean_empty(gallery)
+            else:
+                self._followed(gallery, local)
+
+        with self._failures_named(), self._following:
+            read_until_whole(follow)
+
+    def drop(self, gallery: Gallery) -> None:
+        """Remove the store with all vectors, and the gallery's note of it; raises as `searched`."""
+        with self._failures_named(), self._following, self._turn(gallery):
+            store = self._open_store()
+            identity = store.identity()
+            if identity is not None:
+                self._check_owner(gallery, identity)
+                store.drop()
+            gallery.drop_mirror(self.address)
+
+    # Following ------------------------------------------------------------------------------------------------------
+
+    def _followed(self, gallery: Gallery, local: GalleryIndex) -> tuple[MirrorNote, KnownRows] | None:
+        """Make the store follow an index; returns the note and what is there. None: this machine is to search."""
+        if gallery.in_transaction:  # whether the store is changed meanwhile could not be seen
+            return None
+        store, note = self._open_store(), gallery.mirror_note(self.address)
+        known = self._current(gallery, store, local, note)
+        if known is not None and note is not None:
+            return note, known
+        if gallery.read_only:
+            raise UsageError(
+                f"{printable(str(gallery.path))} may not be written, so that {self.address} cannot be made to follow it"
+            )
+        with self._turn(gallery):
+            note = gallery.mirror_note(self.address)
+            known = self._current(gallery, store, local, note)
+            if known is not None and note is not None:
+                return note, known
+            if gallery.revision != local.revision:
+                raise ReadAgainError("The gallery was changed by another process while it was read: try again.")
+            return self._mirror(gallery, store, local, note)
+
+    def _current(
+        self, gallery: Gallery, store: VectorStore, local: GalleryIndex, note: MirrorNote | None
+    ) -> KnownRows | None:
+        """Return what the store holds if it holds an index, as far as can be told; else None."""
+        if note is None or note.token is None or note.owes or note.revision != local.revision:
+            return None
+        identity = store.identity()
+        if identity is None or identity != self._identity(gallery) or store.token() != note.token:
+            return None
+        known = read_known(gallery, note)
+        if known is None:
+            known = _rows(gallery, local).known()
+        if store.count(note.written) != len(known.keys):
+            return None
+        return known
+
+    def _mirror(
+        self, gallery: Gallery, store: VectorStore, local: GalleryIndex, note: MirrorNote | None
+    ) -> tuple[MirrorNote, KnownRows]:
+        """Make the store hold an index; this process has its turn."""
+        rows = _rows(gallery, local)
+        identity, there = self._identity(gallery), store.identity()
+        if there is not None and there != identity:
+            self._check_owner(gallery, there)
+            if note is None:
+                raise ServiceError(
+                    "its vectors were made with another pack than the gallery's: name another collection, or drop that "
+                    "one"
+                )
+            store.drop()
+            there = None
+        before, is_as_noted = KnownRows.none(), True
+        if there is not None:
+            before, is_as_noted = self._known_there(gallery, store, note, int(rows.keys[-1]) + 1)
+        is_gone, is_new = before.compared(rows.known())
+        owes = (note is not None and note.owes) or bool(is_gone.any() and not is_as_noted)
+        if is_gone.any() and owes and not store.cleans_in_place:
+            store.drop()
+            there, before = None, KnownRows.none()
+            is_gone, is_new = before.compared(rows.known())
+        gallery.keep_mirror(MirrorNote(self.address, None, local.revision, owes=owes))
+        if there is None:
+            store.create(identity)
+        store.set_token(0)
+        _log_work(len(rows.keys), int(is_new.sum()), self.address)
+        store.delete(before.keys[is_gone])
+        rows.add_to(store, is_new)
+        written = store.set_token(token := secrets.randbits(62) + 1)
+        if owes:
+            store.clean()
+        note = MirrorNote(self.address, token, local.revision, written)
+        gallery.keep_mirror(note)
+        keep_known(gallery, note, rows.known())
+        return note, rows.known()
+
+    def _clean_empty(self, gallery: Gallery) -> None:
+        """Drop the store of a gallery that has nobody any more."""
+        note = gallery.mirror_note(self.address)
+        if note is None or gallery.in_transaction or gallery.read_only:
+            return
+        with self._turn(gallery):
+            store = self._open_store()
+            identity = store.identity()
+            if identity is not None and identity.gallery == self._identity(gallery).gallery:
+                store.drop()
+            gallery.drop_mirror(self.address)
+
+    def _known_there(
+        self, gallery: Gallery, store: VectorStore, note: MirrorNote | None, end: int
+    ) -> tuple[KnownRows, bool]:
+        """Return what the store holds, and whether that is as it was noted; else it is what the store says."""
+        is_as_noted = note is not None and note.token is not None and store.token() == note.token
+        known = read_known(gallery, note) if note is not None and is_as_noted else None
+        if known is not None and note is not None and store.count(note.written) == len(known.keys):
+            return known, True
+        return KnownRows(*store.listed(end)), is_as_noted
+
+    def _identity(self, gallery: Gallery) -> StoreIdentity:
+        kept = gallery.read_setting(_IDENTITY_SETTING)
+        if not isinstance(kept, str):
+            if gallery.read_only or gallery.in_transaction:
+                return StoreIdentity(0, 0, gallery.pack.dimension)  # that of no store
+            kept = gallery.keep_setting(_IDENTITY_SETTING, secrets.token_hex(16))
+        return StoreIdentity(_hashed(str(kept)), _hashed(gallery.pack.digest), gallery.pack.dimension)
+
+    def _check_owner(self, gallery: Gallery, there: StoreIdentity) -> None:
+        if there.gallery != self._identity(gallery).gallery:
+            raise ServiceError("it holds the vectors of another gallery: name another collection")
+
+    # Reaching the store ---------------------------------------------------------------------------------------------
+
+    def _open_store(self) -> VectorStore:
+        if self._store is None or self._process != os.getpid():  # a connection does not survive a fork
+            self._store, self._process = self._connect(), os.getpid()
+        return self._store
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        """Name the address in errors; connect anew after one."""
+        try:
+            yield
+        except ServiceError as error:
+            self._store = None
+            raise type(error)(f"{self.address}: {error}") from error
+
+    def fall_back(self, error: ServiceError) -> None:
+        """Warn that this machine searches instead; raises the error if that was not asked for."""
+        if not self._fallback:
+            raise UnreachableError(f"{error}; --fallback local searches on this machine meanwhile") from error
+        if not self._is_warned:
+            _log.warning("%s; this machine searches instead", error)
+            self._is_warned = True
+
+    @contextmanager
+    def _turn(self, gallery: Gallery) -> Iterator[None]:
+        """Wait until no other process makes a mirror of the gallery follow."""
+        path = gallery.path.resolve()
+        lock, began, is_told = LockFile(path.with_name(f"{path.name}-mirror-lock")), time.monotonic(), False
+        while not lock.take():
+            if not is_told and time.monotonic() - began > _LOGGED_AFTER:
+                _log.warning("waiting for another process that brings the mirror of this gallery up to date")
+                is_told = True
+            time.sleep(0.05)
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+class _Searches:
+    """The searches of one revision of a gallery."""
+
+    def __init__(
+        self,
+        mirror: GalleryMirror,
+        store: VectorStore,
+        gallery: Gallery,
+        local: GalleryIndex,
+        followed: tuple[MirrorNote, KnownRows],
+    ) -> None:
+        self.is_outdated = False  # whether the store was changed since
+        self._mirror = mirror
+        self._store = store
+        self._gallery = gallery
+        self._local = local
+        self._note, self._known = followed
+
+    def of(self, groups: Sequence[Group], people: PeopleIndex, local: Callable[[], Search]) -> Search:
+        """Return the search of some groups of vectors, by people or samples."""
+
+        def places(group: Group, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+            if group in {Group.PROTOTYPE, Group.MASKED}:
+                return people.people.searchsorted(numbers)
+            sample_ids = _sample_ids(self._gallery, self._local)
+            order = np.argsort(sample_ids, kind="stable")
+            rows = order[sample_ids.searchsorted(numbers, sorter=order)]
+            return rows if Group.SEVERAL in groups else people.owners(rows)
+
+        search = StoreSearch(
+            self._store,
+            groups,
+            self._known.placed(groups, places),
+            self._note.written,
+            longest=_LONGEST,
+            apart=APART,
+            checked=self._check,
+        )
+        return _Guarded(search, local, self._failed)
+
+    def masked(self, people: PeopleIndex) -> PeopleIndex:
+        """Return people in masks."""
+        return people.searched_by(
+            lambda: self.of(IN_MASKS, people, lambda: people.nearest_people), lambda: people.nearest_samples
+        )
+
+    def _check(self) -> None:
+        """Raise `ReadAgainError` if the store was changed since, as far as is known on this machine."""
+        note = self._gallery.mirror_note(self._note.address)
+        token = None if note is None else note.token
+        if self._gallery.in_transaction:  # the note is that of a moment ago
+            token = self._store.token()
+        if token != self._note.token:
+            self.is_outdated = True
+            raise ReadAgainError("Another process has just brought this gallery's mirror up to date: try again.")
+
+    def _failed(self, error: ServiceError) -> None:
+        """Look after a failed search: raises, unless this machine is to search instead."""
+        self.is_outdated = True
+        said = f"{self._mirror.address}: {error}"
+        if isinstance(error, BadAnswerError):
+            with suppress(GalleryError, StorageError):
+                self._gallery.keep_mirror(replace(self._note, token=None))
+            raise ServiceError(
+                f"{said}. Something else has changed its vectors: the next command compares all with the gallery's"
+            ) from error
+        if not isinstance(error, UnreachableError):
+            raise ServiceError(said) from error
+        self._mirror.fall_back(UnreachableError(said))
+
+
+class _Guarded:
+    """A search on a store, or on this machine from when that failed, if that is allowed."""
+
+    def __init__(
+        self, search: StoreSearch, local: Callable[[], Search], failed: Callable[[ServiceError], None]
+    ) -> None:
+        self._search: Search = search
+        self._local = local
+        self._failed = failed
+
+    @property
+    def count(self) -> int:
+        """Number of vectors."""
+        return self._search.count
+
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
+        """Find vectors: see `facebank.index.search.Search.near`."""
+        return self._answered(lambda search: search.near(queries, limit, slack))
+
+    def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
+        """Find vectors: see `facebank.index.search.Search.within`."""
+        return self._answered(lambda search: search.within(queries, least))
+
+    def _answered(self, ask: Callable[[Search], list[Places]]) -> list[Places]:
+        try:
+            return ask(self._search)
+        except ServiceError as error:
+            self._failed(error)
+            self._search = self._local()
+        return ask(self._search)
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def _rows(gallery: Gallery, local: GalleryIndex) -> MirroredRows:
+    return rows_to_mirror(_sample_ids(gallery, local), local)
+
+
+def _sample_ids(gallery: Gallery, local: GalleryIndex) -> NDArray[np.int64]:
+    """Return the numbers of an index's samples, in its order."""
+    numbers = local.sample_ids()
+    if numbers is None:  # an earlier version made it
+        with gallery.snapshot():
+            if gallery.revision != local.revision:
+                raise ReadAgainError("The gallery was changed by another process while it was read: try again.")
+            owners = gallery.owners()
+        numbers = owners.sample_ids[np.lexsort((owners.sample_ids, owners.person_ids))]
+    return numbers
+
+
+def _log_work(count: int, new: int, address: str) -> None:
+    if new >= 50_000:
+        _log.warning("writing %s of %s vectors to %s", f"{new:,}", f"{count:,}", address)

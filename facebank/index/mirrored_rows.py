@@ -1,0 +1,199 @@
+"""The vectors of a gallery that a store is to hold, and those that it holds, by key and digest.
+
+A person's only sample stands for the prototype too: they are less than `APART` apart, or both are mirrored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from facebank.errors import GalleryError, StorageError
+from facebank.gallery.derived import index_file
+from facebank.gallery.store.file import ReadAgainError
+from facebank.index.derived_file import FileKey, Section, read_derived_file, write_derived_file
+from facebank.index.exact import lengths
+from facebank.index.gallery_index import KEPT_FROM
+from facebank.index.vector_store import Group, KeyPlaces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from facebank.gallery import Gallery
+    from facebank.gallery.mirrors import MirrorNote
+    from facebank.index.gallery_index import GalleryIndex
+    from facebank.index.people_index import PeopleIndex
+    from facebank.index.vector_store import VectorStore
+    from facebank.types import FloatArray
+
+APART = 2e-6
+_UNIT_WITHIN = 1e-6  # of length 1; rounding a prototype to float32 moves it by less than 1e-7
+_ROWS_SETTING = "mirror_rows"
+_ROWS_AT_ONCE = 8192
+_DIGEST = 8  # bytes
+
+
+class KnownRows(NamedTuple):
+    """Keys, rising, ``int64 (N,)``, and the digests of their vectors, ``int64 (N,)``."""
+
+    keys: NDArray[np.int64]
+    digests: NDArray[np.int64]
+
+    @classmethod
+    def none(cls) -> KnownRows:
+        """Return no rows."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
+    def compared(self, wanted: KnownRows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which of these rows must go, and which of those that are wanted must come."""
+        is_there = np.isin(self.keys, wanted.keys, assume_unique=True)
+        is_known = np.isin(wanted.keys, self.keys, assume_unique=True)
+        is_same = self.digests[is_there] == wanted.digests[is_known]
+        is_gone, is_new = ~is_there, ~is_known
+        is_gone[np.flatnonzero(is_there)[~is_same]] = True
+        is_new[np.flatnonzero(is_known)[~is_same]] = True
+        return is_gone, is_new
+
+    def placed(
+        self, groups: Sequence[Group], places: Callable[[Group, NDArray[np.int64]], NDArray[np.int64]]
+    ) -> KeyPlaces:
+        """Return the keys of some groups with their places, which are asked for by the numbers in the keys."""
+        keys = self.keys[np.isin(self.keys % len(Group), groups)]
+        found = np.empty(len(keys), np.int64)
+        for group in groups:
+            theirs = keys % len(Group) == group
+            found[theirs] = places(group, keys[theirs] // len(Group))
+        return KeyPlaces(keys, found)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MirroredRows:
+    """All rows that a store is to hold, rising by key, with their places in the index: ``int64 (N,)`` each."""
+
+    keys: NDArray[np.int64]
+    digests: NDArray[np.int64]
+    places: NDArray[np.int64]
+    index: GalleryIndex
+
+    def known(self) -> KnownRows:
+        """Return keys and digests."""
+        return KnownRows(self.keys, self.digests)
+
+    def add_to(self, store: VectorStore, is_wanted: NDArray[np.bool_]) -> None:
+        """Add some of the rows to a store, in blocks."""
+        for group in Group:
+            rows = np.flatnonzero(is_wanted & (self.keys % len(Group) == group))
+            rows = rows[np.argsort(self.places[rows], kind="stable")]  # files are read in their order
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                some = rows[start : start + _ROWS_AT_ONCE]
+                vectors = _vectors_of(self.index, group)(self.places[some])
+                store.add(group, self.keys[some], self.digests[some], vectors)
+
+
+def rows_to_mirror(sample_ids: NDArray[np.int64], index: GalleryIndex) -> MirroredRows:
+    """Return what a store is to hold of an index with people, whose samples have these numbers, in its order."""
+    people = index.people
+    assert people is not None  # noqa: S101 - the caller has looked
+    is_only = people.counts == 1
+    digests = np.empty(people.count, np.int64)
+    for rows in _blocks(people.count):
+        vectors = people.vectors(rows)
+        digests[rows] = _digests(vectors)
+        is_odd = np.abs(lengths(vectors) - 1.0) > _UNIT_WITHIN
+        is_only[people.owners(rows[is_odd])] = False
+    owners = people.owners(np.arange(people.count))
+    groups = np.where(is_only[owners], Group.SINGLE, Group.SEVERAL)
+    several = np.flatnonzero(~is_only)
+    parts = [
+        (sample_ids * len(Group) + groups, digests, np.arange(people.count)),
+        (people.people[several] * len(Group) + Group.PROTOTYPE, _prototype_digests(people, several), several),
+    ]
+    if index.masked is not None:
+        masked = index.masked[0]
+        places = np.arange(len(masked.people))
+        parts.append((masked.people * len(Group) + Group.MASKED, _prototype_digests(masked, places), places))
+    keys, digests, places = (np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True))
+    order = np.argsort(keys, kind="stable")
+    return MirroredRows(keys[order], digests[order], places[order], index)
+
+
+def _vectors_of(index: GalleryIndex, group: Group) -> Callable[[NDArray[np.int64]], FloatArray]:
+    assert index.people is not None  # noqa: S101 - there are rows
+    if group is Group.MASKED:
+        assert index.masked is not None  # noqa: S101 - likewise
+        return index.masked[0].prototypes_of
+    return index.people.prototypes_of if group is Group.PROTOTYPE else index.people.vectors
+
+
+def _prototype_digests(people: PeopleIndex, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    found = [_digests(people.prototypes_of(places[rows])) for rows in _blocks(len(places))]
+    return np.concatenate([np.empty(0, np.int64), *found])
+
+
+def _digests(vectors: FloatArray) -> NDArray[np.int64]:
+    width, data = vectors.shape[1] * 4, np.ascontiguousarray(vectors, "<f4").tobytes()
+    found = b"".join(
+        hashlib.blake2b(data[start : start + width], digest_size=_DIGEST).digest()
+        for start in range(0, len(data), width)
+    )
+    return np.frombuffer(found, "<i8").astype(np.int64)
+
+
+def _blocks(count: int) -> Iterator[NDArray[np.int64]]:
+    return (np.arange(start, min(start + _ROWS_AT_ONCE, count)) for start in range(0, count, _ROWS_AT_ONCE))
+
+
+# What a store holds, kept in the cache -----------------------------------------------------------------------------
+
+
+def read_known(gallery: Gallery, note: MirrorNote) -> KnownRows | None:
+    """Return what a mirror holds as of its note; None if that is not kept."""
+    file = None if note.token is None else read_derived_file(_file(gallery, note), gallery.pack, _token(note))
+    if file is None or file.key.revision != note.revision:
+        return None
+    try:
+        return KnownRows(file.read("keys").astype(np.int64), file.read("digests").astype(np.int64))
+    except ReadAgainError:
+        return None
+
+
+def keep_known(gallery: Gallery, note: MirrorNote, rows: KnownRows) -> None:
+    """Keep what a mirror holds, if that is much; no-op where it cannot be kept."""
+    if len(rows.keys) < KEPT_FROM or note.token is None:
+        return
+    key = FileKey(FileKey.draw(gallery.pack, note.revision).pack, note.revision, _token(note))
+    sections = [
+        Section("keys", "<i8", rows.keys.shape, [rows.keys]),
+        Section("digests", "<i8", rows.keys.shape, [rows.digests]),
+    ]
+    try:
+        gallery.note_place()  # before anything is there that must be wiped
+        write_derived_file(_file(gallery, note), key, sections, _appearing(gallery, note))
+    except (GalleryError, StorageError):
+        return
+
+
+@contextmanager
+def _appearing(gallery: Gallery, note: MirrorNote) -> Iterator[None]:
+    """Hold the gallery while a file gets its name, so that nobody is forgotten meanwhile."""
+    before = gallery.read_setting(_ROWS_SETTING)
+    with gallery.replacing_setting(_ROWS_SETTING, before, _token(note), note.revision) as is_unchanged:
+        if not is_unchanged:
+            raise ReadAgainError("The gallery was changed by another process while it was read: try again.")
+        yield
+
+
+def _file(gallery: Gallery, note: MirrorNote) -> Path:
+    path = index_file(gallery.path)
+    return path.with_name(f"{path.name}-{hashlib.sha256(note.address.encode()).hexdigest()[:16]}")  # wiped with it
+
+
+def _token(note: MirrorNote) -> str:
+    return f"{note.token or 0:032x}"

@@ -1,0 +1,94 @@
+"""All pairs of vectors that are alike, by products in blocks that stay in the processor's cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from facebank.types import FloatArray
+
+_ROWS, _COLUMNS = 512, 2048  # of a block of products: measured, the search costs little more than the products
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Pairs of vectors: their places, ``int64``, and similarities, ``float32``, each of shape ``(P,)``."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    similarities: FloatArray
+
+    def where(self, chosen: NDArray[np.bool_]) -> Pairs:
+        """Return some of the pairs, by a mask of shape ``(P,)``."""
+        return Pairs(self.first[chosen], self.second[chosen], self.similarities[chosen])
+
+    @staticmethod
+    def joined(parts: list[Pairs]) -> Pairs:
+        """Return the pairs of several parts, in order."""
+        if not parts:
+            none = np.zeros(0, dtype=np.int64)
+            return Pairs(none, none, np.zeros(0, dtype=np.float32))
+        return Pairs(
+            np.concatenate([part.first for part in parts]),
+            np.concatenate([part.second for part in parts]),
+            np.concatenate([part.similarities for part in parts]),
+        )
+
+
+def pairs_within(rows: FloatArray, least: float, advance: Callable[[float], None] | None = None) -> Pairs:
+    """Find all pairs of rows, each once, whose product in ``float32`` is at least `least`.
+
+    Parameters
+    ----------
+    rows
+        ``float32`` of shape ``(N, D)``.
+    least
+        The smallest product.
+    advance
+        Called with the share of all products, 0..1, that was made since it was last called.
+
+    Returns
+    -------
+    Pairs
+        The first of a pair is the one that comes first.
+    """
+    parts = []
+    for start in range(0, len(rows), _ROWS):
+        for found in _blocks(rows[start : start + _ROWS], rows[start:], least):
+            once = found.where(found.first < found.second)
+            parts.append(Pairs(once.first + start, once.second + start, once.similarities))
+        if advance is not None:
+            left, before = (1 - min(end, len(rows)) / len(rows) for end in (start + _ROWS, start))
+            advance(before * before - left * left)
+    return Pairs.joined(parts)
+
+
+def pairs_between(some: FloatArray, others: FloatArray, least: float) -> Pairs:
+    """Find all pairs of a row of `some` and one of `others`, ``float32``, whose product is at least `least`."""
+    parts = []
+    for start in range(0, len(some), _ROWS):
+        blocks = _blocks(some[start : start + _ROWS], others, least)
+        parts += [Pairs(found.first + start, found.second, found.similarities) for found in blocks]
+    return Pairs.joined(parts)
+
+
+def _blocks(few: FloatArray, many: FloatArray, least: float) -> Iterator[Pairs]:
+    products = np.empty(len(few) * _COLUMNS, dtype=np.float32)
+    mask = np.empty(len(products), dtype=np.bool_)
+    for start in range(0, len(many), _COLUMNS):
+        block = many[start : start + _COLUMNS]
+        size = len(few) * len(block)
+        alike = products[:size].reshape(len(few), len(block))
+        np.matmul(few, block.T, out=alike)
+        np.greater_equal(products[:size], least, out=mask[:size])
+        places = np.flatnonzero(mask[:size])
+        if len(places):
+            first, second = np.divmod(places, len(block))
+            yield Pairs(first, second + start, products[places])

@@ -1,0 +1,113 @@
+"""Shards: the photos of some folders divided among several machines, which need not talk to each other."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from facebank.errors import UsageError
+from facebank.storage.paths import absolute
+from facebank.storage.text import printable
+from facebank.storage.values import path_to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+    from typing import Self
+
+    from facebank.media.finding import FolderContents
+
+MOST_SHARDS = 10_000
+"""How many shards photos can be divided into."""
+
+_SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Shard:
+    """One of several shards of photos.
+
+    A photo's shard is 1 + ``n`` modulo `count`, where ``n`` are the first 8 bytes, most significant first, of the
+    SHA-256 of its path below the named folder: with ``/`` between names, in Unicode's form NFC, as UTF-8. A photo that
+    is named itself goes by its file name. So machines agree that mount one folder at different places.
+    """
+
+    number: int  # from 1
+    count: int
+
+    def __post_init__(self) -> None:
+        numbers = (self.number, self.count)
+        if not all(type(number) is int for number in numbers) or not 1 <= self.number <= self.count <= MOST_SHARDS:
+            raise _no_shard(f"{self.number}/{self.count}")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the shard of a text such as ``3/16``; raises `UsageError` for any other."""
+        found = _SHARD.fullmatch(text)
+        if found is None:
+            raise _no_shard(text)
+        return cls(int(found[1]), int(found[2]))
+
+    @classmethod
+    def of(cls, pair: tuple[int, int]) -> Self:
+        """Return the shard of a number and a count; raises `UsageError` for any other pair."""
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise _no_shard(repr(pair))
+        return cls(*pair)
+
+    def holds(self, path: str, places: Iterable[str]) -> bool:
+        """Return whether a photo belongs to the shard; False for one in none of the named places.
+
+        Parameters
+        ----------
+        path
+            Absolute.
+        places
+            The named files and folders: absolute, none inside another (`facebank.storage.paths.outermost`).
+        """
+        numbers = (shard_number(path, place, self.count) for place in places)
+        return next((number for number in numbers if number is not None), None) == self.number
+
+    def part_of(self, contents: FolderContents, places: Sequence[str]) -> FolderContents:
+        """Return what of a folder's contents belongs to the shard; folders that may not be opened belong to each."""
+
+        def is_ours(path: Path) -> bool:
+            return path in contents.closed or self.holds(absolute(path), places)
+
+        return replace(
+            contents,
+            photos=tuple(filter(is_ours, contents.photos)),
+            videos=tuple(filter(is_ours, contents.videos)),
+            skipped=tuple((path, kind) for path, kind in contents.skipped if is_ours(path)),
+        )
+
+
+def shard_number(path: str, place: str, count: int) -> int | None:
+    """Return which of `count` shards of a place holds a photo, both absolute: see `Shard`; None if it is elsewhere."""
+    below = _path_below(path, place)
+    if below is None:
+        return None
+    name = unicodedata.normalize("NFC", below.replace(os.sep, "/"))
+    return int.from_bytes(sha256(path_to_bytes(name)).digest()[:8]) % count + 1
+
+
+def _path_below(path: str, place: str) -> str | None:
+    """Return a path as seen from a place, its name if it is the place, None if it is elsewhere."""
+    if path == place:
+        return os.path.basename(path)  # noqa: PTH119 - a million paths
+    inside = place if place.endswith(os.sep) else place + os.sep
+    return path[len(inside) :] if path.startswith(inside) else None
+
+
+def _no_shard(named: str) -> UsageError:
+    return UsageError(
+        f"there is no shard {printable(named[:40])}: shards are named such as 3/16, the third of 16, of at most "
+        f"{MOST_SHARDS:,}"
+    )

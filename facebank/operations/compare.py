@@ -1,0 +1,70 @@
+"""Comparison of one face with all faces of a photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.errors import NoFaceError
+from facebank.media import open_photo
+from facebank.operations.inputs import largest_face
+from facebank.storage.text import printable
+from facebank.types import Sample
+
+if TYPE_CHECKING:
+    from facebank.gallery import Gallery
+    from facebank.media import PhotoInput
+    from facebank.operations.engine import Engine
+    from facebank.types import AnalyzedPhoto, Face, FloatArray, Photo
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ComparedFace:
+    """A face of a photo, compared with the one face."""
+
+    face: Face
+    similarity: float  # cosine of the two embeddings, -1..1
+    same: bool  # whether the similarity reaches the threshold
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """The comparison of one face with all faces of a photo."""
+
+    source: Face | Sample  # the one face
+    photo: Photo  # the other photo, with its faces
+    threshold: float  # the pack's similarity threshold for verification
+    faces: tuple[ComparedFace, ...] = field(repr=False)  # of the other photo, largest first
+
+
+def compare_faces(engine: Engine, a: PhotoInput, b: PhotoInput) -> Comparison:
+    """Compare the largest face of a photo with all of another; raises `PhotoError` if one has no face."""
+    engine.preload()
+    first, second = engine.analyzer.analyze([open_photo(a), open_photo(b)])
+    source = largest_face(first)
+    return _compared(engine, source, source.embedding, second)
+
+
+def compare_sample(engine: Engine, gallery: Gallery, sample: Sample, photo: PhotoInput) -> Comparison:
+    """Compare an enrolled face with all of a photo.
+
+    Raises `PhotoError` (the photo cannot be read or has no face) or `UsageError` (the sample was removed).
+    """
+    gallery.sample(sample.id)  # raises if it was removed meanwhile
+    (embedding,) = gallery.vectors_of([sample.id])
+    (analyzed,) = engine.analyzer.analyze([open_photo(photo)])
+    return _compared(engine, sample, embedding, analyzed)
+
+
+def _compared(engine: Engine, source: Face | Sample, embedding: FloatArray, analyzed: AnalyzedPhoto) -> Comparison:
+    photo, threshold = replace(analyzed.found, opener=open_photo), engine.thresholds.verify
+    if not photo.faces:
+        raise NoFaceError(f"{printable(photo.path)}: no face was found")
+    similarities = [float(np.dot(embedding, face.embedding)) for face in photo.faces]
+    faces = tuple(
+        ComparedFace(face, similarity, similarity >= threshold)
+        for face, similarity in zip(photo.faces, similarities, strict=True)
+    )
+    return Comparison(source, photo, threshold, faces)

@@ -1,0 +1,169 @@
+"""Which runtime computes a network: the one that was asked for, or the faster one on this machine, measured once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, StorageError, UsageError
+from facebank.packs.openvino_runtime import OpenVinoSession, has_openvino
+from facebank.packs.runtime import check_device, cuda_trouble, load_runtime, open_session, usable_cores
+from facebank.storage.files import write_file
+from facebank.storage.paths import cache_folder
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from facebank.packs.runtime import Session
+
+Runtime: TypeAlias = Literal["onnxruntime", "openvino"]
+
+RUNTIMES = ("auto", "onnxruntime", "openvino")
+
+_ROUNDS = 5
+_RUNS = 4  # of a round, for each core that is used
+_WORTH_IT = 0.95  # of the other's time: a gain that a repeated measurement would find again
+_SAME = 0.999999  # cosine of two runtimes' answers
+_ADVICE = "set FACEBANK_CACHE to a folder that can be written"
+_MOST_BYTES = 4096
+_TINY = 1e-30
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A measurement of both runtimes: milliseconds of a run of a network, and the smallest cosine of their answers."""
+
+    onnxruntime: float
+    openvino: float
+    cosine: float
+
+    @property
+    def runtime(self) -> Runtime:
+        """The faster one, if both answer the same."""
+        is_faster = self.openvino < _WORTH_IT * self.onnxruntime
+        return "openvino" if is_faster and self.cosine >= _SAME else "onnxruntime"
+
+    @property
+    def title(self) -> str:
+        """Its name as its makers write it."""
+        return {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}[self.runtime]
+
+
+def check_runtime(runtime: str) -> None:
+    """Raise `UsageError` unless a runtime is ``auto``, ``onnxruntime`` or ``openvino``."""
+    if runtime not in RUNTIMES:
+        raise UsageError(f"there is no runtime {printable(str(runtime))!r}: use auto, onnxruntime or openvino")
+
+
+def open_network(
+    model: Path | bytes,
+    device: str = "auto",
+    threads: int | None = None,
+    runtime: str = "auto",
+    *,
+    sha256: str,
+    shape: tuple[int, ...],
+) -> Session:
+    """Load a network into the runtime that was asked for.
+
+    Raises `UsageError` (there is no such device or runtime), `DeviceError` (the device cannot run it) and what
+    `open_session` and `OpenVinoSession` raise.
+
+    Parameters
+    ----------
+    model, device, threads
+        As for `open_session`.
+    runtime
+        ``onnxruntime``; ``openvino``, which is for the CPU only; ``auto``: the faster one where OpenVINO is installed,
+        measured once on this machine for each network and number of threads, and remembered in the cache.
+    sha256, shape
+        Of the network, and of an input that is typical of its work.
+    """
+    check_device(device)
+    check_runtime(runtime)
+    if runtime == "openvino":
+        if device == "cuda":
+            raise DeviceError("OpenVINO computes on the CPU: use --runtime onnxruntime with --device cuda")
+        return OpenVinoSession(model, threads)
+    is_on_cpu = device == "cpu" or (device == "auto" and cuda_trouble() is not None)
+    has_choice = runtime == "auto" and is_on_cpu and has_openvino()
+    choice = measured(sha256, threads) if has_choice else None
+    other: Session | None = None
+    if has_choice and (choice is None or choice.runtime == "openvino"):
+        with contextlib.suppress(PackIntegrityError, MissingDependencyError):  # `facebank doctor` tells why
+            other = OpenVinoSession(model, threads)
+    if other is not None and choice is not None:
+        return other
+    session: Session = open_session(model, device, threads)
+    if other is None:
+        return session
+    choice = _measure(session, other, threads, shape)
+    _remember(sha256, threads, choice)
+    return other if choice.runtime == "openvino" else session
+
+
+def measured(sha256: str, threads: int | None = None) -> Choice | None:
+    """Return what was measured on this machine for a network; None if nothing was yet."""
+    try:
+        with _place(sha256, threads).open("rb") as file:
+            found = json.loads(file.read(_MOST_BYTES))
+        choice = Choice(float(found["onnxruntime"]), float(found["openvino"]), float(found["cosine"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return choice
+
+
+def _measure(one: Session, other: Session, threads: int | None, shape: tuple[int, ...]) -> Choice:
+    """Run both by turns, as many runs at once as the cores have room for."""
+    import statistics
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+
+    cores = usable_cores()
+    at_once = max(1, cores // (threads or cores))
+    (port,) = one.get_inputs()
+    feeds = {port.name: np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)}
+    names = [output.name for output in one.get_outputs()]
+    answers = zip(one.run(names, feeds), other.run(names, feeds), strict=True)
+    cosines = [float(np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b) + _TINY)) for a, b in answers]
+    seconds: dict[Session, list[float]] = {one: [], other: []}
+    with ThreadPoolExecutor(at_once) as pool:
+        for _ in range(_ROUNDS + 1):
+            for session, times in seconds.items():
+                begun = time.perf_counter()
+                runs = [pool.submit(session.run, names, feeds) for _ in range(_RUNS * at_once)]
+                for run in runs:
+                    run.result()
+                times.append((time.perf_counter() - begun) / len(runs))
+    ours, theirs = (1000 * statistics.median(times[1:]) for times in seconds.values())  # the first round warms up
+    return Choice(round(ours, 3), round(theirs, 3), min(cosines))
+
+
+def _remember(sha256: str, threads: int | None, choice: Choice) -> None:
+    with contextlib.suppress(StorageError):  # it is measured again next time
+        write_file(_place(sha256, threads), json.dumps(asdict(choice)).encode(), advice=_ADVICE)
+
+
+def _place(sha256: str, threads: int | None) -> Path:
+    """Return the file for a network on this machine: other processors, cores and versions have files of their own."""
+    from importlib.metadata import version
+
+    cores = usable_cores()
+    of = (sha256, threads or cores, cores, _processor(), load_runtime().__version__, version("openvino"))
+    return cache_folder() / "runtimes" / f"{hashlib.sha256(repr(of).encode()).hexdigest()[:32]}.json"
+
+
+def _processor() -> str:
+    """Return what tells processors apart that are fast in different ways: on Linux, model and abilities."""
+    import platform
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return "".join(sorted({line for line in lines if line.startswith(("model", "cpu family", "flags", "Features"))}))

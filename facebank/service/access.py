@@ -1,0 +1,356 @@
+"""Access control: every request passes these checks before it reaches a route.
+
+Rejected are requests with an unknown ``Host`` (DNS rebinding), from another site's page, with a key in the address
+(addresses end up in logs), without a valid key where one is required, and above the rate limit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import math
+import secrets
+import socket
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import parse_qsl, urlsplit
+
+from fastapi import Depends, Request
+from starlette.datastructures import Headers, MutableHeaders
+
+from facebank.errors import FacebankError
+from facebank.service.connections import network_of
+from facebank.service.keys import PREFIX, Role
+from facebank.service.options import is_loopback
+from facebank.service.problems import RequestError, client_message, problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from facebank.service.client_text import ClientText
+    from facebank.service.keys import KeyFile
+    from facebank.service.options import ServiceOptions
+
+SESSION_COOKIE = "facebank_session"
+CSRF_HEADER = "x-csrf-token"
+SESSION_SECONDS = 30 * 24 * 3600
+WITHOUT_KEY = ("/api/v1/health", "/sign-in", "/static/")
+"""Paths without a key; those that end with a slash are prefixes."""
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_MOST_SESSIONS = 1_000
+_MOST_CLIENTS = 10_000
+_KEY_PARAMETERS = frozenset({"token", "key", "api_key", "apikey", "x-api-key", "access_token", "authorization"})
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The caller of a request."""
+
+    name: str  # name of the key, or "this machine"
+    role: Role
+    has_key: bool  # whether the request has a key in a header, which other sites' pages cannot send
+    csrf: str  # CSRF token that pages send with every change
+
+
+class Access:
+    """The keys, sessions and rate limits of a service.
+
+    Parameters
+    ----------
+    options
+        The options of the service.
+    keys
+        The keys; without any, a service on the loopback interface is open.
+    token
+        An additional key with role `Role.ADMIN`.
+    """
+
+    def __init__(self, options: ServiceOptions, keys: KeyFile, token: str | None = None) -> None:
+        self._options = options
+        self._keys = keys
+        self._token = token
+        self._secret = secrets.token_bytes(32)
+        self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()  # key and expiry, by session
+        self._requests = _Rate(options.limits.requests_a_minute)
+        self._wrong = _Rate(options.limits.wrong_keys_a_minute)
+        self._proven: OrderedDict[tuple[str, bytes], None] = OrderedDict()  # networks, and valid key hashes
+        self._own_names = {"localhost", options.host.lower(), *(name.lower() for name in options.hosts)}
+        if not is_loopback(options.host):
+            self._own_names |= {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests need no key."""
+        return self._options.is_local and self._token is None and not self._keys.keys()
+
+    def caller(self, scope: Scope) -> Caller | None:
+        """Return the caller, or None without a valid key; raises `RequestError` for requests rejected in any case."""
+        headers = Headers(scope=scope)
+        _check_length(headers)
+        self._check_host(headers.get("host", ""))
+        _check_origin(headers, scope["method"])
+        _check_address(scope["query_string"])
+        address = str((scope.get("client") or ("",))[0])
+        try:
+            found = self._found(headers, address)
+        except RequestError:
+            self._count(address)
+            raise
+        self._count(address if found is None else found.name)
+        return found
+
+    def sign_in(self, token: str, address: str) -> str | None:
+        """Start a session for a key; returns None if the key is not valid.
+
+        Raises `RequestError` (429) after too many invalid keys from this address.
+        """
+        if self._tried(token, address) is None:
+            return None
+        session = secrets.token_urlsafe(32)
+        self._sessions[session] = token, time.monotonic() + SESSION_SECONDS
+        while len(self._sessions) > _MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+        return session
+
+    def sign_out(self, session: str) -> None:
+        """End a session."""
+        self._sessions.pop(session, None)
+
+    def _found(self, headers: Headers, address: str) -> Caller | None:
+        token = headers.get("x-api-key")
+        scheme, _, rest = headers.get("authorization", "").partition(" ")
+        if token is None and scheme.lower() == "bearer":
+            token = rest.strip()
+        if token is not None:
+            named = self._named(token) if self.is_open else self._tried(token, address)
+            if named is not None:
+                return Caller(*named, has_key=True, csrf="")
+            if not self.is_open:
+                raise RequestError(401, "KeyNotValid", "the key is not valid, or was revoked", _CHALLENGE)
+        if self.is_open:  # clients that always send a key may send any
+            return Caller("this machine", Role.ADMIN, has_key=token is not None, csrf=self._csrf("this machine"))
+        session = _cookie(headers, SESSION_COOKIE)
+        token, until = self._sessions.get(session, ("", 0.0))
+        named = self._named(token) if until > time.monotonic() else None
+        return None if named is None else Caller(*named, has_key=False, csrf=self._csrf(session))
+
+    def _tried(self, token: str, address: str) -> tuple[str, Role] | None:
+        """Return the name and role of a key, or None for an invalid one; invalid keys are rate-limited per address.
+
+        Above the limit only keys that were valid from this address are checked, because clients may share an address.
+        """
+        network = network_of(address)
+        pair = network, hashlib.sha256(_bytes(token)).digest()
+        wait = 0.0 if pair in self._proven else self._wrong.wait(network)
+        if wait:
+            raise RequestError(
+                429,
+                "TooManyWrongKeys",
+                "too many wrong keys came from this address: try again later",
+                {"Retry-After": str(math.ceil(wait))},
+            )
+        named = self._named(token)
+        if named is None:
+            self._proven.pop(pair, None)
+            self._wrong.take(network)
+        else:
+            self._proven[pair] = None
+            self._proven.move_to_end(pair)
+            while len(self._proven) > _MOST_CLIENTS:
+                self._proven.popitem(last=False)
+        return named
+
+    def _named(self, token: str) -> tuple[str, Role] | None:
+        if self._token is not None and hmac.compare_digest(_bytes(token), _bytes(self._token)):
+            return "the token of the service", Role.ADMIN
+        return self._keys.role_of(token)
+
+    def _csrf(self, session: str) -> str:
+        return hmac.new(self._secret, _bytes(session), hashlib.sha256).hexdigest()
+
+    def _check_host(self, host: str) -> None:
+        name = _hostname(host)
+        if name in self._own_names or is_loopback(name):
+            return
+        if not is_loopback(self._options.host) and _is_address(name):  # an address, so DNS rebinding is not possible
+            return
+        raise RequestError(403, "UnknownHost", "unknown host name: start the service with --allow-host to allow it")
+
+    def _count(self, client: str) -> None:
+        wait = self._requests.wait(client)
+        self._requests.take(client)
+        if wait:
+            most = self._options.limits.requests_a_minute
+            raise RequestError(
+                429, "TooMany", f"{most:g} requests a minute are allowed", {"Retry-After": str(math.ceil(wait))}
+            )
+
+
+class _Rate:
+    """A rate limit per client and minute, with bursts."""
+
+    def __init__(self, a_minute: float) -> None:
+        self._most = float(a_minute)
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # remaining tokens and their time, by client
+
+    def wait(self, client: str) -> float:
+        """Return the seconds until the client's next allowed action; 0 if allowed now."""
+        return max(0.0, (1.0 - self._now(client)) * 60.0 / self._most)
+
+    def take(self, client: str) -> None:
+        """Count one action."""
+        self._left[client] = max(0.0, self._now(client) - 1.0), time.monotonic()
+        self._left.move_to_end(client)
+        while len(self._left) > _MOST_CLIENTS:
+            self._left.popitem(last=False)
+
+    def _now(self, client: str) -> float:
+        left, since = self._left.get(client, (self._most, 0.0))
+        return min(self._most, left + (time.monotonic() - since) * self._most / 60.0)
+
+
+class GuardedApp:
+    """Passes requests allowed by `Access` to an application, and adds security headers to responses."""
+
+    def __init__(self, app: ASGIApp, access: Access, text: ClientText) -> None:
+        self._app = app
+        self._access = access
+        self._text = text
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, or reject it."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            caller = self._access.caller(scope)
+            if caller is None and scope["method"] not in _SAFE and not scope["path"].startswith(WITHOUT_KEY):
+                raise _key_needed()  # before the body is read
+        except FacebankError as error:
+            await problem_of(error, client_message(error, self._text, scope))(scope, receive, guarded)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        await self._app(scope, receive, guarded)
+
+
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="facebank"'}
+
+
+def caller_of(request: Request) -> Caller:
+    """Return the caller; raises `RequestError` (401) if there is none."""
+    caller: Caller | None = request.scope["state"]["caller"]
+    if caller is None:
+        raise _key_needed()
+    return caller
+
+
+def _key_needed() -> RequestError:
+    return RequestError(401, "KeyNeeded", "send a key as 'Authorization: Bearer KEY' or 'x-api-key: KEY'", _CHALLENGE)
+
+
+def needs(role: Role) -> Callable[[Request], Awaitable[Caller]]:
+    """Return a route dependency that requires a role, and a CSRF token for changes from a page."""
+
+    async def allowed(request: Request) -> Caller:
+        caller = caller_of(request)
+        if caller.role < role:
+            named = f"'{role.name.lower()}'"
+            raise RequestError(403, "RoleTooLow", f"this needs a key with the role {named}")
+        comes_from_page = "origin" in request.headers or "sec-fetch-site" in request.headers
+        if request.method not in _SAFE and comes_from_page and not caller.has_key:
+            sent = request.headers.get(CSRF_HEADER, "")
+            if not hmac.compare_digest(_bytes(sent), _bytes(caller.csrf)):
+                raise RequestError(403, "PageOutdated", "the page was loaded before a restart: reload it")
+        return caller
+
+    return allowed
+
+
+Reader = Annotated[Caller, Depends(needs(Role.READ))]
+Teacher = Annotated[Caller, Depends(needs(Role.TEACH))]
+Admin = Annotated[Caller, Depends(needs(Role.ADMIN))]
+
+
+def _check_length(headers: Headers) -> None:
+    if "content-length" in headers and "transfer-encoding" in headers:  # a proxy may use the other one
+        raise RequestError(400, "TwoLengths", "a request must have one length", {"Connection": "close"})
+
+
+def _check_origin(headers: Headers, method: str) -> None:
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
+    if origin == "null" and site == "same-origin":  # our own form: pages send no referrer and therefore no origin
+        origin = None
+    is_visit = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    is_foreign = origin is not None and _netloc(origin) != headers.get("host", "").lower()
+    if is_foreign or (site not in {"none", "same-origin"} and not is_visit):
+        raise RequestError(403, "OtherSite", "only this service's own pages may send this request")
+
+
+def _check_address(query: bytes) -> None:
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name.lower() in _KEY_PARAMETERS or value.startswith(PREFIX):
+            raise RequestError(
+                400, "KeyInAddress", "a key in an address ends up in logs: send it as a header, and replace the key"
+            )
+
+
+def _cookie(headers: Headers, wanted: str) -> str:
+    for part in headers.get("cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == wanted:
+            return value
+    return ""
+
+
+def _hostname(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

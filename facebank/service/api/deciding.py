@@ -1,0 +1,117 @@
+"""Routes for feedback, audit and decision settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Query
+
+from facebank.recognition.audit import audit_gallery
+from facebank.recognition.settings import change_settings, list_settings
+from facebank.schemas.records import feedback_record, finding_record, setting_record
+from facebank.service.access import Admin, Reader, Teacher
+from facebank.service.api.bodies import SettingsBody
+from facebank.service.api.document import (
+    FLAG,
+    TEXT,
+    answers,
+    command,
+    fields_of,
+    list_of,
+    object_of,
+    photo_body,
+)
+from facebank.service.problems import RequestError
+from facebank.service.service import TheSent, TheService
+
+if TYPE_CHECKING:
+    from facebank.operations.feedback import Feedback
+    from facebank.recognition.audit import Finding
+    from facebank.service.photos import Sent
+    from facebank.service.service import Service
+
+router = APIRouter(prefix="/api/v1")
+
+_MOST_PAIRS = 10_000
+_REASONS = sorted({*fields_of("confirm")["reason"]["enum"], *fields_of("deny")["reason"]["enum"]})
+_FEEDBACK = object_of(
+    **{
+        **fields_of("deny", "files_with_name", "stranger_id"),
+        "reason": {"enum": _REASONS},
+        "sample_id": fields_of("confirm")["sample_id"],
+        "stranger_id": fields_of("deny")["stranger_id"],
+    }
+)
+_SETTINGS = object_of(settings=list_of(command("settings-set")))
+_ANSWERS = ("confirm", "deny", "nobody")
+
+
+@router.post(
+    "/feedback",
+    tags=["feedback"],
+    responses=answers(_FEEDBACK),
+    openapi_extra=photo_body(
+        ("photo",),
+        {
+            "answer": {"enum": list(_ANSWERS), "description": "Confirm or deny the person, or mark a stranger."},
+            "person": {**TEXT, "description": "The person to confirm or deny; not with ``nobody``."},
+            "face": {"type": "integer", "minimum": 1, "description": "Number from 1, largest first."},
+            "force": {**FLAG, "description": "Confirm a face that is unlike the person's samples."},
+        },
+        needed=("answer",),
+    ),
+)
+async def feedback(_: Teacher, service: TheService, sent: TheSent) -> dict[str, object]:
+    """Give feedback on a face of a photo; later identifications take it into account."""
+    found = await service.photos.run(_answered, service, sent)
+    record = {**feedback_record(found), "sample_id": found.sample_id, "stranger_id": found.stranger_id}
+    return service.client_record(record)
+
+
+@router.get("/audit", tags=["audit"], responses=answers(object_of(findings=list_of(command("audit")))))
+async def audit(
+    _: Reader,
+    service: TheService,
+    pairs: Annotated[
+        int, Query(ge=0, le=_MOST_PAIRS, description="Maximum number of pairs of confusable people.")
+    ] = 20,
+) -> dict[str, object]:
+    """Find problems that impair recognition: people who are easily confused, and doubtful samples."""
+    findings = await service.look_ups.run(_findings, service, pairs)
+    return {"findings": [service.client_record(finding_record(finding)) for finding in findings]}
+
+
+@router.get("/settings", tags=["settings"], responses=answers(_SETTINGS))
+async def settings(_: Reader, service: TheService) -> dict[str, object]:
+    """Return the decision settings, with their defaults."""
+    found = await service.look_ups.run(list_settings, service.bank.gallery)
+    return {"settings": list(map(setting_record, found))}
+
+
+@router.patch("/settings", tags=["settings"], responses=answers(_SETTINGS))
+async def change(_: Admin, service: TheService, wanted: SettingsBody) -> dict[str, object]:
+    """Change decision settings, all or none; null resets to the default."""
+    values = wanted.model_dump(exclude_unset=True)
+    found = await service.look_ups.run(change_settings, service.bank.gallery, values)
+    return {"settings": list(map(setting_record, found))}
+
+
+def _answered(service: Service, sent: Sent) -> Feedback:
+    bank, photo = service.bank, sent.one_photo()
+    answer, person, face = sent.text("answer"), sent.text("person"), sent.number("face")
+    if answer not in _ANSWERS:
+        raise RequestError(422, "InvalidValue", f"answer: use one of {', '.join(_ANSWERS)}")
+    if (answer == "nobody") != (person is None):
+        raise RequestError(422, "InvalidValue", "person: required to confirm and deny, and not allowed for nobody")
+    if person is None:
+        return bank.deny_everybody(photo, face)
+    if answer == "deny":
+        return bank.deny(photo, person, face)
+    return bank.confirm(photo, person, face, force=sent.flag("force"))
+
+
+def _findings(service: Service, pairs: int) -> tuple[Finding, ...]:
+    engine = service.bank.engine
+    return audit_gallery(
+        service.bank.gallery, engine.pack_calibration, most_pairs=pairs, verify=engine.thresholds.verify
+    ).findings

@@ -1,0 +1,178 @@
+"""The OpenAPI document: schemas of answers and of requests, problem details and keys.
+
+Responses shared with a command are described by that command's JSON Schema (`facebank.schemas`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi.openapi.utils import get_openapi
+
+from facebank.schemas import load
+from facebank.service.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from fastapi import FastAPI
+
+Schema = dict[str, Any]
+
+_ANSWER = "x-answer"
+_COMMANDS = "#/components/schemas/"
+_BASE64 = {
+    "oneOf": [
+        {"type": "string", "description": "The file in base64; the prefix ``data:image/jpeg;base64,`` is allowed."},
+        {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "data": {"type": "string", "description": "base64"}},
+            "required": ["data"],
+        },
+    ]
+}
+_FILE = {"type": "string", "format": "binary"}
+_PROBLEM: Schema = {
+    "type": "object",
+    "description": "RFC 9457 problem details.",
+    "properties": {
+        "type": {"type": "string", "description": "``urn:facebank:error:`` and the code"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "code": {"type": "string", "description": "for programs: an error of facebank's Python API, or of the service"},
+        "detail": {"type": "string", "description": "for people: what is wrong and what to do"},
+    },
+    "required": ["type", "title", "status", "code", "detail"],
+}
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of ``facebank serve keys``."},
+    "key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same key, in another header."},
+}
+
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "integer", "minimum": 0}
+FLAG: Schema = {"type": "boolean"}
+
+
+def command(name: str) -> Schema:
+    """Return a reference to the JSON Schema of a command."""
+    return {"$ref": f"{_COMMANDS}{name}"}
+
+
+def fields_of(name: str, *left_out: str) -> dict[str, Schema]:
+    """Return the properties of a command's JSON Schema, without some."""
+    properties: dict[str, Schema] = load(name)["properties"]
+    return {key: value for key, value in properties.items() if key not in left_out}
+
+
+def object_of(**properties: Schema) -> Schema:
+    """Return the schema of an object that has exactly these properties."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def list_of(items: Schema) -> Schema:
+    """Return the schema of a list."""
+    return {"type": "array", "items": items}
+
+
+def page_of(**items: Schema) -> Schema:
+    """Return the schema of a part of a list."""
+    return object_of(**{name: list_of(schema) for name, schema in items.items()}, total=NUMBER, offset=NUMBER)
+
+
+def answers(schema: Schema, *statuses: int, description: str = "Done.") -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route: a JSON response, with status 200 unless others are given, and problems."""
+    content = {"application/json": {"schema": {_ANSWER: schema}}}
+    return {status: {"description": description, "content": content} for status in statuses or (200,)} | PROBLEMS
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": {_ANSWER: command("problem")}}}}
+    for status, description in (
+        ("4XX", "The request was rejected; see ``code`` and ``detail``."),
+        ("5XX", "The service is busy (503, with ``Retry-After``), its disk is full (507), or has an internal error."),
+    )
+}
+
+
+def photo_body(
+    names: Collection[str] = ("photos",), fields: dict[str, Schema] | None = None, *, needed: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return `openapi_extra` of a route that takes photos in a form, in JSON, or as the body itself.
+
+    Parameters
+    ----------
+    names
+        Fields of single photos; ``photos`` for several.
+    fields
+        Other fields.
+    needed
+        Names of required fields; with any, a photo cannot be the body itself.
+    """
+    others = fields or {}
+    one, several = {name: _FILE for name in names if name != "photos"}, "photos" in names
+    form = {**one, **({"photos": list_of(_FILE)} if several else {}), **others}
+    coded = {**dict.fromkeys(one, _BASE64), **({"photos": list_of(_BASE64)} if several else {}), **others}
+    required = [*([] if len(names) > 1 else names), *needed] if several else [*names, *needed]
+    content: dict[str, Any] = {
+        kind: {"schema": {"type": "object", "properties": properties, "required": required}}
+        for kind, properties in (("multipart/form-data", form), ("application/json", coded))
+    }
+    if several and not needed:
+        content["image/*"] = {"schema": _FILE}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def document_of(app: FastAPI) -> Callable[[], Schema]:
+    """Return a function that creates the OpenAPI document of an application once."""
+
+    def document() -> Schema:
+        if app.openapi_schema is None:
+            app.openapi_schema = _complete(
+                get_openapi(
+                    title=app.title,
+                    version=app.version,
+                    summary=app.summary,
+                    description=app.description,
+                    routes=app.routes,
+                    tags=app.openapi_tags,
+                )
+            )
+        return app.openapi_schema
+
+    return document
+
+
+def _complete(document: Schema) -> Schema:
+    needs_key: list[Schema] = [{"bearer": []}, {"key": []}]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            operation["security"] = [] if path == "/api/v1/health" else [*needs_key, {}]  # {}: no key
+    found: Schema = _with_answers(document)
+    components = found.setdefault("components", {})
+    components["securitySchemes"] = _KEYS
+    schemas = components.setdefault("schemas", {})
+    schemas["problem"] = _PROBLEM
+    for name in sorted(_named_commands(found) - schemas.keys()):
+        schemas[name] = {key: value for key, value in load(name).items() if key != "$schema"}
+    components["schemas"] = dict(sorted(schemas.items()))
+    return found
+
+
+def _with_answers(part: Any) -> Any:
+    """Replace FastAPI's derived response schemas with those given by the routes."""
+    if isinstance(part, dict):
+        return _with_answers(part[_ANSWER]) if _ANSWER in part else {k: _with_answers(v) for k, v in part.items()}
+    return [_with_answers(each) for each in part] if isinstance(part, list) else part
+
+
+def _named_commands(part: Any) -> set[str]:
+    if isinstance(part, dict):
+        here = {part["$ref"].removeprefix(_COMMANDS)} if isinstance(part.get("$ref"), str) else set()
+        return here.union(*map(_named_commands, part.values()))
+    return set().union(*map(_named_commands, part)) if isinstance(part, list) else set()

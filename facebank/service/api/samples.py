@@ -1,0 +1,76 @@
+"""Routes for samples: pictures and removal."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from fastapi import APIRouter, Header, Response
+
+from facebank.album.copies import copies_of
+from facebank.media import encode_thumbnail, read_photo_bytes
+from facebank.schemas.records import removed_sample_record
+from facebank.service.access import Reader, Teacher
+from facebank.service.api.bodies import DryRun, Number
+from facebank.service.api.document import PROBLEMS, answers, command
+from facebank.service.problems import RequestError
+from facebank.service.service import TheService
+
+if TYPE_CHECKING:
+    from facebank.gallery import Gallery
+    from facebank.schemas.records import Record
+
+router = APIRouter(prefix="/api/v1/samples", tags=["samples"])
+
+_SIDE = 256  # pixels; the gallery's own are smaller
+_CACHED = {"Cache-Control": "private, no-cache"}  # cached but revalidated each time, because a sample may be forgotten
+_PICTURE = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
+
+
+@router.get(
+    "/{number}/thumbnail",
+    response_class=Response,
+    responses={
+        200: {"description": "A small JPEG without metadata.", "content": _PICTURE},
+        304: {"description": "Not modified (``If-None-Match``)."},
+        **PROBLEMS,
+    },
+)
+async def thumbnail(
+    _: Reader, service: TheService, number: Number, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """Return the thumbnail of a sample, re-encoded."""
+    stored = await service.look_ups.run(_stored, service.bank.gallery, number)
+    tag = f'"{hashlib.sha256(stored).hexdigest()[:32]}"'
+    headers = {**_CACHED, "ETag": tag}
+    if if_none_match == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(await service.look_ups.run(_encoded, stored), media_type="image/jpeg", headers=headers)
+
+
+@router.delete("/{number}", responses=answers(command("people-remove-sample")))
+async def remove_sample(_: Teacher, service: TheService, number: Number, dry_run: DryRun = False) -> dict[str, object]:
+    """Remove a sample permanently; keeps its person."""
+    return await service.look_ups.run(_removed, service.bank.gallery, number, dry_run=dry_run)
+
+
+def _stored(gallery: Gallery, number: int) -> bytes:
+    gallery.sample(number)
+    stored = gallery.thumbnail(number)
+    if stored is None:
+        raise RequestError(404, "NoThumbnail", f"sample {number} was enrolled without a picture")
+    return stored
+
+
+def _encoded(stored: bytes) -> bytes:
+    """Re-encode a stored picture, because an imported one may not be a JPEG or may contain metadata."""
+    photo = read_photo_bytes(stored)
+    whole = np.array([0, 0, photo.width, photo.height], dtype=np.float32)
+    return encode_thumbnail(photo, whole, _SIDE)
+
+
+def _removed(gallery: Gallery, number: int, *, dry_run: bool) -> Record:
+    gallery.sample(number)
+    copies = copies_of(gallery)
+    return removed_sample_record(number, copies, None if dry_run else gallery.remove_sample(number))

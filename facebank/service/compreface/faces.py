@@ -1,0 +1,172 @@
+"""CompreFace's routes about the faces of photos: recognize, detect and verify."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+from fastapi import APIRouter
+
+import facebank
+from facebank.service.access import Reader
+from facebank.service.compreface.image_ids import sample_of
+from facebank.service.compreface.parameters import TheClientSent, TheParameters
+from facebank.service.problems import RequestError
+from facebank.service.service import TheService
+from facebank.types import Decision, Sample
+
+if TYPE_CHECKING:
+    from facebank.operations.compare import Comparison
+    from facebank.schemas.records import Record
+    from facebank.service.compreface.parameters import Parameters
+    from facebank.service.photos import UploadedPhoto
+    from facebank.service.service import Service
+    from facebank.types import Candidate, Face, Photo
+
+router = APIRouter(prefix="/api/v1", include_in_schema=False)
+
+
+@router.post("/recognition/recognize")
+async def recognize(_: Reader, service: TheService, asked: TheParameters, sent: TheClientSent) -> dict[str, object]:
+    """Identify the faces of a photo."""
+    _check_plugins(service, asked)
+    photo, begun = sent.one_photo(), time.perf_counter()
+    result = await service.photos.run(_recognized, service, asked, photo)
+    return {"result": result, **_status(service, asked, begun)}
+
+
+@router.post("/detection/detect")
+async def detect(_: Reader, service: TheService, asked: TheParameters, sent: TheClientSent) -> dict[str, object]:
+    """Detect the faces of a photo."""
+    _check_plugins(service, asked)
+    photo, begun = sent.one_photo(), time.perf_counter()
+    result = await service.photos.run(_detected, service, asked, photo)
+    return {"result": result, **_status(service, asked, begun)}
+
+
+@router.post("/verification/verify")
+async def verify(_: Reader, service: TheService, asked: TheParameters, sent: TheClientSent) -> dict[str, object]:
+    """Compare the faces of one photo with the largest of another."""
+    _check_plugins(service, asked)
+    photos = [photo for name in ("source_image", "target_image") for photo in sent.photos.get(name, [])[:1]]
+    if len(photos) != 2:
+        raise RequestError(400, "NoPhoto", "send two photos: source_image and target_image")
+    begun = time.perf_counter()
+    verified = await service.photos.run(_verified, service, asked, *photos)
+    return {"result": [{**verified, **_status(service, asked, begun)}]}
+
+
+@router.post("/recognition/faces/{image_id}/verify")
+async def verify_with_example(
+    _: Reader, service: TheService, image_id: str, asked: TheParameters, sent: TheClientSent
+) -> dict[str, object]:
+    """Compare the faces of a photo with a sample."""
+    _check_plugins(service, asked)
+    photo, begun = sent.one_photo(), time.perf_counter()
+    result = await service.photos.run(_verified_with, service, asked, image_id, photo)
+    return {"result": result, **_status(service, asked, begun)}
+
+
+def found_faces(photo: Photo, asked: Parameters) -> list[Face]:
+    """Return the requested faces of a photo; raises `RequestError` (400) if there are none."""
+    if photo.error is not None:
+        raise RequestError(400, "UnreadablePhoto", photo.error)
+    faces = [face for face in photo.faces if face.detection_score >= asked.least_detection]
+    if not faces:
+        raise RequestError(400, "NoFaceError", "no face was found")
+    return faces[: asked.limit or None]
+
+
+def _check_plugins(service: Service, asked: Parameters) -> None:
+    if "calculator" in asked.plugins and not service.options.embeddings:
+        raise RequestError(
+            400,
+            "EmbeddingsAreOff",
+            "face_plugins: calculator is off, because faces can be reconstructed from embeddings: "
+            "start the service with --embeddings",
+        )
+
+
+def _recognized(service: Service, asked: Parameters, upload: UploadedPhoto) -> list[Record]:
+    (photo,) = service.bank.identify(upload)
+    service.metrics.count_photo(photo)
+    return [
+        {**_face_record(asked, face), **_identity_record(service, asked, face)} for face in found_faces(photo, asked)
+    ]
+
+
+def _detected(service: Service, asked: Parameters, upload: UploadedPhoto) -> list[Record]:
+    (photo,) = service.bank.analyze(upload)
+    service.metrics.count_photo(photo)
+    return [_face_record(asked, face) for face in found_faces(photo, asked)]
+
+
+def _verified(service: Service, asked: Parameters, source: UploadedPhoto, target: UploadedPhoto) -> Record:
+    comparison = service.bank.compare(source, target)
+    face = comparison.source
+    if isinstance(face, Sample) or face.detection_score < asked.least_detection:
+        raise RequestError(400, "NoFaceError", "no face was found")
+    return {
+        "source_image_face": _face_record(asked, face),
+        "face_matches": _compared_records(service, asked, comparison),
+    }
+
+
+def _verified_with(service: Service, asked: Parameters, image_id: str, upload: UploadedPhoto) -> list[Record]:
+    comparison = service.bank.compare(sample_of(service.bank, image_id), upload)
+    subject = cast("Sample", comparison.source).person
+    return [{**record, "subject": subject} for record in _compared_records(service, asked, comparison)]
+
+
+def _compared_records(service: Service, asked: Parameters, comparison: Comparison) -> list[Record]:
+    counted = {face.face_number for face in found_faces(comparison.photo, asked)}
+    return [
+        {
+            **_face_record(asked, compared.face),
+            **service.client_record({"similarity": max(0.0, compared.similarity), "threshold": comparison.threshold}),
+            "same": compared.same,
+        }
+        for compared in comparison.faces
+        if compared.face.face_number in counted
+    ]
+
+
+def _face_record(asked: Parameters, face: Face) -> Record:
+    left, top, right, bottom = (max(0, round(edge)) for edge in face.box.tolist())
+    box = {"probability": round(face.detection_score, 5), "x_min": left, "y_min": top, "x_max": right, "y_max": bottom}
+    further: Record = {}
+    if "landmarks" in asked.plugins:
+        further["landmarks"] = [[round(x), round(y)] for x, y in face.landmarks.tolist()]
+    if "calculator" in asked.plugins:
+        further["embedding"] = face.embedding.tolist()
+    return {"box": box, **further}
+
+
+def _identity_record(service: Service, asked: Parameters, face: Face) -> Record:
+    """Return a face's identity; ``subjects`` is empty unless the person is known, because clients use the first."""
+    nearest = sorted(face.candidates, key=lambda candidate: candidate.person != face.person)
+    candidates = [_candidate_record(service, candidate) for candidate in nearest[: asked.prediction_count]]
+    is_known = face.decision is Decision.KNOWN
+    return {
+        "subjects": candidates if is_known else [],
+        "candidates": candidates,
+        "decision": face.decision,
+        "reason": face.reason,
+    }
+
+
+def _candidate_record(service: Service, candidate: Candidate) -> Record:
+    if candidate.probability is None:
+        return {"subject": candidate.person, **service.client_record({"similarity": max(0.0, candidate.similarity)})}
+    rounded = service.client_record({"probability": candidate.probability})
+    return {"subject": candidate.person, "similarity": rounded["probability"]}
+
+
+def _status(service: Service, asked: Parameters, begun: float) -> dict[str, object]:
+    if not asked.status:
+        return {}
+    made_with = f"facebank {facebank.__version__}, {service.bank.engine.identity.name}"
+    return {
+        "plugins_versions": {"detector": made_with, "calculator": made_with},
+        "execution_time": {"total": round(1000 * (time.perf_counter() - begun), 1)},
+    }

@@ -1,0 +1,118 @@
+"""Requests of CompreFace's clients: query parameters, and photos in each client's format."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import parse_qs
+
+from fastapi import Depends, Request
+
+from facebank.service.photos import Sent, read_sent
+from facebank.service.problems import RequestError
+from facebank.service.service import TheService
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Message
+
+_PAGE_SIZE, _LARGEST_PAGE = 20, 2000
+_PLUGINS = frozenset({"landmarks", "calculator"})
+# The JavaScript client starts every parameter with a question mark.
+_MISPLACED = re.compile(r"\?(?=(?:limit|det_prob_threshold|prediction_count|face_plugins|status)=)")
+_SEPARATOR = re.compile(rb"--[\w'()+,./:=?-]{1,70}")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The query parameters of a request."""
+
+    subject: str | None  # the name of a person
+    limit: int  # maximum number of faces, largest first; 0 for all
+    least_detection: float  # minimum detection score of a face
+    prediction_count: int  # maximum number of candidates for a face
+    plugins: frozenset[str]  # additional facts of faces
+    status: bool  # whether to return versions and timing
+    page: int  # page of samples, from 0
+    size: int  # size of a page
+
+    @property
+    def needed_subject(self) -> str:
+        """The name of a person; raises `RequestError` (400) if missing."""
+        if self.subject is None:
+            raise RequestError(400, "NoSubject", "Required parameter is missing: subject")
+        return self.subject
+
+
+async def parameters_of(request: Request) -> Parameters:
+    """Return the parameters of a request; raises `RequestError` (400) for invalid ones."""
+    query = _MISPLACED.sub("&", request.scope["query_string"].decode("utf-8", "replace"))
+    values = {name: found[0] for name, found in parse_qs(query).items()}
+    return Parameters(
+        subject=values.get("subject"),
+        limit=_count(values, "limit", 0, least=0),
+        least_detection=_fraction(values, "det_prob_threshold"),
+        prediction_count=_count(values, "prediction_count", 1, least=1),
+        plugins=_plugins(values.get("face_plugins", "")),
+        status=values.get("status", "").lower() == "true",
+        page=_page(values, "page"),
+        size=min(_page(values, "size") or _PAGE_SIZE, _LARGEST_PAGE),
+    )
+
+
+async def sent_by_client(request: Request, service: TheService) -> Sent:
+    """Return the content of a request; the JavaScript client sends forms without declaring the boundary."""
+    if request.headers.get("content-type", "").strip().lower() == "multipart/form-data":
+        request = _with_separator(request, await request.body())
+    return await read_sent(request, service.options.limits)
+
+
+def _with_separator(request: Request, body: bytes) -> Request:
+    first = body[:200].split(b"\r\n", 1)[0]
+    if not _SEPARATOR.fullmatch(first):
+        return request
+    headers = [(name, value) for name, value in request.scope["headers"] if name != b"content-type"]
+    headers.append((b"content-type", b'multipart/form-data; boundary="' + first[2:] + b'"'))
+
+    async def again() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request({**request.scope, "headers": headers}, again)
+
+
+def _count(values: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+    value = values.get(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < least:
+        raise RequestError(400, "InvalidValue", f"{name} must be an integer of {least} or more")
+    return int(value)
+
+
+def _fraction(values: Mapping[str, str], name: str) -> float:
+    value = values.get(name, "0")
+    if not re.fullmatch(r"[0-9]*\.?[0-9]+(e-?[0-9]{1,2})?", value[:40].lower()) or not 0.0 <= float(value[:40]) <= 1.0:
+        raise RequestError(400, "InvalidValue", f"{name} must be a number from 0 to 1")
+    return float(value[:40])
+
+
+def _plugins(text: str) -> frozenset[str]:
+    asked = frozenset(filter(None, (part.strip() for part in text.split(","))))
+    for unknown in sorted(asked - _PLUGINS):
+        raise RequestError(
+            400,
+            "NotSupported",
+            f"face_plugins: {printable(unknown[:40])} is not supported here, only landmarks and calculator",
+        )
+    return asked
+
+
+def _page(values: Mapping[str, str], name: str) -> int:
+    """Return a page number as CompreFace parses it: an invalid one counts as missing."""
+    value = values.get(name, "")
+    return int(value) if re.fullmatch(r"[0-9]{1,9}", value) else 0
+
+
+TheParameters = Annotated[Parameters, Depends(parameters_of)]
+TheClientSent = Annotated[Sent, Depends(sent_by_client)]

@@ -1,0 +1,177 @@
+"""Limits on the number and idle time of connections, against clients that do not send or read."""
+
+from __future__ import annotations
+
+import heapq
+import ipaddress
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, cast
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from facebank.service.options import Limits
+
+_MOST_EXCESS = 1_024  # temporary excess of connections until others are dropped
+_BETWEEN_LOOKS = 0.05  # seconds; time for a new client to send its request
+_NETWORK = 64  # bits of an IPv6 address
+
+
+class ConnectionLimit:
+    """Drops connections above a limit, those idle for longest first.
+
+    They are taken from the address with most connections, so that it does not affect others. A connection is not
+    dropped while its client waits for a response. New ones are rejected only if nothing can be dropped.
+
+    Parameters
+    ----------
+    limits
+        The limits.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._look: asyncio.TimerHandle | None = None
+
+    def is_reached(self, connection: BoundedConnection) -> bool:
+        """Return whether to reject a new connection; otherwise schedules drops if there are too many."""
+        excess = len(connection.connections) - self.limits.connections
+        if excess > 0 and self._look is None:
+            self._look = connection.loop.call_later(_BETWEEN_LOOKS, self._drop_some, connection)
+        return excess > _MOST_EXCESS
+
+    def _drop_some(self, newest: BoundedConnection) -> None:
+        self._look = None
+        connections = cast("set[BoundedConnection]", newest.connections)  # of the server
+        excess = len(connections) - self.limits.connections
+        if excess <= 0:
+            return
+        counts: dict[str, int] = defaultdict(int)
+        waiting: dict[str, list[BoundedConnection]] = defaultdict(list)
+        for connection in connections:
+            counts[connection.network] += 1
+            if connection.waits_since is not None:
+                waiting[connection.network].append(connection)
+        for each in waiting.values():
+            each.sort(key=lambda connection: -(connection.waits_since or 0.0))
+        largest = [(-counts[network], network) for network in waiting]
+        heapq.heapify(largest)
+        for _ in range(excess):
+            if not largest:
+                return
+            count, network = heapq.heappop(largest)
+            waiting[network].pop().transport.abort()
+            if waiting[network]:
+                heapq.heappush(largest, (count + 1, network))
+
+
+class BoundedConnection(H11Protocol):
+    """A connection that is dropped above the limit, or if its client stops sending a request or reading the response.
+
+    Attributes
+    ----------
+    network
+        The client's address, or the first half of an IPv6 address.
+    waits_since
+        Since when the connection waits for its client: for a request, the rest of one, or reading of the response. None
+        while the client waits for a response.
+    """
+
+    def __init__(self, limit: ConnectionLimit, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._limit, self._limits = limit, limit.limits
+        self._request, self._reading = _Wait(), _Wait()
+        self.network = ""
+        self.waits_since: float | None = self.loop.time()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Start the timeout for a request."""
+        super().connection_made(transport)
+        self.network = network_of(self.client[0]) if self.client else ""
+        if self._limit.is_reached(self):
+            transport.abort()
+        else:
+            self._wait_for_request()
+
+    def handle_events(self) -> None:
+        """Process received data: a request's head ends the timeout, a partial one starts another."""
+        before = self.cycle
+        try:
+            super().handle_events()
+        except h11.LocalProtocolError:  # invalid data after the response has started: no other response can be sent
+            self.transport.abort()
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._request.end()
+        elif not self._request.is_on and not self.transport.is_closing():
+            self._wait_for_request()
+        self._note_turn(is_new=self.cycle is not before)
+
+    def on_response_complete(self) -> None:
+        """End the timeout for a request; kept-alive connections have a separate one."""
+        self._request.end()
+        self._note_turn(is_new=True)
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Start the timeout for reading by the client."""
+        super().pause_writing()
+        self._reading.begin(self.loop.call_later(self._limits.unread_seconds, self.transport.abort))
+        self._note_turn()
+
+    def resume_writing(self) -> None:
+        """End the timeout for reading by the client."""
+        self._reading.end()
+        self._note_turn()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End all timeouts."""
+        self._request.end()
+        self._reading.end()
+        super().connection_lost(exc)
+
+    def _note_turn(self, *, is_new: bool = False) -> None:
+        """Record whether the connection waits for the client, and since when; ``is_new`` restarts the time."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and not cycle.more_body and not self._reading.is_on:
+            self.waits_since = None
+        elif is_new or self.waits_since is None:
+            self.waits_since = self.loop.time()
+
+    def _wait_for_request(self) -> None:
+        self._request.begin(self.loop.call_later(self._limits.head_seconds, self.transport.abort))
+
+
+class _Wait:
+    """A timeout that aborts the connection unless ended before."""
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_on(self) -> bool:
+        return self._timer is not None
+
+    def begin(self, timer: asyncio.TimerHandle) -> None:
+        self.end()
+        self._timer = timer
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+
+
+def network_of(address: str) -> str:
+    """Return an IPv4 address, or the first half of an IPv6 address, which may belong to one client."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return address
+    return str(found.ipv4_mapped or ipaddress.ip_network((int(found), _NETWORK), strict=False))

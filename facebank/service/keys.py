@@ -1,0 +1,135 @@
+"""Keys of a service: names, roles and hashes in a file beside the gallery; a key itself is shown only once."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.errors import ServiceError, UsageError
+from facebank.storage.files import write_file
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PREFIX = "facebank_"
+_RANDOM_BYTES = 32
+_LARGEST_FILE = 1 << 20
+_LONGEST_NAME = 100
+
+
+class Role(IntEnum):
+    """The roles of keys; each includes the rights of those before."""
+
+    READ = 1
+    """Identify people, list people and photos."""
+    TEACH = 2
+    """Enroll, correct, name, rename and merge."""
+    ADMIN = 3
+    """Forget, change settings, scan folders of the machine."""
+
+    @classmethod
+    def named(cls, name: str) -> Role:
+        """Return the role with a lowercase name; raises `UsageError` if there is none."""
+        try:
+            return cls[name.upper()]
+        except KeyError as error:
+            roles = ", ".join(role.name.lower() for role in cls)
+            raise UsageError(f"unknown role {printable(name)!r}: use one of {roles}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as it is stored."""
+
+    name: str
+    role: str
+    hash: str  # SHA-256 of the key; its 256 random bits make a slow hash unnecessary
+    created_at: str
+
+
+class KeyFile:
+    """The keys of a service, reread when the file changes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._keys: tuple[Key, ...] = ()
+
+    @classmethod
+    def of_gallery(cls, gallery: Path) -> KeyFile:
+        """Return the keys of the service of a gallery, ``NAME.facebank.keys``."""
+        return cls(gallery.with_name(f"{gallery.name}.keys"))
+
+    def keys(self) -> tuple[Key, ...]:
+        """Return all keys; raises `ServiceError` for an invalid file."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            self._seen, self._keys = None, ()
+            return self._keys
+        except OSError as error:
+            raise ServiceError(f"the keys in {printable(str(self.path))} cannot be read: {error.strerror}") from error
+        seen = status.st_mtime_ns, status.st_size, status.st_ino
+        if seen != self._seen:
+            self._keys = self._read(status.st_size)
+            self._seen = seen
+        return self._keys
+
+    def role_of(self, token: str) -> tuple[str, Role] | None:
+        """Return the name and role of a key, or None if it is not valid."""
+        wanted, found = _hash(token), None
+        for key in self.keys():  # all of them, for constant time
+            if hmac.compare_digest(key.hash, wanted):
+                found = key.name, Role.named(key.role)
+        return found
+
+    def add(self, name: str, role: Role) -> str:
+        """Create a key and return it; the key itself is not stored and cannot be shown again."""
+        if not name.strip() or len(name) > _LONGEST_NAME or not name.isprintable():
+            raise UsageError(f"a key's name must have 1 to {_LONGEST_NAME} printable characters")
+        if any(key.name == name for key in self.keys()):
+            raise UsageError(f"a key {printable(name)!r} exists already: revoke it first, or choose another name")
+        token = new_token()
+        made = Key(name, role.name.lower(), _hash(token), datetime.now(UTC).isoformat(timespec="seconds"))
+        self._write([*self.keys(), made])
+        return token
+
+    def revoke(self, name: str) -> None:
+        """Revoke a key immediately; raises `UsageError` if there is none with the name."""
+        left = [key for key in self.keys() if key.name != name]
+        if len(left) == len(self.keys()):
+            raise UsageError(f"there is no key {printable(name)!r}: `facebank serve keys list` lists the keys")
+        self._write(left)
+
+    def _write(self, keys: Sequence[Key]) -> None:
+        content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1)
+        write_file(self.path, content.encode(), advice="choose another place for the gallery with --gallery")
+
+    def _read(self, size: int) -> tuple[Key, ...]:
+        try:
+            stored = json.loads(self.path.read_bytes() if size <= _LARGEST_FILE else b"")["keys"]
+            keys = tuple(Key(**{name: str(one[name]) for name in Key.__slots__}) for one in stored)
+            for key in keys:
+                Role.named(key.role)
+        except (OSError, ValueError, TypeError, KeyError, UsageError, RecursionError) as error:
+            raise ServiceError(
+                f"{printable(str(self.path))} is not a file of keys: move it away, and create new keys"
+            ) from error
+        return keys
+
+
+def new_token() -> str:
+    """Return a new random key."""
+    return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,123 @@
+"""Pages to add photos one by one, to a person or just to identify them, and to scan the album."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+
+from facebank.media import encode_thumbnail, turn_photo
+from facebank.media.reading import read_photo_bytes
+from facebank.service.access import Reader, Teacher
+from facebank.service.page.memory import TheMemory
+from facebank.service.page.rendering import PageRoute, page
+from facebank.service.page.wording import explanation, headline, likelihood, sentence
+from facebank.service.problems import RequestError
+from facebank.service.service import TheSent
+from facebank.types import Decision, EnrolledPhoto, EnrollReason
+
+if TYPE_CHECKING:
+    from fastapi.responses import Response
+
+    from facebank.operations.feedback import Feedback
+    from facebank.service.page.memory import PageMemory
+    from facebank.service.photos import UploadedPhoto
+
+router = APIRouter(prefix="/add", route_class=PageRoute, include_in_schema=False)
+
+_MOST_CHOICES = 24  # faces of a photo
+
+
+@router.get("")
+async def add(caller: Reader, memory: TheMemory) -> Response:
+    """Show the drop area for photos, and the album's folders."""
+    names = await memory.service.look_ups.run(memory.service.bank.gallery.names)
+    return page(
+        "add.html",
+        caller,
+        here="/add",
+        names=sorted(names.values(), key=str.casefold),
+        folders=[str(path) for path in memory.service.folders.paths],
+        is_scanning=memory.service.scanning.state.is_running,
+    )
+
+
+@router.post("/ask")
+async def ask(_: Reader, memory: TheMemory, sent: TheSent) -> dict[str, object]:
+    """Identify the people in a photo, without storing it."""
+    return await memory.service.photos.run(_asked, memory, sent.one_photo())
+
+
+@router.post("/enroll")
+async def enroll(_: Teacher, memory: TheMemory, sent: TheSent) -> dict[str, object]:
+    """Enroll a person from a photo; `face` is the face number in a photo with several."""
+    wanted = _Wanted(sent.text("name") or "", sent.flag("force"), sent.number("face"))
+    return await memory.service.photos.run(_enrolled, memory, wanted, sent.one_photo())
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    name: str
+    force: bool
+    face: int | None
+
+
+def _asked(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
+    (photo,) = memory.service.bank.identify(upload)
+    memory.service.metrics.count_photo(photo)
+    if photo.error is not None:
+        raise RequestError(422, "PhotoNotRead", photo.error)
+    across, down = max(photo.width, 1), max(photo.height, 1)
+    numbers = {name: number for number, name in memory.service.bank.gallery.names().items()}
+    faces = []
+    for face in photo.faces:
+        left, top, right, bottom = face.box.tolist()
+        faces.append(
+            {
+                "title": headline(face),
+                "why": explanation(face),
+                "likelihood": likelihood(face.probability) if face.decision is not Decision.UNKNOWN else "",
+                "box": [left / across, top / down, (right - left) / across, (bottom - top) / down],
+                "person": numbers.get(face.person or ""),
+            }
+        )
+    return {"faces": faces, "is_turned": photo.quarter_turns != 0}
+
+
+def _enrolled(memory: PageMemory, wanted: _Wanted, upload: UploadedPhoto) -> dict[str, object]:
+    bank, text = memory.service.bank, memory.service.text
+    photo: EnrolledPhoto | Feedback
+    if wanted.face is None:
+        (photo,) = bank.enroll(wanted.name, upload, force=wanted.force).photos
+    else:
+        photo = bank.confirm(upload, wanted.name, wanted.face, force=wanted.force, new=True)
+    memory.wake()
+    name = photo.person or wanted.name
+    warning = photo.warning if isinstance(photo, EnrolledPhoto) else None
+    return {
+        "accepted": photo.accepted,
+        "reason": photo.reason.value,
+        "detail": sentence(text.plain(photo.detail)),
+        "warning": sentence(text.plain(warning)) if warning else None,
+        "name": name,
+        "person": bank.person(name).id if photo.accepted else None,
+        "sample_id": photo.sample_id,
+        "faces": _choices(memory, upload) if photo.reason is EnrollReason.SEVERAL_FACES else [],
+    }
+
+
+def _choices(memory: PageMemory, upload: UploadedPhoto) -> list[dict[str, object]]:
+    """Return the largest faces of a photo, each with a thumbnail, for the user to choose from."""
+    upload.seek(0)
+    (photo,) = memory.service.bank.identify(upload)
+    upright = turn_photo(read_photo_bytes(upload.getvalue(), upload.name), photo.quarter_turns)
+    return [
+        {
+            "face": face.face_number,
+            "title": headline(face),
+            "picture": b64encode(encode_thumbnail(upright, face.box)).decode("ascii"),
+        }
+        for face in photo.faces[:_MOST_CHOICES]
+    ]

@@ -1,0 +1,401 @@
+"""In-memory state of the page: decisions about the album and pictures, kept up to date by a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, Request
+
+from facebank.album.answers import take_back
+from facebank.album.overview import AlbumOverview
+from facebank.album.questions import Questions
+from facebank.album.videos import VideoOverview
+from facebank.errors import FacebankError, PersonNotFoundError, PhotoNotFoundError
+from facebank.gallery import FaceKey
+from facebank.gallery.same_face import is_same_place
+from facebank.recognition.audit import audit_gallery
+from facebank.service.page.rendering import counted
+from facebank.service.page.wording import scan_words
+from facebank.service.problems import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from facebank.album.answers import Answer
+    from facebank.album.overview import SeenPhoto
+    from facebank.album.questions import Question
+    from facebank.recognition.audit import Finding
+    from facebank.service.access import Caller
+    from facebank.service.service import Service
+    from facebank.types import Photo, Sample
+
+_MOST_ANSWERS = 1_000  # that can be undone
+_STOPPING = 10.0  # seconds for the thread to end on shutdown
+_POLL_SECONDS = 2.0
+_PATIENCE, _BETWEEN_LOOKS = 1.0, 0.02  # seconds
+_FEW_SAMPLES = 500  # of a gallery that is audited immediately
+_LONGEST_WAIT = 15.0  # seconds without an answer before a large album is identified again
+_WORTH_TELLING = 500  # photos; fewer take a second or two
+_MOST_PICTURE_BYTES = 64 << 20
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Progress of the work on the album's photos."""
+
+    words: str  # empty for short work
+    done: int
+    total: int  # photos; 0 if unknown
+
+
+class PictureCache:
+    """LRU cache of encoded pictures by key, in memory only."""
+
+    def __init__(self, most: int = _MOST_PICTURE_BYTES) -> None:
+        self._most = most
+        self._size = 0
+        self._clearings = 0
+        self._pictures: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: str, make: Callable[[], bytes]) -> bytes:
+        """Return a picture, created if missing."""
+        with self._lock:
+            if key in self._pictures:
+                self._pictures.move_to_end(key)
+                return self._pictures[key]
+            clearings = self._clearings
+        picture = make()
+        with self._lock:
+            if clearings != self._clearings:  # it may show a person forgotten meanwhile
+                return picture
+            self._size += len(picture) - len(self._pictures.pop(key, b""))
+            self._pictures[key] = picture
+            while self._size > self._most:
+                self._size -= len(self._pictures.popitem(last=False)[1])
+        return picture
+
+    def clear(self) -> None:
+        """Drop all pictures."""
+        with self._lock:
+            self._pictures.clear()
+            self._size = 0
+            self._clearings += 1
+
+
+@dataclass(frozen=True, slots=True)
+class UndoableAnswer:
+    """An answer that can be undone."""
+
+    token: str  # token to undo it
+    answer: Answer
+    photos: tuple[str, ...]  # content hashes of its photos
+    session: str  # session of the browser that gave it
+    asked: tuple[str, ...]  # the request
+    words: str  # such as ``Not Ada``
+    face_count: int
+    said_at: tuple[int, int]  # state of the gallery after it was learned
+
+    @property
+    def label(self) -> str:
+        """The description, such as ``Ada, 9 faces``."""
+        return f"{self.words}, {counted(self.face_count, 'face')}"
+
+
+class PageMemory:
+    """Shared state of the pages of a service."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.overview = AlbumOverview(service.bank, service.album, service.folders.paths)
+        self.videos = VideoOverview(service.bank, service.album, service.folders.paths)
+        self.pictures = PictureCache()
+        self.questions = Questions(service.bank, service.album, self.overview)
+        self._answers: OrderedDict[str, UndoableAnswer] = OrderedDict()  # by token
+        self._left_out: OrderedDict[str, frozenset[int]] = OrderedDict()  # by question, of undone answers
+        self._best: tuple[int, dict[int, Sample]] = (-1, {})
+        self._samples: frozenset[int] = frozenset()  # at the last check
+        self.wants_audit = False
+        self._findings: tuple[object, tuple[Finding, ...] | None] = (None, None)  # with their basis
+        self._auditing = Lock()
+        self._took = 0.0  # duration of the last identification of the album, in seconds
+        self._grouped: str | None = None  # version of the scan whose faces were grouped
+        self._wake, self._stopped = Event(), Event()
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread that keeps the overview up to date."""
+        self._thread = Thread(target=self._keep_up, name="overview", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread."""
+        self._stopped.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(_STOPPING)
+
+    def wake(self) -> None:
+        """Check for changes now."""
+        self._wake.set()
+
+    async def settle(self) -> None:
+        """After a change, wait briefly until the photos of a small album are identified again.
+
+        A large album takes longer; pages show the progress and are reloaded (`progress`).
+        """
+        self.wake()
+        patience = time.monotonic() + _PATIENCE
+        while len(self.overview) < _WORTH_TELLING and time.monotonic() < patience:
+            if self.service.scanning.state.is_at_photos or await self.service.look_ups.run(self.progress) is None:
+                return
+            await asyncio.sleep(_BETWEEN_LOOKS)
+
+    def progress(self) -> Progress | None:
+        """Return the progress of work on the album's photos; None if the pages are up to date."""
+        if not self.service.folders.paths:
+            return None
+        overview, scan = self.overview, self.service.scanning.state
+        if scan.is_at_photos:
+            return Progress(scan_words(scan.done, scan.total, scan.seconds_left), scan.done, scan.total or 0)
+        if overview.is_refreshing and overview.total >= _WORTH_TELLING:
+            words = f"Deciding who is in the photos: {overview.done:,} of {overview.total:,} photos"
+            return Progress(words, overview.done, overview.total)
+        return None if overview.is_current and self.videos.is_current else Progress("", 0, 0)
+
+    def first_steps(self) -> dict[str, Any]:
+        """Return the content of pages before any person can be named."""
+        progress = self.progress()  # before counting photos, so that the count is correct once there is no work
+        return {
+            "has_albums": bool(self.service.folders.paths),
+            "photo_count": len(self.overview),
+            "scan_error": self.service.scanning.state.error,
+            "progress": progress,
+        }
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether more questions may follow shortly: photos are being scanned, identified or grouped."""
+        overview = self.overview
+        return (
+            self.service.scanning.state.is_at_photos
+            or not overview.is_current
+            or self._grouped != overview.scan_version()
+        )
+
+    def photo(self, content_hash: str) -> tuple[SeenPhoto, Photo]:
+        """Return a photo of the album by its hash, as identified and as scanned.
+
+        Raises `PhotoNotFoundError` if the album has none, or a link leads out of its folders.
+        """
+        seen = self.overview.photo(content_hash)
+        if seen is not None and self.service.folders.hold(seen.path):
+            for photo in self.service.album.scan_file.photos([seen.path]):
+                if photo.content_hash == content_hash:
+                    return seen, photo
+        raise PhotoNotFoundError("the album no longer has this photo")
+
+    def repeated(self, caller: Caller, asked: tuple[str, ...]) -> UndoableAnswer | None:
+        """Return the previous result for a request repeated by a browser, after a lost response or a double click.
+
+        None for another browser or request, or if the gallery has changed since.
+        """
+        wanted = caller.csrf, asked, self._said()
+        answers = reversed(list(self._answers.values()))
+        return next((one for one in answers if (one.session, one.asked, one.said_at) == wanted), None)
+
+    def learned(
+        self,
+        answer: Answer,
+        photos: Iterable[str],
+        caller: Caller,
+        asked: tuple[str, ...],
+        words: str,
+        *,
+        face_count: int = 1,
+    ) -> UndoableAnswer:
+        """Identify photos again after an answer, and return the answer for undo.
+
+        Parameters
+        ----------
+        answer, photos
+            The learned answer, and the content hashes of its photos.
+        caller, asked
+            The caller and the request, for `repeated`.
+        words, face_count
+            The answer in words and its number of faces, for `last_answer`.
+        """
+        touched = tuple(dict.fromkeys(photos))
+        self.overview.look_again(touched)
+        self.wake()
+        token = secrets.token_urlsafe(16)
+        learned = UndoableAnswer(token, answer, touched, caller.csrf, asked, words, face_count, self._said())
+        self._left_out.pop(asked[0], None)
+        self._answers[learned.token] = learned
+        while len(self._answers) > _MOST_ANSWERS:
+            self._answers.popitem(last=False)
+        return learned
+
+    def take_back(self, token: str) -> str:
+        """Undo an answer, and return the result in words.
+
+        Raises `RequestError` (404) if it was undone already, or is from before a restart.
+        """
+        with self.service.album.naming:
+            learned = self._answers.get(token)
+            if learned is None:
+                raise RequestError(404, "NothingToUndo", "this cannot be undone any more")
+            is_changed = take_back(self.service.bank, learned.answer, self.service.album)
+            self._answers.pop(token, None)  # only now, so that a failed undo can be repeated
+            if learned.answer.parted is not None:
+                self._left_out[learned.asked[0]] = frozenset(learned.answer.parted.taken)
+                while len(self._left_out) > _MOST_ANSWERS:
+                    self._left_out.popitem(last=False)
+        self.questions.forget()
+        self.overview.look_again(learned.photos)
+        self.wake()
+        if is_changed:
+            return f"Undone: {learned.label}."
+        return f"Nothing is left to undo of this: {learned.label}."
+
+    def left_out(self, question: Question, faces: Mapping[int, tuple[Photo, int]]) -> set[int]:
+        """Return the faces excluded from a question: excluded in an undone answer, or denied.
+
+        Parameters
+        ----------
+        question, faces
+            The question, and its faces by number in the scan, with photo and face number.
+        """
+        denied: Collection[FaceKey] = ()
+        if question.asked is not None:
+            with suppress(PersonNotFoundError):  # forgotten in the meantime
+                denied = self.service.bank.gallery.denied_faces(question.asked).values()
+        before = self._left_out.get(question.key, frozenset())
+        out = {
+            face
+            for face, (photo, number) in faces.items()
+            if face in before
+            or any(is_same_place(FaceKey.found(photo, photo.faces[number - 1]), key) for key in denied)
+        }
+        return out if len(out) < len(faces) else set()
+
+    def last_answer(self, caller: Caller, content_hash: str | None = None) -> dict[str, str] | None:
+        """Return token and words of a browser's last answer that can be undone, about one photo or any."""
+        for token, learned in reversed(list(self._answers.items())):
+            if learned.session == caller.csrf and (content_hash is None or content_hash in learned.photos):
+                return {"token": token, "words": learned.label}
+        return None
+
+    def best_samples(self) -> dict[int, Sample]:
+        """Return each person's best sample with a picture, by person number.
+
+        All pictures are dropped when a sample was removed, also by the command line or another route.
+        """
+        gallery = self.service.bank.gallery
+        revision = gallery.revision
+        if self._best[0] != revision:
+            everybody = gallery.samples_by_person()
+            numbers = frozenset(sample.id for samples in everybody.values() for sample in samples)
+            if not self._samples <= numbers:
+                self.pictures.clear()
+            best = {
+                person: max(pictured, key=lambda sample: (not sample.masked, sample.quality))
+                for person, samples in everybody.items()
+                if (pictured := [sample for sample in samples if sample.has_thumbnail])
+            }
+            self._best, self._samples = (revision, best), numbers
+        return self._best[1]
+
+    def findings(self) -> tuple[Finding, ...] | None:
+        """Return the findings of the last audit of the gallery; None if there is none yet.
+
+        A large gallery is audited by the background thread; meanwhile the last findings are returned.
+        """
+        made_for, found = self._findings
+        if made_for != self._audit_basis():
+            if sum(person.sample_count for person in self.service.bank.people()) <= _FEW_SAMPLES:
+                return self._audited()
+            self.wants_audit = True
+            self.wake()
+        return found
+
+    def _audited(self) -> tuple[Finding, ...]:
+        bank = self.service.bank
+        with self._auditing:
+            basis = self._audit_basis()
+            if self._findings[0] != basis or self._findings[1] is None:
+                engine = bank.engine
+                found = audit_gallery(bank.gallery, engine.pack_calibration, verify=engine.thresholds.verify)
+                self._findings = basis, found.findings
+            return self._findings[1] or ()
+
+    def _audit_basis(self) -> tuple[object, ...]:
+        return self.service.bank.gallery.revision, self.service.bank.engine.pack_calibration
+
+    def _keep_up(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.best_samples()
+                if self.wants_audit:
+                    self.wants_audit = False
+                    self._audited()
+                if not self.overview.is_current and self._is_quiet():
+                    started = time.monotonic()
+                    if self.overview.refresh(self._goes_on):
+                        self.questions.look_again()
+                    self._took = time.monotonic() - started
+                if not self.videos.is_current:
+                    self.videos.refresh(self._goes_on)
+                self._group()
+            except FacebankError as error:  # such as a damaged scan, reported by the page that needs it
+                log.warning("the album cannot be identified: %s", error)
+            except Exception:
+                log.exception("the album could not be identified")
+            self._wake.wait(_POLL_SECONDS)
+            self._wake.clear()
+
+    def _is_quiet(self) -> bool:
+        """Wait while answers arrive in quick succession, if identifying the album takes long; False at the end."""
+        quiet = min(self._took, _LONGEST_WAIT)
+        said = self._said()
+        while quiet > _POLL_SECONDS and not self._stopped.wait(quiet):
+            before, said = said, self._said()
+            if before == said:
+                break
+        return not self._stopped.is_set()
+
+    def _said(self) -> tuple[int, int]:
+        gallery = self.service.bank.gallery
+        return gallery.revision, gallery.denials_revision
+
+    def _goes_on(self) -> bool:
+        return not self._stopped.is_set()
+
+    def _group(self) -> None:
+        """Group the unnamed faces if photos have changed and no scan is running."""
+        if self._stopped.is_set() or self.service.scanning.state.is_at_photos:
+            return
+        version = self.overview.scan_version()
+        if version is not None and version != self._grouped:
+            self.service.album.cluster(least=1, known=self.overview.known_faces())
+            self._grouped = version
+            self.questions.forget()
+
+
+async def memory_of(request: Request) -> PageMemory:
+    """Return the shared state of the pages for a request."""
+    memory: PageMemory = request.app.state.page
+    return memory
+
+
+TheMemory = Annotated[PageMemory, Depends(memory_of)]

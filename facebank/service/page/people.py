@@ -1,0 +1,299 @@
+"""Page of all people, and a page for each person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from fastapi import APIRouter, Body, Path, Query
+
+from facebank.album.copies import ADVICE, copies_of
+from facebank.errors import PersonNotFoundError, UsageError
+from facebank.service.access import Admin, Reader, Teacher
+from facebank.service.page.memory import TheMemory
+from facebank.service.page.paging import page_of
+from facebank.service.page.rendering import PageRoute, page
+from facebank.service.page.wording import typed_date
+from facebank.storage.text import printable
+from facebank.types import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fastapi.responses import Response
+
+    from facebank import FaceBank
+    from facebank.album.overview import SeenFace, SeenPhoto
+    from facebank.album.videos import SeenVideo
+    from facebank.gallery import Forgotten, MergedPerson
+    from facebank.service.page.memory import PageMemory
+    from facebank.types import Person, Sample
+
+Changed = TypeVar("Changed")
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+_A_PAGE, _PHOTOS_A_PAGE = 100, 60
+_MOST_UNSURE, _MOST_COMPANY = 24, 12
+_BETWEEN_TWO = (Reason.CONFUSABLE, Reason.RUNNER_UP_TOO_NEAR)
+_MOST_VIDEOS, _MOST_VISITS = 200, 8
+PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**6)]
+PersonNumber = Annotated[int, Path(ge=0, le=2**62)]
+Name = Annotated[str, Body(embed=True, max_length=1000)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    id: int
+    name: str
+    photos: int
+    samples: int
+    sample_id: int | None  # sample shown as picture
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A person's page."""
+
+    person: Person
+    sample_id: int | None  # sample shown as picture
+    photos: Sequence[SeenPhoto]
+    photo_count: int  # regardless of other people
+    videos: Sequence[SeenVideo]
+    video_count: int  # regardless of other people
+    unsure: Sequence[tuple[SeenPhoto, SeenFace]]
+    unsure_count: int
+    is_confused: bool  # whether another person is equally likely in some
+    company: Sequence[tuple[int, str, int]]  # numbers and names of people in the same photos and videos, with counts
+    together: int | None  # number of the person to show together
+    samples: Sequence[Sample]
+    merged: Sequence[MergedPerson]
+    names: Sequence[str]  # names of all other people
+
+
+@router.get("/")
+async def wall(
+    caller: Reader, memory: TheMemory, q: Annotated[str, Query(max_length=200)] = "", number: PageNumber = 1
+) -> Response:
+    """Show all people, most photos first."""
+    cards, count, asks = await memory.service.look_ups.run(_cards, memory, q)
+    first = await memory.service.look_ups.run(memory.first_steps)
+    people, pages = page_of(cards, number, _A_PAGE, "/", q=q)
+    return page(
+        "people.html",
+        caller,
+        here="/",
+        people=people,
+        people_count=count,
+        per_page=_A_PAGE,
+        pages=pages,
+        query=q,
+        asks=asks,
+        **first,
+    )
+
+
+@router.get("/looking")
+async def looking(_: Reader, memory: TheMemory) -> dict[str, object]:
+    """Return the progress of work on the photos."""
+    progress = await memory.service.look_ups.run(memory.progress)
+    if progress is None:
+        return {"is_done": True}
+    return {"is_done": False, "words": progress.words, "done": progress.done, "total": progress.total}
+
+
+def _cards(memory: PageMemory, query: str) -> tuple[list[_Card], int, bool]:
+    people, pictured, counts = memory.service.bank.people(), memory.best_samples(), memory.overview.counts()
+    wanted = query.strip().casefold()
+    cards = [
+        _Card(
+            one.id,
+            one.name,
+            counts.get(one.id, 0),
+            one.sample_count,
+            pictured[one.id].id if one.id in pictured else None,
+        )
+        for one in people
+        if wanted in one.name.casefold()
+    ]
+    cards.sort(key=lambda card: (-card.photos, card.name.casefold()))
+    return cards, len(people), memory.overview.has_unnamed()
+
+
+@router.get("/people/{number}")
+async def person_page(
+    caller: Reader,
+    memory: TheMemory,
+    number: PersonNumber,
+    together: Annotated[int | None, Query(alias="with", ge=0, le=2**62)] = None,
+    page_number: PageNumber = 1,
+) -> Response:
+    """Show a person: the photos and videos of the album, oldest first, and the samples."""
+    shown = await memory.service.look_ups.run(_person, memory, number, together)
+    photos, pages = page_of(
+        shown.photos,
+        page_number,
+        _PHOTOS_A_PAGE,
+        f"/people/{number}",
+        **{"with": together},
+    )
+    return page(
+        "person.html",
+        caller,
+        here="",
+        shown=shown,
+        years=[(year, list(several)) for year, several in groupby(photos, _year)],
+        pages=pages,
+        videos=shown.videos[:_MOST_VIDEOS],
+        most_visits=_MOST_VISITS,
+        has_albums=bool(memory.service.options.albums),
+        progress=await memory.service.look_ups.run(memory.progress),
+    )
+
+
+@router.post("/people/{number}/rename")
+async def rename(_: Teacher, memory: TheMemory, number: PersonNumber, name: Name) -> dict[str, object]:
+    """Rename a person."""
+    person = await _changed(memory, lambda bank: bank.rename(_name(bank, number), name))
+    return {"message": f"The name is {person.name} now."}
+
+
+@router.post("/people/{number}/describe")
+async def describe(
+    _: Teacher,
+    memory: TheMemory,
+    number: PersonNumber,
+    day: Annotated[str, Body(embed=True, max_length=10)] = "",
+    born: Annotated[str, Body(embed=True, max_length=10)] = "",
+    note: Annotated[str, Body(embed=True, max_length=2_000)] = "",
+) -> dict[str, object]:
+    """Store a person's birth date, a full `day` or a partial date `born`, and a note; empty values clear them."""
+    date = typed_date(day or born)
+    await _changed(memory, lambda bank: bank.gallery.describe(_name(bank, number), born=date, note=note))
+    return {"message": "Saved."}
+
+
+@router.post("/people/{number}/merge")
+async def merge(
+    _: Teacher,
+    memory: TheMemory,
+    number: PersonNumber,
+    into: Name,
+    force: Annotated[bool, Body(embed=True)] = False,
+) -> dict[str, object]:
+    """Merge a person into another one."""
+
+    def merged(bank: FaceBank) -> Person:
+        name, other = _name(bank, number), bank.person(into)
+        if other.id == number:
+            raise UsageError(f"{printable(name)} is the same person already")
+        return bank.merge(name, other.name, force=force)
+
+    person = await _changed(memory, merged)
+    return {
+        "message": f"They are one person now: {person.name}. You can undo that on this page.",
+        "to": f"/people/{person.id}",
+    }
+
+
+@router.post("/people/{number}/unmerge")
+async def unmerge(_: Teacher, memory: TheMemory, number: PersonNumber) -> dict[str, object]:
+    """Undo the last merge into a person."""
+    people = await _changed(memory, lambda bank: bank.unmerge(_name(bank, number)))
+    return {"message": f"Separate again: {', '.join(person.name for person in people)}."}
+
+
+@router.get("/people/{number}/copies")
+async def copies(_: Admin, memory: TheMemory, number: PersonNumber) -> dict[str, object]:
+    """Return what would remain after forgetting a person: exports, sorted folders, names in files, backups."""
+
+    def found(bank: FaceBank) -> dict[str, object]:
+        there = copies_of(bank.gallery, _name(bank, number))
+        stays = [{"path": printable(str(place.path)), "advice": ADVICE[place.kind]} for place in there.stays]
+        return {"stays": stays, "files_with_name": len(there.files_with_name)}
+
+    return await memory.service.look_ups.run(found, memory.service.bank)
+
+
+@router.post("/people/{number}/forget")
+async def forget(_: Admin, memory: TheMemory, number: PersonNumber) -> dict[str, object]:
+    """Remove a person permanently."""
+
+    def forgotten(bank: FaceBank) -> str:
+        name = _name(bank, number)
+        removed = bank.forget(name)
+        memory.pictures.clear()
+        return f"{name} is forgotten.{_left(removed)}"
+
+    return {"message": await _changed(memory, forgotten), "to": "/"}
+
+
+@router.post("/samples/{sample_id}/remove")
+async def remove_sample(
+    _: Teacher, memory: TheMemory, sample_id: Annotated[int, Path(ge=0, le=2**62)]
+) -> dict[str, object]:
+    """Remove a sample permanently."""
+
+    def removed(bank: FaceBank) -> str:
+        removed = bank.gallery.remove_sample(sample_id)
+        memory.pictures.clear()
+        return f"The face is removed.{_left(removed)}"
+
+    return {"message": await _changed(memory, removed)}
+
+
+def _left(removed: Forgotten) -> str:
+    """Return a message about bytes that could not be erased on a full disk; empty if they were."""
+    if not removed.full_disk:
+        return ""
+    return " The disk is full, so its bytes may still be in the gallery's file: free space and restart facebank serve."
+
+
+async def _changed(memory: PageMemory, change: Callable[[FaceBank], Changed]) -> Changed:
+    changed = await memory.service.look_ups.run(change, memory.service.bank)
+    await memory.settle()
+    return changed
+
+
+def _name(bank: FaceBank, number: int) -> str:
+    name = bank.gallery.names().get(number)
+    if name is None:
+        raise PersonNotFoundError("this person no longer exists")
+    return name
+
+
+def _person(memory: PageMemory, number: int, together: int | None) -> _Shown:
+    bank, overview = memory.service.bank, memory.overview
+    names = bank.gallery.names()
+    name = _name(bank, number)
+    photos, unsure = overview.photos_of(number), overview.unsure(number)
+    videos = memory.videos.videos_of(number)
+    together_with = [other for photo in photos for other in photo.people]
+    together_with += [other for video in videos for other in video.people]
+    company = Counter(other for other in together_with if other != number and other in names)
+    pictured = memory.best_samples()
+    return _Shown(
+        person=bank.person(name),
+        sample_id=pictured[number].id if number in pictured else None,
+        photos=overview.photos_of(number, together) if together in names else photos,
+        photo_count=len(photos),
+        videos=memory.videos.videos_of(number, together if together in names else None),
+        video_count=len(videos),
+        unsure=unsure[:_MOST_UNSURE],
+        unsure_count=len(unsure),
+        is_confused=any(face.reason in _BETWEEN_TWO for _, face in unsure),
+        company=[(other, names[other], count) for other, count in company.most_common(_MOST_COMPANY)],
+        together=together if together in names else None,
+        samples=bank.samples(name),
+        merged=bank.gallery.merged(name),
+        names=sorted((other for key, other in names.items() if key != number), key=str.casefold),
+    )
+
+
+def _year(photo: SeenPhoto) -> str:
+    when = photo.when
+    if when is None:
+        return "Without a date"
+    return str(when.year) if photo.camera_dated else f"{when.year}, by the files' dates"

@@ -1,0 +1,221 @@
+"""Page of a photo: its people, the reasons of decisions, and corrections."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fastapi import APIRouter, Path
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from facebank.album.answers import confirm_face, deny_faces, is_remembered, refuse_everybody
+from facebank.album.confirmed import identified_in_album
+from facebank.album.pictures import read_as_found
+from facebank.gallery import FaceKey
+from facebank.operations.explain import draw_picture, explain_sample, nearest_samples
+from facebank.service.access import Reader, Teacher
+from facebank.service.page.memory import TheMemory
+from facebank.service.page.rendering import PageRoute, page
+from facebank.service.page.wording import NOBODY, NOBODY_WHY, explanation, headline, is_offered, likelihood
+from facebank.service.problems import RequestError
+from facebank.types import Decision, Reason
+
+if TYPE_CHECKING:
+    from facebank.service.access import Caller
+    from facebank.service.page.memory import PageMemory, UndoableAnswer
+    from facebank.types import Candidate, Face, Photo
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+ContentHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+FaceNumber = Annotated[int, Path(ge=1, le=10**6)]
+_SHOWN_CANDIDATES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _ShownFace:
+    face: Face
+    title: str
+    why: str  # empty for a user's answer, like the likelihood
+    likelihood: str
+    box: str  # left, top, width and height as fractions of the photo
+    person_id: int | None
+    likeliest: Candidate | None
+    others: tuple[Candidate, ...]
+    sample_id: int | None  # sample of this very face
+    sample_of: str | None
+    is_nobody: bool  # marked by a user
+
+
+class FaceAnswer(BaseModel):
+    """A user's answer about a face."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    face: int = Field(ge=1, le=10**6)
+    answer: Literal["name", "not", "nobody"]
+    name: str = Field(default="", max_length=1000)
+    force: bool = False
+
+
+class Undo(BaseModel):
+    """The answer to undo."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(max_length=100)
+
+
+@router.get("/photos/{content_hash}")
+async def photo_page(caller: Reader, memory: TheMemory, content_hash: ContentHash) -> Response:
+    """Show a photo with its faces."""
+    photo, faces, names = await memory.service.look_ups.run(_shown, memory, content_hash)
+    return page(
+        "photo.html",
+        caller,
+        here="",
+        photo=photo,
+        faces=faces,
+        names=names,
+        known=Decision.KNOWN,
+        last=memory.last_answer(caller, content_hash),
+    )
+
+
+@router.get("/photos/{content_hash}/faces/{face_number}/nearest")
+async def nearest(
+    _: Reader, memory: TheMemory, content_hash: ContentHash, face_number: FaceNumber
+) -> dict[str, object]:
+    """Return the samples of the likeliest person that are most similar to a face."""
+    return await memory.service.look_ups.run(_nearest, memory, content_hash, face_number)
+
+
+@router.get("/pictures/maps/{content_hash}/{face_number}/{sample_id}")
+async def explanation_map(
+    _: Reader, memory: TheMemory, content_hash: ContentHash, face_number: FaceNumber, sample_id: int
+) -> Response:
+    """Return the explanation map of a face and a sample; takes seconds."""
+    data = await memory.service.photos.run(_map, memory, content_hash, face_number, sample_id)
+    return Response(data, media_type="image/png", headers={"Cache-Control": "private, no-cache"})
+
+
+@router.post("/photos/{content_hash}/answers")
+async def answer(caller: Teacher, memory: TheMemory, content_hash: ContentHash, said: FaceAnswer) -> dict[str, object]:
+    """Learn a user's answer about a face."""
+    return await memory.service.photos.run(_answered, memory, caller, content_hash, said)
+
+
+@router.post("/answers/undo")
+async def undo(_: Teacher, memory: TheMemory, wanted: Undo) -> dict[str, object]:
+    """Undo an answer."""
+    return {"message": await memory.service.photos.run(memory.take_back, wanted.token)}
+
+
+def _shown(memory: PageMemory, content_hash: str) -> tuple[Photo, list[_ShownFace], list[str]]:
+    gallery = memory.service.bank.gallery
+    _, scanned = memory.photo(content_hash)
+    photo = identified_in_album(scanned, gallery, memory.service.bank.identification)
+    names = gallery.names()
+    numbers = {name: number for number, name in names.items()}
+    faces = []
+    for face in photo.faces:
+        likeliest = next(filter(is_offered, face.candidates[:1]), None)
+        owners = gallery.samples_at(FaceKey.found(photo, face))
+        denials = gallery.denials_of(FaceKey.found(photo, face))
+        denied = sorted((name for number, name in names.items() if number in denials), key=str.casefold)
+        is_nobody = face.reason is Reason.REMEMBERED_STRANGER and is_remembered(gallery, photo, face)
+        faces.append(
+            _ShownFace(
+                face,
+                NOBODY if is_nobody else headline(face),
+                NOBODY_WHY if is_nobody else "" if owners else explanation(face, denied),
+                "" if owners or face.decision is Decision.UNKNOWN else likelihood(face.probability),
+                _box(face, photo),
+                None if face.person is None else numbers.get(face.person),
+                likeliest,
+                face.candidates[:_SHOWN_CANDIDATES],
+                owners[0].id if owners else None,
+                owners[0].person if owners else None,
+                is_nobody,
+            )
+        )
+    return photo, faces, sorted(names.values(), key=str.casefold)
+
+
+def _box(face: Face, photo: Photo) -> str:
+    left, top, right, bottom = face.box.tolist()
+    across, down = max(photo.width, 1), max(photo.height, 1)
+    fractions = (left / across, top / down, (right - left) / across, (bottom - top) / down)
+    return " ".join(f"{min(max(fraction, 0.0), 1.0):.4f}" for fraction in fractions)
+
+
+def _nearest(memory: PageMemory, content_hash: str, face_number: int) -> dict[str, object]:
+    bank = memory.service.bank
+    _, scanned = memory.photo(content_hash)
+    face = _face(identified_in_album(scanned, bank.gallery, bank.identification), face_number)
+    if not face.candidates:
+        return {"person": None, "samples": []}
+    person = face.person or face.candidates[0].person
+    samples = nearest_samples(bank.gallery, face.embedding, person)
+    return {
+        "person": person,
+        "samples": [
+            {
+                "sample_id": sample.id,
+                "similarity": round(similarity, 3),
+                "has_thumbnail": sample.has_thumbnail,
+                "has_photo": memory.service.folders.hold(sample.path),
+            }
+            for sample, similarity in samples
+        ],
+    }
+
+
+def _map(memory: PageMemory, content_hash: str, face_number: int, sample_id: int) -> bytes:
+    bank = memory.service.bank
+    _, photo = memory.photo(content_hash)
+    face, sample = _face(photo, face_number), bank.gallery.sample(sample_id)
+    if not memory.service.folders.hold(sample.path):
+        raise RequestError(404, "NoPhoto", "the photo of this learned face is outside of the album")
+    own = read_as_found(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
+    upright = read_as_found(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)
+    file = io.BytesIO()
+    draw_picture(explain_sample(bank.engine, upright, face, own, sample)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _answered(memory: PageMemory, caller: Caller, content_hash: str, said: FaceAnswer) -> dict[str, object]:
+    with memory.service.album.naming:
+        asked = content_hash, str(said.face), said.answer, said.name
+        again = memory.repeated(caller, asked)
+        if again is None:
+            again = _learned(memory, caller, said, asked)
+    return {"message": f"{again.words}. Learned.", "undo": again.token}
+
+
+def _learned(memory: PageMemory, caller: Caller, said: FaceAnswer, asked: tuple[str, ...]) -> UndoableAnswer:
+    bank, content_hash = memory.service.bank, asked[0]
+    _, photo = memory.photo(content_hash)
+    if said.answer == "name":
+        answer = confirm_face(bank, photo, said.face, said.name, force=said.force)
+    elif said.answer == "not":
+        answer = deny_faces(bank.gallery, [(photo, said.face)], said.name)
+    else:
+        answer = refuse_everybody(bank.gallery, [(photo, said.face)])
+    if not answer.accepted:
+        raise RequestError(409, "NotLearned", f"nothing was learned: {answer.detail}")
+    return memory.learned(answer, [content_hash], caller, asked, _words(said, answer.person))
+
+
+def _words(said: FaceAnswer, person: str | None) -> str:
+    if said.answer == "name":
+        return str(person)
+    return f"Not {person}" if said.answer == "not" else "Nobody you know"
+
+
+def _face(photo: Photo, face_number: int) -> Face:
+    if face_number > len(photo.faces):
+        raise RequestError(404, "NoFace", "there is no such face")
+    return photo.faces[face_number - 1]

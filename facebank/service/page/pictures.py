@@ -1,0 +1,92 @@
+"""Pictures of samples, photos and faces, re-encoded to remove metadata."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from fastapi import APIRouter, Path, Request
+
+from facebank.album.pictures import face_picture, photo_picture
+from facebank.media import encode_thumbnail
+from facebank.media.reading import read_photo_bytes
+from facebank.service.access import Reader
+from facebank.service.page.memory import TheMemory
+from facebank.service.page.rendering import picture, unchanged
+from facebank.service.problems import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastapi.responses import Response
+
+    from facebank.service.page.memory import PageMemory
+
+router = APIRouter(prefix="/pictures", include_in_schema=False)
+
+ContentHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+_SAMPLE_SIDE = 128
+_PHOTO_SIDES, _FACE_SIDES = (320, 640, 1600), (128, 320)
+
+
+@router.get("/samples/{sample_id}")
+async def sample_picture(
+    request: Request, _: Reader, memory: TheMemory, sample_id: Annotated[int, Path(ge=0, le=2**62)]
+) -> Response:
+    """Return the thumbnail of a sample."""
+    look_ups = memory.service.look_ups
+    stored = await look_ups.run(memory.service.bank.gallery.thumbnail, sample_id)  # the sample may have been removed
+    if stored is None:
+        raise RequestError(404, "NoPicture", "there is no picture of this sample")
+
+    def made() -> bytes:
+        decoded = read_photo_bytes(stored)  # untrusted if imported
+        whole = np.array([0, 0, decoded.width, decoded.height], np.float32)
+        return encode_thumbnail(decoded, whole, _SAMPLE_SIDE)
+
+    etag = f'"sample-{hashlib.sha256(stored).hexdigest()}"'
+    if request.headers.get("if-none-match") == etag:
+        return unchanged(etag)
+    return picture(await look_ups.run(memory.pictures.get, etag, made), etag)
+
+
+@router.get("/photos/{content_hash}/{side}")
+async def picture_of_photo(
+    request: Request, _: Reader, memory: TheMemory, content_hash: ContentHash, side: int
+) -> Response:
+    """Return a photo of the album with the requested longer side."""
+    _check_side(side, _PHOTO_SIDES)
+    etag = f'"photo-{content_hash}-{side}"'
+    return await _sent(request, memory, content_hash, etag, lambda: photo_picture(memory.photo(content_hash)[1], side))
+
+
+@router.get("/faces/{content_hash}/{face_number}/{side}")
+async def picture_of_face(
+    request: Request, _: Reader, memory: TheMemory, content_hash: ContentHash, face_number: int, side: int
+) -> Response:
+    """Return a face of a photo of the album, with a margin."""
+    _check_side(side, _FACE_SIDES)
+    etag = f'"face-{content_hash}-{face_number}-{side}"'
+    return await _sent(
+        request,
+        memory,
+        content_hash,
+        etag,
+        lambda: face_picture(memory.photo(content_hash)[1], face_number, side),
+    )
+
+
+async def _sent(
+    request: Request, memory: PageMemory, content_hash: str, etag: str, make: Callable[[], bytes]
+) -> Response:
+    if memory.overview.photo(content_hash) is None:
+        raise RequestError(404, "NoPhoto", "the album has no such photo")
+    if request.headers.get("if-none-match") == etag:
+        return unchanged(etag)
+    return picture(await memory.service.photos.run(memory.pictures.get, etag, make), etag)
+
+
+def _check_side(side: int, sides: tuple[int, ...]) -> None:
+    if side not in sides:
+        raise RequestError(404, "NoPicture", f"pictures have sides of {', '.join(map(str, sides))} pixels")

@@ -1,0 +1,150 @@
+"""Rendering of pages from templates with autoescaping, and of error pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.staticfiles import StaticFiles
+
+import facebank
+from facebank.errors import FacebankError, InvalidNameError
+from facebank.service.keys import Role
+from facebank.service.page.wording import clock, moment, percent, sentence
+from facebank.service.problems import problem_of, status_of
+from facebank.storage.dates import shown_date
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import datetime
+    from os import PathLike
+
+    from fastapi import Request
+    from starlette.types import Scope
+
+    from facebank.service.access import Caller
+    from facebank.service.service import Service
+
+_HERE = Path(__file__).resolve().parent
+_PAGES = (
+    ("/", "People", "People"),
+    ("/who", "Who is this?", "Who?"),
+    ("/look-alikes", "Look-alikes", "Alike"),
+    ("/add", "Add photos", "Add"),
+    ("/settings", "Settings", "Settings"),
+)
+SECURE = "private, no-cache"  # cached by browsers, but revalidated each time
+
+
+class StaticFolder(StaticFiles):
+    """The styles and scripts of the pages."""
+
+    def __init__(self) -> None:
+        super().__init__(directory=_HERE / "static")
+
+    def file_response(
+        self, full_path: str | PathLike[str], stat_result: Any, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """Return a file that browsers cache and revalidate."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+class PageRoute(APIRoute):
+    """A route with errors as HTML pages, and a redirect to sign in if a key is needed."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the request handler."""
+        handler = super().get_route_handler()
+
+        async def shown(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except FacebankError as error:
+                service: Service = request.app.state.service
+                said = service.text.of_error(error)
+                message = said if isinstance(error, InvalidNameError) else sentence(said)
+                if request.method not in {"GET", "HEAD"}:
+                    return problem_of(error, message)
+                status = status_of(error)
+                if status == 401:
+                    return RedirectResponse(_sign_in(request), 303)
+                caller: Caller | None = request.scope["state"]["caller"]
+                return page("error.html", caller, status=status, message=message)
+
+        return shown
+
+
+def _sign_in(request: Request) -> str:
+    """Return the URL of the sign-in page, with the requested page to return to."""
+    asked = quote(request.scope["path"]) + (f"?{request.url.query}" if request.url.query else "")
+    return "/sign-in" if asked == "/" else f"/sign-in?{urlencode({'to': asked})}"
+
+
+def page(template: str, caller: Caller | None, *, status: int = 200, **values: object) -> HTMLResponse:
+    """Return a page.
+
+    Parameters
+    ----------
+    template
+        File name of the template.
+    caller
+        The caller; None if not signed in.
+    status
+        The HTTP status.
+    values
+        Values for the template.
+    """
+    shown = _TEMPLATES.get_template(template).render(
+        caller=caller,
+        may_teach=caller is not None and caller.role >= Role.TEACH,
+        may_all=caller is not None and caller.role >= Role.ADMIN,
+        version=facebank.__version__,
+        pages_of_all=_PAGES,
+        status=status,
+        **values,
+    )
+    return HTMLResponse(shown, status, {"Cache-Control": SECURE})
+
+
+def picture(data: bytes, etag: str) -> Response:
+    """Return a picture that browsers cache and revalidate."""
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": SECURE, "ETag": etag})
+
+
+def unchanged(etag: str) -> Response:
+    """Return a response 304 for a cached picture."""
+    return Response(status_code=304, headers={"Cache-Control": SECURE, "ETag": etag})
+
+
+def counted(number: int, noun: str, many: str | None = None) -> str:
+    """Format a number with its noun, such as ``1 photo`` or ``2,000 photos``."""
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
+
+
+def _date(taken_at: datetime | None, camera_dated: bool = True) -> str:
+    return shown_date(taken_at, camera_dated=camera_dated)
+
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(_HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(
+    counted=counted,
+    percent=percent,
+    day=_date,
+    clock=clock,
+    moment=moment,
+    plain=printable,
+    file_name=lambda path: printable(Path(path).name),
+)

@@ -1,0 +1,135 @@
+"""Page of the decision settings, with explanations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Body
+
+from facebank.errors import ScanNotFoundError
+from facebank.recognition.scoring import CLASSIFIERS
+from facebank.recognition.settings import AUTOMATIC, change_setting, list_settings, unset_setting
+from facebank.service.access import Admin, Reader
+from facebank.service.page.memory import TheMemory
+from facebank.service.page.rendering import PageRoute, page
+
+if TYPE_CHECKING:
+    from fastapi.responses import Response
+
+    from facebank.recognition.settings import Setting
+    from facebank.service.page.memory import PageMemory
+
+router = APIRouter(prefix="/settings", route_class=PageRoute, include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Explained:
+    title: str
+    what: str
+    choices: tuple[tuple[str, str], ...]  # values and their descriptions
+
+
+_METHODS = {
+    "prototype": "average faces",
+    "knn": "most similar faces",
+    "svm": "straight borders",
+    "svm-rbf": "curved borders",
+    "logistic": "weighed features",
+}
+_EXPLAINED = {
+    "fpir": _Explained(
+        "Strangers with a wrong name",
+        "How many strangers may be given somebody's name by mistake. Fewer means that facebank says more often that it "
+        "does not know.",
+        (("0.001", "1 of 1,000"), ("0.01", "1 of 100"), ("0.05", "1 of 20"), ("0.1", "1 of 10")),
+    ),
+    "least_probability": _Explained(
+        "How sure a name has to be",
+        "A face that is less likely than this gets no name, and is asked about instead.",
+        (("0.5", "50 %"), ("0.7", "70 %"), ("0.9", "90 %"), ("0.95", "95 %")),
+    ),
+    "stranger_share": _Explained(
+        "How many faces are strangers",
+        "What you expect of your photos: at home few faces are strangers, in a town many. Probabilities depend on it.",
+        (("0.1", "few, 1 of 10"), ("0.5", "half of them"), ("0.9", "most, 9 of 10")),
+    ),
+    "confusable_error": _Explained(
+        "Care with look-alikes",
+        "How many wrong names are allowed between people who look alike, such as siblings.",
+        (("0.01", "1 of 100"), ("0.04", "4 of 100"), ("0.1", "10 of 100")),
+    ),
+    "allow_twice": _Explained(
+        "One name twice in a photo",
+        "Whether two faces of one photo may have the same name, as in collages and mirrors.",
+        (("false", "no"), ("true", "yes")),
+    ),
+    "classifier": _Explained(
+        "How faces are compared",
+        "With each person's average face, with the learned faces that are most similar, or by borders drawn between "
+        "people. Leave it unless you tried that another way is better for your photos.",
+        ((AUTOMATIC, "what suits best"), *((kind, _METHODS[kind]) for kind in CLASSIFIERS)),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    key: str
+    title: str
+    what: str
+    value: str
+    is_set: bool
+    choices: tuple[tuple[str, str], ...]
+
+
+@router.get("")
+async def settings(caller: Reader, memory: TheMemory) -> Response:
+    """Show the settings."""
+    shown, facts = await memory.service.look_ups.run(_shown, memory)
+    return page("settings.html", caller, here="/settings", settings=shown, facts=facts)
+
+
+@router.post("")
+async def change(
+    _: Admin,
+    memory: TheMemory,
+    key: Annotated[str, Body(max_length=100)],
+    value: Annotated[str, Body(max_length=100)],
+) -> dict[str, object]:
+    """Change a setting; an empty value is its default."""
+    gallery = memory.service.bank.gallery
+    if value:
+        await memory.service.look_ups.run(change_setting, gallery, key, value)
+    else:
+        await memory.service.look_ups.run(unset_setting, gallery, key)
+    memory.wake()
+    return {"message": "Saved. All photos are decided about again."}
+
+
+def _shown(memory: PageMemory) -> tuple[list[_Shown], dict[str, int]]:
+    gallery = memory.service.bank.gallery
+    shown = [_explained(setting) for setting in list_settings(gallery)]
+    shown.sort(key=lambda one: list(_EXPLAINED).index(one.key) if one.key in _EXPLAINED else len(_EXPLAINED))
+    people = gallery.people()
+    try:
+        scanned = memory.service.album.scan_file.count()
+        photos, faces = scanned.files, scanned.faces
+    except ScanNotFoundError:
+        photos = faces = 0
+    samples = sum(person.sample_count for person in people)
+    return shown, {"people": len(people), "samples": samples, "photos": photos, "faces": faces}
+
+
+def _explained(setting: Setting) -> _Shown:
+    explained = _EXPLAINED.get(setting.key, _Explained(setting.key, "", ()))
+    value, default = _text(setting.value), _text(setting.default)
+    choices = dict(explained.choices)
+    for one in (default, value):
+        choices.setdefault(one, one)
+    named = [(one, f"{words} (as usual)" if one == default else words) for one, words in choices.items()]
+    return _Shown(setting.key, explained.title, explained.what, value, setting.is_set, tuple(named))
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

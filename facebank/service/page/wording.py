@@ -1,0 +1,145 @@
+"""Decisions and errors in plain words for the page."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from facebank.service.client_text import without_advice
+from facebank.types import Decision, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from facebank.types import Candidate, Face
+
+_WORDS = ((0.99, "almost certain"), (0.95, "very likely"), (0.8, "likely"), (0.5, "perhaps"), (0.0, "unlikely"))
+_REASONS = {
+    Reason.MATCH: "The face is more like {first} than like anybody else, and more than nearly all strangers are.",
+    Reason.BELOW_THRESHOLD: "The face is not like anybody who has a name here.",
+    Reason.RUNNER_UP_TOO_NEAR: "{first} and {second} are about equally likely.",
+    Reason.FACE_TOO_POOR: "The face is too small, too blurred or too much turned away to compare.",
+    Reason.CONFUSABLE: "{first} and {second} look so much alike that one photo cannot tell them apart.",
+    Reason.IMPROBABLE: "The face is somewhat like {first}, but a stranger could be as well.",
+    Reason.SAME_PERSON_TWICE: "Another face in this photo is more likely to be {first}.",
+    Reason.REMEMBERED_STRANGER: "The face is like one of which you said that it is nobody you know.",
+    Reason.BEFORE_BIRTH: "{first} was not born yet when this photo was taken.",
+    Reason.GALLERY_EMPTY: "Nobody has a name yet.",
+}
+
+_NOBODY_ELSE = "The face is not like anybody else who has a name here."
+NOBODY = "Nobody you know"
+NOBODY_WHY = "You said that this face is nobody you know."
+_GROUP = re.compile(r"^group \d+ (?=is )")
+_NUMBERS = re.compile(r" \((?:similarity -?[\d.]+|samples? [\d, and]+|-?[01]\.\d\d)\)")
+_PLAIN = tuple(  # terms of commands, outside of file names, and their plain words
+    (re.compile(rf"(?<![\w./'-]){word}(?![\w/'-]|\.\w)"), plain)
+    for word, plain in (
+        ("samples", "learned faces"),
+        (r"sample(?: \d+)?", "learned face"),
+        ("(was|were|not) enrolled", r"\1 learned"),
+        ("enrolled", "known"),
+        ("scan (?:it )?again", "look through the album again"),
+        ("YYYY, YYYY-MM or YYYY-MM-DD", "2014, 2014-03 or 2014-03-21"),
+    )
+)
+_FILE = re.compile(r"(?:[^\s.:]+ ){0,5}\S*\.[A-Za-z0-9]{2,5}(?:,| (?:is|has|was|cannot|could|holds|does|changed)\b|:)")
+_TYPED_DATE = re.compile(r"(\d{4})(?:[-./ ](\d{1,2}))?(?:[-./ ](\d{1,2}))?", re.ASCII)
+LEAST_OFFERED = 0.01  # minimum probability of an offered candidate
+
+
+def scan_words(done: int, total: int | None, seconds_left: float | None) -> str:
+    """Describe the progress of a scan, with the remaining time if known."""
+    if total is None:
+        return "Looking for new photos…"
+    counted = f"Looking through your photos: {done:,} of {total:,}"
+    if seconds_left is None:
+        return counted
+    if seconds_left < 90:
+        seconds = max(1, round(seconds_left))
+        return f"{counted}, about {seconds} second{'' if seconds == 1 else 's'} left"
+    return f"{counted}, about {math.ceil(seconds_left / 60)} minutes left"
+
+
+def clock(seconds: float) -> str:
+    """Format a time in a video: ``0:12`` or ``1:02:03``."""
+    whole = int(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def moment(seconds: float) -> str:
+    """Format a time in a video for a URL, rounded up to its frame."""
+    return f"{math.ceil(seconds * 100) / 100:.2f}"
+
+
+def sentence(text: str) -> str:
+    """Translate a message of the library for users of the page.
+
+    Advice about options and commands is removed, because the page has buttons instead, and so are
+    numbers for programs.
+    """
+    shown = _NUMBERS.sub("", _GROUP.sub("this group ", without_advice(text))).rstrip(".")
+    for word, plain in _PLAIN:
+        shown = word.sub(plain, shown)
+    begins_with_file = _FILE.match(shown) is not None  # keep the case of the file name
+    return f"{shown}." if begins_with_file else f"{shown[:1].upper()}{shown[1:]}."
+
+
+def typed_date(text: str) -> str:
+    """Normalize a typed, possibly partial date: ``2014/3`` becomes ``2014-03``."""
+    match = _TYPED_DATE.fullmatch(text.strip())
+    if match is None:
+        return text.strip()  # rejected by the gallery with a reason
+    return "-".join(part.zfill(2) for part in match.groups() if part is not None)
+
+
+def is_offered(candidate: Candidate) -> bool:
+    """Return whether the page offers a candidate; buttons for unlikely ones would be clicked by mistake."""
+    return candidate.probability is None or candidate.probability >= LEAST_OFFERED
+
+
+def percent(probability: float | None) -> str:
+    """Format a probability as a percentage, never as certain; empty for None."""
+    if probability is None:
+        return ""
+    if probability >= 0.995:
+        return "over 99 %"
+    return f"{math.floor(probability * 100)} %" if probability >= 0.01 else "under 1 %"
+
+
+def likelihood(probability: float | None) -> str:
+    """Format a probability in words and as a percentage: ``very likely (97 %)``; empty for None."""
+    if probability is None:
+        return ""
+    word = next(word for least, word in _WORDS if probability >= least)
+    return f"{word} ({percent(probability)})"
+
+
+def headline(face: Face) -> str:
+    """Describe the identity of a face in a few words; hedged for a face similar to a stranger's."""
+    likeliest = face.candidates[0].person if face.candidates else None
+    if face.decision is Decision.KNOWN and face.person is not None:
+        return face.person
+    if face.reason is Reason.REMEMBERED_STRANGER:
+        return "Perhaps nobody you know"
+    if face.decision is Decision.UNCERTAIN and likeliest is not None and face.reason is not Reason.FACE_TOO_POOR:
+        return f"{likeliest}?"
+    return "Too poor to tell" if face.reason is Reason.FACE_TOO_POOR else "No name yet"
+
+
+def explanation(face: Face, denied: Sequence[str] = ()) -> str:
+    """Explain a decision in one sentence, after the people denied for the face."""
+    names = [candidate.person for candidate in face.candidates]
+    reason = face.reason or Reason.BELOW_THRESHOLD
+    first, second = [*names, "somebody", "somebody else"][:2]
+    if denied:
+        others = _NOBODY_ELSE if reason in {Reason.BELOW_THRESHOLD, Reason.GALLERY_EMPTY} else _REASONS[reason]
+        return f"You said: not {_either(denied)}. {others.format(first=first, second=second)}"
+    return _REASONS[reason].format(first=first, second=second)
+
+
+def _either(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last

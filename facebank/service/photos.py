@@ -1,0 +1,152 @@
+"""Photos in requests: in a form, as the body itself, or as base64 in JSON."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from facebank.service.options import UPLOAD
+from facebank.service.problems import RequestError
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from facebank.service.options import Limits
+
+_LONGEST_NAME = 200
+_MOST_FIELDS = 50
+_LONGEST_FIELD = 10_000
+_BASE64_PARTS = re.compile(r"^data:[\w.+-]+/[\w.+-]+;base64,")
+
+
+class UploadedPhoto(io.BytesIO):
+    """The bytes of a photo, with the name given by the client."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.name = UPLOAD + (printable(re.split(r"[\\/]", name)[-1])[:_LONGEST_NAME] or "photo")
+
+
+class Sent:
+    """The content of a request: photos by field name, and other fields."""
+
+    def __init__(self) -> None:
+        self.photos: dict[str, list[UploadedPhoto]] = {}
+        self.fields: dict[str, Any] = {}
+
+    def all_photos(self) -> list[UploadedPhoto]:
+        """Return all photos in the order of the request; raises `RequestError` (400) if there are none."""
+        found = [photo for some in self.photos.values() for photo in some]
+        if not found:
+            raise RequestError(400, "NoPhoto", "send a photo: as the body, as a part of a form, or as base64 in JSON")
+        return found
+
+    def one_photo(self) -> UploadedPhoto:
+        """Return the only photo; raises `RequestError` (400) for none or several."""
+        first, *further = self.all_photos()
+        if further:
+            raise RequestError(400, "SeveralPhotos", "send one photo")
+        return first
+
+    def text(self, name: str) -> str | None:
+        """Return a text field, or None."""
+        value = self.fields.get(name)
+        if value is not None and not isinstance(value, str):
+            raise RequestError(422, "InvalidValue", f"{name}: expected text")
+        return value
+
+    def number(self, name: str) -> int | None:
+        """Return an integer field, or None."""
+        value = self.fields.get(name)
+        if value in (None, ""):
+            return None
+        if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,9}", str(value)):
+            raise RequestError(422, "InvalidValue", f"{name}: expected an integer")
+        return int(value)
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean field; False if missing."""
+        value = self.fields.get(name, False)
+        if isinstance(value, str) and value.lower() in {"", "true", "false"}:
+            return value.lower() == "true"
+        if not isinstance(value, bool):
+            raise RequestError(422, "InvalidValue", f"{name}: expected true or false")
+        return value
+
+
+async def read_sent(request: Request, limits: Limits) -> Sent:
+    """Read the content of a request, whose size is limited already.
+
+    A form has photos as files and other fields as text. JSON is an object whose ``photos`` are a list of base64 or of
+    objects with ``name`` and ``data``; ``a``, ``b``, ``photo`` and ``file`` may each be one. Any other content is a
+    photo itself, named by the header ``X-Photo-Name``.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        sent = await _form(request, limits)
+    elif kind == "application/json":
+        sent = _json(await request.body())
+    else:
+        sent = Sent()
+        data = await request.body()
+        if data:
+            sent.photos["photo"] = [UploadedPhoto(data, request.headers.get("x-photo-name", "photo"))]
+    count = sum(map(len, sent.photos.values()))
+    if count > limits.photos:
+        raise RequestError(413, "TooMany", f"a request may have at most {limits.photos} photos")
+    return sent
+
+
+async def _form(request: Request, limits: Limits) -> Sent:
+    sent = Sent()
+    try:
+        form = request.form(max_files=limits.photos + 1, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD)
+        async with form as content:
+            for name, value in content.multi_items():
+                if isinstance(value, UploadFile):
+                    photo = UploadedPhoto(await value.read(), value.filename or "photo")
+                    sent.photos.setdefault(name, []).append(photo)
+                else:
+                    sent.fields[name] = value
+    except HTTPException as error:  # raised by Starlette for a form that it cannot parse
+        raise RequestError(400, "FormNotUnderstood", f"the form cannot be read: {printable(error.detail)}") from error
+    return sent
+
+
+def _json(body: bytes) -> Sent:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, "JsonNotUnderstood", "the body is not JSON") from error
+    if not isinstance(content, dict):
+        raise RequestError(422, "InvalidValue", "the body must be a JSON object")
+    sent = Sent()
+    for name, value in content.items():
+        if name == "photos":
+            if not isinstance(value, list):
+                raise RequestError(422, "InvalidValue", "photos: expected a list")
+            sent.photos[name] = [_decoded(f"photo {number}", one) for number, one in enumerate(value, 1)]
+        elif name in {"a", "b", "photo", "file", "source_image", "target_image"}:
+            sent.photos[name] = [_decoded(name, value)]
+        else:
+            sent.fields[name] = value
+    return sent
+
+
+def _decoded(what: str, value: object) -> UploadedPhoto:
+    name, text = (value.get("name", what), value.get("data")) if isinstance(value, dict) else (what, value)
+    if not isinstance(text, str) or not isinstance(name, str):
+        raise RequestError(422, "InvalidValue", f"{what}: expected base64, or an object with name and data")
+    try:
+        data = base64.b64decode(_BASE64_PARTS.sub("", text), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(422, "InvalidValue", f"{what}: not valid base64") from error
+    return UploadedPhoto(data, name)

@@ -1,0 +1,185 @@
+"""The looks that a detector takes at a photo: all of it, small; then larger, only where small faces may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.storage.arrays import contained
+from facebank.types import Detection
+from facebank.vision.detector import Candidates, concatenated
+from facebank.vision.geometry import resize
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
+    from facebank.types import FloatArray, RGBImage
+    from facebank.vision.detector import Detector, NetworkDetector
+
+    Pictures: TypeAlias = list[tuple[float, RGBImage]]
+    """Scales, smallest first, each with the photo at that scale or at a fraction of it."""
+
+# Faces of any share of the photo are found at 640 pixels; small ones in large photos need a larger look, too.
+_FIRST_SIDE = 640
+_LAST_SIDE = 1920
+_MAX_ENLARGEMENT = 2.0
+_WORTH_A_LOOK = 1.5
+
+# Chosen for both detectors on development people in the backgrounds of photos: python -m benchmarks.small_faces.
+# A look has hints of all that the next one finds if that is 2.2 times as large at most; else one is put between them.
+_HINTS_UP_TO, _BETWEEN = 2.2, 1.8
+# In pixels of the last look: sizes of what was found before if it is larger; the height of the strips that are looked
+# at, how far hints are from their edges, and centers of faces, which are else seen by half; and the network's cells.
+_HINT, _FACE = 200, 96
+_HEIGHT, _MARGIN, _EDGE = 320, 48, 24
+_GRID = 32
+_OF_A_FACE = 0.8  # of a face's width and height, around its center: hints there are of the face itself
+_PART = 0.6
+
+
+def scales(side: int) -> list[float]:
+    """Return the scales at which to search a photo of a longer side in pixels: one if it is small, two if large."""
+    first = min(_FIRST_SIDE / side, _MAX_ENLARGEMENT)
+    last = min(_LAST_SIDE / side, 1.0)
+    return [first, last] if last > _WORTH_A_LOOK * first else [first]
+
+
+def hinted_scales(side: int) -> list[float]:
+    """Return the scales for a photo of a longer side in pixels of which the last look follows the hints before it."""
+    *smaller, last = scales(side)
+    if smaller and last > _HINTS_UP_TO * smaller[-1]:
+        smaller.append(last / _BETWEEN)
+    return [*smaller, last]
+
+
+class WholeLooks:
+    """Looks at the whole photo at every scale."""
+
+    def __init__(self, detector: Detector, choose_scales: Callable[[int], list[float]] = scales) -> None:
+        self._detector = detector
+        self._scales = choose_scales
+
+    def pictures(self, pixels: RGBImage, share: float = 1.0) -> Pictures:
+        """Return the scales for a photo, each with the photo at that fraction of the scale."""
+        found: Pictures = []
+        source = pixels
+        for scale in reversed(self._scales(max(pixels.shape[:2]))):
+            height, width = (max(1, round(side * scale * share)) for side in pixels.shape[:2])
+            source = resize(source, width, height)
+            found.append((scale, source))
+        return found[::-1]
+
+    def faces(self, pictures: Iterable[tuple[float, RGBImage]]) -> list[Detection]:
+        """Return the faces of one photo, each once, in pixels of the photo at scale 1."""
+        found: list[Detection] = []
+        for scale, picture in pictures:
+            found = joined(found, [unscaled(detection, scale) for detection in self._detector.detect(picture)])
+        return found
+
+
+class HintedLooks(WholeLooks):
+    """Looks at the whole photo, and last, where it is large, at the parts of it in which small faces may be.
+
+    A detector scores small faces too low to call them faces, yet above nearly all of their surroundings.
+
+    Parameters
+    ----------
+    detector
+        Finds faces, and proposes what may be some.
+    hint_score
+        The score from which a proposal is a hint, 0..1.
+    """
+
+    def __init__(self, detector: NetworkDetector, hint_score: float) -> None:
+        super().__init__(detector, hinted_scales)
+        self._network = detector
+        self._hint_score = hint_score
+
+    def faces(self, pictures: Iterable[tuple[float, RGBImage]]) -> list[Detection]:
+        """Return the faces of one photo; see `WholeLooks.faces`."""
+        *smaller, (last, picture) = pictures
+        if not smaller:
+            return super().faces([(last, picture)])
+        scale, whole = smaller[0]
+        (proposals,) = self._network.propose(whole[None], self._hint_score)
+        found = [unscaled(face, scale) for face in self._network.chosen(proposals)]
+        if len(smaller) > 1:  # for its hints only: in another look other things that are no faces seem to be some
+            scale, whole = smaller[1]
+            (proposals,) = self._network.propose(whole[None], self._hint_score)
+        hints = proposals.moved(scale / last)
+        centers = hints.centers[hints.sizes <= _HINT]
+        for face in found:
+            centers = centers[~_is_inside(face.box * np.float32(last), _OF_A_FACE, centers)]
+        return joined(found, [unscaled(face, last) for face in self._faces_at(centers, picture)])
+
+    def _faces_at(self, hints: FloatArray, picture: RGBImage) -> list[Detection]:
+        """Find small faces at hints ``(n, 2)``, in pixels of the picture."""
+        height, width = picture.shape[:2]
+        parts = strips(hints, width, height)
+        if sum((right - left) * (bottom - top) for left, top, right, bottom in parts) >= height * width:
+            return self._network.detect(picture)
+        return self._network.chosen(concatenated([self._proposals_in(part, picture) for part in parts]))
+
+    def _proposals_in(self, part: tuple[int, int, int, int], picture: RGBImage) -> Candidates:
+        """Return the small faces proposed in a part of a picture, without those that the part's edges may cut."""
+        left, top, right, bottom = part
+        (seen,) = self._network.propose(picture[None, top:bottom, left:right], self._network.score_threshold)
+        moved = seen.moved(1.0, (left, top))
+        low = np.array([at + _EDGE if at > 0 else -_HEIGHT for at in (left, top)])
+        ends = np.array([right, bottom])
+        high = np.where(ends < picture.shape[1::-1], ends - _EDGE, ends + _HEIGHT)
+        is_whole = ((moved.centers >= low) & (moved.centers < high)).all(axis=1)
+        return moved.chosen(is_whole & (moved.sizes <= _FACE))
+
+
+def strips(hints: FloatArray, width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """Return parts (left, top, right, bottom) of a picture that hold all hints ``(n, 2)``, away from their edges.
+
+    A part's edges may be the picture's, which is `width` and `height` pixels large.
+    """
+    parts: list[tuple[int, int, int, int]] = []
+    reach = _HEIGHT - 2 * _MARGIN - _GRID  # parts begin on the network's grid, up to a step before where they could
+    left = hints[np.argsort(hints[:, 1], kind="stable")]
+    while len(left):
+        is_in_row = left[:, 1] < left[0, 1] + reach
+        top = max(0, min(_before(left[0, 1]), height - _HEIGHT))
+        row, left = np.sort(left[is_in_row, 0]), left[~is_in_row]
+        bottom = min(height, top + _HEIGHT)
+        for near in np.split(row, np.flatnonzero(np.diff(row) > 2 * _MARGIN) + 1):
+            start, end = max(0, _before(near[0])), min(width, -_before(-near[-1]))
+            parts.append((start, top, end, bottom))
+    return parts
+
+
+def _before(hint: float) -> int:
+    """Return the last step of the grid that is at least the margin before a hint."""
+    return math.floor((hint - _MARGIN) / _GRID) * _GRID
+
+
+def _is_inside(box: FloatArray, share: float, points: FloatArray) -> NDArray[np.bool_]:
+    """Return which points ``(n, 2)`` lie in that share of a box's width and height, around its center."""
+    center, halves = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    return np.asarray((np.abs(points - center) < share * halves).all(axis=1))
+
+
+def unscaled(detection: Detection, scale: float) -> Detection:
+    """Return a detection in the original's pixels; pixel centers lie at half pixels in both pictures."""
+    return Detection(
+        ((detection.box + 0.5) / scale - 0.5).astype(np.float32),
+        ((detection.landmarks + 0.5) / scale - 0.5).astype(np.float32),
+        detection.detection_score,
+        second_score=detection.second_score,
+    )
+
+
+def joined(known: list[Detection], new: list[Detection]) -> list[Detection]:
+    """Add those of `new` that are neither a known face nor a part of one."""
+    if not known:
+        return new
+    boxes = np.stack([detection.box for detection in known])
+    return known + [detection for detection in new if contained(detection.box, boxes).max() <= _PART]

@@ -1,0 +1,71 @@
+"""Made-up scanned files, and tests that need pyarrow."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import numpy as np
+import pytest
+
+from facebank.album.scan.rows import FileState
+from facebank.album.scan.scan_file import ScannedFile
+from facebank.gallery import PackIdentity
+from facebank.types import Face, Photo, Quality
+
+PACK = PackIdentity("test", "ab" * 32, 8)
+STATE = FileState(1000, 5)
+
+needs_pyarrow = pytest.mark.skipif(
+    importlib.util.find_spec("pyarrow") is None and "FACEBANK_CI_CLUSTER" not in os.environ,
+    reason="the extra cluster is not installed",
+)
+"""Skips a test where pyarrow is absent, except where it must be there."""
+
+
+def made_up_face(seed: int, dimension: int = PACK.dimension) -> Face:
+    """Return a face of a photo of 640 x 480 pixels."""
+    random = np.random.default_rng(seed)
+    corner = random.random(2, dtype=np.float32) * 300
+    box = np.concatenate([corner, corner + 40 + random.random(2, dtype=np.float32) * 100])
+    quality = Quality(0.5, 64.0, 0.25, 0.75, None, 0.125, None, ("blurred", "turned away"))
+    embedding = random.standard_normal(dimension, dtype=np.float32)
+    landmarks = random.random((5, 2), dtype=np.float32) * 100
+    return Face(box, landmarks, float(np.float32(0.9)), quality, embedding / np.linalg.norm(embedding))
+
+
+def made_up_photo(number: int, faces: int = 2, path: str = "/x.jpg", dimension: int = PACK.dimension) -> Photo:
+    """Return a photo with faces of its own."""
+    found = tuple(made_up_face(100 * number + place, dimension) for place in range(faces))
+    hashed = f"{number + 7:064x}"
+    return Photo(path, found, width=640, height=480, content_hash=f"{number:064x}", picture_hash=hashed)
+
+
+def made_up_file(path: str, number: int, faces: int = 2, dimension: int = PACK.dimension) -> ScannedFile:
+    """Return a file with a photo of its own."""
+    photo = made_up_photo(number, faces, path, dimension)
+    return ScannedFile(path, STATE, photo.content_hash, None, photo)
+
+
+def plain(file: ScannedFile) -> tuple[object, ...]:
+    """Return all that a scanned file says, comparable."""
+    return (file.path, file.state, file.content_hash, file.error, file.readers, *map(_plain, (file.found, file.edited)))
+
+
+def _plain(photo: Photo | None) -> tuple[object, ...] | None:
+    if photo is None:
+        return None
+    faces = tuple(
+        (
+            face.face_number,
+            *(values.astype(np.float32).tobytes() for values in (face.box, face.landmarks, face.embedding)),
+            face.detection_score,
+            face.assessment,
+        )
+        for face in photo.faces
+    )
+    zone = None if photo.taken_at is None else photo.taken_at.utcoffset()
+    return (
+        *(photo.path, photo.width, photo.height, photo.quarter_turns, photo.content_hash, photo.taken_at, zone),
+        *(photo.camera_dated, photo.picture_hash, faces),
+    )

@@ -1,0 +1,418 @@
+"""Questions about the faces of an album, answers that are learned at once, and taken back."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from facebank import Album, FaceBank
+from facebank.album.answers import Answer, confirm_face, deny_faces, leave_out, name_group, refuse_everybody, take_back
+from facebank.album.confirmed import identified_in_album
+from facebank.album.overview import AlbumOverview
+from facebank.album.questions import Question, Questions
+from facebank.errors import GroupNotFoundError, PersonNotFoundError, PhotoError, UsageError
+from facebank.gallery import inspect_gallery
+from facebank.recognition.settings import DecisionSettings
+from facebank.types import Photo, Reason
+
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Iterator[Album]:
+    folder = tmp_path / "album"
+    shutil.copytree(DEMO_PHOTOS, folder, ignore=shutil.ignore_patterns("*.txt"))
+    with FaceBank.open(tmp_path / "family.facebank", device="cpu", threads=1) as bank:
+        bank.open_gallery(create=True)
+        with bank.album() as made:
+            made.scan(folder)
+            made.cluster(least=1)
+            yield made
+
+
+@pytest.fixture
+def bank(album: Album) -> FaceBank:
+    bank = album._bank
+    assert isinstance(bank, FaceBank)
+    return bank
+
+
+@pytest.fixture
+def questions(album: Album, bank: FaceBank) -> Questions:
+    return Questions(bank, album, seen(album, bank))
+
+
+def seen(album: Album, bank: FaceBank) -> AlbumOverview:
+    overview = AlbumOverview(bank, album, [bank.path.parent / "album"])
+    overview.refresh()
+    return overview
+
+
+def photo_of(album: Album, name: str) -> Photo:
+    return next(photo for photo in album.identify() if Path(photo.path).name == name)
+
+
+def test_the_next_question_knows_the_last_answer(album: Album, bank: FaceBank, questions: Questions) -> None:
+    first = questions.next()
+    assert first is not None
+    assert first.group == 1
+    assert first.face_count == 3  # Barack
+    assert first.candidates == ()
+    answer = name_group(album, bank, 1, "Barack")
+    assert answer.accepted
+    assert questions.question(first.key) is None
+    second = questions.next()
+    assert second is not None
+    assert second.key != first.key
+
+    take_back(bank, answer, album)
+    questions.forget()
+    assert bank.people() == []
+    again = questions.next()
+    assert again is not None
+    assert again.key == first.key
+    assert inspect_gallery(bank.path).problems == ()
+
+
+def test_what_needed_no_answer_is_asked_once_it_does(album: Album, bank: FaceBank, questions: Questions) -> None:
+    barack = questions.next()
+    assert barack is not None
+    assert name_group(album, bank, 1, "Barack").accepted
+    other = questions.next()  # which is not about Barack, who is known
+    assert other is not None
+    assert other.key != barack.key
+    bank.forget("Barack")
+    questions.look_again()
+    assert next_key(questions) == barack.key
+    questions.settle(barack.key)
+    questions.look_again()
+    assert next_key(questions) == other.key  # what was answered stays so
+
+
+def test_a_group_is_named_once_whatever_decisions_say(album: Album, bank: FaceBank, questions: Questions) -> None:
+    question = questions.next()
+    assert question is not None
+    assert name_group(album, bank, 1, "Barack", key=question.group_key).accepted
+    assert questions.known_as(question.key) == "Barack"
+    other = name_group(album, bank, 1, "Barry")
+    assert (other.accepted, other.person) == (False, "Barack")
+    assert [person.name for person in bank.people()] == ["Barack"]
+    with pytest.raises(GroupNotFoundError, match="another one now"):
+        name_group(album, bank, 1, "Barack", key="0" * 16)
+    assert name_group(album, bank, 1, "Barack").person == "Barack"  # whose own samples do not count
+
+
+def next_key(questions: Questions) -> str | None:
+    question = questions.next()
+    return None if question is None else question.key
+
+
+def test_skipped_questions_come_no_more_and_all_end(album: Album, bank: FaceBank, questions: Questions) -> None:
+    skipped: list[str] = []
+    while (question := questions.next(skipped)) is not None:
+        skipped.append(question.key)
+    assert len(skipped) == len(set(skipped)) >= 3
+    assert questions.question("group-99-1") is None
+    assert questions.question("face-x") is None
+    assert questions.question("../../etc/passwd") is None
+
+
+def test_a_stranger_is_asked_about_no_more_until_that_is_taken_back(
+    album: Album, bank: FaceBank, questions: Questions
+) -> None:
+    bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
+    question = questions.next()
+    assert question is not None
+    answer = refuse_everybody(bank.gallery, question.faces)
+    assert questions.question(question.key) is None
+    take_back(bank, answer, album)
+    assert questions.question(question.key) is not None
+
+
+def test_a_face_that_is_only_like_a_stranger_is_asked_about(album: Album, bank: FaceBank, questions: Questions) -> None:
+    bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
+    barack = album.scan_file.groups()[1]
+    album.scan_file.keep_groups({number: [face] for number, face in enumerate(barack, 1)})
+    questions.forget()
+    first = questions.next()
+    assert first is not None
+    refuse_everybody(bank.gallery, first.faces)
+    left = [one for one in asked(questions) if one.face_ids[0] in barack]
+    assert [one.face_ids for one in left] == [(face,) for face in barack[1:]]
+    reasons = [photo.faces[number - 1].reason for one in left for photo, number in one.faces]
+    assert reasons == [Reason.REMEMBERED_STRANGER] * 2
+    album.scan_file.keep_groups({1: barack})  # of a group the others are enough
+    questions.forget()
+    assert [one for one in asked(questions) if one.face_ids[0] in barack] == []
+
+
+def test_a_denied_candidate_is_offered_no_more_until_that_is_taken_back(
+    album: Album, bank: FaceBank, questions: Questions
+) -> None:
+    bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
+    question = questions.next()
+    assert question is not None
+    assert [one.person for one in question.candidates] == ["Eileen"]
+    answer = deny_faces(bank.gallery, questions.members(question, 50).values(), "Eileen")
+    assert len(answer.denials) == 3
+    denied = questions.question(question.key)
+    assert denied is not None
+    assert denied.candidates == ()
+    take_back(bank, answer, album)
+    offered = questions.question(question.key)
+    assert offered is not None
+    assert [one.person for one in offered.candidates] == ["Eileen"]
+
+
+def test_faces_that_are_left_out_of_a_group_are_asked_about_on_their_own(
+    album: Album, bank: FaceBank, questions: Questions
+) -> None:
+    question = questions.next()
+    assert question is not None
+    assert question.group is not None
+    members = questions.members(question, 50)
+    first, *kept = members
+    other = {first: members[first]}
+    named = name_group(album, bank, question.group, "Barack", without=other.keys())
+    answer = leave_out(album, bank.gallery, named, question.group, other)
+    assert len(answer.samples) == 2
+    assert album.scan_file.groups()[question.group] == kept
+    assert [first] in album.scan_file.groups().values()
+    (face,) = [face for face in photo_of(album, Path(members[first][0].path).name).faces if face.face_number == 1]
+    assert face.person is None  # the face is like Barack's others, and not Barack
+    questions.forget()
+    assert any(one.face_ids == (first,) for one in asked(questions))
+    album.cluster(least=1, known=())
+    assert [first] in album.scan_file.groups().values()
+
+    take_back(bank, answer, album)
+    assert bank.people() == []
+    assert album.scan_file.told_apart() == []
+    assert max(map(len, album.scan_file.groups().values())) == 3
+    with pytest.raises(UsageError, match="no face of group 1 is left"):
+        name_group(album, bank, 1, "Barack", without=members.keys())
+
+
+def asked(questions: Questions) -> Iterator[Question]:
+    """Yield all questions that are left."""
+    skipped = set[str]()
+    while (question := questions.next(skipped)) is not None:
+        skipped.add(question.key)
+        yield question
+
+
+def test_a_wrong_name_is_corrected_and_the_correction_taken_back(album: Album, bank: FaceBank) -> None:
+    bank.enroll("Barack", DEMO_PHOTOS / "barack_obama_portrait_2012.jpg")
+    wrong = bank.enroll("Barack", photo_of(album, "joe_biden_blue_room.jpg").path, force=True)
+    assert wrong.accepted == 1
+    photo = photo_of(album, "joe_biden_blue_room.jpg")
+    answer = confirm_face(bank, photo, 1, "Joe")
+    assert answer.accepted
+    assert {person.name: person.sample_count for person in bank.people()} == {"Barack": 1, "Joe": 1}
+    take_back(bank, answer, album)
+    assert {person.name: person.sample_count for person in bank.people()} == {"Barack": 2}
+
+
+def test_nobody_who_was_forgotten_comes_back_with_a_correction_that_is_taken_back(album: Album, bank: FaceBank) -> None:
+    bank.enroll("Barack", photo_of(album, "joe_biden_blue_room.jpg").path)
+    answer = confirm_face(bank, photo_of(album, "joe_biden_blue_room.jpg"), 1, "Joe")
+    bank.forget("Barack")
+    take_back(bank, answer, album)
+    assert bank.people() == []
+
+
+def test_a_correction_that_is_taken_back_knows_a_new_name(album: Album, bank: FaceBank) -> None:
+    bank.enroll("Barack", photo_of(album, "joe_biden_blue_room.jpg").path)
+    answer = confirm_face(bank, photo_of(album, "joe_biden_blue_room.jpg"), 1, "Joe")
+    bank.rename("Barack", "Barack Obama")
+    take_back(bank, answer, album)
+    assert {person.name: person.sample_count for person in bank.people()} == {"Barack Obama": 1}
+
+
+def content(album: Album, bank: FaceBank) -> dict[str, object]:
+    """Return everything that answers change, as far as it does not depend on numbers of samples or on the time."""
+    gallery = bank.gallery
+    whole = {
+        person.name: [gallery.whole_sample(sample.id) for sample in gallery.samples(person.name)]
+        for person in gallery.people()
+    }
+    strangers = zip(gallery.stranger_faces(), gallery.strangers().matrix, strict=True)
+    return {
+        "samples": {
+            name: sorted(
+                (
+                    *(Path(one.path).name, one.box.tolist(), one.quality, one.taken_at, one.enrolled_at, one.thumbnail),
+                    *((variant, vector.tobytes()) for variant, vector in sorted(one.vectors.items())),
+                )
+                for one in samples
+            )
+            for name, samples in whole.items()
+        },
+        "denials": {
+            name: sorted((key.content_hash, key.box.tolist()) for key in gallery.denied_faces(name).values())
+            for name in whole
+        },
+        "strangers": sorted((one.path, one.face.box.tolist(), vector.tobytes()) for one, vector in strangers),
+        "apart": album.scan_file.told_apart(),
+        "groups": album.scan_file.groups(),
+    }
+
+
+def test_answers_that_are_taken_back_in_reverse_leave_everything_as_it_was(album: Album, bank: FaceBank) -> None:
+    chance = random.Random(0)
+    photos = [photo_of(album, f"{name}.jpg") for name in ("joe_biden_blue_room", "eileen_collins")]
+
+    def name() -> str:
+        return chance.choice(("Aaa", "Bbb", "Ccc"))
+
+    def thinned() -> Answer:
+        (face, *others) = album.scan_file.groups()[1]
+        photo, place = album.scan_file.place_of(face)
+        left_out = {face: (photo, place + 1)} if others else {}
+        answer = name_group(album, bank, 1, name(), force=True, without=left_out.keys())
+        return leave_out(album, bank.gallery, answer, 1, left_out) if answer.accepted else answer
+
+    kinds: tuple[Callable[[], Answer], ...] = (
+        lambda: confirm_face(bank, chance.choice(photos), 1, name(), force=True),
+        lambda: deny_faces(bank.gallery, [(chance.choice(photos), 1)], name()),
+        lambda: refuse_everybody(bank.gallery, [(chance.choice(photos), 1)]),
+        thinned,
+    )
+    said: list[tuple[Answer, dict[str, object]]] = []
+    for kind in chance.sample(kinds, 12, counts=(5, 3, 2, 2)):
+        before = content(album, bank)
+        with suppress(PersonNotFoundError):
+            answer = kind()
+            if answer.accepted:
+                said.append((answer, before))
+            else:
+                assert content(album, bank) == before
+    assert len(said) > 5
+    for answer, before in reversed(said):
+        is_different = content(album, bank) != before
+        assert take_back(bank, answer, album) == is_different
+        assert content(album, bank) == before
+        assert not take_back(bank, answer, album)
+    assert inspect_gallery(bank.path).problems == ()
+
+
+def test_a_correction_of_a_correction_is_taken_back_with_the_first_name(album: Album, bank: FaceBank) -> None:
+    photo = photo_of(album, "joe_biden_blue_room.jpg")
+    nobody = refuse_everybody(bank.gallery, [(photo, 1)])
+    answers = [confirm_face(bank, photo, 1, name, force=True) for name in ("Aaa", "Bbb")]
+    assert bank.gallery.stranger_faces() == []
+    for answer, left in zip(reversed(answers), (["Aaa"], []), strict=True):
+        assert take_back(bank, answer, album)
+        assert [person.name for person in bank.people()] == left
+    assert len(bank.gallery.stranger_faces()) == 1
+    assert take_back(bank, nobody, album)
+    assert bank.gallery.stranger_faces() == []
+    assert not take_back(bank, nobody, album)
+
+
+def test_a_learned_face_is_said_to_be_somebody_else_or_nobody(album: Album, bank: FaceBank) -> None:
+    photo = photo_of(album, "joe_biden_blue_room.jpg")
+    confirm_face(bank, photo, 1, "Aaa")
+    denied = deny_faces(bank.gallery, [(photo, 1)], "Aaa")
+    assert bank.samples("Aaa") == []
+    assert len(bank.gallery.denied_faces("Aaa")) == 1
+    assert take_back(bank, denied, album)
+    refused = refuse_everybody(bank.gallery, [(photo, 1)])
+    assert bank.samples("Aaa") == []
+    assert take_back(bank, refused, album)
+    assert len(bank.samples("Aaa")) == 1
+
+
+def test_a_refused_answer_changes_nothing(album: Album, bank: FaceBank) -> None:
+    bank.enroll("Barack", DEMO_PHOTOS / "barack_obama_portrait_2012.jpg")
+    before = bank.gallery.revision
+    answer = confirm_face(bank, photo_of(album, "eileen_collins.jpg"), 1, "Barack")
+    assert not answer.accepted
+    assert answer.made_person is None
+    assert bank.gallery.revision == before
+    assert confirm_face(bank, photo_of(album, "eileen_collins.jpg"), 1, "Barack", force=True).accepted
+    with pytest.raises(UsageError, match="no face 9"):
+        confirm_face(bank, photo_of(album, "eileen_collins.jpg"), 9, "Barack")
+
+
+def test_a_photo_that_changed_since_the_scan_teaches_nothing(album: Album, bank: FaceBank) -> None:
+    photo = photo_of(album, "eileen_collins.jpg")
+    shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", photo.path)
+    with pytest.raises(PhotoError, match="has changed"):
+        confirm_face(bank, photo, 1, "Eileen")
+    assert bank.people() == []
+
+
+def test_a_second_name_for_one_look_takes_no_confirmed_face_away(
+    album: Album, bank: FaceBank, questions: Questions
+) -> None:
+    assert len(name_group(album, bank, 1, "Barack").samples) == 3
+    photo = photo_of(album, "barack_obama_speech.jpg")
+    assert not confirm_face(bank, photo, 1, "Barry").accepted
+    assert confirm_face(bank, photo, 1, "Barry", force=True).accepted
+    barack = ["barack_obama_blue_room.jpg", "barack_obama_portrait_2012.jpg"]
+    by_likeness = next(bank.identify(DEMO_PHOTOS / barack[1])).faces[0]
+    assert by_likeness.person is None  # who looks like both
+
+    assert [Path(found.path).name for found in album.find("Barack")] == barack
+    assert [Path(found.path).name for found in album.find("Barry")] == ["barack_obama_speech.jpg"]
+    overview = seen(album, bank)
+    numbers = {name: number for number, name in bank.gallery.names().items()}
+    assert overview.counts() == {numbers["Barack"]: 2, numbers["Barry"]: 1}
+    assert not overview.unsure()
+    asked = {(photo.path, number) for question in all_of(questions) for photo, number in question.faces}
+    assert asked
+    assert not any("barack" in Path(path).name for path, _ in asked)
+    album.cluster(least=1)
+    assert not any("barack" in album.scan_file.place_of(face)[0].path for face in grouped(album))
+
+    bank.gallery.remove_sample(next(one.id for one in bank.samples("Barack") if barack[1] in one.path))
+    assert [Path(found.path).name for found in album.find("Barack")] == barack[:1]  # now likeness decides
+
+
+def all_of(questions: Questions) -> Iterator[Question]:
+    skipped: list[str] = []
+    while (question := questions.next(skipped)) is not None:
+        skipped.append(question.key)
+        yield question
+
+
+def grouped(album: Album) -> list[int]:
+    return [face for faces in album.scan_file.groups().values() for face in faces]
+
+
+def test_a_group_is_asked_about_without_the_faces_that_have_a_name(
+    album: Album, bank: FaceBank, questions: Questions
+) -> None:
+    groups = album.scan_file.groups()
+    album.scan_file.keep_groups({1: [faces[0] for faces in groups.values()]})  # three people in one
+    first = questions.next()
+    assert first is not None
+    ((photo, number), *others) = first.faces
+    assert confirm_face(bank, photo, number, "Ada").accepted
+    again = questions.question(first.key)
+    assert again is not None
+    assert again.face_count == len(again.faces) == len(others) == 2
+    assert photo.path not in {one.path for one, _ in (*again.faces, *questions.members(again, 10).values())}
+
+
+def test_a_face_that_has_a_name_leaves_it_to_no_other_of_its_photo(album: Album, bank: FaceBank) -> None:
+    bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
+    joe, eileen = photo_of(album, "joe_biden_blue_room.jpg"), photo_of(album, "eileen_collins.jpg")
+    assert confirm_face(bank, joe, 1, "Eileen", force=True).accepted  # by mistake
+    face = replace(joe.faces[0], embedding=photo_of(album, "barack_obama_speech.jpg").faces[0].embedding)
+    both = replace(joe, faces=(face, replace(eileen.faces[0], box=face.box + 9_000)))
+
+    def decided(settings: DecisionSettings) -> list[tuple[str | None, Reason | None]]:
+        found = identified_in_album(both, bank.gallery, lambda: bank.identification(settings))
+        return [(face.person, face.reason) for face in found.faces]
+
+    twice = decided(DecisionSettings(allow_twice=True))
+    assert twice == [("Eileen", Reason.MATCH)] * 2
+    assert decided(DecisionSettings()) == [("Eileen", Reason.MATCH), (None, Reason.SAME_PERSON_TWICE)]

@@ -1,0 +1,339 @@
+"""Scans that are merged say what one scan of all would say; what is refused changes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from facebank.album.scan.merging import MergeReport
+from facebank.album.scan.rows import COLUMNS, FileState, ShardRow, TagRow
+from facebank.album.scan.scan_file import ScanFile, ScannedFile
+from facebank.album.scan.tables import SCAN_FILE
+from facebank.errors import FacebankError, ScanFormatError, UsageError
+from facebank.media import Shard
+from facebank.storage.values import row_digest
+from tests.album.test_scan_damage import HOSTILE_ROWS, everything_said, resealed, told
+from tests.album.test_scan_file import PACK, STATE, WHEN, edited, file, photo
+
+FIRST, SECOND, THIRD = (datetime(2024, 5, day, tzinfo=UTC) for day in (1, 2, 3))
+NUMBERS = range(1, 25)
+Make = Callable[..., Path]
+
+
+def torn(path: str) -> ScannedFile:
+    return ScannedFile(path, STATE, None, f"{path} is torn", None, "decoders 1")
+
+
+def shard_of(path: str, count: int) -> int:
+    return next(number for number in range(1, count + 1) if Shard(number, count).holds(path, ["/a"]))
+
+
+def whole(when: datetime = FIRST) -> list[ShardRow]:
+    return [ShardRow("/a", Shard(1, 1), when)]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Make a scan of files."""
+
+    def made(name: str, files: Iterable[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
+        path = tmp_path / f"{name}.scan"
+        with ScanFile.open(path, PACK, create=True) as scan_file:
+            scan_file.keep(list(files))
+            scan_file.note_looked_through(rows)
+        return path
+
+    return made
+
+
+def all_files() -> list[ScannedFile]:
+    """Photos, a copy of one of them, and what cannot be read."""
+    photos = [file(f"/a/{number}.jpg", number) for number in NUMBERS]
+    return [*photos, file("/a/copy.jpg", 1), torn("/a/torn.jpg"), file("/a/none.jpg", 99)]
+
+
+def shards(make: Make, when: datetime = FIRST, files: Sequence[ScannedFile] | None = None) -> list[Path]:
+    """Make the scans of three shards."""
+    files = all_files() if files is None else files
+    return [
+        make(
+            f"{number}-{when.day}",
+            [one for one in files if shard_of(one.path, 3) == number],
+            [ShardRow("/a", Shard(number, 3), when)],
+        )
+        for number in (1, 2, 3)
+    ]
+
+
+def merged(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None = None) -> MergeReport:
+    with ExitStack() as opened:
+        scans = [opened.enter_context(ScanFile.open(path, PACK, read_only=True)) for path in sources]
+        return opened.enter_context(ScanFile.open(target, PACK, create=True)).merge(scans, moved=moved)
+
+
+def said(path: Path) -> list[object]:
+    """What a scan says of photos and files, whatever their numbers."""
+    with ScanFile.open(path, PACK) as scan_file:
+        files = [(one.path, one.state, one.error, one.readers, one.photo is None) for one in scan_file.known_files("/")]
+        return [[told(found) for found in scan_file.photos()], files, scan_file.count(), scan_file.version()]
+
+
+def paths(path: Path) -> list[str]:
+    with ScanFile.open(path, PACK) as scan_file:
+        return [one.path for one in scan_file.known_files("/")]
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "album.scan"
+
+
+def test_shards_that_are_merged_are_one_scan(make: Make, target: Path) -> None:
+    sources = shards(make)
+    before = [source.read_bytes() for source in sources]
+    report = merged(target, sources)
+    assert (report.new, report.changed, report.unchanged, report.gone, report.missing) == (27, 0, 0, 0, {})
+    assert said(target) == said(make("one", all_files()))
+    assert [source.read_bytes() for source in sources] == before
+    everything = everything_said(target)
+    again = merged(target, sources)
+    assert (again.new, again.changed, again.unchanged, again.gone) == (0, 0, 27, 0)
+    assert everything_said(target) == everything
+
+
+def test_one_shard_after_the_other_is_as_good(make: Make, target: Path) -> None:
+    missing = [merged(target, [source]).missing for source in shards(make)]
+    assert missing == [{"/a": (Shard(2, 3), Shard(3, 3))}, {"/a": (Shard(3, 3),)}, {}]
+    assert said(target) == said(make("one", all_files()))
+
+
+def test_what_remains_keeps_its_groups_pairs_and_names(make: Make, target: Path) -> None:
+    known = [
+        replace(one, found=replace(photo(7), picture_hash="ab" * 32)) if one.path == "/a/7.jpg" else one
+        for one in all_files()
+    ]
+    merged(target, shards(make, FIRST, known))
+    with ScanFile.open(target, PACK) as scan_file:
+        numbers = {found.path: ids for ids, found in scan_file.each_photo()}
+        five, six, seven, eight = (numbers[f"/a/{number}.jpg"] for number in (5, 6, 7, 8))
+        scan_file.keep_groups({1: [five[0], six[0], seven[0]], 2: [eight[0]]})
+        scan_file.tell_apart([(five[0], seven[1]), (five[0], eight[0])])
+        scan_file.keep_tags("/a/5.jpg", {TagRow("/a/5.jpg", "/a/5.jpg", 3)})
+        scan_file.keep_tags("/a/8.jpg", {TagRow("/a/8.jpg", "/a/8.jpg", 3)})
+    later = [one for one in known if one.path not in {"/a/5.jpg", "/a/6.jpg", "/a/7.jpg", "/a/8.jpg"}]
+    moved = file("/a/b/6.jpg", 6)
+    other = replace(file("/a/7.jpg", 700), found=replace(photo(7), content_hash=f"{700:064x}", picture_hash="ab" * 32))
+    report = merged(target, shards(make, SECOND, [*later, file("/a/5.jpg", 5), moved, other]))
+    assert (report.new, report.changed, report.gone) == (1, 1, 1)
+    with ScanFile.open(target, PACK) as scan_file:
+        assert scan_file.groups() == {1: [five[0], six[0], seven[0]]}
+        assert scan_file.told_apart() == [(five[0], seven[1])]
+        assert scan_file.place_of(six[0])[0].path == "/a/b/6.jpg"
+        assert scan_file.place_of(seven[0])[0].content_hash == f"{700:064x}"
+        assert {tag.photo for tag in scan_file.tags()} == {"/a/5.jpg"}
+
+
+def test_what_is_gone_from_a_shard_is_gone(make: Make, target: Path) -> None:
+    merged(target, shards(make))
+    later = [one for one in all_files() if one.path not in {"/a/3.jpg", "/a/torn.jpg"}]
+    assert merged(target, shards(make, SECOND, later)).gone == 1
+    assert said(target) == said(make("one", later))
+    merged(target, shards(make, THIRD)[:1])
+    assert set(paths(target)) - {one.path for one in later} <= {"/a/3.jpg", "/a/torn.jpg"}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_later_look_counts_in_any_order(make: Make, target: Path, order: tuple[int, int]) -> None:
+    old = make("old", [file("/a/1.jpg", 1), file("/a/2.jpg", 2), file("/a/gone.jpg", 3)], whole(FIRST))
+    new = make("new", [file("/a/1.jpg", 1), file("/a/2.jpg", 22), file("/a/new.jpg", 4)], whole(SECOND))
+    merged(target, [(old, new)[place] for place in order])
+    assert said(target) == said(new)
+    assert merged(target, [old]).unchanged == 3  # known from a later look
+    assert said(target) == said(new)
+
+
+def test_folders_divided_otherwise_go_together(make: Make, target: Path) -> None:
+    merged(target, shards(make))
+    later = [one for one in all_files() if one.path != "/a/3.jpg"]
+    halves = [
+        make(
+            f"half{number}",
+            [one for one in later if shard_of(one.path, 2) == number],
+            [ShardRow("/a", Shard(number, 2), SECOND)],
+        )
+        for number in (1, 2)
+    ]
+    assert merged(target, halves).missing == {}
+    assert said(target) == said(make("one", later))
+    with ScanFile.open(target, PACK) as scan_file:
+        assert [row.shard for row in scan_file.shards()] == [Shard(1, 2), Shard(2, 2)]
+
+
+def test_a_scan_that_was_interrupted_only_adds(make: Make, target: Path) -> None:
+    make("album", [file("/a/1.jpg", 1), file("/b/1.jpg", 3)], [ShardRow("/a", Shard(1, 1), FIRST)])
+    assert merged(target, [make("begun", [file("/b/2.jpg", 2)])]).gone == 0
+    assert paths(target) == ["/a/1.jpg", "/b/1.jpg", "/b/2.jpg"]
+
+
+def test_shards_of_another_number_begin_with_the_merged_scan(make: Make, target: Path, tmp_path: Path) -> None:
+    merged(target, shards(make))
+    later = [one for one in all_files() if one.path != "/a/3.jpg"]
+    halves = [tmp_path / f"half{number}.scan" for number in (1, 2)]
+    for number, half in enumerate(halves, 1):
+        merged(half, [target])
+        with ScanFile.open(half, PACK) as scan_file:
+            assert len(scan_file.shards()) == 3
+            scan_file.forget(["/a/3.jpg"] if shard_of("/a/3.jpg", 2) == number else [])
+            scan_file.note_looked_through([ShardRow("/a", Shard(number, 2), SECOND)])
+    for order in (halves, halves[::-1]):
+        merged(target, order)
+        assert said(target) == said(make("one", later))
+
+
+def test_a_folder_that_could_not_be_opened_forgets_nothing(make: Make, target: Path) -> None:
+    make("album", [file("/a/b/c/1.jpg", 1), file("/a/2.jpg", 2)], whole())
+    closed = ScannedFile("/a/b", STATE, None, "/a/b cannot be opened", None)
+    merged(target, [make("closed", [closed], whole(SECOND))])
+    assert paths(target) == ["/a/b", "/a/b/c/1.jpg"]
+    merged(target, [make("open", [file("/a/b/c/3.jpg", 3)], whole(FIRST - timedelta(1)))])
+    assert paths(target) == ["/a/b", "/a/b/c/1.jpg", "/a/b/c/3.jpg"]
+
+
+def test_a_clock_that_was_ahead_does_not_count_for_ever(make: Make, target: Path) -> None:
+    merged(target, [make("ahead", [file("/a/1.jpg", 1)], whole(datetime(2999, 1, 1, tzinfo=UTC)))])
+    merged(target, [make("mended", [file("/a/1.jpg", 11)], whole(datetime.now(UTC)))])
+    assert said(target) == said(make("one", [file("/a/1.jpg", 11)]))
+
+
+def test_a_folder_may_have_another_name_where_it_is_merged(make: Make, target: Path) -> None:
+    source = make("one", [file("/a/b/1.jpg", 1), torn("/a/2.jpg"), file("/ab/3.jpg", 3)], whole())
+    merged(target, [source], ("/a", "/mnt/photos"))
+    assert paths(target) == ["/ab/3.jpg", "/mnt/photos/2.jpg", "/mnt/photos/b/1.jpg"]
+    with ScanFile.open(target, PACK) as scan_file:
+        assert scan_file.unreadable("/") == {"/mnt/photos/2.jpg": "/mnt/photos/2.jpg is torn"}
+        assert [row.place for row in scan_file.shards()] == ["/mnt/photos"]
+    with pytest.raises(UsageError, match="none of the scans has a photo of /x"):
+        merged(target, [source], ("/x", "/y"))
+    with pytest.raises(UsageError, match="/a/b lies in /a, which was scanned"):
+        merged(target, [source], ("/a/b", "/y"))
+
+
+def test_shards_that_do_not_go_together(make: Make, target: Path) -> None:
+    one, two, _ = shards(make)
+    again = make("again", [], [ShardRow("/a", Shard(1, 3), SECOND)])
+    with pytest.raises(UsageError, match=r"1-1.scan and .*again.scan are both shard 1/3 of /a: name the one"):
+        merged(target, [one, two, again])
+    elsewhere = make("elsewhere", [], [ShardRow("/media/a", Shard(3, 3), FIRST)])
+    with pytest.raises(UsageError, match=r"is shard 1/3 of /a, and .* shard 3/3 of /media/a: .*--moved /media/a /a"):
+        merged(target, [one, two, elsewhere])
+    assert paths(target) == []
+
+
+READ_BY_A_MERGE = [
+    change
+    for change, statement in HOSTILE_ROWS.items()
+    if not any(word in change for word in ("group", "pair", "name", "position"))
+    and not any(table in statement for table in ("videos", "track"))
+]
+
+
+def test_a_damaged_scan_changes_nothing(make: Make, target: Path) -> None:
+    good = make("good", [file("/c/100.jpg", 100)], [ShardRow("/c", Shard(1, 1), FIRST)])
+    source = make(
+        "bad",
+        [
+            *all_files(),
+            file("/b/copy.jpg", 1),
+            ScannedFile("/b/torn.jpg", STATE, None, "torn", None),
+            ScannedFile("/b/none.jpg", FileState(1, 1), f"{98:064x}", None, photo(98, faces=0)),
+        ],
+        [ShardRow("/a", Shard(2, 3), WHEN)],
+    )
+    make("album", [file("/a/1.jpg", 50)], [ShardRow("/d", Shard(1, 1), FIRST)])
+    content, before, refused = source.read_bytes(), everything_said_shortly(target), 0
+    for change in READ_BY_A_MERGE:
+        resealed(source, HOSTILE_ROWS[change])
+        with pytest.raises(ScanFormatError, match=r"bad\.scan is damaged.*remove it and scan again"):
+            merged(target, [good, source])
+        refused += 1
+        assert everything_said_shortly(target) == before, change
+        source.write_bytes(content)
+    assert refused > 40
+    for length in (0, 50, 100, 4096, len(content) // 2, len(content) - 4096):
+        source.write_bytes(content[:length])
+        with pytest.raises(FacebankError, match=r"bad\.scan"):
+            merged(target, [good, source])
+        assert everything_said_shortly(target) == before
+    source.write_bytes(content)
+    merged(target, [good, source])
+    assert "/b/torn.jpg" in paths(target)
+
+
+def everything_said_shortly(path: Path) -> list[object]:
+    with ScanFile.open(path, PACK) as scan_file:
+        return [list(map(told, scan_file.photos())), scan_file.known_files("/"), scan_file.shards()]
+
+
+def test_an_older_scan_is_merged_and_stays_as_it_is(make: Make, target: Path, tmp_path: Path) -> None:
+    newer, older = make("newer", all_files()), tmp_path / "older.scan"
+    with closing(sqlite3.connect(older)) as connection:
+        connection.execute(f"PRAGMA application_id = {SCAN_FILE.application_id}")
+        SCAN_FILE.build(connection, 3)
+        connection.execute("INSERT INTO scan VALUES (3, ?, ?, ?)", (PACK.name, PACK.digest, PACK.dimension))
+        connection.commit()
+        connection.execute("ATTACH ? AS newer", (str(newer),))
+        for table in ("photos", "faces", "files"):
+            columns = ", ".join((*COLUMNS[table], "row_digest"))
+            connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newer.{table}")
+        counts = (27, 25, 50, 0, 0, 0)
+        columns = ", ".join((*COLUMNS["totals"][:6], "row_digest"))
+        connection.execute("DELETE FROM main.totals")
+        connection.execute(
+            f"INSERT INTO main.totals ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", (*counts, row_digest("totals", counts))
+        )
+        connection.commit()
+    content = older.read_bytes()
+    merged(target, [older])
+    assert said(target) == said(newer)
+    assert older.read_bytes() == content
+    with closing(sqlite3.connect(older)) as connection, connection:
+        connection.execute("DELETE FROM faces WHERE id = 3")  # is noticed by the number that it had before
+    with pytest.raises(ScanFormatError, match="damaged"), ScanFile.open(older, PACK) as scan_file:
+        scan_file.face_table()
+
+
+def test_a_newer_scan_is_refused(make: Make, target: Path) -> None:
+    source = make("newer", all_files())
+    with closing(sqlite3.connect(source)) as connection, connection:
+        connection.execute("UPDATE scan SET version = 99")
+    with pytest.raises(ScanFormatError, match=r"newer\.scan was written by a newer facebank"):
+        merged(target, [source])
+
+
+def test_a_scan_that_is_read_only_is_not_changed(make: Make) -> None:
+    source = make("one", all_files())
+    with (
+        ScanFile.open(source, PACK, read_only=True) as scan_file,
+        pytest.raises(FacebankError, match="cannot be changed"),
+    ):
+        scan_file.forget(["/a/1.jpg"])
+
+
+def test_edited_photos_follow_the_first_look_too(make: Make, target: Path) -> None:
+    known = replace(photo(2, path="/a/2.jpg"), picture_hash="ab" * 32)
+    merged(target, [make("one", [replace(file("/a/2.jpg", 2), found=known)], whole())])
+    source = make("two", [replace(file("/a/2.jpg", 2), found=known)], whole())
+    with ScanFile.open(source, PACK) as scan_file:
+        scan_file.keep([edited("/a/2.jpg", 20)])
+        scan_file.note_looked_through(whole(SECOND))
+        numbers = scan_file.face_table().ids.tolist()
+    assert merged(target, [source]).gone == 0
+    with ScanFile.open(target, PACK) as scan_file:
+        assert scan_file.face_table().ids.tolist() == numbers
+    assert said(target) == said(source)

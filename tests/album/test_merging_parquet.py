@@ -1,0 +1,221 @@
+"""Parquet shards that are merged say what scan files of the same shards would say."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+
+from facebank import FaceBank
+from facebank.album.scan.merging import MergeReport
+from facebank.album.scan.parquet_shards import ShardHeader, write_parquet_shard
+from facebank.album.scan.parquet_source import ParquetSource, shards_in
+from facebank.album.scan.rows import ShardRow
+from facebank.album.scan.scan_file import ScanFile, ScannedFile
+from facebank.errors import FacebankError, PackMismatchError, ScanBusyError, ScanFormatError, UsageError
+from facebank.gallery import PackIdentity
+from facebank.media import Shard
+
+from .shard_files import PACK, STATE, made_up_file, needs_pyarrow
+from .test_scan_damage import told
+
+pytestmark = needs_pyarrow
+
+FIRST, SECOND = (datetime(2024, 5, day, tzinfo=UTC) for day in (1, 2))
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Make a Parquet shard of files, or a scan file by another ending."""
+
+    def made(name: str, files: Sequence[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
+        path = tmp_path / name
+        if path.suffix == ".parquet":
+            write_parquet_shard(path, files, ShardHeader(PACK, tuple(rows)))
+            return path
+        with ScanFile.open(path, PACK, create=True) as scan_file:
+            scan_file.keep(files)
+            scan_file.note_looked_through(rows)
+        return path
+
+    return made
+
+
+def all_files() -> list[ScannedFile]:
+    """Photos, copies of which one has its faces in its own row, and what cannot be read."""
+    torn = ScannedFile("/a/torn.jpg", STATE, "ab" * 32, "it is torn", None, "decoders 1")
+    known = replace(made_up_file("/a/copy.jpg", 1), found=None)
+    copy = made_up_file("/a/other.jpg", 2)
+    return [*(made_up_file(f"/a/{number}.jpg", number) for number in range(1, 25)), known, copy, torn]
+
+
+def shards(make: Make, ending: str, when: datetime = FIRST, files: Sequence[ScannedFile] | None = None) -> list[Path]:
+    """Make three shards of a folder."""
+    some = all_files() if files is None else files
+    made = []
+    for number in (1, 2, 3):
+        shard = Shard(number, 3)
+        part = [file for file in some if shard.holds(file.path, ["/a"])]
+        made.append(make(f"{number}-{when.day}{ending}", part, [ShardRow("/a", shard, when)]))
+    return made
+
+
+def merged(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None = None) -> MergeReport:
+    with ExitStack() as opened:
+        scans = [
+            ParquetSource(path, PACK)
+            if path.suffix == ".parquet"
+            else opened.enter_context(ScanFile.open(path, PACK, read_only=True))
+            for path in sources
+        ]
+        return opened.enter_context(ScanFile.open(target, PACK, create=True)).merge(scans, moved=moved)
+
+
+def said(path: Path) -> list[object]:
+    with ScanFile.open(path, PACK) as scan_file:
+        files = [(one.path, one.state, one.error, one.readers, one.photo is None) for one in scan_file.known_files("/")]
+        return [[told(found) for found in scan_file.photos()], files, scan_file.count(), scan_file.shards()]
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "album.scan"
+
+
+def test_parquet_shards_that_are_merged_are_one_scan(make: Make, target: Path, tmp_path: Path) -> None:
+    sources = shards(make, ".parquet")
+    before = [source.read_bytes() for source in sources]
+    report = merged(target, sources)
+    assert (report.new, report.changed, report.unchanged, report.gone, report.missing) == (27, 0, 0, 0, {})
+    one = make("one.scan", all_files(), [ShardRow("/a", Shard(number, 3), FIRST) for number in (1, 2, 3)])
+    assert said(target) == said(one)
+    assert [source.read_bytes() for source in sources] == before
+    again = merged(target, sources)
+    assert (again.new, again.changed, again.unchanged, again.gone) == (0, 0, 27, 0)
+
+
+def test_shards_and_scan_files_go_together(make: Make, target: Path) -> None:
+    parquet, scans = shards(make, ".parquet"), shards(make, ".scan", files=[*all_files()[:24], all_files()[25]])
+    report = merged(target, [parquet[0], scans[1], parquet[2]])
+    assert report.missing == {}
+    assert report.new >= 24
+
+
+def test_missing_shards_are_told_and_what_is_gone_goes(make: Make, target: Path) -> None:
+    first = shards(make, ".parquet")
+    later = shards(make, ".parquet", SECOND, [file for file in all_files() if file.path != "/a/5.jpg"])
+    assert merged(target, first[:1]).missing == {"/a": (Shard(2, 3), Shard(3, 3))}
+    assert merged(target, first[1:]).missing == {}
+    later = shards(make, ".parquet", SECOND, [file for file in all_files() if file.path != "/a/5.jpg"])
+    report = merged(target, later)
+    assert (report.new, report.changed, report.gone) == (0, 0, 1)
+
+
+def test_a_copy_finds_its_photo_in_any_shard(make: Make, target: Path) -> None:
+    copy = make("a.parquet", [replace(made_up_file("/a/copy.jpg", 1), found=None)])
+    photo = make("b.parquet", [made_up_file("/a/1.jpg", 1)])
+    with pytest.raises(UsageError, match=r"a\.parquet says that /a/copy.jpg is a copy of a photo that none"):
+        merged(target, [copy])
+    assert merged(target, [copy, photo]).new == 2
+    with ScanFile.open(target, PACK) as scan_file:
+        assert [(found.path, len(found.faces)) for found in scan_file.photos()] == [("/a/1.jpg", 2), ("/a/copy.jpg", 2)]
+
+
+def test_an_edited_photo_has_the_faces_of_the_one_with_its_pixels(make: Make, target: Path) -> None:
+    old = made_up_file("/a/1.jpg", 1)
+    assert old.found is not None
+    new = replace(old.found, faces=(), content_hash=f"{99:064x}", path="/a/edited.jpg")
+    edited = ScannedFile("/a/edited.jpg", STATE, new.content_hash, None, None, edited=new)
+    assert merged(target, [make("a.parquet", [edited]), make("b.parquet", [old])]).new == 2
+    with ScanFile.open(target, PACK) as scan_file:
+        assert [(found.content_hash, len(found.faces)) for found in scan_file.photos(["/a/edited.jpg"])] == [
+            (f"{99:064x}", 2)
+        ]
+
+
+def test_a_folder_may_have_another_name_where_it_is_merged(make: Make, target: Path) -> None:
+    merged(target, shards(make, ".parquet"), moved=("/a", "/mnt/b"))
+    with ScanFile.open(target, PACK) as scan_file:
+        assert all(file.path.startswith("/mnt/b/") for file in scan_file.known_files("/"))
+        assert [row.place for row in scan_file.shards()] == ["/mnt/b"] * 3
+
+
+def test_what_does_not_go_together_changes_nothing(make: Make, target: Path, tmp_path: Path) -> None:
+    one, two, three = shards(make, ".parquet")
+    shutil.copy(one, tmp_path / "copied.parquet")
+    other = tmp_path / "pack.parquet"
+    write_parquet_shard(other, [], ShardHeader(PackIdentity("other", "cd" * 32, 8)))
+    damaged = tmp_path / "damaged.parquet"
+    data = bytearray(three.read_bytes())
+    data[len(data) // 3] ^= 8  # in the pages
+    damaged.write_bytes(data)
+    half = tmp_path / "half.parquet"
+    half.write_bytes(data[: len(data) // 2])
+    cases: list[tuple[Path, type[FacebankError], str]] = [
+        (tmp_path / "copied.parquet", UsageError, "are both shard 1/3"),
+        (other, PackMismatchError, "was made with the pack 'other'"),
+        (damaged, ScanFormatError, "damaged.parquet is damaged"),
+        (half, ScanFormatError, "half.parquet is damaged or half-written"),
+    ]
+    merged(target, [two])
+    before = said(target)
+    for path, kind, why in cases:
+        with pytest.raises(kind, match=why):
+            merged(target, [one, path])
+        assert said(target) == before
+
+
+def test_a_folder_of_shards_is_named_as_a_whole(tmp_path: Path, folder: Path) -> None:
+    with FaceBank.open(tmp_path / "a.facebank") as bank:
+        with bank.album(tmp_path / "one.scan") as album:
+            album.scan(folder)
+            with album, ScanFile.open(album.path, bank.engine.identity) as scan_file:
+                files = [
+                    ScannedFile(photo.path, STATE, photo.content_hash, None, photo) for photo in scan_file.photos()
+                ]
+        shards = tmp_path / "shards"
+        for number, file in enumerate(files):
+            write_parquet_shard(shards / f"{number}.parquet", [file], ShardHeader(bank.engine.identity))
+        (shards / "notes.txt").write_text("no shard")
+        assert [path.name for path in shards_in(shards)] == ["0.parquet", "1.parquet", "2.parquet"]
+        with bank.album(tmp_path / "two.scan") as album:
+            assert album.merge(shards).new == 3
+            (photo,) = album.scan_file.photos([str(folder / "obama.jpg")])
+        expected = next(file.found for file in files if file.path.endswith("obama.jpg"))
+        assert expected is not None
+        assert photo.faces[0].embedding.tolist() == expected.faces[0].embedding.tolist()
+        with pytest.raises(UsageError, match="are the same scan"):
+            bank.album(tmp_path / "three.scan").merge([shards, shards / "0.parquet"])
+
+
+def test_of_two_merges_at_once_one_is_refused_or_both_follow(tmp_path: Path) -> None:
+    with FaceBank.open(tmp_path / "a.facebank") as bank:
+        identity = bank.engine.identity
+        files = [made_up_file(f"/a/{number}.jpg", number, 2, identity.dimension) for number in range(300)]
+        paths = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+        for path, part in zip(paths, (files[:200], files[200:]), strict=True):
+            write_parquet_shard(path, part, ShardHeader(identity))
+        refused, start = list[str](), Barrier(2)
+
+        def merge(path: Path) -> None:
+            start.wait()
+            try:
+                bank.album(tmp_path / "both.scan").merge(path)
+            except ScanBusyError as error:
+                refused.append(str(error))
+
+        threads = [Thread(target=merge, args=(path,)) for path in paths]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with bank.album(tmp_path / "both.scan") as album:
+            assert album.count() in ((300,) if not refused else (100, 200))
+        assert all("another scan is writing" in why for why in refused)

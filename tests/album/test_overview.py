@@ -1,0 +1,202 @@
+"""The decisions about all photos of an album, kept until something changes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank import FaceBank
+from facebank.album.overview import AlbumOverview
+from facebank.gallery import FaceKey
+from facebank.recognition.calibration.background import Background
+from facebank.recognition.calibration.calibration import Calibration
+from facebank.recognition.calibration.files import save_pack_calibration, user_folder
+from facebank.recognition.cohort import write_album_people
+from facebank.recognition.settings import change_settings
+
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
+
+
+@pytest.fixture
+def bank(tmp_path: Path, folder: Path) -> FaceBank:
+    made = FaceBank.open(tmp_path / "family.facebank", device="cpu", threads=1)
+    made.enroll("Barack", folder / "obama.jpg")
+    return made
+
+
+def numbers(bank: FaceBank) -> dict[str, int]:
+    return {name: number for number, name in bank.gallery.names().items()}
+
+
+def test_an_overview_without_a_scan_is_empty(bank: FaceBank, folder: Path) -> None:
+    with bank, bank.album() as album:
+        overview = AlbumOverview(bank, album, [folder])
+        assert overview.refresh()
+        assert not len(overview)
+        assert overview.counts() == {}
+
+
+def test_an_overview_follows_people_and_photos(bank: FaceBank, folder: Path) -> None:
+    with bank, bank.album() as album:
+        shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", folder / "speech.jpg")
+        album.scan(folder)
+        overview = AlbumOverview(bank, album, [folder])
+        assert not overview.is_current
+        assert overview.refresh()
+        assert overview.is_current
+        barack = numbers(bank)["Barack"]
+        assert {Path(photo.path).name for photo in overview.photos_of(barack)} == {"obama.jpg", "speech.jpg"}
+        assert overview.counts() == {barack: 2}
+
+        bank.enroll("Eileen", folder / "space" / "collins.jpg")
+        assert not overview.is_current
+        assert overview.refresh()
+        assert overview.counts()[numbers(bank)["Eileen"]] == 1
+
+        (folder / "speech.jpg").rename(folder / "talk.jpg")
+        album.scan(folder)
+        assert not overview.is_current
+        overview.refresh()
+        assert {Path(photo.path).name for photo in overview.photos_of(barack)} == {"obama.jpg", "talk.jpg"}
+
+        (folder / "talk.jpg").unlink()
+        album.scan(folder)
+        overview.refresh()
+        assert overview.counts()[barack] == 1
+
+
+def face_of(bank: FaceBank, path: Path) -> FaceKey:
+    (photo,) = bank.analyze(path)
+    return FaceKey.found(photo, photo.faces[0])
+
+
+def withdrawn(bank: FaceBank, folder: Path) -> None:
+    assert bank.gallery.withdraw_denial("Eileen", face_of(bank, folder / "biden.jpg"))
+
+
+def unpictured(bank: FaceBank, folder: Path) -> None:
+    face = face_of(bank, folder / "obama.jpg")
+    bank.gallery.deny("Eileen", replace(face, content_hash="ab" * 32, picture_hash=None))
+
+
+def pictured(bank: FaceBank, _: Path) -> None:
+    bank.gallery.learn_picture("ab" * 32, "cd" * 32)
+
+
+_CHANGES: dict[str, Callable[[FaceBank, Path], object]] = {
+    "denial": lambda bank, folder: bank.deny(folder / "obama.jpg", "Eileen"),
+    "denial withdrawn": lambda bank, folder: bank.gallery.withdraw_denial(
+        "Eileen", face_of(bank, folder / "biden.jpg")
+    ),
+    "denial of a photo": unpictured,
+    "denial of its copies": pictured,
+    "nobody": lambda bank, folder: bank.deny_everybody(folder / "biden.jpg"),
+    "confirmation": lambda bank, _: bank.confirm(DEMO_PHOTOS / "barack_obama_speech.jpg", "Barack"),
+    "sample removed": lambda bank, _: bank.gallery.remove_sample(bank.samples("Barack")[0].id),
+    "rename": lambda bank, _: bank.rename("Barry", "Joe"),
+    "merge": lambda bank, _: bank.merge("Joe", "Barack", force=True),
+    "unmerge": lambda bank, _: bank.unmerge("Barack"),
+    "birth date": lambda bank, _: bank.gallery.describe("Eileen", born="1990"),
+    "forgotten": lambda bank, _: bank.forget("Joe"),
+    "setting": lambda bank, _: change_settings(bank.gallery, {"fpir": 0.1}),
+    "calibration": lambda bank, _: save_pack_calibration(*own_calibration(bank), user_folder(bank.engine.identity)),
+    "people of the scan": lambda bank, _: write_album_people(
+        bank.path, bank.gallery.pack.digest, np.eye(1, 128, dtype=np.float32)
+    ),
+}
+
+
+def own_calibration(bank: FaceBank) -> tuple[Calibration, Background]:
+    known = bank.engine.pack_calibration
+    assert known.calibration is not None
+    assert known.background is not None
+    return known.calibration, known.background
+
+
+def test_an_overview_follows_whatever_decisions_rest_on(
+    bank: FaceBank, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
+    with bank, bank.album() as album, FaceBank.open(bank.path, device="cpu", threads=1) as other:
+        bank.enroll("Eileen", folder / "space" / "collins.jpg")
+        bank.enroll("Barry", DEMO_PHOTOS / "barack_obama_blue_room.jpg", pick="largest", force=True)
+        bank.deny(folder / "biden.jpg", "Eileen")
+        album.scan(folder)
+        overview = AlbumOverview(bank, album, [folder])
+        overview.refresh()
+        for change, make in _CHANGES.items():
+            assert overview.is_current, change
+            make(other, folder)
+            assert not overview.is_current, change
+            overview.refresh()
+
+
+def test_what_a_denial_says_is_in_the_overview_and_in_decisions(bank: FaceBank, folder: Path) -> None:
+    with bank, bank.album() as album:
+        shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", folder / "speech.jpg")
+        album.scan(folder)
+        overview = AlbumOverview(bank, album, [folder])
+        overview.refresh()
+        barack = numbers(bank)["Barack"]
+        assert overview.counts() == {barack: 2}
+        before = bank.identification()
+        bank.deny(folder / "speech.jpg", "Barack")
+        overview.refresh()
+        assert overview.counts() == {barack: 1}
+        assert bank.identification() is before  # which is not fitted anew for a denial
+
+
+def test_a_bank_follows_a_calibration_that_was_made_meanwhile(
+    bank: FaceBank, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
+    with bank:
+        calibration, background = own_calibration(bank)
+        before = bank.identification()
+        anew = replace(calibration, made_from="photos of one's own")
+        save_pack_calibration(anew, background, user_folder(bank.engine.identity))
+        assert bank.identification() is not before
+        assert bank.identification() is bank.identification()
+        assert bank.identification().basis.pack_calibration.calibration == anew
+
+
+def test_an_overview_has_photos_below_its_places_only(bank: FaceBank, folder: Path) -> None:
+    with bank, bank.album() as album:
+        album.scan(folder)
+        inside = AlbumOverview(bank, album, [folder / "space"])
+        inside.refresh()
+        assert len(inside) == 1
+        nothing = AlbumOverview(bank, album, [])
+        nothing.refresh()
+        assert not len(nothing)
+
+
+def test_a_photo_that_was_spoken_of_is_decided_anew_at_once(bank: FaceBank, folder: Path) -> None:
+    with bank, bank.album() as album:
+        album.scan(folder)
+        overview = AlbumOverview(bank, album, [folder])
+        overview.refresh()
+        (photo,) = album.identify(folder / "space" / "collins.jpg")
+        bank.enroll("Eileen", folder / "space" / "collins.jpg")
+        overview.look_again([photo.content_hash])
+        assert overview.counts()[numbers(bank)["Eileen"]] == 1
+        assert not overview.is_current
+
+
+def test_two_people_together_and_a_stop(bank: FaceBank, folder: Path) -> None:
+    with bank, bank.album() as album:
+        bank.enroll("Eileen", folder / "space" / "collins.jpg")
+        album.scan(folder)
+        overview = AlbumOverview(bank, album, [folder])
+        overview.refresh()
+        known = numbers(bank)
+        assert overview.photos_of(known["Barack"], known["Eileen"]) == []
+        assert overview.known_faces() == album._known_faces()
+        assert album.cluster(least=1, known=overview.known_faces()) == album.cluster(least=1)
+        assert AlbumOverview(bank, album, [folder / "space"]).known_faces() is None
+        assert overview.unsure(known["Barack"]) == () or overview.unsure()

@@ -1,0 +1,297 @@
+"""A folder of Parquet shards answers as the scan file does that they are merged into."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank import FaceBank
+from facebank.album.own_album import close_album, default_scan_path, note_of, own_album
+from facebank.album.scan.parquet_groups import GROUPS_FILE
+from facebank.album.scan.parquet_scan import ParquetScan
+from facebank.album.scan.parquet_shards import ShardHeader, write_parquet_shard
+from facebank.album.scan.parquet_source import ParquetSource, shards_in
+from facebank.album.scan.rows import ShardRow
+from facebank.album.scan.scan_file import ScanFile, ScannedFile
+from facebank.errors import (
+    PackMismatchError,
+    ScanBusyError,
+    ScanFormatError,
+    StorageError,
+    UsageError,
+)
+from facebank.gallery import PackIdentity
+from facebank.media import Shard
+from facebank.types import Photo
+
+from .shard_files import PACK, STATE, made_up_file, needs_pyarrow
+from .test_scan_damage import told
+
+pytestmark = needs_pyarrow
+
+FIRST, SECOND = (datetime(2024, 5, day, tzinfo=UTC) for day in (1, 2))
+
+
+def put(path: Path, files: Iterable[ScannedFile], rows: Iterable[ShardRow] = (), pack: PackIdentity = PACK) -> Path:
+    write_parquet_shard(path, files, ShardHeader(pack, tuple(rows)))
+    return path
+
+
+def all_files() -> list[ScannedFile]:
+    """Photos with and without faces, a time, copies, and what cannot be read."""
+    photos = [made_up_file(f"/a/{number:02}.jpg", number, faces=number % 4) for number in range(1, 25)]
+    found = photos[6].found
+    assert found is not None
+    photos[6] = replace(photos[6], found=replace(found, taken_at=datetime(2020, 5, 17, 12), camera_dated=True))
+    known = replace(made_up_file("/a/copy.jpg", 3), found=None)
+    torn = ScannedFile("/b/torn.jpg", STATE, "ab" * 32, "it is torn", None, "decoders 1")
+    edited = replace(found, faces=(), content_hash=f"{99:064x}", path="/b/edited.jpg")
+    changed = ScannedFile("/b/edited.jpg", STATE, edited.content_hash, None, None, edited=edited)
+    return [*photos, known, made_up_file("/b/again.jpg", 2), torn, changed]
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """A folder of three shards."""
+    for number in (1, 2, 3):
+        shard = Shard(number, 3)
+        part = [file for file in all_files() if shard.holds(file.path, ["/"])]
+        put(tmp_path / "shards" / f"{number}-of-3.parquet", part, [ShardRow("/", shard, FIRST)])
+    return tmp_path / "shards"
+
+
+@pytest.fixture
+def scan(shards: Path) -> Iterator[ParquetScan]:
+    with ParquetScan(shards, PACK) as opened:
+        yield opened
+
+
+@pytest.fixture
+def merged(shards: Path, tmp_path: Path) -> Iterator[ScanFile]:
+    with ScanFile.open(tmp_path / "merged.scan", PACK, create=True) as scan_file:
+        scan_file.merge([ParquetSource(path, PACK) for path in shards_in(shards)])
+        yield scan_file
+
+
+def in_order(photos: Iterable[Photo]) -> list[object]:
+    """Return what photos say, but for the one that was edited: where its file is gone, a merge gives it new bytes."""
+    return [told(photo) for photo in sorted(photos, key=lambda photo: photo.path) if photo.path != "/a/07.jpg"]
+
+
+def test_it_says_what_the_merged_scan_says(scan: ParquetScan, merged: ScanFile) -> None:
+    assert in_order(scan.photos()) == in_order(merged.photos())
+    assert in_order(scan.photos(["/b", "/a/08.jpg"])) == in_order(merged.photos(["/b", "/a/08.jpg"]))
+    assert scan.count().files == merged.count().files == 27
+    assert scan.count_in("/b") == merged.count_in("/b") == 2
+    assert scan.unreadable("/") == merged.unreadable("/") == {"/b/torn.jpg": "it is torn"}
+    assert scan.shards() == merged.shards()
+    assert [(one.path, one.state, one.error, one.readers) for one in scan.known_files("/a")] == [
+        (one.path, one.state, one.error, one.readers) for one in merged.known_files("/a")
+    ]
+
+
+def test_each_photo_comes_once_and_its_faces_have_numbers(scan: ParquetScan) -> None:
+    numbered = [(ids, photo) for ids, photo in scan.each_photo()]
+    assert len({photo.content_hash for _, photo in numbered}) == len(numbered) == scan.count().photos
+    table = scan.face_table()
+    assert sorted(number for ids, _ in numbered for number in ids) == table.ids.tolist() == list(range(1, 37))
+    by_number = dict(zip(table.ids.tolist(), table.embeddings, strict=True))
+    for ids, photo in numbered:
+        for place, (number, face) in enumerate(zip(ids, photo.faces, strict=True)):
+            assert np.array_equal(by_number[number], face.embedding)
+            there, index = scan.place_of(number)
+            assert (there.content_hash, index) == (photo.content_hash, place)
+
+
+def test_groups_and_pairs_are_kept_beside_the_shards(shards: Path, scan: ParquetScan) -> None:
+    assert scan.groups() == {}
+    scan.keep_groups({1: [5, 3], 2: [9]})
+    assert scan.tell_apart([(5, 9), (9, 5), (1, 2)]) == [(1, 2), (5, 9)]
+    assert scan.tell_apart([(1, 2)]) == []
+    names = {face: (scan.place_of(face)[0].content_hash, scan.place_of(face)[1]) for face in (1, 2, 3, 5, 9)}
+    put(shards / "0.parquet", [made_up_file("/c/new.jpg", 500, faces=3)])
+    with ParquetScan(shards, PACK) as again:
+        groups, (first, second) = again.groups(), again.told_apart()
+        said = {number: [again.place_of(face) for face in faces] for number, faces in groups.items()}
+        assert {number: [(photo.content_hash, place) for photo, place in faces] for number, faces in said.items()} == {
+            1: [names[5], names[3]],
+            2: [names[9]],
+        }
+        assert (first, second) == ((4, 5), (8, 12))
+        assert again.withdraw_apart([first]) == 1
+        assert again.told_apart() == [second]
+    data = bytearray((shards / GROUPS_FILE).read_bytes())
+    data[60] ^= 1
+    (shards / GROUPS_FILE).write_bytes(data)
+    with pytest.raises(ScanFormatError, match="group the faces again"):
+        scan.groups()
+
+
+def test_dates_of_groups(scan: ParquetScan) -> None:
+    numbers = {photo.path: ids for ids, photo in scan.each_photo()}
+    seven, one = numbers["/a/07.jpg"], numbers["/a/01.jpg"]
+    assert scan.dates_of([seven[0], seven[1], one[0]]) == [(datetime(2020, 5, 17, 12, tzinfo=UTC), True), (None, False)]
+
+
+def test_of_a_path_the_later_look_counts(shards: Path) -> None:
+    now = [made_up_file("/a/01.jpg", 700), made_up_file("/a/new.jpg", 701)]
+    put(shards / "0-later.parquet", now, [ShardRow("/a", Shard(1, 1), SECOND)])
+    with ParquetScan(shards, PACK) as scan:
+        found = {photo.path: photo.content_hash for photo in scan.photos()}
+    assert found == {
+        "/a/01.jpg": f"{700:064x}",
+        "/a/new.jpg": f"{701:064x}",
+        "/b/again.jpg": f"{2:064x}",
+        "/b/edited.jpg": f"{99:064x}",
+    }
+
+
+def test_of_a_path_in_parts_the_last_shard_counts(tmp_path: Path) -> None:
+    put(tmp_path / "1.parquet", [made_up_file("/a/1.jpg", 1), made_up_file("/a/2.jpg", 2)])
+    put(tmp_path / "2.parquet", [made_up_file("/a/1.jpg", 3)])
+    with ParquetScan(tmp_path, PACK) as scan:
+        assert {photo.path: photo.content_hash for photo in scan.photos()} == {
+            "/a/1.jpg": f"{3:064x}",
+            "/a/2.jpg": f"{2:064x}",
+        }
+        assert scan.count().files == 2
+
+
+def test_a_copy_without_its_photo_is_told(tmp_path: Path) -> None:
+    put(tmp_path / "1.parquet", [replace(made_up_file("/a/copy.jpg", 1), found=None)])
+    with ParquetScan(tmp_path, PACK) as scan, pytest.raises(ScanFormatError, match=r"no photo of /a/copy\.jpg"):
+        scan.count()
+
+
+def test_what_cannot_be_opened(shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(ScanFormatError, match="without Parquet shards"):
+        ParquetScan(tmp_path, PACK)
+    with pytest.raises(PackMismatchError, match="made with the pack 'test'"):
+        ParquetScan(shards, PackIdentity("other", "cd" * 32, 8))
+    (shards / "4.parquet").write_bytes((shards / "1-of-3.parquet").read_bytes())
+    with pytest.raises(UsageError, match="are both shard 1/3 of /"):
+        ParquetScan(shards, PACK)
+    (shards / "4.parquet").write_bytes(b"PAR1 half")
+    with pytest.raises(ScanFormatError, match=r"4\.parquet is damaged or half-written"):
+        ParquetScan(shards, PACK)
+
+
+def test_a_shard_that_is_damaged_is_told_when_it_is_read(shards: Path) -> None:
+    path = shards / "2-of-3.parquet"
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    with ParquetScan(shards, PACK) as scan, pytest.raises(ScanFormatError, match=r"2-of-3\.parquet is damaged"):
+        list(scan.photos())
+
+
+def test_a_shard_that_changes_meanwhile_is_told(shards: Path) -> None:
+    with ParquetScan(shards, PACK) as scan:
+        put(shards / "1-of-3.parquet", [])
+        with pytest.raises(ScanBusyError, match="changed while it was read"):
+            scan.count()
+
+
+def test_nothing_else_is_written(scan: ParquetScan) -> None:
+    with pytest.raises(UsageError, match="only read: make a scan file of them with 'facebank scan --merge"):
+        scan.forget(["/a/01.jpg"])
+    with pytest.raises(UsageError, match="only read"):
+        scan.keep(all_files())
+    with pytest.raises(UsageError, match="only read"):
+        scan.videos.known()
+    assert scan.tags() == []
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_groups_need_a_folder_that_can_be_written(shards: Path, scan: ParquetScan) -> None:
+    shards.chmod(0o500)
+    try:
+        with pytest.raises(StorageError, match="groups of faces are kept beside the shards"):
+            scan.keep_groups({1: [1]})
+    finally:
+        shards.chmod(0o700)
+
+
+def _described(album_groups: Sequence[object], scan_file: ScanFile) -> set[frozenset[tuple[str, int]]]:
+    found = set()
+    for faces in scan_file.groups().values():
+        places = [scan_file.place_of(face) for face in faces]
+        found.add(frozenset((photo.content_hash, place) for photo, place in places))
+    assert len(found) == len(album_groups)
+    return found
+
+
+def test_an_album_of_shards_answers_as_one_of_a_scan_file(tmp_path: Path, folder: Path) -> None:
+    with FaceBank.open(tmp_path / "a.facebank") as bank:
+        identity = bank.engine.identity
+        bank.enroll("Barack", folder / "obama.jpg")
+        with bank.album() as album:
+            album.scan(folder)
+            files = [ScannedFile(one.path, STATE, one.content_hash, None, one) for one in album.scan_file.photos()]
+        twins = [
+            replace(
+                file,
+                path=f"{file.path}.{number}.jpg",
+                content_hash=f"{number:032x}{file.content_hash[:32]}",
+                found=replace(file.found, content_hash=f"{number:032x}{file.content_hash[:32]}", picture_hash=None),
+            )
+            for file in files
+            for number in (1, 2)
+            if file.found is not None and file.content_hash is not None
+        ]
+        for number, part in enumerate((files, twins)):
+            put(tmp_path / "shards" / f"{number}.parquet", part, pack=identity)
+        with bank.album(tmp_path / "whole.scan") as whole, bank.album(tmp_path / "shards") as parts:
+            whole.merge(tmp_path / "shards")
+            assert [found.path for found in parts.find("Barack")] == [found.path for found in whole.find("Barack")]
+            assert len(parts.find("Barack")) == 3
+            identified = [
+                {photo.path: [(face.person, face.similarity) for face in photo.faces] for photo in one.identify()}
+                for one in (whole, parts)
+            ]
+            assert identified[0] == identified[1]
+            groups = [one.cluster().groups for one in (whole, parts)]
+            assert _described(groups[0], whole.scan_file) == _described(groups[1], parts.scan_file)
+            assert len(groups[0]) == 2
+            assert parts.groups() == list(groups[1])
+            parts.name_group(1, "Joe")
+            assert bank.person("Joe").sample_count > 0
+            for refused in (
+                lambda: parts.scan(folder),
+                lambda: parts.merge(tmp_path / "whole.scan"),
+                lambda: parts.forget(folder),
+            ):
+                with pytest.raises(UsageError, match="only read"):
+                    refused()
+        assert not (tmp_path / "shards.lock").exists()
+
+
+def test_an_album_is_remembered_until_it_is_closed(tmp_path: Path, shards: Path) -> None:
+    gallery = tmp_path / "a.facebank"
+    with FaceBank.open(gallery) as bank:
+        identity = bank.engine.identity
+        put(tmp_path / "own" / "1.parquet", [made_up_file("/a/1.jpg", 1, 2, identity.dimension)], pack=identity)
+        assert own_album(gallery) == default_scan_path(gallery)
+        with bank.album(tmp_path / "own") as album:
+            album.make_own()
+        with bank.album() as album:
+            assert (album.path, album.count()) == (tmp_path / "own", 1)
+            assert album.content().parquet_shards == 1
+            with pytest.raises(UsageError, match="facebank album close"):
+                album.scan(tmp_path)
+        with pytest.raises(PackMismatchError), bank.album(shards) as album:
+            album.make_own()
+        assert own_album(gallery) == tmp_path / "own"
+    assert close_album(gallery)
+    assert not close_album(gallery)
+    assert own_album(gallery) == default_scan_path(gallery)
+    for damage in ("", "{", '{"album": 3}', '{"album": "relative"}', '{"album": "/a\\u0000b"}', "[]"):
+        note_of(gallery).write_text(damage)
+        with pytest.raises(StorageError, match="does not name an album"):
+            own_album(gallery)

@@ -1,0 +1,429 @@
+"""Parquet shards: what is written comes back equal; what is half-written, damaged or made up is refused."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facebank.album.scan import parquet_rows, parquet_shards
+from facebank.album.scan.parquet_shards import (
+    ParquetShard,
+    ShardCounts,
+    ShardHeader,
+    is_parquet,
+    write_parquet_shard,
+)
+from facebank.album.scan.rows import FileState, ShardRow
+from facebank.album.scan.scan_file import UNSETTLED, ScannedFile
+from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, StorageError, UsageError
+from facebank.gallery import PackIdentity
+from facebank.media import Shard
+from facebank.types import Face, Photo, Quality
+
+from .shard_files import PACK, STATE, made_up_face, made_up_file, made_up_photo, needs_pyarrow, plain
+
+pytestmark = needs_pyarrow
+
+HEADER = ShardHeader(
+    PACK,
+    (ShardRow(os.fsdecode(b"/photos/\xff"), Shard(3, 16), datetime(2026, 3, 1, 5, tzinfo=UTC)),),
+    runtime="onnxruntime",
+)
+
+
+def written(path: Path, files: list[ScannedFile], header: ShardHeader = HEADER) -> Path:
+    write_parquet_shard(path, files, header)
+    return path
+
+
+def read(path: Path, pack: PackIdentity | None = PACK) -> list[tuple[object, ...]]:
+    with ParquetShard.open(path, pack) as shard:
+        return [plain(file) for file in shard.read()]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "3-of-16.parquet"
+
+
+fractions = st.floats(0, 1, width=32)
+finite = st.floats(-(2.0**20), 2.0**20, width=32)
+words = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=9)
+names = st.binary(min_size=1, max_size=12).filter(
+    lambda name: not {0, ord("/")} & set(name) and name not in (b".", b"..")
+)
+hashes = st.binary(min_size=32, max_size=32).map(bytes.hex)
+zones = st.none() | st.integers(-720, 720).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+days = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1))
+times = st.builds(lambda day, zone: day.replace(tzinfo=zone), days, zones)
+qualities = st.builds(
+    Quality,
+    fractions,
+    finite,
+    *([fractions] * 2),
+    *([st.none() | fractions] * 3),
+    st.lists(words, max_size=3).map(tuple),
+)
+
+
+@st.composite
+def faces(draw: st.DrawFn) -> Face:
+    vector = np.array(draw(st.lists(finite, min_size=PACK.dimension, max_size=PACK.dimension)), dtype=np.float32)
+    length = float(np.linalg.norm(vector))
+    embedding = vector / length if length > 1e-3 else np.eye(1, PACK.dimension, dtype=np.float32)[0]
+    corner, size = (np.array([draw(st.floats(low, 90, width=32)) for _ in "xy"], np.float32) for low in (-10, 0))
+    box = np.concatenate([corner, np.maximum(corner + size, 0)])
+    landmarks = np.array([draw(finite) for _ in range(10)], dtype=np.float32).reshape(5, 2)
+    return Face(box, landmarks, draw(fractions), draw(qualities), embedding.astype(np.float32))
+
+
+@st.composite
+def scanned_files(draw: st.DrawFn) -> ScannedFile:
+    path = os.fsdecode(b"/photos/" + draw(names))
+    whole = st.integers(-(2**63), 2**63 - 1)
+    state, content_hash = FileState(draw(whole), draw(whole)), draw(hashes)
+    readers = draw(st.none() | words)
+    kind = draw(st.sampled_from(("scanned", "known", "edited", "unreadable")))
+    if kind == "unreadable":
+        return ScannedFile(path, state, draw(st.none() | hashes), draw(words), None, readers)
+    if kind == "known":
+        return ScannedFile(path, state, content_hash, None, None, readers)
+    photo = Photo(
+        path,
+        tuple(draw(st.lists(faces(), max_size=3))) if kind == "scanned" else (),
+        width=draw(st.integers(100, 9999)),
+        height=draw(st.integers(100, 9999)),
+        quarter_turns=draw(st.integers(0, 3)),
+        content_hash=content_hash,
+        taken_at=draw(st.none() | times),
+        camera_dated=draw(st.booleans()),
+        picture_hash=draw(st.none() | hashes),
+    )
+    found, edited = (photo, None) if kind == "scanned" else (None, photo)
+    return ScannedFile(path, state, content_hash, None, found, readers, edited)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(scanned_files(), max_size=6, unique_by=lambda file: file.path))
+def test_what_is_written_comes_back_equal(tmp_path: Path, files: list[ScannedFile]) -> None:
+    path = written(tmp_path / "x.parquet", files)
+    assert read(path) == [plain(file) for file in files]
+
+
+def test_header_and_counts_come_back(path: Path) -> None:
+    files = [made_up_file(f"/{number}.jpg", number, faces=number) for number in range(4)]
+    counts = write_parquet_shard(path, [*files, ScannedFile("/t", STATE, None, "it is none", None)], HEADER)
+    assert counts == ShardCounts(files=5, photos=4, faces=6)
+    with ParquetShard.open(path) as shard:
+        assert shard.counts == counts
+        assert replace(shard.header, version="") == HEADER
+        assert shard.header.version == "0.1.0"
+
+
+def test_many_rows_are_written_and_read_a_few_at_a_time(path: Path) -> None:
+    files = [made_up_file(f"/{number:05}.jpg", number, faces=3 * (number % 3 == 0)) for number in range(4500)]
+    written(path, files)
+    with ParquetShard.open(path) as shard:
+        assert len(shard.group_sizes) > 4
+        again = list(shard.read())
+        records = [record.path for group in range(len(shard.group_sizes)) for record in shard.records(group)]
+    assert [plain(file) for file in again] == [plain(file) for file in files]
+    assert records == [file.path for file in files]
+
+
+def test_faces_lie_in_it_as_arrow_vectors_that_other_programs_read(path: Path) -> None:
+    import pyarrow.parquet as parquet
+
+    table = parquet.read_table(written(path, [made_up_file("/1.jpg", 1)]))
+    faces = table.schema.field("faces").type.value_type
+    assert str(faces.field("embedding").type) == "fixed_size_list<element: float not null>[8]"
+    assert table.column("content_hash").to_pylist() == [bytes.fromhex(f"{1:064x}")]
+    (row,) = table.column("faces").to_pylist()
+    assert np.allclose(row[0]["embedding"], made_up_face(100).embedding)
+
+
+def test_only_its_owner_can_read_it(path: Path) -> None:
+    assert stat.S_IMODE(written(path, []).stat().st_mode) == 0o600
+
+
+def test_a_writer_that_fails_leaves_nothing_and_keeps_what_was_there(path: Path) -> None:
+    def failing() -> Iterator[ScannedFile]:
+        for number in range(3000):
+            yield made_up_file(f"/{number}.jpg", number)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_parquet_shard(path, failing(), HEADER)
+    assert list(path.parent.iterdir()) == []
+    before = written(path, [made_up_file("/1.jpg", 1)]).read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        write_parquet_shard(path, failing(), HEADER)
+    assert path.read_bytes() == before
+
+
+def test_where_nothing_can_be_written_the_error_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"cannot write .*file/x.parquet: .*name a folder"):
+        write_parquet_shard(tmp_path / "file" / "x.parquet", [], HEADER)
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        (made_up_file("relative.jpg", 1), "path that is none"),
+        (made_up_file("/a/../b.jpg", 1), "path that is none"),
+        (replace(made_up_file("/1.jpg", 1), content_hash="ab"), "content hash"),
+        (ScannedFile("/1.jpg", STATE, None, None, None), "file that is none"),
+        (replace(made_up_file("/1.jpg", 1), state=FileState(2**70, 0)), "int"),
+    ],
+)
+def test_what_can_be_no_scanned_file_is_not_written(path: Path, file: ScannedFile, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        write_parquet_shard(path, [file], HEADER)
+    assert not path.exists()
+
+
+def test_a_path_comes_once(path: Path) -> None:
+    with pytest.raises(UsageError, match="path twice"):
+        write_parquet_shard(path, [made_up_file("/1.jpg", 1), made_up_file("/1.jpg", 2)], HEADER)
+
+
+def test_a_shard_of_another_pack_is_refused(path: Path) -> None:
+    written(path, [made_up_file("/1.jpg", 1)])
+    with pytest.raises(PackMismatchError, match="was made with the pack 'test', not 'other'"):
+        ParquetShard.open(path, PackIdentity("other", "cd" * 32, 8))
+    with pytest.raises(PackMismatchError, match="of another version"):
+        ParquetShard.open(path, PackIdentity("test", "cd" * 32, 8))
+
+
+def test_faces_of_another_dimension_are_not_written(path: Path) -> None:
+    with pytest.raises(UsageError, match="has not 9 numbers"):
+        write_parquet_shard(path, [made_up_file("/1.jpg", 1)], ShardHeader(replace(PACK, dimension=9)))
+
+
+def test_a_shard_of_a_newer_facebank_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facebank.album.scan.parquet_shards.FORMAT", 2)
+    written(path, [])
+    monkeypatch.undo()
+    with pytest.raises(ScanFormatError, match="newer facebank"):
+        ParquetShard.open(path)
+
+
+def test_what_is_no_shard_is_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    with pytest.raises(ScanNotFoundError, match="no Parquet shard"):
+        ParquetShard.open(tmp_path / "absent.parquet")
+    with pytest.raises(ScanNotFoundError, match="no Parquet shard"):
+        ParquetShard.open(tmp_path)
+    for name, data in (("empty", b""), ("text", b"PAR1 is what it begins with"), ("other", b"x" * 100)):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ScanFormatError, match=name):
+            ParquetShard.open(tmp_path / name)
+    parquet.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(ScanFormatError, match="something else"):
+        ParquetShard.open(tmp_path / "a.parquet")
+    assert is_parquet(tmp_path / "a.parquet")
+    assert not is_parquet(tmp_path / "other")
+    assert not is_parquet(tmp_path)
+
+
+SMALL = [
+    made_up_file(os.fsdecode(b"/\xe9.jpg"), 1, faces=1),
+    ScannedFile("/copy.jpg", STATE, f"{1:064x}", None, None),
+    ScannedFile("/text", UNSETTLED, None, "it is no photo", None, "8"),
+]
+_TRIAL = """
+import sys
+from pathlib import Path
+from facebank.album.scan.parquet_shards import ParquetShard
+from facebank.errors import ScanFormatError
+from tests.album.shard_files import plain
+
+path, other, step = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+data = path.read_bytes()
+with ParquetShard.open(path) as shard:
+    expected = shard.header, shard.counts, [plain(file) for file in shard.read()]
+refused = equal = 0
+for place in range(0, len(data), step):
+    for change in (1 << place % 8, 0xFF):
+        other.write_bytes(data[:place] + bytes([data[place] ^ change]) + data[place + 1 :])
+        try:
+            with ParquetShard.open(other) as shard:
+                assert (shard.header, shard.counts, [plain(file) for file in shard.read()]) == expected, place
+            equal += 1
+        except ScanFormatError:
+            refused += 1
+print(len(data), refused, equal)
+"""
+
+
+def test_every_flipped_byte_is_refused_or_changes_nothing(path: Path, tmp_path: Path) -> None:
+    """In a process of its own, so that a crash of a decoder would be seen; all bytes with FACEBANK_ALL_FLIPS=1."""
+    written(path, SMALL)
+    step = 1 if os.environ.get("FACEBANK_ALL_FLIPS") else 7
+    command = [sys.executable, "-c", _TRIAL, str(path), str(tmp_path / "flipped.parquet"), str(step)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    size, refused, equal = map(int, done.stdout.split())
+    print(f"{size} bytes: {refused} flips refused, {equal} changed nothing")  # noqa: T201
+    assert refused > equal
+
+
+def test_a_half_written_shard_is_refused(path: Path, tmp_path: Path) -> None:
+    data = written(path, SMALL).read_bytes()
+    cut = tmp_path / "cut.parquet"
+    for size in range(0, len(data), 61):
+        cut.write_bytes(data[:size])
+        with pytest.raises(ScanFormatError, match="damaged or half-written"):
+            ParquetShard.open(cut)
+    cut.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    with pytest.raises(ScanFormatError, match="not copied whole"):
+        ParquetShard.open(cut)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"embedding": np.full(8, np.nan, np.float32)}, "invalid numbers"),
+        ({"embedding": np.full(8, 1.0, np.float32)}, "L2-normalized"),
+        ({"box": np.array([0, 0, np.inf, 5], np.float32)}, "invalid numbers"),
+        ({"detection_score": 1.5}, "invalid numbers"),
+        ({"assessment": Quality(0.5, 1.0, 0.5, 0.5, weaknesses=("a\nb",))}, "weaknesses"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], why: str
+) -> None:
+    """The author of a hostile shard makes digests and seal himself."""
+    photo = made_up_photo(1, faces=0)
+    file = ScannedFile("/x.jpg", STATE, photo.content_hash, None, photo)
+    hostile = replace(file, found=replace(photo, faces=(replace(made_up_face(1), **change),)))
+    with pytest.raises(UsageError, match=why):
+        written(path, [hostile])
+    with monkeypatch.context() as patch:
+        patch.setattr("facebank.album.scan.rows.check_face_numbers", lambda rows: rows)
+        patch.setattr(parquet_rows, "weaknesses_of", lambda words: tuple(__import__("json").loads(words)))
+        written(path, [hostile])
+    with ParquetShard.open(path) as shard, pytest.raises(ScanFormatError, match=why):
+        list(shard.read())
+
+
+def _rewrite(path: Path, order: list[int] | None = None, **options: Any) -> None:
+    """Write the rows of a shard again, in another order or another way, under the footer that it had."""
+    import pyarrow.parquet as parquet
+
+    footer = parquet.read_metadata(path).metadata
+    table = parquet.read_table(path)
+    table = table if order is None else table.take(order)
+    chosen = {"compression": "none", "use_dictionary": False, **options}
+    with parquet.ParquetWriter(path, table.schema, **chosen) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({key: value for key, value in footer.items() if key.startswith(b"facebank.")})
+    with path.open("r+b") as stream:
+        parquet_shards._put_seal(stream)
+
+
+def test_swapped_rows_are_refused(path: Path) -> None:
+    """Each row is whole by itself: the digests cover where it stands."""
+    files = [made_up_file(f"/{number}.jpg", number) for number in range(3)]
+    _rewrite(written(path, files))
+    assert read(path) == [plain(file) for file in files]
+    _rewrite(path, [1, 0, 2])
+    with ParquetShard.open(path) as shard, pytest.raises(ScanFormatError, match="altered"):
+        list(shard.read())
+
+
+def test_a_shard_that_would_take_much_memory_is_refused(path: Path) -> None:
+    """A dictionary or a compressed page says a lot in a few bytes."""
+    for options in ({"compression": "zstd"}, {"use_dictionary": True}):
+        written(path, [made_up_file(f"/{number}.jpg", number, faces=20) for number in range(30)])
+        _rewrite(path, **options)
+        with pytest.raises(ScanFormatError, match="more memory"):
+            ParquetShard.open(path)
+
+
+_HOSTILE = """
+import os, resource, sys
+from pathlib import Path
+from facebank.album.scan import parquet_shards
+from facebank.errors import ScanFormatError
+from tests.album.shard_files import plain
+
+path, other, step = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+data = path.read_bytes()
+start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+with parquet_shards.ParquetShard.open(path) as shard:
+    shard.verify()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+refused = read = 0
+for place in range(4, len(data) - 8, step):
+    changed = bytearray(data)
+    changed[place] ^= 1 << place % 8
+    footer = bytes(changed[start:])
+    sealed = start - parquet_shards._SEAL_LENGTH
+    other.write_bytes(bytes(changed[:sealed]) + parquet_shards._seal(footer, sealed) + footer)
+    try:
+        with parquet_shards.ParquetShard.open(other) as shard:
+            shard.verify()
+        read += 1
+    except ScanFormatError:
+        refused += 1
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+assert grown < 100, f"{grown} MB"
+print(refused, read, grown)
+"""
+
+
+def test_a_hostile_footer_under_a_seal_of_its_own_neither_ends_the_process_nor_fills_the_memory(
+    path: Path, tmp_path: Path
+) -> None:
+    """All bytes with FACEBANK_ALL_FLIPS=1."""
+    written(path, SMALL)
+    step = 1 if os.environ.get("FACEBANK_ALL_FLIPS") else 11
+    command = [sys.executable, "-c", _HOSTILE, str(path), str(tmp_path / "hostile.parquet"), str(step)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    print("refused, read, MB:", done.stdout)  # noqa: T201
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [
+        b"",
+        b"\x00",
+        b"\x1c" * 40,  # a structure in a structure in ...
+        b"\x15" + b"\xff" * 12,  # a number without end
+        b"\x19\xfc\xff\xff\xff\xff\x07",  # a list of 2 billion structures
+        b"\x18\xff\xff\xff\xff\x07",  # 2 GB of text
+    ],
+)
+def test_a_footer_that_is_none_is_refused(path: Path, footer: bytes) -> None:
+    data = b"PAR1" + bytes(100)
+    tail = footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    path.write_bytes(data + parquet_shards._seal(tail, len(data)) + tail)
+    with pytest.raises(ScanFormatError, match="damaged or half-written"):
+        ParquetShard.open(path)
+
+
+def test_without_pyarrow_the_error_names_the_extra(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from facebank.errors import MissingDependencyError
+
+    written(path, [])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for use in (lambda: ParquetShard.open(path), lambda: write_parquet_shard(path, [], HEADER)):
+        with pytest.raises(MissingDependencyError, match=r"facebank\[cluster\]"):
+            use()

@@ -1,0 +1,190 @@
+"""Real photographs in shards: merged they are what one scan finds, and answers are the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank import FaceBank
+from facebank.album.album import Album
+from facebank.album.own_album import default_scan_path
+from facebank.album.scan.scan_file import ScanFile
+from facebank.album.scan.scanner import only_scan
+from facebank.errors import (
+    FacebankError,
+    PackMismatchError,
+    ScanBusyError,
+    ScanFormatError,
+    ScanNotFoundError,
+    UsageError,
+)
+from facebank.gallery import PackIdentity
+from facebank.media import Shard
+from facebank.storage.progress import Progress
+from tests.album.conftest import DEMO_PHOTOS
+from tests.album.test_scan_damage import told
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "photos"
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
+    """A bank with one person."""
+    with FaceBank.open(tmp_path_factory.mktemp("bank") / "family.facebank", device="cpu", threads=1) as opened:
+        opened.enroll("Barack", DEMO_PHOTOS / "barack_obama_portrait_2012.jpg")
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs, some of them in a folder inside, a copy and a torn one."""
+    folder = tmp_path_factory.mktemp("album") / "photos"
+    shutil.copytree(DEMO_PHOTOS, folder / "demo", ignore=shutil.ignore_patterns("*.txt"))
+    for photo in sorted(SHARED.rglob("*.jpg"), key=lambda path: path.stat().st_size)[:2]:
+        shutil.copy2(photo, folder)
+    speech = folder / "demo" / "barack_obama_speech.jpg"
+    shutil.copy2(speech, folder / "copy.jpg")
+    (folder / "torn.jpg").write_bytes(speech.read_bytes()[:3000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scans(bank: FaceBank, photos: Path) -> list[Path]:
+    """The scan of all, and those of three shards; not to be changed."""
+    paths = [bank.path.with_name("all.scan"), *(default_scan_path(bank.path, Shard(number, 3)) for number in (1, 2, 3))]
+    for number, path in enumerate(paths):
+        with bank.album(path) as album:
+            album.scan(photos, workers=2, shard=(number, 3) if number else None)
+    return paths
+
+
+def answers(album: Album) -> list[object]:
+    """Everything that can be asked of photos, whatever their faces' numbers."""
+    found = [(one.path, [known.name for known in one.people]) for one in album.find("Barack")]
+    groups = {
+        frozenset(map(place, map(album.scan_file.place_of, group.faces))) for group in album.cluster(least=1).groups
+    }
+    identified = [
+        (one.path, one.content_hash, [(face.person, face.decision, face.reason) for face in one.faces])
+        for one in album.identify()
+    ]
+    return [found, groups, identified]
+
+
+def place(found: tuple[object, int]) -> tuple[str, int]:
+    return str(getattr(found[0], "path", None)), found[1]
+
+
+def test_three_shards_merged_equal_one_scan_and_answer_the_same(
+    bank: FaceBank, scans: list[Path], tmp_path: Path
+) -> None:
+    assert [path.name for path in scans[1:]] == [f"family.{number}-of-3.scan" for number in (1, 2, 3)]
+    target = tmp_path / "family.scan"
+    with bank.album(scans[0]) as one, bank.album(target) as many:
+        report = many.merge(scans[1:])
+        assert (report.missing, report.gone, report.new) == ({}, 0, len(one.scan_file.known_files("/")))
+        for mine, theirs in zip(many.scan_file.photos(), one.scan_file.photos(), strict=True):
+            assert mine.path == theirs.path
+            assert (mine.content_hash, mine.picture_hash, mine.taken_at) == (
+                theirs.content_hash,
+                theirs.picture_hash,
+                theirs.taken_at,
+            )
+            for face, other in zip(mine.faces, theirs.faces, strict=True):
+                np.testing.assert_allclose(face.box, other.box, atol=0.01)
+                np.testing.assert_allclose(face.landmarks, other.landmarks, atol=0.01)
+                assert face.embedding @ other.embedding > 0.99999  # faces of two photos are embedded together
+        assert many.scan_file.unreadable("/") == one.scan_file.unreadable("/")
+        assert many.scan_file.version() == one.scan_file.version()
+        assert many.scan_file.count() == one.scan_file.count()
+        assert many.scan_file.count().photos > 4
+        assert answers(many) == answers(one)
+        merged = {photo.path: photo for photo in many.scan_file.photos()}
+    for path in scans[1:]:
+        with bank.album(path) as shard:
+            for photo in shard.scan_file.photos():
+                assert told(merged[photo.path]) == told(photo)  # bit for bit
+
+
+def test_a_scan_of_the_folder_itself_goes_on_from_the_merged_one(
+    bank: FaceBank, scans: list[Path], photos: Path, tmp_path: Path
+) -> None:
+    with bank.album(tmp_path / "family.scan") as album:
+        album.merge(scans[1:])
+        report = album.scan(photos)
+    assert (report.looked_at, report.gone, len(report.unreadable)) == (0, 0, 1)
+    assert report.unchanged > 5
+
+
+def test_what_cannot_be_merged_is_told_in_a_sentence(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
+    target = tmp_path / "family.scan"
+    one, two = scans[1:3]
+    link, text, cut = (tmp_path / name for name in ("link.scan", "text.scan", "cut.scan"))
+    link.symlink_to(one)
+    text.write_text("no scan at all " * 100)
+    cut.write_bytes(two.read_bytes()[:20_000])
+    other = tmp_path / "other.scan"
+    ScanFile.open(other, PackIdentity("buffalo", "cd" * 32, 512), create=True).close()
+    same_name = tmp_path / "same.scan"
+    name = bank.engine.identity.name
+    ScanFile.open(same_name, PackIdentity(name, "cd" * 32, 128), create=True).close()
+    album = bank.album(target)
+    cases: list[tuple[list[Path], type[FacebankError], str]] = [
+        ([], UsageError, "name the scans"),
+        ([one, one], UsageError, "are the same scan"),
+        ([one, link], UsageError, "are the same scan"),
+        ([one, target], UsageError, "merged into"),
+        ([one, tmp_path / "none.scan"], ScanNotFoundError, "There is no scan .*none.scan"),
+        ([one, text], ScanFormatError, "text.scan is not a scan"),
+        ([one, bank.path], ScanFormatError, "family.facebank is not a scan, but another file of facebank"),
+        ([one, tmp_path], ScanFormatError, "is a folder without Parquet shards"),
+        ([one, cut], ScanFormatError, "cut.scan is damaged"),
+        ([one, other], PackMismatchError, f"other.scan was made with the pack 'buffalo', not '{name}'"),
+        ([one, same_name], PackMismatchError, f"the pack '{name}' of another version, not '{name}'"),
+    ]
+    for paths, kind, said in cases:
+        with pytest.raises(kind, match=said):
+            album.merge(paths)
+        assert not target.exists()
+    with pytest.raises(UsageError, match="moved is"):
+        album.merge([one], moved="x")  # type: ignore[arg-type]
+    shutil.copy(one, tmp_path / "copied.scan")
+    with pytest.raises(UsageError, match="are both shard 1/3"):
+        album.merge([one, tmp_path / "copied.scan"])
+    with only_scan(target), pytest.raises(ScanBusyError, match="another scan is writing"):
+        album.merge([one])
+    assert {path.name for path in tmp_path.glob("family.scan*")} == set()
+
+
+def test_a_merge_that_is_interrupted_leaves_what_was(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
+    class Interrupted(Progress):
+        def advance(self, amount: float = 1) -> None:
+            raise KeyboardInterrupt
+
+    target = tmp_path / "family.scan"
+    with pytest.raises(KeyboardInterrupt):
+        bank.album(target).merge(scans[1:], progress=Interrupted())
+    assert list(tmp_path.iterdir()) == []
+    with bank.album(target) as album:
+        album.merge(scans[1:2])
+        before = [photo.path for photo in album.scan_file.photos()]
+        with pytest.raises(KeyboardInterrupt):
+            album.merge(scans[1:], progress=Interrupted())
+        assert [photo.path for photo in album.scan_file.photos()] == before
+
+
+def test_a_folder_mounted_elsewhere(bank: FaceBank, scans: list[Path], photos: Path, tmp_path: Path) -> None:
+    mounted = tmp_path / "mounted"
+    shutil.copytree(photos, mounted)  # with the files' times
+    with bank.album(tmp_path / "family.scan") as album:
+        for scan in scans[1:]:
+            album.merge(scan, moved=(photos, mounted))
+        assert album.count() == sum(1 for path in mounted.rglob("*.jpg")) - 1
+        report = album.scan(mounted)
+    assert (report.looked_at, report.known_by_content, report.gone) == (0, 0, 0)
+    assert os.fspath(mounted / "torn.jpg") in report.unreadable

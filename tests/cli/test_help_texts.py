@@ -1,0 +1,118 @@
+"""Help of every command: described arguments, no types of Python, lines that fit a terminal."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from .conftest import Run
+
+TYPES = re.compile(r"<[\w\[\], |.-]+>|\b(?:list|tuple)\[|\bPath\b|\bOptional\b|x[<>]=")
+"""What Typer and click write for the type of a value."""
+
+
+def contexts(command: Any, context: Any) -> Iterator[Any]:
+    """List the contexts of a command and of those below it."""
+    yield context
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from contexts(inner, context.__class__(inner, info_name=name, parent=context))
+
+
+def all_contexts() -> dict[str, Any]:
+    root: Any = typer.main.get_command(import_module("facebank_cli.app").build_app())
+    return {context.command_path: context for context in contexts(root, root.make_context("facebank", ["help"]))}
+
+
+CONTEXTS = all_contexts()
+GROUPS = [path for path, context in CONTEXTS.items() if hasattr(context.command, "commands")]
+
+
+@pytest.fixture(params=CONTEXTS)
+def context(request: pytest.FixtureRequest) -> Any:
+    return CONTEXTS[request.param]
+
+
+def test_there_are_commands() -> None:
+    assert len(CONTEXTS) > 60
+    assert len(GROUPS) > 8
+
+
+def test_every_argument_and_option_is_described(context: Any) -> None:
+    parameters = [one for one in context.command.get_params(context) if not getattr(one, "hidden", False)]
+    assert [one.name for one in parameters if not one.help] == []
+
+
+def test_no_type_of_python_is_shown(context: Any) -> None:
+    example = context.command.epilog or ""
+    assert TYPES.search(context.get_help().replace(example, "")) is None
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_fits_the_terminal(context: Any, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert [line for line in context.get_help().splitlines() if len(line) > columns] == []
+
+
+@pytest.mark.parametrize("path", GROUPS)
+def test_each_command_of_a_list_is_described_in_one_line(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    context = CONTEXTS[path]
+    lines = context.get_help().splitlines()
+    for name in context.command.commands:
+        (place,) = [i for i, line in enumerate(lines) if line.startswith(f"  {name}  ")]
+        assert lines[place].endswith((".", "?"))
+        assert not lines[place].endswith("...")
+        assert not lines[place + 1].startswith("   "), f"{name} takes two lines"
+
+
+def test_options_that_overrule_settings_stand_under_a_heading(run: Run) -> None:
+    shown = run("identify", "--help").out
+    heading = shown.index("\nDecisions, for this run")
+    assert shown.index("--json") < heading < shown.index("--fpir")
+
+
+@pytest.mark.parametrize("words", ["", "identify", "people forget", "serve keys add", "bench openset"])
+def test_help_says_what_the_option_says(run: Run, words: str) -> None:
+    assert run("help", *words.split()).out == run(*words.split(), "--help").out
+
+
+def test_help_of_what_is_no_command_is_refused(run: Run) -> None:
+    assert "Did you mean 'people'?" in run("help", "peple", code=2).err
+    assert "'facebank identify' has no commands" in run("help", "identify", "photos", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("facebank pe", "people"),
+        ("facebank people fo", "forget"),
+        ("facebank identify --cl", "--classifier"),
+        ("facebank --device ", "auto cpu cuda"),
+    ],
+)
+def test_the_tab_key_completes(program: list[str], environment: dict[str, str], line: str, expected: str) -> None:
+    asked = {
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split(" ")) - 1),
+        "_FACEBANK_COMPLETE": "complete_bash",
+    }
+    ran = subprocess.run(program, env={**environment, **asked}, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == expected.split()
+
+
+def test_completion_is_installed_for_the_shell_that_asks(
+    program: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    command = f"{' '.join(program)} --install-completion; {' '.join(program)} --show-completion"
+    home = {**environment, "HOME": str(tmp_path)}
+    ran = subprocess.run(["bash", "-c", command], env=home, capture_output=True, text=True, check=True)
+    (script,) = (tmp_path / ".bash_completions").iterdir()
+    assert str(script) in (tmp_path / ".bashrc").read_text()
+    assert script.read_text().strip() in ran.stdout

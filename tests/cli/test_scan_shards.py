@@ -1,0 +1,47 @@
+"""``facebank scan --shard`` and ``--merge``: several machines scan, and one has it all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from .conftest import DEMO_PHOTOS, Run
+
+Valid = Callable[[str, Sequence[dict[str, object]]], None]
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """A folder of five photographs."""
+    folder = tmp_path / "album"
+    shutil.copytree(DEMO_PHOTOS, folder, ignore=shutil.ignore_patterns("*.txt"))
+    return folder
+
+
+def test_two_shards_are_scanned_and_merged(run: Run, gallery: Path, album: Path, valid: Valid) -> None:
+    (album / "clip.mp4").write_bytes(b"a video")
+    done = [run("scan", album, "--shard", f"{number}/2", "--json") for number in (1, 2)]
+    assert sorted(Path(record["image"]).name for ran in done for record in ran.records) == sorted(
+        path.name for path in album.glob("*.jpg")
+    )
+    assert sum("1 video skipped" in ran.err for ran in done) == 1
+    one, two = gallery.with_suffix(".1-of-2.scan"), gallery.with_suffix(".2-of-2.scan")
+    assert set(gallery.parent.glob("*.scan")) == {one, two}
+    first = run("scan", "--merge", one, "--json")
+    valid("scan-merge", first.records)
+    assert first.records[0]["missing"] == [{"folder": str(album), "shard": "2/2"}]
+    assert f"of {album} these shards were not merged yet: 2/2" in first.err
+    assert "5 faces in 5 photos (5 files)" in run("scan", "--merge", one, two).out
+    assert "5 unchanged" in run("scan", album, "--shard", "1/1").out  # that is the plain scan
+
+
+def test_what_makes_no_sense_together(run: Run, album: Path) -> None:
+    assert "no shard 5/4" in run("scan", album, "--shard", "5/4", code=2).err
+    assert "--forget goes without --shard" in run("scan", album, "--shard", "1/4", "--forget", code=2).err
+    assert "--merge goes without --shard" in run("scan", album, "--shard", "1/4", "--merge", code=2).err
+    assert "--merge goes without --forget" in run("scan", album, "--forget", "--merge", code=2).err
+    assert "--moved goes with --merge" in run("scan", album, "--moved", "a", "b", code=2).err
+    assert "is a folder without Parquet shards" in run("scan", "--merge", album, code=2).err

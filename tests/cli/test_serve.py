@@ -1,0 +1,131 @@
+"""``facebank serve``: started, asked, stopped and given keys as people do."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .conftest import Run
+
+Valid = Callable[[str, Sequence[dict[str, object]]], None]
+
+
+@contextmanager
+def serving(
+    program: list[str], environment: dict[str, str], gallery: Path, *options: str | Path
+) -> Iterator[tuple[str, subprocess.Popen[str], list[str]]]:
+    """Run the service, and give its address, its process and what it said before it began."""
+    command = [*program, "--gallery", str(gallery), "serve", "--port", "0", *map(str, options)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=gallery.parent) as process:
+        assert process.stderr is not None
+        try:
+            said: list[str] = []
+            for line in process.stderr:
+                said.append(line)
+                found = re.search(r"serving (http://\S+) ", line)
+                if found is not None:
+                    yield found.group(1), process, said
+                    return
+            pytest.fail("".join(said))
+        finally:
+            process.kill()
+
+
+def test_it_answers_until_it_is_told_to_stop_and_finishes_what_is_under_way(
+    program: list[str], environment: dict[str, str], two_people: Path, speech: Path
+) -> None:
+    with serving(program, environment, two_people) as (address, process, _):
+        assert httpx.get(f"{address}/api/v1/health", trust_env=False).json()["status"] == "ok"
+        answers: list[httpx.Response] = []
+        photos = [("photos", (f"{number}.jpg", speech.read_bytes())) for number in range(12)]
+
+        def ask() -> None:
+            answers.append(httpx.post(f"{address}/api/v1/identify", files=photos, timeout=120, trust_env=False))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        deadline = time.monotonic() + 60
+        while "under_way 1.0" not in httpx.get(f"{address}/api/v1/metrics", trust_env=False).text:
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGTERM)
+        asking.join()
+        assert [photo["faces"][0]["person"] for photo in answers[0].json()["photos"]] == ["Barack Obama"] * 12
+        assert process.wait(timeout=60) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_an_address_that_is_taken_is_told(run: Run, two_people: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = run("serve", "--port", str(port), code=2)
+    assert f"127.0.0.1 port {port} cannot be used" in told.err
+    assert "--port" in told.err
+    assert "192.0.2.1 port 0 cannot be used" in run("serve", "--host", "192.0.2.1", "--port", "0", code=2).err
+
+
+def test_the_page_opens_in_the_browser(
+    program: list[str], environment: dict[str, str], two_people: Path, browser: Path
+) -> None:
+    with serving(program, {**environment, "BROWSER": str(browser)}, two_people, "--open") as (address, _, _):
+        opened, deadline = browser.with_name("opened"), time.monotonic() + 30
+        while not opened.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert opened.read_text().split() == [address]
+
+
+def test_other_machines_need_a_key_which_is_told_once(
+    program: list[str], environment: dict[str, str], two_people: Path
+) -> None:
+    with serving(program, environment, two_people, "--allow-host", "photos.home") as (address, _, said):
+        (key,) = re.findall(r"told this once: (facebank_\S+)", "".join(said))
+        with httpx.Client(base_url=address, headers={"Host": "photos.home"}, trust_env=False) as ask:
+            assert ask.get("/api/v1/metrics").status_code == 401
+            assert ask.get("/api/v1/metrics", headers={"x-api-key": key}).status_code == 200
+    with serving(program, environment, two_people, "--allow-host", "photos.home") as (_, _, said):
+        assert "facebank_" not in "".join(said)
+
+
+def test_a_file_holds_the_key(program: list[str], environment: dict[str, str], two_people: Path, run: Run) -> None:
+    file = two_people.with_name("token.txt")
+    for _ in range(2):  # it is made, and then read
+        with serving(program, environment, two_people, "--token-file", file) as (address, _, said):
+            assert file.stat().st_mode & 0o777 == 0o600
+            key = file.read_text().strip()
+            assert key not in "".join(said)
+            assert httpx.get(f"{address}/api/v1/metrics", trust_env=False).status_code == 401
+            bearer = {"Authorization": f"Bearer {key}"}
+            assert httpx.get(f"{address}/api/v1/metrics", headers=bearer, trust_env=False).status_code == 200
+    for content in (b"short", b"two words of twenty characters", b"x" * 2000, b"\xff" * 30, b""):
+        file.write_bytes(content)
+        assert "token.txt" in run("serve", "--token-file", file, code=2).err
+
+
+def test_keys_are_made_listed_and_revoked(run: Run, two_people: Path, valid: Valid) -> None:
+    added = run("serve", "keys", "add", "doorbell", "--role", "read", "--json")
+    valid("serve-keys-add", added.records)
+    assert run("serve", "keys", "add", "Ada's phone", "--role", "teach").out.startswith("facebank_")
+    listed = run("serve", "keys", "list", "--json")
+    valid("serve-keys-list", listed.records)
+    assert [(key["name"], key["role"]) for key in listed.records] == [("doorbell", "read"), ("Ada's phone", "teach")]
+    assert str(added.records[0]["key"]) not in listed.out
+    valid("serve-keys-revoke", run("serve", "keys", "revoke", "doorbell", "--json").records)
+    assert "no key 'doorbell'" in run("serve", "keys", "revoke", "doorbell", code=2).err
+    assert "use one of read, teach, admin" in run("serve", "keys", "add", "x", "--role", "king", code=2).err
+
+
+def test_what_makes_no_sense_is_told(run: Run, tmp_path: Path) -> None:
+    assert "nowhere is no folder" in run("serve", "--album", "nowhere", code=2).err
+    (tmp_path / "file").write_text("x")
+    assert "file is no folder" in run("serve", "--album", tmp_path / "file", code=2).err
+    assert "--port" in run("serve", "--port", "70000", code=2).err

@@ -1,0 +1,270 @@
+"""``facebank watch`` of a real video file, told to a real broker and a real web server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from facebank import FaceBank
+from facebank.media.video_writing import VideoFile
+from facebank.video.publishing import Publishing, plan_publishing
+from facebank.video.watch import Visitor, VisitorChange
+from tests.mqtt_broker import PASSWORD, USER, Broker, Subscriber
+from tests.video_files import CLIP_RATE, CUTS, clip_of
+
+from .conftest import Run
+from .test_watch import Camera
+
+Valid = Callable[[str, Sequence[dict[str, object]]], None]
+PERSON = "barack-obama-d8f758500c5d"
+
+
+@pytest.fixture(scope="module")
+def film(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Barack Obama and strangers for 17 seconds: the clip's last shot, forward and backward, without a cut."""
+    capture, frames = cv2.VideoCapture(str(clip_of(shared))), []
+    while (read := capture.read())[0]:
+        frames.append(read[1][..., ::-1])
+    shot = frames[CUTS[-1] :]
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    height, width = shot[0].shape[:2]
+    with VideoFile(path, width, height, CLIP_RATE) as file:
+        for number, frame in enumerate((shot + shot[::-1]) * 4):
+            file.write(number / CLIP_RATE, np.asarray(frame, dtype=np.uint8))
+    return path
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    made = Broker(tmp_path, with_password=True)
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def posts() -> Iterator[tuple[str, list[Any]]]:
+    """The address of a web server whose first answer is an error, and what was posted there."""
+    bodies: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(500 if len(bodies) == 1 else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/api/webhook/topsecret", bodies
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+Watch = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def watch(program: list[str], environment: dict[str, str], two_people: Path, broker: Broker) -> Iterator[Watch]:
+    """Starts ``facebank watch`` with the broker."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str | Path) -> subprocess.Popen[str]:
+        address = f"mqtt://{USER}@127.0.0.1:{broker.port}/our%20home"
+        command = [*program, "watch", *map(str, arguments), "--mqtt", address, "--camera-name", "door", "--json"]
+        ours = {**environment, "FACEBANK_GALLERY": str(two_people), "FACEBANK_MQTT_PASSWORD": PASSWORD}
+        started.append(
+            subprocess.Popen(command, env=ours, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_home_learns_who_is_there_also_from_a_broker_that_was_killed(
+    watch: Watch, broker: Broker, film: Path, posts: tuple[str, list[Any]], valid: Valid
+) -> None:
+    address, bodies = posts
+    watching = watch(film, "--webhook", address, "--thumbnails")
+    person = f"our home/door/person/{PERSON}"
+    with Subscriber(broker, USER, PASSWORD) as subscriber:
+        subscriber.wait(lambda: subscriber.topics("door/event") and person in subscriber.state)
+        (event,) = (message.json for message in subscriber.messages if message.topic.endswith("/event"))
+        assert json.loads(subscriber.state[person])["state"] == "ON"
+    broker.kill()
+    broker.start()
+    with Subscriber(broker, USER, PASSWORD) as subscriber:
+        subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"online")
+        assert json.loads(subscriber.state[person])["state"] == "ON"
+        assert json.loads(subscriber.state["our home/door/last_seen"])["person"] == "Barack Obama"
+        (device,) = subscriber.topics("homeassistant/device/")
+        assert f"person-{PERSON}" in json.loads(subscriber.state[device])["components"]
+        watching.send_signal(signal.SIGINT)
+        out, err = watching.communicate(timeout=60)
+        subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"offline")
+        assert json.loads(subscriber.state[person])["state"] == "OFF"
+        everything = b"".join(message.payload for message in subscriber.messages)
+    records = [json.loads(line) for line in out.splitlines()]
+    valid("watch", records)
+    valid("presence", [event, *bodies])
+    assert watching.returncode == 0
+    ended = records[-1]
+    assert ended["others"] > 0, "strangers were there, and nobody was told"
+    assert b"stranger" not in everything
+    assert b"Eileen" not in everything
+    assert ended["mqtt"]["failures"] >= 1
+    assert (ended["webhook"]["failures"], ended["webhook"]["dropped"]) == (1, 0)
+    assert [body["event"] for body in bodies[1:]] == ["came", "left"]
+    assert bodies[0] == bodies[1] == event
+    assert {body["person"] for body in bodies} == {"Barack Obama"}
+    assert 0 < event["probability"] <= 1
+    assert base64.b64decode(event["thumbnail"]).startswith(b"\xff\xd8")
+    told = err.splitlines()
+    assert sum("is available again" in line for line in told) == 2
+    assert sum("the MQTT broker" in line and "the watch goes on" in line for line in told) >= 1
+    for secret in (PASSWORD, USER + "@", "topsecret", "Traceback"):
+        assert secret not in err
+
+
+def lines_until(watching: subprocess.Popen[str], decisions: set[str]) -> list[str]:
+    """Read JSON until all of some decisions were made, the improbable one of Barack Obama among them."""
+    lines: list[str] = []
+    assert watching.stdout is not None
+    seen = set[str]()
+    while not decisions | {"improbable"} <= seen:
+        lines.append(watching.stdout.readline())
+        assert lines[-1], "the watch has ended"
+        record = json.loads(lines[-1])
+        seen |= {record["decision"], record["reason"]}
+    return lines
+
+
+def test_who_is_unknown_or_uncertain_is_in_no_message(
+    watch: Watch, broker: Broker, film: Path, posts: tuple[str, list[Any]]
+) -> None:
+    address, bodies = posts
+    with Subscriber(broker, USER, PASSWORD) as subscriber:
+        watching = watch(film, "--webhook", address, "--thumbnails", "--least-probability", "0.9999")
+        lines = lines_until(watching, {"unknown", "uncertain"})
+        watching.send_signal(signal.SIGINT)
+        out, err = watching.communicate(timeout=60)
+        subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"offline")
+        assert "known" not in {json.loads(line).get("decision") for line in (*lines, *out.splitlines())}
+        assert any(json.loads(line).get("reason") == "improbable" for line in lines)
+        assert bodies == []
+        assert {message.topic.split("/")[-1] for message in subscriber.messages} == {"availability", "config"}
+        for message in subscriber.messages:
+            for word in (b"Barack", b"Obama", b"Eileen", b"stranger", b"uncertain", b"person-"):
+                assert word not in message.payload
+        (config, *more) = (message.json for message in subscriber.messages if message.topic.endswith("/config"))
+        assert more == []
+        assert set(config["components"]) == {"last_seen"}
+    assert err == ""
+
+
+def test_a_watch_that_is_killed_is_offline(watch: Watch, broker: Broker, film: Path) -> None:
+    with Subscriber(broker, USER, PASSWORD) as subscriber:
+        watching = watch(film)
+        subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"online")
+        watching.kill()
+        subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"offline")
+
+
+def test_a_camera_that_drops_is_offline(watch: Watch, broker: Broker, shared: Path) -> None:
+    camera = Camera(clip_of(shared), frames_each=45)
+    try:
+        with Subscriber(broker, USER, PASSWORD) as subscriber:
+            watching = watch(camera.address)
+
+            def changes() -> list[bytes]:
+                return [each.payload for each in subscriber.messages if each.topic == "our home/door/availability"]
+
+            subscriber.wait(lambda: changes()[:3] == [b"online", b"offline", b"online"])
+            watching.send_signal(signal.SIGINT)
+            out, _ = watching.communicate(timeout=60)
+    finally:
+        camera.server.shutdown()
+        camera.server.server_close()
+    assert {"lost", "resumed"} <= {json.loads(line)["event"] for line in out.splitlines()}
+
+
+def test_the_same_in_python(two_people: Path, film: Path, tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    try:
+        with Subscriber(broker) as subscriber, FaceBank.open(two_people) as bank:
+            told: list[str | None] = []
+
+            def on_news(_: VisitorChange, visitor: Visitor) -> None:
+                told.append(visitor.identity.person)
+                if told.count("Barack Obama") == 1 and told[-1] is None:
+                    told.append("Barack Obama")
+                    raise KeyboardInterrupt  # as Ctrl-C, once
+
+            bank.watch(str(film), on_news, mqtt=f"mqtt://127.0.0.1:{broker.port}", camera="door")
+            subscriber.wait(lambda: subscriber.state.get("facebank/door/availability") == b"offline")
+            (state,) = (json.loads(subscriber.state[topic]) for topic in subscriber.topics("/person/"))
+            assert (state["person"], state["state"]) == ("Barack Obama", "OFF")
+    finally:
+        broker.kill()
+
+
+def test_who_is_forgotten_while_watched_is_taken_from_the_broker(two_people: Path, tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    address = f"mqtt://127.0.0.1:{broker.port}"
+    try:
+        with Subscriber(broker) as subscriber, FaceBank.open(two_people) as bank:
+            plan = plan_publishing(address, None, "door", announces_all=True)
+            with Publishing(plan, lambda: bank.gallery, print) as publishing:
+                subscriber.wait(lambda: len(subscriber.topics("/person/")) == 2)
+                bank.forget("Eileen Collins")
+                publishing._refresh_at = 0.0
+                publishing.refresh()
+                subscriber.wait(lambda: subscriber.topics("/person/") == [f"facebank/door/person/{PERSON}"])
+        with Subscriber(broker) as late:
+            late.wait(lambda: late.topics("/device/"))
+            assert not any(b"Eileen" in message.payload for message in late.messages)
+    finally:
+        broker.kill()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mqtt", "http://u:topsecret@host"], "must begin with mqtt://"),
+        (["--mqtt", "mqtt://u:top#secret@host"], "%23 for #"),
+        (["--mqtt", "@absent.txt"], "cannot be read from absent.txt"),
+        (["--webhook", "ftp://host/topsecret"], "must begin with https://"),
+        (["--webhook", ""], "is empty"),
+        (["--thumbnails"], "need --mqtt or --webhook"),
+        (["--announce", "--webhook", "http://host"], "need --mqtt"),
+        (["--mqtt", "mqtt://host", "--discovery-prefix", "a/#"], "without + and #"),
+        (["--mqtt", "mqtt://host", "--camera-name", ""], "a camera's name"),
+    ],
+)
+def test_wrong_use_is_told_in_one_line(run: Run, arguments: list[str], message: str) -> None:
+    err = run("watch", "0", *arguments, code=2).err
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert "secret" not in err
+
+
+def test_the_help_says_that_nothing_leaves_unless_it_is_asked_for(run: Run) -> None:
+    words = " ".join(run("watch", "--help", COLUMNS="80").out.replace("│", " ").split())
+    assert "Nothing leaves this machine unless --mqtt or --webhook is given." in words

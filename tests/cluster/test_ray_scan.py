@@ -1,0 +1,124 @@
+"""Scans on real Ray clusters: as one machine scans, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.robustness import ray_faults
+from benchmarks.robustness.ray_nodes import compare_scans
+from facebank.album.scan.scanner import PhotoScanner, state_of
+from facebank.cluster.ray_cluster import check_address
+from facebank.cluster.shard_folder import ShardFolder
+from facebank.errors import UsageError
+from facebank.operations.engine import load_engine
+
+needs_ray = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("ray", "pyarrow"))
+    and "FACEBANK_CI_CLUSTER" not in os.environ,
+    reason="the extra cluster is not installed",
+)
+PHOTOS = 12
+
+
+def scan(work: Path, *options: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    alone = [sys.executable, "-m", "facebank_cli", "--gallery", str(work / "none.facebank"), "--runtime", "onnxruntime"]
+    ran = subprocess.run(
+        [*alone, "scan", str(work / "photos"), *options], check=False, capture_output=True, text=True, timeout=200
+    )
+    assert ran.returncode == code, ran.stderr
+    return ran
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    ray_faults.make_photos(Path("none"), tmp_path / "photos", PHOTOS)
+    return tmp_path
+
+
+@needs_ray
+def test_a_scan_on_this_machine_with_ray_is_that_without(work: Path) -> None:
+    scan(work, "--scan-file", str(work / "alone.scan"), code=1)
+    ran = scan(work, "--scan-file", str(work / "cluster.scan"), "--ray", "local", "--json", code=1)
+    difference = compare_scans(work / "alone.scan", work / "cluster.scan")
+    assert difference.is_same, difference
+    assert difference.photos == PHOTOS + 2
+    records = [json.loads(line) for line in ran.stdout.splitlines()]
+    statuses = sorted(record["status"] for record in records)
+    assert statuses == ["known"] * 2 + ["scanned"] * PHOTOS + ["unreadable"]
+    assert sorted(record["image"] for record in records) == sorted(map(str, (work / "photos").iterdir()))
+    assert [line for line in ran.stderr.splitlines() if not line.startswith("facebank: ")] == []  # nothing of Ray's
+    assert not (work / "cluster.shards").exists()
+
+
+@needs_ray
+def test_everything_at_once_loses_nothing_and_does_nothing_twice() -> None:
+    """A worker and a node are killed, another is added, and two photos hang and crash their decoder."""
+    (trial,) = ray_faults.trials(Path("none"), 60, 1, "all at once")
+    assert trial["given_up"] == [ray_faults.HANGING, ray_faults.CRASHING], trial
+    assert (trial["killed"], trial["removed"], trial["exit_codes"], trial["left_over"]) == (1, 1, [1], False), trial
+    assert ray_faults.is_right(trial), trial
+
+
+@needs_ray
+def test_results_stay_in_shards_and_a_second_scan_looks_at_what_changed(work: Path) -> None:
+    shards, engine = work / "results", load_engine(None, "cpu", 1)
+    folder = ShardFolder(shards, engine.identity, "onnxruntime")
+    files = [(str(path), state_of(str(path))) for path in sorted((work / "photos").iterdir())]
+    with folder.locked():
+        folder.write(list(PhotoScanner(engine.analyzer, set(), 1).scan(files)))
+    shutil.move(work / "photos" / "00000.jpg", work / "photos" / "moved.jpg")
+    (work / "photos" / "00002.jpg").unlink()
+    ran = scan(work, "--ray", "local", "--no-merge", "--shards", str(shards), "--json", code=1)
+    assert not list(work.glob("*.scan"))
+    told = {Path(record["image"]).name: record["status"] for record in map(json.loads, ran.stdout.splitlines())}
+    assert told["moved.jpg"] in {"known", "scanned"}
+    assert sorted(told.values()).count("scanned") == 1  # the photo of two copies and of the moved file
+    scan(work, "--scan-file", str(work / "alone.scan"), code=1)
+    merge = ["-m", "facebank_cli", "--gallery", str(work / "none.facebank"), "scan", "--merge", str(shards)]
+    subprocess.run([sys.executable, *merge, "--scan-file", str(work / "merged.scan")], check=True)
+    difference = compare_scans(work / "alone.scan", work / "merged.scan")
+    assert difference.is_same, difference
+
+
+@needs_ray
+def test_an_address_nobody_listens_at_is_said_within_seconds(work: Path) -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    began = time.monotonic()
+    ran = scan(work, "--ray", f"127.0.0.1:{port}", code=2)
+    assert time.monotonic() - began < 15
+    assert f"nobody listens at 127.0.0.1:{port}" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not list(work.glob("*.shards"))
+
+
+@pytest.mark.parametrize("address", ["", "host", "host:0", "host:65536", "a b:1", "ray://host:1", "host:1;x", "-x:1\n"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="no address of a Ray cluster"):
+        check_address(address)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--shards", "x"], "--shards goes with --ray"),
+        (["--no-merge"], "--no-merge goes with --ray"),
+        (["--time-limit", "9"], "--time-limit goes with --ray"),
+        (["--ray", "local", "--videos"], "--ray goes without --videos"),
+        (["--ray", "local", "--merge"], "--ray goes without --merge"),
+        (["--ray", "nowhere"], "nowhere is no address"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(work: Path, options: list[str], said: str) -> None:
+    assert said in scan(work, *options, code=2).stderr

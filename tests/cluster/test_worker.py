@@ -1,0 +1,167 @@
+"""A worker loads the pack that it is told to, refuses to scan unlike the others, and knows what was scanned."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facebank.album.scan.rows import FileState
+from facebank.album.scan.scanner import PhotoScanner, state_of
+from facebank.cluster import worker as workers
+from facebank.cluster.pack_files import MANIFEST, PackName, installed_pack, read_pack_files
+from facebank.cluster.worker import Job, ScanWorker, SortedHashes, sorted_hashes
+from facebank.errors import PackIntegrityError
+from facebank.media import decoder_versions
+from facebank.operations.engine import load_engine
+from facebank.packs import load_pack
+
+DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
+HASHES = {hashlib.sha256(bytes([number])).digest() for number in range(50)} | {b"\0" * 32, b"\1" + b"\0" * 31}
+
+
+def job(**changes: Any) -> Job:
+    return replace(Job(PackName.of(load_pack()), "onnxruntime", decoder_versions(), ()), **changes)
+
+
+def fetch(thing: Any) -> Any:
+    return thing() if callable(thing) else thing
+
+
+def empty() -> Any:
+    return sorted_hashes(set())
+
+
+def unwanted() -> dict[str, bytes]:
+    pytest.fail("the pack was fetched")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def other_pack(tmp_path: Path) -> Path:
+    """The embedded pack under another name, as a pack that only one machine has."""
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(load_pack().folder, folder)
+    manifest = (folder / MANIFEST).read_text("utf-8").replace('name = "opencv"', 'name = "other"', 1)
+    (folder / MANIFEST).write_text(manifest, "utf-8")
+    return folder
+
+
+def test_hashes_are_found_in_an_array() -> None:
+    known = SortedHashes(sorted_hashes(HASHES), {b"more".ljust(32)})
+    assert all(digest in known for digest in HASHES)
+    assert b"more".ljust(32) in known
+    assert not any(thing in known for thing in (b"\2" * 32, b"\xff" * 32, b"", "text", None, b"\0"))
+    assert set(known) == HASHES | {b"more".ljust(32)}
+    assert len(known) == len(HASHES) + 1
+
+
+def test_a_worker_finds_what_a_scan_of_one_machine_finds(cache: Path) -> None:
+    files = [(str(path), state_of(str(path))) for path in sorted(DEMO_PHOTOS.glob("*.jpg"))]
+    worker = ScanWorker(fetch)
+    ready = worker.prepare(job(seen=tuple(files[:2])), [unwanted, empty, empty])
+    assert (ready.problem, ready.process) == (None, os.getpid())
+    found = worker.scan(files, set())
+    alone = list(PhotoScanner(load_engine(None, "cpu", 1).analyzer, set(), 1).scan(files))
+    assert [(file.path, file.content_hash) for file in found] == [(file.path, file.content_hash) for file in alone]
+    for one, other in zip(found, alone, strict=True):
+        assert one.found is not None
+        assert other.found is not None
+        for face, same in zip(one.found.faces, other.found.faces, strict=True):
+            assert np.array_equal(face.embedding, same.embedding)
+
+
+def test_a_photo_that_was_scanned_meanwhile_is_a_copy(cache: Path) -> None:
+    path = str(DEMO_PHOTOS / "eileen_collins.jpg")
+    worker = ScanWorker(fetch)
+    worker.prepare(job(), [unwanted, empty, empty])
+    digest = hashlib.sha256(Path(path).read_bytes()).digest()
+    (file,) = worker.scan([(path, state_of(path))], {digest})
+    assert (file.found, file.error, file.content_hash) == (None, None, digest.hex())
+
+
+def test_a_worker_without_the_pack_gets_it_once(cache: Path, other_pack: Path) -> None:
+    pack, asked = load_pack(other_pack), list[int]()
+
+    def send() -> dict[str, bytes]:
+        asked.append(1)
+        return read_pack_files(pack)
+
+    for _ in range(2):
+        assert ScanWorker(fetch).prepare(job(pack=PackName.of(pack)), [send, empty, empty]).problem is None
+    assert asked == [1]
+    installed = installed_pack(PackName.of(pack), unwanted)
+    assert (installed.name, installed.digest) == ("other", pack.digest)
+    assert installed.folder.is_relative_to(cache)
+
+
+def test_a_damaged_pack_in_the_cache_is_sent_again(cache: Path, other_pack: Path) -> None:
+    pack = load_pack(other_pack)
+    installed = installed_pack(PackName.of(pack), lambda: read_pack_files(pack))
+    network = installed.folder / pack.manifest.embedder.file
+    network.write_bytes(network.read_bytes()[:-1])
+    again = installed_pack(PackName.of(pack), lambda: read_pack_files(pack))
+    assert (again.folder / pack.manifest.embedder.file).read_bytes() == (
+        other_pack / pack.manifest.embedder.file
+    ).read_bytes()
+    assert [path.name for path in installed.folder.parent.iterdir()] == [PackName.of(pack).digest]
+
+
+def changed_network(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data if name == MANIFEST else data[:-1] for name, data in files.items()}
+
+
+def changed_manifest(files: dict[str, bytes]) -> dict[str, bytes]:
+    return files | {MANIFEST: files[MANIFEST] + b"\n"}
+
+
+def without_networks(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {MANIFEST: files[MANIFEST]}
+
+
+@pytest.mark.parametrize("change", [changed_network, changed_manifest, without_networks, lambda _: {}])
+def test_what_was_sent_is_checked(
+    cache: Path, other_pack: Path, change: Callable[[dict[str, bytes]], dict[str, bytes]]
+) -> None:
+    pack = load_pack(other_pack)
+    with pytest.raises(PackIntegrityError):
+        installed_pack(PackName.of(pack), lambda: change(read_pack_files(pack)))
+    assert not (cache / "cluster-packs" / PackName.of(pack).digest).exists()
+
+
+def test_a_worker_with_another_facebank_or_decoder_is_refused() -> None:
+    for name, version in (("facebank", "99.0"), ("PIL.JpegImagePlugin", "1.0")):
+        here = dict(part.split("=") for part in decoder_versions().split())
+        assert name in here
+        wanted = " ".join(f"{key}={version if key == name else value}" for key, value in here.items())
+        problem = ScanWorker(fetch).prepare(job(decoders=wanted), [unwanted, empty, empty]).problem
+        assert problem is not None
+        assert f"it has {name} {here[name]}, and the machine that began the job {version}" in problem
+
+
+def test_a_worker_that_does_not_see_the_photos_is_refused(tmp_path: Path) -> None:
+    seen = ((str(tmp_path / "party.jpg"), FileState(5, 5)),)
+    problem = ScanWorker(fetch).prepare(job(seen=seen), [unwanted, empty, empty]).problem
+    assert problem is not None
+    assert "does not see" in problem
+    assert "party.jpg" in problem
+
+
+def test_a_runtime_that_is_not_there_is_a_problem(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ImportError("no runtime")
+
+    monkeypatch.setattr(workers, "load_engine", fail)
+    assert ScanWorker(fetch).prepare(job(), [unwanted, empty, empty]).problem == "no runtime"

@@ -1,0 +1,144 @@
+"""Milvus for the tests: files of Milvus Lite and a server of their own; skipped with a reason where they are absent."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from facebank.errors import ServiceError
+from facebank.index.exact import longest
+from facebank.index.milvus import MilvusStore
+from facebank.index.milvus_address import MilvusAddress
+from facebank.index.vector_store import Group, KeyPlaces, StoreIdentity, StoreSearch
+from tests.index.milvus_server import MilvusServer, why_not
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from facebank.index.search import Places
+    from facebank.types import FloatArray
+
+COLLECTED_SOON = {  # else files of compacted segments stay for hours; 5 s end the server, which still reads them
+    "dataCoord.gc.interval": "5",
+    "dataCoord.gc.missingTolerance": "20",
+    "dataCoord.gc.dropTolerance": "20",
+}
+_DIMENSION = 128
+
+
+def skip_unless(problem: str | None) -> None:
+    """Skip a test for a reason, if there is one; fail where everything was to be installed."""
+    if problem is not None:
+        (pytest.fail if os.environ.get("FACEBANK_CI_MILVUS") else pytest.skip)(problem)
+
+
+def lacking_client() -> str | None:
+    """Return what is missing for any Milvus."""
+    lacking = [name for name in ("pymilvus", "milvus_lite") if importlib.util.find_spec(name) is None]
+    return f"the extra 'milvus' is not installed: no {', '.join(lacking)}" if lacking else None
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    """Return a running server."""
+    skip_unless(lacking_client() or why_not())
+    with MilvusServer(tmp_path_factory.mktemp("milvus"), COLLECTED_SOON) as server:
+        yield server
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def lite_address(tmp_path: Path) -> str:
+    """Return the address of a file of Milvus Lite."""
+    skip_unless(lacking_client())
+    return f"milvus-lite:{tmp_path}/vectors.db"
+
+
+@pytest.fixture
+def server_address(milvus_server: MilvusServer) -> Iterator[str]:
+    """Return the address of a collection of a server, which is dropped at the end."""
+    address = f"{milvus_server.address}/family_{next(_numbers)}"
+    yield address
+    store = MilvusStore(MilvusAddress.parse(address))
+    with contextlib.suppress(ServiceError):
+        store.drop()
+
+
+@pytest.fixture(params=["lite", "server"])
+def milvus_address(request: pytest.FixtureRequest) -> str:
+    """Return the address of a collection of its own, in a file and on a server."""
+    return str(request.getfixturevalue(f"{request.param}_address"))
+
+
+class StoredRows:
+    """Makes searches of vectors in one store, one after the other; vectors are filled up with zeros."""
+
+    examples = 8  # of hypothesis: each takes a third of a second
+
+    def __init__(self, address: str) -> None:
+        self._store = MilvusStore(MilvusAddress.parse(address))
+        self._store.create(StoreIdentity(1, 2, _DIMENSION))
+        self._next = 0
+        self._keys = np.empty(0, np.int64)
+
+    def __call__(self, rows: FloatArray) -> PaddedSearch:
+        """Return the search of some vectors ``(N, D)``, D at most 128."""
+        self._store.delete(self._keys)
+        self._keys = (self._next + np.arange(len(rows))) * len(Group)
+        self._next += len(rows)
+        padded = np.zeros((len(rows), _DIMENSION), np.float32)
+        padded[:, : rows.shape[1]] = rows
+        self._store.add(Group.SINGLE, self._keys, np.arange(len(rows)), padded)
+        written = self._store.set_token(1)
+        known = KeyPlaces(self._keys, np.arange(len(rows)))
+        return PaddedSearch(StoreSearch(self._store, (Group.SINGLE,), known, written, longest=longest(rows)))
+
+
+class PaddedSearch:
+    """A search whose queries are filled up with zeros."""
+
+    def __init__(self, search: StoreSearch) -> None:
+        self._search = search
+        self.count = search.count
+
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
+        """Find vectors."""
+        return self._search.near(_padded(queries), limit, slack)
+
+    def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
+        """Find vectors."""
+        return self._search.within(_padded(queries), least)
+
+
+def _padded(queries: NDArray[np.float64]) -> NDArray[np.float64]:
+    padded = np.zeros((len(queries), _DIMENSION))
+    padded[:, : queries.shape[1]] = queries
+    return padded
+
+
+@pytest.fixture(scope="session")
+def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], StoredRows]:
+    """Return what makes searches in Milvus Lite, or on the server, each in one collection."""
+    made: dict[str, StoredRows] = {}
+
+    def of(kind: str) -> StoredRows:
+        if kind not in made:
+            if kind == "lite":
+                skip_unless(lacking_client())
+                made[kind] = StoredRows(f"milvus-lite:{tmp_path_factory.mktemp('lite')}/vectors.db")
+            else:
+                made[kind] = StoredRows(f"{request.getfixturevalue('milvus_server').address}/contract")
+        return made[kind]
+
+    return of

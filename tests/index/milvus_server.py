@@ -1,0 +1,220 @@
+"""A Milvus server of the test's own: the PyPI wheel ``milvus``, reached at 127.0.0.1 only.
+
+The server listens on every interface, which no setting of it changes. So it runs in a network namespace that has
+nothing but its loopback, and a relay on 127.0.0.1 leads into it through a Unix socket. Run as a program, this is the
+inner half: ``python milvus_server.py FOLDER SOCKET [KEY=VALUE ...]``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_SECONDS_TO_START = 60
+_AT_ONCE = 1 << 16
+_PROXY, _HEALTH = 19530, "http://127.0.0.1:9091/healthz"
+
+
+def why_not() -> str | None:
+    """Return why no server can be started here; None if one can."""
+    if importlib.util.find_spec("milvus") is None:
+        return "the test server, the package milvus==2.3.5, is not installed"
+    if shutil.which("unshare") is None:
+        return "there is no program unshare, which keeps the test server on 127.0.0.1"
+    if subprocess.run([*_namespace(), "true"], capture_output=True, check=False).returncode:
+        return "network namespaces, which keep the test server on 127.0.0.1, are not allowed here"
+    return None
+
+
+def _namespace() -> list[str]:
+    return ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--net"]
+
+
+class MilvusServer:
+    """A running server; ``with`` starts and stops it.
+
+    Parameters
+    ----------
+    folder
+        Where its data go.
+    settings
+        Settings beside the wheel's own, such as ``{"dataCoord.gc.interval": "5"}``.
+    python
+        The Python that has the package ``milvus``; this one by default.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, str] | None = None, python: str = sys.executable) -> None:
+        self.folder = folder
+        self.port = 0
+        self._settings = [f"{key}={value}" for key, value in (settings or {}).items()]
+        self._python = python
+        self._process: subprocess.Popen[str] | None = None
+        self._relay: socket.socket | None = None
+
+    @property
+    def address(self) -> str:
+        """The server's address, as ``--index`` takes it, without a collection."""
+        return f"milvus://127.0.0.1:{self.port}"
+
+    @property
+    def process_id(self) -> int:
+        """The number of the server's process."""
+        return int((self.folder / "server.pid").read_text(encoding="ascii"))
+
+    def __enter__(self) -> MilvusServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers; with the data of an earlier run in the same folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sockets = Path(tempfile.mkdtemp(prefix="fbm-"))  # a socket's path has at most 107 bytes
+        inner = [self._python, __file__, str(self.folder), str(sockets / "s"), *self._settings]
+        self._process = subprocess.Popen(
+            [*_namespace(), *inner], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != "ready\n":
+            rest = self._process.stdout.read()
+            self.stop()
+            raise RuntimeError(f"the Milvus server did not start: {rest}")
+        if self._relay is None:  # a server that is started again has the same address
+            self._relay = socket.create_server(("127.0.0.1", self.port))
+            self.port = self._relay.getsockname()[1]
+            threading.Thread(target=_relay, args=(self._relay, self._reached), daemon=True).start()
+        self._sockets = sockets
+
+    def _reached(self) -> socket.socket:
+        inside = socket.socket(socket.AF_UNIX)
+        try:
+            inside.connect(str(self._sockets / "s"))
+        except OSError:
+            inside.close()
+            raise
+        return inside
+
+    def halt(self) -> None:
+        """Stop the server; its address stays taken, and nobody answers there."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+            assert process.stdout is not None
+            process.stdout.close()
+
+    def stop(self) -> None:
+        """Stop the server, and give its address back."""
+        self.halt()
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
+        shutil.rmtree(getattr(self, "_sockets", ""), ignore_errors=True)
+
+
+def _relay(listening: socket.socket, reach: Callable[[], socket.socket]) -> None:
+    """Join each connection with another one, both ways, until the listening socket is closed."""
+    while True:
+        try:
+            near, _ = listening.accept()
+        except OSError:
+            return
+        threading.Thread(target=_join, args=(near, reach), daemon=True).start()
+
+
+def _join(near: socket.socket, reach: Callable[[], socket.socket]) -> None:
+    with near, contextlib.suppress(OSError), reach() as far:
+        back = threading.Thread(target=_copy, args=(far, near), daemon=True)
+        back.start()
+        _copy(near, far)
+        back.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(_AT_ONCE):
+            target.sendall(data)
+    for each in (source, target):
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+
+
+def _raise_loopback() -> None:
+    import fcntl
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+        flags = struct.pack("16sh14x", b"lo", 1 | 64)  # IFF_UP, IFF_RUNNING
+        fcntl.ioctl(plain, 0x8914, flags)  # SIOCSIFFLAGS
+
+
+@contextlib.contextmanager
+def _running(folder: Path, settings: Sequence[str]) -> Iterator[int]:
+    from milvus import MilvusServer as Wheel
+    from milvus import MilvusServerConfig
+
+    wheel = Wheel(MilvusServerConfig(), wait_for_started=False)
+    wheel.set_base_dir(str(folder))
+    for key, _, value in (each.partition("=") for each in ("log.level=error", *settings)):
+        wheel.config.set(key, value)
+    wheel.start()
+    try:
+        yield wheel.server_proc.pid
+    finally:
+        wheel.stop()
+
+
+def main(folder: Path, path: str, settings: Sequence[str]) -> None:
+    """Run a server in this network namespace until a signal comes, reached through a socket."""
+    _raise_loopback()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with _running(folder, settings) as process_id:
+        (folder / "server.pid").write_text(str(process_id), encoding="ascii")
+        import urllib.request
+
+        give_up = time.monotonic() + _SECONDS_TO_START
+        while time.monotonic() < give_up:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen("http://127.0.0.1:9091/healthz", timeout=5) as page,
+            ):
+                if b"OK" in page.read():
+                    break
+            time.sleep(0.1)
+        else:
+            sys.stdout.write("it is not healthy after a minute\n")
+            return
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(path)
+        listening.listen(64)
+        threading.Thread(
+            target=_relay, args=(listening, lambda: socket.create_connection(("127.0.0.1", _PROXY))), daemon=True
+        ).start()
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        parent = os.getppid()
+        while not ended.wait(1.0):
+            if os.getppid() != parent:  # who started it was killed
+                return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

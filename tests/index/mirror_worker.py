@@ -1,0 +1,39 @@
+"""Enrolls people one after the other and searches each on a mirror: ``mirror_worker.py GALLERY ADDRESS SEED``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from facebank.gallery import Gallery
+from facebank.index.gallery_index import open_index, read_until_whole
+from facebank.index.milvus import milvus_mirror
+from facebank.index.milvus_address import MilvusAddress
+from tests.gallery.conftest import Faces
+
+
+def main(path: str, address: str, seed: int) -> None:
+    """Enroll five people, each of whom must be found at once."""
+    faces = Faces(seed)
+    with Gallery.open(path) as gallery:
+        gallery.mirror = milvus_mirror(MilvusAddress.parse(address))
+        for number in range(5):
+            name = f"Person {seed}-{number}"
+            (new,) = gallery.enroll(name, faces.samples(1))
+            query = gallery.vectors_of([new.sample_id]).astype(np.float64)
+
+            def found(query: np.ndarray = query) -> str:
+                index = open_index(gallery)
+                assert index.people is not None
+                (places,) = index.people.nearest_people.near(query, 1)
+                return index.names[int(index.people.people[places[0]])]
+
+            assert read_until_whole(found) == name
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,350 @@
+"""A gallery on Milvus says what it says here, whoever writes; wrong answers are errors, and nobody stays there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from facebank.errors import ServiceError
+from facebank.gallery import Gallery
+from facebank.index.gallery_index import open_index, open_local_index, read_until_whole
+from facebank.index.indexed_samples import MASK
+from facebank.index.milvus import MilvusStore, milvus_mirror
+from facebank.index.milvus_address import MilvusAddress
+from facebank.index.mirror import GalleryMirror
+from facebank.index.mirrored_rows import rows_to_mirror
+from facebank.index.vector_store import Answers, UnreachableError
+from tests.gallery.conftest import Faces
+from tests.index.conftest import lacking_client, skip_unless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from facebank.index.gallery_index import GalleryIndex
+    from facebank.types import FloatArray
+    from tests.index.milvus_server import MilvusServer
+
+PEOPLE = 40
+_seeds = count(1000)  # the same vectors must not be anywhere else in Milvus's folder
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery]:
+    """Return a gallery of people with one to three samples, some in masks."""
+    monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
+    faces, random = Faces(next(_seeds)), np.random.default_rng(1)
+    with Gallery.open(tmp_path / "family.facebank", faces.pack, create=True) as opened:
+        groups = []
+        for number in range(PEOPLE):
+            samples = faces.samples(int(random.integers(1, 4)))
+            masked = [replace(each, vectors={**each.vectors, MASK: faces.vector()}) for each in samples]
+            groups.append((f"Person {number}", masked if number % 3 else samples))
+        opened.enroll_people(groups)
+        yield opened
+
+
+def on(gallery: Gallery, address: str, *, fallback: bool = False) -> Gallery:
+    """Return a gallery that is searched at an address."""
+    gallery.mirror = milvus_mirror(MilvusAddress.parse(address), fallback=fallback)
+    return gallery
+
+
+def answers(index: GalleryIndex, queries: FloatArray) -> list[list[list[int]]]:
+    """Return which places searches find, those in doubt left out."""
+    assert index.people is not None
+    assert index.masked is not None
+    exact = queries.astype(np.float64)
+    people, samples, masked = index.people.nearest_people, index.people.nearest_samples, index.masked[0].nearest_people
+    found = [people.near(exact, 3), samples.near(exact, 5), samples.within(exact, 0.4), masked.near(exact, 3)]
+    return [[each.tolist() for each in one] for one in found]
+
+
+def agree(gallery: Gallery) -> None:
+    """Check that both indexes find the same, and that Milvus holds exactly what it must."""
+    queries = np.stack([Faces(99).vector() for _ in range(6)])
+    there, here = open_index(gallery), open_local_index(gallery)
+    assert here.people is not None
+    queries = np.concatenate([queries, here.people.vectors()[:4]])
+    assert answers(there, queries) == answers(here, queries)
+    ids = here.sample_ids()
+    assert ids is not None
+    wanted = rows_to_mirror(ids, here).known()
+    keys, digests = stored_in(gallery).listed(int(wanted.keys[-1]) + 1)
+    assert keys.tolist() == wanted.keys.tolist()
+    assert digests.tolist() == wanted.digests.tolist()
+
+
+def stored_in(gallery: Gallery) -> MilvusStore:
+    """Return a gallery's collection."""
+    assert isinstance(gallery.mirror, GalleryMirror)
+    store = gallery.mirror._open_store()
+    assert isinstance(store, MilvusStore)
+    return store
+
+
+def test_it_follows_every_change_and_finds_the_same(gallery: Gallery, milvus_address: str) -> None:
+    on(gallery, milvus_address)
+    agree(gallery)
+    faces = Faces(7)
+    for change in (
+        lambda: gallery.enroll("Person 1", faces.samples(1)),
+        lambda: gallery.enroll("Ada", faces.samples(1)),
+        lambda: gallery.merge(["Person 2", "Person 3"], "Ada"),
+        lambda: gallery.unmerge("Ada"),
+        lambda: gallery.rename("Person 5", "Ben"),
+    ):
+        change()
+        agree(gallery)
+
+
+def test_a_large_gallery_is_followed_from_what_is_noted_here(
+    gallery: Gallery, server_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facebank.index.mirrored_rows.KEPT_FROM", 1)
+    on(gallery, server_address)
+    open_index(gallery)
+    with monkeypatch.context() as patch:
+        patch.delattr(MilvusStore, "listed")  # not called
+        gallery.enroll("Ada", Faces(7).samples(2))
+        open_index(gallery)
+    agree(gallery)
+
+
+def test_two_writers_lose_nothing(gallery: Gallery, server_address: str) -> None:
+    on(gallery, server_address)
+    agree(gallery)
+    program = Path(__file__).with_name("mirror_worker.py")
+    command = [sys.executable, str(program), str(gallery.path), server_address]
+
+    def run(seed: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, seed], capture_output=True, text=True, check=False)
+
+    with ThreadPoolExecutor(2) as pool:
+        done = pool.map(run, ("11", "12"))
+    assert [(each.returncode, each.stderr) for each in done] == [(0, "")] * 2
+    agree(gallery)
+    assert len(gallery.people()) == PEOPLE + 2 * 5
+
+
+def test_a_search_of_what_another_process_has_changed_is_made_anew(gallery: Gallery, server_address: str) -> None:
+    on(gallery, server_address)
+    before, ada = open_index(gallery), Faces(7)
+    with Gallery.open(gallery.path) as other:
+        (new,) = other.enroll("Ada", ada.samples(1))
+        open_index(on(other, server_address))
+        query = other.vectors_of([new.sample_id]).astype(np.float64)
+    opened = [before]
+
+    def found() -> str:
+        index = opened.pop() if opened else open_index(gallery)
+        assert index.people is not None
+        (places,) = index.people.nearest_people.near(query, 1)
+        return index.names[int(index.people.people[places[0]])]
+
+    assert read_until_whole(found) == "Ada"
+    assert before.is_lost
+
+
+@pytest.mark.parametrize("made_by", ["another gallery", "another pack"])
+def test_a_collection_of_somebody_else_is_an_error(
+    gallery: Gallery, milvus_address: str, tmp_path: Path, made_by: str
+) -> None:
+    pack = Faces.pack if made_by == "another gallery" else Faces.other_pack
+    other = Gallery.open(tmp_path / "other.facebank", pack, create=True)
+    if made_by == "another pack":
+        other.write_setting("mirror_identity", gallery.keep_setting("mirror_identity", "12" * 16))
+    faces = Faces(5)
+    other.enroll("Ada", [replace(faces.sample(), vectors={"plain": faces.vector(pack.dimension)})])
+    open_index(on(other, milvus_address))
+    with pytest.raises(ServiceError, match=made_by):
+        open_index(on(gallery, milvus_address))
+    assert gallery.mirrors() == []
+
+
+def test_a_collection_that_facebank_did_not_make_is_an_error(gallery: Gallery, server_address: str) -> None:
+    on(gallery, server_address)
+    client: Any = stored_in(gallery)._client
+    client.create_collection(server_address.rpartition("/")[2], dimension=16)
+    with pytest.raises(ServiceError, match="was not made by facebank"):
+        open_index(gallery)
+
+
+def test_an_address_that_nobody_listens_at(gallery: Gallery, caplog: pytest.LogCaptureFixture) -> None:
+    skip_unless(lacking_client())
+    start = time.monotonic()
+    with pytest.raises(UnreachableError, match=r"milvus://127\.0\.0\.1:1/family: Milvus does not answer"):
+        open_index(on(gallery, "milvus://127.0.0.1:1/family"))
+    assert time.monotonic() - start < 10
+    index = open_index(on(gallery, "milvus://127.0.0.1:1/family", fallback=True))
+    assert index.people is open_local_index(gallery).people or index.is_outdated is None
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def test_a_server_that_goes_down_between_is_an_error_or_searched_here(
+    gallery: Gallery, milvus_server: MilvusServer, server_address: str
+) -> None:
+    address = server_address
+    queries = np.stack([Faces(99).vector() for _ in range(3)])
+    strict, lenient = open_index(on(gallery, address)), open_index(on(gallery, address, fallback=True))
+    milvus_server.halt()
+    try:
+        with pytest.raises(ServiceError, match="Milvus does not answer"):
+            answers(strict, queries)
+        assert answers(lenient, queries) == answers(open_local_index(gallery), queries)
+        on(gallery, address)
+        assert gallery.forget("Person 7").mirrors == (address,)
+        assert [note.owes for note in gallery.mirrors()] == [True]
+    finally:
+        milvus_server.start()
+    wait_until_ready(gallery)
+    agree(gallery)
+    assert [note.owes for note in gallery.mirrors()] == [False]
+
+
+def wait_until_ready(gallery: Gallery) -> None:
+    """Wait until a server that was started again answers: it says it is healthy a while before."""
+    give_up = time.monotonic() + 60
+    while True:
+        try:
+            stored_in(gallery).identity()
+        except ServiceError:
+            assert time.monotonic() < give_up
+            gallery.mirror._store = None  # type: ignore[union-attr]
+            time.sleep(0.5)
+        else:
+            return
+
+
+WRONG: dict[str, Callable[[Answers], Answers]] = {
+    "that the gallery does not have": lambda right: right._replace(keys=right.keys + (1 << 40)),
+    "that are no numbers": lambda right: right._replace(products=right.products * np.nan),
+    "vectors where": lambda right: Answers(right.keys[1:], right.products[1:]),
+    "one vector twice": lambda right: right._replace(keys=np.repeat(right.keys[:1], len(right.keys))),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_answers_are_errors(
+    gallery: Gallery, lite_address: str, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    index = open_index(on(gallery, lite_address, fallback=True))
+    nearest = MilvusStore.nearest
+
+    def wrong(store: MilvusStore, *asked: Any) -> Sequence[Answers]:
+        return [WRONG[what](right) for right in nearest(store, *asked)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MilvusStore, "nearest", wrong)
+        with pytest.raises(ServiceError, match=what):
+            answers(index, Faces(99).vector()[None])
+    assert [note.token for note in gallery.mirrors()] == [None]
+    agree(gallery)
+
+
+def test_vectors_that_somebody_removed_there_are_written_again(gallery: Gallery, milvus_address: str) -> None:
+    agree(on(gallery, milvus_address))
+    store = stored_in(gallery)
+    keys, _ = store.listed(10_000)
+    store.delete(keys[3:5])
+    agree(on(gallery, milvus_address))
+    store = stored_in(gallery)
+    store.drop()
+    agree(on(gallery, milvus_address))
+
+
+def test_a_backup_is_followed_back(gallery: Gallery, lite_address: str, tmp_path: Path) -> None:
+    address = lite_address
+    agree(on(gallery, address))
+    copy = gallery.back_up(tmp_path / "copy.facebank")
+    gallery.enroll("Ada", Faces(7).samples(2))
+    agree(gallery)
+    with Gallery.open(copy) as restored:
+        agree(on(restored, address))
+        restored.enroll("Ben", Faces(8).samples(2))
+        agree(restored)
+
+
+def where(folder: Path, vectors: FloatArray) -> set[str]:
+    """Return the files below a folder that hold bytes of any of some vectors."""
+    rows = [row.astype("<f4").tobytes() for row in vectors]
+    found = set()
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:  # it was compacted meanwhile
+            continue
+        if any(row[16:48] in data for row in rows):
+            found.add(str(path.relative_to(folder)))
+    return found
+
+
+def test_nobody_stays_in_milvus_lite(gallery: Gallery, tmp_path: Path) -> None:
+    skip_unless(lacking_client())
+    open_index(on(gallery, f"milvus-lite:{tmp_path}/vectors.db"))
+    theirs = gallery.vectors_of([sample.id for sample in gallery.samples("Person 7")])
+    assert where(tmp_path / "vectors.db", theirs)
+    assert gallery.forget("Person 7").mirrors == ()
+    assert not where(tmp_path / "vectors.db", theirs)
+    agree(gallery)
+
+
+def test_nobody_stays_in_the_segments_of_a_server(
+    gallery: Gallery, milvus_server: MilvusServer, server_address: str
+) -> None:
+    open_index(on(gallery, server_address))
+    theirs = gallery.vectors_of([sample.id for sample in gallery.samples("Person 7")])
+    others = gallery.vectors_of([sample.id for sample in gallery.samples("Person 8")])
+    stored_in(gallery).clean()
+    segments = milvus_server.folder / "data" / "insert_log"
+    assert where(segments, theirs)
+    assert gallery.forget("Person 7").mirrors == ()
+    give_up = time.monotonic() + 60
+    while where(milvus_server.folder / "data", theirs) - log_of(milvus_server, theirs):
+        assert time.monotonic() < give_up
+        time.sleep(1)
+    assert where(segments, others)
+    agree(gallery)
+
+
+def log_of(server: MilvusServer, vectors: FloatArray) -> set[str]:
+    """Return the files of the server's log with bytes of vectors: it keeps what was written for days."""
+    return {name for name in where(server.folder / "data", vectors) if name.startswith("rocksmq/")}
+
+
+def test_everybody_forgotten_leaves_no_collection(gallery: Gallery, milvus_address: str) -> None:
+    open_index(on(gallery, milvus_address))
+    store = stored_in(gallery)
+    assert gallery.forget_people([person.name for person in gallery.people()]).mirrors == ()
+    assert store.identity() is None
+    assert gallery.mirrors() == []
+
+
+def test_a_mirror_is_dropped_on_request(gallery: Gallery, milvus_address: str) -> None:
+    open_index(on(gallery, milvus_address))
+    store, mirror = stored_in(gallery), gallery.mirror
+    assert isinstance(mirror, GalleryMirror)
+    mirror.drop(gallery)
+    assert store.identity() is None
+    assert gallery.mirrors() == []
+
+
+def test_the_token_is_in_no_error(
+    gallery: Gallery, milvus_server: MilvusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEBANK_MILVUS_TOKEN", "root:very-secret")
+    with pytest.raises(ServiceError) as caught:
+        open_index(on(gallery, f"{milvus_server.address}/family?database=absent"))
+    assert "absent" in str(caught.value)
+    assert "very-secret" not in str(caught.value)
+    assert os.environ["FACEBANK_MILVUS_TOKEN"] == "root:very-secret"

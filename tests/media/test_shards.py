@@ -1,0 +1,92 @@
+"""Every photo belongs to exactly one shard, the same on every machine."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facebank.errors import UsageError
+from facebank.media import MOST_SHARDS, Shard, look_through
+from facebank.storage.paths import outermost
+
+NAMES = st.text(st.characters(blacklist_characters="/\0"), min_size=1, max_size=12)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=4), st.integers(1, 40), st.sampled_from(["/", "/mnt/photos", "/a"]))
+@settings(max_examples=150, deadline=None)
+def test_every_photo_is_in_exactly_one_shard_wherever_its_folder_lies(names: list[str], count: int, place: str) -> None:
+    below = "/".join(names)
+    shards = [Shard(number, count) for number in range(1, count + 1)]
+    (holder,) = [shard for shard in shards if shard.holds(f"{place.rstrip('/')}/{below}", [place])]
+    assert holder.holds(f"/elsewhere/{below}", ["/a", "/elsewhere"])
+    assert not any(shard.holds(f"/nowhere/{below}", [f"{place}/x"]) for shard in shards)
+
+
+def test_shards_are_these_for_good() -> None:
+    paths = ["1.jpg", "2019/Zürich.jpg", "2019/Zu\u0308rich.jpg", os.fsdecode(b"\xff.jpg")]
+    numbers = {
+        path: next(n for n in range(1, 17) if Shard(n, 16).holds(f"/photos/{path}", ["/photos"])) for path in paths
+    }
+    assert numbers == {"1.jpg": 10, "2019/Zürich.jpg": 15, "2019/Zu\u0308rich.jpg": 15, os.fsdecode(b"\xff.jpg"): 7}
+
+
+def test_shards_are_of_one_size() -> None:
+    sizes = Counter(
+        next(n for n in range(1, 5) if Shard(n, 4).holds(f"/p/IMG_{number:04}.JPG", ["/p"])) for number in range(2000)
+    )
+    assert all(430 < sizes[number] < 570 for number in range(1, 5)), sizes
+
+
+def test_a_photo_that_is_named_itself_goes_by_its_name() -> None:
+    shards = [Shard(number, 5) for number in range(1, 6)]
+    alone = [shard.holds("/a/b/1.jpg", ["/a/b/1.jpg"]) for shard in shards]
+    assert alone == [shard.holds("/c/1.jpg", ["/c"]) for shard in shards]
+    assert sum(alone) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["0/4", "5/4", "x/y", "3", "1/", "-1/2", " 1/2", "1/2/3", "1/99999", "9" * 5000, "1/٣"]
+)
+def test_what_is_no_shard_is_told_in_a_sentence(text: str) -> None:
+    with pytest.raises(UsageError, match=r"there is no shard .*such as 3/16") as refusal:
+        Shard.parse(text)
+    assert len(str(refusal.value)) < 200
+
+
+@pytest.mark.parametrize("pair", [(0, 4), (5, 4), (1, MOST_SHARDS + 1), (True, 1), (1.0, 2), (1,), "12", None, [1, 2]])
+def test_pairs_that_are_no_shard(pair: object) -> None:
+    with pytest.raises(UsageError, match="there is no shard"):
+        Shard.of(pair)  # type: ignore[arg-type]
+
+
+def test_a_shard_is_named_as_it_is_typed() -> None:
+    assert Shard.parse("3/16") == Shard.of((3, 16)) == Shard(3, 16)
+    assert str(Shard(3, 16)) == "3/16"
+
+
+def test_a_folder_that_may_not_be_opened_is_in_every_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "open.jpg").touch()
+    scandir = os.scandir
+
+    def refusing(place: object) -> object:
+        if isinstance(place, int) and os.path.samestat(os.fstat(place), (tmp_path / "closed").stat()):
+            raise PermissionError
+        return scandir(place)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "scandir", refusing)  # root may open everything
+    contents = look_through(tmp_path)
+    parts = [Shard(number, 3).part_of(contents, [str(tmp_path)]).photos for number in (1, 2, 3)]
+    assert all(tmp_path / "closed" in part for part in parts)
+    assert sum(tmp_path / "open.jpg" in part for part in parts) == 1
+
+
+def test_of_places_inside_each_other_the_outermost_counts() -> None:
+    assert outermost(["/a/b", "/a", "/a-b", "/a/b/c", "/a"]) == ["/a", "/a-b"]
+    assert outermost(["/x", "/"]) == ["/"]
+    assert outermost(["b", "b/../a"]) == [str(Path.cwd() / "a"), str(Path.cwd() / "b")]

@@ -1,0 +1,160 @@
+"""A real MQTT broker, mosquitto, on a free port of this computer, and a real subscriber."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Condition
+from typing import Any, NamedTuple
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+
+USER, PASSWORD = "home", "hunter2 #+/@:"
+
+
+def program(name: str) -> str:
+    """Return the path of a program of Debian's package mosquitto; skips the test where it is absent."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        pytest.skip(f"needs {name}: apt-get install mosquitto")
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+    return port
+
+
+class Broker:
+    """Mosquitto without a memory: what is retained is lost whenever it is killed."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        with_password: bool = False,
+        certificate: Path | None = None,
+        configuration: str | None = None,
+    ) -> None:
+        self._program = program("mosquitto")
+        self._folder = folder
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        if configuration is None:
+            configuration = self._configuration(with_password, certificate)
+        named = re.sub(r"^listener \d+$", f"listener {self.port} 127.0.0.1", configuration, flags=re.MULTILINE)
+        (folder / "mosquitto.conf").write_text(named)
+        self.start()
+
+    def _configuration(self, with_password: bool, certificate: Path | None) -> str:
+        lines = ["listener 1883", "persistence false", "user root", "max_keepalive 65535"]
+        if with_password:
+            passwords = self._folder / "passwords"
+            made = [program("mosquitto_passwd"), "-b", "-c", str(passwords), USER, PASSWORD]
+            subprocess.run(made, check=True, capture_output=True)
+            lines += ["allow_anonymous false", f"password_file {passwords}"]
+        else:
+            lines.append("allow_anonymous true")
+        if certificate is not None:
+            lines += [f"certfile {certificate}", f"keyfile {certificate}"]
+        return "\n".join(lines) + "\n"
+
+    def start(self) -> None:
+        with (self._folder / "mosquitto.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self._program, "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log
+            )
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        pytest.fail((self._folder / "mosquitto.log").read_text())
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+class Message(NamedTuple):
+    """A message as a subscriber gets it."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.payload)
+
+
+class Subscriber:
+    """Gets every message of a broker; ``with`` ends it."""
+
+    def __init__(self, broker: Broker, user: str | None = None, password: str | None = None) -> None:
+        self.messages: list[Message] = []
+        self._news = Condition()
+        self._is_subscribed = False
+        self._client = Client(CallbackAPIVersion.VERSION2)
+        if user is not None:
+            self._client.username_pw_set(user, password)
+        self._client.on_connect = lambda client, *_: client.subscribe("#", 1)
+        self._client.on_subscribe = self._subscribed
+        self._client.on_message = self._note
+        self._client.connect("127.0.0.1", broker.port)
+        self._client.loop_start()
+        with self._news:
+            assert self._news.wait_for(lambda: self._is_subscribed, 20)
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _subscribed(self, *_: Any) -> None:
+        with self._news:
+            self._is_subscribed = True
+            self._news.notify_all()
+
+    def _note(self, _: Client, __: object, message: MQTTMessage) -> None:
+        with self._news:
+            self.messages.append(Message(message.topic, bytes(message.payload), message.retain))
+            self._news.notify_all()
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish a retained message."""
+        self._client.publish(topic, payload, qos=1, retain=True).wait_for_publish(20)
+
+    @property
+    def state(self) -> dict[str, bytes]:
+        """The newest payload of each topic that has one."""
+        with self._news:
+            newest = {message.topic: message.payload for message in self.messages}
+        return {topic: payload for topic, payload in newest.items() if payload}
+
+    def topics(self, end: str) -> list[str]:
+        return [topic for topic in self.state if end in topic]
+
+    def wait(self, is_there: Callable[[], object], seconds: float = 30) -> None:
+        """Wait until something is true of the messages so far."""
+        with self._news:
+            found = self._news.wait_for(is_there, seconds)
+        assert found, self.messages

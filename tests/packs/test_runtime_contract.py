@@ -1,0 +1,169 @@
+"""What every runtime must do; run on each one with real networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank.errors import DeviceError, PackError, PackIntegrityError, UsageError
+from facebank.packs import Session, has_openvino, load_pack, open_network, where_it_runs
+from facebank.packs.runtime_choice import Choice, _place, measured
+
+needs_openvino = pytest.mark.skipif(
+    not has_openvino() and "FACEBANK_CI_OPENVINO" not in os.environ,
+    reason="OpenVINO is not installed: python -m pip install 'facebank[openvino]'",
+)
+EMBEDDER = load_pack().manifest.embedder
+DETECTOR = load_pack().manifest.detector
+CROPS = np.random.default_rng(0).uniform(0, 255, (5, 3, 112, 112)).astype(np.float32)
+
+
+def opened(runtime: str, threads: int | None = 1) -> Session:
+    path = load_pack().embedder_path()
+    return open_network(path, "cpu", threads, runtime, sha256=EMBEDDER.sha256, shape=(2, 3, 112, 112))
+
+
+@pytest.fixture(scope="module", params=["onnxruntime", pytest.param("openvino", marks=needs_openvino)])
+def session(request: pytest.FixtureRequest) -> Session:
+    return opened(request.param)
+
+
+def test_ports_are_those_of_the_network(session: Session) -> None:
+    (port,) = session.get_inputs()
+    assert port.name == "data"
+    assert [side for side in port.shape if isinstance(side, int)] == [3, 112, 112]
+    assert session.get_outputs()[0].shape[-1] == EMBEDDER.dimension
+    assert where_it_runs(session) == "cpu"
+
+
+def test_answers_are_those_of_onnx_runtime_and_stay_as_they_were(session: Session) -> None:
+    expected = opened("onnxruntime").run(None, {"data": CROPS})[0]
+    first = session.run(None, {"data": CROPS})[0]
+    kept = first.copy()
+    session.run(None, {"data": CROPS[::-1].copy()})
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_allclose(first, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_outputs_come_in_the_order_that_was_asked_for(session: Session) -> None:
+    detector = open_network(
+        load_pack().detector_path(),
+        "cpu",
+        1,
+        "openvino" if "OpenVINO" in session.get_providers() else "onnxruntime",
+        sha256=DETECTOR.sha256,
+        shape=(1, 3, 640, 640),
+    )
+    for height, width in ((64, 96), (96, 64)):
+        picture = np.random.default_rng(1).uniform(0, 255, (2, 3, height, width)).astype(np.float32)
+        boxes, scores = detector.run(["bbox_32", "cls_32"], {"input": picture})
+        assert (boxes.shape, scores.shape) == ((2, 6, 4), (2, 6, 1))
+
+
+def test_many_threads_get_their_own_answers(session: Session) -> None:
+    alone = [session.run(None, {"data": crop[None]})[0] for crop in CROPS]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda place: session.run(None, {"data": CROPS[place % 5][None]})[0], range(40)))
+    for place, answer in enumerate(together):
+        np.testing.assert_array_equal(answer, alone[place % 5])
+
+
+def test_what_does_not_fit_is_an_error(session: Session) -> None:
+    with pytest.raises(Exception, match=r"\S"):
+        session.run(None, {"data": np.zeros((1, 3, 50, 50), np.float32)})
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", pytest.param("openvino", marks=needs_openvino)])
+def test_what_is_no_network_says_so(runtime: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"no network")
+    with pytest.raises(PackIntegrityError, match=r"broken\.onnx"):
+        open_network(path, "cpu", 1, runtime, sha256="0", shape=(1,))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_such_runtime() -> None:
+    with pytest.raises(UsageError, match="auto, onnxruntime or openvino"):
+        opened("tensorrt")
+    with pytest.raises(DeviceError, match="--runtime onnxruntime"):
+        open_network(Path("x.onnx"), "cuda", 1, "openvino", sha256="0", shape=(1,))
+
+
+def test_a_choice_needs_a_gain_and_the_same_answers() -> None:
+    assert Choice(onnxruntime=10, openvino=9, cosine=1).runtime == "openvino"
+    assert Choice(onnxruntime=10, openvino=9.8, cosine=1).runtime == "onnxruntime"
+    assert Choice(onnxruntime=10, openvino=5, cosine=0.99).runtime == "onnxruntime"
+
+
+@pytest.mark.skipif(has_openvino(), reason="OpenVINO is installed")
+def test_a_folder_called_openvino_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "openvino").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert opened("auto").get_providers() == ["CPUExecutionProvider"]
+
+
+@needs_openvino
+def test_the_choice_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path))
+    assert measured(EMBEDDER.sha256, 1) is None
+    opened("auto")
+    choice = measured(EMBEDDER.sha256, 1)
+    assert choice is not None
+    assert choice.cosine > 0.999999
+    for one, other, provider in ((9.0, 1.0, "OpenVINO"), (1.0, 9.0, "CPUExecutionProvider")):
+        _place(EMBEDDER.sha256, 1).write_text(json.dumps({"onnxruntime": one, "openvino": other, "cosine": 1.0}))
+        assert opened("auto").get_providers() == [provider]
+    _place(EMBEDDER.sha256, 1).write_text("damaged")
+    opened("auto")
+    assert measured(EMBEDDER.sha256, 1) is not None
+
+
+@needs_openvino
+def test_openvino_in_a_process_forked_from_one_that_used_it() -> None:
+    script = """
+import os, sys
+import numpy as np
+from facebank.errors import DeviceError
+from facebank.packs import load_pack
+from facebank.vision import build_embedder
+embedder = build_embedder(load_pack(), "cpu", 1, "openvino")
+crops = np.zeros((1, 112, 112, 3), np.uint8)
+embedder.embed(crops)
+child = os.fork()
+if not child:
+    try:
+        embedder.embed(crops)
+    except DeviceError:
+        os._exit(7)
+    os._exit(1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=120, check=False).returncode == 7
+
+
+@needs_openvino
+def test_nothing_that_tells_of_its_use_is_loaded() -> None:
+    script = """
+import sys
+from facebank.packs import load_openvino
+load_openvino()
+print([name for name in sys.modules if name.startswith("openvino_telemetry") and sys.modules[name]])
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert result.stdout == "[]\n"
+
+
+@needs_openvino
+def test_a_network_that_cannot_take_a_picture_is_a_fault_of_its_pack() -> None:
+    from facebank.vision.network import run
+
+    with pytest.raises(PackError, match=r"pack\.toml"):
+        run(opened("openvino"), np.zeros((1, 3, 50, 50), np.float32))

@@ -1,0 +1,163 @@
+"""A network that threads share: one thread for each of several runs, and the same outputs to the bit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from facebank.errors import PackNotFoundError
+from facebank.packs import SharedSession, at_work, open_session
+from tests.small_networks import small_embedder, then
+
+if TYPE_CHECKING:
+    from facebank.types import FloatArray
+
+ONE, TWO = (np.random.default_rng(0).uniform(0, 255, (n, 3, 112, 112)).astype(np.float32) for n in (1, 2))
+
+
+class CountedSession:
+    """A session that counts its runs."""
+
+    def __init__(self, network: bytes, threads: int) -> None:
+        self._session = open_session(network, "cpu", threads)
+        self.runs = 0
+
+    def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray]) -> list[FloatArray]:
+        self.runs += 1
+        results: list[FloatArray] = self._session.run(outputs, feeds)
+        return results
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+class Trial:
+    """A shared network, and what it runs on."""
+
+    def __init__(self, network: bytes, other: bytes | None = None) -> None:
+        self.on_all, self.on_one = CountedSession(network, 2), CountedSession(other or network, 1)
+        self.opened = 0
+        self.shared = SharedSession(self.on_all, self._open)
+        self.expected = open_session(network, "cpu", 2)
+
+    def _open(self) -> CountedSession:
+        self.opened += 1
+        return self.on_one
+
+    def run(self, tensor: FloatArray) -> tuple[int, int]:
+        """Run the network, and return how often it ran on all threads and on one."""
+        before = self.on_all.runs, self.on_one.runs
+        (result,), (expected,) = (each.run(None, {"data": tensor}) for each in (self.shared, self.expected))
+        assert result.tobytes() == expected.tobytes()
+        return self.on_all.runs - before[0], self.on_one.runs - before[1]
+
+
+@contextmanager
+def another_at_work() -> Iterator[None]:
+    """Keep another thread at work until the end of the block."""
+    begun, over = Event(), Event()
+
+    def work() -> None:
+        with at_work():
+            begun.set()
+            over.wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        begun.wait()
+        try:
+            yield
+        finally:
+            over.set()
+            working.result()
+
+
+def embedder_ending_in(operation: str) -> bytes:
+    return small_embedder(more=then(operation, "embedding"), last="last")
+
+
+def test_a_run_alone_has_all_threads() -> None:
+    trial = Trial(small_embedder())
+    assert [trial.run(ONE), trial.run(TWO), trial.run(ONE)] == [(1, 0)] * 3
+    assert trial.opened == 0
+
+
+def test_runs_at_once_have_a_thread_each_once_that_gave_the_same() -> None:
+    trial = Trial(small_embedder())
+    with another_at_work():
+        assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (0, 1)]
+        assert [trial.run(TWO), trial.run(TWO)] == [(1, 1), (0, 1)]  # of each shape
+    assert trial.run(ONE) == (1, 0)
+    assert trial.opened == 1
+
+
+def test_a_thread_that_gives_something_else_is_not_used() -> None:
+    trial = Trial(embedder_ending_in("Identity"), embedder_ending_in("Neg"))
+    with another_at_work():
+        assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (1, 0)]
+
+
+def test_a_network_that_is_gone_goes_on_on_all_threads() -> None:
+    def open_again() -> Any:
+        raise PackNotFoundError("there is no such pack")
+
+    shared = SharedSession(open_session(small_embedder(), "cpu", 2), open_again)
+    with another_at_work():
+        results = [shared.run(None, {"data": ONE})[0] for _ in range(2)]
+    assert results[0].shape == (1, 48)
+    assert results[0].tobytes() == results[1].tobytes()
+
+
+def test_runs_that_fail_are_over() -> None:
+    session = open_session(small_embedder(), "cpu", 2)
+    shared = SharedSession(session, lambda: session)
+    with pytest.raises(Exception, match="invalid dimensions"):
+        shared.run(None, {"data": ONE[:, :2]})
+    trial = Trial(small_embedder())
+    assert [trial.run(ONE) for _ in range(2)] == [(1, 0)] * 2
+
+
+def test_it_is_read_as_the_session_is() -> None:
+    session = open_session(small_embedder(), "cpu", 2)
+    shared = SharedSession(session, lambda: session)
+    reads: list[Callable[[Any], Any]] = [
+        lambda each: [(port.name, port.shape) for port in each.get_inputs()],
+        lambda each: [(port.name, port.shape) for port in each.get_outputs()],
+        lambda each: each.get_providers(),
+    ]
+    for read in reads:
+        assert read(shared) == read(session)
+
+
+def test_a_thread_beside_others_counts_once() -> None:
+    trial = Trial(small_embedder())
+    with at_work(), at_work():
+        assert [trial.run(ONE), trial.run(ONE)] == [(1, 0)] * 2
+    with another_at_work(), at_work():
+        assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (0, 1)]
+    assert trial.run(ONE) == (1, 0)
+
+
+def test_a_forked_process_does_not_count_the_threads_of_its_parent() -> None:
+    script = """if True:
+        import os
+        from tests.packs.test_shared_session import ONE, Trial, another_at_work, small_embedder
+
+        with another_at_work():
+            child = os.fork()
+            if not child:
+                trial = Trial(small_embedder())
+                os._exit(0 if [trial.run(ONE), trial.run(ONE)] == [(1, 0)] * 2 else 1)
+        raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    project = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60, cwd=project).returncode == 0

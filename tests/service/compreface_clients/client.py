@@ -1,0 +1,45 @@
+"""Calls CompreFace's published Python client: ``python client.py SERVER PORT KEY < steps.json > results.json``.
+
+A step is ``["part.method", argument, ...]``; an argument ``{"file": PATH}`` stands for the file's bytes. It runs in a
+virtual environment that has the client, and nothing of facebank.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def read(argument: Any) -> Any:
+    """Return an argument, or the bytes that it stands for."""
+    if isinstance(argument, dict) and "file" in argument:
+        return Path(argument["file"]).read_bytes()
+    return argument
+
+
+def main() -> None:
+    """Run the steps."""
+    from compreface import CompreFace
+
+    server, port, key = sys.argv[1:]
+    asked = json.load(sys.stdin)
+    service = CompreFace(server, port, asked["options"])
+    recognition = service.init_face_recognition(key)
+    parts = {
+        "recognition": recognition,
+        "faces": recognition.get_face_collection(),
+        "subjects": recognition.get_subjects(),
+        "verification": service.init_face_verification(key),
+        "detection": service.init_face_detection(key),
+    }
+    results = []
+    for name, *given in asked["steps"]:
+        part, method = name.split(".")
+        results.append(getattr(parts[part], method)(*map(read, given)))
+    json.dump(results, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""Who is let in: addresses, origins, keys, roles and rates, as an attacker would try them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socket
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from facebank.errors import ServiceError, UsageError
+from facebank.service.keys import KeyFile, Role
+from facebank.service.options import Limits, ServiceOptions
+from facebank.service.running import address_of, listen
+
+from .conftest import Serve
+
+NETWORK = ServiceOptions(hosts=("photos.home",))
+TOKEN = "a token of twenty characters".replace(" ", "-")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8470", "127.0.0.1.evil.example", "localhost.evil.example", "", "[::1", "10.1.2.3"],
+)
+def test_another_name_is_refused_so_that_dns_cannot_be_rebound(client: httpx.Client, host: str) -> None:
+    answer = client.get("/api/v1/health", headers={"Host": host})
+    assert answer.status_code in {400, 403}, answer.text
+
+
+def test_the_own_names_are_answered(serve: Serve, client: httpx.Client) -> None:
+    for host in ("localhost:1", "127.0.0.1", "[::1]:8470", "LOCALHOST"):
+        assert client.get("/api/v1/health", headers={"Host": host}).status_code == 200
+    assert serve(NETWORK, TOKEN).get("/api/v1/health", headers={"Host": "photos.home"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"},
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_pages_of_other_sites_can_neither_read_nor_write(
+    client: httpx.Client, headers: dict[str, str], method: str
+) -> None:
+    answer = client.request(method, "/api/v1/identify", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "OtherSite")
+
+
+def test_a_page_changes_nothing_without_its_csrf_token(client: httpx.Client) -> None:
+    origin = f"http://{urlsplit(str(client.base_url)).netloc}"
+    answer = client.post("/api/v1/identify", headers={"Origin": origin}, content=b"x")
+    assert (answer.status_code, answer.json()["code"]) == (403, "PageOutdated")
+    wrong = client.post("/api/v1/identify", headers={"Origin": origin, "X-CSRF-Token": "0" * 64}, content=b"x")
+    assert wrong.json()["code"] == "PageOutdated"
+
+
+@pytest.mark.parametrize("query", ["token=1", "api_key=1", "x=facebank_abc", "KEY=1", "access_token="])
+def test_a_key_in_an_address_is_refused(client: httpx.Client, query: str) -> None:
+    answer = client.get(f"/api/v1/health?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "KeyInAddress")
+
+
+def test_other_machines_need_a_key_which_can_be_revoked(serve: Serve, gallery: Path) -> None:
+    client, keys = serve(NETWORK, TOKEN), KeyFile.of_gallery(gallery)
+    assert client.get("/api/v1/metrics").json()["code"] == "KeyNeeded"
+    assert client.get("/api/v1/metrics", headers={"x-api-key": "wrong"}).json()["code"] == "KeyNotValid"
+    assert client.get("/api/v1/metrics", headers={"x-api-key": TOKEN}).status_code == 200
+    key = keys.add("doorbell", Role.READ)
+    bearer = {"Authorization": f"Bearer {key}"}
+    assert client.get("/api/v1/metrics", headers=bearer).status_code == 200
+    keys.revoke("doorbell")
+    assert client.get("/api/v1/metrics", headers=bearer).status_code == 401
+    assert client.get("/api/v1/health").status_code == 200
+
+
+def test_keys_are_stored_as_hashes_for_their_owner_only(tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path / "a.keys")
+    key = keys.add("Ada's phone", Role.TEACH)
+    text = keys.path.read_text()
+    assert key not in text
+    assert key.removeprefix("facebank_") not in text
+    assert keys.path.stat().st_mode & 0o777 == 0o600
+    assert keys.role_of(key) == ("Ada's phone", Role.TEACH)
+    assert keys.role_of(key[:-1]) is None
+    with pytest.raises(UsageError, match="already"):
+        keys.add("Ada's phone", Role.READ)
+    with pytest.raises(UsageError, match="no key 'nobody'"):
+        keys.revoke("nobody")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"keys": [{}]}', '{"keys": 1}', "\x00", '{"keys": [' * 9999])
+def test_a_file_of_keys_that_is_none_lets_nobody_in(serve: Serve, gallery: Path, content: str) -> None:
+    client = serve(NETWORK)
+    KeyFile.of_gallery(gallery).path.write_text(content)
+    answer = client.get("/api/v1/metrics", headers={"x-api-key": "facebank_x"})
+    assert (answer.status_code, answer.json()["code"]) == (500, "ServiceError")
+    with pytest.raises(ServiceError, match="is not a file of keys"):
+        KeyFile.of_gallery(gallery).keys()
+
+
+def test_what_is_not_there_has_a_code(client: httpx.Client) -> None:
+    nowhere = client.get("/api/v1/nothing")
+    assert (nowhere.status_code, nowhere.json()["code"]) == (404, "NoSuchRoute")
+    wrong = client.get("/api/v1/identify")
+    assert (wrong.status_code, wrong.json()["code"], wrong.headers["allow"]) == (405, "MethodNotAllowed", "POST")
+    guide = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
+    assert all(f"`{answer.json()['code']}`" in guide for answer in (nowhere, wrong))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_the_address_that_is_told_is_answered(serve: Serve, host: str) -> None:
+    try:
+        serving = serve(ServiceOptions(host=host), TOKEN)
+    except ServiceError:
+        pytest.skip(f"this machine has no {host}")
+    port = serving.base_url.port
+    assert port is not None
+    address = address_of(ServiceOptions(host=host), port)
+    assert "0.0.0.0" not in address
+    assert "[::]" not in address
+    assert httpx.get(f"{address}/api/v1/health", trust_env=False, timeout=60).status_code == 200
+
+
+def test_a_rate_of_requests_is_kept(serve: Serve) -> None:
+    client = serve(ServiceOptions(limits=Limits(requests_a_minute=10)))
+    codes = [client.get("/api/v1/health").status_code for _ in range(12)]
+    assert codes[:10] == [200] * 10
+    assert codes[-1] == 429
+
+
+def test_wrong_keys_are_slowed_down_but_no_right_one_that_was_used_before(serve: Serve, gallery: Path) -> None:
+    keys = KeyFile.of_gallery(gallery)
+    used, unused = (keys.add(name, Role.READ) for name in ("used", "unused"))
+    client = serve(ServiceOptions(limits=Limits(wrong_keys_a_minute=3)))
+
+    def status(key: str) -> int:
+        return client.get("/api/v1/people", headers={"x-api-key": key}).status_code
+
+    assert status(used) == 200
+    client.post("/sign-in", data={"key": used})
+    signed_in = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    client.cookies.clear()
+    assert [status(f"wrong {number}") for number in range(3)] == [401] * 3
+    for key in ("wrong 4", unused):  # which is not looked at, so that guessing is slow
+        refused = client.get("/api/v1/people", headers={"Authorization": f"Bearer {key}"})
+        assert (refused.status_code, refused.json()["code"]) == (429, "TooManyWrongKeys")
+        assert 1 <= int(refused.headers["Retry-After"]) <= 20
+    page = client.post("/sign-in", data={"key": unused})
+    assert (page.status_code, "Retry-After" in page.headers) == (429, True)
+    assert re.search(r"try again in \d+ seconds", page.text)
+    assert status(used) == 200
+    assert client.get("/", headers={"Cookie": signed_in}).status_code == 200
+    keys.revoke("used")
+    assert [status(used), status(used)] == [401, 429]
+    with httpx.Client(base_url=client.base_url, transport=httpx.HTTPTransport(local_address="127.0.0.2")) as other:
+        assert other.get("/api/v1/people", headers={"x-api-key": unused}).status_code == 200
+
+
+def test_headers_keep_browsers_careful(client: httpx.Client) -> None:
+    for path in ("/api/v1/health", "/nothing", "/api/v1/health?token=1"):
+        headers = client.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert "server" not in headers
+
+
+def raw(address: str, data: bytes, *, wait: float = 20.0) -> bytes:
+    """Send bytes to a service and return all that it answers."""
+    place = urlsplit(address)
+    with socket.create_connection((place.hostname or "", place.port or 0), timeout=wait) as connection:
+        connection.sendall(data)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    return answer
+
+
+def test_a_body_too_large_is_refused_before_it_is_sent(serve: Serve) -> None:
+    client = serve(ServiceOptions(limits=Limits(body=1000)))
+    start = b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\n"
+    for length in (b"Content-Length: 2147483648", b"Content-Length: 1001"):
+        answer = raw(str(client.base_url), start + length + b"\r\nConnection: close\r\n\r\n")
+        assert b" 413 " in answer.splitlines()[0]
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "TooLarge"
+    chunks = b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + (b"400\r\n" + b"x" * 1024 + b"\r\n") * 3
+    assert b" 413 " in raw(str(client.base_url), start + chunks).splitlines()[0]
+
+
+@pytest.mark.parametrize(("header", "status"), [("Accept: */*", b" 413 "), ("Origin: http://evil.example", b" 403 ")])
+def test_a_client_that_sends_everything_first_sees_why_it_is_refused(serve: Serve, header: str, status: bytes) -> None:
+    client = serve(ServiceOptions(limits=Limits(body=1000)))
+    length = 20_000_000  # more than the system keeps for a connection
+    head = f"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\n{header}\r\nContent-Length: {length}\r\n\r\n"
+    place = urlsplit(str(client.base_url))
+    with socket.create_connection((place.hostname or "", place.port or 0), timeout=60) as connection:
+        connection.sendall(head.encode() + b"x" * length)
+        assert status in connection.recv(65536).splitlines()[0]
+
+
+def test_requests_that_are_large_together_are_told_to_come_back(serve: Serve) -> None:
+    client = serve(ServiceOptions(limits=Limits(body=1000, bodies=1500)))
+    place = urlsplit(str(client.base_url))
+    begun = b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + b"x" * 900
+    deadline = time.monotonic() + 60
+
+    def answer_beside_another() -> httpx.Response:
+        with socket.create_connection((place.hostname or "", place.port or 0)) as slow:
+            slow.sendall(begun)
+            time.sleep(0.2)
+            return client.post("/api/v1/identify", content=b"x" * 900)
+
+    for _ in range(2):  # what a client that is gone had sent does not count
+        while (answer := answer_beside_another()).status_code != 503:  # the other came second, and is refused itself
+            assert time.monotonic() < deadline, answer.text
+        assert (answer.json()["code"], "retry-after" in answer.headers) == ("Busy", True)
+        while (answer := client.post("/api/v1/identify", content=b"x" * 900)).status_code != 200:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.1)
+
+
+def test_an_upload_that_never_ends_is_given_up(serve: Serve) -> None:
+    client = serve(ServiceOptions(limits=Limits(upload_seconds=0.3)))
+    begun = time.monotonic()
+    request = (
+        b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\nConnection: close\r\n\r\nabc"
+    )
+    assert b" 408 " in raw(str(client.base_url), request).splitlines()[0]
+    assert time.monotonic() - begun < 15
+    assert client.get("/api/v1/health").status_code == 200
+
+
+def test_clients_that_go_away_leave_nothing_in_the_log(client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
+    place = urlsplit(str(client.base_url))
+    for _ in range(3):
+        with socket.create_connection((place.hostname or "", place.port or 0)) as connection:
+            connection.sendall(b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\nabc")
+    assert client.get("/api/v1/health").status_code == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_wrong_chunks_after_the_answer_leave_nothing_in_the_log(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = serve(NETWORK, TOKEN)
+    place = urlsplit(str(client.base_url))
+    head = b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+    for more in (b"", b"Expect: 100-continue\r\n"):
+        with socket.create_connection((place.hostname or "", place.port or 0), timeout=60) as connection:
+            connection.sendall(head + more + b"\r\n")
+            assert b" 401 " in connection.recv(65536)
+            connection.sendall(b"zz\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                while connection.recv(65536):
+                    pass
+    assert client.get("/api/v1/health").status_code == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_answers_are_not_held_back() -> None:
+    """What is sent in two parts waits for nobody: each answer on a kept connection took 40 ms more."""
+    with listen(ServiceOptions(port=0)) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -1,0 +1,195 @@
+"""Photos of people and groups of unnamed faces over HTTP."""
+
+from __future__ import annotations
+
+import io
+import resource
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from PIL import Image
+
+from facebank import FaceBank
+from facebank.schemas import load
+from facebank.service.api import albums
+from facebank.service.options import ServiceOptions
+
+from .conftest import DEMO_PHOTOS, Serve, finished
+
+GROUPS = "/api/v1/album/groups"
+
+
+@pytest.fixture
+def scanned(serve: Serve, album: Path) -> httpx.Client:
+    """Return a client of a service whose album has all photos of the demonstration, two of them twice."""
+    for path in DEMO_PHOTOS.glob("*.jpg"):
+        shutil.copy(path, album / path.name)
+    data = (DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes()
+    (album / "joe again.jpg").write_bytes(data + b" ")
+    client = serve(ServiceOptions(albums=(album,)))
+    client.post("/api/v1/album/scan")
+    assert finished(client)["status"] == "done"
+    return client
+
+
+def test_photos_of_people_are_found(scanned: httpx.Client, gallery: Path, album: Path) -> None:
+    told = scanned.get("/api/v1/album/find", params={"person": "barack"}).json()
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as scan:
+        assert [photo["image"] for photo in told["photos"]] == [photo.path for photo in scan.find("Barack")]
+    assert told["total"] == len(told["photos"]) >= 3
+    for photo in told["photos"]:
+        jsonschema.validate(photo, load("find"))
+        assert photo["image"].startswith(str(album))
+    part = scanned.get("/api/v1/album/find", params={"person": "barack", "limit": 1, "offset": 1}).json()
+    assert part == {"photos": told["photos"][1:2], "total": told["total"], "offset": 1, "current": True}
+    both = {"person": ["Barack", "Eileen"]}
+    assert scanned.get("/api/v1/album/find", params=both).json()["total"] == 0
+    assert scanned.get("/api/v1/album/find", params={**both, "any": "true"}).json()["total"] == told["total"] + 2
+    none = scanned.get("/api/v1/album/find", params={"person": "Barack", "until": "1990"}).json()
+    assert none["photos"] == []
+
+
+def test_a_large_album_is_answered_from_what_was_decided_before(
+    scanned: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches: tuple[dict[str, list[str] | str], ...] = (
+        {"person": ["barack"]},
+        {"person": ["Barack", "Eileen"], "any": "true"},
+        {"person": ["Barack", "Eileen"]},
+        {"person": ["Barack"], "until": "1990"},
+    )
+
+    def found() -> list[dict[str, Any]]:
+        return [scanned.get("/api/v1/album/find", params=search).json() for search in searches]
+
+    def names(answer: dict[str, Any]) -> set[str]:
+        return {Path(photo["image"]).name for photo in answer["photos"]}
+
+    expected = found()
+    monkeypatch.setattr(albums, "_MOST_DECIDED", 0)
+    for _ in range(600):
+        now = found()
+        if all(each["current"] for each in now):
+            break
+        time.sleep(0.05)
+    assert list(map(names, now)) == list(map(names, expected))
+    assert all(one["total"] == len(one["photos"]) == len(names(one)) for one in now)  # copies are listed once
+    part = scanned.get("/api/v1/album/find", params={"person": "Barack", "limit": 2, "offset": 1}).json()
+    assert (part["photos"], part["total"]) == (now[0]["photos"][1:3], now[0]["total"])
+    assert scanned.get("/api/v1/album/find", params={"person": "Nobody"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("params", "status"),
+    [
+        ({}, 422),
+        ({"person": "Nobody"}, 404),
+        ({"person": "Barack", "since": "tomorrow"}, 422),
+        ({"person": "Barack", "since": "2020", "until": "2019"}, 422),
+        ({"person": "Barack", "any": "perhaps"}, 422),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(client: httpx.Client, params: dict[str, str], status: int) -> None:
+    assert client.get("/api/v1/album/find", params=params).status_code == status
+
+
+def test_before_a_scan_there_is_nothing_to_find(client: httpx.Client, gallery: Path) -> None:
+    for answer in (
+        client.get("/api/v1/album/find", params={"person": "Barack"}),
+        client.get(GROUPS),
+        client.post(GROUPS),
+        client.post(f"{GROUPS}/1", json={"person": "Ada"}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "ScanNotFoundError")
+        assert str(gallery.parent) not in answer.json()["detail"]
+
+
+def test_photos_outside_of_the_album_are_named_only(serve: Serve, gallery: Path, tmp_path: Path) -> None:
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as scan:
+        scan.scan(DEMO_PHOTOS)
+    empty = tmp_path / "Pictures"
+    empty.mkdir()
+    told = serve(ServiceOptions(albums=(empty,))).get("/api/v1/album/find", params={"person": "Eileen"}).json()
+    assert [photo["image"] for photo in told["photos"]] == ["eileen_collins.jpg"]
+
+
+def test_of_two_who_name_a_group_one_succeeds(scanned: httpx.Client) -> None:
+    made = scanned.post(GROUPS, json={"least": 2}).json()
+    told = scanned.get(GROUPS).json()
+    assert (told["groups"], told["total"]) == (made["groups"], 1)
+    (group,) = told["groups"]
+    stale = scanned.post(f"{GROUPS}/1", json={"person": "Ada", "key": "0" * 16})
+    assert (stale.status_code, stale.json()["code"]) == (404, "GroupNotFoundError")
+    key = group.pop("key")
+    jsonschema.validate(group, load("cluster"))
+    single = scanned.get(GROUPS, params={"least": 1}).json()["groups"]
+    assert (single[0]["key"], single[0]["group"]) == (key, 1)  # numbers do not depend on what is left out
+    given: list[httpx.Response] = []
+
+    def name(person: str) -> None:
+        given.append(scanned.post(f"{GROUPS}/1", json={"person": person, "force": True, "key": key}))
+
+    threads = [threading.Thread(target=name, args=(person,)) for person in ("Joe", "Joseph", "Joe", "J. Biden")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status_code for answer in given) == [200, 409, 409, 409]
+    (won,) = (answer.json() for answer in given if answer.status_code == 200)
+    jsonschema.validate(won, load("people-name"))
+    assert len(won["enrolled"]) == 1  # the photos of the group are copies of one
+    for answer in given:
+        if answer.status_code == 409:
+            assert answer.json()["code"] == "GroupNamedError"
+            assert answer.json()["detail"].startswith(f"group 1 is {won['person']} already")
+    assert [one["person"] for one in scanned.get("/api/v1/people").json()["people"]] == sorted(
+        ["Barack", "Eileen", won["person"]]
+    )
+    missing = scanned.post(f"{GROUPS}/9", json={"person": "Ada"})
+    assert (missing.status_code, missing.json()["code"]) == (404, "GroupNotFoundError")
+    assert scanned.post(GROUPS).json()["groups"] == []
+    assert scanned.post(f"{GROUPS}/1", json={"person": "a/b"}).json()["code"] == "InvalidNameError"
+
+
+def test_the_faces_of_a_group_are_shown(scanned: httpx.Client, album: Path) -> None:
+    scanned.post(GROUPS)
+    (group,) = scanned.get(GROUPS).json()["groups"]
+    told = scanned.get(f"{GROUPS}/1").json()
+    assert (told["group"], told["key"], told["total"]) == (1, group["key"], group["faces"])
+    assert len(told["faces"]) == group["faces"] > 1
+    for face in told["faces"]:
+        assert face["image"].startswith(f"{album}/joe")
+        with Image.open(face["image"]) as photo:
+            left, top, right, bottom = face["box"]
+            assert 0 <= left < right <= photo.width
+            assert 0 <= top < bottom <= photo.height
+        picture = scanned.get(face["thumbnail"])
+        for _ in range(600):  # the page has looked through the album
+            if picture.status_code != 404:
+                break
+            time.sleep(0.02)
+            picture = scanned.get(face["thumbnail"])
+        assert Image.open(io.BytesIO(picture.content)).size <= (128, 128)
+    part = scanned.get(f"{GROUPS}/1", params={"limit": 1, "offset": 1}).json()
+    assert part == {**told, "faces": told["faces"][1:2], "offset": 1}
+    missing = scanned.get(f"{GROUPS}/9")
+    assert (missing.status_code, missing.json()["code"]) == (404, "GroupNotFoundError")
+
+
+def test_a_disk_that_is_full_while_a_group_is_named_leaves_it_without_a_name(scanned: httpx.Client) -> None:
+    scanned.post(GROUPS)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # no file can grow beyond a page
+    try:
+        full = scanned.post(f"{GROUPS}/1", json={"person": "Joe"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (full.status_code, full.json()["code"]) == (507, "StorageError"), full.text
+    assert scanned.get("/api/v1/people/Joe").status_code == 404
+    assert scanned.post(f"{GROUPS}/1", json={"person": "Joe"}).status_code == 200

@@ -1,0 +1,128 @@
+"""What clients are told: no paths of the server, and no options of commands."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import facebank
+from facebank.service.client_text import ClientText, without_advice
+from facebank.service.page.wording import sentence
+
+_LIBRARY = Path(facebank.__file__).parent
+_OTHERS = {"evaluation", "doctor", "demo", "service", "video", "sort", "tags", "pages.py", "person_folders.py"}
+"""What no request reaches, or is no sentence."""
+_FOR_COMMANDS = re.compile(r"(?<![\w-])--[a-z]|[`']facebank [a-z]")
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> ClientText:
+    return ClientText([tmp_path / "my album"], [tmp_path / "my private" / "family.facebank"])
+
+
+def sentences() -> Iterator[str]:
+    """Return all texts of the library that speak of options or commands; values in them are X."""
+    for path in sorted(_LIBRARY.rglob("*.py")):
+        if _OTHERS.isdisjoint(path.relative_to(_LIBRARY).parts):
+            yield from _texts(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def _texts(tree: ast.AST) -> Iterator[str]:
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    for node in ast.walk(tree):
+        whole = ""
+        if isinstance(node, ast.JoinedStr):
+            whole = "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts | said:
+            whole = node.value
+        if " " in whole and "\n" not in whole and _FOR_COMMANDS.search(whole):
+            command = whole.replace("`X`", "`facebank X`")
+            yield command if whole[:1] == "X" else f"It went wrong: {command}"
+
+
+def test_no_sentence_tells_programs_or_people_of_commands(text: ClientText) -> None:
+    told = list(sentences())
+    assert len(told) > 40
+    for each in told:
+        for shown in (text.api(each), sentence(text.plain(each)), without_advice(text.plain(each))):
+            assert not _FOR_COMMANDS.search(shown), (each, shown)
+            assert shown.strip()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("it is unlike Ada: use --force if it is Ada anyway", "it is unlike Ada: use `force` if it is Ada anyway"),
+        ("a.jpg shows 2 faces, choose one with --face: 1, 2", "a.jpg shows 2 faces, choose one with `face`: 1, 2"),
+        ("Nobody called 'A' is enrolled: `facebank people list` shows who is.",
+         "Nobody called 'A' is enrolled: `GET /api/v1/people` shows who is."),
+        ("there is no group 7: 'facebank cluster' lists the groups",
+         "there is no group 7: `GET /api/v1/album/groups` lists the groups"),
+        ("the gallery was made with the pack X: name its folder with --pack, or run `facebank packs add X`",
+         "the gallery was made with the pack X"),
+    ],
+)  # fmt: skip
+def test_programs_are_told_of_parameters_and_routes(text: ClientText, said: str, told: str) -> None:
+    assert text.api(said) == told
+
+
+def test_paths_of_the_server_are_not_told(text: ClientText, tmp_path: Path) -> None:
+    private = tmp_path / "my private"
+    for said in (
+        f"{private}/family.facebank is not a gallery",
+        f"the keys in {private}/family.facebank.keys cannot be read",
+        f"{private}/old copies/family.facebank.scan: no space left",
+        f"there is no pack in {Path.home()}/.local/share/x/packs",
+        "the calibration in '/opt/some/where/calibration.json' cannot be used",
+        f"[Errno 13] Permission denied: '{_LIBRARY}/packs/embedded/pack.toml'",
+    ):
+        told = text.plain(said)
+        assert "/" not in told.replace("old copies/", ""), told
+        assert said.rpartition("/")[2] in told
+    shown = f"{tmp_path}/my album/2012/a b.jpg has changed: scan it again; see /api/v1/album/scan"
+    assert text.plain(shown) == shown
+
+
+_REFUSED = (  # names, as they are shown, and what of them is refused
+    ("a/b", "a/b", "'/'"),
+    ("/a/b", "/a/b", "'/'"),
+    ("/etc/a: use --force sample", "/etc/a: use --force sample", "'/'"),
+    ("<b>Bob</b>", "<b>Bob</b>", "'/'"),
+    ("C:\\temp\\x", "C:\\temp\\x", "\\"),
+    ("a\u202eb", "a\\u202eb", "U+202E"),
+)
+
+
+def test_a_refused_name_comes_back_as_it_was_with_the_reason(client: httpx.Client) -> None:
+    for name, shown, character in _REFUSED:
+        said = f"A person cannot be called '{shown}': the character "
+        for answer in (
+            client.patch("/api/v1/people/Barack", json={"name": name}),
+            client.post("/people/1/rename", json={"name": name}),
+            client.post("/api/v1/recognition/subjects", json={"subject": name}, headers={"x-api-key": "some"}),
+        ):
+            assert answer.is_client_error
+            told = answer.json().get("detail") or answer.json()["message"]
+            assert told.startswith(said), told
+            assert character in told.removeprefix(said)
+            assert told.endswith("is not allowed in a name.")
+
+
+@pytest.mark.parametrize("content", [b"x" * 5_000, b"", b"SQLite format 3\0" + bytes(5_000)])
+def test_a_gallery_that_became_something_else_is_told_without_its_place(
+    client: httpx.Client, gallery: Path, content: bytes
+) -> None:
+    gallery.with_name("other").write_bytes(content)
+    gallery.with_name("other").rename(gallery)
+    gallery.with_name(f"{gallery.name}.keys").write_text("no keys")
+    routes = ("/api/v1/health", "/api/v1/people", "/", "/settings", "/api/v1/recognition/subjects", "/api/v1/settings")
+    for route in routes:
+        answer = client.get(route, headers={"x-api-key": "some"})
+        assert answer.status_code in {500, 503, 507}, answer.text
+        assert str(gallery.parent) not in answer.text

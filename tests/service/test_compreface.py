@@ -1,0 +1,331 @@
+"""CompreFace's routes as programs call them, what they refuse, and what forgetting leaves."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from facebank import FaceBank
+from facebank.gallery.derived import derived_file, index_file
+from facebank.service.compreface.image_ids import image_id_of
+from facebank.service.keys import KeyFile, Role
+from facebank.service.options import Limits, ServiceOptions
+
+from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve
+from .test_access import raw
+
+RECOGNITION = "/api/v1/recognition"
+SPEECH = DEMO_PHOTOS / "barack_obama_speech.jpg"
+JOE = DEMO_PHOTOS / "joe_biden_blue_room.jpg"
+
+
+def photo(path: Path = SPEECH) -> dict[str, Any]:
+    return {"file": (path.name, path.read_bytes())}
+
+
+def code_of(answer: httpx.Response) -> tuple[int, int]:
+    """Return the status and the code of an error, which is in CompreFace's shape."""
+    content = answer.json()
+    assert set(content) == {"message", "code"}, content
+    assert answer.headers["content-type"] == "application/json"
+    assert content["message"]
+    assert "upload:" not in content["message"]
+    return answer.status_code, content["code"]
+
+
+def test_the_forgotten_are_gone_from_the_files_bytes(client: httpx.Client, gallery: Path) -> None:
+    name = "Joseph Robinette"
+    added = client.post(f"{RECOGNITION}/faces", params={"subject": name}, files=photo(JOE))
+    assert added.status_code == 201
+    client.post(f"{RECOGNITION}/recognize", files=photo(JOE))
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:
+        (sample,) = bank.samples(name)
+        (embedding,) = bank.gallery.vectors_of([sample.id])
+        thumbnail = bank.gallery.thumbnail(sample.id)
+    assert thumbnail is not None
+    traces = {
+        "name": name.encode(),
+        "embedding": embedding.tobytes()[:64],
+        "half-precision embedding": embedding.astype(np.float16).tobytes()[:32],
+        "hash of the photo": sample.content_hash.encode(),
+        "name of the photo": JOE.name.encode(),
+        "thumbnail": thumbnail[-80:-16],  # its picture, not the tables that all have
+    }
+    before = all_bytes(gallery)
+    assert [what for what in ("name", "embedding", "thumbnail") if traces[what] not in before] == []
+    assert client.delete(f"{RECOGNITION}/subjects/{name}").json() == {"subject": name}
+    left = all_bytes(gallery)
+    assert [what for what, trace in traces.items() if trace in left] == []
+    recognized = client.post(f"{RECOGNITION}/recognize", files=photo(JOE)).json()
+    assert name not in str(recognized)
+
+
+def all_bytes(gallery: Path) -> bytes:
+    """Read the gallery, its log and what the cache has of it."""
+    cached = [derived_file(gallery), *index_file(gallery).parent.rglob("*")]
+    files = [*gallery.parent.glob(f"{gallery.name}*"), *(file for file in cached if file.is_file())]
+    return b"\0".join(file.read_bytes() for file in files)
+
+
+def test_what_is_removed_at_once_is_gone(client: httpx.Client, gallery: Path) -> None:
+    client.post(f"{RECOGNITION}/faces", params={"subject": "Barack"}, files=photo())
+    assert client.delete(f"{RECOGNITION}/faces", params={"subject": "barack"}).json() == {"deleted": 2}
+    assert client.delete(f"{RECOGNITION}/faces").json() == {"deleted": 1}
+    assert client.get(f"{RECOGNITION}/subjects/").json() == {"subjects": ["Barack", "Eileen"]}
+    assert client.delete(f"{RECOGNITION}/subjects/").json() == {"deleted": 2}
+    left = all_bytes(gallery)
+    assert b"Barack" not in left
+    assert b"Eileen" not in left
+    assert client.delete(f"{RECOGNITION}/subjects").json() == {"deleted": 0}
+    assert code_of(client.delete(f"{RECOGNITION}/faces", params={"subject": "barack"})) == (404, 42)
+
+
+def test_every_face_is_decided_as_the_library_decides(client: httpx.Client, gallery: Path) -> None:
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:
+        for path in sorted(DEMO_PHOTOS.glob("*.jpg")):
+            (expected,) = bank.identify(path)
+            told = client.post(f"{RECOGNITION}/recognize?prediction_count=9", files=photo(path)).json()["result"]
+            assert [face["decision"] for face in told] == [face.decision for face in expected.faces]
+            names = [face["subjects"][0]["subject"] if face["subjects"] else None for face in told]
+            assert names == [face.person for face in expected.faces]
+            for face, known in zip(told, expected.faces, strict=True):
+                assert [one["subject"] for one in face["candidates"]] == [one.person for one in known.candidates]
+
+
+def side_by_side(width: int) -> dict[str, Any]:
+    """Return a photo of Barack, and of Eileen in a width."""
+    both = Image.new("RGB", (1600, 1000))
+    both.paste(Image.open(BARACK).resize((800, 1000)), (0, 0))
+    both.paste(Image.open(EILEEN).resize((width, width * 5 // 4)), (850, 0))
+    data = io.BytesIO()
+    both.save(data, "JPEG")
+    return {"file": ("both.jpg", data.getvalue())}
+
+
+def test_parameters_choose_faces(client: httpx.Client) -> None:
+    sent = side_by_side(400)
+
+    def names(query: str) -> list[str]:
+        told = client.post(f"{RECOGNITION}/recognize?{query}", files=sent).json()["result"]
+        return [face["subjects"][0]["subject"] for face in told]
+
+    assert names("limit=0") == ["Barack", "Eileen"]
+    assert names("limit=1&prediction_count=3") == ["Barack"]
+    scores = [
+        face["box"]["probability"] for face in client.post("/api/v1/detection/detect", files=sent).json()["result"]
+    ]
+    between = (scores[0] + scores[1]) / 2
+    best = ["Barack"] if scores[0] > scores[1] else ["Eileen"]
+    assert names(f"limit=0&det_prob_threshold={between}") == best
+    assert names(f"det_prob_threshold={between}?status=True") == best  # as the JavaScript client writes them
+    assert code_of(client.post(f"{RECOGNITION}/recognize?det_prob_threshold=1", files=sent)) == (400, 28)
+    refused = client.post(f"{RECOGNITION}/faces?subject=Ada?det_prob_threshold=1", files=photo())
+    assert code_of(refused) == (400, 28)
+    assert code_of(client.post(f"{RECOGNITION}/faces?subject=Ada", files=side_by_side(700))) == (400, 31)
+    assert client.get(f"{RECOGNITION}/subjects").json() == {"subjects": ["Barack", "Eileen"]}
+
+
+def test_examples_are_listed_page_by_page(client: httpx.Client, gallery: Path) -> None:
+    client.post(f"{RECOGNITION}/faces", params={"subject": "Barack"}, files=photo())
+    client.post(f"{RECOGNITION}/subjects", json={"subject": "Carl"})
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:
+        ids = [image_id_of(sample) for name in ("Barack", "Eileen") for sample in bank.samples(name)]
+
+    def listed(**params: str | int) -> tuple[list[str], dict[str, int]]:
+        told = client.get(f"{RECOGNITION}/faces", params=params).json()
+        return [face["image_id"] for face in told.pop("faces")], told
+
+    assert listed() == (ids, {"page_number": 0, "page_size": 20, "total_pages": 1, "total_elements": 3})
+    for number in range(4):
+        found, told = listed(page=number, size=1)
+        assert found == ids[number : number + 1]
+        assert told == {"page_number": number, "page_size": 1, "total_pages": 3, "total_elements": 3}
+    assert listed(page=1, size=2)[0] == ids[2:]
+    assert listed(subject="eileen")[0] == ids[2:]
+    assert listed(subject="Carl") == ([], {"page_number": 0, "page_size": 20, "total_pages": 0, "total_elements": 0})
+    for page, size in ((-1, -5), ("x", "y"), ("9" * 50, "9" * 50), ("", "")):
+        assert listed(page=page, size=size)[0] == ids
+    assert listed(page=999_999_999, size=999_999_999) == (
+        [],
+        {"page_number": 999_999_999, "page_size": 2000, "total_pages": 1, "total_elements": 3},
+    )
+
+
+def test_an_example_is_downloaded_by_its_id_which_no_other_gallery_has(client: httpx.Client, gallery: Path) -> None:
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:
+        (sample,) = bank.samples("Barack")
+        thumbnail = bank.gallery.thumbnail(sample.id)
+    number = uuid.UUID(image_id_of(sample))
+    assert (number.variant, number.int >> 76 & 0xF, number.int & 0xFFFF) == (uuid.RFC_4122, 8, sample.id)
+    answer = client.get(f"{RECOGNITION}/faces/{number}/img")
+    assert (answer.content, answer.headers["content-type"]) == (thumbnail, "image/jpeg")
+    for other in (uuid.UUID(int=number.int ^ 1 << 100), uuid.UUID(int=number.int ^ 1 << 40), uuid.uuid4()):
+        assert code_of(client.get(f"{RECOGNITION}/faces/{other}/img")) == (404, 11)
+        assert code_of(client.delete(f"{RECOGNITION}/faces/{other}")) == (404, 11)
+        assert code_of(client.post(f"{RECOGNITION}/faces/{other}/verify", files=photo())) == (404, 11)
+    assert code_of(client.delete(f"{RECOGNITION}/faces/nonsense")) == (400, 26)
+    assert code_of(client.get(f"/api/v1/static/a-key/images/{number}")) == (400, 26)
+    assert client.get(f"{RECOGNITION}/faces").json()["total_elements"] == 2
+
+
+def test_several_are_deleted_or_none(client: httpx.Client) -> None:
+    ids = [face["image_id"] for face in client.get(f"{RECOGNITION}/faces").json()["faces"]]
+    url = f"{RECOGNITION}/faces/delete"
+    assert code_of(client.post(url, json=[*ids, str(uuid.uuid4())])) == (404, 11)
+    for wrong in ({"ids": ids}, [1], "x", [None]):
+        assert code_of(client.post(url, json=wrong)) == (400, 26)
+    assert code_of(client.post(url, content=b"[" * 40_000)) == (400, 26)
+    assert code_of(client.post(url, json=ids * 6000)) == (400, 26)
+    assert [one["image_id"] for one in client.post(url, json=ids * 2).json()] == ids
+    assert client.post(url, json=[]).json() == []
+
+
+def test_renaming_joins_people_only_if_they_look_alike(client: httpx.Client, gallery: Path) -> None:
+    client.post(f"{RECOGNITION}/faces", params={"subject": "B. Obama"}, files=photo())
+    assert code_of(client.put(f"{RECOGNITION}/subjects/Eileen", json={"subject": "Barack"})) == (400, 26)
+    assert code_of(client.put(f"{RECOGNITION}/subjects/Nobody", json={"subject": "Barack"})) == (404, 42)
+    assert client.put(f"{RECOGNITION}/subjects/eileen", json={"subject": "EILEEN"}).json() == {"updated": True}
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:
+        (moved,) = bank.samples("B. Obama") if "B. Obama" in {one.name for one in bank.people()} else [None]
+        if moved is not None:
+            assert client.put(f"{RECOGNITION}/subjects/B. Obama", json={"subject": "Barack"}).json()["updated"]
+            assert moved.id in [sample.id for sample in bank.samples("Barack")]
+        assert [person.name for person in bank.people()] == ["Barack", "EILEEN"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", " ", "x" * 201, "a\u202eb", "a\nb"])
+def test_names_that_nobody_can_have_are_refused(client: httpx.Client, name: str) -> None:
+    for answer in (
+        client.post(f"{RECOGNITION}/subjects", json={"subject": name}),
+        client.put(f"{RECOGNITION}/subjects/Eileen", json={"subject": name}),
+        client.post(f"{RECOGNITION}/faces", params={"subject": name}, files=photo()),
+    ):
+        assert code_of(answer) in {(400, 26), (400, 33)}
+    assert client.get(f"{RECOGNITION}/subjects").json() == {"subjects": ["Barack", "Eileen"]}
+
+
+def test_names_with_spaces_and_of_other_scripts_are_found(client: httpx.Client) -> None:
+    for name in ("Ada Lovelace", "Ирина", "山田 太郎", "50% & more?", "<script>alert(1)</script>".replace("/", "")):
+        assert client.post(f"{RECOGNITION}/subjects", json={"subject": name}).json() == {"subject": name}
+        url = httpx.URL(f"{client.base_url}{RECOGNITION}/subjects").join(f"subjects/{quoted(name)}")
+        assert client.delete(url).json() == {"subject": name}
+
+
+def quoted(name: str) -> str:
+    from urllib.parse import quote
+
+    return quote(name, safe="")
+
+
+def test_a_form_without_its_separator_is_read(client: httpx.Client) -> None:
+    body = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+    body += SPEECH.read_bytes() + b"\r\n--xyz--\r\n"
+    headers = {"Content-Type": "multipart/form-data"}
+    told = client.post(f"{RECOGNITION}/recognize", content=body, headers=headers).json()
+    assert told["result"][0]["subjects"][0]["subject"] == "Barack"
+    for broken in (b"", b"--", b"no form", b"--" + b"x" * 5000, b"--a b\r\n\r\n", b'--"\r\n\r\n'):
+        assert code_of(client.post(f"{RECOGNITION}/recognize", content=broken, headers=headers))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("limit=-1", "limit"),
+        ("limit=1e9", "limit"),
+        ("prediction_count=0", "prediction_count"),
+        ("det_prob_threshold=2", "det_prob_threshold"),
+        ("det_prob_threshold=nan", "det_prob_threshold"),
+        ("det_prob_threshold=" + "1" * 5000, "det_prob_threshold"),
+        ("face_plugins=age", "age is not supported"),
+        ("face_plugins=landmarks,mask", "mask is not supported"),
+        ("face_plugins=calculator", "--embeddings"),
+    ],
+)
+def test_what_cannot_be_asked_is_told(client: httpx.Client, query: str, told: str) -> None:
+    for path in (f"{RECOGNITION}/recognize", "/api/v1/detection/detect"):
+        answer = client.post(f"{path}?{query}", files=photo())
+        assert code_of(answer) == (400, 26)
+        assert told in answer.json()["message"]
+
+
+def test_embeddings_are_told_if_the_service_tells_them(serve: Serve) -> None:
+    client = serve(ServiceOptions(embeddings=True))
+    told = client.post("/api/v1/detection/detect?face_plugins=calculator,landmarks", files=photo()).json()
+    (face,) = told["result"]
+    assert (len(face["embedding"]), len(face["landmarks"])) == (128, 5)
+
+
+def test_errors_have_compreface_shape_everywhere(serve: Serve, gallery: Path) -> None:
+    client = serve(ServiceOptions(hosts=("photos.home",), limits=Limits(body=2_000_000)))
+    keys = KeyFile.of_gallery(gallery)
+    key = {name: {"x-api-key": keys.add(name, role)} for name, role in (("read", Role.READ), ("teach", Role.TEACH))}
+    assert code_of(client.get(f"{RECOGNITION}/subjects")) == (401, 20)
+    assert code_of(client.get(f"{RECOGNITION}/subjects", headers={"x-api-key": "nonsense"})) == (401, 10)
+    assert code_of(client.get(f"{RECOGNITION}/nothing", headers=key["read"])) == (404, 0)
+    assert code_of(client.get(f"{RECOGNITION}/recognize", headers=key["read"])) == (405, 0)
+    assert code_of(client.get(f"{RECOGNITION}/subjects", headers={"Host": "evil.example"})) == (403, 0)
+    assert code_of(client.get(f"{RECOGNITION}/faces?api_key=1", headers=key["read"])) == (400, 0)
+    head = f"POST {RECOGNITION}/recognize HTTP/1.1\r\nHost: localhost\r\nx-api-key: {key['read']['x-api-key']}\r\n"
+    answer = raw(str(client.base_url), f"{head}Content-Length: 3000000\r\n\r\n".encode())
+    assert b" 413 " in answer.splitlines()[0]
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == 0
+    assert code_of(client.post(f"{RECOGNITION}/recognize", headers=key["read"])) == (400, 34)
+    assert code_of(client.post("/api/v1/verification/verify", headers=key["read"], files=photo())) == (400, 34)
+    zipped = {"file": ("a.jpg", b"PK\x03\x04 no photo")}
+    assert code_of(client.post(f"{RECOGNITION}/recognize", headers=key["read"], files=zipped)) == (400, 21)
+    both = {"source_image": zipped["file"], "target_image": photo()["file"]}
+    assert code_of(client.post("/api/v1/verification/verify", headers=key["read"], files=both)) == (400, 21)
+    teaching = (
+        ("POST", "/faces?subject=Ada"),
+        ("POST", "/subjects"),
+        ("PUT", "/subjects/Ada"),
+        ("POST", "/faces/delete"),
+    )
+    forgetting = (("DELETE", "/subjects/Ada"), ("DELETE", "/subjects"), ("DELETE", "/faces"))
+    for method, path in (*teaching, *forgetting, ("DELETE", f"/faces/{uuid.uuid4()}")):
+        assert code_of(client.request(method, RECOGNITION + path, headers=key["read"])) == (403, 1)
+    for method, path in forgetting:
+        assert code_of(client.request(method, RECOGNITION + path, headers=key["teach"])) == (403, 1)
+    assert client.get(f"{RECOGNITION}/subjects", headers=key["read"]).json() == {"subjects": ["Barack", "Eileen"]}
+    told = client.get("/api/v1/nothing", headers=key["read"])
+    assert told.headers["content-type"] == "application/problem+json"
+
+
+def test_nobody_is_known_to_an_empty_gallery(client: httpx.Client) -> None:
+    assert client.delete(f"{RECOGNITION}/subjects").json() == {"deleted": 2}
+    (face,) = client.post(f"{RECOGNITION}/recognize", files=photo(EILEEN)).json()["result"]
+    assert (face["subjects"], face["candidates"], face["reason"]) == ([], [], "gallery_empty")
+    assert client.get(f"{RECOGNITION}/faces").json()["faces"] == []
+
+
+def test_clients_that_teach_and_forget_at_once_leave_a_whole_gallery(client: httpx.Client, gallery: Path) -> None:
+    def teach(number: int) -> list[int]:
+        with httpx.Client(base_url=client.base_url, timeout=60.0, trust_env=False) as own:
+            if number == 0:
+                return [own.delete(f"{RECOGNITION}/subjects").status_code for _ in range(4)]
+            return [own.post(f"{RECOGNITION}/faces?subject=Ada", files=photo(JOE)).status_code for _ in range(4)]
+
+    with ThreadPoolExecutor(5) as pool:
+        told = [status for some in pool.map(teach, range(5)) for status in some]
+    assert set(told) <= {200, 201, 404}, told  # 404: forgotten between enrolling and telling
+    assert client.post(f"{RECOGNITION}/faces?subject=Ada", files=photo(JOE)).status_code == 201
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:
+        assert [(person.name, person.sample_count) for person in bank.people()] == [("Ada", 1)]
+
+
+@pytest.mark.parametrize(
+    "path", ["recognition/embeddings/recognize", "recognition/other", "detection/other", "static/x"]
+)
+def test_what_is_not_answered_says_so(client: httpx.Client, path: str) -> None:
+    answer = client.post(f"/api/v1/{path}", json={})
+    assert code_of(answer)[1] == 0
+    assert "docs/compreface.md" in answer.json()["message"]

@@ -1,0 +1,143 @@
+"""Clients that connect and then do nothing, too little or too much."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from facebank.gallery import Gallery
+from facebank.service.connections import network_of
+from facebank.service.options import Limits, ServiceOptions
+from facebank.types import Person
+
+from .conftest import Serve
+
+
+@contextmanager
+def connected(client: httpx.Client, count: int, source: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
+    """Connect so many times from an address, and close again."""
+    place = urlsplit(str(client.base_url))
+    to = place.hostname or "", place.port or 0
+    with ExitStack() as opened:
+        yield [opened.enter_context(socket.create_connection(to, 20, (source, 0))) for _ in range(count)]
+
+
+def is_dropped(connection: socket.socket) -> bool:
+    """Return whether the service ends a connection without an answer."""
+    try:
+        return connection.recv(1000) == b""
+    except ConnectionResetError:
+        return True
+
+
+def ask_on(connection: socket.socket, asked: bytes) -> None:
+    """Ask again and again without reading, for a while at most."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        connection.sendall(asked)
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST /api/v1/identify HTTP/1.1\r\nHost: loc"])
+def test_a_connection_without_a_whole_request_is_dropped(serve: Serve, begun: bytes) -> None:
+    client = serve(ServiceOptions(limits=Limits(head_seconds=0.2)))
+    with connected(client, 3) as connections:
+        for connection in connections:
+            connection.sendall(begun)
+        assert all(map(is_dropped, connections))
+
+
+def test_a_second_request_that_only_begins_is_dropped_too(serve: Serve) -> None:
+    client = serve(ServiceOptions(limits=Limits(head_seconds=0.2)))
+    with connected(client, 1) as (connection,):
+        connection.sendall(b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = b""
+        while b'"ok"' not in answer:
+            answer += connection.recv(10_000)
+        connection.sendall(b"GET /api")
+        assert is_dropped(connection)
+
+
+_HALF_A_BODY = (
+    b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 999\r\n\r\nhalf"
+)
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /api/v1/health HTTP/1.1\r\nHo", _HALF_A_BODY], ids=len)
+def test_of_too_many_connections_those_that_wait_longest_are_dropped(serve: Serve, begun: bytes) -> None:
+    client = serve(ServiceOptions(limits=Limits(connections=20)))
+    with connected(client, 60) as connections:
+        for connection in connections:
+            connection.sendall(begun)
+        assert client.get("/api/v1/health").status_code == 200
+        assert all(map(is_dropped, connections[:40]))
+        with connected(client, 40):
+            assert client.get("/api/v1/health").status_code == 200
+            assert all(map(is_dropped, connections[40:]))
+
+
+def test_one_address_costs_no_other_a_connection(serve: Serve) -> None:
+    client = serve(ServiceOptions(limits=Limits(connections=20)))
+    with connected(client, 10) as honest, connected(client, 60, "127.0.0.2") as greedy:
+        assert all(map(is_dropped, greedy[:50]))
+        for connection in (*honest, *greedy[50:]):
+            connection.sendall(b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b" 200 " in connection.recv(1000)
+
+
+def test_a_connection_whose_client_waits_for_an_answer_is_kept(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_worked_on, may_go_on, people = threading.Event(), threading.Event(), Gallery.people
+
+    def slow(gallery: Gallery) -> list[Person]:
+        is_worked_on.set()
+        assert may_go_on.wait(60)
+        return people(gallery)
+
+    client = serve(ServiceOptions(limits=Limits(connections=20)))
+    monkeypatch.setattr(Gallery, "people", slow)
+    with connected(client, 1) as (asking,):
+        asking.sendall(b"GET /settings HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert is_worked_on.wait(60)
+        with connected(client, 60) as idle:
+            assert all(map(is_dropped, idle[:41]))
+            may_go_on.set()
+            assert b" 200 " in asking.recv(1000)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("unix", "unix"),
+    ],
+)
+def test_an_address_is_known_by_its_network(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+def test_a_client_that_never_reads_is_dropped(serve: Serve) -> None:
+    client = serve(ServiceOptions(limits=Limits(unread_seconds=0.3)))
+    with connected(client, 1) as (connection,):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        asked = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            ask_on(connection, asked)
+    assert client.get("/api/v1/health").status_code == 200
+
+
+def test_what_is_no_http_leaves_nothing_in_the_log(client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
+    with connected(client, 2) as (one, other):
+        one.sendall(b"\x16\x03\x01\x02\x00\x01 tls\r\n\r\n")
+        other.sendall(b"GET /\r\n\r\n")
+        assert b" 400 " in one.recv(1000)
+        assert b" 400 " in other.recv(1000)
+    assert capfd.readouterr().err == ""

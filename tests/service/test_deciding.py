@@ -1,0 +1,111 @@
+"""Answers about faces, the audit and the settings over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import httpx
+import jsonschema
+import pytest
+
+from facebank.recognition.settings import DecisionSettings
+from facebank.schemas import load
+from facebank.service.api.bodies import SettingsBody
+
+from .conftest import BARACK, DEMO_PHOTOS, EILEEN
+
+PARTY = DEMO_PHOTOS / "barack_obama_blue_room.jpg"
+
+
+def asked(client: httpx.Client, data: bytes) -> dict[str, object]:
+    """Return the largest face of a photo, as it is identified now."""
+    (photo,) = client.post("/api/v1/identify", content=data).json()["photos"]
+    face: dict[str, object] = photo["faces"][0]
+    return face
+
+
+def test_an_answer_changes_the_next_decision(client: httpx.Client) -> None:
+    data = PARTY.read_bytes()
+    assert asked(client, data)["person"] == "Barack"
+    files = {"photo": ("party.jpg", data)}
+    denied = client.post("/api/v1/feedback", data={"answer": "deny", "person": "barack"}, files=files).json()
+    assert (denied["image"], denied["face"], denied["reason"], denied["accepted"]) == ("party.jpg", 1, "denied", True)
+    assert denied.pop("sample_id") is None
+    jsonschema.validate({**denied, "files_with_name": 0}, load("deny"))
+    assert asked(client, data)["person"] is None
+    confirmed = client.post(
+        "/api/v1/feedback", data={"answer": "confirm", "person": "Barack", "face": "1"}, files=files
+    ).json()
+    assert confirmed.pop("stranger_id") is None
+    jsonschema.validate(confirmed, load("confirm"))
+    assert confirmed["reason"] == "enrolled"
+    assert asked(client, data)["person"] == "Barack"
+
+
+def test_somebody_nobody_knows_is_remembered(client: httpx.Client) -> None:
+    data = (DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes()
+    files = {"photo": ("joe.jpg", data)}
+    told = client.post("/api/v1/feedback", data={"answer": "nobody", "face": "1"}, files=files).json()
+    assert (told["reason"], told["person"], told["stranger_id"]) == ("remembered", None, 1)
+    assert asked(client, data)["reason"] == "remembered_stranger"
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        ({}, 422, "InvalidValue"),
+        ({"answer": "maybe"}, 422, "InvalidValue"),
+        ({"answer": "confirm"}, 422, "InvalidValue"),
+        ({"answer": "nobody", "person": "Barack"}, 422, "InvalidValue"),
+        ({"answer": "deny", "person": "Nobody"}, 404, "PersonNotFoundError"),
+        ({"answer": "deny", "person": "Barack", "face": "7"}, 422, "UsageError"),
+        ({"answer": "deny", "person": "Barack", "face": "x"}, 422, "InvalidValue"),
+        ({"answer": "deny", "person": "Eileen", "face": "0"}, 422, "UsageError"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_refused(
+    client: httpx.Client, data: dict[str, str], status: int, code: str
+) -> None:
+    answer = client.post("/api/v1/feedback", data=data, files={"photo": ("a.jpg", BARACK.read_bytes())})
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert client.get("/api/v1/people/Barack").json()["samples"] == 1
+
+
+def test_the_audit_is_that_of_the_command(client: httpx.Client) -> None:
+    client.post(
+        "/api/v1/people", data={"name": "Ellen", "force": "true"}, files={"photo": ("e.jpg", PARTY.read_bytes())}
+    )
+    told = client.get("/api/v1/audit").json()["findings"]
+    assert {finding["finding"] for finding in told} >= {"few_samples"}
+    for finding in told:
+        jsonschema.validate(finding, load("audit"))
+    assert client.get("/api/v1/audit", params={"pairs": -1}).status_code == 422
+
+
+def test_settings_are_changed_all_or_none(client: httpx.Client) -> None:
+    before = client.get("/api/v1/settings").json()["settings"]
+    for setting in before:
+        jsonschema.validate(setting, load("settings-show"))
+    for wrong in (
+        {"fpir": 0.1, "classifier": "magic"},
+        {"fpir": 5},
+        {"fpri": 0.1},
+        {"fpir": "0.1"},
+        {"allow_twice": 1},
+    ):
+        assert client.patch("/api/v1/settings", json=wrong).status_code == 422
+    assert client.get("/api/v1/settings").json()["settings"] == before
+    told = client.patch("/api/v1/settings", json={"fpir": 0.1, "allow_twice": True}).json()["settings"]
+    assert {each["key"]: each["value"] for each in told if each["is_set"]} == {"fpir": 0.1, "allow_twice": True}
+    told = client.patch("/api/v1/settings", json={"fpir": None, "allow_twice": None}).json()["settings"]
+    assert told == before
+
+
+def test_every_setting_can_be_changed() -> None:
+    assert set(SettingsBody.model_fields) == {field.name for field in fields(DecisionSettings)}
+
+
+def test_a_stricter_setting_decides_differently_at_once(client: httpx.Client) -> None:
+    assert asked(client, EILEEN.read_bytes())["person"] == "Eileen"
+    client.patch("/api/v1/settings", json={"least_probability": 0.99999999999})
+    assert asked(client, PARTY.read_bytes())["person"] is None

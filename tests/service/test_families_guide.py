@@ -1,0 +1,54 @@
+"""The guide for families: its commands work as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "families.md"
+SHORTEST = 20  # characters of a key
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("facebank ")]
+
+
+@pytest.fixture
+def environment(gallery: Path, tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "Pictures").mkdir()
+    return {**os.environ, "FACEBANK_GALLERY": str(gallery), "HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
+
+
+def test_the_commands_of_the_guide_work_one_after_another(environment: dict[str, str]) -> None:
+    found = commands()
+    assert len(found) == 4
+    for command in found:
+        words = shlex.split(command.replace("~", environment["HOME"]).replace(" --open", ""))
+        if "keys" in words:
+            done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == 0, done.stderr
+            assert "revoke" in words or len(done.stdout.strip()) >= SHORTEST
+            continue
+        with subprocess.Popen([*words, "--port", "0"], env=environment, stderr=subprocess.PIPE, text=True) as service:
+            assert service.stderr is not None
+            try:
+                lines = iter(service.stderr.readline, "")
+                address = next(found[0] for line in lines if (found := re.findall(r"http://\S+", line)))
+                answer = httpx.get(address.replace("0.0.0.0", "127.0.0.1"), trust_env=False)
+                assert answer.status_code == (303 if "--host" in words else 200)
+            finally:
+                service.terminate()
+        assert service.returncode == 0
+
+
+def test_the_pictures_of_the_guide_are_there() -> None:
+    pictures = re.findall(r"\]\((pages/[^)]+)\)", GUIDE.read_text(encoding="utf-8"))
+    assert len(pictures) >= 4
+    assert all((GUIDE.parent / picture).is_file() for picture in pictures)

@@ -1,0 +1,170 @@
+"""What somebody with bad intent sends, leaves in an album or waits for; test_roles has who may do what."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from PIL import Image
+
+from facebank import FaceBank
+from facebank.service.options import ServiceOptions
+
+from .conftest import BARACK, MARK, Serve, finished
+from .test_access import raw
+
+JSON = {"Content-Type": "application/json"}
+TAG = re.compile(r"<script src=//|<img src=x|onerror=alert\(1\)>[^&]*<|>49<")
+
+
+def test_html_in_all_that_others_named_is_shown_as_text(marked: httpx.Client) -> None:
+    asked = [
+        "/",
+        "/who",
+        "/look-alikes",
+        "/add",
+        "/settings",
+        f"/?q={MARK.replace('{', '%7B')}",
+        "/people/999",
+        "/nothing",
+    ]
+    seen: set[str] = set()
+    while asked:
+        address = asked.pop()
+        if address in seen:
+            continue
+        seen.add(address)
+        page = marked.get(address)
+        if not page.headers.get("content-type", "").startswith("text/html"):
+            assert page.headers["x-content-type-options"] == "nosniff"
+            continue
+        assert not TAG.search(page.text), (address, TAG.search(page.text))
+        assert "<svg onload" not in page.text
+        assert re.findall(r"<script(?! type=\"module\" src=\"/static/)", page.text) == [], address
+        assert not re.search(r"<[^>]*\son[a-z]+=(?![^<]*&gt;)[^>]*>", re.sub(r'"[^"]*"', '""', page.text)), address
+        asked += [link for link in re.findall(r'href="(/[^"#]*)"', page.text) if not link.startswith("/static")]
+    assert any(address.startswith("/photos/") for address in seen)
+    assert "/people/1" in seen
+
+
+def test_no_picture_has_the_place_or_the_text_of_its_photo(marked: httpx.Client) -> None:
+    pages = [marked.get(address).text for address in ("/", "/people/1", "/people/2")]
+    photos = {link for page in pages for link in re.findall(r'href="(/photos/\w+)"', page)}
+    pages += [marked.get(photo).text for photo in photos]
+    pictures = {link for page in pages for link in re.findall(r'"(/pictures/[^"]+)"', page)}
+    assert len(pictures) >= 6
+    for picture in pictures:
+        answer = marked.get(picture)
+        with Image.open(io.BytesIO(answer.content)) as opened:
+            assert dict(opened.getexif()) == {}, picture
+            assert not {"exif", "comment", "xmp", "icc_profile"} & set(opened.info), picture
+        assert b"evil.example" not in answer.content
+
+
+@pytest.mark.parametrize("how", ["api", "compreface", "library"])
+def test_no_picture_of_a_forgotten_person_is_sent(serve: Serve, gallery: Path, how: str) -> None:
+    client = serve()
+    address = re.findall(r'src="(/pictures/samples/\d+)"', client.get("/people/1").text)[0]
+    tag = client.get(address).headers["etag"]
+    if how == "library":
+        with FaceBank.open(gallery) as bank:
+            bank.forget("Barack")
+    else:
+        prefix = "people" if how == "api" else "recognition/subjects"
+        assert client.delete(f"/api/v1/{prefix}/Barack").status_code == 200
+    assert client.get(address).status_code == 404
+    assert client.get(address, headers={"If-None-Match": tag}).status_code == 404
+
+
+def test_a_folder_that_became_a_link_is_not_scanned(serve: Serve, album: Path, tmp_path: Path) -> None:
+    client, deep = serve(ServiceOptions(albums=(album,))), album / "2012" / "spring"
+    deep.mkdir()
+    shutil.copy(BARACK, deep / "a.jpg")
+    for folder in ("2012", "2012/spring"):
+        client.post("/api/v1/album/scan", json={"folders": [folder]})
+        assert finished(client)["status"] == "done"
+    (album / "2012").rename(tmp_path / "private")
+    (album / "2012").symlink_to(tmp_path / "private")
+    for folder in ("2012", "2012/spring", "2012/nothing"):
+        answer = client.post("/api/v1/album/scan", json={"folders": [folder]})
+        assert (answer.status_code, answer.json()["code"]) == (403, "OutsideAlbum"), folder
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b", "//", "http://", "\x7f"])
+def test_an_origin_that_is_none_is_another_site(client: httpx.Client, origin: str) -> None:
+    answer = client.get("/api/v1/health", headers={"Origin": origin})
+    assert (answer.status_code, answer.json()["code"]) == (403, "OtherSite")
+
+
+@pytest.mark.parametrize(
+    "route", ["/api/v1/identify", "/api/v1/people", "/who/next", "/api/v1/recognition/subjects", "/api/v1/album/scan"]
+)
+@pytest.mark.parametrize("part", ["[],", '{"a":1},', "1,"])
+def test_json_of_very_many_values_is_refused_before_it_is_read(client: httpx.Client, route: str, part: str) -> None:
+    answer = client.post(route, content=f'{{"skipped": [{part * 200_000}1]}}'.encode(), headers=JSON)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("content", [b"[" * 40_000, b'{"a":' * 20_000, b"1" * 9_000, b"1e999", b"NaN", b'"\\ud800"'])
+@pytest.mark.parametrize("route", ["/api/v1/identify", "/who/next", "/api/v1/recognition/faces/delete"])
+def test_json_that_makes_no_sense_is_told_so(client: httpx.Client, route: str, content: bytes) -> None:
+    for body in (content, b'{"name": ' + content + b"}"):
+        answer = client.post(route, content=body, headers=JSON)
+        assert 400 <= answer.status_code < 500, answer.text
+
+
+def test_a_very_long_list_of_images_is_refused(client: httpx.Client) -> None:
+    body = json.dumps(["x" * 100_000] * 10).encode()
+    assert client.post("/api/v1/recognition/faces/delete", content=body).status_code == 400
+
+
+def test_an_error_about_many_values_is_short(client: httpx.Client) -> None:
+    answer = client.post("/who/next", json={"skipped": [1] * 4_000})
+    assert answer.status_code == 422
+    assert len(answer.content) < 2_000
+
+
+@pytest.mark.parametrize("what", ["deleted", "replaced", "garbled", "folder"])
+def test_a_gallery_that_was_taken_away_is_the_services_trouble(client: httpx.Client, gallery: Path, what: str) -> None:
+    other = gallery.with_name("other")
+    shutil.copy(gallery, other)
+    if what == "garbled":
+        other.write_bytes(b"x" * 5_000)
+    gallery.unlink()
+    if what == "folder":
+        gallery.mkdir()
+    elif what != "deleted":
+        other.rename(gallery)
+    for route in ("/api/v1/health", "/api/v1/people", "/", "/settings", "/people/1", "/api/v1/metrics"):
+        answer = client.get(route)
+        assert answer.status_code in {500, 503, 507}, (route, answer.text)
+        assert "internal error" not in answer.text, route
+        assert answer.status_code == 503 or what in {"garbled", "folder"}, (route, answer.text)
+    for route in ("/api/v1/recognition/subjects", "/people/1/forget"):
+        assert client.post(route, json={"subject": "Ada"}).status_code in {500, 503, 507}
+    assert gallery.exists() == (what != "deleted")
+
+
+def test_a_request_of_two_lengths_is_refused_and_what_follows_is_no_request(client: httpx.Client) -> None:
+    follows = b"GET /api/v1/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    head = b"POST /api/v1/detect HTTP/1.1\r\nHost: localhost\r\n"
+    for lengths in (
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 80\r\n",
+        b"Content-Length: 4\r\nContent-Length: 5\r\n",
+    ):
+        answer = raw(str(client.base_url), head + lengths + b"\r\n0\r\n\r\n" + follows)
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+        assert answer.count(b"HTTP/1.1 ") == 1, answer
+
+
+def test_addresses_in_redirects_are_this_service_s(client: httpx.Client) -> None:
+    for path in ("//evil.example/", "/\\evil.example/", "/%2f%2fevil.example/", "/who/", "//evil.example/who/"):
+        answer = client.get(f"http://{urlsplit(str(client.base_url)).netloc}{path}")
+        assert "evil" not in answer.headers.get("location", "")

@@ -1,0 +1,519 @@
+"""Taking people from a CompreFace service: full circle with our own, and from servers that mean ill."""
+
+from __future__ import annotations
+
+import json
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema
+import pytest
+
+from facebank import FaceBank
+from facebank.errors import ServiceError, UsageError
+from facebank.operations.compreface_server import CompreFaceServer, ImageRefusedError, ServerLimits
+from facebank.operations.import_compreface import ImportedExample, import_examples
+from facebank.schemas import load
+from facebank.service.compreface.image_ids import image_id_of
+from facebank.service.keys import KeyFile, Role
+from facebank.service.options import Limits, ServiceOptions
+from facebank.storage.progress import SILENT, Progress
+
+from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve, served
+
+NETWORK = ServiceOptions(hosts=("photos.home",))
+QUICK = ServerLimits(timeout=1.0, seconds=2.0, attempts=2, pause=0.01)
+ID = "6b135f5b-a365-4522-b1f1-4c9ac2dd0728"
+
+
+def decisions(bank: FaceBank, photos: Path) -> list[tuple[object, ...]]:
+    return [(face.decision, face.person) for photo in bank.identify(photos) for face in photo.faces]
+
+
+def command(gallery: Path, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program with a gallery of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "facebank_cli", "import", "compreface", *arguments],
+        env={**os.environ, "FACEBANK_GALLERY": str(gallery), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+# Full circle ----------------------------------------------------------------------------------------------------
+
+
+def test_real_photographs_are_decided_the_same_after_the_import(shared: Path, tmp_path: Path) -> None:
+    photos = shared / "data" / "photos"
+    with (
+        FaceBank.open(tmp_path / "a.facebank", device="cpu") as here,
+        FaceBank.open(tmp_path / "b.facebank", device="cpu") as there,
+    ):
+        for folder in sorted((photos / "enrol").iterdir()):
+            there.enroll(folder.name, folder)
+        with served(there, ServiceOptions()) as address:
+            told = here.import_compreface(address, "any")
+            assert [one.accepted for one in told] == [True] * 9
+            assert [one.reason for one in here.import_compreface(address, "any")] == ["already_enrolled"] * 9
+        counts = [[(one.name, one.sample_count) for one in bank.people()] for bank in (here, there)]
+        assert counts[0] == counts[1]
+        expected = decisions(there, photos / "probe")
+        assert len(expected) > 15
+        assert decisions(here, photos / "probe") == expected
+
+
+def test_the_command_takes_everybody_and_adds_nothing_twice(serve: Serve, gallery: Path, tmp_path: Path) -> None:
+    client, target = serve(NETWORK), tmp_path / "new" / "family.facebank"
+    key = KeyFile.of_gallery(gallery).add("import", Role.READ)
+    teach = {"x-api-key": KeyFile.of_gallery(gallery).add("teach", Role.TEACH)}
+    client.post("/api/v1/recognition/subjects", json={"subject": "Nobody yet"}, headers=teach)
+    address = str(client.base_url).rstrip("/")
+    first = command(target, address, "--json", FACEBANK_COMPREFACE_KEY=key)
+    records = [json.loads(line) for line in first.stdout.splitlines()]
+    for record in records:
+        jsonschema.validate(record, load("import-compreface"))
+    assert [(one["subject"], one["reason"]) for one in records] == [
+        ("Barack", "enrolled"),
+        ("Eileen", "enrolled"),
+        ("Nobody yet", "no_photos"),
+    ]
+    file = tmp_path / "key.txt"
+    file.write_text(f"{key}\n")
+    again = command(target, f"{address}/", "--key-file", str(file))
+    assert "0 examples of 2 people imported, 2 were there already" in again.stdout
+    with FaceBank.open(target, device="cpu") as bank:
+        assert [(one.name, one.sample_count) for one in bank.people()] == [("Barack", 1), ("Eileen", 1)]
+        assert next(bank.identify(BARACK)).faces[0].person == "Barack"
+        with FaceBank.open(gallery, device="cpu") as other:
+            paths = [f"compreface:{image_id_of(other.samples(name)[0])}" for name in ("Barack", "Eileen")]
+        assert [bank.samples(name)[0].path for name in ("Barack", "Eileen")] == paths
+        bank.rename("Eileen", "Eileen Collins")
+    command(target, address, "--key-file", str(file))  # the renamed are not taken again
+    with FaceBank.open(target, device="cpu") as bank:
+        assert [one.name for one in bank.people()] == ["Barack", "Eileen Collins"]
+    new = client.post("/api/v1/recognition/faces?subject=Barack", headers=teach, files={"file": photo("speech")})
+    record = json.loads(command(target, address, key, "--json").stdout.splitlines()[1])
+    assert (record["image_id"], record["reason"]) == (new.json()["image_id"], "enrolled")
+
+
+def photo(name: str) -> tuple[str, bytes]:
+    path = DEMO_PHOTOS / f"barack_obama_{name}.jpg"
+    return path.name, path.read_bytes()
+
+
+def test_a_wrong_key_a_missing_key_and_a_missing_service_are_told(serve: Serve, tmp_path: Path) -> None:
+    address, target = str(serve(NETWORK).base_url), tmp_path / "none.facebank"
+    told = command(target, address, "wrong", code=2).stderr
+    assert "rejects the key (the key is not valid, or was revoked)" in told
+    assert "--key-file" in command(target, address, code=2, FACEBANK_COMPREFACE_KEY="").stderr
+    assert "cannot be read" in command(target, address, "--key-file", str(tmp_path / "absent"), code=2).stderr
+    (tmp_path / "two").write_text("a\nb")
+    assert "one line" in command(target, address, "--key-file", str(tmp_path / "two"), code=2).stderr
+
+
+def test_a_busy_service_is_asked_again(gallery: Path, tmp_path: Path) -> None:
+    slow = ServiceOptions(limits=Limits(requests_a_minute=60))
+    with (
+        FaceBank.open(gallery, device="cpu", threads=1) as there,
+        FaceBank.open(tmp_path / "a.facebank", device="cpu") as here,
+        served(there, slow) as address,
+    ):
+        with CompreFaceServer(address, "any") as server:
+            for _ in range(58):
+                server.subjects()
+        assert [one.accepted for one in here.import_compreface(address, "any")] == [True, True]
+
+
+def test_progress_tells_each_example_once(gallery: Path, tmp_path: Path) -> None:
+    class Steps(Progress):
+        def __init__(self) -> None:
+            self.told: list[object] = []
+
+        def begin(self, step: str, total: float | None) -> None:
+            self.told.append((step, total))
+
+        def advance(self, amount: float = 1) -> None:
+            self.told.append(amount)
+
+        def report(self, result: object) -> None:
+            assert isinstance(result, ImportedExample)
+            self.told.append(result.subject)
+
+    steps = Steps()
+    with (
+        FaceBank.open(gallery, device="cpu", threads=1) as there,
+        FaceBank.open(tmp_path / "a.facebank", device="cpu") as here,
+        served(there, ServiceOptions()) as address,
+    ):
+        here.import_compreface(address, "any", progress=steps)
+    assert steps.told == [("Importing", 2), "Barack", 1, "Eileen", 1]
+
+
+# Servers that mean ill --------------------------------------------------------------------------------------------
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def server_of(answer: Answer) -> Iterator[str]:
+    """Serve what a function answers, and give the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            try:
+                answer(self)
+            except OSError:
+                self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            pass
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def sends(handler: BaseHTTPRequestHandler, content: object, status: int = 200, **headers: str) -> None:
+    """Answer with JSON, or with bytes as they are."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    handler.send_response(status)
+    for name, value in {"Content_Length": str(len(body)), **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def service_of(faces: object, image: Answer | None = None, subjects: object = None) -> Answer:
+    """Return a service with a list of subjects, one page of examples, and an image for all of them."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        path = urlsplit(handler.path).path
+        if path.endswith("/subjects"):
+            sends(handler, {"subjects": []} if subjects is None else subjects)
+        elif path.endswith("/faces"):
+            sends(handler, faces)
+        elif image is not None:
+            image(handler)
+        else:
+            sends(handler, BARACK.read_bytes())
+
+    return answer
+
+
+def asked(answer: Answer) -> tuple[list[str], list[str]]:
+    """Return what a server's subjects and examples are."""
+    with server_of(answer) as address, CompreFaceServer(address, "key", QUICK) as server:
+        return server.subjects(), [example.image_id for example in server.examples()]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html>",
+        b"[" * 200_000,
+        b"\xff\xfe",
+        b"",
+        [],
+        None,
+        {"faces": None},
+        {"faces": {}},
+        {"faces": [1]},
+        {"faces": [{"image_id": 1, "subject": "a"}]},
+        {"faces": [{"image_id": ID, "subject": None}]},
+        {"faces": [{"image_id": ID, "subject": "x" * 5000}]},
+        {"faces": [{"image_id": "../../etc/passwd", "subject": "a"}]},
+        {"faces": [{"image_id": f"{ID}/../../x", "subject": "a"}]},
+        {"faces": [], "total_pages": -1},
+        {"faces": [], "total_pages": "many"},
+        {"faces": [], "total_pages": True},
+    ],
+    ids=str,
+)
+def test_what_is_no_list_of_examples_is_refused(content: object) -> None:
+    with pytest.raises(ServiceError, match="check that a CompreFace service"):
+        asked(service_of(content))
+
+
+@pytest.mark.parametrize("subjects", [{"subjects": "a"}, {"subjects": [1]}, [], b"{", {"subjects": ["x" * 5000]}])
+def test_what_is_no_list_of_subjects_is_refused(subjects: object) -> None:
+    with pytest.raises(ServiceError, match="check that a CompreFace service"):
+        asked(service_of({"faces": []}, subjects=subjects))
+
+
+def test_pages_that_never_end_do() -> None:
+    count = 0
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal count
+        count += 1
+        faces = [{"image_id": str(uuid.uuid4()), "subject": "a"} for _ in range(100)]
+        sends(handler, {"faces": faces, "total_pages": 10**9})
+
+    with (
+        server_of(endless) as address,
+        CompreFaceServer(address, "key", ServerLimits(examples=1000)) as server,
+        pytest.raises(ServiceError, match="more than 1,000 examples"),
+    ):
+        list(server.examples())
+    assert count == 11
+    same = {"faces": [{"image_id": ID, "subject": "a"}], "total_pages": 10**9, "page_number": -7}
+    assert asked(service_of(same)) == ([], [ID])
+    assert asked(service_of({"faces": [], "total_pages": 10**9})) == ([], [])
+    assert asked(service_of({"faces": [{"image_id": ID.upper(), "subject": "a"}]})) == ([], [ID])  # before 0.6
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "http://169.254.169.254/", "//evil.example", "/subjects"])
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_no_redirect_is_followed(location: str, status: int) -> None:
+    count = 0
+
+    def leads_away(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal count
+        count += 1
+        sends(handler, b"", status, Location=location)
+
+    with pytest.raises(ServiceError, match="not followed"):
+        asked(leads_away)
+    assert count == 1
+
+
+def endless_body(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+
+
+def huge_body(handler: BaseHTTPRequestHandler) -> None:
+    sends(handler, b"x", Content_Length="99999999999")
+
+
+def huger_body(handler: BaseHTTPRequestHandler) -> None:
+    sends(handler, b"x", Content_Length="9" * 5000)
+
+
+def drips(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    for _ in range(1000):
+        handler.wfile.write(b"x")
+        time.sleep(0.1)
+
+
+def drips_headers(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    for _ in range(1000):
+        handler.wfile.write(b"x")
+        time.sleep(0.1)
+
+
+def fails(handler: BaseHTTPRequestHandler) -> None:
+    sends(handler, {"message": "Image not \x1b[31mfound", "code": 11}, 404)
+
+
+@pytest.mark.parametrize("image", [endless_body, huge_body, huger_body, drips, drips_headers, fails])
+def test_an_image_that_is_not_given_in_bounds_is_refused(image: Answer) -> None:
+    limits = ServerLimits(image_bytes=1 << 20, timeout=1.0, seconds=1.0, attempts=2, pause=0.01)
+    with server_of(image) as address, CompreFaceServer(address, "key", limits) as server:
+        begun = time.monotonic()
+        with pytest.raises(ImageRefusedError) as refused:
+            server.image(ID)
+        assert time.monotonic() - begun < 10
+        assert "\x1b" not in str(refused.value)
+
+
+def silent(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(3)
+
+
+def hangs_up(handler: BaseHTTPRequestHandler) -> None:
+    handler.close_connection = True
+
+
+def cuts_off(handler: BaseHTTPRequestHandler) -> None:
+    sends(handler, b"x", Content_Length="100")
+    handler.close_connection = True
+
+
+def nonsense(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"\x00\xff" * 100 + b"\r\n\r\n")
+    handler.close_connection = True
+
+
+def busy(handler: BaseHTTPRequestHandler) -> None:
+    sends(handler, b"", 503, Retry_After="0")
+
+
+@pytest.mark.parametrize("answer", [silent, hangs_up, cuts_off, nonsense, busy])
+def test_a_service_that_does_not_answer_is_given_up(answer: Answer) -> None:
+    with pytest.raises(ServiceError, match="repeat the command to continue"):
+        asked(answer)
+
+
+def test_a_huge_list_is_refused() -> None:
+    for answer in (huge_body, endless_body):
+        with pytest.raises(ServiceError, match="bytes"):
+            asked(answer)
+
+
+def test_whoever_cannot_be_enrolled_is_told_and_the_others_are_taken(tmp_path: Path) -> None:
+    good, gone, broken, face = (str(uuid.uuid4()) for _ in range(4))
+    faces = [
+        {"image_id": str(uuid.uuid4()), "subject": "a/../b"},
+        {"image_id": str(uuid.uuid4()), "subject": "\u202eevil"},
+        {"image_id": gone, "subject": "Ada"},
+        {"image_id": broken, "subject": "Ada"},
+        {"image_id": good, "subject": "Ada"},
+        {"image_id": face, "subject": "  ada "},
+    ]
+
+    def images(handler: BaseHTTPRequestHandler) -> None:
+        contents = {gone: b"", broken: b"PK\x03\x04", good: EILEEN.read_bytes(), face: EILEEN.read_bytes()}
+        sends(handler, next(data for name, data in contents.items() if name in handler.path))
+
+    answer = service_of({"faces": faces}, images, {"subjects": ["a/../b", "Ada", "x\ny"]})
+    with server_of(answer) as address:
+        told = command(tmp_path / "a.facebank", address, "key", "--json", code=1)
+        records = [json.loads(line) for line in told.stdout.splitlines()]
+        for record in records:
+            jsonschema.validate(record, load("import-compreface"))
+        assert sorted((one["subject"], one["person"], one["reason"], one["accepted"]) for one in records) == sorted(
+            [
+                ("a/../b", None, "invalid_name", False),
+                ("\u202eevil", None, "invalid_name", False),
+                ("x\ny", None, "invalid_name", False),
+                ("Ada", "Ada", "no_image", False),
+                ("Ada", "Ada", "unreadable", False),
+                ("Ada", "Ada", "enrolled", True),
+                ("  ada ", "Ada", "already_enrolled", True),
+            ]
+        )
+        shown = command(tmp_path / "a.facebank", address, "key", code=1)
+        assert "\u202e" not in shown.stdout + shown.stderr
+        assert "\x1b" not in shown.stdout + shown.stderr
+        assert "2 were there already, 4 refused" in shown.stdout
+    with FaceBank.open(tmp_path / "a.facebank", device="cpu") as bank:
+        assert [(one.name, one.sample_count) for one in bank.people()] == [("Ada", 1)]
+
+
+def test_many_images_are_taken_in_batches_of_bounded_size(tmp_path: Path) -> None:
+    faces = [{"image_id": str(uuid.uuid4()), "subject": "Ada"} for _ in range(40)]
+    with server_of(service_of({"faces": faces})) as address, FaceBank.open(tmp_path / "a.facebank") as bank:
+        told = bank.import_compreface(address, "key")
+        assert [one.accepted for one in told] == [True] * 40
+        assert bank.people()[0].sample_count == 1  # all are one photo
+
+
+def test_a_service_that_ends_in_between_loses_nothing_and_the_import_goes_on(tmp_path: Path) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(2)]
+    faces = [{"image_id": ids[0], "subject": "Barack"}, {"image_id": ids[1], "subject": "Eileen"}]
+    is_there = threading.Event()
+
+    def images(handler: BaseHTTPRequestHandler) -> None:
+        if ids[0] in handler.path:
+            sends(handler, BARACK.read_bytes())
+        elif is_there.is_set():
+            sends(handler, EILEEN.read_bytes())
+        else:
+            handler.close_connection = True
+
+    with server_of(service_of({"faces": faces}, images)) as address, FaceBank.open(tmp_path / "a.facebank") as bank:
+        with (
+            CompreFaceServer(address, "key", QUICK) as server,
+            pytest.raises(ServiceError, match="repeat the command to continue"),
+        ):
+            import_examples(server, bank.open_gallery(create=True), bank.enroll, SILENT)
+        assert [one.name for one in bank.people()] == ["Barack"]
+        is_there.set()
+        assert [one.reason for one in bank.import_compreface(address, "key")] == ["already_enrolled", "enrolled"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://nas",
+        "nas:8000",
+        "http://",
+        "http://user:secret@nas",
+        "http://nas/?key=1",
+        "http://nas/#x",
+        "http://nas:99999",
+        "http://nas:0",
+        "http://na s",
+        "http://nas\r\nx: y",
+        "http://[::1",
+        "",
+    ],
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="not the address of a CompreFace service"):
+        CompreFaceServer(url, "key")
+
+
+@pytest.mark.parametrize("key", ["", "a b", "a\r\nHost: x", "ключ", "x" * 5000])
+def test_what_is_no_key_is_refused(key: str) -> None:
+    with pytest.raises(UsageError, match="key of the CompreFace service is invalid"):
+        CompreFaceServer("http://nas", key)
+
+
+def test_a_certificate_that_is_not_valid_is_refused(tmp_path: Path) -> None:
+    import ssl
+
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*made, "-days", "1", "-subj", "/CN=localhost"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+        def get_request(self) -> Any:
+            connection, address = self.socket.accept()
+            return context.wrap_socket(connection, server_side=True), address
+
+        def handle_error(self, *_: object) -> None:
+            pass
+
+    with Server(("127.0.0.1", 0), socketserver.StreamRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        with (
+            CompreFaceServer(f"https://127.0.0.1:{server.server_address[1]}", "key", QUICK) as asking,
+            pytest.raises(ServiceError, match="no valid certificate"),
+        ):
+            asking.subjects()
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,146 @@
+"""The OpenAPI document: the one that is committed, complete, and true of what the service answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from facebank import FaceBank
+from facebank.service.application import make_app
+from facebank.service.options import Limits, ServiceOptions
+
+from .conftest import BARACK, EILEEN, served
+
+SNAPSHOT = Path(__file__).with_name("openapi.json")
+RENEW = "FACEBANK_RENEW_OPENAPI"
+EXAMPLES = int(os.environ.get("FACEBANK_FUZZ_EXAMPLES", "25"))
+"""How many requests are made up for each route; some thousands find more, by hand."""
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the document of a service."""
+    with FaceBank.open(tmp_path_factory.mktemp("document") / "new.facebank", device="cpu", threads=1) as bank:
+        found: dict[str, Any] = make_app(bank, ServiceOptions()).openapi()
+    found["info"]["version"] = "VERSION"
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield each operation with its path and method."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_the_document_is_the_committed_one(document: dict[str, Any]) -> None:
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if RENEW in os.environ:
+        SNAPSHOT.write_text(text, encoding="utf-8")
+    assert text == SNAPSHOT.read_text(encoding="utf-8"), (
+        f"the OpenAPI document has changed: `{RENEW}=1 python -m pytest tests/service/test_openapi.py -k committed` "
+        "renews tests/service/openapi.json; look at the difference before you commit it"
+    )
+
+
+def test_every_route_is_described(document: dict[str, Any]) -> None:
+    names = set()
+    for path, method, operation in operations(document):
+        where = f"{method} {path}"
+        assert operation["summary"], where
+        assert operation["description"], where
+        assert operation["tags"], where
+        assert operation["operationId"] not in names, where
+        names.add(operation["operationId"])
+        (content,) = (
+            content
+            for status, answer in operation["responses"].items()
+            if status.startswith("2") and status != "201"
+            for content in answer["content"].values()
+        )
+        assert content["schema"].keys() & {"$ref", "type"}, where
+        for status in ("4XX", "5XX"):
+            problem = operation["responses"][status]["content"]["application/problem+json"]["schema"]
+            assert problem == {"$ref": "#/components/schemas/problem"}, where
+        assert set(operation["responses"]) <= {"200", "201", "202", "304", "4XX", "5XX"}, where
+        assert (operation["security"] == []) is (path == "/api/v1/health"), where
+    assert len(names) == 30
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "key"}
+
+
+def test_routes_of_photos_say_how_photos_are_sent(document: dict[str, Any]) -> None:
+    kinds = {
+        path: set(operation["requestBody"]["content"])
+        for path, _, operation in operations(document)
+        if "multipart/form-data" in operation.get("requestBody", {}).get("content", {})
+    }
+    every, fields = {"multipart/form-data", "application/json", "image/*"}, {"multipart/form-data", "application/json"}
+    assert kinds == {
+        "/api/v1/identify": every,
+        "/api/v1/detect": every,
+        "/api/v1/embed": every,
+        "/api/v1/people/{name}/photos": every,
+        "/api/v1/verify": fields,
+        "/api/v1/people": fields,
+        "/api/v1/feedback": fields,
+    }
+
+
+@pytest.fixture(scope="module")
+def api(demo_gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.BaseSchema]:
+    """Return the document of a real service that anything may be asked."""
+    folder = tmp_path_factory.mktemp("fuzzed")
+    gallery = folder / "family.facebank"
+    shutil.copy(demo_gallery, gallery)
+    album = folder / "Pictures"
+    album.mkdir()
+    shutil.copy(BARACK, album)
+    options = ServiceOptions(albums=(album,), embeddings=True, limits=Limits(requests_a_minute=1_000_000))
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as scan:
+        scan.scan(album)
+        scan.cluster()
+        with served(bank, options) as address:
+            project = ProjectConfig(base_url=address, request_timeout=60.0)
+            config = SchemathesisConfig(projects=ProjectsConfig(default=project))
+            yield schemathesis.openapi.from_url(f"{address}/api/v1/openapi.json", config=config)
+
+
+def asked_routes() -> list[tuple[str, str]]:
+    """Return the routes of the committed document."""
+    return [(path, method) for path, method, _ in operations(json.loads(SNAPSHOT.read_text(encoding="utf-8")))]
+
+
+@pytest.mark.parametrize(("path", "method"), asked_routes())
+def test_whatever_is_asked_is_answered_as_the_document_says(
+    api: schemathesis.BaseSchema, path: str, method: str
+) -> None:
+    httpx.post(f"{api.config.base_url}/api/v1/people", data={"name": "Eileen"}, files={"photo": EILEEN.read_bytes()})
+    route = api[path][method]
+    sense, nonsense = (route.as_strategy(generation_mode=mode) for mode in GenerationMode)
+    of_somebody = route.as_strategy(path_parameters={"name": "Eileen", "number": 1}) if "{" in path else sense
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(case=sense | nonsense | of_somebody)
+    def ask(case: schemathesis.Case[Any]) -> None:
+        case.call_and_validate(checks=CHECKS)
+
+    ask()

@@ -1,0 +1,446 @@
+"""The family page in a real browser: Debian's Chromium, driven by Playwright; axe-core looks for barriers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from facebank import FaceBank
+from facebank.service.options import ServiceOptions
+from tests.service.conftest import DEMO_PHOTOS, Serve, looked_through, side_by_side
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+AXE = "axe-core@4.14.1"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+FIRST_VIEW = 300_000  # bytes
+
+TOO_SMALL = """(least) => {
+    const small = [];
+    for (const one of document.querySelectorAll("a[href], button, input, select, textarea, summary")) {
+        const target = one.matches("[type=radio], [type=checkbox], [type=file]") ? one.closest("label") : one;
+        const { width, height } = target.getBoundingClientRect();
+        const isInText = one.matches("a") && getComputedStyle(one).display === "inline";
+        const isElsewhere = one.matches(".skip, .frame"); // a frame's face has a card, too
+        if (width && height && !isInText && !isElsewhere && (width < least - 0.5 || height < least - 0.5)) {
+            small.push(`${one.outerHTML.slice(0, 120)} ${width} x ${height}`);
+        }
+    }
+    return small;
+}"""
+
+UNREADABLE = """async () => {
+    const { make, placeFrames } = await import("/static/common.js");
+    const framed = document.querySelector(".framed");
+    for (const box of ["0.9 0.3 0.08 0.1", "0.85 0.32 0.08 0.1", "0.8 0.3 0.08 0.1", "0.4 0.9 0.08 0.1"]) {
+        framed.append(make("a", { class: "frame", "data-box": box }, make("span", {}, "No name yet")));
+    }
+    placeFrames(document);
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    const edge = framed.getBoundingClientRect();
+    const all = [...framed.querySelectorAll(".frame span")].map((label) => label.getBoundingClientRect());
+    const cut = all.filter((one) => one.left < edge.left - 1 || one.right > edge.right + 1);
+    const covered = all.filter((one, place) => all.slice(0, place).some((other) =>
+        one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom));
+    return [all.length > 4, cut.length, covered.length];
+}"""
+
+# Nobody presses a button of a page that is still loading; the tests could.
+UNTIL_LOADED = """
+new MutationObserver((_, watch) => {
+    document.documentElement.inert = document.readyState === "loading";
+    watch.disconnect();
+}).observe(document, { childList: true });
+document.addEventListener("DOMContentLoaded", () => (document.documentElement.inert = false));
+"""
+
+Open = Callable[..., Any]
+
+
+def refuse(why: str) -> None:
+    """Skip, with the reason; in CI nothing is skipped."""
+    if os.environ.get("FACEBANK_CI"):
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="module")  # while it lives, this thread cannot run asyncio
+def browser() -> Iterator[Any]:
+    path = shutil.which("chromium")
+    if path is None:
+        refuse("chromium is not installed: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the script of axe-core (MPL-2.0), which npm fetches; it is not kept."""
+    if not shutil.which("npm"):
+        refuse("npm is not installed: apt-get install npm")
+    folder = tmp_path_factory.mktemp("axe")
+    done = subprocess.run(
+        ["npm", "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    if done.returncode != 0:
+        refuse(f"npm cannot fetch {AXE}: {done.stderr.strip()[-200:]}")
+    with tarfile.open(next(folder.glob("*.tgz"))) as packed:
+        script = packed.extractfile("package/axe.min.js")
+        assert script is not None
+        return script.read().decode()
+
+
+@pytest.fixture
+def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Return a function that opens a page of a service; no page may fail, or ask another host for anything."""
+    contexts, faults = [], list[str]()
+
+    def start(client: httpx.Client, address: str = "/", **options: Any) -> Any:
+        own = str(client.base_url).rstrip("/")
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.add_init_script(UNTIL_LOADED)
+        page.on("request", lambda sent: faults.append(sent.url) if not sent.url.startswith((own, "blob:")) else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("dialog", lambda dialog: faults.append(f"a dialog opened: {dialog.message}"))
+        page.on("console", lambda said: faults.append(said.text) if "Content Security" in said.text else None)
+        page.goto(own + address)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def nameless(serve: Serve, own_album: Path, gallery: Path) -> httpx.Client:
+    """Return a client of a service whose album has photos of people without a name."""
+    for photo in ("barack_obama_portrait_2012", "joe_biden_blue_room", "eileen_collins"):
+        shutil.copy(DEMO_PHOTOS / f"{photo}.jpg", own_album)
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as album:
+        for person in bank.people():
+            bank.forget(person.name)
+        album.scan(own_album)
+        album.cluster(least=1)
+    return serve(ServiceOptions(albums=(own_album,)))
+
+
+def names(client: httpx.Client) -> list[str]:
+    return sorted(re.findall(r'class="name">([^<]+)<', client.get("/").text))
+
+
+def question(page: Any) -> None:
+    page.locator("[data-question]").wait_for(state="visible")
+
+
+def follow(page: Any, name: str) -> None:
+    """Follow a link, and wait until the page behind it listens to its buttons."""
+    page.get_by_role("link", name=name).click()
+    page.wait_for_load_state("load")
+
+
+def test_people_are_named_by_keyboard_alone_and_undone(nameless: httpx.Client, open_page: Open) -> None:
+    page = open_page(nameless, "/who")
+    question(page)
+    page.get_by_role("button", name="Save for 2 faces").wait_for()
+    page.keyboard.press("t")  # one of the two is somebody else
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Save", exact=True).wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type("Barack")
+    page.keyboard.press("Enter")
+    page.get_by_text("Barack: 1 face. Learned.").wait_for()
+    assert len(nameless.get("/api/v1/people/Barack/samples").json()["samples"]) == 1
+    page.keyboard.press("u")
+    page.get_by_text("Undone: Barack, 1 face.").wait_for()
+    page.locator("[data-faces] li").nth(1).wait_for()  # both again
+    assert page.locator("[data-faces] input:not(:checked)").count() == 1  # who is somebody else still
+    page.keyboard.press("s")
+    page.get_by_role("button", name="Undo: skipped").wait_for()
+    page.keyboard.press("u")
+    page.locator("[data-faces] li").nth(1).wait_for()
+    assert page.locator("[data-faces] input:not(:checked)").count() == 1
+    page.locator("[data-faces] input:not(:checked)").check()
+    page.keyboard.press("/")
+    page.keyboard.type("Barack")
+    page.keyboard.press("Enter")
+    page.get_by_text("Barack: 2 faces. Learned.").wait_for()
+    assert names(nameless) == ["Barack"]
+
+    page.keyboard.press("x")  # the next one is nobody
+    page.get_by_text("Nobody you know: 1 face. Learned.").wait_for()
+    page.keyboard.press("u")
+    page.get_by_text("Undone: Nobody you know, 1 face.").wait_for()
+    question(page)
+    page.locator(".ask:not(.busy)").wait_for()
+    page.keyboard.press("s")
+    page.wait_for_timeout(300)
+    page.keyboard.press("u")  # the skipped one is back
+    page.wait_for_timeout(300)
+    page.reload()  # what was said before is there still
+    question(page)
+    page.get_by_role("button", name="Undo: Barack, 2 faces").wait_for()
+    page.keyboard.press("u")  # and Barack has no name again
+    page.get_by_text("Undone: Barack, 2 faces.").wait_for()
+    page.locator("[data-faces] li").nth(1).wait_for()  # the group of two
+    assert names(nameless) == []
+
+
+def test_yes_and_no_are_learned(serve: Serve, own_album: Path, gallery: Path, open_page: Open) -> None:
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:
+        # by an impossible probability every face is asked about
+        from facebank.recognition.settings import change_setting
+
+        change_setting(bank.gallery, "least_probability", "0.9999")
+    client = serve(ServiceOptions(albums=(own_album,)))
+    page = open_page(client, "/who")
+    question(page)
+    page.get_by_role("heading", name="Is this Barack?").wait_for()
+    page.keyboard.press("n")
+    page.get_by_text("Not Barack: 1 face. Learned.").wait_for()
+    page.keyboard.press("u")
+    page.get_by_role("heading", name="Is this Barack?").wait_for()
+    page.keyboard.press("y")
+    page.get_by_text("Barack: 1 face. Learned.").wait_for()
+    assert len(client.get("/api/v1/people/Barack/samples").json()["samples"]) == 2
+
+
+def test_a_wrong_name_is_corrected_on_the_photo_and_undone(family: httpx.Client, open_page: Open) -> None:
+    page = open_page(family, "/people/1")
+    page.get_by_role("link", name=re.compile("barack_obama_speech")).click()
+    page.get_by_role("heading", name="Barack", exact=True).wait_for()
+    page.get_by_label("Somebody else?").fill("Barack Junior")
+    page.get_by_role("button", name="Correct").click()
+    page.get_by_role("button", name="It is Barack Junior").click()  # the face is more like Barack
+    page.get_by_role("heading", name="Barack Junior").wait_for()
+    page.get_by_role("button", name="Undo: Barack Junior, 1 face").click()
+    page.get_by_role("heading", name="Barack", exact=True).wait_for()
+    assert names(family) == ["Barack", "Eileen"]
+    page.get_by_text("Why?").click()
+    page.get_by_text("Beside the learned faces of Barack").wait_for()
+
+
+def test_people_are_renamed_joined_separated_and_forgotten(family: httpx.Client, open_page: Open) -> None:
+    page = open_page(family, "/")
+    follow(page, "Eileen")
+    page.get_by_role("button", name="Rename").click()
+    page.get_by_label("New name").fill("Eileen Collins")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Eileen Collins", level=1).wait_for()
+
+    page.get_by_role("button", name="Same person as").click()
+    page.get_by_label("Name", exact=True).fill("Barack")
+    page.get_by_role("button", name="Join").click()
+    page.get_by_role("button", name="Do it anyway").click()  # they look like two people
+    page.get_by_role("button", name="Separate Eileen Collins again").click()
+    page.get_by_text("Separate again: Eileen Collins.").wait_for()
+
+    follow(page, "People")
+    follow(page, "Eileen Collins")
+    page.get_by_role("button", name="Forget").click()
+    page.get_by_text("facebank cannot remove these").wait_for()
+    page.get_by_role("button", name="Forget for good").click()
+    page.get_by_text("Eileen Collins is forgotten.").wait_for()
+    assert names(family) == ["Barack"]
+
+
+def test_what_is_under_way_is_answered_before_the_page_is_loaded_anew(family: httpx.Client, open_page: Open) -> None:
+    held = list[Any]()
+
+    def with_progress(route: Any) -> None:
+        response = route.fetch()
+        progress = "<p data-progress><label></label><progress></progress></p></main>"
+        route.fulfill(response=response, body=response.text().replace("</main>", progress))
+
+    page = open_page(family, "/")
+    page.route("**/people/2", with_progress)
+    follow(page, "Eileen")
+    page.route("**/looking", lambda route: route.fulfill(json={"is_done": True}))
+    page.route("**/remove", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks the function
+    page.get_by_role("button", name="Remove learned face 1").click()
+    page.get_by_role("button", name="Remove learned face 1").click()
+    page.wait_for_timeout(3_000)  # longer than the page waits between two looks at what is under way
+    held[0].continue_()
+    page.get_by_text("The face is removed.").wait_for()
+
+
+def test_a_sample_is_removed_only_when_that_is_said_twice(family: httpx.Client, open_page: Open) -> None:
+    page = open_page(family, "/people/2")
+    page.get_by_role("button", name="Remove learned face 1").click()
+    assert len(family.get("/api/v1/people/Eileen/samples").json()["samples"]) == 1
+    page.get_by_role("button", name="Remove learned face 1").click()
+    page.get_by_text("The face is removed.").wait_for()
+    assert family.get("/api/v1/people/Eileen/samples").json()["samples"] == []
+
+
+def test_photos_are_dropped_and_an_album_is_scanned(
+    serve: Serve, own_album: Path, open_page: Open, tmp_path: Path
+) -> None:
+    client = looked_through(serve(ServiceOptions(albums=(own_album,))))
+    page = open_page(client, "/add")
+    page.set_input_files("input[type=file]", DEMO_PHOTOS / "eileen_collins.jpg")
+    page.locator("[data-added] a", has_text="Eileen").wait_for()
+
+    page.get_by_label("They all show one person").check()
+    page.set_input_files("input[type=file]", side_by_side(tmp_path / "two.jpg"))
+    page.get_by_text("type the name, then Enter. two.jpg will be learned then.").wait_for()
+    page.keyboard.type("Joe")
+    page.keyboard.press("Enter")
+    page.locator("[data-added] li li", has_text="No name yet").get_by_role("button").click()  # Barack is not meant
+    page.locator("[data-added] a", has_text="Joe").wait_for()
+    data = page.evaluate_handle(
+        """async (bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "joe.jpg", { type: "image/jpeg" }));
+            return data;
+        }""",
+        list((DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes()),
+    )
+    page.dispatch_event("[data-drop]", "drop", {"dataTransfer": data})
+    page.locator("[data-added] a", has_text="Joe").nth(1).wait_for()
+    assert names(client) == ["Barack", "Eileen", "Joe"]
+    assert "null" not in page.inner_text("[data-added]")
+
+    shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", own_album)
+    page.get_by_role("button", name="Look through it").click()
+    page.get_by_text("Done: 1 new photo, 1 known before.").wait_for()
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280, 3840])
+def test_no_page_is_wider_than_the_screen(family: httpx.Client, open_page: Open, width: int) -> None:
+    family.patch("/api/v1/people/Eileen", json={"name": "W" * 200})
+    while not family.get("/looking").json()["is_done"]:  # else pages are loaded anew
+        time.sleep(0.02)
+    page = open_page(family, viewport={"width": width, "height": 800})
+    photo = re.search(r"/photos/[0-9a-f]{64}", family.get("/people/1").text)
+    assert photo is not None
+    for address in ("/", "/people/1", photo[0], "/who", "/look-alikes", "/add", "/settings"):
+        page.goto(str(family.base_url).rstrip("/") + address)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, address
+        page.locator("[data-ask-page] [data-question], main:not(:has([data-ask-page]))").first.wait_for()
+        page.evaluate("import('/static/common.js').then(({ say }) => say(`${'W'.repeat(200)}: 1 face. Learned.`))")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+        assert page.evaluate(TOO_SMALL, 44 if width < 500 else 24) == [], address
+        if address == photo[0]:
+            assert page.evaluate(UNREADABLE) == [True, 0, 0]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_barrier(
+    family: httpx.Client, serve: Serve, open_page: Open, axe: str, scheme: str, tmp_path: Path
+) -> None:
+    page = open_page(family, color_scheme=scheme)
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", dark)[:3])) < 200) == (scheme == "dark")
+    photo = re.search(r"/photos/[0-9a-f]{64}", family.get("/people/1").text)
+    assert photo is not None
+    pages = ["/", "/?q=nobody", "/people/1", "/people/99", photo[0], "/who", "/look-alikes", "/add", "/settings"]
+    signed_out = serve(ServiceOptions(), token="a-token-of-more-than-twenty-characters")
+    addresses = [str(family.base_url).rstrip("/") + address for address in pages]
+    found = []
+    for address in [*addresses, str(signed_out.base_url).rstrip("/") + "/sign-in"]:
+        if address.endswith("/sign-in"):
+            page = open_page(signed_out, "/sign-in", color_scheme=scheme)
+        else:
+            page.goto(address)
+            page.wait_for_load_state("networkidle")
+        for opened in ("", *page.eval_on_selector_all("dialog[id]", "all => all.map((one) => one.id)")):
+            if opened:
+                page.evaluate("id => document.getElementById(id).showModal()", opened)
+            page.evaluate(axe)
+            result = page.evaluate("tags => axe.run(document, { runOnly: tags, resultTypes: ['violations'] })", RULES)
+            found += [
+                (address, opened, one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"])
+                for one in result["violations"]
+            ]
+            if opened:
+                page.evaluate("id => document.getElementById(id).close()", opened)
+    assert found == []
+
+
+@pytest.mark.parametrize("address", ["/", "/people/1"])
+def test_the_first_view_is_small(family: httpx.Client, open_page: Open, address: str) -> None:
+    page = open_page(family, address)
+    page.wait_for_load_state("networkidle")
+    sizes = page.evaluate("performance.getEntriesByType('resource').map((one) => one.transferSize)")
+    whole = sum(sizes) + len(family.get(address).content)
+    assert whole < FIRST_VIEW
+
+
+def test_names_of_script_tags_are_text_everywhere(family: httpx.Client, open_page: Open, gallery: Path) -> None:
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:
+        bank.rename("Barack", '"><img src=x onerror=alert(1)>')
+        bank.rename("Eileen", "<script>alert(2)<b>")
+    page = open_page(family)
+    for address in ("/", "/people/1", "/people/2", "/who", "/look-alikes", "/add"):
+        page.goto(str(family.base_url).rstrip("/") + address)
+        page.wait_for_load_state("networkidle")
+        assert page.locator("img[src=x]").count() == 0
+    page.goto(str(family.base_url).rstrip("/") + "/add")
+    page.set_input_files("input[type=file]", DEMO_PHOTOS / "eileen_collins.jpg")
+    page.locator("[data-added] a").wait_for()
+    assert page.locator("[data-added] b").count() == 0
+
+
+def test_a_key_is_asked_for_and_ends_with_signing_out(serve: Serve, open_page: Open) -> None:
+    token = "a-token-of-more-than-twenty-characters"
+    client = serve(token=token)
+    page = open_page(client, "/people/1")
+    page.get_by_label("Key").fill(token)
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Barack").wait_for()  # the page that was asked for
+    assert page.evaluate("document.cookie") == ""  # no script can read it
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Key").wait_for()
+
+
+def test_everything_is_reached_by_keyboard_with_a_visible_focus(family: httpx.Client, open_page: Open) -> None:
+    page = open_page(family)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the page"
+    reached = set()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.getAttribute('href')"))
+        style = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert style == "solid" or page.evaluate("document.activeElement === document.body")
+    assert {"/", "/who", "/look-alikes", "/add", "/settings", "/people/1", "/people/2"} <= reached
+
+
+def test_html_in_names_notes_files_and_folders_does_nothing(marked: httpx.Client, open_page: Open) -> None:
+    page = open_page(marked, "/")
+    asked = re.findall(r'href="(/people/\d+)"', marked.get("/").text)
+    photos = [link for person in asked for link in re.findall(r'href="(/photos/\w+)"', marked.get(person).text)]
+    assert photos
+    for address in (*asked, *photos, "/look-alikes", "/add", "/settings", "/who"):
+        page.goto(str(marked.base_url).rstrip("/") + address)
+        for summary in page.locator("summary").all():
+            summary.click()
+        for opener in page.locator("[data-opens]").all():
+            opener.click()
+            page.keyboard.press("Escape")
+        assert page.locator("img[src=x], script:not([src^='/static/']), svg[onload]").count() == 0
+    question(page)
+    page.locator("[data-name-form] input").fill("<img src=x onerror=alert(1)>")
+    page.keyboard.press("Enter")
+    page.get_by_text("<img src=x onerror=alert(1)>: 1 face. Learned.").wait_for()
+    page.goto(str(marked.base_url).rstrip("/") + "/add")
+    page.get_by_label("Choose photos").set_input_files(str(DEMO_PHOTOS / "barack_obama_speech.jpg"))
+    page.locator("[data-added] li").get_by_text(re.compile("<img src=x|<script")).first.wait_for()
+    assert page.locator("img[src=x], script:not([src^='/static/'])").count() == 0

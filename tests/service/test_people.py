@@ -1,0 +1,273 @@
+"""People and their samples over HTTP: enroll, list, rename, describe, merge, forget."""
+
+from __future__ import annotations
+
+import base64
+import io
+import resource
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import jsonschema
+import pytest
+from PIL import Image
+
+from facebank import FaceBank
+from facebank.gallery import PlaceKind
+from facebank.schemas import load
+from facebank.service.keys import KeyFile, Role
+from facebank.service.options import ServiceOptions
+
+from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve
+
+PHOTO = DEMO_PHOTOS / "barack_obama_speech.jpg"
+PEOPLE = "/api/v1/people"
+
+
+def path_of(name: str, *further: str) -> str:
+    """Return the path of a person, percent-encoded as JavaScript's encodeURIComponent does."""
+    return "/".join((PEOPLE, quote(name, safe="!'()*~-._"), *further))
+
+
+def test_people_are_listed_in_pages(client: httpx.Client) -> None:
+    told = client.get(PEOPLE).json()
+    assert ([each["person"] for each in told["people"]], told["total"]) == (["Barack", "Eileen"], 2)
+    for each in told["people"]:
+        jsonschema.validate(each, load("people-list"))
+    part = client.get(PEOPLE, params={"limit": 1, "offset": 1}).json()
+    assert ([each["person"] for each in part["people"]], part["total"], part["offset"]) == (["Eileen"], 2, 1)
+    assert client.get(PEOPLE, params={"offset": 9}).json()["people"] == []
+    assert client.get(PEOPLE, params={"limit": 0}).json()["code"] == "InvalidValue"
+
+
+def test_a_photo_that_is_sent_twice_is_one_sample(client: httpx.Client) -> None:
+    data = PHOTO.read_bytes()
+    files = [("photos", ("a.jpg", data)), ("photos", ("b.jpg", data))]
+    made = client.post(PEOPLE, data={"name": "Ada", "force": "true"}, files=files)
+    assert made.status_code == 201, made.text
+    told = made.json()
+    assert [(photo["image"], photo["reason"]) for photo in told["photos"]] == [
+        ("a.jpg", "enrolled"),
+        ("b.jpg", "already_enrolled"),
+    ]
+    assert (told["person"]["person"], told["person"]["samples"]) == ("Ada", 1)
+    again = client.post(PEOPLE, json={"name": "ada", "photos": [base64.b64encode(data).decode()]})
+    assert (again.status_code, again.json()["photos"][0]["reason"]) == (200, "already_enrolled")
+    more = client.post(path_of("ADA", "photos"), content=data)
+    assert more.json()["person"] == told["person"]
+    for photo in told["photos"]:
+        jsonschema.validate({**photo, "advice": None}, load("enroll"))
+
+
+def test_nobody_is_made_where_no_photo_is_accepted(client: httpx.Client) -> None:
+    answer = client.post(PEOPLE, data={"name": "Ada"}, files={"photo": ("zip.jpg", b"PK\x03\x04")})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "NobodyEnrolled")
+    assert [photo["reason"] for photo in problem["photos"]] == ["unreadable"]
+    assert client.get(path_of("Ada")).status_code == 404
+    assert client.post(PEOPLE, content=PHOTO.read_bytes()).json()["detail"] == "name: required"
+    assert client.post(PEOPLE, json={"name": "Ada"}).json()["code"] == "NoPhoto"
+    assert client.post(path_of("Ada", "photos"), content=PHOTO.read_bytes()).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Anna Maria",
+        "a.b",
+        "...",
+        "<script>alert(1)</script>".replace("/", "⁄"),
+        "👩‍👩‍👧",
+        "100%",
+        "%2F",
+        "a?b=c",
+        "a#b",
+        "a+b&c;d",
+        "samples",
+        'O\'Brien "Bob"',
+        "Ünï · 名前",
+        "~",
+        "-",
+    ],
+)
+def test_names_are_any_text_in_addresses(client: httpx.Client, name: str) -> None:
+    assert client.patch(path_of("Eileen"), json={"name": name}).json()["person"] == name
+    assert client.get(path_of(name)).json()["person"] == name
+    assert client.get(path_of(name, "samples")).json()["total"] == 1
+    assert client.patch(path_of(name), json={"name": "Eileen"}).json()["person"] == "Eileen"
+
+
+@pytest.mark.parametrize("name", ["a/b", "</script>", "a\\b", "\x00", "\u202eevil", "a/samples/b", "/", "a" * 201])
+def test_names_that_nobody_can_have_are_refused(client: httpx.Client, name: str) -> None:
+    answer = client.patch(path_of("Eileen"), json={"name": name})
+    assert (answer.status_code, answer.json()["code"]) == (422, "InvalidNameError")
+    assert client.get(path_of(name)).status_code in {404, 422}
+    assert client.get(path_of(name)).headers["content-type"] == "application/problem+json"
+
+
+def test_a_person_is_renamed_and_described_at_once_or_not_at_all(client: httpx.Client) -> None:
+    told = client.patch(
+        path_of("eileen"), json={"name": "Eileen Collins", "born": "1956-11-19", "note": "pilot"}
+    ).json()
+    jsonschema.validate(told, load("people-set"))
+    assert (told["person"], told["born"], told["note"]) == ("Eileen Collins", "1956-11-19", "pilot")
+    taken = client.patch(path_of("Eileen Collins"), json={"name": "barack", "note": "other"})
+    assert (taken.status_code, taken.json()["code"]) == (409, "PersonExistsError")
+    wrong = client.patch(path_of("Eileen Collins"), json={"name": "E", "born": "tomorrow"})
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "UsageError")
+    shown = client.get(path_of("Eileen Collins")).json()
+    assert (shown["note"], shown["born"], shown["photos"], shown["merged"]) == ("pilot", "1956-11-19", 1, [])
+    cleared = client.patch(path_of("Eileen Collins"), json={"note": None}).json()
+    assert (cleared["note"], cleared["born"]) == (None, "1956-11-19")
+    nonsense: list[Any] = [{}, {"name": None}, {"nome": "x"}, {"note": 1}, []]
+    for nothing in nonsense:
+        assert client.patch(path_of("Eileen Collins"), json=nothing).status_code == 422
+
+
+def test_samples_are_listed_pictured_and_removed(client: httpx.Client) -> None:
+    client.post(path_of("Barack", "photos"), content=PHOTO.read_bytes(), headers={"X-Photo-Name": "../me.jpg"})
+    told = client.get(path_of("Barack", "samples")).json()
+    about = client.get(path_of("Barack")).json()
+    shared = {key: about[key] for key in ("born", "note", "warnings", "merged")}
+    for sample in told["samples"]:
+        jsonschema.validate({**sample, **shared}, load("people-show"))
+    first, second = told["samples"]
+    assert (first["image"], second["image"]) == (BARACK.name, "me.jpg")  # a path outside of the album is told to nobody
+    picture = client.get(f"/api/v1/samples/{second['sample_id']}/thumbnail")
+    assert (picture.headers["content-type"], picture.headers["cache-control"]) == ("image/jpeg", "private, no-cache")
+    with Image.open(io.BytesIO(picture.content)) as image:
+        assert image.format == "JPEG"
+        assert max(image.size) <= 256
+        assert not image.getexif()
+    same = client.get(
+        f"/api/v1/samples/{second['sample_id']}/thumbnail", headers={"If-None-Match": picture.headers["etag"]}
+    )
+    assert (same.status_code, same.content) == (304, b"")
+    planned = client.delete(f"/api/v1/samples/{second['sample_id']}", params={"dry_run": "true"}).json()
+    removed = client.delete(f"/api/v1/samples/{second['sample_id']}").json()
+    for record, dry in ((planned, True), (removed, False)):
+        jsonschema.validate(record, load("people-remove-sample"))
+        assert record["dry_run"] is dry
+    for gone in (second["sample_id"], 2**53):
+        for answer in (client.get(f"/api/v1/samples/{gone}/thumbnail"), client.delete(f"/api/v1/samples/{gone}")):
+            assert (answer.status_code, answer.json()["code"]) == (404, "SampleNotFoundError")
+            assert answer.json()["detail"] == f"There is no sample {gone} in family.facebank."  # not where it is
+    assert client.get("/api/v1/samples/0/thumbnail").status_code == 422
+    assert client.get(f"/api/v1/samples/{2**70}/thumbnail").status_code == 422
+
+
+def test_people_are_merged_and_separated(client: httpx.Client) -> None:
+    client.post(PEOPLE, data={"name": "B. Obama", "force": "true"}, files={"photo": ("b.jpg", PHOTO.read_bytes())})
+    refused = client.post(path_of("Eileen", "merge"), json={"sources": ["Barack"]})
+    assert (refused.status_code, refused.json()["code"]) == (422, "UsageError")
+    told = client.post(path_of("Barack", "merge"), json={"sources": ["B. Obama"]}).json()
+    jsonschema.validate(told, load("people-merge"))
+    assert (told["person"], told["samples"]) == ("Barack", 2)
+    assert [one["person"] for one in client.get(path_of("Barack")).json()["merged"]] == ["B. Obama"]
+    (apart,) = client.post(path_of("Barack", "unmerge")).json()["people"]
+    assert apart["person"] == "B. Obama"
+    assert client.post(path_of("Barack", "merge"), json={"sources": ["Nobody"]}).status_code == 404
+
+
+def test_forgetting_says_what_goes_and_what_stays(client: httpx.Client, gallery: Path, tmp_path: Path) -> None:
+    copies = tmp_path / "sorted"
+    copies.mkdir()
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:
+        bank.note_written(PlaceKind.SORTED, copies)
+        backup = bank.gallery.back_up(tmp_path / "backup.facebank")
+    planned = client.delete(path_of("Eileen"), params={"dry_run": True}).json()
+    assert client.get(path_of("Eileen")).status_code == 200
+    forgotten = client.delete(path_of("Eileen")).json()
+    for record, dry in ((planned, True), (forgotten, False)):
+        jsonschema.validate(record, load("people-forget"))
+        assert (record["person"], record["samples"], record["dry_run"]) == ("Eileen", 1, dry)
+        assert {(one["kind"], one["path"]) for one in record["stays"]} == {
+            ("sorted photos", str(copies)),
+            ("backup", str(backup)),
+        }
+    assert client.get(path_of("Eileen")).status_code == 404
+    assert b"Eileen" not in gallery.read_bytes()
+    (told,) = client.post("/api/v1/identify", content=EILEEN.read_bytes()).json()["photos"]
+    assert "Eileen" not in str(told)
+
+
+def test_each_role_may_do_its_own(serve: Serve, gallery: Path) -> None:
+    client, keys = serve(ServiceOptions(hosts=("photos.home",))), KeyFile.of_gallery(gallery)
+    read, teach = ({"x-api-key": keys.add(role.name, role)} for role in (Role.READ, Role.TEACH))
+    changes: list[tuple[str, str, dict[str, Any]]] = [
+        ("PATCH", path_of("Eileen"), {"json": {"note": "x"}}),
+        ("POST", PEOPLE, {"content": b"x"}),
+        ("POST", path_of("Eileen", "photos"), {"content": b"x"}),
+        ("POST", path_of("Eileen", "merge"), {"json": {"sources": ["Eileen"]}}),
+        ("DELETE", "/api/v1/samples/99", {}),
+        ("POST", "/api/v1/feedback", {"content": b"x"}),
+        ("POST", "/api/v1/album/groups", {}),
+        ("POST", "/api/v1/album/groups/1", {"json": {"person": "x"}}),
+    ]
+    for method, path, content in changes:
+        assert client.request(method, path, headers=read, **content).json()["code"] == "RoleTooLow", path
+        assert client.request(method, path, headers=teach, **content).status_code != 403, path
+    ruled: list[tuple[str, str, dict[str, Any]]] = [
+        ("DELETE", path_of("Eileen"), {}),
+        ("PATCH", "/api/v1/settings", {"json": {"fpir": 0.1}}),
+        ("POST", "/api/v1/album/scan", {}),
+        ("DELETE", "/api/v1/album/scan", {}),
+    ]
+    for method, path, content in ruled:
+        assert client.request(method, path, headers=teach, **content).json()["code"] == "RoleTooLow", path
+    for path in (PEOPLE, path_of("Eileen"), path_of("Eileen", "samples"), "/api/v1/audit", "/api/v1/settings"):
+        assert client.get(path).json()["code"] == "KeyNeeded"
+        assert client.get(path, headers=read).status_code == 200
+
+
+def test_what_the_command_line_changes_counts_at_once(client: httpx.Client, gallery: Path) -> None:
+    asked = EILEEN.read_bytes()
+    (before,) = client.post("/api/v1/identify", content=asked).json()["photos"]
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:  # as another process has it open
+        bank.rename("Eileen", "Commander Collins")
+        (renamed,) = client.post("/api/v1/identify", content=asked).json()["photos"]
+        bank.forget("Commander Collins")
+        (gone,) = client.post("/api/v1/identify", content=asked).json()["photos"]
+    assert [photo["faces"][0]["person"] for photo in (before, renamed, gone)] == ["Eileen", "Commander Collins", None]
+    assert [each["person"] for each in client.get(PEOPLE).json()["people"]] == ["Barack"]
+
+
+def test_two_who_enroll_at_once_make_one_sample(client: httpx.Client) -> None:
+    told: list[httpx.Response] = []
+
+    def enroll() -> None:
+        told.append(client.post(path_of("Barack", "photos"), content=PHOTO.read_bytes()))
+
+    threads = [threading.Thread(target=enroll) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reasons = sorted(answer.json()["photos"][0]["reason"] for answer in told)
+    assert reasons == ["already_enrolled"] * 3 + ["enrolled"]
+    assert client.get(path_of("Barack")).json()["samples"] == 2
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_written(client: httpx.Client, gallery: Path) -> None:
+    assert client.get(path_of("Eileen")).status_code == 200
+    size = gallery.stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # no file can grow beyond a page
+    try:
+        answers = [
+            client.patch(path_of("Eileen"), json={"name": "Ada"}),
+            client.post(path_of("Barack", "photos"), content=PHOTO.read_bytes()),
+        ]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (507, "StorageError"), answer.text
+    assert gallery.stat().st_size == size
+    assert [(each["person"], each["samples"]) for each in client.get(PEOPLE).json()["people"]] == [
+        ("Barack", 1),
+        ("Eileen", 1),
+    ]
+    assert client.patch(path_of("Eileen"), json={"name": "Ada"}).status_code == 200

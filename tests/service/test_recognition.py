@@ -1,0 +1,117 @@
+"""What the service answers about photos is what the library says."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import httpx
+import jsonschema
+import pytest
+
+from facebank import FaceBank
+from facebank.schemas import load
+from facebank.schemas.records import photo_record
+from facebank.service.options import Limits, ServiceOptions
+
+from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve
+
+PHOTOS = sorted(DEMO_PHOTOS.glob("*.jpg"))
+
+
+def test_decisions_are_the_librarys_to_the_bit(serve: Serve, gallery: Path) -> None:
+    client = serve(ServiceOptions(exact=True))
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:
+        expected = {path.name: photo_record(*bank.identify(path)) for path in PHOTOS}
+    for path in PHOTOS:
+        (told,) = client.post("/api/v1/identify", files={"photo": (path.name, path.read_bytes())}).json()["photos"]
+        assert told == json.loads(json.dumps({**expected[path.name], "image": path.name}))
+
+
+def test_answers_follow_the_schema_and_are_rounded(client: httpx.Client) -> None:
+    (told,) = client.post("/api/v1/identify", content=BARACK.read_bytes()).json()["photos"]
+    jsonschema.validate(told, load("identify"))
+    (face,) = told["faces"]
+    assert face["person"] == "Barack"
+    assert face["probability"] == 0.999  # nothing is told to be certain
+    for number in (
+        face["similarity"],
+        face["stranger_probability"],
+        *(one["similarity"] for one in face["candidates"]),
+    ):
+        assert number == round(number, 3)
+
+
+def test_photos_come_in_forms_raw_and_in_json(client: httpx.Client) -> None:
+    data = BARACK.read_bytes()
+    text = base64.b64encode(data).decode()
+    named = {"files": {"photos": ("me.jpg", data)}}
+    asked = (
+        (named, "me.jpg"),
+        ({"content": data, "headers": {"X-Photo-Name": "../secret/me.jpg"}}, "me.jpg"),
+        ({"json": {"photos": [text]}}, "photo 1"),
+        ({"json": {"photo": {"name": "me.jpg", "data": f"data:image/jpeg;base64,{text}"}}}, "me.jpg"),
+    )
+    for request, name in asked:
+        (told,) = client.post("/api/v1/identify", **request).json()["photos"]
+        assert (told["image"], told["faces"][0]["person"]) == (name, "Barack")
+
+
+def test_several_photos_keep_their_order_and_a_broken_one_has_its_error(client: httpx.Client) -> None:
+    parts = [("photos", ("a.jpg", BARACK.read_bytes())), ("photos", ("b.jpg", b"PK\x03\x04 no photo"))]
+    first, second = client.post("/api/v1/identify", files=parts).json()["photos"]
+    assert (first["image"], first["error"], second["image"]) == ("a.jpg", None, "b.jpg")
+    assert second["error"].startswith("b.jpg")
+    assert second["faces"] == []
+
+
+def test_two_photos_are_compared(client: httpx.Client) -> None:
+    parts = [("a", ("a.jpg", BARACK.read_bytes())), ("b", ("b.jpg", EILEEN.read_bytes()))]
+    told = client.post("/api/v1/verify", files=parts).json()
+    jsonschema.validate(told, load("verify"))
+    assert (told["a"], told["b"], told["same"]) == ("a.jpg", "b.jpg", False)
+    assert client.post("/api/v1/verify", files=parts[:1]).json()["code"] == "TwoPhotos"
+    black = client.post("/api/v1/verify", files=[parts[0], ("b", ("none.jpg", b"\xff\xd8\xff"))])
+    assert (black.status_code, black.json()["code"]) == (422, "UnreadablePhotoError")
+    assert black.json()["detail"].startswith("none.jpg")
+
+
+def test_faces_are_found_without_names_and_embeddings_are_off(serve: Serve, client: httpx.Client) -> None:
+    data = BARACK.read_bytes()
+    (told,) = client.post("/api/v1/detect", content=data).json()["photos"]
+    assert set(told["faces"][0]) == {"box", "landmarks", "detection_score", "quality"}
+    refused = client.post("/api/v1/embed", content=data)
+    assert (refused.status_code, refused.json()["code"]) == (403, "EmbeddingsAreOff")
+    (told,) = serve(ServiceOptions(embeddings=True)).post("/api/v1/embed", content=data).json()["photos"]
+    assert len(told["faces"][0]["embedding"]) == 128
+
+
+@pytest.mark.parametrize(
+    ("request_of", "status", "code"),
+    [
+        ({}, 400, "NoPhoto"),
+        ({"json": {"photos": "no list"}}, 422, "InvalidValue"),
+        ({"json": {"photos": ["!"]}}, 422, "InvalidValue"),
+        ({"json": [1]}, 422, "InvalidValue"),
+        ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "JsonNotUnderstood"),
+        ({"content": b"[" * 40_000, "headers": {"Content-Type": "application/json"}}, 400, "JsonNotUnderstood"),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "FormNotUnderstood"),
+        ({"files": [("photos", (f"{n}.jpg", b"x")) for n in range(4)]}, 413, "TooMany"),
+    ],
+)
+def test_what_is_no_photo_is_refused_in_a_sentence(
+    serve: Serve, request_of: dict[str, object], status: int, code: str
+) -> None:
+    client = serve(ServiceOptions(limits=Limits(photos=3)))
+    answer = client.post("/api/v1/identify", **request_of)  # type: ignore[arg-type]
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_metrics_count_decisions_and_name_nobody(client: httpx.Client) -> None:
+    client.post("/api/v1/identify", content=BARACK.read_bytes())
+    text = client.get("/api/v1/metrics").text
+    assert 'facebank_faces_total{decision="known"} 1.0' in text
+    assert "facebank_people 2.0" in text
+    assert "Barack" not in text

@@ -1,0 +1,194 @@
+"""Who may do what: each route of the service, with each role, as the table below says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from facebank import FaceBank
+from facebank.service import limits
+from facebank.service.application import make_app
+from facebank.service.keys import KeyFile, Role
+from facebank.service.options import Limits, ServiceOptions
+
+from .conftest import Serve
+from .test_access import raw
+
+NETWORK = ServiceOptions(hosts=("photos.home",))
+
+ROUTES = {
+    None: """
+        GET /api/v1/health
+        GET /api/v1/openapi.json
+        GET /api/v1/static/{rest:path}
+        GET /sign-in
+        POST /sign-in
+    """,
+    Role.READ: """
+        POST /api/v1/identify
+        POST /api/v1/verify
+        POST /api/v1/detect
+        POST /api/v1/embed
+        GET /api/v1/people
+        GET /api/v1/people/{name:path}
+        GET /api/v1/people/{name:path}/samples
+        GET /api/v1/samples/{number}/thumbnail
+        GET /api/v1/audit
+        GET /api/v1/settings
+        GET /api/v1/album/scan
+        GET /api/v1/album/scan/events
+        GET /api/v1/album/find
+        GET /api/v1/album/groups
+        GET /api/v1/album/groups/{number}
+        GET /api/v1/metrics
+        POST /api/v1/recognition/recognize
+        POST /api/v1/detection/detect
+        POST /api/v1/verification/verify
+        GET /api/v1/recognition/subjects
+        GET /api/v1/recognition/subjects/
+        GET /api/v1/recognition/faces
+        GET /api/v1/recognition/faces/{image_id}/img
+        POST /api/v1/recognition/faces/{image_id}/verify
+        GET /
+        GET /looking
+        GET /people/{number}
+        GET /look-alikes
+        GET /add
+        POST /add/ask
+        GET /photos/{content_hash}
+        GET /photos/{content_hash}/faces/{face_number}/nearest
+        GET /pictures/maps/{content_hash}/{face_number}/{sample_id}
+        GET /pictures/samples/{sample_id}
+        GET /pictures/photos/{content_hash}/{side}
+        GET /pictures/faces/{content_hash}/{face_number}/{side}
+        GET /pictures/videos/{track}
+        GET /videos/{content_hash}
+        GET /videos/{content_hash}/file
+        GET /settings
+        POST /sign-out
+        POST /who/faces
+        POST /who/next
+    """,
+    Role.TEACH: """
+        POST /api/v1/people
+        PATCH /api/v1/people/{name:path}
+        POST /api/v1/people/{name:path}/photos
+        POST /api/v1/people/{name:path}/merge
+        POST /api/v1/people/{name:path}/unmerge
+        DELETE /api/v1/samples/{number}
+        POST /api/v1/feedback
+        POST /api/v1/album/groups
+        POST /api/v1/album/groups/{number}
+        POST /api/v1/recognition/subjects
+        PUT /api/v1/recognition/subjects/{subject}
+        POST /api/v1/recognition/faces
+        POST /api/v1/recognition/faces/delete
+        DELETE /api/v1/recognition/faces/{image_id}
+        POST /add/enroll
+        POST /people/{number}/rename
+        POST /people/{number}/describe
+        POST /people/{number}/merge
+        POST /people/{number}/unmerge
+        POST /samples/{sample_id}/remove
+        POST /photos/{content_hash}/answers
+        POST /answers/undo
+        GET /who
+        POST /who/answers
+    """,
+    Role.ADMIN: """
+        DELETE /api/v1/people/{name:path}
+        PATCH /api/v1/settings
+        POST /api/v1/album/scan
+        DELETE /api/v1/album/scan
+        DELETE /api/v1/recognition/subjects
+        DELETE /api/v1/recognition/subjects/
+        DELETE /api/v1/recognition/subjects/{subject}
+        DELETE /api/v1/recognition/faces
+        GET /people/{number}/copies
+        POST /people/{number}/forget
+        POST /settings
+    """,
+}
+NEEDED = {route: role for role, lines in ROUTES.items() for route in map(str.strip, lines.strip().splitlines())}
+VALUES = {
+    "name:path": "Nobody",
+    "subject": "Nobody",
+    "image_id": "00000000-0000-8000-8000-000000000000",
+    "content_hash": "0" * 64,
+    "rest:path": "x",
+    "side": "320",
+}
+READS = {route for route in NEEDED if route.startswith("GET ")}
+
+
+def ask(client: httpx.Client, route: str, **headers: str) -> httpx.Response:
+    """Ask for a route, about nobody and nothing."""
+    method, path = route.split()
+    filled = re.sub(r"{([^}]+)}", lambda found: VALUES.get(found[1], "999"), path)
+    content = None if route in READS else b"{}"
+    return client.request(method, filled, content=content, headers={"Content-Type": "application/json", **headers})
+
+
+def test_the_table_has_each_route(tmp_path: Path) -> None:
+    with FaceBank.open(tmp_path / "new.facebank", device="cpu", threads=1) as bank:
+        contexts = list(iter_route_contexts(make_app(bank, ServiceOptions()).routes))
+    found = {
+        f"{method} {context.path}" for context in contexts for method in (context.methods or ()) if method != "HEAD"
+    }
+    assert found == set(NEEDED)
+
+
+def test_each_route_lets_in_its_roles_only(serve: Serve, gallery: Path) -> None:
+    client, keys = serve(NETWORK), KeyFile.of_gallery(gallery)
+    tokens = {role: keys.add(role.name, role) for role in Role}
+    for route, needed in NEEDED.items():
+        if needed is None:
+            assert ask(client, route).status_code not in {403, 500}, route
+            continue
+        stranger = ask(client, route)
+        led_to_sign_in = stranger.status_code == 303 and stranger.headers["location"].startswith("/sign-in")
+        assert stranger.status_code == 401 or led_to_sign_in, route
+        assert "Barack" not in stranger.text
+        for role in Role:
+            answer = ask(client, route, **{"x-api-key": tokens[role]})
+            if role < needed:
+                assert answer.status_code == 403, (route, role, answer.text)
+                assert needed.name.lower() in answer.text
+                assert "Barack" not in answer.text
+            else:
+                assert answer.status_code != 401, (route, role)
+                assert answer.status_code != 403 or route == "POST /api/v1/embed", (route, role, answer.text)
+                assert answer.status_code != 500, (route, role, answer.text)
+
+
+def test_nobody_without_a_key_has_a_body_read(serve: Serve, gallery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_DRAIN_PAUSE", 0.01)
+    client = serve(NETWORK)
+    KeyFile.of_gallery(gallery).add("one", Role.READ)
+    for route in NEEDED:
+        if route in READS or route == "POST /sign-in":
+            continue
+        head = f"{route} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        # The body is never sent: only a service that does not wait for it answers.
+        answer = raw(str(client.base_url), f"{head}Content-Length: 60000000\r\n\r\n".encode())
+        assert b" 401 " in answer.splitlines()[0], route
+
+
+def test_what_somebody_without_a_key_sends_is_small(serve: Serve, gallery: Path) -> None:
+    client = serve(NETWORK)
+    KeyFile.of_gallery(gallery).add("one", Role.READ)
+    assert client.post("/sign-in", data={"key": "x" * 20_000}).status_code == 413
+
+
+@pytest.mark.parametrize("name", ["x-api-key", "Authorization"])
+def test_keys_cannot_be_tried_without_end(serve: Serve, gallery: Path, name: str) -> None:
+    client = serve(replace(NETWORK, limits=Limits(requests_a_minute=10)))
+    KeyFile.of_gallery(gallery).add("one", Role.READ)
+    codes = [client.get("/api/v1/people", headers={name: f"Bearer {number}"}).status_code for number in range(15)]
+    assert codes[:10] == [401] * 10
+    assert codes[-1] == 429

@@ -1,0 +1,181 @@
+"""Scanning the album over HTTP: progress, cancel, and folders that are not the album's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from facebank.errors import PhotoNotFoundError
+from facebank.service.folders import AlbumFolders
+from facebank.service.options import ServiceOptions
+from facebank.service.problems import RequestError
+
+from .conftest import DEMO_PHOTOS, NAMES, Serve, finished
+
+
+def events(client: httpx.Client) -> list[tuple[str, dict[str, object]]]:
+    """Return all events of a scan."""
+    found = []
+    with client.stream("GET", "/api/v1/album/scan/events") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        kind = ""
+        for line in answer.iter_lines():
+            name, _, value = line.partition(": ")
+            if name == "event":
+                kind = value
+            elif name == "data":
+                found.append((kind, json.loads(value)))
+    return found
+
+
+def test_a_scan_is_watched_to_its_end(serve: Serve, album: Path) -> None:
+    client = serve(ServiceOptions(albums=(album,)))
+    assert client.get("/api/v1/album/scan").json()["status"] == "none"
+    begun = client.post("/api/v1/album/scan")
+    assert (begun.status_code, begun.json()["status"], begun.json()["folders"]) == (202, "running", [str(album)])
+    told = events(client)
+    assert [kind for kind, _ in told][-1] == "end"
+    _, state = told[-1]
+    assert (state["status"], state["done"], state["total"], state["seconds_left"]) == ("done", 2, 2, 0.0)
+    assert state["report"] == {
+        "unchanged": 0,
+        "looked_at": 2,
+        "known_by_content": 0,
+        "gone": 0,
+        "unreadable": 0,
+        "unreadable_photos": [],
+        "videos": 0,
+        "unsupported": 0,
+    }
+    assert all(kind == "progress" for kind, _ in told[:-1])
+    again = client.post("/api/v1/album/scan", json={"folders": ["2012"]}).json()
+    assert again["folders"] == [str(album / "2012")]
+    assert finished(client)["report"]["unchanged"] == 2  # type: ignore[index]
+    assert events(client) == [("end", client.get("/api/v1/album/scan").json())]
+
+
+def test_photos_that_cannot_be_read_are_told(serve: Serve, album: Path) -> None:
+    (album / "zip.jpg").write_bytes(b"PK\x03\x04 no photo")
+    for name in ("one.mp4", "two.mov", "raw.cr2"):
+        (album / name).write_bytes(b"not looked into")
+    client = serve(ServiceOptions(albums=(album,)))
+    client.post("/api/v1/album/scan")
+    report = finished(client)["report"]
+    assert isinstance(report, dict)
+    assert report["unreadable"] == 1
+    assert report["unreadable_photos"][0]["image"] == str(album / "zip.jpg")
+    assert (report["videos"], report["unsupported"]) == (2, 1)
+    videos = client.get("/api/v1/album/scan").json()["unreadable_videos"]
+    assert [video["video"] for video in videos] == [str(album / "one.mp4"), str(album / "two.mov")]
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "/etc", "/", "..", "2012/../..", "out", "out/there", "\x00", "", "~", "%2e%2e"]
+)
+def test_folders_outside_of_the_album_are_refused(serve: Serve, album: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere" / "there").mkdir(parents=True)
+    (album / "out").symlink_to(tmp_path / "elsewhere")
+    client = serve(ServiceOptions(albums=(album,)))
+    answer = client.post("/api/v1/album/scan", json={"folders": [name]})
+    if name in {"~", "%2e%2e", "\x00"}:  # names like any other, and nobody's
+        assert (answer.status_code, answer.json()["code"]) == (404, "PhotoNotFoundError")
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (403, "OutsideAlbum"), answer.text
+    assert client.get("/api/v1/album/scan").json()["status"] == "none"
+
+
+def test_a_text_that_is_no_name_is_outside(album: Path) -> None:
+    for name in ("\ud800", "a" * 5000, "\udcff", "a/" * 3000):
+        folders = AlbumFolders([album])
+        with pytest.raises((RequestError, PhotoNotFoundError)):
+            folders.folder(name)
+
+
+def test_links_that_lead_out_are_passed_over(serve: Serve, album: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.copy(DEMO_PHOTOS / NAMES[0], outside / "secret.jpg")
+    (album / "photo.jpg").symlink_to(outside / "secret.jpg")
+    (album / "folder").symlink_to(outside)
+    (album / "root").symlink_to("/")
+    (album / "inside.jpg").symlink_to(album / "2012" / NAMES[1])
+    client = serve(ServiceOptions(albums=(album,)))
+    client.post("/api/v1/album/scan")
+    state = finished(client)
+    assert (state["total"], state["status"]) == (3, "done")
+
+
+def test_a_missing_disk_is_noticed_and_nothing_is_forgotten(serve: Serve, album: Path) -> None:
+    client = serve(ServiceOptions(albums=(album,)))
+    client.post("/api/v1/album/scan")
+    finished(client)
+    away = album.with_name("away")
+    album.rename(away)
+    answer = client.post("/api/v1/album/scan")
+    assert (answer.status_code, answer.json()["code"]) == (404, "PhotoNotFoundError")
+    assert answer.json()["detail"] == f"there is no folder {album}: is its disk plugged in?"
+    album.mkdir()  # where the disk was mounted
+    answer = client.post("/api/v1/album/scan")
+    assert answer.json()["detail"].startswith(f"{album} is empty but had 2 photos: is its disk plugged in?")
+    (album / ".hidden").touch()
+    client.post("/api/v1/album/scan")
+    assert finished(client)["emptied"] == [str(album)]
+    album.joinpath(".hidden").unlink()
+    album.rmdir()
+    away.rename(album)
+    client.post("/api/v1/album/scan")
+    assert finished(client)["report"]["unchanged"] == 2  # type: ignore[index]
+
+
+def test_a_scan_can_be_canceled_and_goes_on_later(serve: Serve, album: Path) -> None:
+    data = (DEMO_PHOTOS / NAMES[1]).read_bytes()
+    for number in range(40):
+        (album / f"{number}.jpg").write_bytes(data + number.to_bytes(2))
+    client = serve(ServiceOptions(albums=(album,), workers=1))
+    client.post("/api/v1/album/scan")
+    busy = client.post("/api/v1/album/scan")
+    assert (busy.status_code, busy.json()["code"]) == (409, "ScanBusyError")
+    assert client.delete("/api/v1/album/scan").status_code == 200
+    state = finished(client)
+    assert state["status"] == "canceled"
+    client.post("/api/v1/album/scan")
+    assert finished(client)["status"] == "done"
+
+
+def test_clients_that_never_read_hold_nothing_up(serve: Serve, album: Path) -> None:
+    client = serve(ServiceOptions(albums=(album,)))
+    place = urlsplit(str(client.base_url))
+    client.post("/api/v1/album/scan")
+    silent = [socket.create_connection((place.hostname or "", place.port or 0)) for _ in range(20)]
+    try:
+        for connection in silent:
+            connection.sendall(b"GET /api/v1/album/scan/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert finished(client)["status"] == "done"
+        assert events(client)[-1][0] == "end"
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+def test_the_service_ends_while_a_scan_goes_on_and_is_watched(serve: Serve, album: Path) -> None:
+    data = (DEMO_PHOTOS / NAMES[1]).read_bytes()
+    for number in range(60):
+        (album / f"{number}.jpg").write_bytes(data + number.to_bytes(2))
+    client = serve(ServiceOptions(albums=(album,), workers=1))
+    client.post("/api/v1/album/scan")
+    place = urlsplit(str(client.base_url))
+    watching = socket.create_connection((place.hostname or "", place.port or 0))
+    watching.sendall(b"GET /api/v1/album/scan/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert b"text/event-stream" in watching.recv(2000)
+    watching.close()  # the fixture stops the service, and would wait for ever if that waited for the scan
+
+
+def test_without_an_album_there_is_nothing_to_scan(client: httpx.Client) -> None:
+    answer = client.post("/api/v1/album/scan")
+    assert (answer.status_code, answer.json()["code"]) == (409, "NoAlbum")

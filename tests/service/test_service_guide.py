@@ -1,0 +1,159 @@
+"""What docs/service.md tells to type works, against a real service, and it has every route."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from configparser import ConfigParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from facebank import FaceBank
+from facebank.service.keys import KeyFile, Role
+from facebank.service.options import Limits, ServiceOptions
+from tests.test_documents import COMMANDS, words_of
+
+from .conftest import Serve, served
+
+PROJECT = Path(__file__).resolve().parents[2]
+GUIDE = (PROJECT / "docs" / "service.md").read_text(encoding="utf-8")
+BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w*)\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
+ROUTES = json.loads(Path(__file__).with_name("openapi.json").read_text(encoding="utf-8"))["paths"]
+_STREAMED = ("/api/v1/album/scan/events", "/api/v1/metrics")  # not in JSON
+ADDRESS = "http://127.0.0.1:8470"
+
+
+def blocks(kind: str) -> list[str]:
+    """Return the blocks of a kind."""
+    return [text for found, text in BLOCKS if found == kind]
+
+
+def routes() -> set[tuple[str, str]]:
+    """Return all routes of the OpenAPI document."""
+    return {(method.upper(), path) for path, methods in ROUTES.items() for method in methods}
+
+
+def asked(line: str) -> tuple[str, str]:
+    """Return the route that a curl command asks."""
+    words = shlex.split(line)
+    path = urlsplit(next(word for word in words if word.startswith(ADDRESS))).path
+    sends = {"-F", "--json", "--data-binary"} & set(words)
+    method = words[words.index("-X") + 1] if "-X" in words else "POST" if sends else "GET"
+    pattern = next(
+        each for each in sorted(ROUTES, key=len) if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(each)), path)
+    )
+    return method, pattern
+
+
+def test_every_route_is_in_the_table_and_is_asked_with_curl() -> None:
+    rows = re.findall(r"^\| (GET|POST|PATCH|DELETE) \| `([^`]+)` \|", GUIDE, re.MULTILINE)
+    assert len(rows) == len(set(rows))
+    assert set(rows) == routes()
+    assert {asked(line) for text in blocks("bash") for line in text.splitlines()} == routes()
+
+
+def test_the_roles_of_the_table_are_those_of_the_routes(serve: Serve, gallery: Path) -> None:
+    client, keys = serve(ServiceOptions(hosts=("photos.home",))), KeyFile.of_gallery(gallery)
+    known = {role.name.lower(): {"x-api-key": keys.add(role.name, role)} for role in Role}
+    below = {"read": {}, "teach": known["read"], "admin": known["teach"]}
+    rows = re.findall(r"^\| (GET|POST|PATCH|DELETE) \| `([^`]+)` \| (\w+) \|", GUIDE, re.MULTILINE)
+    for method, path, role in rows:
+        asked = client.build_request(method, path.replace("{name}", "Nobody").replace("{number}", "9"))
+        if role == "none":
+            assert client.send(asked).status_code == 200, path
+            continue
+        for name, headers in ((role, known[role]), ("below", below[role])):
+            asked.headers.pop("x-api-key", None)
+            asked.headers.update(headers)
+            code = client.send(asked).json().get("code") if path not in _STREAMED else client.send(asked).status_code
+            assert (code in {"RoleTooLow", "KeyNeeded", 401}) is (name == "below"), (method, path, code)
+
+
+def started() -> list[str]:
+    """Return the facebank commands of the guide."""
+    typed = [line for text in blocks("") for line in text.splitlines() if line.startswith("facebank ")]
+    return [*typed, re.sub(r"^\S*/", "", unit()["Service"]["ExecStart"])]
+
+
+def unit() -> ConfigParser:
+    """Return systemd's unit."""
+    (text,) = blocks("ini")
+    parsed = ConfigParser(strict=False, interpolation=None)
+    parsed.optionxform = str  # type: ignore[assignment,method-assign]
+    parsed.read_string(text)
+    return parsed
+
+
+@pytest.mark.parametrize("line", started())
+def test_a_command_of_the_guide_exists(line: str) -> None:
+    words, _, after = words_of(line)
+    assert set(after) <= COMMANDS[words]
+
+
+def test_the_proxy_takes_the_largest_request() -> None:
+    (text,) = blocks("nginx")
+    assert f"client_max_body_size {Limits().body >> 20}m;" in text
+    assert f"proxy_pass {ADDRESS};" in text
+    assert text.count("{") == text.count("}")
+
+
+def test_the_limits_are_those_of_the_service() -> None:
+    limits = Limits()
+    rows = dict(re.findall(r"^\| ([^|`]+) \| ([^|`]+) \|$", GUIDE[GUIDE.index("## Limits") :], re.MULTILINE))
+    assert rows["a request"] == f"{limits.body >> 20} MiB, {limits.photos} photos"
+    assert rows["all requests at once"] == f"{limits.bodies >> 20} MiB; further ones get 503"
+    times = limits.head_seconds, limits.upload_seconds, limits.unread_seconds
+    assert rows["its head, its body, the answer being read"] == "{:g}, {:g} and {:g} s".format(*times)
+    assert rows["work on it"] == f"{limits.seconds:g} s"
+    assert rows["connections"] == f"{limits.connections:,} at once"
+    assert rows["requests worked on or waiting"].startswith(f"{limits.waiting} ")
+    assert rows["wrong keys of one address"].startswith(f"{limits.wrong_keys_a_minute} a minute;")
+    assert rows["requests of one key, or of one address without a key"] == f"{limits.requests_a_minute:,} a minute"
+
+
+def test_the_guide_runs_as_it_is_written(
+    example_bank: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example_bank.close()
+    if not shutil.which("node") and "FACEBANK_CI" not in os.environ:
+        pytest.skip("node, for the JavaScript of the guide, is not installed: apt-get install nodejs")
+    album = tmp_path / "Pictures"
+    (album / "2012").mkdir(parents=True)
+    shutil.copy("party.jpg", album / "2012")
+    shutil.copy("eileen.jpg", album / "2012")
+    (album / "eileen again.jpg").write_bytes(Path("eileen.jpg").read_bytes() + b" ")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".curlrc").write_text("silent\nshow-error\nfail-with-body\n")
+    environment = {**os.environ, "HOME": str(home), "CURL_HOME": str(home)}
+    names: dict[str, Any] = {}
+    printed = ""
+    options = ServiceOptions(albums=(album,), embeddings=True)
+    with FaceBank.open("family.facebank") as bank, served(bank, options) as address:
+        for kind, written in BLOCKS:
+            text = written.replace(ADDRESS, address)
+            if kind == "bash":
+                for line in text.splitlines():
+                    done = subprocess.run(
+                        ["bash", "-c", line], env=environment, capture_output=True, text=True, check=False, timeout=60
+                    )
+                    assert done.returncode == 0, (line, done.stdout, done.stderr)
+            elif kind == "python":
+                exec(compile(text, "docs/service.md", "exec"), names)
+                printed = capsys.readouterr().out
+            elif kind == "javascript":
+                done = subprocess.run(
+                    ["node", "--input-type=module", "-e", text], capture_output=True, text=True, check=False, timeout=60
+                )
+                assert done.returncode == 0, done.stderr
+                printed = done.stdout
+            elif kind == "text":
+                assert printed == written
+        assert [person.name for person in bank.people()] == ["Barack", "Eileen", "Joe Biden"]

@@ -1,0 +1,316 @@
+"""Videos in the album: who is in them and when, and files that are sent for nothing else than to be played."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import time
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from facebank import FaceBank
+from facebank.service.options import ServiceOptions
+from facebank.service.page.videos import part_of
+from facebank.video.scan import scan_videos
+from tests.service.conftest import MARK, Serve, finished
+from tests.service.test_access import raw
+from tests.video_files import beginning, clip_of
+
+MIRANDA = "Lin-Manuel Miranda"
+TOKEN = "a-token-of-more-than-twenty-characters"
+
+
+@pytest.fixture(scope="module")
+def filmed(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a gallery of one person and the scan of an album with a clip."""
+    folder = tmp_path_factory.mktemp("filmed")
+    (folder / "album").mkdir()
+    (folder / "album" / "clip.mp4").write_bytes(beginning(clip_of(shared).read_bytes()))
+    with FaceBank.open(folder / "family.facebank", device="cpu", threads=1) as bank, bank.album() as album:
+        bank.enroll(MIRANDA, shared / "data" / "photos" / "probe" / "lin-manuel-miranda.png")
+        report = scan_videos(bank, album, folder / "album")
+        assert (report.looked_at, report.unreadable) == (1, {})
+        assert scan_videos(bank, album, folder / "album").unchanged == 1
+    return folder
+
+
+@pytest.fixture
+def home(filmed: Path, gallery: Path, tmp_path: Path) -> Path:
+    """Return a copy of the album, whose scan knows it there."""
+    album = tmp_path / "album"
+    shutil.copytree(filmed / "album", album)
+    shutil.copy(filmed / "family.facebank", gallery)
+    shutil.copy(filmed / "family.scan", gallery.with_suffix(".scan"))
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as opened:
+        report = scan_videos(bank, opened, album)
+        assert (report.known_by_content, report.looked_at) == (1, 0)
+        opened.forget(filmed / "album")
+    return album
+
+
+@pytest.fixture
+def watching(serve: Serve, home: Path) -> httpx.Client:
+    """Return a client of a service that knows who is in the clip."""
+    return seen(serve(ServiceOptions(albums=(home,))))
+
+
+def seen(client: httpx.Client) -> httpx.Client:
+    for _ in range(300):
+        if 'id="videos"' in client.get("/people/1").text:
+            return client
+        time.sleep(0.02)
+    raise AssertionError(client.get("/people/1").text)
+
+
+def address(client: httpx.Client) -> str:
+    found = re.search(r'href="(/videos/[0-9a-f]{64})\?at=[\d.]+"', client.get("/people/1").text)
+    assert found is not None
+    return found[1]
+
+
+def test_a_persons_page_shows_when_they_are_in_a_video(watching: httpx.Client, home: Path) -> None:
+    page = watching.get("/people/1").text
+    assert "1 video" in page
+    times = re.findall(r'at=([\d.]+)">(\d+:\d\d)–(\d+:\d\d)</a>', page)
+    assert times == [("0.00", "0:00", "0:01"), ("2.74", "0:02", "0:04")]  # on the stage, then alone (test_identify)
+    (picture,) = re.findall(r'src="(/pictures/videos/\d+)"', page)
+    sent = watching.get(picture)
+    with Image.open(io.BytesIO(sent.content)) as opened:
+        assert opened.size == (320, 180)
+        assert dict(opened.getexif()) == {}
+    assert watching.get(picture, headers={"If-None-Match": sent.headers["etag"]}).status_code == 304
+
+
+def test_the_video_is_played_from_that_moment(watching: httpx.Client, home: Path) -> None:
+    page = watching.get(f"{address(watching)}?at=2.74")
+    assert f'src="{address(watching)}/file#t=2.74"' in page.text
+    assert f'<a href="/people/1">{MIRANDA}</a>' in page.text
+    assert "media-src 'self'" in page.headers["content-security-policy"]
+    file = watching.get(f"{address(watching)}/file")
+    assert (file.status_code, file.headers["content-type"]) == (200, "video/mp4")
+    assert (file.headers["x-content-type-options"], file.headers["accept-ranges"]) == ("nosniff", "bytes")
+    assert file.content == (home / "clip.mp4").read_bytes()
+    tag = {"If-None-Match": file.headers["etag"]}
+    assert watching.get(f"{address(watching)}/file", headers=tag).status_code == 304
+    for at in ("-1", "99999999999", "1;", "<b>", "nan", "inf", "1e999"):
+        assert watching.get(address(watching), params={"at": at}).status_code == 422
+
+
+def test_parts_of_the_file_are_sent(watching: httpx.Client, home: Path) -> None:
+    whole, file = (home / "clip.mp4").read_bytes(), f"{address(watching)}/file"
+    for wanted, expected in (
+        ("bytes=0-0", whole[:1]),
+        ("bytes=1000-199999", whole[1000:200_000]),
+        ("bytes=200000-", whole[200_000:]),
+        ("bytes=-5", whole[-5:]),
+        (f"bytes=5-{10**18}", whole[5:]),
+        (f"bytes=-{10**18}", whole),
+    ):
+        part = watching.get(file, headers={"Range": wanted})
+        assert (part.status_code, part.content == expected) == (206, True), wanted
+        start = len(whole) - len(expected) if not wanted.startswith("bytes=1000") and "-0" not in wanted else None
+        if start is not None:
+            assert part.headers["content-range"] == f"bytes {start}-{len(whole) - 1}/{len(whole)}"
+    tag = watching.get(file, headers={"Range": "bytes=0-0"}).headers["etag"]
+    assert watching.get(file, headers={"Range": "bytes=0-0", "If-Range": tag}).status_code == 206
+    changed = watching.get(file, headers={"Range": "bytes=0-0", "If-Range": '"another"'})
+    assert (changed.status_code, len(changed.content)) == (200, len(whole))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "bytes=0-0,1-1",
+        "bytes=" + ",".join(f"{place}-{place}" for place in range(1500)),
+        "bytes=9999999999999-",
+        "bytes=5-4",
+        "bytes=-0",
+        f"bytes=0-{10**30}",
+        f"bytes={10**18}-{10**18}",
+        "bytes=-",
+        "bytes=--1",
+        "bytes=a-b",
+        "bytes=0x0-0x1",
+        "bytes=\N{ARABIC-INDIC DIGIT ONE}-",
+        "lines=0-1",
+        "",
+    ],
+    ids=lambda wanted: wanted[:20],
+)
+def test_parts_that_make_no_sense_are_refused_without_reading(wanted: str) -> None:
+    assert part_of(wanted, 1000) is None
+
+
+def test_a_refused_part_says_how_long_the_file_is(watching: httpx.Client, home: Path) -> None:
+    for wanted in ("bytes=0-0,1-1", "bytes=9999999999999-", "bytes=5-4"):
+        answer = watching.get(f"{address(watching)}/file", headers={"Range": wanted})
+        size = (home / "clip.mp4").stat().st_size
+        assert (answer.status_code, answer.headers["content-range"]) == (416, f"bytes */{size}")
+        assert answer.content == b""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_no_file_stays_open_whatever_the_client_does(watching: httpx.Client, home: Path) -> None:
+    file = f"{address(watching)}/file"
+
+    def held() -> int:
+        links = (Path("/proc/self/fd") / entry for entry in os.listdir("/proc/self/fd"))  # noqa: PTH208
+        return sum(os.path.realpath(link) == str(home / "clip.mp4") for link in links)
+
+    for headers in ({}, {"Range": "bytes=0-9"}, {"Range": "bytes=9-1"}):
+        watching.get(file, headers=headers)
+    for _ in range(3):
+        with watching.stream("GET", file) as answer:
+            next(answer.iter_raw(10))  # and goes away
+    for _ in range(200):
+        if not held():
+            break
+        time.sleep(0.02)
+    assert held() == 0
+
+
+@pytest.mark.parametrize("how", ["changed", "replaced", "gone", "link", "linked folder", "pipe", "page"])
+def test_no_other_file_is_sent_in_its_place(serve: Serve, home: Path, tmp_path: Path, how: str) -> None:
+    client = seen(serve(ServiceOptions(albums=(home,))))
+    video, clip, secret = address(client), home / "clip.mp4", tmp_path / "secret"
+    secret.mkdir()
+    status = clip.stat()
+    if how == "changed":
+        with clip.open("r+b") as file:
+            file.write(b"#")
+    elif how == "replaced":  # as long, and as old in whole seconds
+        clip.write_bytes(b"x" * status.st_size)
+        os.utime(clip, (int(status.st_mtime), int(status.st_mtime)))
+    elif how == "page":
+        content = b"<html><script>alert(1)</script>".ljust(status.st_size)
+        clip.write_bytes(content)
+        os.utime(clip, ns=(status.st_atime_ns, status.st_mtime_ns))
+    elif how == "gone":
+        clip.unlink()
+    elif how == "pipe":
+        clip.unlink()
+        os.mkfifo(clip)
+    elif how == "link":
+        shutil.move(clip, secret / "clip.mp4")
+        clip.symlink_to(secret / "clip.mp4")
+    else:
+        shutil.move(clip, secret / "clip.mp4")
+        home.rmdir()
+        home.symlink_to(secret)
+    for path in (video, f"{video}/file"):
+        answer = client.get(path)
+        assert answer.status_code == 404, (path, answer.text)
+        assert "alert" not in answer.text
+        assert str(home) not in answer.text
+
+
+def test_nothing_is_shown_without_a_key(serve: Serve, home: Path) -> None:
+    client = serve(ServiceOptions(albums=(home,)), token=TOKEN)
+    signed = httpx.Client(base_url=client.base_url, headers={"x-api-key": TOKEN}, trust_env=False)
+    with closing(signed):
+        video = address(seen(signed))
+        (picture,) = re.findall(r'src="(/pictures/videos/\d+)"', signed.get("/people/1").text)
+        assert signed.get(f"{video}/file").status_code == 200
+    for path in (video, f"{video}/file", picture):
+        answer = client.get(path)
+        assert answer.status_code == 303, path
+        assert answer.headers["location"].startswith("/sign-in"), path
+        assert b"ftyp" not in answer.content
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/videos/../etc/passwd",
+        "/videos/%2e%2e%2fclip.mp4",
+        "/videos/" + "0" * 64,
+        "/videos/clip.mp4/file",
+        "/videos/%00",
+    ],
+)
+def test_videos_have_no_other_names(watching: httpx.Client, path: str) -> None:
+    line = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    answer = raw(str(watching.base_url), line)
+    assert answer.split(b" ")[1] in {b"404", b"422"}, answer
+    assert b"root:" not in answer
+
+
+def test_html_in_a_videos_name_is_shown_as_text(serve: Serve, home: Path, gallery: Path) -> None:
+    name = f"{MARK.replace('/', chr(0xF7))}.mp4"
+    (home / "clip.mp4").rename(home / name)
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as opened:
+        assert scan_videos(bank, opened, home).known_by_content == 1
+    client = seen(serve(ServiceOptions(albums=(home,))))
+    for page in (client.get("/people/1").text, client.get(address(client)).text):
+        assert "<img src=x" not in page
+        assert ">49<" not in page
+        assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    file = client.get(f"{address(client)}/file")
+    assert "content-disposition" not in file.headers
+
+
+def test_the_background_scan_looks_through_videos_after_the_photos(
+    serve: Serve, home: Path, gallery: Path, tmp_path: Path
+) -> None:
+    (home / "copy.mp4").write_bytes((home / "clip.mp4").read_bytes())
+    (home / "torn.mp4").write_bytes((home / "clip.mp4").read_bytes()[:3000])
+    (tmp_path / "elsewhere.mp4").write_bytes((home / "clip.mp4").read_bytes() + b"\0\0\0\x08free")
+    (home / "out.mp4").symlink_to(tmp_path / "elsewhere.mp4")
+    client = serve(ServiceOptions(albums=(home,)))
+    client.post("/api/v1/album/scan")
+    state = finished(client)
+    assert (state["status"], state["step"], state["error"]) == ("done", "videos", None)
+    assert (state["videos_done"], state["videos_total"]) == (2, 2)
+    assert [one["video"] for one in state["unreadable_videos"]] == [str(home / "torn.mp4")]  # type: ignore[attr-defined]
+    assert seen(client).get("/people/1").text.count('class="card-box video"') == 1  # a copy is the same video
+
+
+def test_whoever_is_forgotten_leaves_no_picture(serve: Serve, home: Path, gallery: Path) -> None:
+    client = seen(serve(ServiceOptions(albums=(home,))))
+    (picture,) = re.findall(r'src="(/pictures/videos/\d+)"', client.get("/people/1").text)
+    video, tag = address(client), client.get(picture).headers["etag"]
+    with FaceBank.open(gallery) as bank:
+        track = int(picture.rpartition("/")[2])
+        with bank.album() as album:
+            assert album.scan_file.videos.picture(track) is not None
+    csrf = re.findall(r'name="csrf-token" content="(\w+)"', client.get("/").text)[0]
+    assert client.post("/people/1/forget", headers={"x-csrf-token": csrf}).status_code == 200
+    for headers in ({}, {"If-None-Match": tag}):
+        assert client.get(picture, headers=headers).status_code == 404
+    assert MIRANDA not in client.get(video).text
+    for _ in range(300):
+        with FaceBank.open(gallery) as bank, bank.album() as album:
+            if album.scan_file.videos.picture(track) is None:
+                return
+        time.sleep(0.02)
+    raise AssertionError("the picture is still in the scan file")
+
+
+def step_of(client: httpx.Client, number: int) -> str:
+    for _ in range(600):
+        state = client.get("/api/v1/album/scan").json()
+        if state["scan"] == number and (state["step"] == "videos" or state["status"] != "running"):
+            return str(state["step"])
+        time.sleep(0.01)
+    raise AssertionError(state)
+
+
+def test_a_scan_for_photos_need_not_wait_for_the_videos(serve: Serve, home: Path, shared: Path) -> None:
+    clip = clip_of(shared).read_bytes()
+    for number in range(1, 11):  # more than can be looked at meanwhile
+        (home / f"{number}.mp4").write_bytes(clip + b"\0\0\0\x08free" * number)
+    client = serve(ServiceOptions(albums=(home,)))
+    client.post("/api/v1/album/scan")
+    assert step_of(client, 1) == "videos"
+    again = client.post("/api/v1/album/scan")
+    assert (again.status_code, again.json()["scan"]) == (202, 2)
+    assert step_of(client, 2) == "videos"
+    client.delete("/api/v1/album/scan")
+    state = finished(client)
+    assert (state["status"], state["scan"], state["videos_total"]) == ("canceled", 2, 10)

@@ -1,0 +1,79 @@
+"""The words of the page: what the library says to commands is said to people who only click."""
+
+from __future__ import annotations
+
+import pytest
+
+from facebank.service.page.wording import is_offered, scan_words, sentence, typed_date
+from facebank.types import Candidate
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "group 11 is unlike Ada, who is enrolled (similarity -0.08): choose another name, or use --force if it is "
+            "Ada anyway",
+            "This group is unlike Ada, who is known: choose another name.",
+        ),
+        (
+            "nothing was learned: the face is nearer to Bea (similarity 0.48) than to Ada (0.06): use --force if it is "
+            "Ada anyway",
+            "Nothing was learned: the face is nearer to Bea than to Ada.",
+        ),
+        (
+            "2 faces were found and there is no other photo that says which of them is meant: choose with --pick "
+            "largest or --pick central",
+            "2 faces were found and there is no other photo that says which of them is meant.",
+        ),
+        ("Nobody called 'Ada' is enrolled: `facebank people list` shows who is.", "Nobody called 'Ada' is known."),
+        (
+            "another face of the photo is a sample of Ada already (sample 12), not this one",
+            "Another face of the photo is a learned face of Ada already, not this one.",
+        ),
+        ("my_sample, sample.jpg and 'sample' stay", "My_sample, sample.jpg and 'sample' stay."),
+        (
+            "There is already a person called 'Ada': if both are the same person, join them with "
+            "`facebank people merge`.",
+            "There is already a person called 'Ada'.",
+        ),
+        (
+            "'12.3.2015' is not a birth date: write YYYY, YYYY-MM or YYYY-MM-DD.",
+            "'12.3.2015' is not a birth date: write 2014, 2014-03 or 2014-03-21.",
+        ),
+        ("there is no such face", "There is no such face."),
+        ("truth.tsv is not a photo: unknown file format", "truth.tsv is not a photo: unknown file format."),
+        ("my photo.jpg cannot be read: it is cut short", "my photo.jpg cannot be read: it is cut short."),
+    ],
+)
+def test_advice_for_commands_is_left_out(text: str, shown: str) -> None:
+    assert sentence(text) == shown
+
+
+@pytest.mark.parametrize(("probability", "offered"), [(None, True), (0.01, True), (0.004, False)])
+def test_nobody_is_offered_for_whom_nothing_speaks(probability: float | None, offered: bool) -> None:
+    assert is_offered(Candidate("Ada", 0.1, probability)) is offered
+
+
+def test_a_scan_says_how_long_it_takes_still() -> None:
+    assert scan_words(0, None, None) == "Looking for new photos…"
+    assert scan_words(0, 73, None) == "Looking through your photos: 0 of 73"
+    assert scan_words(72, 73, 0.3).endswith("72 of 73, about 1 second left")
+    assert scan_words(1_000, 30_000, 89.2).endswith("1,000 of 30,000, about 89 seconds left")
+    assert scan_words(1_000, 30_000, 91.0).endswith("about 2 minutes left")
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        (" 2014 ", "2014"),
+        ("2014-3", "2014-03"),
+        ("2014/03", "2014-03"),
+        ("2014.3.1", "2014-03-01"),
+        ("2014-03-21", "2014-03-21"),
+        ("1.3.2014", "1.3.2014"),
+        ("", ""),
+    ],
+)
+def test_a_birthday_may_be_typed_in_several_ways(typed: str, kept: str) -> None:
+    assert typed_date(typed) == kept

@@ -1,0 +1,191 @@
+"""README and the pages of ``docs/`` are true: their commands exist, their links lead somewhere, their Python runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+if TYPE_CHECKING:
+    from facebank import FaceBank
+
+PROJECT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+DOCUMENTS = {
+    str(path.relative_to(PROJECT)): path.read_text(encoding="utf-8")
+    for path in [
+        PROJECT / "README.md",
+        PROJECT / "SECURITY.md",
+        PROJECT / "models" / "README.md",
+        *sorted((PROJECT / "docs").glob("*.md")),
+    ]
+}
+README = DOCUMENTS["README.md"]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+Words = tuple[str, ...]
+
+
+def program() -> ModuleType:
+    """Import the command line, installed or from the checkout."""
+    if importlib.util.find_spec("facebank_cli") is not None:
+        return importlib.import_module("facebank_cli.app")
+    return importlib.import_module("cli.app")
+
+
+def commands(app: object, words: Words = ()) -> Iterator[tuple[Words, set[str]]]:
+    """List every command of the program with its options, groups included."""
+    options = {name for option in app.params for name in [*option.opts, *option.secondary_opts]}  # type: ignore[attr-defined]
+    yield words, {option for option in options if option.startswith("--")} | {"--help"}
+    for name, command in getattr(app, "commands", {}).items():
+        yield from commands(command, (*words, name))
+
+
+COMMANDS = dict(commands(typer.main.get_command(program().build_app())))
+GROUPS = {words[:-1] for words in COMMANDS if words}
+GLOBAL = COMMANDS[()]
+
+
+def named_lines(text: str) -> list[str]:
+    """Return every ``facebank ...`` command of a document, in blocks and in running text."""
+    blocks = [block for kind, block in BLOCK.findall(text) if kind not in {"python", "text"}]
+    inline = re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", BLOCK.sub("", text))
+    lines = [part for block in blocks for line in block.splitlines() for part in line.split("#")[0].split("&&")]
+    lines += [" ".join(text.split()) for text in inline]
+    # "facebank --pack NAME ..." stands for any command
+    return [line.strip() for line in lines if re.match(r"facebank\s+[a-z-]", line.strip()) and "..." not in line]
+
+
+def words_of(line: str) -> tuple[Words, list[str], list[str]]:
+    """Split a line into the command's words, the global options before it and the options after it."""
+    parts = line.split()[1:]
+    before = []
+    while parts and parts[0].startswith("--"):
+        before.append(parts.pop(0))
+        if parts and before[-1] in {"--gallery", "--pack", "--device", "--runtime", "--index", "--fallback"}:
+            parts.pop(0)
+    count = 1
+    while tuple(parts[:count]) in GROUPS and len(parts) > count and not parts[count].startswith("--"):
+        count += 1
+    return tuple(parts[:count]), before, [part.split("=")[0] for part in parts[count:] if part.startswith("--")]
+
+
+@pytest.mark.parametrize(
+    ("document", "line"), [(name, line) for name, text in DOCUMENTS.items() for line in named_lines(text)]
+)
+def test_a_command_that_is_named_exists(document: str, line: str) -> None:
+    words, before, after = words_of(line)
+    assert words in COMMANDS
+    assert set(before) <= GLOBAL
+    assert set(after) <= COMMANDS[words]
+
+
+def test_the_readme_names_commands() -> None:
+    assert len(named_lines(README)) >= 8
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 130
+
+
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words], ids=" ".join)
+def test_every_command_is_in_a_guide(words: Words) -> None:
+    # a group's line may name its commands: "facebank strangers list   # ...; also forget"
+    lines = [line for text in DOCUMENTS.values() for line in text.splitlines()]
+    lines = [line for line in lines if re.search(rf"\bfacebank (--\w+ \S+ )*{words[0]}\b", line)]
+    assert any(re.search(rf"(?<![\w-]){re.escape(words[-1])}(?![\w-])", line) for line in lines)
+
+
+def test_every_global_option_is_in_a_guide() -> None:
+    every = "\n".join(DOCUMENTS.values())
+    assert [option for option in ("--gallery", "--pack", "--device", "--runtime") if option not in every] == []
+
+
+def test_every_installation_names_an_extra() -> None:
+    extras = set(PYPROJECT["project"]["optional-dependencies"])
+    installs = [found for text in DOCUMENTS.values() for found in re.findall(r"pip install (?!--)([^`&\n]*)", text)]
+    assert len(installs) > 8
+    for arguments in installs:
+        for named in re.findall(r"(?:\.|facebank)\[([a-z,]+)\]", arguments):
+            assert set(named.split(",")) <= extras
+        assert re.search(r"\[[a-z,]+\]", arguments) or not re.search(r"(^|\s)'?(\.|facebank)'?(\s|$)", arguments)
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for name, command in walk(typer.main.get_command(program().build_app())):
+        assert command.help, name  # type: ignore[attr-defined]
+        if not getattr(command, "commands", None):
+            assert f"facebank {name}" in (command.epilog or ""), name  # type: ignore[attr-defined]
+
+
+def walk(command: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """List every command with its name."""
+    for word, inner in getattr(command, "commands", {}).items():
+        full = f"{name} {word}".strip()
+        yield full, inner
+        yield from walk(inner, full)
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    folder = (PROJECT / document).parent
+    for link in re.findall(r"\]\(([^):]+)\)", BLOCK.sub("", DOCUMENTS[document])):
+        path, _, anchor = " ".join(link.split()).partition("#")
+        target = folder / path if path else PROJECT / document
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+def test_the_supported_pythons_are_those_of_the_package() -> None:
+    assert PYPROJECT["project"]["requires-python"] == ">=3.11,<3.14"
+    assert "Python 3.11 to 3.13" in README
+    assert sys.version_info[:2] >= (3, 11)
+
+
+def test_where_the_keys_of_json_are_named_is_said() -> None:
+    from facebank import schemas
+
+    (name,) = re.findall(r'`facebank\.schemas\.load\("([a-z-]+)"\)`', DOCUMENTS["docs/identify.md"])
+    assert schemas.load(name)["$schema"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documents_are_in_us_english(document: str) -> None:
+    text = re.sub(r"```.*?```|`[^`]*`", "", DOCUMENTS[document], flags=re.DOTALL)
+    assert not re.findall(r"colour|licence|quantis|recognis|normalis|analyse[drs]?\b|\bcentre\b|\benrol\b", text)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/index.md", "docs/enroll.md", "docs/scikit-learn.md"])
+def test_the_examples_run_as_they_are_written(
+    document: str, example_bank: FaceBank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example_bank.close()
+    for path in Path().glob("*.facebank*"):
+        path.unlink()
+    for copy in ("ada1.jpg", "ada2.jpg"):
+        shutil.copy(copy.replace("ada", "barack"), copy)
+    names: dict[str, Any] = {}
+    printed = None
+    for kind, text in BLOCK.findall(DOCUMENTS[document]):
+        if kind == "python":
+            exec(compile(text, document, "exec"), names)
+            printed = capsys.readouterr().out
+        elif kind == "text":
+            assert printed == text
+    assert printed

@@ -1,0 +1,122 @@
+"""What docs/home-assistant.md tells to type and to write into files works."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import jsonschema
+import pytest
+import typer
+
+from facebank import schemas
+from facebank.video.home_assistant import topic_word
+from facebank.video.mqtt import mqtt_broker
+from tests.mqtt_broker import Broker, Subscriber, program
+from tests.test_documents import COMMANDS, PYPROJECT, words_of
+from tests.test_documents import program as command_line
+
+PROJECT = Path(__file__).resolve().parents[1]
+GUIDE = (PROJECT / "docs" / "home-assistant.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+LINES = [line for kind, block in BLOCKS if not kind for line in block.splitlines()]
+
+
+def blocks(kind: str) -> list[str]:
+    return [block for found, block in BLOCKS if found == kind]
+
+
+def unit() -> ConfigParser:
+    (text,) = blocks("ini")
+    parsed = ConfigParser(strict=False, interpolation=None)
+    parsed.optionxform = str  # type: ignore[assignment,method-assign]
+    parsed.read_string(text)
+    return parsed
+
+
+def facebank_lines() -> list[str]:
+    started = unit()["Service"]["ExecStart"]
+    return [line for line in LINES if line.startswith("facebank ")] + [re.sub(r"^\S*/", "", started)]
+
+
+@pytest.mark.parametrize("line", facebank_lines())
+def test_a_command_of_the_guide_exists(line: str) -> None:
+    words, _, after = words_of(line)
+    assert set(after) <= COMMANDS[words]
+    command = typer.main.get_command(command_line().build_app())
+    for word in words:
+        command = command.commands[word]  # type: ignore[attr-defined]
+    command.make_context(words[-1], shlex.split(line)[1 + len(words) :])  # the values, too, are of the right kind
+
+
+def test_every_option_of_publishing_is_in_the_guide() -> None:
+    for option in ("--mqtt", "--webhook", "--camera-name", "--thumbnails", "--announce", "--discovery-prefix"):
+        assert option in COMMANDS["watch",]
+        assert f"`{option}" in GUIDE
+
+
+def test_the_installation_names_extras() -> None:
+    (named,) = re.findall(r"pip install 'facebank\[([a-z,]+)\]'", GUIDE)
+    assert set(named.split(",")) <= set(PYPROJECT["project"]["optional-dependencies"])
+
+
+def test_the_broker_runs_with_the_configuration_of_the_guide(tmp_path: Path) -> None:
+    (configuration,) = (block for block in blocks("") if block.startswith("listener"))
+    (making,) = (line for line in LINES if line.startswith("mosquitto_passwd"))
+    passwords = tmp_path / "passwords"
+    made = shlex.split(making.replace("/etc/mosquitto/passwords", str(passwords)))
+    subprocess.run([program(made[0]), *made[1:]], check=True, capture_output=True)
+    text = configuration.replace("/etc/mosquitto/passwords", str(passwords))
+    broker = Broker(tmp_path, configuration=f"{text}\npersistence_location {tmp_path}/\nuser root\n")
+    try:
+        Subscriber(broker, user="facebank", password="PASSWORD").__exit__()
+    finally:
+        broker.kill()
+
+
+def test_the_file_of_the_address_is_read(tmp_path: Path) -> None:
+    (writing,) = (line for line in LINES if line.startswith("echo "))
+    (made,) = (line for line in LINES if line.startswith("install "))
+    path = tmp_path / "mqtt"
+    for line in (made, writing):
+        subprocess.run(["sh", "-c", line.replace("/etc/facebank/mqtt", str(path))], check=True)
+    assert path.stat().st_mode & 0o777 == 0o600
+    broker = mqtt_broker(f"@{path}")
+    assert (broker.host, broker.user, broker.password, broker.prefix) == (
+        "broker.local",
+        "facebank",
+        "PASSWORD",
+        "facebank",
+    )
+
+
+def test_the_unit_ends_the_watch_as_ctrl_c_does_and_names_no_secret() -> None:
+    service = unit()["Service"]
+    assert service["KillSignal"] == "SIGINT"
+    assert "@${CREDENTIALS_DIRECTORY}/mqtt" in service["ExecStart"]
+    assert service["LoadCredential"] == "mqtt:/etc/facebank/mqtt"
+
+
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("needs systemd-analyze: apt-get install systemd")
+    (text,) = blocks("ini")
+    path = tmp_path / "facebank-door.service"
+    path.write_text(text.replace("/opt/facebank/bin/facebank", sys.executable).replace("User=facebank", "User=root"))
+    checked = subprocess.run([analyze, "verify", str(path)], capture_output=True, encoding="utf-8", check=False)
+    assert [line for line in checked.stderr.splitlines() if "facebank-door" in line] == []
+
+
+def test_the_event_is_as_the_schema_says() -> None:
+    (event,) = map(json.loads, blocks("json"))
+    checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
+    jsonschema.Draft202012Validator(schemas.load("presence"), format_checker=checker).validate(event)
+    assert topic_word("Ada Lovelace").startswith("ada-lovelace-")
+    assert re.findall(r"ada-lovelace-(\w+)\.\.\.", GUIDE) == [topic_word("Ada Lovelace")[13:17]]

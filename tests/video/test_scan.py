@@ -1,0 +1,245 @@
+"""Videos of folders, each looked through once, and decided about as often as people get names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facebank import FaceBank
+from facebank.album.album import Album
+from facebank.album.scan.rows import FileState
+from facebank.album.scan.scan_file import UNSETTLED
+from facebank.album.scan.videos import ScannedTrack, ScannedVideo
+from facebank.album.videos import VideoOverview, visits_of
+from facebank.storage.folders import NamedFolders
+from facebank.storage.progress import Progress
+from facebank.types import Decision, Face, Identity, Quality, Reason
+from facebank.video.identify import VideoPlan, identify_video
+from facebank.video.scan import KEPT_FACES, RATE, VideoScanPlan, plan_video_scan, scan_videos
+from tests.video_files import beginning, clip_of
+
+MIRANDA, OBAMA = "Lin-Manuel Miranda", "Barack Obama"
+
+
+@pytest.fixture(scope="module")
+def bank(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
+    path = tmp_path_factory.mktemp("scan") / "one.facebank"
+    with FaceBank.open(path, device="cpu", threads=1) as bank:
+        bank.enroll(MIRANDA, shared / "data" / "photos" / "probe" / "lin-manuel-miranda.png")
+    return FaceBank.open(path, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def scanned(bank: FaceBank, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the clip, and beside it the scan of it."""
+    folder = tmp_path_factory.mktemp("scanned") / "films"
+    folder.mkdir()
+    (folder / "clip.mp4").write_bytes(beginning(clip_of(shared).read_bytes()))
+    with bank.album(folder.with_suffix(".scan")) as album:
+        report = scan_videos(bank, album, folder)
+    assert (report.looked_at, report.known_by_content, report.gone, report.unreadable) == (1, 0, 0, {})
+    return folder
+
+
+@pytest.fixture
+def films(scanned: Path, tmp_path: Path) -> Path:
+    """Return a copy of the folder, whose clip is known by its content."""
+    shutil.copytree(scanned, tmp_path / "films")
+    shutil.copy(scanned.with_suffix(".scan"), tmp_path / "films.scan")
+    return tmp_path / "films"
+
+
+def test_a_scan_decides_as_a_look_at_the_whole_video_does(bank: FaceBank, scanned: Path) -> None:
+    whole = identify_video(bank.engine, bank.identification, scanned / "clip.mp4", VideoPlan(rate=RATE))
+    with bank.album(scanned.with_suffix(".scan")) as album:
+        overview = VideoOverview(bank, album, [scanned])
+        assert overview.refresh()
+        (video,) = overview.videos_of(bank.person(MIRANDA).id)
+        (stored,) = album.scan_file.videos.each()
+    known = [each for each in whole.appearances if each.identity.person is not None]
+    assert [(visit.start, visit.end) for visit in video.visits] == [(each.start, each.end) for each in known]
+    probabilities = [each.identity.probability for each in known]
+    assert [visit.probability for visit in video.visits] == pytest.approx(probabilities, abs=0.001)
+    assert [track.begun for track in stored.tracks] == [each.start for each in whole.appearances]
+    assert {len(track.faces) for track in stored.tracks} <= set(range(1, KEPT_FACES + 1))
+    assert stored.seconds == whole.position
+
+
+def test_people_who_get_a_name_are_found_without_another_look(films: Path, shared: Path, tmp_path: Path) -> None:
+    photos = shared / "data" / "photos"
+    with (
+        FaceBank.open(tmp_path / "own.facebank", device="cpu", threads=1) as own,
+        own.album(films.with_suffix(".scan")) as album,
+    ):
+        own.enroll(OBAMA, next((photos / "enrol" / "obama").iterdir()))
+        scan_videos(own, album, films)
+        overview = VideoOverview(own, album, [films])
+        assert overview.refresh()
+        assert (len(overview), overview.videos_of(own.person(OBAMA).id)) == (1, [])
+        (films / "clip.mp4").rename(films / "away")
+        own.enroll(MIRANDA, photos / "probe" / "lin-manuel-miranda.png")
+        assert not overview.is_current
+        assert overview.refresh()
+        miranda = own.person(MIRANDA).id
+        (video,) = overview.videos_of(miranda)
+        assert overview.videos_of(miranda, own.person(OBAMA).id) == []
+        assert [int(visit.start) for visit in video.visits_of(miranda)] == [0, 2]
+        assert overview.video(video.content_hash) is video
+        track = video.best_of(miranda).track
+        assert overview.has_track(track, {miranda})
+        assert not overview.has_track(track, {0})
+        assert album.scan_file.videos.picture(track) is not None
+        own.forget(MIRANDA)
+        assert overview.refresh()
+        assert overview.videos_of(miranda) == []
+        assert album.scan_file.videos.picture(track) is None
+        assert scan_videos(own, album, films).gone == 0  # an empty folder is more likely a missing disk
+        (films / "photo.jpg").touch()
+        assert scan_videos(own, album, films).gone == 1
+        assert overview.refresh()
+        assert len(overview) == 0
+
+
+class Canceled(Progress):
+    """Cancels once some frames of a video were looked at."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+        self.passed = 0.0
+
+    def advance(self, amount: float = 1) -> None:
+        self.passed += amount
+        self.left -= amount > 0
+        if self.left < 0:
+            raise InterruptedError
+
+
+def test_a_canceled_scan_goes_on_with_the_next(bank: FaceBank, films: Path) -> None:
+    clip = films / "clip.mp4"
+    clip.write_bytes(clip.read_bytes() + b"\0\0\0\x08free")
+    (films / "later.mp4").write_bytes(b"no video")
+    with bank.album(films.with_suffix(".scan")) as album:
+        progress = Canceled(1)
+        with pytest.raises(InterruptedError):
+            scan_videos(bank, album, films, progress=progress)
+        assert 0 < progress.passed < clip.stat().st_size
+        assert album.scan_file.videos.known(str(films)) == {}
+        plan = plan_video_scan(album.scan_file, [films])
+    assert [Path(path).name for path, _ in plan.todo] == ["clip.mp4", "later.mp4"]
+
+
+class Told(Progress):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+        self.total = self.passed = 0.0
+
+    def begin(self, step: str, total: float | None) -> None:
+        self.total = total or 0.0
+
+    def advance(self, amount: float = 1) -> None:
+        self.passed += amount
+
+    def report(self, result: object) -> None:
+        self.told.append(result)
+
+
+def test_what_cannot_be_read_is_told_and_tried_again_only_with_another_decoder(
+    bank: FaceBank, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (films / "torn.mp4").write_bytes((films / "clip.mp4").read_bytes()[:3000])
+    told = Told()
+    with bank.album(films.with_suffix(".scan")) as album:
+        report = scan_videos(bank, album, films, progress=told)
+        assert (report.looked_at, report.known_by_content) == (0, 1)
+        assert list(report.unreadable) == [str(films / "torn.mp4")]
+        assert "no readable frame" in report.unreadable[str(films / "torn.mp4")]
+        plan = told.told[0]
+        assert isinstance(plan, VideoScanPlan)
+        assert len(plan.todo) == len(told.told) - 1 == 2
+        assert told.total == pytest.approx(told.passed) == sum(path.stat().st_size for path in films.iterdir())
+        assert scan_videos(bank, album, films).unreadable == report.unreadable
+        assert plan_video_scan(album.scan_file, [films]).todo == ()
+        monkeypatch.setattr("facebank.video.scan.readers", lambda: "cv2=99")
+        assert [Path(path).name for path, _ in plan_video_scan(album.scan_file, [films]).todo] == ["torn.mp4"]
+
+
+class Swapped(Progress):
+    """Does something to a file while it is looked at."""
+
+    def __init__(self, path: Path, target: Path | None = None) -> None:
+        self.path, self.target = path, target
+
+    def begin(self, step: str, total: float | None) -> None:
+        if self.target is None:
+            self.path.touch()
+        else:
+            self.path.unlink()
+            self.path.symlink_to(self.target)
+
+
+def test_a_file_that_changes_meanwhile_is_looked_at_again(bank: FaceBank, films: Path) -> None:
+    with bank.album(films.with_suffix(".scan")) as album:
+        report = scan_videos(bank, album, films, progress=Swapped(films / "clip.mp4"))
+        assert "changed while it was read" in report.unreadable[str(films / "clip.mp4")]
+        assert album.scan_file.videos.known(str(films))[str(films / "clip.mp4")].state == UNSETTLED
+        assert scan_videos(bank, album, films).known_by_content == 1  # the clip where the scan was made
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_file_that_becomes_a_link_meanwhile_is_not_followed_out(bank: FaceBank, films: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.mp4"
+    shutil.copy2(films / "clip.mp4", outside)
+    with bank.album(films.with_suffix(".scan")) as album:
+        progress = Swapped(films / "clip.mp4", outside)
+        report = scan_videos(bank, album, films, within=NamedFolders([films]), progress=progress)
+        assert (report.looked_at, report.known_by_content) == (0, 0)
+        assert "leads out of the named folders" in report.unreadable[str(films / "clip.mp4")]
+        assert list(album.scan_file.videos.each([str(films)])) == []
+
+
+def test_forgetting_a_folder_forgets_its_videos(bank: FaceBank, films: Path) -> None:
+    with bank.album(films.with_suffix(".scan")) as album:
+        scan_videos(bank, album, films)
+        assert album.forget(films) == 1
+        assert album.scan_file.videos.known(str(films)) == {}
+
+
+def test_an_album_of_videos_only_can_be_scanned(bank: FaceBank, films: Path) -> None:
+    with Album(bank, films.with_suffix(".scan")) as album:
+        assert album.scan(films, needs_photos=False).skipped.videos == 1
+
+
+def identity(person: str | None, probability: float = 0.9) -> Identity:
+    decision = Decision.UNKNOWN if person is None else Decision.KNOWN
+    reason = Reason.BELOW_THRESHOLD if person is None else Reason.MATCH
+    return Identity(decision, reason, person, 0.5, probability, ())
+
+
+def track(number: int, begun: float, ended: float, quality: float = 0.5) -> ScannedTrack:
+    assessment = Quality(quality, 64.0, 0.25, 0.75, None, 0.125, None, ())
+    face = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 0.9, assessment, np.ones(1, np.float32))
+    return ScannedTrack(0, begun, ended, ended, (face,), number=number)
+
+
+def test_what_lies_close_together_is_one_visit() -> None:
+    tracks = (
+        track(1, 0.0, 3.0),
+        track(2, 4.5, 6.0, quality=0.9),
+        track(3, 5.0, 5.5),
+        track(4, 9.0, 10.0),
+        track(5, 9.0, 11.0),
+        track(6, 12.0, 13.0),
+    )
+    who = [identity(name) for name in ("Ada", "Ada", "Ada", "Bea", None, "Cleo")]
+    video = ScannedVideo("/a.mp4", FileState(1, 1), "a" * 64, 13.0, tracks)
+    visits = visits_of(video, who, {"Ada": 1, "Bea": 2})
+    assert [(visit.person, visit.start, visit.end, visit.track) for visit in visits] == [
+        (1, 0.0, 6.0, 2),
+        (2, 9.0, 10.0, 4),
+    ]
