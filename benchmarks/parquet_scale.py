@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.memory import peak_megabytes
 from benchmarks.merge_scale import made_up_face
 from facebank import FaceBank
 from facebank.album.scan.parquet_shards import ParquetShard, ShardHeader, write_parquet_shard
@@ -88,7 +88,7 @@ def measured(step: str, folder: Path, place: Path, photos: int) -> dict[str, obj
     return {
         "seconds": round(time.perf_counter() - began, 1),
         "processor_seconds": round(time.process_time() - worked, 1),
-        "largest_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "largest_memory_mb": peak_megabytes(),
         "result": result,
     }
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -86,15 +85,19 @@ def run(folders: list[Path], scan: Path, nodes: RayNodes | None) -> Cost:
     if nodes is not None and watch is not None:
         command += ["--ray", nodes.address]
         threading.Thread(target=watch.run, daemon=True).start()
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     environment = None if nodes is None else nodes.environment
-    subprocess.run(command, env=environment, check=False, capture_output=True)  # 1: some files are no photos
-    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    began, silent = time.perf_counter(), subprocess.DEVNULL
+    with subprocess.Popen(command, env=environment, stdout=silent, stderr=silent) as running:
+        _, status, used = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)  # 1: some files are no photos
+    seconds = time.perf_counter() - began
+    if running.returncode not in {0, 1}:
+        raise subprocess.CalledProcessError(running.returncode, command)
     if watch is not None:
         watch.done.set()
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     photos = sum(1 for folder in folders for path in folder.rglob("*") if path.is_file())
-    return Cost(photos, seconds, used, 0.0 if watch is None else sum(watch.seen.values()), after.ru_maxrss // 1024)
+    in_workers = 0.0 if watch is None else sum(watch.seen.values())
+    return Cost(photos, seconds, used.ru_utime + used.ru_stime, in_workers, used.ru_maxrss // 1024)
 
 
 def driver(folder: Path, count: int = 4_000) -> dict[str, float]:

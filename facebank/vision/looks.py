@@ -33,8 +33,8 @@ _WORTH_A_LOOK = 1.5
 # Chosen for both detectors on development people in the backgrounds of photos: python -m benchmarks.small_faces.
 # A look has hints of all that the next one finds if that is 2.2 times as large at most; else one is put between them.
 _HINTS_UP_TO, _BETWEEN = 2.2, 1.8
-# In pixels of the last look: sizes of what was found before if it is larger; the height of the strips that are looked
-# at, how far hints are from their edges, and centers of faces, which are else seen by half; and the network's cells.
+# In pixels of the last look: the largest hint, as larger faces were found before, and the largest face taken from a
+# part; the most that a part is high; how far hints, and centers of faces, are from its edges; the grid of its corners.
 _HINT, _FACE = 200, 96
 _HEIGHT, _MARGIN, _EDGE = 320, 48, 24
 _GRID = 32
@@ -147,12 +147,18 @@ def strips(hints: FloatArray, width: int, height: int) -> list[tuple[int, int, i
     left = hints[np.argsort(hints[:, 1], kind="stable")]
     while len(left):
         is_in_row = left[:, 1] < left[0, 1] + reach
-        top = max(0, min(_before(left[0, 1]), height - _HEIGHT))
-        row, left = np.sort(left[is_in_row, 0]), left[~is_in_row]
-        bottom = min(height, top + _HEIGHT)
-        for near in np.split(row, np.flatnonzero(np.diff(row) > 2 * _MARGIN) + 1):
-            start, end = max(0, _before(near[0])), min(width, -_before(-near[-1]))
-            parts.append((start, top, end, bottom))
+        row, left = left[is_in_row], left[~is_in_row]
+        row = row[np.argsort(row[:, 0], kind="stable")]
+        for near in np.split(row, np.flatnonzero(np.diff(row[:, 0]) > 2 * _MARGIN) + 1):
+            (start, top), (end, bottom) = near.min(axis=0), near.max(axis=0)
+            parts.append(
+                (
+                    max(0, _before(start)),
+                    max(0, _before(top)),
+                    min(width, -_before(-end)),
+                    min(height, -_before(-bottom)),
+                )
+            )
     return parts
 
 
