@@ -107,15 +107,15 @@ def test_the_proxy_takes_the_largest_request() -> None:
 def test_the_limits_are_those_of_the_service() -> None:
     limits = Limits()
     rows = dict(re.findall(r"^\| ([^|`]+) \| ([^|`]+) \|$", GUIDE[GUIDE.index("## Limits") :], re.MULTILINE))
-    assert rows["a request"] == f"{limits.body >> 20} MiB, {limits.photos} photos"
-    assert rows["all requests at once"] == f"{limits.bodies >> 20} MiB; further ones get 503"
+    assert rows["request size"] == f"{limits.body >> 20} MiB, {limits.photos} photos"
+    assert rows["size of all requests together"] == f"{limits.bodies >> 20} MiB; 503 beyond"
     times = limits.head_seconds, limits.upload_seconds, limits.unread_seconds
-    assert rows["its head, its body, the answer being read"] == "{:g}, {:g} and {:g} s".format(*times)
-    assert rows["work on it"] == f"{limits.seconds:g} s"
-    assert rows["connections"] == f"{limits.connections:,} at once"
-    assert rows["requests worked on or waiting"].startswith(f"{limits.waiting} ")
-    assert rows["wrong keys of one address"].startswith(f"{limits.wrong_keys_a_minute} a minute;")
-    assert rows["requests of one key, or of one address without a key"] == f"{limits.requests_a_minute:,} a minute"
+    assert rows["receiving the head, receiving the body, sending the answer"] == "{:g}, {:g} and {:g} s".format(*times)
+    assert rows["processing a request"] == f"{limits.seconds:g} s"
+    assert rows["open connections"] == f"{limits.connections:,}"
+    assert rows["requests in progress or queued"].startswith(f"{limits.waiting} ")
+    assert rows["wrong keys for each address"].startswith(f"{limits.wrong_keys_a_minute} a minute;")
+    assert rows["requests for each key, or each address without a key"] == f"{limits.requests_a_minute:,} a minute"
 
 
 def test_the_guide_runs_as_it_is_written(
