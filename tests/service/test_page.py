@@ -178,7 +178,7 @@ def test_a_person_has_a_page_with_photos_by_year_and_samples(family: httpx.Clien
             assert max(opened.size) <= 320
             assert not opened.getexif()
     assert family.get("/people/999").status_code == 404
-    assert "This is not here" in family.get("/people/999").text
+    assert "Not found" in family.get("/people/999").text
 
 
 def test_a_photo_has_a_page_with_its_faces(family: httpx.Client) -> None:

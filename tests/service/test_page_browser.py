@@ -232,7 +232,7 @@ def test_a_wrong_name_is_corrected_on_the_photo_and_undone(family: httpx.Client,
     page.get_by_role("heading", name="Barack", exact=True).wait_for()
     assert names(family) == ["Barack", "Eileen"]
     page.get_by_text("Why?").click()
-    page.get_by_text("Beside the learned faces of Barack").wait_for()
+    page.get_by_text("Compared with the most similar learned faces of Barack").wait_for()
 
 
 def test_people_are_renamed_joined_separated_and_forgotten(family: httpx.Client, open_page: Open) -> None:
@@ -298,7 +298,7 @@ def test_photos_are_dropped_and_an_album_is_scanned(
 
     page.get_by_label("They all show one person").check()
     page.set_input_files("input[type=file]", side_by_side(tmp_path / "two.jpg"))
-    page.get_by_text("type the name, then Enter. two.jpg will be learned then.").wait_for()
+    page.get_by_text("Type the name and press Enter to learn two.jpg.").wait_for()
     page.keyboard.type("Joe")
     page.keyboard.press("Enter")
     page.locator("[data-added] li li", has_text="No name yet").get_by_role("button").click()  # Barack is not meant
@@ -413,7 +413,7 @@ def test_a_key_is_asked_for_and_ends_with_signing_out(serve: Serve, open_page: O
 def test_everything_is_reached_by_keyboard_with_a_visible_focus(family: httpx.Client, open_page: Open) -> None:
     page = open_page(family)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "Skip to the page"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
     reached = set()
     for _ in range(20):
         page.keyboard.press("Tab")

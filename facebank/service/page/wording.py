@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 _WORDS = ((0.99, "almost certain"), (0.95, "very likely"), (0.8, "likely"), (0.5, "perhaps"), (0.0, "unlikely"))
 _REASONS = {
-    Reason.MATCH: "The face is more like {first} than like anybody else, and more than nearly all strangers are.",
+    Reason.MATCH: "The face is more like {first} than like anybody else, and more so than nearly all strangers.",
     Reason.BELOW_THRESHOLD: "The face is not like anybody who has a name here.",
     Reason.RUNNER_UP_TOO_NEAR: "{first} and {second} are about equally likely.",
     Reason.FACE_TOO_POOR: "The face is too small, too blurred or too much turned away to compare.",
-    Reason.CONFUSABLE: "{first} and {second} look so much alike that one photo cannot tell them apart.",
-    Reason.IMPROBABLE: "The face is somewhat like {first}, but a stranger could be as well.",
+    Reason.CONFUSABLE: "{first} and {second} look too much alike to tell them apart in this photo.",
+    Reason.IMPROBABLE: "The face is somewhat like {first}, but could just as well be a stranger.",
     Reason.SAME_PERSON_TWICE: "Another face in this photo is more likely to be {first}.",
-    Reason.REMEMBERED_STRANGER: "The face is like one of which you said that it is nobody you know.",
+    Reason.REMEMBERED_STRANGER: "The face is like one that you marked as nobody you know.",
     Reason.BEFORE_BIRTH: "{first} was not born yet when this photo was taken.",
     Reason.GALLERY_EMPTY: "Nobody has a name yet.",
 }

@@ -1,4 +1,4 @@
-// Photos that are dropped, one after another; and the scan of the album, with its progress.
+// The page "Add photos": dropped photos are sent one by one, and the album is scanned with its progress.
 
 import { attempt, make, placeFrames, send } from "/static/common.js";
 
@@ -7,7 +7,7 @@ const list = document.querySelector("[data-added]");
 const drop = document.querySelector("[data-drop]");
 const nameField = form.elements.name;
 const needed = document.querySelector("[data-name-needed]");
-const waiting = []; // photos that were chosen before the name was typed
+const waiting = []; // photos chosen before the name was typed
 
 function addWaiting() {
   if (waiting.length && (nameField.disabled || nameField.value.trim())) {
@@ -16,7 +16,7 @@ function addWaiting() {
 }
 
 form.addEventListener("submit", (event) => {
-  event.preventDefault(); // Enter in the name
+  event.preventDefault(); // Enter in the name field
   addWaiting();
 });
 nameField?.addEventListener("change", addWaiting);
@@ -99,7 +99,7 @@ async function enroll(file, name, { words }, { force = false, face = null } = {}
     ));
     tell(words, file, make("p", {}, `Which one is ${name}?`), make("ul", { class: "faces few choices" }, ...choices));
     if (!document.activeElement?.matches("input:not([type=file])")) {
-      choices[0].firstChild.focus(); // unless somebody types already
+      choices[0].firstChild.focus(); // unless somebody is typing
     }
     return;
   }
@@ -109,7 +109,7 @@ async function enroll(file, name, { words }, { force = false, face = null } = {}
   tell(words, file, make("p", { class: "warning" }, `Not learned. ${answer.detail}`), canForce ? anyway : null);
 }
 
-/** Returns a button with a face of a photo. */
+/** Returns a list item with a button that shows a face of a photo. */
 function choice({ face, title, picture }, name, choose) {
   const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0));
   const source = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
@@ -124,7 +124,7 @@ async function add(files) {
   if (name === "") {
     waiting.push(...files);
     const what = waiting.length === 1 ? waiting[0].name : `${waiting.length.toLocaleString("en")} photos`;
-    needed.textContent = `Say who it is: type the name, then Enter. ${what} will be learned then.`;
+    needed.textContent = `Type the name and press Enter to learn ${what}.`;
     needed.hidden = false;
     nameField.focus();
     return;
@@ -189,7 +189,7 @@ if (scan) {
       }
       const passed = [counted(report.unsupported, "picture of a kind that facebank does not read", "pictures of kinds that facebank does not read")].filter(Boolean);
       if (passed.length) {
-        lines.push(make("p", { class: "quiet" }, `Passed over: ${passed.join(", ")}.`));
+        lines.push(make("p", { class: "quiet" }, `Skipped: ${passed.join(", ")}.`));
       }
       const unreadable = [...report.unreadable_photos, ...state.unreadable_videos];
       if (unreadable.length) {

@@ -1,12 +1,12 @@
-// What all pages share: requests that change something, messages, and pictures that come late.
+// Shared by all pages: requests, messages, labels on photos, progress, and pictures loaded on demand.
 
 const token = document.querySelector('meta[name="csrf-token"]')?.content ?? "";
 const said = document.getElementById("said");
 let silence = 0;
-let underWay = 0; // what was pressed and is not answered yet
+let underWay = 0; // pending requests
 const labels = new ResizeObserver((entries) => entries.forEach(({ target }) => placeLabels(target)));
 
-/** Shows a message for a while, and lets screen readers say it. */
+/** Shows a message for a while, also to screen readers. */
 export function say(text, { isError = false } = {}) {
   clearTimeout(silence);
   said.textContent = text;
@@ -15,7 +15,7 @@ export function say(text, { isError = false } = {}) {
   silence = setTimeout(() => said.classList.remove("shown"), isError ? 12_000 : 6_000);
 }
 
-/** Sends a request and returns its JSON; throws an Error with the service's own words. */
+/** Sends a request and returns its JSON; throws an Error with the message of the service. */
 export async function send(method, address, content) {
   const options = { method, headers: { "X-CSRF-Token": token, Accept: "application/json" }, credentials: "same-origin" };
   if (content instanceof FormData) {
@@ -43,7 +43,7 @@ export async function send(method, address, content) {
   return answer;
 }
 
-/** Runs something, and shows what went wrong. Its button is off meanwhile. */
+/** Runs an action and shows its error; the button is disabled meanwhile. */
 export async function attempt(button, action) {
   if (button?.disabled) {
     return;
@@ -64,7 +64,7 @@ export async function attempt(button, action) {
   }
 }
 
-/** Loads an address, or this page anew, and shows a message there. Never ends: its button stays off until then. */
+/** Opens a URL, or reloads the page, and shows a message there. Never resolves, so that the button stays disabled. */
 export function leave(text, to) {
   if (text) {
     sessionStorage.setItem("said", text);
@@ -77,7 +77,7 @@ export function leave(text, to) {
   return new Promise(() => {});
 }
 
-/** Returns an element with attributes and children; text is never taken for HTML. */
+/** Returns an element with attributes and children; text is never parsed as HTML. */
 export function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -91,7 +91,7 @@ export function make(name, attributes = {}, ...children) {
   return element;
 }
 
-/** Lays frames over a picture: their places are fractions of it, given as data-box="x y width height". */
+/** Places frames on a picture, at fractions of its size given as data-box="x y width height". */
 export function placeFrames(root) {
   for (const frame of root.querySelectorAll("[data-box]")) {
     const [left, top, width, height] = frame.dataset.box.split(" ").map((part) => `${100 * Number(part)}%`);
@@ -99,11 +99,11 @@ export function placeFrames(root) {
   }
   for (const framed of root.querySelectorAll(".framed")) {
     placeLabels(framed);
-    labels.observe(framed); // again whenever its size changes
+    labels.observe(framed); // repeat when its size changes
   }
 }
 
-/** Moves the names at the frames of a picture: none is cut or covers another one, nor a face where there is room. */
+/** Moves the names at the frames of a picture so that none is cut off or covers another name, or a face if there is room. */
 function placeLabels(framed) {
   const edge = framed.getBoundingClientRect();
   const frames = [...framed.querySelectorAll(".frame")];
@@ -166,7 +166,7 @@ document.querySelector("[data-sign-out]")?.addEventListener("click", (event) =>
 const isInUse = () =>
   underWay || document.querySelector("dialog[open]") || document.activeElement?.matches("input, textarea, select");
 
-// What is under way with the photos is shown as it goes on; the page is loaded anew once it is done.
+// Shows the progress of work on the photos; the page is reloaded when it is done.
 const progress = document.querySelector("[data-progress]");
 if (progress) {
   const wait = () => (progress.hidden ? 500 : 1_500);
@@ -179,7 +179,7 @@ if (progress) {
         }
         if (isDone && !isInUse()) {
           const isSaid = said.matches(".shown:not(.wrong)");
-          leave(isSaid && said.textContent); // what was just said stays
+          leave(isSaid && said.textContent); // keep the current message
           return;
         }
         if (!isDone) {
@@ -197,7 +197,7 @@ if (progress) {
   }, wait());
 }
 
-// Browsers fetch lazy pictures from far below; these come when they are nearly in sight.
+// Browsers load lazy pictures from far below; these are loaded shortly before they are visible.
 const late = new IntersectionObserver(
   (entries) => {
     for (const { isIntersecting, target } of entries) {

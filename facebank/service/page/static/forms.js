@@ -1,4 +1,4 @@
-// Dialogs with forms, and buttons that change something.
+// Dialogs with forms, and buttons that send requests.
 
 import { attempt, leave, make, say, send } from "/static/common.js";
 
@@ -37,10 +37,10 @@ async function loadCopies(dialog) {
   const { stays, files_with_name: files } = await send("GET", dialog.dataset.loads);
   const items = stays.map(({ path, advice }) => make("li", {}, make("code", {}, path), ` ${advice}`));
   if (files) {
-    items.push(make("li", {}, `${files.toLocaleString("en")} photos or sidecar files have the name written into them.`));
+    items.push(make("li", {}, `The name is written in ${files.toLocaleString("en")} photos or sidecar files.`));
   }
   place.replaceChildren(
-    ...(items.length ? [make("p", {}, "facebank cannot remove these. They stay until you do:"), make("ul", { class: "stays" }, ...items)] : []),
+    ...(items.length ? [make("p", {}, "facebank cannot remove these; they remain until you do:"), make("ul", { class: "stays" }, ...items)] : []),
   );
 }
 

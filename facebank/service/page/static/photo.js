@@ -1,4 +1,4 @@
-// A photo: what is said of its faces, and why they have their names.
+// The page of a photo: answers about its faces, and explanations of their names.
 
 import { attempt, leave, make, say, send } from "/static/common.js";
 
@@ -80,16 +80,16 @@ for (const details of document.querySelectorAll("[data-why]")) {
           : make("span", { class: "face none", "aria-hidden": "true" }, person.slice(0, 1));
         list.append(make("li", {}, picture, make("span", { class: "small" }, `${sample.similarity.toFixed(2)} alike`)));
       }
-      place.append(make("p", { class: "small" }, `Beside the learned faces of ${person} that are most like it:`), list);
+      place.append(make("p", { class: "small" }, `Compared with the most similar learned faces of ${person}:`), list);
       const mapped = samples.find((sample) => sample.has_photo);
       if (mapped) {
-        const button = make("button", { type: "button" }, "Show what it rests on");
+        const button = make("button", { type: "button" }, "Show the decisive parts");
         button.addEventListener("click", () => {
           button.disabled = true;
           button.textContent = "This takes a few seconds…";
-          const map = make("img", { class: "map", alt: `What the likeness to ${person} rests on: the parts of the face that count are colored` });
+          const map = make("img", { class: "map", alt: `The parts of the face that make it similar to ${person} are colored` });
           map.addEventListener("load", () => button.remove());
-          map.addEventListener("error", () => say("The picture cannot be made.", { isError: true }));
+          map.addEventListener("error", () => say("The picture could not be created.", { isError: true }));
           map.src = `/pictures/maps/${hash}/${face}/${mapped.sample_id}`;
           place.append(map);
         });

@@ -1,4 +1,4 @@
-// Who is this? Keys: y yes, n no, 1 2 3 a candidate, / a name, s skip, x nobody, u undo, t the faces' ticks.
+// The page "Who is this?". Keys: y yes, n no, 1 2 3 candidate, / name, s skip, x nobody, u undo, t checkboxes of the faces.
 
 import { attempt, make, placeFrames, say, send } from "/static/common.js";
 
@@ -6,8 +6,8 @@ const find = (name) => document.querySelector(`[data-${name}]`);
 const title = document.getElementById("question");
 const input = document.getElementById("who-name");
 const skipped = new Set(JSON.parse(sessionStorage.getItem("skipped") ?? "[]"));
-const history = []; // of this page: keys of what was skipped, null for answers, which the service knows as `last`
-const ticks = new Map(); // by question and face: whether it is meant, as it was last ticked here
+const history = []; // of this page: key of a skipped question, or null for an answer, which the service returns as `last`
+const ticks = new Map(); // by question and face: the last state of its checkbox
 let last = null;
 let question = null;
 let isBusy = false;
@@ -25,7 +25,7 @@ function problem(error, again) {
   if (error) {
     place.append(error.message);
     if (again) {
-      const anyway = make("button", { type: "button" }, "It is, anyway");
+      const anyway = make("button", { type: "button" }, "Save anyway");
       anyway.addEventListener("click", again);
       place.append(" ", anyway);
       anyway.focus();
@@ -51,8 +51,8 @@ function show({ question: next, is_busy: isLooking, last: before }) {
     find("none-text").textContent = isLooking
       ? "Faces without a name appear here as they are found."
       : skipped.size
-        ? "Nothing is left but what you skipped. It comes again when you open this page anew."
-        : "Every face that can be told apart has a name, or is nobody you know.";
+        ? "Only the faces that you skipped are left. They come again when you reopen this page."
+        : "Every recognizable face has a name or is marked as nobody you know.";
     if (isLooking) {
       setTimeout(() => question || ask(), 2_000);
     }
@@ -98,7 +98,7 @@ function showFaces(faces) {
   countMeant();
 }
 
-/** Says on the buttons how many faces they name, as not all of them may be shown. */
+/** Updates the number of faces on the buttons; not all faces may be shown. */
 function countMeant() {
   const count = (question?.face_count ?? 1) - others().length;
   find("save").textContent = count > 1 ? `Save for ${count.toLocaleString("en")} faces` : "Save";
@@ -114,7 +114,7 @@ async function showAll() {
   }
 }
 
-/** Returns the numbers of the faces that are not meant. */
+/** Returns the ids of the unticked faces. */
 function others() {
   return [...find("faces").querySelectorAll("input:not(:checked)")].map((box) => Number(box.value));
 }
@@ -231,6 +231,6 @@ find("name-form").addEventListener("submit", (event) => {
   name(input.value);
 });
 
-skipped.clear(); // a page that is opened anew asks everything anew
+skipped.clear(); // a reopened page asks all questions again
 keepSkipped();
 ask();
