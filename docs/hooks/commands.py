@@ -21,7 +21,7 @@ def reference() -> str:
 
     root: Any = typer.main.get_command(import_module("facebank_cli.app").build_app())
     context = root.context_class(root, info_name="facebank")
-    context.terminal_width = 100
+    context.terminal_width = 92
     parts = ["## Options of every command", _block(root.get_help(context))]
     for title, modules in import_module("facebank_cli.commands").SECTIONS.items():
         parts.append(f"## {title}")
