@@ -267,8 +267,10 @@ def test_the_steps_of_the_guide_work(
     javascript: tuple[list[str], Path], python: tuple[list[str], Path], serve: Serve, gallery: Path, tmp_path: Path
 ) -> None:
     """Every command and program of docs/compreface.md, with our own service in the place of CompreFace."""
-    blocks = re.findall(r"^   ```(\w*)\n(.*?)^   ```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    lines = [line.strip() for kind, block in blocks if not kind for line in block.splitlines()]
+    guide = GUIDE.read_text(encoding="utf-8")
+    steps = guide[guide.index("## Step by step") : guide.index("## Import from CompreFace")]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", steps, re.DOTALL | re.MULTILINE)
+    lines = [line for kind, block in blocks if not kind for line in block.splitlines()]
     commands = [line.split()[1:] for line in lines if line.startswith("facebank ")]
     assert [words[0] for words in commands] == ["serve", "serve", "serve", "import", "serve"]
     *adding, importing, serving = commands
@@ -294,9 +296,8 @@ def test_the_steps_of_the_guide_work(
             while "serving" not in service.stderr.readline():
                 assert service.poll() is None
             for kind, (command, folder) in (("python", python), ("javascript", javascript)):
-                (program,) = (block for found, block in blocks if found == kind)
+                (text,) = (block for found, block in blocks if found == kind)
                 suffix = {"python": "py", "javascript": "mjs"}[kind]
-                text = "\n".join(line[3:] for line in program.splitlines())
                 key = keys[{"python": 1, "javascript": 0}[kind]]
                 (folder / f"guide.{suffix}").write_text(text.replace("8470", port).replace("facebank_KEY", key))
                 shutil.copy(JOE, folder / "ada.jpg")
