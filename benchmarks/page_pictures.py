@@ -48,9 +48,6 @@ PICTURES = (
     Picture("who-phone", "/who", 390, 844, whole=True),
     Picture("photo", "PHOTO", 1280, 800),
     Picture("photo-dark", "PHOTO", 1280, 800, dark=True),
-    Picture("photo-phone", "PHOTO", 390, 844, whole=True),
-    Picture("look-alikes", "/look-alikes", 1280, 800),
-    Picture("add", "/add", 1280, 800, whole=True),
     Picture("settings", "/settings", 1280, 1100),
 )
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
