@@ -1,1 +1,1 @@
-"""The command line of facebank: one module a command, no logic of its own."""
+"""The command line of facebank, with one module per command or group; the logic is in the library."""

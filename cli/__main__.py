@@ -1,4 +1,4 @@
-"""Lets ``python -m facebank_cli`` be ``facebank``."""
+"""Entry point of ``python -m facebank_cli``."""
 
 from __future__ import annotations
 

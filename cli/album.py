@@ -1,4 +1,4 @@
-"""``facebank album``: which scan the gallery's album is."""
+"""``facebank album``: opens, shows and closes the scan that other commands read."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .formatting import CommandApp
+from .global_options import global_options
+from .help_layout import CommandApp
 from .options import AsJson, example
-from .output import counted, say, write_json, write_line
-from .settings import settings_of
+from .output import counted, listed, say, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.album.album import Album
 
-_SHOWN = 12  # missing shards
+_MAX_SHARDS_LISTED = 12
 
 ABOUT = """\b
-The album is what 'facebank find', 'cluster', 'sort', 'tags' and 'identify
---scan' look through: the scan that 'facebank scan' makes, until another scan
-file or a folder of Parquet shards is opened."""
+The album is the scan that 'facebank find', 'cluster', 'sort', 'tags' and
+'identify --scan' read. By default 'facebank scan' makes it; 'album open'
+selects another scan file or a folder of Parquet shards."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     album = CommandApp(
-        help="Choose the scan that commands look through.\n\nShards are read only; 'facebank scan --merge' joins them.",
+        help="Choose the scan that commands read.\n\n"
+        "Parquet shards are read-only; 'facebank scan --merge' joins them into a scan.",
         no_args_is_help=True,
         epilog=f"{ABOUT}\n\n{example('album open shards/')}",
     )
@@ -45,40 +46,40 @@ def open_(
 ) -> int:
     """Open a folder of Parquet shards, or a scan file, as the album.
 
-    From then on all commands that look through an album use it, unless --scan-file names another.
+    Commands that read the album then use it, unless --scan-file names another scan.
     """
     from facebank.album.album import Album
 
-    with settings_of(ctx).open_bank() as bank, Album(bank, path) as album:
+    with global_options(ctx).open_bank() as bank, Album(bank, path) as album:
         album.make_own()
         _show(album, as_json=as_json)
     return 0
 
 
 def show(ctx: typer.Context, as_json: AsJson = False) -> int:
-    """Show which scan the album is, and what is in it."""
+    """Show the path of the album and its numbers of faces and photos."""
     from facebank.album.album import Album
 
-    with settings_of(ctx).open_bank() as bank, Album(bank) as album:
+    with global_options(ctx).open_bank() as bank, Album(bank) as album:
         _show(album, as_json=as_json)
     return 0
 
 
 def close(ctx: typer.Context, as_json: AsJson = False) -> int:
-    """Go back to the gallery's own scan.
+    """Return to the gallery's own scan.
 
-    What was open stays as it is.
+    The scan or the shards that were open are not changed.
     """
     from facebank.album.own_album import close_album, default_scan_path
 
-    with settings_of(ctx).open_bank() as bank:
+    with global_options(ctx).open_bank() as bank:
         was_open, own = close_album(bank.path), default_scan_path(bank.path)
     if as_json:
         write_json({"album": str(own), "closed": was_open})
     elif was_open:
         write_line(f"the album is {own} again")
     else:
-        write_line(f"no other album was open: it is {own}")
+        write_line(f"no other album was open; the album is {own}")
     return 0
 
 
@@ -94,15 +95,15 @@ def _show(album: Album, *, as_json: bool) -> None:
                 "photos": content.photos,
                 "faces": content.faces,
                 "missing": [
-                    {"folder": place, "shard": str(shard)} for place, some in content.missing.items() for shard in some
+                    {"folder": folder, "shard": str(shard)}
+                    for folder, shards in content.missing.items()
+                    for shard in shards
                 ],
             }
         )
         return
-    for place, shards in content.missing.items():
-        named = ", ".join(map(str, shards[:_SHOWN]))
-        more = f" and {len(shards) - _SHOWN:,} more" if len(shards) > _SHOWN else ""
-        say(f"of {place} these shards are not there yet: {named}{more}")
+    for folder, missing in content.missing.items():
+        say(f"missing shards of {folder}: {listed(missing, _MAX_SHARDS_LISTED)}")
     faces, photos = counted(content.faces, "face"), counted(content.photos, "photo")
-    shards_named = "" if content.parquet_shards is None else f", {counted(content.parquet_shards, 'Parquet shard')}"
-    write_line(f"{content.path}: {faces} in {photos} ({counted(content.files, 'file')}{shards_named})")
+    parquet = "" if content.parquet_shards is None else f", {counted(content.parquet_shards, 'Parquet shard')}"
+    write_line(f"{content.path}: {faces} in {photos} ({counted(content.files, 'file')}{parquet})")

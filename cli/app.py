@@ -1,7 +1,7 @@
-"""The ``facebank`` command: its global options, and how it runs a command.
+"""The ``facebank`` program: global options and dispatch to commands.
 
-A command is a module with a function ``register(app)``. Importing it must cost next to nothing: what a command needs
-of the library is imported when it runs.
+A command is a module with a function ``register(app)``. The module must be cheap to import: a command imports what it
+needs of the library when it runs.
 """
 
 from __future__ import annotations
@@ -19,27 +19,25 @@ import typer
 from facebank import __version__
 
 from .commands import SECTIONS, all_commands
-from .failures import failures_told
-from .formatting import CommandApp, HelpGroup
+from .exit_codes import exit_on_errors
+from .global_options import Device, Fallback, GlobalOptions, Runtime
+from .help_layout import CommandApp, HelpGroup
 from .paths import refuse_empty_paths
-from .settings import Device, Fallback, Runtime, Settings
 from .streams import fill_closed_streams, finish_output, quiet_libraries
 
-# Nearly all that a command imports and makes lives as long as the process: looking through it for garbage as often as
-# Python does by default costs a tenth of a short command's time.
+# Most objects live as long as the process; collecting at Python's default rate takes a tenth of a short command's time.
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
-
 _COMPLETION = "_FACEBANK_COMPLETE"
-"""Set by the shell's completion script when it asks for completions."""
+"""Environment variable that the shell's completion script sets."""
 
 
 class CommandLine(HelpGroup):
-    """Runs a command; what it returns is the exit code, and what it raises becomes one sentence."""
+    """The top-level group: a command's return value is the exit code, and an exception becomes a one-line message."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        refuse_empty_paths(self)  # its own options: each command is asked when it is loaded
+        refuse_empty_paths(self)  # only the global options: commands are handled when they are loaded
         self.commands = all_commands()
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - as Typer calls it
@@ -51,15 +49,15 @@ class CommandLine(HelpGroup):
                 formatter.write_dl(rows)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
-        with failures_told(debug=bool(ctx.params.get("debug"))):
+        """Run the given command."""
+        with exit_on_errors(debug=bool(ctx.params.get("debug"))):
             code = _with_hint(super().invoke, ctx)
             sys.stdout.flush()
         raise typer.Exit(code or 0)
 
 
 def _with_hint(invoke: Callable[[Any], Any], ctx: Any) -> Any:
-    """Run a command; where it does not know an option that is a global one, say where that belongs."""
+    """Run a command; if a global option was given after it, the error says where the option belongs."""
     try:
         return invoke(ctx)
     except Exception as error:
@@ -71,14 +69,14 @@ def _with_hint(invoke: Callable[[Any], Any], ctx: Any) -> Any:
 
 
 def _install_completion(ctx: typer.Context, param: typer.CallbackParam, value: bool) -> None:
-    """Add completion to the start-up file of the shell, and stop; no-op unless asked for."""
+    """Add completion to the start-up file of the shell and exit; no-op if the option is not given."""
     from typer.completion import install_callback
 
     install_callback(ctx, param, value)
 
 
 def _show_completion(ctx: typer.Context, param: typer.CallbackParam, value: bool) -> None:
-    """Print the shell's completion script, and stop; no-op unless asked for."""
+    """Print the shell's completion script and exit; no-op if the option is not given."""
     from typer.completion import show_callback
 
     show_callback(ctx, param, value)
@@ -90,76 +88,76 @@ def options(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="The gallery: the file of enrolled people. Default: $FACEBANK_GALLERY, or your data folder.",
+            help="Gallery: the file of enrolled people. Default: $FACEBANK_GALLERY, or one in your data folder.",
         ),
     ] = None,
     pack: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The pack, which is the networks to use: a name or folder. Default: the gallery's own."
+            metavar="NAME", help="Pack, a set of networks: its name or folder. Default: the pack of the gallery."
         ),
     ] = None,
-    device: Annotated[Device, typer.Option(help="Where the networks run.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Device that runs the networks.")] = "auto",
     runtime: Annotated[
         Runtime,
-        typer.Option(help="What computes embeddings; auto: for long work the faster one on this machine."),
+        typer.Option(help="Runtime that computes embeddings; auto picks the faster one for long tasks."),
     ] = "auto",
     index: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Where people are searched: milvus://HOST:PORT/NAME, milvus+tls://HOST:PORT/NAME or "
-            "milvus-lite:FILE.db. Default: this machine.",
+            help="Vector index to search: milvus://HOST:PORT/NAME, milvus+tls://HOST:PORT/NAME or "
+            "milvus-lite:FILE.db. Default: a local index.",
         ),
     ] = None,
     fallback: Annotated[
         Fallback | None,
-        typer.Option(help="What searches, with a warning, while --index cannot be reached. Default: that is an error."),
+        typer.Option(help="Index to search, with a warning, if --index cannot be reached. Default: fail."),
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: ARG001 - CommandLine reads it
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: ARG001 - read by CommandLine
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
-    install_completion: Annotated[  # noqa: ARG001 - its callback does it
+    install_completion: Annotated[  # noqa: ARG001 - handled by its callback
         bool,
         typer.Option(
             "--install-completion",
             is_eager=True,
             callback=_install_completion,
-            help="Let the Tab key complete commands and options in this shell, and exit.",
+            help="Install completion with the Tab key for this shell, and exit.",
         ),
     ] = False,
-    show_completion: Annotated[  # noqa: ARG001 - its callback does it
+    show_completion: Annotated[  # noqa: ARG001 - handled by its callback
         bool,
         typer.Option(
             "--show-completion",
             is_eager=True,
             callback=_show_completion,
-            help="Print the shell script that does so, and exit.",
+            help="Print the completion script of this shell, and exit.",
         ),
     ] = False,
 ) -> None:
     """Recognize people from a handful of photographs each.
 
-    Exit codes of every command: 0 done, 1 some input failed and the rest was done, 2 wrong usage or nothing could be
-    done, 130 interrupted. 'facebank help COMMAND' describes a command.
+    Exit codes of all commands: 0 success, 1 some input failed and the rest was processed, 2 wrong usage or nothing
+    could be done, 130 interrupted. 'facebank help COMMAND' describes a command.
     """
     if version:
         typer.echo(f"facebank {__version__}")
         raise typer.Exit
     if fallback is not None and index is None:
-        raise typer.BadParameter("it needs --index", param_hint="--fallback")
-    ctx.obj = Settings(gallery, pack, device, runtime, index, fallback)
+        raise typer.BadParameter("it requires --index", param_hint="--fallback")
+    ctx.obj = GlobalOptions(gallery, pack, device, runtime, index, fallback)
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
         raise typer.Exit(2)
 
 
 def build_app() -> typer.Typer:
-    """Put the application together."""
+    """Build the Typer application."""
     app = CommandApp(
         group=CommandLine,
         name="facebank",
         invoke_without_command=True,
-        add_completion=False,  # its options are those above, which load Typer's part of it only when they are used
+        add_completion=False,  # replaced by the options above, which import Typer's completion lazily
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
         epilog="\b\nExample:\n  facebank enroll ada/ imgs\n  facebank identify party.jpg",
@@ -168,8 +166,8 @@ def build_app() -> typer.Typer:
     return app
 
 
-def _answer_shell() -> None:
-    """Register the shells whose completion script may have started this process."""
+def _register_shells() -> None:
+    """Register Typer's completion of each shell with click."""
     from typer.completion import get_completion_inspect_parameters
 
     get_completion_inspect_parameters()
@@ -186,10 +184,10 @@ def main() -> int:
     with nullcontext() if "--debug" in sys.argv else quiet_libraries():
         try:
             if _COMPLETION in os.environ:
-                _answer_shell()
+                _register_shells()
             build_app()(prog_name="facebank")
         except SystemExit as stop:
             return finish_output(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
         finally:
-            gc.freeze()  # the system takes everything back at once
+            gc.freeze()  # skips the collection at exit
         return finish_output(0)

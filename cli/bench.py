@@ -1,6 +1,6 @@
-"""``facebank bench``: how far answers can be trusted, measured on benchmarks or on your own folders.
+"""``facebank bench``: accuracy, measured on public benchmarks or on your own photos.
 
-Each protocol of `facebank.evaluation.protocols` is a command; its options are those that the protocol declares.
+Each protocol of `facebank.evaluation.protocols` is a command, with the options that the protocol declares.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from facebank.evaluation.protocols import CONTENTS, Option, Protocol, load_proto
 from facebank.storage.text import shell_command
 
 from .commands import Commands
-from .failures import SOME_FAILED
-from .formatting import CommandApp, HelpGroup
-from .output import say, write_json, write_line, write_table
+from .exit_codes import SOME_FAILED
+from .global_options import global_options
+from .help_layout import CommandApp, HelpGroup
+from .options import AsOneJson
+from .output import counted, say, write_json, write_line, write_table
 from .progress import ProgressBar
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.evaluation.report import Report, WrittenReport
 
-EXIT_CODES = """Exit codes: 0 measured; 1 measured, with something left out or a failed check; 2 wrong usage, or nothing
-to measure."""
+EXIT_CODES = """Exit codes: 0 measured; 1 measured, but some input was left out or a check failed; 2 wrong usage, or
+nothing to measure."""
 
-DATA = """DATA is a folder with one folder of photos for each person (with train, validation and test folders above them
-or not), LFW, a .bin file of InsightFace, a CSV of pairs, a VoTT or COCO export, or an npz of pictures or embeddings."""
+DATA = """DATA is a folder with one folder of photos for each person (optionally below train, validation and test
+folders), LFW, an InsightFace .bin file, a CSV of pairs, a VoTT or COCO export, or an npz file of pictures or
+embeddings."""
 
 _DATA = Annotated[
     Path,
@@ -41,37 +43,34 @@ _COMMON: dict[str, tuple[Any, Any]] = {
     "out": (
         Annotated[
             Path | None,
-            typer.Option(metavar="DIR", help="Folder for the report. Default: bench-NAME here.", show_default=False),
+            typer.Option(metavar="DIR", help="Folder for the report. Default: bench-NAME.", show_default=False),
         ],
         None,
     ),
-    "seed": (Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seed of all random choices.")], 0),
+    "seed": (Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Seed of the random choices.")], 0),
     "cache": (
         Annotated[
             bool,
-            typer.Option(
-                "--cache/--no-cache", help="Keep embeddings in your cache folder, so that a second run is fast."
-            ),
+            typer.Option("--cache/--no-cache", help="Keep embeddings in your cache folder, for faster runs later."),
         ],
         True,
     ),
     "scores": (
         Annotated[
             bool,
-            typer.Option("--scores", help="Also write every score, with the photos' names, to scores.csv."),
+            typer.Option("--scores", help="Also write all scores, with the names of the photos, to scores.csv."),
         ],
         False,
     ),
     "as_json": (Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")], False),
 }
-"""Options of every protocol: annotation and default; those without scores lack ``--scores``."""
-
+"""Annotations and defaults of the options of every protocol; ``--scores`` only for protocols with scores."""
 
 _LISTS: dict[Any, Any] = {Sequence[int]: list[int], Sequence[str]: list[str]}
 
 
 class _Bench(HelpGroup):
-    """Lists the protocols by their table of contents, and imports one only when it is asked for."""
+    """The group of benchmarks, which imports a protocol only when its command is needed."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -79,12 +78,12 @@ class _Bench(HelpGroup):
         self.commands = Commands([*CONTENTS, *own], _protocol_command)
         self.commands.update(own)
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # as click calls it
-        """Return the names in the order of the help."""
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # click's signature
+        """Return the names in help order."""
         return list(self.commands)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of the commands for the help."""
+        """Write the names and summaries of the commands."""
         rows = [
             (name, CONTENTS[name].summary if name in CONTENTS else self.commands[name].get_short_help_str(100))
             for name in self.list_commands(ctx)
@@ -105,8 +104,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(bench, name="bench")
 
 
-def forget(as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False) -> int:
-    """Remove the embeddings that benchmarks keep in your cache."""
+def forget(as_json: AsOneJson = False) -> int:
+    """Remove the embeddings of benchmarks from your cache."""
     from facebank.evaluation.face_cache import evaluation_folder, forget_evaluated_faces
 
     freed = forget_evaluated_faces()
@@ -122,7 +121,7 @@ def _protocol_command(name: str) -> Any:
     protocol = load_protocol(name)
     parameters = {"ctx": (typer.Context, inspect.Parameter.empty), "data": (_DATA, inspect.Parameter.empty)}
     parameters |= {name: _parameter(*option) for name, option in protocol.options().items()}
-    parameters |= {name: one for name, one in _COMMON.items() if name != "scores" or protocol.has_scores}
+    parameters |= {name: option for name, option in _COMMON.items() if name != "scores" or protocol.has_scores}
 
     def command(**values: Any) -> int:
         ctx, data, common = values.pop("ctx"), values.pop("data"), {name: values.pop(name, False) for name in _COMMON}
@@ -141,13 +140,15 @@ def _protocol_command(name: str) -> Any:
 
 
 def _parameter(kind: Any, option: Option, default: Any) -> tuple[Any, Any]:
-    """Return the annotation and default that Typer makes an option of."""
-    several = next((_LISTS[one] for one in (kind, *get_args(kind)) if one in _LISTS), None)
-    if several is not None:
-        kind, default = several | None, None
-    shown = several is None and default is not inspect.Parameter.empty
-    made = typer.Option(option.flag, metavar=option.metavar, help=option.help, min=option.least, show_default=shown)
-    return Annotated[kind, made], default
+    """Return a protocol's option as an annotation and a default for Typer."""
+    as_list = next((_LISTS[part] for part in (kind, *get_args(kind)) if part in _LISTS), None)
+    if as_list is not None:
+        kind, default = as_list | None, None
+    shows_default = as_list is None and default is not inspect.Parameter.empty
+    typed = typer.Option(
+        option.flag, metavar=option.metavar, help=option.help, min=option.least, show_default=shows_default
+    )
+    return Annotated[kind, typed], default
 
 
 def _epilog(*examples: str) -> str:
@@ -171,20 +172,20 @@ def _run(
     """Run a protocol, write its report and print the results; return the exit code."""
     from facebank.evaluation.bench import Run, run
 
-    job, settings = protocol.job(data, options), settings_of(ctx)
+    job, chosen = protocol.job(data, options), global_options(ctx)
     with ProgressBar(writes_lines=as_json) as progress:
-        how = Run(
+        conditions = Run(
             out=out or Path(f"bench-{protocol.name}"),
             command=shell_command(*sys.argv[1:]),
-            pack=settings.pack,
-            device=settings.device,
-            runtime="onnxruntime" if settings.runtime == "auto" else settings.runtime,
+            pack=chosen.pack,
+            device=chosen.device,
+            runtime="onnxruntime" if chosen.runtime == "auto" else chosen.runtime,
             seed=seed,
             keeps_faces=cache,
             progress=progress,
             scores=scores,
         )
-        report, written = run(job, how)
+        report, written = run(job, conditions)
     if as_json:
         write_json(json.loads(written.json.read_text(encoding="utf-8")))
     else:
@@ -206,10 +207,11 @@ def _print(report: Report, written: WrittenReport) -> None:
 
 
 def _exit_code(report: Report) -> int:
-    """Return 1 where something named could not be used or a check failed; a face that was not found is a result."""
+    """Return 1 if input was left out or a check failed; a face that was not found is a result, not a failure."""
     from facebank.evaluation.faces import NO_FACE
 
     unused = [failure for failure in report.failures if failure.reason != NO_FACE]
     if unused:
-        say(f"{len(unused)} left out, such as {unused[0].entry}: {unused[0].reason}; the report lists them")
+        example = f"such as {unused[0].entry}: {unused[0].reason}"
+        say(f"{counted(len(unused), 'item')} left out, {example}; the report lists all")
     return SOME_FAILED if unused or report.failed_checks else 0

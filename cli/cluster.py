@@ -1,4 +1,4 @@
-"""``facebank cluster``."""
+"""``facebank cluster``: groups scanned faces of unknown people."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 from facebank.schemas.records import group_record
 
+from .global_options import global_options
+from .options import ScanPath
 from .output import counted, say, write_json, write_line, write_table
 from .progress import ProgressBar
-from .scan import ScanPath
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,21 +46,21 @@ def cluster(
     not_same: Annotated[
         tuple[str, str] | None,
         typer.Option(
-            metavar="FACE FACE", help="Keep two faces or groups apart from now on, by their numbers on the page."
+            metavar="FACE FACE", help="Keep two faces or groups apart from now on; their numbers are on the page."
         ),
     ] = None,
     scan_file: ScanPath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each group.")] = False,
 ) -> int:
-    """Group the scanned faces that have no name yet, by person.
+    """Group the scanned faces of people without a name, by person.
 
-    Scan first, with 'facebank scan'. Who is known to the gallery is left out. Give a group a name with
-    'facebank people name'.
+    Run 'facebank scan' first. Faces of enrolled people are left out. 'facebank people name' enrolls a group under a
+    name.
     """
     from facebank.album.album import Album
 
     with ExitStack() as opened:
-        album = opened.enter_context(Album(opened.enter_context(settings_of(ctx).open_bank()), scan_file))
+        album = opened.enter_context(Album(opened.enter_context(global_options(ctx).open_bank()), scan_file))
         if not_same is not None:
             album.tell_apart(*not_same)
         with ProgressBar(writes_lines=as_json) as bar:
@@ -69,7 +69,9 @@ def cluster(
         if out is not None:
             _write_page(album, grouped.groups, out)
         elif grouped.groups:
-            say("groups are numbered anew each time: pages written before no longer count, --out writes another")
+            say(
+                "group numbers change with each run, so those on earlier pages no longer apply: --out writes a new page"
+            )
     return 0
 
 
@@ -79,8 +81,8 @@ def _show(grouped: Grouped, *, as_json: bool) -> None:
             write_json(group_record(group))
         return
     write_table(_COLUMNS, (_row(group) for group in grouped.groups))
-    left = ((grouped.named, "known already"), (grouped.alone, "like no other"), (grouped.poor, "too poor"))
-    left_out = ", ".join(f"{count:,} {why}" for count, why in left)
+    reasons = ((grouped.named, "known already"), (grouped.alone, "like no other"), (grouped.poor, "too poor"))
+    left_out = ", ".join(f"{count:,} {reason}" for count, reason in reasons)
     write_line(f"{counted(len(grouped.groups), 'group')}; faces left out: {left_out}")
 
 
@@ -89,7 +91,7 @@ def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
     from facebank.gallery import PlaceKind
 
     if not groups:
-        say(f"there is no group, so {out} is not written")
+        say(f"no groups were found, so {out} was not written")
         return
     album.note_written(PlaceKind.PAGE, out)
     with ProgressBar() as bar:

@@ -1,4 +1,4 @@
-"""The commands of the program, each imported when it is asked for: none waits for the code of the others."""
+"""The commands of the program, each imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import typer.main
 
-from .formatting import CommandApp
+from .help_layout import CommandApp
 from .paths import refuse_empty_paths
 
 SECTIONS: dict[str, dict[str, str]] = {
@@ -16,8 +16,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     "People": {
         "enroll": "enroll",
         "people": "people",
-        "confirm": "confirm",
-        "deny": "deny",
+        "confirm": "feedback",
+        "deny": "feedback",
         "strangers": "strangers",
         "audit": "audit",
     },
@@ -32,22 +32,22 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Videos and cameras": {"video": "video", "watch": "watch"},
     "Services and other programs": {"serve": "serve", "import": "imports"},
-    "Settings, packs and accuracy": {"settings": "decision_settings", "packs": "packs", "bench": "bench"},
+    "Settings, packs and accuracy": {"settings": "settings", "packs": "packs", "bench": "bench"},
 }
-"""The commands in the order of the help, under its headings, each with the module that it is in."""
+"""The commands in help order: for each heading, names of commands and of their modules."""
 
 _MODULES = {name: module for section in SECTIONS.values() for name, module in section.items()}
 
 
 class Commands(MutableMapping[str, Any]):
-    """Commands by name, as a group of Typer keeps them; each is built when it is asked for.
+    """A lazy mapping from names to Typer commands, for the ``commands`` of a Typer group.
 
     Parameters
     ----------
     names
-        In the order of the help.
+        Names of the commands, in help order.
     build
-        Returns the command of a name.
+        Returns the command with a given name; called on first access.
     """
 
     def __init__(self, names: Iterable[str], build: Callable[[str], Any]) -> None:
@@ -82,7 +82,7 @@ def all_commands() -> Commands:
 
 
 def _load(name: str) -> Any:
-    """Import the module of a command and let it register: ``register(app)`` is all that it has to offer."""
+    """Import the module of a command and return the command that its ``register`` adds."""
     app = CommandApp()
     import_module(f".{_MODULES[name]}", __package__).register(app)
     return typer.main.get_group(app).commands[name]

@@ -1,4 +1,4 @@
-"""``facebank demo``: the photographs that come with facebank, enrolled and recognized."""
+"""``facebank demo``: enrolls and recognizes people in the photographs that come with facebank."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .global_options import global_options
 from .options import example
 from .output import write_json, write_line, write_table
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.demo.demonstration import DemoReport, DemoResult
 
-WRONG = 1
+WRONG_NAME = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -29,19 +29,19 @@ def demo(
 ) -> int:
     """Try facebank on the photographs that come with it.
 
-    Two people are enrolled from one photograph each, and looked for in a picture made of other photographs. Exit code
-    1 if a name comes out wrong.
+    Two people are enrolled from one photograph each, then identified in a collage of other photographs. Exit code 1 if
+    a name is wrong.
     """
     from facebank.demo.demonstration import run_demo
 
-    settings = settings_of(ctx)
-    report = run_demo(out, pack=settings.pack, device=settings.device)
+    options = global_options(ctx)
+    report = run_demo(out, pack=options.pack, device=options.device)
     if as_json:
         for result in report.results:
             write_json(_record(result, report))
     else:
-        _tell(report)
-    return 0 if report.correct else WRONG
+        _print(report)
+    return 0 if report.correct else WRONG_NAME
 
 
 def _record(result: DemoResult, report: DemoReport) -> dict[str, object]:
@@ -60,7 +60,7 @@ def _record(result: DemoResult, report: DemoReport) -> dict[str, object]:
     }
 
 
-def _tell(report: DemoReport) -> None:
+def _print(report: DemoReport) -> None:
     names = " and ".join(f"{person.name} ({person.photo})" for person in report.people)
     write_line(f"Enrolled from one photograph each: {names}")
     write_line("")
@@ -70,7 +70,7 @@ def _tell(report: DemoReport) -> None:
     )
     write_line("")
     write_line(f"The picture with boxes and names: {report.picture}")
-    write_line("Your own gallery was not touched. To go on with your own photographs:")
+    write_line("Your own gallery was not changed. To continue with your own photographs:")
     write_line("  facebank enroll Ada ada1.jpg ada2.jpg")
     write_line("  facebank identify party.jpg")
 

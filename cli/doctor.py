@@ -1,4 +1,4 @@
-"""``facebank doctor``: what works here, what does not, and what to type about it."""
+"""``facebank doctor``: checks the installation and prints commands that repair it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 
 from facebank.storage.text import printable
 
+from .global_options import global_options
 from .options import example
 from .output import counted, say, shows_colors, write_json, write_line
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.doctor.diagnosis import Diagnosis
@@ -42,14 +42,14 @@ def doctor(
     """
     from facebank.doctor.diagnosis import examine
 
-    settings = settings_of(ctx)
+    options = global_options(ctx)
     if clean:
-        _clean(settings.gallery)
-    diagnosis = examine(settings.gallery, settings.pack, settings.device)
+        _clean(options.gallery)
+    diagnosis = examine(options.gallery, options.pack, options.device)
     if as_json:
         _write_records(diagnosis)
     else:
-        _tell(diagnosis)
+        _print(diagnosis)
     return 0 if diagnosis.healthy else UNHEALTHY
 
 
@@ -76,12 +76,12 @@ def _write_records(diagnosis: Diagnosis) -> None:
             )
 
 
-def _tell(diagnosis: Diagnosis) -> None:
+def _print(diagnosis: Diagnosis) -> None:
     for section in diagnosis.sections:
         write_line(section.title)
         width = max((len(finding.subject) for finding in section.findings), default=0)
         for finding in section.findings:
-            _tell_finding(finding, width)
+            _print_finding(finding, width)
         write_line("")
     write_line(_summary(diagnosis))
 
@@ -89,17 +89,17 @@ def _tell(diagnosis: Diagnosis) -> None:
 def _summary(diagnosis: Diagnosis) -> str:
     counts = Counter(finding.severity.value for finding in diagnosis.findings)
     if not diagnosis.healthy:
-        return f"Problems: {counts['problem']}. Each names what mends it, if a command can."
+        return f"Problems: {counts['problem']}. A command that fixes the problem is shown below it, if there is one."
     if counts["warning"]:
-        return f"Nothing is broken. Warnings: {counts['warning']}. Each says what it costs."
+        return f"Nothing is broken. Warnings: {counts['warning']}. Each states its consequence."
     return "Nothing is wrong."
 
 
-def _tell_finding(finding: Finding, width: int) -> None:
+def _print_finding(finding: Finding, width: int) -> None:
     severity = finding.severity.value
     sign = f"{_SIGNS[severity]:<7}"
     if shows_colors():
         sign = typer.style(sign, fg=_COLORS[severity], bold=severity == "problem")
     typer.echo(f"  {sign}  {printable(finding.subject):<{width}}  {printable(finding.detail)}")
     if finding.command:
-        typer.echo(f"           {'':<{width}}mend: {printable(finding.command)}")
+        typer.echo(f"           {'':<{width}}fix: {printable(finding.command)}")

@@ -1,4 +1,4 @@
-"""``facebank enroll``."""
+"""``facebank enroll``: enrolls people from photos."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import typer
 
 from facebank.schemas.records import enrolled_record
 
-from .failures import SOME_FAILED
-from .output import say, tell_skipped, write_json, write_line, write_skipped
+from .exit_codes import SOME_FAILED
+from .global_options import global_options
+from .options import Force, Thumbnails
+from .output import report_skipped, say, write_json, write_line, write_skipped
 from .progress import ProgressBar
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,16 +27,16 @@ Examples:
   facebank enroll ada/ imgs                    # ada: photos in imgs and ada/
   facebank enroll photos/Ada photos/Grace      # two people, named as folders
   facebank enroll "Ada Lovelace" a.jpg more/   # a name; photos and folders
-  facebank enroll --name Ada Ada/ wedding.jpg  # all of Ada, whatever is named
+  facebank enroll --name Ada Ada/ wedding.jpg  # all photos are of Ada
   facebank enroll --tree photos                # each folder in photos
   facebank enroll Ada party.jpg --pick largest # the largest of several faces
 
-A second folder holds photos of the first person if it has a name as imgs, photos, DCIM or a date, or if its
-faces are that person's: a sentence says so. Other folders side by side are people of their own.
+A second folder counts as photos of the first person if its name is like imgs, photos, DCIM or a date, or if its
+faces are that person's; a message says so. Otherwise each folder is another person.
 
-Exit codes: 0 every photo was enrolled, 1 some were refused, 2 wrong usage or no photos at all, 130 interrupted."""
+Exit codes: 0 every photo was enrolled, 1 some were refused, 2 wrong usage or no photos, 130 interrupted."""
 
-_SKIPPED = {
+_SKIPPED_RECORD = {
     "image": "",
     "person": "",
     "accepted": False,
@@ -65,7 +66,7 @@ def enroll(
         ),
     ],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The person in all of the photos, whatever folders are called.")
+        str | None, typer.Option(metavar="NAME", help="The person in all of the photos, whatever the folder names.")
     ] = None,
     tree: Annotated[
         bool, typer.Option("--tree", help="The arguments are folders that hold a folder for each person.")
@@ -77,20 +78,15 @@ def enroll(
             "else the clearly largest."
         ),
     ] = None,
-    thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each face in the gallery.")] = True,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Enroll a face that is unlike the person's other faces, or similar to somebody else's."
-        ),
-    ] = False,
+    thumbnails: Thumbnails = True,
+    force: Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each photo.")] = False,
 ) -> int:
     """Enroll people from photos of them.
 
-    Folders are people, each named as the folder. If the first argument is no existing folder, it is the name of one
-    person, with or without a slash at its end, and the rest are photos or folders of them. A person's photos are
-    looked at together before the first is enrolled: one that shows somebody else is refused.
+    Each folder is a person with the name of the folder. If the first argument is not an existing folder, it is the name
+    of a person (a slash at its end is ignored), and the other arguments are photos or folders of that person. All
+    photos of a person are compared before any is enrolled; a photo that shows somebody else is refused.
     """
     from facebank.operations.inputs import gather_photos
     from facebank.operations.person_folders import plan_enrollment
@@ -101,59 +97,60 @@ def enroll(
     total = len(gathered.photos)
     for note in filter(None, (person.note for person in people)):
         say(note)
-    tell_skipped(gathered)
+    report_skipped(gathered)
     _write_skipped(people if as_json else ())
-    terms = settings_of(ctx).first_use()
-    with settings_of(ctx).open_bank() as bank, _Shown(bank, as_json=as_json) as shown:
+    terms = global_options(ctx).first_use()
+    with global_options(ctx).open_bank() as bank, _EnrollProgress(bank, as_json=as_json) as progress:
         try:
             bank.preload()
-            reports = bank.enroll_people(people, pick=pick, thumbnails=thumbnails, force=force, progress=shown)
+            reports = bank.enroll_people(people, pick=pick, thumbnails=thumbnails, force=force, progress=progress)
         except KeyboardInterrupt as error:
-            kept = f"{shown.enrolled} of {total} photos are enrolled" if shown.enrolled else "nothing was enrolled yet"
-            raise KeyboardInterrupt(kept) from error
-    for sentence in (*map(_same_face, reports), *shown.advices.values(), terms if shown.enrolled else None):
-        if sentence is not None:
-            say(sentence)
+            kept = f"{progress.enrolled} of {total} photos are enrolled"
+            raise KeyboardInterrupt(kept if progress.enrolled else "nothing was enrolled yet") from error
+    for message in (*map(_same_face, reports), *progress.advice.values(), terms if progress.enrolled else None):
+        if message is not None:
+            say(message)
     if not as_json:
-        _summarise(reports)
+        _print_summary(reports)
     for person in dict.fromkeys(report.person for report in reports if report.only_masked):
         say(only_masked_message(person))
     return SOME_FAILED if any(report.refused for report in reports) else 0
 
 
-class _Shown(ProgressBar):
-    """Shows each photo's result, and counts the enrolled."""
+class _EnrollProgress(ProgressBar):
+    """Progress that prints the result of each photo and counts the enrolled ones."""
 
     def __init__(self, bank: FaceBank, *, as_json: bool) -> None:
         super().__init__(writes_lines=as_json)
         self._bank = bank
         self.enrolled = 0
-        self.advices: dict[str, str | None] = {}
+        self.advice: dict[str, str | None] = {}
 
     def report(self, result: object) -> None:
-        """Show an `EnrolledPhoto`."""
+        """Print an `EnrolledPhoto`."""
         from facebank.recognition.facts import advice_about
 
         photo = cast("EnrolledPhoto", result)
         self.enrolled += photo.accepted
         advice = advice_about(self._bank.gallery, photo.person) if photo.accepted else None
         if photo.accepted:
-            self.advices[photo.person] = advice
+            self.advice[photo.person] = advice
         if self.writes_lines:
             write_json({**enrolled_record(photo), "advice": advice})
         else:
-            _tell(photo)
+            _print(photo)
 
 
 def _write_skipped(people: Iterable[PersonPhotos]) -> None:
     from facebank.operations.inputs import gather_photos
 
     for person in people:
-        write_skipped(gather_photos(person.places), {**_SKIPPED, "person": person.name}, says="detail")
+        record = {**_SKIPPED_RECORD, "person": person.name}
+        write_skipped(gather_photos(person.places), record, message_key="detail")
 
 
-def _tell(photo: EnrolledPhoto) -> None:
-    """Say what is wrong or odd about a photo; why one cannot be read names it already."""
+def _print(photo: EnrolledPhoto) -> None:
+    """Report why a photo was refused, or its warning; the detail of an unreadable photo already names it."""
     if photo.reason.value == "unreadable":
         say(photo.detail)
     elif not photo.accepted:
@@ -163,7 +160,7 @@ def _tell(photo: EnrolledPhoto) -> None:
 
 
 def _same_face(report: EnrollReport) -> str | None:
-    """Say that photos were enrolled as another person's than the folder's name says."""
+    """Return a message if photos were enrolled for another person than the one named by their folder."""
     if report.given_as is None:
         return None
     return (
@@ -172,12 +169,12 @@ def _same_face(report: EnrollReport) -> str | None:
     )
 
 
-def _summarise(reports: Sequence[EnrollReport]) -> None:
+def _print_summary(reports: Sequence[EnrollReport]) -> None:
     photos: dict[str, list[EnrolledPhoto]] = {}
     for report in reports:
         photos.setdefault(report.person, []).extend(report.photos)
-    for person, theirs in photos.items():
-        accepted, masked = (sum(getattr(photo, what) for photo in theirs) for what in ("accepted", "masked"))
-        refused = f", {len(theirs) - accepted} refused" if accepted < len(theirs) else ""
-        worn = f", {masked} in a mask" if masked else ""
-        write_line(f"{person}: {accepted} of {len(theirs)} photos enrolled{worn}{refused}")
+    for person, results in photos.items():
+        accepted, masked = sum(photo.accepted for photo in results), sum(photo.masked for photo in results)
+        refused = f", {len(results) - accepted} refused" if accepted < len(results) else ""
+        in_mask = f", {masked} in a mask" if masked else ""
+        write_line(f"{person}: {accepted} of {len(results)} photos enrolled{in_mask}{refused}")

@@ -1,4 +1,4 @@
-"""``facebank explain``."""
+"""``facebank explain``: a map of the regions that make two faces similar."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .global_options import global_options
 from .output import write_json, write_line, write_table
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.operations.explain import ExplainedPair
@@ -19,11 +19,11 @@ EXAMPLES = """\b
 Example:
   facebank explain passport.jpg selfie.jpg --out map.png
 
-Each part of a face is hidden while the other face is left whole, and the fall of the similarity is noted. It tells
-what the network used, not what people should look at.
+Each part of one face is hidden in turn while the other face stays whole, and the fall of the similarity is measured.
+The map shows what the network used, not what people should look at.
 
-Exit codes: 0 explained, whatever the answer; 2 a photo cannot be read or shows no face, or the picture cannot be
-written."""
+Exit codes: 0 explained, whether or not it is one person; 2 a photo cannot be read or shows no face, or the picture
+cannot be written."""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def explain(
     out: Annotated[Path, typer.Option(metavar="FILE.png", help="The picture to write.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object as well.")] = False,
 ) -> int:
-    """Draw what the similarity of two faces rests on.
+    """Draw a map of the regions that make two faces similar.
 
     The largest face of each photo is taken. Needs no gallery.
     """
@@ -46,14 +46,14 @@ def explain(
     from facebank.operations.explain import check_target, explain_photos, write_picture
 
     check_target(out, [a, b])
-    with settings_of(ctx).open_bank() as bank:
+    with global_options(ctx).open_bank() as bank:
         pair = explain_photos(bank.comparing_engine, a, b)
         bank.note_written(PlaceKind.EXPLANATION, out)
         write_picture(pair, out)
     if as_json:
         write_json(_record(pair, out))
     else:
-        _tell(pair, out)
+        _print(pair, out)
     return 0
 
 
@@ -69,8 +69,8 @@ def _record(pair: ExplainedPair, out: Path) -> dict[str, object]:
         "largest_fall": explanation.largest_drop,
         "largest_rise": explanation.largest_rise,
         "regions": [
-            {"region": one.name, "area": one.area, "fall_in_a": one.drops[0], "fall_in_b": one.drops[1]}
-            for one in explanation.regions
+            {"region": region.name, "area": region.area, "fall_in_a": region.drops[0], "fall_in_b": region.drops[1]}
+            for region in explanation.regions
         ],
         "map": {"cells": _CELLS, **dict(zip(("fall_in_a", "fall_in_b"), map(_rounded, grids), strict=True))},
         "picture": str(out),
@@ -81,13 +81,14 @@ def _rounded(grid: FloatArray) -> list[list[float]]:
     return [[round(fall, 5) for fall in row] for row in grid.tolist()]
 
 
-def _tell(pair: ExplainedPair, out: Path) -> None:
+def _print(pair: ExplainedPair, out: Path) -> None:
     from facebank.operations.explain import answer
 
     found = pair.verification
     write_line(f"{answer(found)} (similarity {found.similarity:.3f}, threshold {found.threshold:.3f})")
     rows = [
-        (one.name, f"{one.area:.0%}", f"{one.drops[0]:.3f}", f"{one.drops[1]:.3f}") for one in pair.explanation.regions
+        (region.name, f"{region.area:.0%}", f"{region.drops[0]:.3f}", f"{region.drops[1]:.3f}")
+        for region in pair.explanation.regions
     ]
     write_table(("hidden", "share of the crop", "fall, first face", "fall, second face"), rows)
     write_line(f"picture: {out}")

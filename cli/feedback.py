@@ -1,35 +1,119 @@
-"""What ``facebank confirm`` and ``facebank deny`` have in common."""
+"""``facebank confirm`` and ``facebank deny``: corrections of decisions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facebank.errors import UsageError
 from facebank.schemas.records import feedback_record
+from facebank.storage.text import shell_command
 
-from .failures import SOME_FAILED
-from .output import write_json, write_line
+from .exit_codes import SOME_FAILED
+from .global_options import global_options
+from .options import AsOneJson, FaceNumber, PersonName, PhotoFile
+from .output import counted, say, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.operations.feedback import Feedback
 
-PhotoFile: TypeAlias = Annotated[Path, typer.Argument(metavar="PHOTO", show_default=False, help="The photo.")]
-FaceNumber: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        "--face", metavar="N", help="Number of the face, as 'facebank identify' prints it, if there are several."
-    ),
-]
-AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JSON object.")]
+CONFIRM_EXAMPLES = """\b
+Examples:
+  facebank confirm party.jpg Ada
+  facebank confirm party.jpg Ada --face 2
+
+Exit codes: 0 the face is now a sample; 1 refused: poor quality, or more like somebody else; 2 wrong usage, or no such
+person or face."""
+
+DENY_EXAMPLES = """\b
+Examples:
+  facebank deny party.jpg Ada --face 2
+  facebank deny party.jpg --nobody --face 3
+
+Exit codes: 0 recorded; 1 the quality of the face is too poor to remember it; 2 wrong usage, or no such person or
+face."""
 
 
-def tell(feedback: Feedback, numbers: Mapping[str, int | None], *, as_json: bool) -> int:
-    """Write what became of what was said, with the numbers it made, and return the exit code."""
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("confirm", epilog=CONFIRM_EXAMPLES)(confirm)
+    app.command("deny", epilog=DENY_EXAMPLES)(deny)
+
+
+def confirm(
+    ctx: typer.Context,
+    photo: PhotoFile,
+    name: PersonName,
+    face: FaceNumber = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Accept a face that is unlike the person's samples, or similar to somebody else's."
+        ),
+    ] = False,
+    as_json: AsOneJson = False,
+) -> int:
+    """Confirm that a face is this person's, and learn from it.
+
+    The face becomes a sample of the person if its quality is sufficient.
+
+    A face that is unlike the person's samples, or nearer to somebody else, is refused unless --force is given. An
+    earlier denial of the person for this face is withdrawn.
+    """
+    with global_options(ctx).open_bank() as bank:
+        feedback = bank.confirm(photo, name, face, force=force)
+    return _print(feedback, {"sample_id": feedback.sample_id}, as_json=as_json)
+
+
+def deny(
+    ctx: typer.Context,
+    photo: PhotoFile,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", show_default=False, help="The person whose face it is not; left out with --nobody."
+        ),
+    ] = None,
+    nobody: Annotated[
+        bool, typer.Option("--nobody", help="Remember the face as a stranger's: it is nobody you know.")
+    ] = False,
+    face: FaceNumber = None,
+    as_json: AsOneJson = False,
+) -> int:
+    """Record that a face is not this person's, or a stranger's.
+
+    The person is no longer suggested for this face of this photo. `facebank strangers` lists and forgets strangers.
+    """
+    if nobody == (name is not None):
+        raise UsageError("give either a NAME or --nobody")
+    from facebank.album.own_album import own_album
+    from facebank.album.tags.written_names import files_with_name
+    from facebank.storage.paths import absolute
+
+    files: list[str] = []
+    with global_options(ctx).open_bank() as bank:
+        feedback = bank.deny_everybody(photo, face) if name is None else bank.deny(photo, name, face)
+        if feedback.person is not None:
+            gallery = bank.gallery
+            person = gallery.person(feedback.person).id
+            files = files_with_name(own_album(bank.path), gallery.pack, person, absolute(photo))
+    ids = {"stranger_id": feedback.stranger_id, "files_with_name": len(files)}
+    code = _print(feedback, ids, as_json=as_json)
+    if files:
+        embed = ("--embed",) if absolute(photo) in files else ()
+        say(
+            f"facebank wrote the name {feedback.person} into {counted(len(files), 'file')} of this photo: "
+            f"`{shell_command('tags', 'write', *embed, photo)}` removes it"
+        )
+    return code
+
+
+def _print(feedback: Feedback, ids: Mapping[str, int | None], *, as_json: bool) -> int:
+    """Write the result, in JSON with further ids and counts, and return the exit code."""
     if as_json:
-        write_json({**feedback_record(feedback), **numbers})
+        write_json({**feedback_record(feedback), **ids})
     else:
         write_line(f"{feedback.path}, face {feedback.face_number}: {feedback.detail}")
     return 0 if feedback.accepted else SOME_FAILED

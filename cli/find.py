@@ -1,4 +1,4 @@
-"""``facebank find``."""
+"""``facebank find``: lists scanned photos and videos of given people."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import typer
 from facebank.schemas.records import found_photo_record, found_video_record
 from facebank.storage.text import never_certain
 
-from .options import AllowTwice, LeastProbability, settings_for_once
-from .output import counted, say, short_path, write_json, write_line, write_table
+from .global_options import global_options
+from .options import AllowTwice, LeastProbability, ScanPath, settings_for_run
+from .output import clock_time, counted, say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
-from .scan import ScanPath
-from .settings import settings_of
-from .video import clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,11 +30,11 @@ Examples:
   facebank find Ada --with Grace      # the same as find Ada Grace
   facebank find Ada --since 2019 --until 2020-06
   facebank find Ada --since 2019-06-01 --json
-  facebank find Ada --videos          # the videos too, and when she is seen
+  facebank find Ada --videos          # videos too, with times
   facebank find Ada --out ada.html    # a page with the photos
   facebank find Ada --parquet ada.parquet   # a table for other programs
 
-Exit codes: 0 looked, also where there is no such photo; 2 wrong usage, nobody of that name, or no scan."""
+Exit codes: 0 searched, with or without results; 2 wrong usage, nobody of that name, or no scan."""
 
 
 def register(app: typer.Typer) -> None:
@@ -59,10 +57,10 @@ def find(
         str | None, typer.Option(metavar="DAY", help="Taken on this day or later: 2019-06-01, 2019-06 or 2019.")
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="DAY", help="Taken on this day or before, or in this month or year.")
+        str | None, typer.Option(metavar="DAY", help="Taken on this day or earlier: 2019-06-01, 2019-06 or 2019.")
     ] = None,
     videos: Annotated[
-        bool, typer.Option("--videos", help="List videos too, where 'facebank scan --videos' analyzed them.")
+        bool, typer.Option("--videos", help="List the videos that 'facebank scan --videos' analyzed, too.")
     ] = False,
     least_probability: LeastProbability = None,
     allow_twice: AllowTwice = False,
@@ -77,8 +75,8 @@ def find(
 ) -> int:
     """List the scanned photos that show a person, oldest first.
 
-    Scan first, with 'facebank scan'. Only faces that are known count, with the probability that it is that person: see
-    'facebank identify --scan' for the uncertain ones. Of a photo without a camera's date its file's counts, marked so.
+    Run 'facebank scan' first. Only known faces count; they are shown with their probability. 'facebank identify --scan'
+    lists uncertain ones, too. A photo without a camera's date has that of its file, and is marked.
     """
     from facebank.album.album import Album
     from facebank.album.arrow_tables import write_found
@@ -91,11 +89,11 @@ def find(
 
     period = Period.of(since, until)
     if parquet is not None:
-        pyarrow()  # rather missed now than when all is found
+        pyarrow()  # raises before the search if it is not installed
         if videos:
-            raise UsageError("--parquet goes without --videos: the file holds photos")
-    with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
-        settings = settings_for_once(bank, least_probability=least_probability, allow_twice=allow_twice or None)
+            raise UsageError("--parquet and --videos exclude each other: the file holds photos")
+    with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
+        settings = settings_for_run(bank, least_probability=least_probability, allow_twice=allow_twice or None)
         found = album.find([*names, *(others or [])], period, settings, any_of=any_of)
         if as_json:
             for photo in found:
@@ -125,7 +123,7 @@ def find(
                 writes_lines=as_json,
             )
         elif out is not None or opens:
-            say("there is no such photo, so no page is written")
+            say("no photos were found, so no page was written")
     return 0
 
 
@@ -135,7 +133,7 @@ def _write_videos(videos: Sequence[SeenVideo], names: Mapping[int, str], *, as_j
         write_json({"videos": records})
         return
     rows = (
-        (short_path(video.path), names.get(visit.person, ""), clock(visit.start), clock(visit.end))
+        (short_path(video.path), names.get(visit.person, ""), clock_time(visit.start), clock_time(visit.end))
         for video in videos
         for visit in video.visits
     )
@@ -147,8 +145,8 @@ def _row(photo: FoundPhoto) -> tuple[str, ...]:
     from facebank.storage.dates import shown_date
 
     taken = shown_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
-    return short_path(photo.path), taken, ", ".join(map(_named, photo.people))
+    return short_path(photo.path), taken, ", ".join(map(_with_probability, photo.people))
 
 
-def _named(person: KnownPerson) -> str:
+def _with_probability(person: KnownPerson) -> str:
     return person.name if person.probability is None else f"{person.name} {never_certain(person.probability)}"

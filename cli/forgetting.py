@@ -1,48 +1,148 @@
-"""What is said before and after somebody is forgotten: what is wiped, and what stays elsewhere."""
+"""``facebank people forget`` and ``people remove-sample``: removal of personal data, and what it leaves elsewhere."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from .output import counted, is_interactive, say
+from facebank.errors import GalleryFormatError
+from facebank.schemas.records import forgotten_record, removed_sample_record
+from facebank.storage.text import shell_command
+
+from .exit_codes import NOTHING_DONE
+from .global_options import global_options
+from .options import AsJson, PersonName
+from .output import counted, is_interactive, say, short_path, write_json, write_line
 
 if TYPE_CHECKING:
     from facebank.album.copies import Copies
-    from facebank.gallery import Forgotten
+    from facebank.gallery import Forgotten, Gallery
     from facebank.operations.reembed import ReEmbeddingReport
 
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+DryRun: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Remove nothing; list what would be removed and what would remain.")
+]
 
-def ask_first(question: str, before: Copies, *, yes: bool) -> bool:
-    """Return whether to go on: asks on a terminal, unless told not to; whoever cannot be asked has decided."""
+
+def forget(
+    ctx: typer.Context, name: PersonName, yes: Yes = False, dry_run: DryRun = False, as_json: AsJson = False
+) -> int:
+    """Remove a person and all derived data for good.
+
+    Samples, embeddings, thumbnails, paths and the name are overwritten, in caches and backups of the gallery too.
+
+    Standard error lists what remains elsewhere, as far as the gallery knows: exports, annotated copies, sorted folders,
+    names in photos. On a terminal you are asked first.
+    """
+    from facebank.album.copies import copies_of
+
+    with global_options(ctx).open_gallery() as gallery:
+        person, copies = gallery.person(name), copies_of(gallery, name)
+        described = f"{person.name}, with {counted(person.sample_count, 'sample')}"
+        if dry_run or not confirm_removal(f"Forget {described}, for good?", copies, yes=yes):
+            record = forgotten_record(person, copies, None)
+            return _print_plan(record, described, copies, dry_run=dry_run, as_json=as_json)
+        forgotten = gallery.forget(name)
+    if as_json:
+        write_json(forgotten_record(person, copies, forgotten))
+    else:
+        write_line(f"{person.name} is forgotten, with {counted(forgotten.samples, 'sample')}")
+    if copies.files_with_name:
+        say(
+            f"facebank wrote the name into {counted(len(copies.files_with_name), 'file')} that still have it: "
+            f"`{shell_command('tags', 'remove', person.name)}` removes it"
+        )
+    report_leftovers(forgotten)
+    report_remaining_copies(copies)
+    return 0
+
+
+def remove_sample(
+    ctx: typer.Context,
+    sample_id: Annotated[
+        int, typer.Argument(metavar="SAMPLE", show_default=False, help="Its number in 'facebank people show'.")
+    ],
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> int:
+    """Remove one sample for good.
+
+    On a terminal you are asked first.
+    """
+    from facebank.album.copies import copies_of
+
+    with global_options(ctx).open_gallery() as gallery:
+        described = _described_sample(gallery, sample_id)
+        copies = copies_of(gallery)
+        if dry_run or not confirm_removal(f"Remove {described}, for good?", copies, yes=yes):
+            record = removed_sample_record(sample_id, copies, None)
+            return _print_plan(record, described, copies, dry_run=dry_run, as_json=as_json)
+        forgotten = gallery.remove_sample(sample_id)
+    if as_json:
+        write_json(removed_sample_record(sample_id, copies, forgotten))
+    else:
+        write_line(f"sample {sample_id} is removed")
+    report_leftovers(forgotten)
+    report_remaining_copies(copies)
+    return 0
+
+
+def _described_sample(gallery: Gallery, sample_id: int) -> str:
+    """Return a sample's number, person and photo; only the number if its row is damaged."""
+    try:
+        sample = gallery.sample(sample_id)
+    except GalleryFormatError:
+        return f"sample {sample_id}"
+    return f"sample {sample_id} of {sample.person} ({short_path(sample.path)})"
+
+
+def confirm_removal(question: str, copies: Copies, *, yes: bool) -> bool:
+    """Return whether to go on: asks on a terminal unless `yes`; without a terminal, True."""
     if yes or not is_interactive():
         return True
-    if before.wiped:
-        say(f"{counted(len(before.wiped), 'file')} made from the gallery go too")
-    tell_what_stays(before)
+    if copies.wiped:
+        say(f"{counted(len(copies.wiped), 'file')} made from the gallery will be wiped, too")
+    report_remaining_copies(copies)
     return typer.confirm(question, err=True)
 
 
-def tell_what_stays(before: Copies) -> None:
-    """Say on standard error what stays, and what to do about it."""
+def _print_plan(record: dict[str, object], described: str, copies: Copies, *, dry_run: bool, as_json: bool) -> int:
+    """Write what a dry run would remove, or that the user declined; return the exit code."""
+    if not dry_run:
+        say("nothing was removed")
+        return NOTHING_DONE
+    if as_json:
+        write_json(record)
+    else:
+        write_line(f"to be removed: {described}")
+        for path in copies.wiped:
+            write_line(f"to be wiped: {path}")
+    report_remaining_copies(copies)
+    return 0
+
+
+def report_remaining_copies(copies: Copies) -> None:
+    """List files that keep personal data, with advice, on standard error."""
     from facebank.album.copies import ADVICE
 
-    for place in before.stays:
+    for place in copies.stays:
         say(f"stays: {place.path}: {ADVICE[place.kind]}")
 
 
-def tell_what_is_left(removed: Forgotten | ReEmbeddingReport) -> None:
-    """Say on standard error if bytes of what was removed are still in the gallery's file, and until when."""
+def report_leftovers(removed: Forgotten | ReEmbeddingReport) -> None:
+    """Report removed data that is still in the gallery file or in a mirror, and when it will be gone."""
     if removed.busy_readers:
-        say("another process is reading the gallery: the bytes are cleaned away when it is next opened alone")
+        say("another process is reading the gallery: removed data is wiped when the gallery is next opened alone")
     if removed.full_disk:
         say(
-            "the disk is full: bytes of what was removed may still be in the gallery's file; make room, they are "
-            "cleaned away when it is next opened"
+            "the disk is full: removed data may remain in the gallery file; free some space, and it is wiped when the "
+            "gallery is next opened"
         )
     for address in removed.mirrors:
         say(
             f"{address} may still hold embeddings of what was removed: the next command with --index {address} that "
-            "reaches it, such as 'facebank people check', removes them"
+            "connects, such as 'facebank people check', removes them"
         )

@@ -1,4 +1,4 @@
-"""``facebank help``: what ``--help`` says, by the words of a command."""
+"""``facebank help``: prints the help of a command."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def show_help(
         typer.Argument(metavar="COMMAND...", show_default=False, help="The command; all of them if left out."),
     ] = None,
 ) -> int:
-    """Show the help of a command, as --help after it does."""
+    """Show the help of a command, like COMMAND --help."""
     shown = ctx.find_root()
     for word in words or []:
         if not hasattr(shown.command, "resolve_command"):
-            shown.fail(f"'{shown.command_path}' has no commands, so none that is called {word!r}")
+            shown.fail(f"'{shown.command_path}' has no subcommand {word!r}")
         name, command, _ = shown.command.resolve_command(shown, [word])
         shown = type(ctx)(command, info_name=name, parent=shown)
     typer.echo(shown.get_help())

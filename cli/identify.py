@@ -1,4 +1,4 @@
-"""``facebank identify``."""
+"""``facebank identify``: identifies the people in photos."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from facebank.errors import PhotoError, UsageError
 from facebank.schemas.records import photo_record
 from facebank.storage.text import never_certain
 
-from .failures import SOME_FAILED
-from .options import FOR_ONCE, AllowTwice, LeastProbability, settings_for_once
-from .output import counted, say, short_path, tell_skipped, write_csv, write_json, write_skipped, write_table
+from .exit_codes import SOME_FAILED
+from .global_options import global_options
+from .options import DECISIONS, AllowTwice, LeastProbability, ScanPath, settings_for_run
+from .output import counted, report_skipped, say, short_path, write_csv, write_json, write_skipped, write_table
 from .progress import ProgressBar
-from .scan import ScanPath
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank import FaceBank
@@ -34,11 +33,11 @@ Examples:
   facebank identify holidays/ --json
   facebank identify --scan
 
-Exit codes: 0 every photo was read, whoever is in it; 1 some could not be read; 2 wrong usage, no gallery, or nothing
-where the photos should be."""
+Exit codes: 0 every photo was read, with or without known faces; 1 some could not be read; 2 wrong usage, no gallery, or
+no photos."""
 
-_OUTCOMES = ("known", "uncertain", "unknown")
-_SUMMED_UP = 10  # people
+_DECISIONS = ("known", "uncertain", "unknown")
+_MAX_PEOPLE_LISTED = 10
 _COLUMNS = ("photo", "face", "person", "decision", "reason", "similarity", "probability")
 _STYLES = {"known": "bold green", "uncertain": "yellow", "unknown": "dim", "unreadable": "bold red"}
 _CSV_COLUMNS = ("image", "face", "x1", "y1", "x2", "y2", *_COLUMNS[2:], "error")
@@ -56,7 +55,7 @@ def identify(
         typer.Argument(
             metavar="PHOTO_OR_DIR...",
             show_default=False,
-            help="Photos, and folders of photos; with --scan, which of them.",
+            help="Photos, and folders of photos; with --scan, only these of the scan.",
         ),
     ] = None,
     scan: Annotated[
@@ -64,26 +63,30 @@ def identify(
     ] = False,
     scan_file: ScanPath = None,
     annotate: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write copies of the photos there, with boxes and names.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for copies of the photos with boxes and names.")
     ] = None,
     classifier: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="prototype, knn, svm, svm-rbf, logistic or auto.", rich_help_panel=FOR_ONCE),
+        typer.Option(
+            metavar="KIND",
+            help="Classifier: prototype, knn, svm, svm-rbf, logistic or auto.",
+            rich_help_panel=DECISIONS,
+        ),
     ] = None,
     fpir: Annotated[
         float | None,
         typer.Option(
             metavar="FRACTION",
             help="Largest fraction of strangers that may be given a name (FPIR), 0.001 to 0.2.",
-            rich_help_panel=FOR_ONCE,
+            rich_help_panel=DECISIONS,
         ),
     ] = None,
     stranger_share: Annotated[
         float | None,
         typer.Option(
             metavar="FRACTION",
-            help="Fraction of faces that are expected to be strangers'.",
-            rich_help_panel=FOR_ONCE,
+            help="Expected fraction of strangers' faces.",
+            rich_help_panel=DECISIONS,
         ),
     ] = None,
     least_probability: LeastProbability = None,
@@ -93,19 +96,19 @@ def identify(
 ) -> int:
     """Identify the people in photos.
 
-    A face is named only above the calibrated threshold; the others are unknown or uncertain, with the reason.
+    A face is named only above the calibrated threshold; otherwise it is unknown or uncertain, with a reason.
     """
     if scan_file is not None and not scan:
-        raise UsageError("--scan-file goes with --scan")
+        raise UsageError("--scan-file requires --scan")
     if scan and annotate is not None and not places:
-        raise UsageError("--annotate with --scan needs to be told whose photos: name the folder")
+        raise UsageError("--annotate with --scan requires the folder of the photos: name it")
     if as_json and as_csv:
-        raise UsageError("--json and --csv are two ways to write the same: use one of the two")
+        raise UsageError("--json and --csv exclude each other: use one of them")
     with ExitStack() as opened:
-        bank = opened.enter_context(settings_of(ctx).open_bank())
+        bank = opened.enter_context(global_options(ctx).open_bank())
         if not scan:
             bank.preload()
-        settings = settings_for_once(
+        settings = settings_for_run(
             bank,
             classifier=classifier,
             fpir=fpir,
@@ -119,21 +122,21 @@ def identify(
         else:
             photos = _photos_of(places or [], annotate, as_json=as_json)
             found, total = bank.identify(photos, settings), len(photos)
-        tell_how(bank.identification(settings))
-        pictures = None if annotate is None else _Pictures(bank, annotate, places or [])
-        results = _Results(found, total, pictures, writes_lines=as_json or as_csv)
+        report_classifier(bank.identification(settings))
+        copies = None if annotate is None else _AnnotatedCopies(bank, annotate, places or [])
+        identified = _IdentifiedPhotos(found, total, copies, writes_lines=as_json or as_csv)
         if as_json:
-            for photo in results:
-                is_outside = pictures is not None and photo.path in pictures.outside[-1:]
+            for photo in identified:
+                is_outside = copies is not None and photo.path in copies.outside[-1:]
                 write_json({**photo_record(photo), **({"skipped": "outside"} if is_outside else {})})
         elif as_csv:
-            write_csv(_CSV_COLUMNS, (row for photo in results for row in _csv_rows(photo)))
+            write_csv(_CSV_COLUMNS, (row for photo in identified for row in _csv_rows(photo)))
         else:
-            write_table(_COLUMNS, (row for photo in results for row in _rows(photo)), _STYLES)
-        if pictures is not None:
-            pictures.tell_count()
-        results.tally.tell(places or [])
-    return SOME_FAILED if results.failed else 0
+            write_table(_COLUMNS, (row for photo in identified for row in _rows(photo)), _STYLES)
+        if copies is not None:
+            copies.report_count()
+        identified.summary.report(places or [])
+    return SOME_FAILED if identified.failed else 0
 
 
 def _album(bank: FaceBank, scan_file: Path | None) -> Album:
@@ -142,14 +145,14 @@ def _album(bank: FaceBank, scan_file: Path | None) -> Album:
     return Album(bank, scan_file)
 
 
-def tell_how(identification: Identification) -> None:
-    """Say which classifier decides, and whether probabilities are to be had."""
+def report_classifier(identification: Identification) -> None:
+    """Report the classifier that 'auto' chose, and whether it lacks a calibration, on standard error."""
     if identification.settings.classifier == "auto":
         say(f"classifier {identification.choice.classifier}: {identification.choice.why}")
     if identification.recognizer is not None and not identification.calibrated:
         say(
-            f"uncalibrated: the threshold of the pack is used as it is for {identification.choice.classifier!r}, and "
-            "there are no probabilities; 'facebank packs calibrate' finds both out"
+            f"uncalibrated: {identification.choice.classifier!r} uses the threshold of the pack, and there are no "
+            "probabilities; 'facebank packs calibrate' estimates both"
         )
 
 
@@ -158,10 +161,10 @@ def _photos_of(places: Sequence[Path], annotate: Path | None, *, as_json: bool) 
     from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
     if not places:
-        raise UsageError("name a photo or a folder, or ask a scan with --scan")
+        raise UsageError("name a photo or a folder, or use --scan")
     require_places(places)
     gathered = gather_photos(places)
-    tell_skipped(gathered)
+    report_skipped(gathered)
     if as_json:
         write_skipped(gathered, {"image": "", "width": None, "height": None, "turned": None, "error": "", "faces": []})
     photos = gathered.photos if annotate is None else originals(gathered.photos, places, annotate)
@@ -170,65 +173,67 @@ def _photos_of(places: Sequence[Path], annotate: Path | None, *, as_json: bool) 
     return photos
 
 
-class _Results:
-    """Identified photos as they come, with progress, complaints and annotated pictures on the way."""
+class _IdentifiedPhotos:
+    """An iterator over identified photos that shows progress, reports errors and writes annotated copies."""
 
-    def __init__(self, photos: Iterable[Photo], total: int, pictures: _Pictures | None, *, writes_lines: bool) -> None:
+    def __init__(
+        self, photos: Iterable[Photo], total: int, copies: _AnnotatedCopies | None, *, writes_lines: bool
+    ) -> None:
         self._photos = photos
         self._total = total
-        self._pictures = pictures
+        self._copies = copies
         self._writes_lines = writes_lines
         self.failed = False
-        self.tally = _Tally()
+        self.summary = _Summary()
 
     def __iter__(self) -> Iterator[Photo]:
         with ProgressBar(writes_lines=self._writes_lines) as bar:
             bar.begin("Identifying", self._total)
             for photo in self._photos:
-                self.tally.count(photo)
+                self.summary.count(photo)
                 if photo.error is not None:
                     self.failed = True
                     say(photo.error)
-                elif self._pictures is not None and not self._pictures.write(photo):
+                elif self._copies is not None and not self._copies.write(photo):
                     self.failed = True
                 yield photo
                 bar.advance()
 
 
-class _Tally:
-    """Counts what was found in several photos."""
+class _Summary:
+    """Counts of decisions and people in several photos."""
 
     def __init__(self) -> None:
         self._photos = self._unreadable = self._empty = 0
         self._decisions, self._people = Counter[str](), Counter[str]()
 
     def count(self, photo: Photo) -> None:
-        """Count one photo, its faces, and each person who is known in it once."""
+        """Count a photo, its decisions, and each known person in it once."""
         self._photos += 1
         self._unreadable += photo.error is not None
         self._empty += photo.error is None and not photo.faces
         self._decisions.update(str(face.decision) for face in photo.faces)
         self._people.update({face.person for face in photo.faces if face.person is not None})
 
-    def tell(self, places: Sequence[Path]) -> None:
-        """Say it on standard error, for several photos of folders, or of a whole scan, for which no place is named."""
+    def report(self, places: Sequence[Path]) -> None:
+        """Write the counts to standard error if folders or a whole scan were identified, not only single photos."""
         if self._photos < 2 or (places and not any(place.is_dir() for place in places)):
             return
-        shown = self._people.most_common(_SUMMED_UP)
-        known = ", ".join(f"{name} in {count:,}" for name, count in shown)
-        if len(self._people) > len(shown):
-            known += f", {counted(len(self._people) - len(shown), 'more person', 'more people')}"
+        most_common = self._people.most_common(_MAX_PEOPLE_LISTED)
+        known = ", ".join(f"{name} in {count:,}" for name, count in most_common)
+        if len(self._people) > len(most_common):
+            known += f", {counted(len(self._people) - len(most_common), 'more person', 'more people')}"
         parts = [
             f"{counted(self._photos, 'photo')} with {counted(self._decisions.total(), 'face')}",
-            *(f"{self._decisions[outcome]:,} {outcome}" for outcome in _OUTCOMES),
+            *(f"{self._decisions[decision]:,} {decision}" for decision in _DECISIONS),
             *([f"{self._empty:,} without a face"] if self._empty else []),
             *([f"{self._unreadable:,} unreadable"] if self._unreadable else []),
         ]
         say(", ".join(parts) + (f"; {known}" if known else ""))
 
 
-class _Pictures:
-    """Annotated pictures, with what is to be said about them."""
+class _AnnotatedCopies:
+    """Writes copies of photos with boxes and names, and reports where they are."""
 
     def __init__(self, bank: FaceBank, folder: Path, places: Sequence[Path]) -> None:
         from facebank.gallery import PlaceKind
@@ -241,7 +246,7 @@ class _Pictures:
         self.outside: list[str] = []
 
     def write(self, photo: Photo) -> bool:
-        """Write one; False, and a complaint, where the photo is no longer there."""
+        """Write the copy of a photo; False, with a message, if the photo no longer exists."""
         try:
             picture = self._annotator.write(photo)
         except PhotoError as error:
@@ -252,11 +257,11 @@ class _Pictures:
             return True
         self._count += 1
         if picture.name != Path(photo.path).name:
-            say(f"{photo.path} is drawn in {picture}")
+            say(f"the copy of {photo.path} is {picture}")
         return True
 
-    def tell_count(self) -> None:
-        """Say how many were written, and where."""
+    def report_count(self) -> None:
+        """Report how many copies were written, and which were skipped, on standard error."""
         from facebank.storage.folders import passed_over
 
         if self.outside:
@@ -267,16 +272,16 @@ class _Pictures:
 def _rows(photo: Photo) -> Iterator[tuple[str, ...]]:
     if not photo.faces:
         yield short_path(photo.path), "", "", "no face" if photo.error is None else "unreadable", "", "", ""
-    for number, identified in enumerate(photo.faces, 1):
-        yield short_path(photo.path), str(number), *_decision_columns(identified)
+    for number, face in enumerate(photo.faces, 1):
+        yield short_path(photo.path), str(number), *_decision_columns(face)
 
 
 def _csv_rows(photo: Photo) -> Iterator[tuple[str, ...]]:
     if not photo.faces:
         yield photo.path, *[""] * (len(_CSV_COLUMNS) - 2), photo.error or ""
-    for number, identified in enumerate(photo.faces, 1):
-        box = (f"{edge:.2f}" for edge in identified.box.tolist())
-        yield photo.path, str(number), *box, *_decision_columns(identified), ""
+    for number, face in enumerate(photo.faces, 1):
+        box = (f"{edge:.2f}" for edge in face.box.tolist())
+        yield photo.path, str(number), *box, *_decision_columns(face), ""
 
 
 def _decision_columns(face: Face) -> tuple[str, ...]:

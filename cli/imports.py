@@ -1,4 +1,4 @@
-"""``facebank import``: people from other programs."""
+"""``facebank import``: enrolls people from other programs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from facebank.errors import UsageError
 from facebank.schemas.records import imported_record
 from facebank.storage.text import printable
 
-from .failures import SOME_FAILED
-from .formatting import CommandApp
-from .options import AsJson
+from .exit_codes import SOME_FAILED
+from .global_options import global_options
+from .help_layout import CommandApp
+from .options import AsJson, Force, Thumbnails
 from .output import counted, say, write_json, write_line
 from .progress import ProgressBar
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.operations.import_compreface import ImportedExample
@@ -27,12 +27,13 @@ Examples:
   facebank import compreface http://192.168.1.5:8000 --key-file key.txt
   facebank import compreface https://faces.example.org KEY
 
-The key may also be in the environment's FACEBANK_COMPREFACE_KEY: other users of this machine can see a command's
-arguments.
+The key can also be in the environment variable FACEBANK_COMPREFACE_KEY, because other users of this machine can see
+the arguments of a command.
 
-Exit codes: 0 every example was taken, 1 some were not, 2 wrong usage or no service to ask, 130 interrupted."""
+Exit codes: 0 every example was imported, 1 some were refused, 2 wrong usage or no answer from the service, 130
+interrupted."""
 
-_LONGEST_KEY_FILE = 2_000  # bytes
+_MAX_KEY_BYTES = 2_000
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +50,7 @@ def _group() -> None:
 
 def compreface(
     ctx: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", show_default=False, help="Address of the service.")],
+    url: Annotated[str, typer.Argument(metavar="URL", show_default=False, help="URL of the service.")],
     key: Annotated[
         str | None,
         typer.Argument(
@@ -57,77 +58,71 @@ def compreface(
             envvar="FACEBANK_COMPREFACE_KEY",
             show_default=False,
             show_envvar=False,
-            help="Key of a recognition service there.",
+            help="API key of a recognition service.",
         ),
     ] = None,
-    key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file with the key in its first line.")
-    ] = None,
-    thumbnails: Annotated[bool, typer.Option(help="Keep a small picture of each face in the gallery.")] = True,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Enroll a face that is unlike the person's other faces, or similar to somebody else's."
-        ),
-    ] = False,
+    key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="A file with the key on its only line.")] = None,
+    thumbnails: Thumbnails = True,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> int:
-    """Enroll everybody whom a CompreFace service knows.
+    """Enroll the people of a CompreFace service.
 
-    People are enrolled from the example images that the service keeps. Nothing is changed there. Interrupted, the same
-    command goes on; run again, it adds only what is new there.
+    People are enrolled from the example images that the service stores; the service is not changed. Run the command
+    again to continue after an interruption, or to add only new examples.
     """
     if key_file is not None:
-        key = _key_in(key_file)
+        key = _read_key(key_file)
     if not key:
-        raise UsageError("the key of the service is missing: name a file that has it with --key-file")
+        raise UsageError("the key of the service is missing: name a file with the key with --key-file")
     if url.startswith("http://") and not url.startswith(("http://localhost", "http://127.0.0.1", "http://[::1]")):
-        say("the address is not https: the key and the photos can be read by others in the network")
-    terms = settings_of(ctx).first_use()
-    with settings_of(ctx).open_bank(works_long=True) as bank, _Shown(writes_lines=as_json) as shown:
+        say("the URL is not https: others in the network can read the key and the photos")
+    terms = global_options(ctx).first_use()
+    with global_options(ctx).open_bank(works_long=True) as bank, _ImportProgress(writes_lines=as_json) as progress:
         bank.preload()
         try:
-            results = bank.import_compreface(url, key, thumbnails=thumbnails, force=force, progress=shown)
+            results = bank.import_compreface(url, key, thumbnails=thumbnails, force=force, progress=progress)
         except KeyboardInterrupt as error:
-            raise KeyboardInterrupt(f"{shown.taken:,} examples are taken; the same command goes on") from error
-    if terms is not None and shown.taken:
+            done = counted(progress.imported, "example")
+            raise KeyboardInterrupt(f"{done} imported; run the command again to continue") from error
+    if terms is not None and progress.imported:
         say(terms)
     if not as_json:
-        _summarize(results)
+        _print_summary(results)
     return 0 if all(result.accepted or result.image_id is None for result in results) else SOME_FAILED
 
 
-class _Shown(ProgressBar):
-    """Shows what became of each example, and counts those that are taken."""
+class _ImportProgress(ProgressBar):
+    """Progress that prints the result of each example and counts the imported ones."""
 
-    taken = 0
+    imported = 0
 
     def report(self, result: object) -> None:
-        """Show an `ImportedExample`."""
+        """Print an `ImportedExample`."""
         example = cast("ImportedExample", result)
-        self.taken += example.accepted
+        self.imported += example.accepted
         if self.writes_lines:
             write_json(imported_record(example))
         elif not example.accepted:
             say(f"{example.subject}: {example.image_id or 'no example'}: {example.detail}")
 
 
-def _summarize(results: list[ImportedExample]) -> None:
+def _print_summary(results: list[ImportedExample]) -> None:
     accepted = [result for result in results if result.accepted]
     reasons = Counter(result.reason for result in accepted)
     refused = sum(not result.accepted and result.image_id is not None for result in results)
     people = counted(len({result.person for result in accepted}), "person", "people")
     line = f"{counted(reasons['enrolled'], 'example')} of {people} imported"
-    before = f", {reasons['already_enrolled']:,} were there already" if reasons["already_enrolled"] else ""
+    before = f", {reasons['already_enrolled']:,} enrolled before" if reasons["already_enrolled"] else ""
     write_line(f"{line}{before}{f', {refused:,} refused' if refused else ''}")
 
 
-def _key_in(path: Path) -> str:
+def _read_key(path: Path) -> str:
     try:
         with path.open("rb") as stream:
-            key = stream.read(_LONGEST_KEY_FILE + 1).decode().strip()
+            key = stream.read(_MAX_KEY_BYTES + 1).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{printable(str(path))} cannot be read: --key-file names a file with the key") from error
-    if len(key) > _LONGEST_KEY_FILE or "\n" in key:
-        raise UsageError(f"{printable(str(path))} holds no key: --key-file names a file with one line, the key")
+        raise UsageError(f"{printable(str(path))} cannot be read: --key-file takes a file with the key") from error
+    if len(key) > _MAX_KEY_BYTES or "\n" in key:
+        raise UsageError(f"{printable(str(path))} has no key: --key-file takes a file with the key on its only line")
     return key

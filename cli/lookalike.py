@@ -1,4 +1,4 @@
-"""``facebank lookalike``."""
+"""``facebank lookalike``: ranks enrolled people by resemblance to a face."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .feedback import AsJson, FaceNumber, PhotoFile
+from .global_options import global_options
+from .options import AsOneJson, FaceNumber, PhotoFile
 from .output import write_json, write_line, write_table
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.operations.lookalike import Lookalikes, Resemblance
@@ -19,10 +19,10 @@ Examples:
   facebank lookalike newborn.jpg
   facebank lookalike party.jpg --face 2 --top 10
 
-A share is the softmax of the similarities to all enrolled people at the temperature 0.1: somebody who is 0.1 more
-similar has 2.7 times the share. All shares together are 100 %. They are no probabilities.
+The share is the softmax of the similarities to all enrolled people at the temperature 0.1: a similarity that is higher
+by 0.1 gives 2.7 times the share. The shares add up to 100 %, but are not probabilities.
 
-Exit codes: 0 compared, whoever it is; 2 wrong usage, no face, or nobody to compare with."""
+Exit codes: 0 compared; 2 wrong usage, no face, or nobody to compare with."""
 
 
 def register(app: typer.Typer) -> None:
@@ -33,25 +33,25 @@ def register(app: typer.Typer) -> None:
 def lookalike(
     ctx: typer.Context,
     photo: PhotoFile,
-    top: Annotated[int, typer.Option(metavar="N", min=1, help="How many people to show.")] = 5,
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="Number of people to show.")] = 5,
     face: FaceNumber = None,
-    as_json: AsJson = False,
+    as_json: AsOneJson = False,
 ) -> int:
     """Rank enrolled people by resemblance to a face.
 
     Resemblance is not identity: 'facebank identify' decides who it is.
     """
-    with settings_of(ctx).open_bank() as bank:
+    with global_options(ctx).open_bank() as bank:
         found = bank.lookalikes(photo, face)
-    shown = found.people[:top]
+    best = found.people[:top]
     if as_json:
-        write_json(_record(found, shown))
+        write_json(_record(found, best))
     else:
-        _tell(found, shown)
+        _print(found, best)
     return 0
 
 
-def _record(found: Lookalikes, shown: Sequence[Resemblance]) -> dict[str, object]:
+def _record(found: Lookalikes, best: Sequence[Resemblance]) -> dict[str, object]:
     from facebank.operations.lookalike import HEADING, TEMPERATURE
 
     return {
@@ -61,16 +61,18 @@ def _record(found: Lookalikes, shown: Sequence[Resemblance]) -> dict[str, object
         "heading": HEADING,
         "temperature": TEMPERATURE,
         "people": len(found.people),
-        "lookalikes": [{"person": one.person, "similarity": one.similarity, "share": one.share} for one in shown],
+        "lookalikes": [
+            {"person": match.person, "similarity": match.similarity, "share": match.share} for match in best
+        ],
     }
 
 
-def _tell(found: Lookalikes, shown: Sequence[Resemblance]) -> None:
+def _print(found: Lookalikes, best: Sequence[Resemblance]) -> None:
     from facebank.operations.lookalike import HEADING
 
     write_line(f"{HEADING}: {found.path}, face {found.face_number}")
-    rows = [(one.person, f"{one.similarity:.3f}", f"{one.share:.1%}") for one in shown]
-    others = found.people[len(shown) :]
+    rows = [(match.person, f"{match.similarity:.3f}", f"{match.share:.1%}") for match in best]
+    others = found.people[len(best) :]
     if others:
-        rows.append((f"({len(others)} more)", "", f"{sum(one.share for one in others):.1%}"))
+        rows.append((f"({len(others)} more)", "", f"{sum(other.share for other in others):.1%}"))
     write_table(("person", "similarity", "share"), rows)

@@ -1,7 +1,8 @@
-"""Options and examples that several commands share."""
+"""Arguments, options and examples that several commands share."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -10,18 +11,42 @@ if TYPE_CHECKING:
     from facebank import FaceBank
     from facebank.recognition.settings import DecisionSettings, Value
 
+PhotoFile: TypeAlias = Annotated[Path, typer.Argument(metavar="PHOTO", show_default=False, help="The photo.")]
+
+PersonName: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The enrolled person.")]
+
+FaceNumber: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--face", metavar="N", help="Number of the face in 'facebank identify', if the photo shows several."),
+]
+
+ScanPath: TypeAlias = Annotated[
+    Path | None, typer.Option("--scan-file", metavar="FILE", help="Scan file. Default: beside the gallery.")
+]
+
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, one object on each line.")]
 
-FOR_ONCE = "Decisions, for this run instead of the gallery's settings"
-"""The heading of options that overrule `facebank settings` once."""
+AsOneJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JSON object.")]
+
+Force: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Enroll faces that are unlike the person's other faces, or similar to somebody else's."
+    ),
+]
+
+Thumbnails: TypeAlias = Annotated[bool, typer.Option(help="Keep a small picture of each face in the gallery.")]
+
+DECISIONS = "Decisions, for this run instead of the gallery's settings"
+"""Help section of the options that override `facebank settings` for one run."""
 
 LeastProbability: TypeAlias = Annotated[
     float | None,
     typer.Option(
         "--least-probability",
         metavar="P",
-        help="Probability that a name must have, such as 0.5.",
-        rich_help_panel=FOR_ONCE,
+        help="Minimum probability of a name, such as 0.5.",
+        rich_help_panel=DECISIONS,
     ),
 ]
 
@@ -30,7 +55,7 @@ AllowTwice: TypeAlias = Annotated[
     typer.Option(
         "--allow-twice",
         help="Let several faces of one photo have the same name, as in a collage.",
-        rich_help_panel=FOR_ONCE,
+        rich_help_panel=DECISIONS,
     ),
 ]
 
@@ -41,7 +66,7 @@ HigherProbability: TypeAlias = Annotated[
         min=0.0,
         max=1.0,
         metavar="P",
-        help="Probability that a name must have to change a file; not below the gallery's setting.",
+        help="Minimum probability of a name that changes files; not below the gallery's setting.",
     ),
 ]
 
@@ -51,6 +76,6 @@ def example(*commands: str) -> str:
     return "\b\nExample:\n" + "\n".join(f"  facebank {command}" for command in commands)
 
 
-def settings_for_once(bank: FaceBank, **chosen: Value | None) -> DecisionSettings:
-    """Return the gallery's settings with those that were given on the command line; None for those that were not."""
-    return bank.settings.changed({key: value for key, value in chosen.items() if value is not None})
+def settings_for_run(bank: FaceBank, **overrides: Value | None) -> DecisionSettings:
+    """Return the gallery's settings with overrides from the command line; None keeps a setting."""
+    return bank.settings.changed({key: value for key, value in overrides.items() if value is not None})

@@ -1,6 +1,6 @@
-"""What commands print: results on standard output; messages and progress on standard error.
+"""Output of commands: results on standard output, messages on standard error.
 
-Everything from outside is escaped here. Rich is loaded only where a terminal shows what it draws.
+Text from files and users is escaped here. Rich is imported only to draw tables on a terminal.
 """
 
 from __future__ import annotations
@@ -24,102 +24,112 @@ if TYPE_CHECKING:
 
 Styles: TypeAlias = Mapping[str, str]
 
-DEGREES = 90
-"""Of a quarter turn: JSON gives how far a photo was turned in degrees."""
-
-_BETWEEN = 3  # columns of a drawn table
-_MOST_ABOVE = 3  # columns that may be lines of their own, above the others
+_COLUMN_GAP = 3  # characters between columns of a drawn table
+_MAX_COLUMNS_ABOVE = 3  # columns of a wide table that may move to a line above the others
 
 
 def is_interactive() -> bool:
-    """Return whether somebody at a terminal can be asked a question."""
+    """Return whether a user at a terminal can answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def shows_colors() -> bool:
-    """Return whether standard output is a terminal whose user wants colors."""
+    """Return whether standard output is a terminal and ``NO_COLOR`` is not set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def write_json(record: Mapping[str, object]) -> None:
-    """Write one JSON object on one line of standard output, in ASCII: safe to show whatever it holds."""
+    """Write one JSON object on one line of standard output, in ASCII, which is safe on any terminal."""
     sys.stdout.write(json.dumps(record, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 
 def write_line(text: str) -> None:
-    """Write one line for people on standard output."""
+    """Write one line of text to standard output."""
     sys.stdout.write(printable(text) + "\n")
     sys.stdout.flush()
 
 
 def say(message: str) -> None:
-    """Write one message on standard error; no-op where nobody reads that any more: the work goes on."""
+    """Write one message to standard error; no-op if that is closed, so that the command continues."""
     try:
         sys.stderr.write(f"facebank: {printable(message)}\n")
         sys.stderr.flush()
     except OSError:
-        write_nowhere(sys.stderr)
+        discard_output(sys.stderr)
 
 
-def write_nowhere(stream: TextIO) -> None:
-    """Let a stream lead nowhere, so that nothing fails, also when the process ends, because nobody reads it."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+def discard_output(stream: TextIO) -> None:
+    """Redirect a stream without a reader to the null device, so that later writes, even at exit, do not fail."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
-    """Write how many there are of something, ``1 photo`` or ``2,000 photos``."""
+    """Return a count with its noun: ``1 photo`` or ``2,000 photos``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def listed(items: Sequence[object], most: int) -> str:
+    """Return the first items of a list and the number of the others: ``1/4, 2/4 and 2 more``."""
+    more = f" and {len(items) - most:,} more" if len(items) > most else ""
+    return ", ".join(map(str, items[:most])) + more
+
+
+def clock_time(seconds: float) -> str:
+    """Return a time in a video, rounded to tenths of a second: ``0:07.0`` or ``1:02:03.4``."""
+    tenths = round(seconds * 10)
+    hours, minutes, rest = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
 def short_path(path: str) -> str:
-    """Write a path for people: from the current folder on, where it lies in it."""
+    """Return a path relative to the current folder if the file is in it."""
     return path.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
-def tell_skipped(gathered: Gathered) -> None:
-    """Say on standard error how many videos and pictures of each unread kind were passed over, if there are any."""
+def report_skipped(gathered: Gathered) -> None:
+    """Report the number of skipped videos, annotated copies and unsupported pictures on standard error."""
     from facebank.media import counted_skipped
 
     if gathered.videos:
         say(f"{counted(gathered.videos, 'video')} skipped")
-    tell_annotated(gathered.annotated)
+    report_annotated(gathered.annotated)
     pictures = counted_skipped(kind for _, kind in gathered.skipped)
     if pictures:
         say(f"{pictures} skipped: save them as JPEG or PNG to have them read")
 
 
-def tell_annotated(count: int) -> None:
-    """Say on standard error how many annotated copies were passed over, if there are any."""
+def report_annotated(count: int) -> None:
+    """Report the number of skipped annotated copies on standard error; no-op for 0."""
     if count:
-        say(f"{counted(count, 'annotated copy', 'annotated copies')} skipped, with frames that facebank drew")
+        say(f"{counted(count, 'annotated copy', 'annotated copies')} skipped, with boxes drawn by facebank")
 
 
-def write_skipped(gathered: Gathered, blank: Mapping[str, object], says: str = "error") -> None:
-    """Write a JSON object for each picture that was passed over.
+def write_skipped(gathered: Gathered, blank: Mapping[str, object], message_key: str = "error") -> None:
+    """Write a JSON object for each unsupported picture.
 
     Parameters
     ----------
     gathered
-        What the folders hold.
+        Files found in the folders.
     blank
-        The command's record of a photo of which nothing is known.
-    says
-        The record's key that says in words why.
+        The command's record of a photo without results.
+    message_key
+        Key of the record for the reason in words.
     """
     from facebank.media import skipped_message
 
     for path, kind in gathered.skipped:
-        write_json({**blank, "image": str(path), says: skipped_message(str(path), kind), "skipped": kind.code})
+        write_json({**blank, "image": str(path), message_key: skipped_message(str(path), kind), "skipped": kind.code})
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write comma-separated values with a line of titles, row by row as they come.
+    """Write CSV with a header line, row by row.
 
-    The first column holds paths. Each is written as it is, its undecodable bytes too, so that a program finds the file;
-    only on a terminal, which would act on what is in it, it is escaped.
+    The first column holds paths, written verbatim, including undecodable bytes, so that programs find the files. On a
+    terminal they are escaped.
     """
     import csv
 
@@ -133,21 +143,21 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def _path_cell(path: str) -> str:
-    """Return a path of the same file that no spreadsheet takes for a formula."""
+    """Return a path of the same file that no spreadsheet interprets as a formula."""
     return os.path.join(os.curdir, path) if is_formula(path[:1]) else path  # noqa: PTH118 - Path drops the dot
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: Styles | None = None) -> None:
-    """Write a table: drawn, with colors, on a terminal; elsewhere tab-separated lines as the rows come.
+    """Write a table: drawn in color on a terminal, otherwise tab-separated lines, row by row.
 
     Parameters
     ----------
     columns
-        Their titles, the first line.
+        Titles of the columns.
     rows
-        Their cells, raw.
+        Cells of each row, not yet escaped.
     styles
-        Rich styles of cells that hold exactly a given text.
+        Rich styles by the full text of a cell.
     """
     if not sys.stdout.isatty():
         for row in _titled(columns, rows):
@@ -162,12 +172,12 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: S
 
 
 def _titled(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-    """Put the titles before the rows once the first row is there: what fails before that writes nothing."""
-    coming = iter(rows)
-    first = list(islice(coming, 1))
+    """Yield the titles, then the rows; an error in the first row is raised before anything is yielded."""
+    remaining = iter(rows)
+    first = list(islice(remaining, 1))
     yield columns
     yield from first
-    yield from coming
+    yield from remaining
 
 
 def _write_cells(cells: Sequence[str]) -> None:
@@ -180,13 +190,15 @@ def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: S
     from rich.console import Console
 
     console = Console(file=sys.stdout)
-    shown = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(columns, *shown, strict=True)]
-    if sum(widths) + _BETWEEN * len(widths) <= console.width:
-        console.print(_table(columns, shown, styles))
+    escaped = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *escaped, strict=True)]
+    if sum(widths) + _COLUMN_GAP * len(widths) <= console.width:
+        console.print(_table(columns, escaped, styles))
         return
-    above = next((n for n in range(1, _MOST_ABOVE + 1) if sum(width + 2 for width in widths[n:]) <= console.width), 0)
-    lines = _under_lines(columns, shown, widths, styles, above) if above else _as_records(columns, shown, styles)
+    above = next(
+        (n for n in range(1, _MAX_COLUMNS_ABOVE + 1) if sum(width + 2 for width in widths[n:]) <= console.width), 0
+    )
+    lines = _two_line_rows(columns, escaped, widths, styles, above) if above else _records(columns, escaped, styles)
     for line in lines:
         console.print(line, soft_wrap=True)
 
@@ -202,10 +214,13 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles
     return table
 
 
-def _under_lines(
+def _two_line_rows(
     columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], styles: Styles, above: int
 ) -> Iterator[Text]:
-    """Yield a table that is too wide: the first `above` columns have lines of their own, with the rest under them."""
+    """Yield the lines of a wide table: the first `above` columns of a row on one line, the others on the next.
+
+    Rows with the same first columns share that line.
+    """
     from rich.cells import cell_len
     from rich.text import Text
 
@@ -219,17 +234,17 @@ def _under_lines(
 
     yield Text("  ".join(columns[:above]), "bold")
     yield line(columns[above:], dict.fromkeys(columns, "bold"))
-    before = None
+    previous = None
     for row in rows:
         first = "  ".join(row[:above])
-        if first != before:
+        if first != previous:
             yield Text(first)
         yield line(row[above:], styles)
-        before = first
+        previous = first
 
 
-def _as_records(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles) -> Iterator[Text]:
-    """Yield a table whose rows fit under no line: each cell that holds something has a line of its own."""
+def _records(columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Styles) -> Iterator[Text]:
+    """Yield the lines of a table that is too wide for `_two_line_rows`: one line for each cell that is not empty."""
     from rich.text import Text
 
     for first, *rest in rows:

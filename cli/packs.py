@@ -1,4 +1,4 @@
-"""``facebank packs``: the networks that can be used, their licenses, and whether their files are whole."""
+"""``facebank packs``: lists, installs, verifies and removes packs of networks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import typer
 from facebank.storage.text import shell_command
 
 from . import calibrate
-from .failures import NOTHING_DONE
-from .formatting import CommandApp
+from .exit_codes import NOTHING_DONE
+from .help_layout import CommandApp
 from .options import AsJson, example
 from .output import is_interactive, say, write_json, write_line, write_table
 from .progress import DownloadBar
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     packs = CommandApp(
         help="List, install, verify, calibrate and remove packs.\n\n"
-        "A pack is the networks that find faces and turn them into embeddings, with how to use them.",
+        "A pack is a detector and an embedder, ONNX networks, with their thresholds, calibration and license.",
         no_args_is_help=True,
         epilog=example("packs list"),
     )
@@ -46,41 +46,42 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(as_json: AsJson = False) -> int:
-    """List the packs installed, or to be installed by name."""
+    """List the installed packs, and those that can be installed by name."""
     from facebank.packs import catalog
 
     packs = catalog()
     if as_json:
         for pack in packs:
-            write_json(_summary(pack))
+            write_json(_summary_record(pack))
         return 0
-    columns = ("name", "installed", "what it is", "license", "trained on", "commercial use")
+    columns = ("name", "installed", "description", "license", "trained on", "commercial use")
     write_table(columns, [_row(pack) for pack in packs], {"no": "dim", "broken": "bold red"})
-    say("commercial use is allowed only where the license and the terms of the data are both known to allow it")
+    say("commercial use is 'allowed' only if both the license and the terms of the training data are known to allow it")
     return 0
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A pack of the list.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A pack of 'packs list'.", show_default=False)],
     as_json: AsJson = False,
 ) -> int:
     """Show a pack: source, license, files and calibration.
 
-    Terms of the training data, hashes and thresholds are shown, too. Exit code 1 if something is wrong with it.
+    Terms of the training data, hashes and thresholds are shown, too. Exit code 1 if the pack or its calibration is
+    damaged.
     """
     from facebank.packs import find_pack
 
     pack = find_pack(name)
-    record, calibration = _description(pack), _calibration(pack)
+    record, calibration = _pack_record(pack), _calibration_record(pack)
     if as_json:
         write_json({**record, "calibrated": calibration})
     else:
         for key, value in record.items():
-            _tell(key, value)
+            _print_field(key, value)
             if key == "commercial_use" and value is None and pack.manifest is not None:
-                _tell(key, "not known: the license allows it, and the terms of the data do not say so")
+                _print_field(key, "not known: the license allows it, but the terms of the training data do not say so")
         if calibration is not None:
-            _tell("calibrated", _calibrated(calibration))
+            _print_field("calibrated", _described_calibration(calibration))
     return BROKEN if pack.problem or (calibration is not None and calibration["problem"]) else 0
 
 
@@ -88,14 +89,14 @@ def install(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|URL|ZIP", help="A pack of the list, an https address, or a zip file.", show_default=False
+            metavar="NAME|URL|ZIP", help="A pack of 'packs list', an https URL, or a zip file.", show_default=False
         ),
     ],
     accept_license: AcceptLicense = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an installed pack of this name.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Install a pack by name, from an address or a zip file.
+    """Install a pack by name, from a URL or a zip file.
 
     Its license is shown and must be accepted once.
     """
@@ -112,14 +113,14 @@ def install(
             refused = error
         else:
             say(license_notice(pack.manifest))
-            return _installed(pack, as_json)
+            return _print_installed(pack, as_json)
     say(str(refused))
     if not typer.confirm("Do you accept this license?", err=True):
         say("nothing was installed")
         return NOTHING_DONE
     with DownloadBar(writes_lines=as_json) as bar:
         pack = install_pack(source, accept_license=True, replace=replace, progress=bar)
-    return _installed(pack, as_json)
+    return _print_installed(pack, as_json)
 
 
 def add(
@@ -132,7 +133,7 @@ def add(
     """Install a pack of your own from a folder."""
     from facebank.packs import add_pack
 
-    return _installed(add_pack(folder, replace=replace), as_json)
+    return _print_installed(add_pack(folder, replace=replace), as_json)
 
 
 def verify(
@@ -141,16 +142,16 @@ def verify(
 ) -> int:
     """Compare the files of installed packs with their hashes.
 
-    Exit code 1 if one is missing or altered.
+    Exit code 1 if a file is missing or altered.
     """
     from facebank.packs import list_packs, verify_pack
 
     healths = [verify_pack(pack) for pack in ([name] if name else [pack.name for pack in list_packs()])]
     for health in healths:
         if as_json:
-            write_json(_health(health))
+            write_json(_health_record(health))
         else:
-            _tell_health(health)
+            _print_health(health)
     return 0 if all(health.ok for health in healths) else BROKEN
 
 
@@ -165,11 +166,11 @@ def remove(
     if as_json:
         write_json({"name": name, "removed": True})
     else:
-        write_line(f"The pack {name} is removed.")
+        write_line(f"the pack {name} is removed")
     return 0
 
 
-def _summary(pack: PackEntry) -> dict[str, object]:
+def _summary_record(pack: PackEntry) -> dict[str, object]:
     manifest = pack.manifest
     return {
         "name": pack.name,
@@ -180,31 +181,31 @@ def _summary(pack: PackEntry) -> dict[str, object]:
         "licence": manifest.license if manifest else None,
         "commercial_use": manifest.commercial_use_known if manifest else None,
         "licence_commercial_use": manifest.commercial_use if manifest else None,
-        "training_data": _data(manifest.training_data) if manifest else None,
-        "fitted_data": _data(manifest.fitted_data) if manifest else None,
+        "training_data": _terms_record(manifest.training_data) if manifest else None,
+        "fitted_data": _terms_record(manifest.fitted_data) if manifest else None,
         "problem": pack.problem,
     }
 
 
-def _description(pack: PackEntry) -> dict[str, object]:
+def _pack_record(pack: PackEntry) -> dict[str, object]:
     manifest = pack.manifest
     return {
-        **_summary(pack),
+        **_summary_record(pack),
         "folder": str(pack.folder) if pack.folder else None,
         "licence_url": manifest.license_url if manifest else None,
         "source": manifest.source if manifest else None,
         "detector": manifest.detector.kind if manifest else None,
         "dimension": manifest.embedder.dimension if manifest else None,
         "files": [{"name": name, "sha256": sha256} for name, sha256 in manifest.files.items()] if manifest else None,
-        "thresholds": _thresholds(manifest.thresholds) if manifest else None,
+        "thresholds": _thresholds_record(manifest.thresholds) if manifest else None,
     }
 
 
-def _data(terms: DataTerms | None) -> dict[str, object] | None:
+def _terms_record(terms: DataTerms | None) -> dict[str, object] | None:
     return None if terms is None else asdict(terms)
 
 
-def _thresholds(thresholds: Thresholds) -> dict[str, object]:
+def _thresholds_record(thresholds: Thresholds) -> dict[str, object]:
     return {
         "known": thresholds.known,
         "margin": thresholds.margin,
@@ -214,8 +215,8 @@ def _thresholds(thresholds: Thresholds) -> dict[str, object]:
     }
 
 
-def _calibration(pack: PackEntry) -> dict[str, Any] | None:
-    """Describe what is known of the scores' worth; None where the pack's manifest is wrong."""
+def _calibration_record(pack: PackEntry) -> dict[str, Any] | None:
+    """Return the state and origin of a pack's calibration; None if its manifest is invalid."""
     from facebank.errors import PackIntegrityError
     from facebank.gallery import PackIdentity
     from facebank.recognition.calibration.files import find_pack_calibration, user_folder
@@ -251,11 +252,11 @@ _UNCALIBRATED: dict[str, Any] = {
 }
 
 
-def _calibrated(calibration: dict[str, Any]) -> str:
+def _described_calibration(calibration: dict[str, Any]) -> str:
     if calibration["problem"]:
         return str(calibration["problem"])
     if calibration["state"] == "uncalibrated":
-        return "uncalibrated: 'facebank packs calibrate' makes a calibration"
+        return "uncalibrated: calibrate it with 'facebank packs calibrate'"
     whose = "your own" if calibration["state"] == "own" else "with the pack"
     made = f"{calibration['people']} people, {calibration['photos']} photos: {calibration['made_from']}"
     return f"for {', '.join(calibration['classifiers'])}; {whose}, in {calibration['folder']}; {made}"
@@ -266,39 +267,39 @@ def _row(pack: PackEntry) -> tuple[str, ...]:
         return pack.name, "broken", pack.problem or "", "", "", ""
     from facebank.packs import commercial_use
 
-    here = "with facebank" if pack.embedded else "yes" if pack.installed else "no"
+    installed = "with facebank" if pack.embedded else "yes" if pack.installed else "no"
     manifest = pack.manifest
     data = manifest.training_data.name if manifest.training_data else "not stated"
-    return pack.name, here, manifest.title, manifest.license, data, commercial_use(manifest)
+    return pack.name, installed, manifest.title, manifest.license, data, commercial_use(manifest)
 
 
-def _tell(key: str, value: object) -> None:
+def _print_field(key: str, value: object) -> None:
     title = key.replace("_", " ").replace("licence", "license")
     if isinstance(value, dict):
         for part, number in value.items():
-            _tell(f"{key} {part}", number)
+            _print_field(f"{key} {part}", number)
     elif isinstance(value, list):
         for file in value:
             write_line(f"{'file':<30}{file['name']}  sha256 {file['sha256']}")
     elif value is not None:
-        write_line(f"{title:<30}{_in_words(value)}")
+        write_line(f"{title:<30}{_value_text(value)}")
 
 
-def _in_words(value: object) -> str:
+def _value_text(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _installed(pack: Pack, as_json: bool) -> int:
+def _print_installed(pack: Pack, as_json: bool) -> int:
     if as_json:
         write_json({"name": pack.name, "version": pack.manifest.version, "folder": str(pack.folder)})
     else:
-        write_line(f"The pack {pack.name} {pack.manifest.version} is installed: {pack.folder}")
+        write_line(f"the pack {pack.name} {pack.manifest.version} is installed: {pack.folder}")
         use = shell_command("--pack", pack.name, "--gallery", "NEW.facebank", "enroll")
-        write_line(f"Use it for a new gallery with: {use} ...")
+        write_line(f"use it for a new gallery with: {use} ...")
     return 0
 
 
-def _health(health: PackHealth) -> dict[str, object]:
+def _health_record(health: PackHealth) -> dict[str, object]:
     return {
         "name": health.pack.name,
         "ok": health.ok,
@@ -307,7 +308,7 @@ def _health(health: PackHealth) -> dict[str, object]:
     }
 
 
-def _tell_health(health: PackHealth) -> None:
+def _print_health(health: PackHealth) -> None:
     if health.pack.problem:
         write_line(f"{health.pack.name}: {health.pack.problem}")
     for file, state in health.files.items():

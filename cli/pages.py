@@ -1,4 +1,4 @@
-"""Pages of pictures that commands write, and show in a browser."""
+"""HTML pages of pictures that commands write and open in a browser."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
     from facebank.gallery import Gallery
 
-
 PageOut: TypeAlias = Annotated[
     Path | None, typer.Option("--out", metavar="FILE.html", help="Write a page with the pictures.")
 ]
 PageOpen: TypeAlias = Annotated[
-    bool, typer.Option("--open", help="Open the page in the browser; without --out it is kept in your cache folder.")
+    bool, typer.Option("--open", help="Open the page in the browser; without --out it goes to your cache folder.")
 ]
 
 
@@ -32,20 +31,21 @@ def write_page(
     opens: bool,
     writes_lines: bool,
 ) -> None:
-    """Write a page, say where it is, and show it; no-op where nobody asked for one.
+    """Write a page, print its path and open it; no-op without --out and --open.
 
     Parameters
     ----------
     gallery
-        Whose people it shows: whoever forgets one of them is told of the page, or it is wiped where it is in the cache.
+        Gallery of the people on the page. It records the page, so that 'people forget' lists it, or wipes it if it is
+        in the cache.
     out
-        The page; None for one in the cache.
+        File of the page; None for one in the cache.
     write
-        Writes it, with the progress of its pictures.
+        Writes the page to a file, with progress.
     opens
-        Whether it is shown in the browser.
+        Whether to open the page in the browser.
     writes_lines
-        As for `ProgressBar`.
+        As in `ProgressBar`.
     """
     from contextlib import suppress
 
@@ -57,7 +57,7 @@ def write_page(
         return
     if out is None:
         target = page_file(gallery.path)
-        with suppress(GalleryError, StorageError):  # one who may only read the gallery forgets nobody in it
+        with suppress(GalleryError, StorageError):  # nobody can be forgotten in a read-only gallery
             gallery.note_place()
     else:
         target = out
@@ -65,11 +65,11 @@ def write_page(
     with ProgressBar(writes_lines=writes_lines) as bar:
         write(target, bar)
     say(f"page: {target}")
-    if opens and not _is_shown(target):
+    if opens and not _open_in_browser(target):
         say("no browser could be started: open the page by hand")
 
 
-def _is_shown(page: Path) -> bool:
+def _open_in_browser(page: Path) -> bool:
     import webbrowser
 
     try:

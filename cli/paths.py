@@ -1,4 +1,4 @@
-"""Paths on the command line: an empty one is refused, before it becomes the current folder."""
+"""Refusal of empty paths on the command line, which `Path` would turn into the current folder."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import typer
 
 
 def refuse_empty_paths(command: Any) -> None:
-    """Have a command, and those below it, refuse ``""`` where a path is expected.
+    """Make a command and its subcommands refuse ``""`` as a path.
 
     Parameters
     ----------
     command
-        A command or group as Typer builds it.
+        A command or group that Typer has built.
     """
     for parameter in command.params:
         parameter.process_value = partial(_process, command.callback, parameter, parameter.process_value)
     below = getattr(command, "commands", {})
-    for one in getattr(below, "loaded", below).values():  # the others are asked for when they are built
-        refuse_empty_paths(one)
+    for subcommand in getattr(below, "loaded", below).values():  # `Commands` handles the others when it builds them
+        refuse_empty_paths(subcommand)
 
 
 def _process(callback: Any, parameter: Any, convert: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:

@@ -1,54 +1,39 @@
-"""``facebank people``: who is enrolled, and what is to become of them."""
+"""``facebank people``: the group of commands about enrolled people, and those that list, name and describe them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facebank.errors import GalleryFormatError
 from facebank.schemas.records import (
-    forgotten_record,
     merged_record,
     named_group_record,
     person_record,
-    removed_sample_record,
     sample_record,
     warning_record,
 )
-from facebank.storage.text import shell_command
 
-from .checking import backup, check
-from .failures import NOTHING_DONE, SOME_FAILED
-from .formatting import CommandApp
-from .options import AsJson, example
+from .exit_codes import SOME_FAILED
+from .exporting import backup, export, import_people
+from .forgetting import forget, remove_sample
+from .global_options import global_options
+from .help_layout import CommandApp
+from .maintenance import check, re_embed, unmirror
+from .merging import merge, split, unmerge
+from .options import AsJson, Force, PersonName, ScanPath, example
 from .output import counted, say, short_path, write_json, write_line, write_table
 from .pages import PageOpen, PageOut, write_page
 from .progress import ProgressBar
-from .scan import ScanPath
-from .settings import settings_of
 
 if TYPE_CHECKING:
-    from facebank.album.copies import Copies
-    from facebank.gallery import Gallery
     from facebank.types import Person
-
-
-Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The enrolled person.")]
-Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
-DryRun: TypeAlias = Annotated[
-    bool, typer.Option("--dry-run", help="Remove nothing; print what would be removed and what stays.")
-]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    from .people_apart import split, unmerge
-    from .unmirror import unmirror
-
     people = CommandApp(
         help="List, show, rename, merge, forget and export people.",
         no_args_is_help=True,
@@ -77,8 +62,8 @@ def register(app: typer.Typer) -> None:
 
 
 def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
-    """List the enrolled people, and count samples and photos."""
-    with settings_of(ctx).open_gallery() as gallery, gallery.snapshot():
+    """List the enrolled people with their numbers of samples and photos."""
+    with global_options(ctx).open_gallery() as gallery, gallery.snapshot():
         people, counts = gallery.people(), gallery.photo_counts()
     photos = [counts.get(person.id, 0) for person in people]
     if as_json:
@@ -99,23 +84,18 @@ def name_group(
         int, typer.Argument(metavar="GROUP", min=1, show_default=False, help="Its number in 'facebank cluster'.")
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The person, enrolled or new.")],
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Enroll faces that are unlike the person's other faces, or similar to somebody else's."
-        ),
-    ] = False,
+    force: Force = False,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Give a group of 'facebank cluster' a name.
+    """Enroll a group of 'facebank cluster' under a name.
 
-    Its best and most varied faces are enrolled.
+    Its best and most varied faces become samples.
     """
     from facebank.album.album import Album
 
     with (
-        settings_of(ctx).open_bank() as bank,
+        global_options(ctx).open_bank() as bank,
         Album(bank, scan_file) as album,
         ProgressBar(writes_lines=as_json) as bar,
     ):
@@ -125,26 +105,28 @@ def name_group(
     if as_json:
         write_json(named_group_record(named))
     else:
-        what = f"is {named.person} now" if named.enrolled else f"is not enrolled as {named.person}"
-        write_line(f"group {group} {what}: {counted(len(named.enrolled), 'sample')} enrolled")
-        for photo in named.enrolled:
-            write_line(f"  {short_path(photo)}")
+        result = f"is now {named.person}" if named.enrolled else f"is not enrolled as {named.person}"
+        write_line(f"group {group} {result}: {counted(len(named.enrolled), 'sample')} enrolled")
+        for path in named.enrolled:
+            write_line(f"  {short_path(path)}")
     return 0 if named.enrolled else SOME_FAILED
 
 
-def show(ctx: typer.Context, name: Name, out: PageOut = None, opens: PageOpen = False, as_json: AsJson = False) -> int:
+def show(
+    ctx: typer.Context, name: PersonName, out: PageOut = None, opens: PageOpen = False, as_json: AsJson = False
+) -> int:
     """Show a person's samples, birth date and note.
 
-    The page, with --out or --open, shows the faces.
+    The page of --out or --open shows the faces.
 
-    Standard error has a warning where a child's newest sample is more than two years old, a sample is dated before the
+    Standard error has a warning if a child's newest sample is more than two years old, a sample is dated before the
     birth, or every sample wears a mask.
     """
     from facebank.album.pages import write_samples_page
     from facebank.recognition.facts import fact_warnings
     from facebank.storage.dates import shown_date
 
-    with settings_of(ctx).open_gallery() as gallery, gallery.snapshot():
+    with global_options(ctx).open_gallery() as gallery, gallery.snapshot():
         person, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged(name)
     warnings = fact_warnings(person, samples)
     if as_json:
@@ -171,14 +153,14 @@ def show(ctx: typer.Context, name: Name, out: PageOut = None, opens: PageOpen = 
         write_table(("sample", "photo", "quality", "mask", "taken", "enrolled"), rows)
         _write_facts(person)
         for other in merged:
-            what = counted(other.samples, "sample")
+            count = counted(other.samples, "sample")
             write_line(
-                f"{other.name} was joined on {_day(other.merged_at)}, with {what}: 'people unmerge' undoes the last"
+                f"{other.name} was joined on {_day(other.merged_at)}, with {count}: 'people unmerge' undoes the last"
             )
-    for each in warnings:
-        say(each.message)
+    for warning in warnings:
+        say(warning.message)
     if out is not None or opens:
-        with settings_of(ctx).open_gallery() as gallery:
+        with global_options(ctx).open_gallery() as gallery:
             write_page(
                 gallery,
                 out,
@@ -191,7 +173,7 @@ def show(ctx: typer.Context, name: Name, out: PageOut = None, opens: PageOpen = 
 
 def set_facts(
     ctx: typer.Context,
-    name: Name,
+    name: PersonName,
     born: Annotated[
         str | None,
         typer.Option(metavar="DATE", help="Birth date, as far as it is known: YYYY, YYYY-MM or YYYY-MM-DD."),
@@ -207,8 +189,8 @@ def set_facts(
 
     An empty value removes, too.
 
-    Nobody is named in a photo that a camera dated before their birth. Of a birth date that is not known to the day the
-    earliest possible day counts.
+    A person is never named in a photo with a camera date before the birth. Of an incomplete birth date the earliest
+    possible day counts.
     """
     from facebank.errors import UsageError
     from facebank.recognition.facts import fact_warnings
@@ -217,7 +199,7 @@ def set_facts(
         raise UsageError("--born and --no-born, or --note and --no-note, exclude each other")
     if born is None and note is None and not no_born and not no_note:
         raise UsageError("nothing to set: name --born or --note, or --no-born or --no-note")
-    with settings_of(ctx).open_gallery() as gallery:
+    with global_options(ctx).open_gallery() as gallery:
         person = gallery.describe(
             name,
             born=None if no_born else ... if born is None else born,
@@ -227,266 +209,29 @@ def set_facts(
     if as_json:
         write_json(person_record(person))
     elif person.born is None and person.note is None:
-        write_line(f"{person.name} has neither a birth date nor a note now")
+        write_line(f"{person.name} has neither a birth date nor a note")
     else:
         write_line(person.name)
         _write_facts(person)
-    for each in warnings:
-        say(each.message)
+    for warning in warnings:
+        say(warning.message)
     return 0
 
 
 def rename(
     ctx: typer.Context,
-    name: Name,
+    name: PersonName,
     new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", show_default=False, help="The new name.")],
     as_json: AsJson = False,
 ) -> int:
     """Give a person another name."""
-    with settings_of(ctx).open_gallery() as gallery:
+    with global_options(ctx).open_gallery() as gallery:
         person = gallery.rename(name, new_name)
-    _tell(person, f"{name} is {person.name} now", as_json=as_json)
-    return 0
-
-
-def merge(
-    ctx: typer.Context,
-    names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", show_default=False, help="The people to join with another.")
-    ],
-    into: Annotated[str, typer.Option(metavar="NAME", help="The person who gets the samples.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Join them although their samples look like two people.")
-    ] = False,
-    as_json: AsJson = False,
-) -> int:
-    """Join people who are one person.
-
-    Every sample is kept, and 'facebank people unmerge' undoes it.
-
-    Refused where most faces of one are unlike the other's or nearer to somebody else, or where both are in one photo.
-    """
-    settings = settings_of(ctx)
-    with settings.open_gallery() as gallery:
-        born = {person.name: person.born for person in map(gallery.person, names)}
-        if force:
-            person = gallery.merge(names, into)
-    if not force:
-        with settings.open_bank() as bank:
-            person = bank.merge(names, into)
-    for name, other in born.items():
-        if other not in (None, person.born):
-            say(f"{name} was born {other} and {person.name} {person.born}: the date of {person.name} is kept")
-    _tell(person, f"{person.name} has {person.sample_count} samples now", as_json=as_json)
-    return 0
-
-
-def forget(ctx: typer.Context, name: Name, yes: Yes = False, dry_run: DryRun = False, as_json: AsJson = False) -> int:
-    """Remove a person and everything derived, for good.
-
-    Samples, embeddings, thumbnails, paths and the name are overwritten, in caches and backups of the gallery too.
-
-    Standard error lists what stays elsewhere, as far as the gallery knows: exports, annotated copies, sorted folders,
-    names in photos. On a terminal you are asked first.
-    """
-    from facebank.album.copies import copies_of
-
-    from .forgetting import ask_first, tell_what_is_left, tell_what_stays
-
-    with settings_of(ctx).open_gallery() as gallery:
-        person, before = gallery.person(name), copies_of(gallery, name)
-        what = f"{person.name}, with {counted(person.sample_count, 'sample')}"
-        if dry_run or not ask_first(f"Forget {what}, for good?", before, yes=yes):
-            record = forgotten_record(person, before, None)
-            return _not_forgotten(record, what, before, dry_run=dry_run, as_json=as_json)
-        forgotten = gallery.forget(name)
-    if as_json:
-        write_json(forgotten_record(person, before, forgotten))
-    else:
-        write_line(f"{person.name} is forgotten, with {counted(forgotten.samples, 'sample')}")
-    if before.files_with_name:
-        say(
-            f"facebank wrote the name into {counted(len(before.files_with_name), 'file')}, where it still stands: "
-            f"`{shell_command('tags', 'remove', person.name)}` takes it out"
-        )
-    tell_what_is_left(forgotten)
-    tell_what_stays(before)
-    return 0
-
-
-def remove_sample(
-    ctx: typer.Context,
-    sample_id: Annotated[
-        int, typer.Argument(metavar="SAMPLE", show_default=False, help="Its number in 'facebank people show'.")
-    ],
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> int:
-    """Remove one sample for good.
-
-    On a terminal you are asked first.
-    """
-    from facebank.album.copies import copies_of
-
-    from .forgetting import ask_first, tell_what_is_left, tell_what_stays
-
-    with settings_of(ctx).open_gallery() as gallery:
-        what = _described_sample(gallery, sample_id)
-        before = copies_of(gallery)
-        if dry_run or not ask_first(f"Remove {what}, for good?", before, yes=yes):
-            record = removed_sample_record(sample_id, before, None)
-            return _not_forgotten(record, what, before, dry_run=dry_run, as_json=as_json)
-        forgotten = gallery.remove_sample(sample_id)
-    if as_json:
-        write_json(removed_sample_record(sample_id, before, forgotten))
-    else:
-        write_line(f"sample {sample_id} is removed")
-    tell_what_is_left(forgotten)
-    tell_what_stays(before)
-    return 0
-
-
-def _described_sample(gallery: Gallery, sample_id: int) -> str:
-    """Say whose sample it is and of which photo; only its number where its row is damaged."""
-    gallery.sample(sample_id)
-    try:
-        sample = gallery.sample(sample_id)
-    except GalleryFormatError:
-        return f"sample {sample_id}"
-    return f"sample {sample_id} of {sample.person} ({short_path(sample.path)})"
-
-
-def _not_forgotten(record: dict[str, object], what: str, before: Copies, *, dry_run: bool, as_json: bool) -> int:
-    from .forgetting import tell_what_stays
-
-    if not dry_run:
-        say("nothing was removed")
-        return NOTHING_DONE
-    if as_json:
-        write_json(record)
-    else:
-        write_line(f"to be removed: {what}")
-        for path in before.wiped:
-            write_line(f"to be wiped: {path}")
-    tell_what_stays(before)
-    return 0
-
-
-def export(
-    ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="A new folder.")],
-    person: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this person; may be repeated.")] = None,
-    thumbnails: Annotated[bool, typer.Option(help="Include the small pictures of the faces.")] = True,
-    as_json: AsJson = False,
-) -> int:
-    """Write people into a new folder, as JSON Lines and npz.
-
-    npz is NumPy's format for arrays: the embeddings.
-    """
-    from facebank.gallery import export_gallery
-
-    with settings_of(ctx).open_gallery() as gallery:
-        exported = export_gallery(gallery, folder, person or None, thumbnails=thumbnails)
-    if as_json:
-        write_json({"folder": str(exported.folder), "people": exported.people, "samples": exported.samples})
-    else:
-        counts = f"{counted(exported.people, 'person', 'people')} with {counted(exported.samples, 'sample')}"
-        write_line(f"{counts} written to {exported.folder}")
-    return 0
-
-
-def import_people(
-    ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="Folder of an export.")],
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Add faces that are unlike the person's here, or similar to somebody else's."),
-    ] = False,
-    as_json: AsJson = False,
-) -> int:
-    """Add the people of an export.
-
-    Faces that are enrolled already are skipped. A face that is unlike the samples that a person of that name has here,
-    or nearer to somebody else here, is refused.
-    """
-    with settings_of(ctx).open_bank() as bank:
-        imported = bank.import_people(folder, force=force)
-    for refused in imported.refused:
-        say(f"{refused.path}: {refused.detail}")
-    if as_json:
-        write_json(
-            {
-                "people": imported.people,
-                "samples": imported.samples,
-                "duplicates": imported.duplicates,
-                "duplicates_elsewhere": imported.duplicates_elsewhere,
-                "refused": [
-                    {"image": each.path, "person": each.person, "reason": each.reason, "detail": each.detail}
-                    for each in imported.refused
-                ],
-            }
-        )
-    else:
-        write_line(
-            f"{counted(imported.samples, 'sample')} and {counted(imported.people, 'new person', 'new people')} "
-            f"imported, {imported.duplicates} enrolled before ({imported.duplicates_elsewhere} as somebody else)"
-        )
-    return SOME_FAILED if imported.refused else 0
-
-
-def re_embed(
-    ctx: typer.Context,
-    drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Remove samples whose photo or face is not found again.")
-    ] = False,
-    as_json: AsJson = False,
-) -> int:
-    """Compute all embeddings again, with another pack.
-
-    The pack is named before the command, as in 'facebank --pack buffalo_l people re-embed'. The photos must still be
-    there. Nothing is changed if one is missing, unless --drop-missing is given; exit code 2 then. Strangers that
-    `facebank deny --nobody` remembered and whose photo is missing are forgotten.
-    """
-    from .forgetting import tell_what_is_left
-
-    with settings_of(ctx).open_bank(works_long=True) as bank, ProgressBar(writes_lines=as_json) as bar:
-        report = bank.re_embed(drop_missing=drop_missing, progress=bar)
-    tell_what_is_left(report)
-    for lost in report.lost:
-        say(f"sample {lost.sample_id} of {lost.person}: {lost.reason}")
-    if report.changed:
-        for image in report.lost_strangers:
-            say(f"a stranger is forgotten whose face was not found again: {image}")
-    if as_json:
-        lost_records = [
-            {"sample_id": lost.sample_id, "person": lost.person, "image": lost.path, "reason": lost.reason}
-            for lost in report.lost
-        ]
-        write_json(
-            {
-                "changed": report.changed,
-                "pack": report.pack,
-                "embedded": report.embedded,
-                "lost": lost_records,
-                "busy_readers": report.busy_readers,
-                "full_disk": report.full_disk,
-                "mirrors": list(report.mirrors),
-            }
-        )
-    elif report.changed:
-        write_line(f"{counted(report.embedded, 'sample')} embedded with {report.pack}")
-    if not report.changed:
-        say("nothing was changed: bring the photos back, or remove those samples with --drop-missing")
-        return NOTHING_DONE
-    return SOME_FAILED if report.lost or report.lost_strangers else 0
-
-
-def _tell(person: Person, text: str, *, as_json: bool) -> None:
     if as_json:
         write_json(person_record(person))
     else:
-        write_line(text)
+        write_line(f"{name} is now {person.name}")
+    return 0
 
 
 def _write_facts(person: Person) -> None:

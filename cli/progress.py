@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar with the time left on a terminal, a line now and then elsewhere."""
+"""Progress on standard error: a bar on a terminal, otherwise a line every half minute."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ _FIRST_LINE, _BETWEEN_LINES = 15.0, 30.0  # seconds
 
 
 class ProgressBar(Progress):
-    """Shows one step after another; a context manager that removes the last bar.
+    """Progress of consecutive steps; a context manager that removes the last bar.
 
-    Steps of an integer total are counted, and not shown below 2; those of a float total are shown as a fraction, on
-    terminals only.
+    An integer total counts items, and is shown from 2 on. A float total is shown as a bar, on terminals only.
 
     Parameters
     ----------
     writes_lines
-        Whether lines for programs are written meanwhile; nothing is shown if those go to a terminal.
+        Whether the command writes JSON or CSV meanwhile; no progress is shown if that goes to a terminal.
     """
 
     def __init__(self, *, writes_lines: bool = False) -> None:
@@ -40,7 +39,7 @@ class ProgressBar(Progress):
         self._next_line: float | None = None
 
     def __enter__(self) -> Self:
-        """Show nothing yet."""
+        """Return the progress, which shows nothing before `begin`."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -48,7 +47,7 @@ class ProgressBar(Progress):
         self.close()
 
     def begin(self, step: str, total: float | None) -> None:
-        """Show another step instead; the total may be unknown."""
+        """Replace the bar by that of a new step; None for an unknown total."""
         self.close()
         pace = Pace(total) if isinstance(total, int) else None
         if (self.writes_lines and sys.stdout.isatty()) or (pace is not None and pace.total < 2):
@@ -86,12 +85,12 @@ class ProgressBar(Progress):
     def _columns(self, *, counts: bool) -> tuple[ProgressColumn, ...]:
         from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-        # Rich's own estimate takes the first batch of photos, which come at once, for the pace of all.
+        # Rich's own estimate extrapolates from the first batch of photos, which complete all at once.
         return (MofNCompleteColumn(), TextColumn("{task.fields[left]}")) if counts else (TimeRemainingColumn(),)
 
 
 class DownloadBar(ProgressBar):
-    """Shows the bytes of downloads."""
+    """Progress of downloads, in bytes."""
 
     def _columns(self, *, counts: bool) -> tuple[ProgressColumn, ...]:  # noqa: ARG002 - bytes are always counted
         from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -104,14 +103,14 @@ def _bar(columns: tuple[ProgressColumn, ...]) -> Bar:
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    # Lines that are written above the bar are wrapped by the terminal alone: commands and paths in them can be copied.
+    # soft_wrap leaves wrapping to the terminal, so that commands and paths above the bar can be copied
     console = Console(file=sys.stderr, soft_wrap=True)
     described = TextColumn("{task.description}"), BarColumn(), *columns
     return Bar(*described, console=console, transient=True, redirect_stdout=sys.stdout.isatty())
 
 
 def duration(seconds: float) -> str:
-    """Return a rough time: ``about 40 s``, ``about 12 min``, ``about 3.5 h``."""
+    """Return a rounded duration: ``about 40 s``, ``about 12 min``, ``about 3.5 h``."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

@@ -1,18 +1,19 @@
-"""``facebank scan``."""
+"""``facebank scan``: analyzes folders of photos once and keeps the faces; merges scans."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .failures import SOME_FAILED
-from .output import DEGREES, counted, say, tell_annotated, tell_skipped, write_json, write_line, write_skipped
+from .exit_codes import SOME_FAILED
+from .global_options import GlobalOptions, global_options
+from .options import ScanPath
+from .output import counted, listed, report_annotated, report_skipped, say, write_json, write_line, write_skipped
 from .progress import ProgressBar
-from .settings import Settings, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,32 +27,29 @@ if TYPE_CHECKING:
     from facebank.media import Shard
     from facebank.video.scan import VideoScanReport
 
-_SHOWN = 12  # missing shards
+_MAX_SHARDS_LISTED = 12
 _TIME_LIMIT = 300.0  # seconds for a photo on a cluster
+_DEGREES_PER_QUARTER_TURN = 90
 
 EXAMPLES = """\b
 Examples:
   facebank scan photos/
-  facebank scan photos/ --videos      # the videos too, for 'find --videos'
+  facebank scan photos/ --videos      # videos too, for 'find --videos'
   facebank identify --scan
 
 \b
-Several machines share the work; one merges the results, after each scan:
+Several machines can share a scan; afterwards, one of them merges the results:
   facebank scan photos/ --shard 1/3
   facebank scan --merge all.1-of-3.scan all.2-of-3.scan all.3-of-3.scan
   facebank scan --merge shards/       # all Parquet shards of a folder
 
 \b
-So does a Ray cluster; all its machines see the photos at one path:
+A Ray cluster can do so, too; its machines need the photos at the same path:
   facebank scan photos/ --ray 10.0.0.1:6379
 
 \b
 Exit codes: 0 every photo and video was read; 1 some could not be; 2 wrong
 usage, or nothing to scan; 130 interrupted: the next scan continues."""
-
-ScanPath: TypeAlias = Annotated[
-    Path | None, typer.Option("--scan-file", metavar="FILE", help="File of the scan. Default: beside the gallery.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -74,7 +72,7 @@ def scan(
         str | None,
         typer.Option(
             metavar="K/N",
-            help="Analyze part K of N, as one of N machines; its scan is NAME.K-of-N.scan.",
+            help="Analyze part K of N, as one of N machines; the scan is NAME.K-of-N.scan.",
         ),
     ] = None,
     videos: Annotated[
@@ -85,7 +83,7 @@ def scan(
     ] = False,
     moved: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(metavar="OLD NEW", help="With --merge: the name of a folder in those scans, and its name here."),
+        typer.Option(metavar="OLD NEW", help="With --merge: path of a folder in those scans, and its path here."),
     ] = None,
     ray: Annotated[
         str | None,
@@ -96,16 +94,14 @@ def scan(
     ] = None,
     shards: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="With --ray: where results lie meanwhile; else beside the scan."),
+        typer.Option(metavar="FOLDER", help="With --ray: folder for the Parquet shards. Default: beside the scan."),
     ] = None,
     no_merge: Annotated[
-        bool, typer.Option("--no-merge", help="With --ray: leave the results there as Parquet, and merge nothing.")
+        bool, typer.Option("--no-merge", help="With --ray: leave the results in the Parquet shards.")
     ] = False,
     time_limit: Annotated[
         float | None,
-        typer.Option(
-            metavar="SECONDS", min=1, help="With --ray: what a photo may take before it is given up; else 300."
-        ),
+        typer.Option(metavar="SECONDS", min=1, help="With --ray: time limit for one photo. Default: 300."),
     ] = None,
     forget: Annotated[
         bool,
@@ -117,50 +113,53 @@ def scan(
 ) -> int:
     """Analyze all photos of folders once, and keep the faces.
 
-    What was looked at is not looked at again, even if it was moved, renamed or copied; what is gone is forgotten. Who
-    is in the photos is asked afterwards, as often as you like: see 'facebank identify --scan'.
+    Files that were analyzed before are skipped, even if they were moved, renamed or copied; those that no longer exist
+    are forgotten. 'facebank identify --scan' then identifies the people, as often as you like.
     """
-    part = _checked_shard(shard, forget=forget, merge=merge, moved=moved, videos=videos)
+    part = _parse_shard(shard, forget=forget, merge=merge, moved=moved, videos=videos)
     others = {"--forget": forget, "--merge": merge, "--videos": videos}
-    cluster = _checked_cluster(settings_of(ctx), ray, shards, no_merge=no_merge, time_limit=time_limit, others=others)
+    cluster = _cluster_options(
+        global_options(ctx), ray, shards, no_merge=no_merge, time_limit=time_limit, others=others
+    )
     from facebank.album.album import Album
     from facebank.album.own_album import default_scan_path
     from facebank.operations.inputs import gather_photos
     from facebank.video.scan import scan_videos
 
-    done = _Done(as_json)
+    progress = _ScanProgress(as_json)
     with (
-        settings_of(ctx).open_bank(threads=1, works_long=True) as bank,
+        global_options(ctx).open_bank(threads=1, works_long=True) as bank,
         Album(bank, scan_file if scan_file or part is None else default_scan_path(bank.path, part)) as album,
-        done,
+        progress,
     ):
         if forget:
             say(f"{counted(album.forget(places), 'file')} forgotten")
             return 0
         if merge:
-            merged = album.merge(places, moved=moved, progress=done)
-            done.close()
-            _show_merged(album, merged, as_json=as_json)
+            merged = album.merge(places, moved=moved, progress=progress)
+            progress.close()
+            _print_merged(album, merged, as_json=as_json)
             return 0
-        gathered = gather_photos(places, knows_annotated=False, shard=part)  # the scan looks at the new ones only
+        gathered = gather_photos(places, knows_annotated=False, shard=part)  # the scan checks new files only
         if videos:
-            gathered = replace(gathered, videos=0)  # none is passed over
-        tell_skipped(gathered)
+            gathered = replace(gathered, videos=0)  # none is skipped
+        report_skipped(gathered)
         if as_json:
             write_skipped(gathered, {"image": "", "status": "skipped", "faces": None, "turned": None})
         try:
             shard_of = None if part is None else (part.number, part.count)
-            scans = album.scan if cluster is None else cluster.scans(bank, album)
-            report = scans(places, shard=shard_of, needs_photos=not videos, progress=done)
-            video_report = scan_videos(bank, album, places, progress=done) if videos else None
+            scan_photos = album.scan if cluster is None else cluster.scanner(bank, album)
+            report = scan_photos(places, shard=shard_of, needs_photos=not videos, progress=progress)
+            video_report = scan_videos(bank, album, places, progress=progress) if videos else None
         except KeyboardInterrupt as error:
-            raise KeyboardInterrupt(f"{counted(done.files, 'file')} done this time; the next scan goes on") from error
-        done.show_unreadable(report.unreadable)
+            done = counted(progress.files, "file")
+            raise KeyboardInterrupt(f"{done} analyzed in this run; the next scan continues") from error
+        progress.report_unreadable(report.unreadable)
         if video_report is not None:
-            done.show_unreadable(video_report.unreadable, key="video")
+            progress.report_unreadable(video_report.unreadable, key="video")
         if not as_json:
             write_line(_summary(report))
-            _show_counts(album, cluster)
+            _print_counts(album, cluster)
             if video_report is not None:
                 write_line(f"videos: {_summary(video_report)}")
     unreadable_videos = video_report is not None and video_report.unreadable
@@ -177,8 +176,8 @@ class _Cluster:
     time_limit: float
     runtime: str
 
-    def scans(self, bank: FaceBank, album: Album) -> Callable[..., ScanReport]:
-        """Return what scans as `Album.scan` does."""
+    def scanner(self, bank: FaceBank, album: Album) -> Callable[..., ScanReport]:
+        """Return a function that is called like `Album.scan` and scans on the cluster."""
         from facebank.cluster import ray_scan
 
         return partial(
@@ -193,8 +192,8 @@ class _Cluster:
         )
 
 
-def _checked_cluster(
-    settings: Settings,
+def _cluster_options(
+    options: GlobalOptions,
     address: str | None,
     shards: Path | None,
     *,
@@ -202,44 +201,44 @@ def _checked_cluster(
     time_limit: float | None,
     others: Mapping[str, bool],
 ) -> _Cluster | None:
+    """Return the options for a cluster, None without --ray; raises UsageError for options that exclude each other."""
     from facebank.errors import UsageError
 
     if address is None:
-        named = {"--shards": shards is not None, "--no-merge": no_merge, "--time-limit": time_limit is not None}
-        for option in (option for option, is_given in named.items() if is_given):
-            raise UsageError(f"{option} goes with --ray")
+        ray_only = {"--shards": shards is not None, "--no-merge": no_merge, "--time-limit": time_limit is not None}
+        for option in (option for option, is_given in ray_only.items() if is_given):
+            raise UsageError(f"{option} requires --ray")
         return None
     for option in (option for option, is_given in others.items() if is_given):
-        raise UsageError(f"--ray goes without {option}")
-    if settings.device == "cuda":
-        raise UsageError("--ray goes without --device cuda: the workers of a cluster compute on processor cores")
-    return _Cluster(address, shards, no_merge, time_limit or _TIME_LIMIT, settings.runtime)
+        raise UsageError(f"--ray and {option} exclude each other")
+    if options.device == "cuda":
+        raise UsageError("--ray and --device cuda exclude each other: workers compute on processor cores")
+    return _Cluster(address, shards, no_merge, time_limit or _TIME_LIMIT, options.runtime)
 
 
-def _checked_shard(
+def _parse_shard(
     shard: str | None, *, forget: bool, merge: bool, moved: tuple[Path, Path] | None, videos: bool
 ) -> Shard | None:
+    """Return the shard to scan, None for all photos; raises UsageError for options that exclude each other."""
     from facebank.errors import UsageError
     from facebank.media import Shard
 
     part = None if shard is None else Shard.parse(shard)
     if merge and (forget or part is not None):
-        raise UsageError(f"--merge goes without {'--forget' if forget else '--shard'}")
+        raise UsageError(f"--merge and {'--forget' if forget else '--shard'} exclude each other")
     if videos and (forget or merge or part is not None):
         other = "--forget" if forget else "--merge" if merge else "--shard"
-        raise UsageError(f"--videos goes without {other}")
+        raise UsageError(f"--videos and {other} exclude each other")
     if moved is not None and not merge:
-        raise UsageError("--moved goes with --merge")
+        raise UsageError("--moved requires --merge")
     if forget and part is not None:
-        raise UsageError("--forget goes without --shard: name the shard's scan with --scan-file")
+        raise UsageError("--forget and --shard exclude each other: name the scan of the shard with --scan-file")
     return part
 
 
-def _show_merged(album: Album, report: MergeReport, *, as_json: bool) -> None:
-    for place, shards in report.missing.items():
-        named = ", ".join(map(str, shards[:_SHOWN]))
-        more = f" and {len(shards) - _SHOWN:,} more" if len(shards) > _SHOWN else ""
-        say(f"of {place} these shards were not merged yet: {named}{more}")
+def _print_merged(album: Album, report: MergeReport, *, as_json: bool) -> None:
+    for folder, missing in report.missing.items():
+        say(f"shards of {folder} that are not merged yet: {listed(missing, _MAX_SHARDS_LISTED)}")
     if as_json:
         counts = album.scan_file.count()
         write_json(
@@ -253,17 +252,19 @@ def _show_merged(album: Album, report: MergeReport, *, as_json: bool) -> None:
                 "photos": counts.photos,
                 "faces": counts.faces,
                 "missing": [
-                    {"folder": place, "shard": str(shard)} for place, some in report.missing.items() for shard in some
+                    {"folder": folder, "shard": str(shard)}
+                    for folder, shards in report.missing.items()
+                    for shard in shards
                 ],
             }
         )
         return
     parts = ((report.new, "new"), (report.changed, "changed"), (report.unchanged, "unchanged"), (report.gone, "gone"))
     write_line(_counted_parts(parts) or "nothing to merge")
-    _show_counts(album)
+    _print_counts(album)
 
 
-def _show_counts(album: Album, cluster: _Cluster | None = None) -> None:
+def _print_counts(album: Album, cluster: _Cluster | None = None) -> None:
     if cluster is not None and cluster.no_merge:
         return
     counts = album.scan_file.count()
@@ -271,8 +272,8 @@ def _show_counts(album: Album, cluster: _Cluster | None = None) -> None:
     write_line(f"{album.path}: {faces} in {photos} ({counted(counts.files, 'file')})")
 
 
-class _Done(ProgressBar):
-    """What is shown while it scans."""
+class _ScanProgress(ProgressBar):
+    """Progress of a scan, which reports folders that became empty and writes a JSON record for each file."""
 
     def __init__(self, as_json: bool) -> None:
         super().__init__(writes_lines=as_json)
@@ -280,44 +281,44 @@ class _Done(ProgressBar):
         self._failed = set[str]()
 
     def report(self, result: object) -> None:
-        """Show a plan or a file."""
+        """Report a plan, a file, or a note of a cluster."""
         from facebank.album.scan.scan_file import ScannedFile
         from facebank.album.scan.scanner import ScanPlan
         from facebank.album.scan.videos import ScannedVideo
 
         if isinstance(result, ScanPlan):
-            self._show_plan(result)
+            self._report_plan(result)
         elif isinstance(result, ScannedVideo):
-            self._show_video(result)
+            self._count_video(result)
         elif isinstance(result, ScannedFile):
-            self._show_file(result)
+            self._count_file(result)
         elif isinstance(text := getattr(result, "text", None), str):  # a note of the cluster
             say(text)
 
-    def _show_plan(self, plan: ScanPlan) -> None:
-        for place in plan.emptied:
+    def _report_plan(self, plan: ScanPlan) -> None:
+        for folder in plan.emptied:
             say(
-                f"there are no photos in {place}, and there were some: what was found in them is kept, in case a disk "
-                "is missing; with --forget it is forgotten"
+                f"{folder} has no photos any more: its earlier results are kept in case a disk is missing; --forget "
+                "removes them"
             )
-        tell_annotated(plan.skipped.annotated)
+        report_annotated(plan.skipped.annotated)
 
-    def _show_file(self, file: ScannedFile) -> None:
+    def _count_file(self, file: ScannedFile) -> None:
         self.files += 1
         if file.error is not None:
             self._failed.add(file.path)
         if self.writes_lines:
             write_json(_record(file))
 
-    def _show_video(self, video: ScannedVideo) -> None:
+    def _count_video(self, video: ScannedVideo) -> None:
         self.files += 1
         if video.error is not None:
             self._failed.add(video.path)
         if self.writes_lines:
             write_json(_video_record(video))
 
-    def show_unreadable(self, unreadable: Mapping[str, str], key: str = "image") -> None:
-        """Say why files cannot be read, those too that could not be before and are as they were."""
+    def report_unreadable(self, unreadable: Mapping[str, str], key: str = "image") -> None:
+        """Report files that cannot be read, including unchanged ones from earlier scans."""
         self.close()
         for path, why in unreadable.items():
             say(why)
@@ -330,7 +331,7 @@ def _record(file: ScannedFile) -> dict[str, object]:
         return _unreadable_record(file.path, file.error)
     status = "known" if file.found is None else "scanned"
     faces = None if file.found is None else len(file.found.faces)
-    turned = None if file.found is None else DEGREES * file.found.quarter_turns
+    turned = None if file.found is None else _DEGREES_PER_QUARTER_TURN * file.found.quarter_turns
     return {"image": file.path, "status": status, "faces": faces, "turned": turned, "error": None}
 
 
@@ -351,14 +352,14 @@ def _unreadable_video_record(path: str, why: str) -> dict[str, object]:
 
 def _summary(report: ScanReport | VideoScanReport) -> str:
     parts = (
-        (report.looked_at, "looked at"),
+        (report.looked_at, "analyzed"),
         (report.known_by_content, "moved, renamed or copied"),
         (report.unchanged, "unchanged"),
         (report.gone, "gone"),
         (len(report.unreadable), "unreadable"),
     )
-    return _counted_parts(parts) or "nothing to look at"
+    return _counted_parts(parts) or "nothing to analyze"
 
 
 def _counted_parts(parts: Iterable[tuple[int, str]]) -> str:
-    return ", ".join(f"{count:,} {what}" for count, what in parts if count)
+    return ", ".join(f"{count:,} {state}" for count, state in parts if count)

@@ -1,4 +1,4 @@
-"""``facebank serve``: the page and the HTTP service."""
+"""``facebank serve``: serves the web page and the HTTP API, and manages their keys."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 from facebank.errors import MissingDependencyError, ServiceError, UsageError
 from facebank.storage.text import printable
 
-from .formatting import CommandApp
+from .global_options import global_options
+from .help_layout import CommandApp
 from .options import AsJson, example
 from .output import say, write_json, write_line, write_table
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.service.keys import KeyFile
@@ -25,10 +25,10 @@ Examples:
   facebank serve --host 0.0.0.0 --token-file token.txt
   facebank serve keys add doorbell --role read
 
-Exit codes: 0 served until it was told to stop; 2 wrong usage, or the address cannot be used."""
+Exit codes: 0 stopped with Ctrl-C or SIGTERM; 2 wrong usage, or the address cannot be used."""
 
-_LONGEST_TOKEN_FILE = 1_000  # bytes
-_SHORTEST_TOKEN = 20  # characters
+_MAX_TOKEN_BYTES = 1_000
+_MIN_TOKEN_LENGTH = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
 def serve(
     ctx: typer.Context,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to listen; any address but this machine's own needs a key.")
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; any but a loopback address needs a key.")
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(metavar="PORT", min=0, max=65535, help="Port to listen on; 0 for any that is free.")
@@ -64,13 +64,11 @@ def serve(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Another name of this machine, as behind a proxy; needs a key."),
+        typer.Option(metavar="NAME", help="Host name to accept, such as that of a proxy; needs a key."),
     ] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="A file with a key that may do everything; made with a new key if it is missing."
-        ),
+        typer.Option(metavar="FILE", help="A file with an admin key; created with a new key if it does not exist."),
     ] = None,
     workers: Annotated[
         int | None,
@@ -78,25 +76,25 @@ def serve(
     ] = None,
     requests_a_minute: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Most requests a minute of one key, or of one address without a key."),
+        typer.Option(metavar="N", min=1, help="Maximum number of requests a minute of a key, or address without one."),
     ] = 1200,
     embeddings: Annotated[
-        bool, typer.Option("--embeddings", help="Allow requests for embeddings; faces can be rebuilt from them.")
+        bool, typer.Option("--embeddings", help="Allow requests for embeddings; faces can be reconstructed from them.")
     ] = False,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Answer with exact similarities; faces can be rebuilt from many of them."),
+        typer.Option("--exact", help="Return exact similarities; faces can be reconstructed from many of them."),
     ] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in your browser.")] = False,
 ) -> int:
-    """Serve the page for the browser and the HTTP API.
+    """Serve the web page and the HTTP API.
 
-    Runs until Ctrl-C. Only this machine can use it, without a key, unless --host or --allow-host say otherwise. Nothing
-    is asked of any other machine.
+    Runs until Ctrl-C. By default only this machine can connect, without a key; --host and --allow-host admit others.
+    The service connects to no other machine.
     """
     if ctx.invoked_subcommand is not None:
         return 0
-    options = _options(
+    options = _service_options(
         host=host,
         port=port,
         albums=tuple(album or ()),
@@ -109,11 +107,11 @@ def serve(
     from facebank.service.application import make_app
     from facebank.service.running import Server, address_of, listen
 
-    token = None if token_file is None else _token_in(token_file)
-    with settings_of(ctx).open_bank(works_long=True) as bank, listen(options) as listening:
+    token = None if token_file is None else _read_token(token_file)
+    with global_options(ctx).open_bank(works_long=True) as bank, listen(options) as listening:
         app = make_app(bank, options, token)
         if not options.is_local and token is None:
-            _tell_first_key(bank.path)
+            _create_first_key(bank.path)
         address = address_of(options, listening.getsockname()[1])
 
         def started() -> None:
@@ -131,13 +129,13 @@ def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The name of the key.")],
     role: Annotated[
-        str, typer.Option(metavar="ROLE", help="read, teach (enroll and correct, too) or admin (everything).")
+        str, typer.Option(metavar="ROLE", help="Role: read, teach (enroll and correct, too) or admin (everything).")
     ] = "read",
     as_json: AsJson = False,
 ) -> int:
-    """Make a key, and print it this once.
+    """Create a key and print it.
 
-    It is valid at once, also for a service that is running.
+    The key is shown only once. It is valid immediately, even for a running service.
     """
     from facebank.service.keys import Role
 
@@ -146,18 +144,18 @@ def add(
         write_json({"name": name, "role": role.lower(), "key": key})
     else:
         write_line(key)
-        say("keep it: it is not stored and cannot be told again")
+        say("save the key now: it is not stored and cannot be shown again")
     return 0
 
 
 def list_keys(ctx: typer.Context, as_json: AsJson = False) -> int:
-    """List names, roles and days of the keys."""
+    """List the keys with their roles and dates."""
     keys = _keys(ctx).keys()
     if as_json:
         for key in keys:
             write_json({"name": key.name, "role": key.role, "created_at": key.created_at})
     else:
-        write_table(("key", "role", "made"), [(key.name, key.role, key.created_at[:10]) for key in keys])
+        write_table(("key", "role", "created"), [(key.name, key.role, key.created_at[:10]) for key in keys])
     return 0
 
 
@@ -166,7 +164,7 @@ def revoke(
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The name of the key.")],
     as_json: AsJson = False,
 ) -> int:
-    """Make a key invalid at once."""
+    """Revoke a key immediately."""
     _keys(ctx).revoke(name)
     if as_json:
         write_json({"name": name, "revoked": True})
@@ -175,7 +173,8 @@ def revoke(
     return 0
 
 
-def _options(*, requests_a_minute: int, **given: object) -> ServiceOptions:
+def _service_options(*, requests_a_minute: int, **given: object) -> ServiceOptions:
+    """Return the options of the service; raises MissingDependencyError without the extra ``serve``."""
     try:
         import fastapi  # noqa: F401
         import jinja2  # noqa: F401
@@ -192,7 +191,7 @@ def _options(*, requests_a_minute: int, **given: object) -> ServiceOptions:
     options = ServiceOptions(limits=limits, **given)  # type: ignore[arg-type]  # as the command's options are typed
     for folder in options.albums:
         if not folder.is_dir():
-            raise UsageError(f"{printable(str(folder))} is no folder: --album takes a folder of photos")
+            raise UsageError(f"{printable(str(folder))} is not a folder: --album takes a folder of photos")
     return options
 
 
@@ -200,35 +199,37 @@ def _keys(ctx: typer.Context) -> KeyFile:
     from facebank.gallery import default_gallery_path
     from facebank.service.keys import KeyFile
 
-    return KeyFile.of_gallery(settings_of(ctx).gallery or default_gallery_path())
+    return KeyFile.of_gallery(global_options(ctx).gallery or default_gallery_path())
 
 
-def _tell_first_key(gallery: Path) -> None:
+def _create_first_key(gallery: Path) -> None:
+    """Create and print an admin key if the gallery has no keys yet."""
     from facebank.service.keys import KeyFile, Role
 
     keys = KeyFile.of_gallery(gallery)
     if not keys.keys():
         key = keys.add("first", Role.ADMIN)
-        say(f"other machines need a key; this one may do everything, and is told this once: {key}")
+        say(f"other machines need a key; this admin key is shown only once: {key}")
 
 
-def _token_in(path: Path) -> str:
+def _read_token(path: Path) -> str:
+    """Return the key in a file, which is created with a new key if it does not exist."""
     from facebank.service.keys import new_token
     from facebank.storage.files import write_file
 
     try:
         with path.open("rb") as stream:
-            token = stream.read(_LONGEST_TOKEN_FILE + 1).decode().strip()
+            token = stream.read(_MAX_TOKEN_BYTES + 1).decode().strip()
     except FileNotFoundError:
         token = new_token()
         write_file(path, f"{token}\n".encode(), advice="name a file that can be written with --token-file")
-        say(f"{path} has a new key, which may do everything")
+        say(f"{path} was created with a new admin key")
         return token
     except (OSError, UnicodeDecodeError) as error:
-        raise ServiceError(f"{printable(str(path))} cannot be read: name a file with one line, a key") from error
-    if not _SHORTEST_TOKEN <= len(token) <= _LONGEST_TOKEN_FILE or not token.isprintable() or " " in token:
+        raise ServiceError(f"{printable(str(path))} cannot be read: name a file with a key on one line") from error
+    if not _MIN_TOKEN_LENGTH <= len(token) <= _MAX_TOKEN_BYTES or not token.isprintable() or " " in token:
         raise ServiceError(
-            f"{printable(str(path))} holds no key: it is one line of {_SHORTEST_TOKEN} characters and more, without "
-            "spaces; name a missing file to have one made"
+            f"{printable(str(path))} has no key: a key is one line of at least {_MIN_TOKEN_LENGTH} characters without "
+            "spaces; name a new file to create a key"
         )
     return token

@@ -1,112 +1,140 @@
-"""The global options, as every command gets them."""
+"""``facebank settings``: shows and changes the decision settings of a gallery."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from .output import say
+import typer
+
+from facebank.schemas.records import setting_record
+
+from .global_options import global_options
+from .help_layout import CommandApp
+from .options import example
+from .output import say, write_json, write_line, write_table
 
 if TYPE_CHECKING:
-    import typer
+    from facebank.operations.identify import AlbumFacts
+    from facebank.recognition.settings import Setting, Value
 
-    from facebank import FaceBank
-    from facebank.gallery import Gallery, Upgrade
-    from facebank.index.mirror import GalleryMirror
+Key: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", show_default=False, help="A setting, as listed below.")]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JSON object for each setting.")]
+
+EXPLAINED = """\b
+Settings:
+fpir               maximum fraction of strangers who are given a name (false
+                   positive identification rate), 0.001 to 0.2
+classifier         auto, or one kind: prototype, knn, svm, svm-rbf, logistic
+stranger_share     expected fraction of strangers' faces, above 0 and below 1;
+                   probabilities depend on it
+least_probability  minimum probability of a name, 0 or more and below 1
+allow_twice        true or false: whether several faces of one photo may have
+                   the same name, as in a collage
+confusable_error   tolerated fraction of wrong names between people who look
+                   alike, above 0 and at most 0.5"""
 
 
-Device: TypeAlias = Literal["auto", "cpu", "cuda"]
-Runtime: TypeAlias = Literal["auto", "onnxruntime", "openvino"]
-Fallback: TypeAlias = Literal["local"]
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    settings = CommandApp(
+        help="Show or change the decision settings of the gallery.",
+        invoke_without_command=True,
+        epilog=f"{EXPLAINED}\n\n{example('settings', 'settings set fpir 0.001')}",
+    )
+    settings.callback()(settings_or_show)
+    for name, command, words in (
+        ("show", show, "show"),
+        ("set", change, "set classifier knn"),
+        ("unset", unset, "unset classifier"),
+    ):
+        settings.command(name, epilog=f"{EXPLAINED}\n\n{example(f'settings {words}')}")(command)
+    app.add_typer(settings, name="settings")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The global options.
+def settings_or_show(ctx: typer.Context) -> int:
+    """Show or change the decision settings of the gallery."""
+    return show(ctx) if ctx.invoked_subcommand is None else 0
 
-    Attributes
-    ----------
-    gallery
-        File of the gallery; None for the default.
-    pack
-        Name or folder of a pack; None for the gallery's own.
-    device
-        Where the networks run.
-    runtime
-        What computes them.
-    index
-        Address of where people are searched; None for this machine.
-    fallback
-        Who searches while that cannot be reached: ``local``, or None for nobody.
+
+def show(ctx: typer.Context, as_json: AsJson = False) -> int:
+    """Show all settings and their defaults.
+
+    The maximum fraction of strangers who are given a name, which follows from all settings together, is shown, too.
     """
+    from facebank.operations.identify import described_others
+    from facebank.recognition.settings import list_settings
 
-    gallery: Path | None
-    pack: str | None
-    device: Device
-    runtime: Runtime = "auto"
-    index: str | None = None
-    fallback: Fallback | None = None
+    with global_options(ctx).open_gallery() as gallery:
+        settings = list_settings(gallery)
+    facts = _facts(ctx)
+    if as_json:
+        for setting in settings:
+            record = setting_record(setting)
+            if setting.key == "fpir":
+                named = None if facts is None else facts.named
+                record["strangers_named"] = None if named is None else named.share
+                record["strangers_named_is_below"] = named is not None and named.is_below
+                record["other_people"] = None if facts is None else facts.others
+            write_json(record)
+        return 0
+    _print(settings, as_json=False)
+    if facts is not None and facts.named is not None:
+        share = f"{100 * facts.named.share:.2g} %"
+        limit = f"below {share}" if facts.named.is_below else f"{share} at most"
+        write_line(f"strangers named with this gallery, by fpir and least_probability together: {limit}")
+        write_line(f"your album: {described_others(facts.others, facts.in_scan)}")
+    return 0
 
-    def open_bank(self, threads: int | None = None, *, works_long: bool = False) -> FaceBank:
-        """Return the bank that the options ask for, with so many threads a network; nothing is opened or loaded yet.
 
-        What does not work long takes ONNX Runtime unless told otherwise, which loads faster than any other.
-        """
-        from facebank.bank import FaceBank
+def _facts(ctx: typer.Context) -> AlbumFacts | None:
+    """Return what is known of the album and its strangers; None, with a message, if the pack is not available."""
+    from facebank.errors import FacebankError
+    from facebank.operations.identify import album_facts
 
-        runtime = "onnxruntime" if self.runtime == "auto" and not works_long else self.runtime
-        return FaceBank.open(
-            self.gallery,
-            pack=self.pack,
-            device=self.device,
-            threads=threads,
-            on_upgrade=_tell_upgraded,
-            runtime=runtime,
-            index=self.index,
-            fallback=self.fallback,
-        )
-
-    def first_use(self) -> str | None:
-        """Say what the terms of the pack are, where there is no gallery yet; None where there is, or use is free."""
-        from facebank.gallery import default_gallery_path
-
-        if (self.gallery or default_gallery_path()).exists() or (self.pack or "").startswith("insightface:"):
+    with global_options(ctx).open_bank() as bank:
+        try:
+            return album_facts(bank.gallery, bank.engine, bank.settings)
+        except FacebankError as error:
+            say(f"the fraction of strangers named is not known: {error}")
             return None
-        from facebank.packs import load_pack, terms_notice
-
-        return terms_notice(load_pack(self.pack).manifest)
-
-    def open_gallery(self, *, read_only: bool = False) -> Gallery:
-        """Open the gallery for what needs no embeddings, such as listing people."""
-        from facebank.gallery import Gallery, default_gallery_path
-
-        path = self.gallery or default_gallery_path()
-        gallery = Gallery.open(path, read_only=read_only, on_upgrade=_tell_upgraded)
-        gallery.mirror = self.mirror()
-        return gallery
-
-    def mirror(self) -> GalleryMirror | None:
-        """Return where people are searched; None for this machine."""
-        if self.index is None:
-            return None
-        from facebank.index.milvus import milvus_mirror
-        from facebank.index.milvus_address import MilvusAddress
-
-        return milvus_mirror(MilvusAddress.parse(self.index), fallback=self.fallback is not None)
 
 
-def _tell_upgraded(upgrade: Upgrade) -> None:
-    decisions = "no decision is changed by that"
-    if upgrade.may_decide_otherwise:
-        decisions = "decisions may differ from before, because their rules have changed since it was written"
-    say(f"the gallery {upgrade.path} was brought up to date: {', '.join(upgrade.changes)}; {decisions}")
-    say(f"as it was before, it is kept in {upgrade.backup}: 'facebank people forget' removes that file too")
+def change(
+    ctx: typer.Context,
+    key: Key,
+    value: Annotated[str, typer.Argument(metavar="VALUE", show_default=False, help="Its new value.")],
+    as_json: AsJson = False,
+) -> int:
+    """Change a setting of the gallery."""
+    from facebank.recognition.settings import change_setting
+
+    with global_options(ctx).open_gallery() as gallery:
+        setting = change_setting(gallery, key, value)
+    return _print([setting], as_json=as_json)
 
 
-def settings_of(ctx: typer.Context) -> Settings:
-    """Return the global options given before the command."""
-    settings = ctx.obj
-    if not isinstance(settings, Settings):
-        raise TypeError("the application's callback sets the global options")
-    return settings
+def unset(ctx: typer.Context, key: Key, as_json: AsJson = False) -> int:
+    """Return a setting to its default."""
+    from facebank.recognition.settings import unset_setting
+
+    with global_options(ctx).open_gallery() as gallery:
+        setting = unset_setting(gallery, key)
+    return _print([setting], as_json=as_json)
+
+
+def _print(settings: Sequence[Setting], *, as_json: bool) -> int:
+    if as_json:
+        for setting in settings:
+            write_json(setting_record(setting))
+    else:
+        rows = [
+            (setting.key, _value_text(setting.value), _value_text(setting.default), "yes" if setting.is_set else "no")
+            for setting in settings
+        ]
+        write_table(("setting", "value", "default", "set"), rows)
+    return 0
+
+
+def _value_text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""``facebank sort``."""
+"""``facebank sort``: copies, links or moves photos into a folder for each person."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import typer
 from facebank.errors import UsageError
 from facebank.storage.text import printable
 
-from .failures import SOME_FAILED
-from .options import HigherProbability
-from .output import counted, say, short_path, tell_skipped, write_json, write_line, write_skipped, write_table
+from .exit_codes import SOME_FAILED
+from .global_options import global_options
+from .options import HigherProbability, ScanPath
+from .output import counted, listed, report_skipped, say, short_path, write_json, write_line, write_skipped, write_table
 from .progress import ProgressBar
-from .scan import ScanPath
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +31,7 @@ Examples:
 
 Exit codes: 0 sorted or undone; 1 some photos could not be; 2 wrong usage, or nothing to sort."""
 
-
-_SHOWN = 3
+_MAX_SIDECARS_LISTED = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -49,19 +47,19 @@ def sort(
         typer.Argument(
             metavar="OUT",
             show_default=False,
-            help="Folder for the people's folders; with --undo it may be the only one named.",
+            help="Folder for the folders of people; with --undo, it can be the only argument.",
         ),
     ] = None,
-    by: Annotated[Literal["person"], typer.Option(help="What the folders stand for.")] = "person",  # noqa: ARG001 - the only one
+    by: Annotated[Literal["person"], typer.Option(help="What each folder stands for.")] = "person",  # noqa: ARG001 - the only one
     copy: Annotated[bool, typer.Option("--copy", help="Copy the photos; the default.")] = False,
     link: Annotated[
-        bool, typer.Option("--link", help="Make hard links, which take no space; on the same disk.")
+        bool, typer.Option("--link", help="Make hard links, which take no space; on the same disk only.")
     ] = False,
     move: Annotated[
         bool, typer.Option("--move", help="Move the photos, each to the person with the largest face.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Undo everything that was sorted into OUT.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Undo all sorting into OUT.")] = False,
     trust: Annotated[
         bool,
         typer.Option("--trust-journal", help="With --undo: trust OUT's journal although this gallery did not sign it."),
@@ -72,112 +70,112 @@ def sort(
 ) -> int:
     """Copy, link or move photos into a folder for each person.
 
-    The folder is scanned first, if it has changed. Nothing is overwritten: another photo of the same name gets a
-    number. XMP sidecars go with their photos. A journal in OUT undoes everything; it is signed with a key that is kept
-    in the gallery. Photos to which links lead out of DIR are passed over.
+    DIR is scanned first if it has changed. No file is overwritten: another photo of the same name gets a number. XMP
+    sidecars stay with their photos. A journal in OUT, signed with a key in the gallery, makes --undo possible. Photos
+    outside of DIR that symbolic links in it lead to are skipped.
     """
     if copy + link + move > 1:
         raise UsageError("--copy, --link and --move exclude each other: use one of them")
     if undo and (copy or link or move):
-        raise UsageError("--undo stands alone, but for --dry-run: it undoes everything that was sorted into the folder")
+        raise UsageError("--undo excludes --copy, --link and --move: it undoes all sorting into the folder")
     from facebank.album.album import Album
     from facebank.album.sort.entries import SortMode
 
-    shown = _Shown(as_json)
+    progress = _SortProgress(as_json)
     mode = SortMode.MOVE if move else SortMode.LINK if link else SortMode.COPY
-    with settings_of(ctx).open_bank(threads=1, works_long=True) as bank, Album(bank, scan_file) as album:
+    with global_options(ctx).open_bank(threads=1, works_long=True) as bank, Album(bank, scan_file) as album:
         if undo:
-            _undo(album, folder, out, shown, dry_run=dry_run, trust=trust)
-            return SOME_FAILED if shown.failed else 0
+            _undo(album, folder, out, progress, dry_run=dry_run, trust=trust)
+            return SOME_FAILED if progress.failed else 0
         if out is None:
-            raise UsageError("name the folder OUT for the people's folders, too: 'facebank sort DIR OUT'")
+            raise UsageError("OUT is missing, the folder for the folders of people: 'facebank sort DIR OUT'")
         if not bank.gallery.people():
-            raise UsageError("nobody is enrolled, so nothing can be sorted by person: begin with 'facebank enroll'")
+            raise UsageError("nobody is enrolled, so nothing can be sorted by person: start with 'facebank enroll'")
         settings = bank.settings.demanding(least)
         if not dry_run:
             if trust:
                 album.trust_sort_journal(out, folder)
             mended = album.mend_sorting(out)
             if mended is not None:
-                say(f"the run before was killed: {printable(short_path(mended))} was finished, with its sidecars")
-        shown.skipped(folder)
-        unreadable = _scan(album, folder, shown)
+                say(f"an earlier run was killed: {printable(short_path(mended))} and its sidecars were completed")
+        progress.report_skipped(folder)
+        unreadable = _scan(album, folder, progress)
         plan = album.plan_sorting(folder, out, mode, settings)
         if dry_run:
-            shown.plan(plan)
+            progress.print_plan(plan)
         else:
-            with shown:
-                album.sort(plan, shown)
-        shown.outside(plan)
-    shown.tell("would be sorted" if dry_run else "sorted", there=plan.there, unsure=plan.unsure)
-    return SOME_FAILED if shown.failed or unreadable else 0
+            with progress:
+                album.sort(plan, progress)
+        progress.report_outside(plan)
+    progress.print_summary("would be sorted" if dry_run else "sorted", there=plan.there, unsure=plan.unsure)
+    return SOME_FAILED if progress.failed or unreadable else 0
 
 
-def _undo(album: Album, folder: Path, out: Path | None, shown: _Shown, *, dry_run: bool, trust: bool) -> None:
-    """Undo what was sorted into OUT, which may be the only folder that is named, or show what would be."""
-    place = folder if out is None else out
+def _undo(album: Album, folder: Path, out: Path | None, progress: _SortProgress, *, dry_run: bool, trust: bool) -> None:
+    """Undo all sorting into `out`, or into `folder` if it is None; a dry run only lists it."""
     if trust and out is None:
-        raise UsageError("--trust-journal needs the folder that was sorted as well: 'facebank sort DIR OUT --undo'")
-    journal = album.sort_journal(place, folder if trust else None)
+        raise UsageError("--trust-journal needs the folder that was sorted, too: 'facebank sort DIR OUT --undo'")
+    journal = album.sort_journal(folder if out is None else out, folder if trust else None)
     if dry_run and journal.refused:
-        shown.refused(journal)
+        progress.print_refused(journal)
         return
-    with shown:
-        album.undo_sorting(journal, shown, dry_run=dry_run)
-    shown.tell("would be undone" if dry_run else "undone")
+    with progress:
+        album.undo_sorting(journal, progress, dry_run=dry_run)
+    progress.print_summary("would be undone" if dry_run else "undone")
 
 
-def _scan(album: Album, folder: Path, shown: _Shown) -> int:
-    """Look at what is new in a folder; return how many photos cannot be read."""
-    with shown:
-        report = album.scan([folder], progress=shown)
+def _scan(album: Album, folder: Path, progress: _SortProgress) -> int:
+    """Scan a folder and return the number of photos that cannot be read."""
+    with progress:
+        report = album.scan([folder], progress=progress)
     for why in report.unreadable.values():
         say(why)
     return len(report.unreadable)
 
 
-class _Shown(ProgressBar):
-    """What is shown of what is done."""
+class _SortProgress(ProgressBar):
+    """Progress of sorting and undoing, which prints results and counts them."""
 
     def __init__(self, as_json: bool) -> None:
         super().__init__(writes_lines=as_json)
         self.failed = 0
         self._done = 0
-        self._carried: tuple[str, ...] = ()
+        self._returned_sidecars: tuple[str, ...] = ()
 
-    def skipped(self, folder: Path) -> None:
-        """Show which pictures of a folder are not read."""
+    def report_skipped(self, folder: Path) -> None:
+        """Report the pictures of a folder that are not read."""
         from facebank.operations.inputs import gather_photos
 
         gathered = gather_photos([folder])
-        tell_skipped(gathered)
+        report_skipped(gathered)
         if self.writes_lines:
             write_skipped(gathered, {"image": "", "target": None, "person": None, "sidecars": []})
 
-    def plan(self, plan: SortPlan) -> None:
-        """Show which photos would be sorted to where."""
+    def print_plan(self, plan: SortPlan) -> None:
+        """List the photos to be sorted, with their targets."""
         if self.writes_lines:
             for step in plan.steps:
-                self._show(str(step.source), str(step.target), step.person, None)
+                self._count(str(step.source), str(step.target), step.person, None)
             return
         self._done = len(plan.steps)
         if plan.steps:
-            write_table(("photo", "to"), [(short_path(str(s.source)), short_path(str(s.target))) for s in plan.steps])
+            rows = [(short_path(str(step.source)), short_path(str(step.target))) for step in plan.steps]
+            write_table(("photo", "to"), rows)
 
     def report(self, result: object) -> None:
-        """Show a photo that was sorted or put back, or why it was not."""
+        """Report the result for a photo that was to be sorted or put back."""
         from facebank.album.sort.sorting import SortedPhoto
         from facebank.album.sort.undo import Undone
 
         if isinstance(result, SortedPhoto):
             step = result.step
-            self._show(str(step.source), str(step.target), step.person, result.why)
+            self._count(str(step.source), str(step.target), step.person, result.why)
         elif isinstance(result, Undone):
-            self._show(result.entry.target, result.entry.source, None, result.why, result.sidecars)
-            self._carried += result.sidecars
+            self._count(result.entry.target, result.entry.source, None, result.why, result.sidecars)
+            self._returned_sidecars += result.sidecars
 
-    def outside(self, plan: SortPlan) -> None:
-        """Show what is passed over because of links."""
+    def report_outside(self, plan: SortPlan) -> None:
+        """Report the photos that are skipped because symbolic links lead out of the folders."""
         from facebank.storage.folders import NamedFolders, passed_over
 
         for step in plan.outside:
@@ -191,36 +189,38 @@ class _Shown(ProgressBar):
         if targets:
             say(passed_over(sorted(targets), as_targets=True))
 
-    def refused(self, journal: JournalContent) -> None:
-        """Show what a journal says that is not trusted."""
-        for what, why in journal.refused:
+    def print_refused(self, journal: JournalContent) -> None:
+        """List the entries of a journal that are not trusted."""
+        for entry, why in journal.refused:
             self.failed += 1
             if self.writes_lines:
-                write_json(_record(what, "", None, error=why))
+                write_json(_record(entry, "", None, error=why))
             else:
-                write_line(f"{what}: {why}")
+                write_line(f"{entry}: {why}")
         say(journal.doubt or f"{counted(self.failed, 'entry', 'entries')} cannot be true: nothing is undone")
 
-    def tell(self, what: str, *, there: int = 0, unsure: int = 0) -> None:
-        """Say how many there were."""
-        if self._carried:
-            these = ", ".join(printable(short_path(path)) for path in self._carried[:_SHOWN])
-            more = f" and {len(self._carried) - _SHOWN:,} more" if len(self._carried) > _SHOWN else ""
-            go = "would go" if what.startswith("would") else "went"
-            many = counted(len(self._carried), "sidecar")
-            say(f"{many} written or changed since {go} home with their photos: {these}{more}")
+    def print_summary(self, outcome: str, *, there: int = 0, unsure: int = 0) -> None:
+        """Print the number of photos with an outcome, such as "sorted", and the numbers of the others."""
+        if self._returned_sidecars:
+            sidecars = [printable(short_path(path)) for path in self._returned_sidecars]
+            verb = "would go" if outcome.startswith("would") else "went"
+            say(
+                f"{counted(len(sidecars), 'sidecar')} written or changed since then {verb} back with their photos: "
+                f"{listed(sidecars, _MAX_SIDECARS_LISTED)}"
+            )
         if self.writes_lines:
             return
         parts = (
-            f", {self.failed:,} not" if self.failed else "",
+            f", {self.failed:,} failed" if self.failed else "",
             f", {there:,} there already" if there else "",
-            f", {counted(unsure, 'name')} too unsure to sort by (see --least-probability)" if unsure else "",
+            f", {counted(unsure, 'name')} too uncertain to sort by (see --least-probability)" if unsure else "",
         )
-        write_line(f"{counted(self._done, 'photo')} {what}{''.join(parts)}")
+        write_line(f"{counted(self._done, 'photo')} {outcome}{''.join(parts)}")
 
-    def _show(
+    def _count(
         self, source: str, target: str, person: str | None, why: str | None, sidecars: Sequence[str] = ()
     ) -> None:
+        """Count a photo, write its JSON record, and report why it failed."""
         self.failed += why is not None
         self._done += why is None
         if self.writes_lines:

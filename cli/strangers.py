@@ -1,4 +1,4 @@
-"""``facebank strangers``: the faces remembered as nobody's."""
+"""``facebank strangers``: lists and forgets faces that were marked as strangers'."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from .formatting import CommandApp
+from .global_options import global_options
+from .help_layout import CommandApp
 from .options import AsJson, example
 from .output import write_json, write_line, write_table
-from .settings import settings_of
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     strangers = CommandApp(
-        help="List or forget faces remembered as nobody you know.\n\nThey come from 'facebank deny --nobody'.",
+        help="List or forget remembered strangers.\n\n'facebank deny --nobody' remembers a face as a stranger's.",
         no_args_is_help=True,
         epilog=example("strangers list"),
     )
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def list_strangers(ctx: typer.Context, as_json: AsJson = False) -> int:
     """List the remembered strangers, with numbers and photos."""
-    with settings_of(ctx).open_gallery() as gallery:
+    with global_options(ctx).open_gallery() as gallery:
         strangers = gallery.stranger_faces()
     if as_json:
         for stranger in strangers:
@@ -39,7 +39,7 @@ def list_strangers(ctx: typer.Context, as_json: AsJson = False) -> int:
                 }
             )
     else:
-        rows = [(str(one.id), one.path, one.remembered_at.date().isoformat()) for one in strangers]
+        rows = [(str(stranger.id), stranger.path, stranger.remembered_at.date().isoformat()) for stranger in strangers]
         write_table(("stranger", "photo", "remembered"), rows)
     return 0
 
@@ -52,14 +52,14 @@ def forget(
     as_json: AsJson = False,
 ) -> int:
     """Remove a remembered stranger for good."""
-    from .forgetting import tell_what_is_left
+    from .forgetting import report_leftovers
 
-    with settings_of(ctx).open_gallery() as gallery:
+    with global_options(ctx).open_gallery() as gallery:
         forgotten = gallery.forget_stranger(stranger_id)
     if as_json:
         left = {"busy_readers": forgotten.busy_readers, "full_disk": forgotten.full_disk}
         write_json({"stranger_id": stranger_id, **left})
     else:
         write_line(f"stranger {stranger_id} is forgotten")
-    tell_what_is_left(forgotten)
+    report_leftovers(forgotten)
     return 0

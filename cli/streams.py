@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or written to by libraries, so that no command has to care."""
+"""Standard streams that are closed or full, and noise that libraries write to standard error."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-from .output import say, write_nowhere
+from .output import discard_output, say
 
 _STDERR = 2
 
 
-class _Lost(io.TextIOBase):
-    """Stands for a closed standard output: what is written is lost, and that is remembered."""
+class _ClosedOutput(io.TextIOBase):
+    """A substitute for a closed standard output, which records whether output was lost."""
 
     encoding = "utf-8"
 
@@ -33,27 +33,27 @@ class _Lost(io.TextIOBase):
 
 
 def fill_closed_streams() -> None:
-    """Open what is closed of the standard streams: else the next file that is opened would be taken for one of them."""
+    """Open the standard streams that are closed; otherwise the next opened file would take their descriptors."""
     while (handle := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
     os.close(handle)
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115
     if sys.stdout is None:
-        sys.stdout = _Lost()
+        sys.stdout = _ClosedOutput()
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
 
 def finish_output(code: int) -> int:
-    """Write what is still to be written on standard output, and return the exit code.
+    """Flush standard output and return the exit code.
 
     Parameters
     ----------
     code
-        The command's. Where it did all, and its output could not be written, that is 1.
+        Exit code of the command; a success becomes 1 if output was lost.
     """
-    if isinstance(sys.stdout, _Lost):
+    if isinstance(sys.stdout, _ClosedOutput):
         lost = "it is closed" if sys.stdout.has_lost else None
     else:
         lost = None
@@ -61,33 +61,33 @@ def finish_output(code: int) -> int:
             sys.stdout.flush()
         except OSError as error:
             lost = error.strerror
-            write_nowhere(sys.stdout)
+            discard_output(sys.stdout)
     if lost is None or code:
         return code
-    say(f"what was to be written on standard output is lost: {lost}")
+    say(f"standard output could not be written: {lost}")
     return 1
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Let only this program write on standard error: libraries in C write there whatever is asked of them.
+    """Silence C libraries, which write to standard error directly, and Python warnings.
 
-    Our own messages go where they did. Warnings of Python libraries are not shown, unless Python was told how to.
+    Messages of the program still reach standard error. Warnings are shown if Python runs with ``-W``.
     """
-    ours = sys.stderr
+    stderr = sys.stderr
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:
-        shown = os.dup(_STDERR) if ours.fileno() == _STDERR else None
-    except (OSError, ValueError):  # a test's stream, say, which is no file
-        shown = None
-    if shown is None:
+        handle = os.dup(_STDERR) if stderr.fileno() == _STDERR else None
+    except (OSError, ValueError):  # a stream without a descriptor, such as a test's
+        handle = None
+    if handle is None:
         yield
         return
-    replaced: TextIO = open(  # noqa: SIM115 - it is closed below
-        shown, "w", buffering=1, encoding=ours.encoding, errors="backslashreplace", closefd=False
+    replaced: TextIO = open(  # noqa: SIM115 - flushed below; its descriptor stays open
+        handle, "w", buffering=1, encoding=stderr.encoding, errors="backslashreplace", closefd=False
     )
-    ours.flush()
+    stderr.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDERR)
     os.close(nowhere)
@@ -95,12 +95,12 @@ def quiet_libraries() -> Iterator[None]:
     try:
         yield
     finally:
-        _set_stderr(ours)
+        _set_stderr(stderr)
         with suppress(OSError):
             replaced.flush()
-        os.dup2(shown, _STDERR)
+        os.dup2(handle, _STDERR)
 
 
 def _set_stderr(stream: TextIO) -> None:
     sys.stderr = stream
-    setattr(sys, "__stderr__", stream)  # noqa: B010 - Rich measures the terminal by it, and it is declared final
+    setattr(sys, "__stderr__", stream)  # noqa: B010 - declared final, but Rich reads the terminal's width from it

@@ -1,4 +1,4 @@
-"""``facebank tags``: the names that are in photos, for other photo programs and from them."""
+"""``facebank tags``: names in the metadata of photos, exchanged with other photo programs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from .failures import SOME_FAILED
-from .formatting import CommandApp
-from .options import AsJson, HigherProbability, example
-from .output import counted, say, short_path, tell_skipped, write_json, write_line, write_skipped, write_table
+from .exit_codes import SOME_FAILED
+from .global_options import global_options
+from .help_layout import CommandApp
+from .options import AsJson, Force, HigherProbability, ScanPath, example
+from .output import counted, report_skipped, say, short_path, write_json, write_line, write_skipped, write_table
 from .progress import ProgressBar
-from .scan import ScanPath
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,15 +24,14 @@ Places: TypeAlias = Annotated[
     list[Path], typer.Argument(metavar="DIR...", show_default=False, help="Folders of photos.")
 ]
 
-
-_LEFT_OUT = {"written_by_facebank": "left out that facebank itself wrote (see --own)"}
+_REASONS = {"written_by_facebank": "left out because facebank wrote them (see --own)"}
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     tags = CommandApp(
         help="Show, write, remove and import names in photo files (XMP).\n\n"
-        "XMP is metadata in or beside a photo; digiKam, Lightroom and immich read and write its face regions.",
+        "XMP is metadata in or beside a photo; digiKam, Lightroom and immich exchange face regions in it.",
         no_args_is_help=True,
         epilog=example("tags show photos/"),
     )
@@ -65,7 +63,7 @@ def show(
     photos = gather_photos(places).photos
     if not photos:
         raise nothing_there(places)
-    _tell_skipped(places, {"width": None, "height": None, "regions": []} if as_json else None)
+    _report_skipped(places, {"width": None, "height": None, "regions": []} if as_json else None)
     failed, rows = 0, list[tuple[str, ...]]()
     with ProgressBar(writes_lines=as_json) as bar:
         bar.begin("Reading", len(photos))
@@ -86,68 +84,67 @@ def write(
     ctx: typer.Context,
     places: Places,
     embed: Annotated[
-        bool, typer.Option("--embed", help="Write into the photos themselves (JPEG, PNG, WebP), not into sidecars.")
+        bool, typer.Option("--embed", help="Write into the photos (JPEG, PNG, WebP) instead of sidecars.")
     ] = False,
     unnamed: Annotated[
         bool, typer.Option("--unnamed", help="Write regions of unknown faces too, without a name.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
     least: HigherProbability = None,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
     """Write the names of known people into sidecars or photos.
 
-    Scan first, with 'facebank scan'. What other programs wrote stays, and so does a name that somebody gave: where
-    facebank knows another one it says so and changes nothing. A name that facebank wrote itself is taken out where it
-    was denied or the person forgotten since. The pictures are never encoded anew, and every file is read back and
-    compared before it takes the old one's place.
+    Run 'facebank scan' first. Metadata of other programs and names given by others are kept: a name that differs from
+    facebank's is reported and not changed. A name that facebank wrote is removed if it was denied or the person
+    forgotten since. Pictures are never re-encoded, and every new file is verified before it replaces the old one.
     """
     from facebank.album.album import Album
     from facebank.album.tags.writing import TagOptions
 
     options = TagOptions(into_photos=embed, unnamed=unnamed, dry_run=dry_run)
-    shown = _Written(as_json)
-    with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
+    results = _WriteResults(as_json)
+    with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         settings = bank.settings.demanding(least)
         total = album.count(places)
-        _tell_skipped(places, {"files": [], "faces": []} if as_json else None)
+        _report_skipped(places, {"files": [], "faces": []} if as_json else None)
         with ProgressBar(writes_lines=as_json) as bar:
             bar.begin("Writing", total)
             for photo in album.write_tags(places, options, settings):
-                shown.photo(photo)
+                results.add(photo)
                 bar.advance()
     if not as_json:
-        write_line(shown.summary("would be written" if dry_run else "written"))
-    _tell_outside(shown.outside)
-    return SOME_FAILED if shown.failed else 0
+        write_line(results.summary("would be written" if dry_run else "written"))
+    _report_outside(results.outside)
+    return SOME_FAILED if results.failed else 0
 
 
 def remove(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The name to take out.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The name to remove.")],
     places: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="PHOTO_OR_DIR...",
             show_default=False,
-            help="Where to look. Default: all files that the scan knows of.",
+            help="Photos, and folders of photos. Default: all files recorded in the scan.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be done.")] = False,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Take a name out of files that facebank wrote it into.
+    """Remove a name from files that facebank wrote it into.
 
-    The person need not be enrolled any more. Without folders, out of the files that the scan knows were written for
-    this person, or for people who are forgotten. What another program wrote, or somebody changed, stays.
+    The person need not be enrolled any more. By default, the files are those that the scan records as written for this
+    person, or for people who are forgotten. Metadata that another program wrote or somebody changed is kept.
     """
     from facebank.album.album import Album
 
     failed = left = 0
     names, files, outside = 0, list[str](), list[str]()
-    with settings_of(ctx).open_bank() as bank, Album(bank, scan_file) as album:
+    with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         photos = album.photos_with_tags(name, places or [])
         with ProgressBar(writes_lines=as_json) as bar:
             bar.begin("Reading", len(photos))
@@ -162,11 +159,11 @@ def remove(
                 if removed.error is not None:
                     say(removed.error)
     if not as_json:
-        what = "would be taken" if dry_run else "taken"
-        rest = f", {left:,} left that facebank did not write" if left else ""
-        lost = f", {counted(failed, 'photo')} failed" if failed else ""
-        write_line(f"{counted(names, 'name')} {what} out of {counted(len(files), 'file')}{rest}{lost}")
-    _tell_outside(outside)
+        outcome = "would be removed" if dry_run else "removed"
+        kept = f", {left:,} kept that facebank did not write" if left else ""
+        failures = f", {counted(failed, 'photo')} failed" if failed else ""
+        write_line(f"{counted(names, 'name')} {outcome} from {counted(len(files), 'file')}{kept}{failures}")
+    _report_outside(outside)
     return SOME_FAILED if failed else 0
 
 
@@ -174,61 +171,56 @@ def import_tags(
     ctx: typer.Context,
     places: Places,
     most: Annotated[
-        int, typer.Option("--most", min=1, metavar="N", help="Largest number of faces to enroll of each person.")
+        int, typer.Option("--most", min=1, metavar="N", help="Maximum number of faces to enroll for each person.")
     ] = 10,
-    own: Annotated[bool, typer.Option("--own", help="Also take names that facebank itself wrote.")] = False,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Enroll faces that are unlike the person's other faces, or similar to somebody else's."
-        ),
-    ] = False,
+    own: Annotated[bool, typer.Option("--own", help="Also import names that facebank itself wrote.")] = False,
+    force: Force = False,
     scan_file: ScanPath = None,
     as_json: AsJson = False,
 ) -> int:
     """Enroll people from photos that another program tagged.
 
-    The folders are scanned first, if they have changed. A region names the face that is found there; of each person's
-    faces the most varied good ones are enrolled.
+    The folders are scanned first if they have changed. The name of a region goes to the face that is detected in it;
+    the most varied good faces of each person are enrolled.
     """
     from facebank.album.album import Album
 
-    shown = _Imported(as_json)
-    with settings_of(ctx).open_bank(threads=1, works_long=True) as bank, Album(bank, scan_file) as album:
+    results = _ImportResults(as_json)
+    with global_options(ctx).open_bank(threads=1, works_long=True) as bank, Album(bank, scan_file) as album:
         blank = {"person": None, "accepted": False, "reason": "skipped", "sample_id": None}
-        _tell_skipped(places, blank if as_json else None, says="detail")
+        _report_skipped(places, blank if as_json else None, message_key="detail")
         with ProgressBar(writes_lines=as_json) as bar:
             report = album.scan(places, progress=bar)
         for why in report.unreadable.values():
             say(why)
         with ProgressBar(writes_lines=as_json) as bar:
             for tag in album.import_tags(places, most=most, own=own, force=force, progress=bar):
-                shown.tag(tag)
+                results.add(tag)
     if not as_json:
-        write_line(shown.summary())
-    return SOME_FAILED if shown.refused or report.unreadable else 0
+        write_line(results.summary())
+    return SOME_FAILED if results.refused or report.unreadable else 0
 
 
-def _tell_skipped(places: Sequence[Path], blank: Mapping[str, object] | None, says: str = "error") -> None:
-    """Say which pictures of the folders are not read, also as JSON where a blank record is given."""
+def _report_skipped(places: Sequence[Path], blank: Mapping[str, object] | None, message_key: str = "error") -> None:
+    """Report the pictures of the folders that are not read, also as JSON if a blank record is given."""
     from facebank.operations.inputs import gather_photos
 
     gathered = gather_photos(places)
-    tell_skipped(gathered)
+    report_skipped(gathered)
     if blank is not None:
-        write_skipped(gathered, blank, says)
+        write_skipped(gathered, blank, message_key)
 
 
-def _tell_outside(files: Sequence[str]) -> None:
-    """Say which files were left alone because links lead out of the folders to them, if there are any."""
+def _report_outside(files: Sequence[str]) -> None:
+    """Report the files that were skipped because symbolic links lead out of the folders; no-op for none."""
     from facebank.storage.folders import passed_over
 
     if files:
         say(passed_over([short_path(path) for path in dict.fromkeys(files)], "file"))
 
 
-class _Written:
-    """What is shown of what is written."""
+class _WriteResults:
+    """Prints and counts the results of writing names."""
 
     def __init__(self, as_json: bool) -> None:
         self.failed = 0
@@ -236,8 +228,8 @@ class _Written:
         self._as_json = as_json
         self._files = self._regions = self._conflicts = self._unsure = self._removed = self._left = 0
 
-    def photo(self, photo: TaggedPhoto) -> None:
-        """Show what became of a photo."""
+    def add(self, photo: TaggedPhoto) -> None:
+        """Count the result of a photo, and report conflicts and errors."""
         changed = [face for face in photo.faces if face.action in {"added", "named", "renamed"}]
         conflicts = [face for face in photo.faces if face.action == "conflict"]
         self._unsure += sum(face.action == "unsure" for face in photo.faces)
@@ -253,24 +245,24 @@ class _Written:
         if photo.error is not None:
             say(photo.error)
         for face in conflicts:
-            there = f"is called {face.named_as} there" if face.named_as else "had its name taken away there"
+            state = f"is named {face.named_as} there" if face.named_as else "had its name removed there"
             if face.named_as == face.person:
-                there = "has no name there, another face is called so,"
-            say(f"{photo.path}: face {face.face + 1} {there} and is known as {face.person}: left")
+                state = "has no name there, because another face has it,"
+            say(f"{photo.path}: face {face.face + 1} {state} and is known as {face.person}: not changed")
 
-    def summary(self, what: str) -> str:
-        """Return how much there was."""
-        removed = f", {counted(self._removed, 'wrong name')} taken out" if self._removed else ""
-        inside = f", {counted(self._left, 'wrong name')} left inside photos (see --embed)" if self._left else ""
-        left = f", {self._conflicts:,} left that somebody named otherwise" if self._conflicts else ""
-        unsure = f", {counted(self._unsure, 'name')} too unsure (see --least-probability)" if self._unsure else ""
+    def summary(self, outcome: str) -> str:
+        """Return the counts as a line, with an outcome such as "written"."""
+        removed = f", {counted(self._removed, 'wrong name')} removed" if self._removed else ""
+        inside = f", {counted(self._left, 'wrong name')} kept inside photos (see --embed)" if self._left else ""
+        left = f", {self._conflicts:,} kept with another name" if self._conflicts else ""
+        unsure = f", {counted(self._unsure, 'name')} too uncertain (see --least-probability)" if self._unsure else ""
         failed = f", {counted(self.failed, 'photo')} failed" if self.failed else ""
-        written = f"{counted(self._regions, 'region')} {what} into {counted(self._files, 'file')}"
+        written = f"{counted(self._regions, 'region')} {outcome} into {counted(self._files, 'file')}"
         return f"{written}{removed}{inside}{left}{unsure}{failed}"
 
 
-class _Imported:
-    """What is shown of what is imported."""
+class _ImportResults:
+    """Prints and counts the results of importing names."""
 
     def __init__(self, as_json: bool) -> None:
         self.refused = 0
@@ -278,8 +270,8 @@ class _Imported:
         self._counts = dict[str, int]()
         self._people = set[str]()
 
-    def tag(self, tag: ImportedTag) -> None:
-        """Show what became of a region."""
+    def add(self, tag: ImportedTag) -> None:
+        """Count the result of a region, and report why it was refused."""
         left_out = tag.reason in {"enough_others", "no_name", "no_face_there", "written_by_facebank"}
         self._counts[tag.reason.value] = self._counts.get(tag.reason.value, 0) + 1
         self.refused += not (tag.accepted or left_out)
@@ -292,11 +284,11 @@ class _Imported:
             say(tag.detail if tag.reason == "unreadable" else f"{about}: {tag.detail}")
 
     def summary(self) -> str:
-        """Return how much there was."""
+        """Return the counts as a line."""
         enrolled, before = self._counts.pop("enrolled", 0), self._counts.pop("already_enrolled", 0)
         people = counted(len(self._people), "person", "people")
         rest = [
-            f"{count:,} {_LEFT_OUT.get(reason, reason.replace('_', ' '))}"
+            f"{count:,} {_REASONS.get(reason, reason.replace('_', ' '))}"
             for reason, count in sorted(self._counts.items())
         ]
         known = [f"{before:,} enrolled before"] if before else []

@@ -1,4 +1,4 @@
-"""``facebank verify``."""
+"""``facebank verify``: checks whether two photos show the same person."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import typer
 
 from facebank.schemas.records import verification_record
 
+from .global_options import global_options
+from .options import AsOneJson
 from .output import write_json, write_line
-from .settings import settings_of
 
 EXAMPLES = """\b
 Example:
   facebank verify passport.jpg selfie.jpg
 
-Exit codes: 0 compared, whatever the answer; 2 a photo cannot be read or shows no face."""
+Exit codes: 0 compared, whether or not it is one person; 2 a photo cannot be read or shows no face."""
 
 
 def register(app: typer.Typer) -> None:
@@ -28,13 +29,13 @@ def verify(
     ctx: typer.Context,
     a: Annotated[Path, typer.Argument(metavar="PHOTO_A", show_default=False, help="A photo.")],
     b: Annotated[Path, typer.Argument(metavar="PHOTO_B", show_default=False, help="The photo to compare it with.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    as_json: AsOneJson = False,
 ) -> int:
-    """Say whether two photos show the same person.
+    """Check whether two photos show the same person.
 
     The largest face of each photo is compared. Needs no gallery.
     """
-    with settings_of(ctx).open_bank() as bank:
+    with global_options(ctx).open_bank() as bank:
         verification = bank.verify(a, b)
     if as_json:
         write_json(verification_record(verification))

@@ -1,4 +1,4 @@
-"""``facebank video``."""
+"""``facebank video``: identifies the people in a video, with times."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from facebank.errors import UsageError
 from facebank.schemas.records import candidate_record, rounded
 from facebank.storage.text import never_certain, printable
 
-from .failures import SOME_FAILED
-from .identify import tell_how
-from .options import AllowTwice, LeastProbability, settings_for_once
-from .output import say, write_json, write_line, write_table
+from .exit_codes import SOME_FAILED
+from .global_options import global_options
+from .identify import report_classifier
+from .options import AllowTwice, LeastProbability, settings_for_run
+from .output import clock_time, counted, say, write_json, write_line, write_table
 from .progress import ProgressBar
-from .settings import settings_of
 
 if TYPE_CHECKING:
     from facebank.bank import FaceBank
@@ -29,8 +29,8 @@ Examples:
   facebank video holidays.mp4 --annotate named.mp4 --thumbnails faces/
   facebank video holidays.mp4 --start 1:30 --end 2:00 --json
 
-Exit codes: 0 the whole video was read; 1 it is cut off or damaged, and what was read before is told; 2 wrong usage, no
-gallery, or no video that can be read."""
+Exit codes: 0 the whole video was read; 1 it is cut off or damaged, and was read up to there; 2 wrong usage, no gallery,
+or no video that can be read."""
 
 _COLUMNS = ("person", "from", "to", "seconds", "decision", "reason", "likeliest", "similarity", "probability")
 _STYLES = {"known": "bold green", "uncertain": "yellow", "unknown": "dim"}
@@ -46,42 +46,42 @@ def video(
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="The video.")],
     fps: Annotated[float, typer.Option(metavar="RATE", help="Frames analyzed per second of the video.")] = 5.0,
     start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Start there: seconds or h:m:s, as 90, 1:30 or 1:02:03.5.")
+        str | None, typer.Option(metavar="TIME", help="Start time in seconds or h:m:s, such as 90, 1:30 or 1:02:03.5.")
     ] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="Stop there.")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="End time.")] = None,
     annotate: Annotated[
         Path | None,
         typer.Option(metavar="OUT.mp4", help="Write a copy with boxes and names, without sound; a new file."),
     ] = None,
     thumbnails: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the best face of each track there.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for a picture of the best face of each track.")
     ] = None,
     least_probability: LeastProbability = None,
     allow_twice: AllowTwice = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each track.")] = False,
 ) -> int:
-    """Identify the people in a video, and when they are seen.
+    """Identify the people in a video, with the times when they are seen.
 
-    Faces are followed from frame to frame; each track is one decision from all its frames, as careful as that about a
-    single photo. People who are not enrolled have numbers: the same number, as far as can be told, in every shot.
+    Faces are tracked from frame to frame. Each track has one decision from all its frames, under the same limits as a
+    single photo. People who are not enrolled are numbered, and keep their number in later shots where possible.
     """
     from facebank.video.annotation import annotate_video, write_pictures
     from facebank.video.identify import VideoPlan, identify_video
 
-    since, until = _seconds(start) or 0.0, _seconds(end)
+    since, until = _parse_time(start) or 0.0, _parse_time(end)
     plan = VideoPlan(rate=fps, start=since, end=until, thumbnails=thumbnails is not None)
     _check_outputs(file, annotate, thumbnails)
-    with settings_of(ctx).open_bank(threads=1, works_long=True) as bank:
+    with global_options(ctx).open_bank(threads=1, works_long=True) as bank:
         bank.preload()
-        settings = settings_for_once(bank, least_probability=least_probability, allow_twice=allow_twice or None)
-        tell_how(bank.identification(settings))
+        settings = settings_for_run(bank, least_probability=least_probability, allow_twice=allow_twice or None)
+        report_classifier(bank.identification(settings))
         with ProgressBar(writes_lines=as_json) as bar:
             report = identify_video(bank.engine, lambda: bank.identification(settings), file, plan, bar)
         _note_written(bank, annotate, thumbnails)
     pictures = {} if thumbnails is None else write_pictures(report.appearances, thumbnails)
     if as_json:
-        for each in report.appearances:
-            write_json(_record(str(file), each, pictures.get(each.track.number)))
+        for appearance in report.appearances:
+            write_json(_record(str(file), appearance, pictures.get(appearance.track.number)))
     else:
         write_table(_COLUMNS, map(_row, report.appearances), _STYLES)
         write_line(_summary(report, since))
@@ -90,7 +90,7 @@ def video(
             annotate_video(file, report.appearances, annotate, plan, bar)
     if not report.ends_early:
         return 0
-    return tell_cut_off(str(file), report.position, report.info.seconds)
+    return report_cut_off(str(file), report.position, report.info.seconds)
 
 
 def _note_written(bank: FaceBank, annotate: Path | None, thumbnails: Path | None) -> None:
@@ -101,20 +101,23 @@ def _note_written(bank: FaceBank, annotate: Path | None, thumbnails: Path | None
             bank.note_written(kind, path)
 
 
-def tell_cut_off(name: str, position: float, seconds: float) -> int:
-    """Say that a video ends before it says so, and return the exit code for that."""
+def report_cut_off(name: str, position: float, seconds: float) -> int:
+    """Report that a video could be read only up to a position, and return the exit code.
+
+    Parameters
+    ----------
+    name
+        Name of the video.
+    position
+        Time of the last readable frame, in seconds.
+    seconds
+        Length according to the file's index, in seconds.
+    """
     say(
-        f"{name} ends at {clock(position)} and says that it lasts {clock(seconds)}: it is cut off or damaged there; "
-        "what comes before it was read"
+        f"{name} ends at {clock_time(position)} instead of {clock_time(seconds)}: it is cut off or damaged there, and "
+        "was read up to there"
     )
     return SOME_FAILED
-
-
-def clock(seconds: float) -> str:
-    """Write a time as people read it, ``1:02:03.4``."""
-    tenths = round(seconds * 10)
-    hours, minutes, rest = tenths // 36_000, tenths // 600 % 60, tenths % 600 / 10
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
 def _check_outputs(file: Path, annotate: Path | None, thumbnails: Path | None) -> None:
@@ -129,14 +132,8 @@ def _check_outputs(file: Path, annotate: Path | None, thumbnails: Path | None) -
             raise UsageError(f"{printable(str(annotate))} cannot be the video and the folder: choose another name")
 
 
-def _seconds(text: str | None) -> float | None:
-    """Read a time as people write it.
-
-    Raises
-    ------
-    UsageError
-        It is none.
-    """
+def _parse_time(text: str | None) -> float | None:
+    """Return a time such as ``1:02:03.5`` in seconds; raises UsageError if it is malformed."""
     if text is None:
         return None
     try:
@@ -144,18 +141,18 @@ def _seconds(text: str | None) -> float | None:
     except ValueError:
         parts = []
     if not 1 <= len(parts) <= 3 or not all(0 <= part < 1e6 for part in parts) or any(part >= 60 for part in parts[1:]):
-        raise UsageError(f"{text!r} is no time: write it as 90, 1:30 or 1:02:03.5")
+        raise UsageError(f"{text!r} is not a time: write it as 90, 1:30 or 1:02:03.5")
     return sum(part * 60.0**place for place, part in enumerate(reversed(parts)))
 
 
-def _row(each: Appearance) -> tuple[str, ...]:
-    decision = each.identity
+def _row(appearance: Appearance) -> tuple[str, ...]:
+    decision = appearance.identity
     likeliest = decision.candidates[0].person if decision.person is None and decision.candidates else ""
     return (
-        each.label,
-        clock(each.start),
-        clock(each.end),
-        f"{each.seconds:.1f}",
+        appearance.label,
+        clock_time(appearance.start),
+        clock_time(appearance.end),
+        f"{appearance.seconds:.1f}",
         decision.decision.value,
         decision.reason.value,
         likeliest,
@@ -165,34 +162,30 @@ def _row(each: Appearance) -> tuple[str, ...]:
 
 
 def _summary(report: VideoReport, start: float) -> str:
-    people = {each.label for each in report.appearances if each.identity.person is not None}
-    others = {each.label for each in report.appearances} - people
+    people = {appearance.label for appearance in report.appearances if appearance.identity.person is not None}
+    others = {appearance.label for appearance in report.appearances} - people
     parts = [
         f"{len(people)} known, {len(others)} others",
-        f"{_count(len(report.shots), 'shot')}, {_count(report.frames, 'frame')} looked at",
+        f"{counted(len(report.shots), 'shot')}, {counted(report.frames, 'frame')} analyzed",
     ]
     if report.glimpses:
-        parts.append(f"{_count(report.glimpses, 'glimpse')} left out")
-    return f"{clock(max(0.0, report.position - start))} of video: " + "; ".join(parts)
+        parts.append(f"{counted(report.glimpses, 'short track')} left out")
+    return f"{clock_time(max(0.0, report.position - start))} of video: " + "; ".join(parts)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def _record(video: str, each: Appearance, picture: Path | None) -> dict[str, object]:
-    decision, best = each.identity, each.track.best
+def _record(video: str, appearance: Appearance, picture: Path | None) -> dict[str, object]:
+    decision, best = appearance.identity, appearance.track.best
     return {
         "video": video,
-        "track": each.track.number,
-        "shot": each.track.shot + 1,
-        "label": each.label,
+        "track": appearance.track.number,
+        "shot": appearance.track.shot + 1,
+        "label": appearance.label,
         "person": decision.person,
         "decision": decision.decision.value,
         "reason": decision.reason.value,
-        "start": round(each.start, 3),
-        "end": round(each.end, 3),
-        "frames": len(each.track.sightings),
+        "start": round(appearance.start, 3),
+        "end": round(appearance.end, 3),
+        "frames": len(appearance.track.sightings),
         "similarity": decision.similarity,
         "probability": decision.probability,
         "stranger_probability": decision.stranger_probability,
@@ -203,10 +196,10 @@ def _record(video: str, each: Appearance, picture: Path | None) -> dict[str, obj
             "quality": round(best.face.quality, 4),
         },
         "thumbnail": None if picture is None else str(picture),
-        "sightings": list(_sightings(each)),
+        "sightings": list(_sightings(appearance)),
     }
 
 
-def _sightings(each: Appearance) -> Iterator[dict[str, object]]:
-    for sighting in each.track.sightings:
+def _sightings(appearance: Appearance) -> Iterator[dict[str, object]]:
+    for sighting in appearance.track.sightings:
         yield {"time": round(sighting.time, 3), "box": rounded(sighting.face.box.tolist())}

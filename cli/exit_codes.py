@@ -1,4 +1,4 @@
-"""What a command raises becomes one sentence on standard error and an exit code."""
+"""Exit codes, and the conversion of exceptions to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from facebank.errors import FacebankError, was_interrupted
 from facebank.storage.text import printable
 
-from .output import say, write_nowhere
+from .output import discard_output, say
 
 SOME_FAILED = 1
 NOTHING_DONE = 2
@@ -21,15 +21,15 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def failures_told(*, debug: bool) -> Iterator[None]:
-    """Turn what is raised inside into a message and `typer.Exit`.
+def exit_on_errors(*, debug: bool) -> Iterator[None]:
+    """Convert exceptions to a message on standard error and `typer.Exit`.
 
-    A `KeyboardInterrupt` may have a text: what is kept of the work.
+    The text of a `KeyboardInterrupt`, if any, describes the results that are kept.
 
     Parameters
     ----------
     debug
-        Whether errors pass through, with their traceback.
+        Whether to let errors propagate, with their traceback.
     """
     try:
         yield
@@ -42,12 +42,12 @@ def failures_told(*, debug: bool) -> Iterator[None]:
             raise typer.Exit(INTERRUPTED) from error
         if debug:
             raise
-        advice = ": 'facebank doctor' says what is wrong with the installation"
+        advice = ": run 'facebank doctor' to check the installation"
         say(f"{error}{advice if isinstance(error, ImportError) else ''}")
         raise typer.Exit(NOTHING_DONE) from error
     except OSError as error:
         if error.errno == errno.EPIPE:
-            write_nowhere(sys.stdout)
+            discard_output(sys.stdout)
             raise typer.Exit(SOME_FAILED) from error
         if debug:
             raise

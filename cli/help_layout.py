@@ -1,6 +1,6 @@
-"""How help is laid out: no types of Python, options under headings, usage as people type it.
+"""Layout of help texts: options under headings, and no Python types.
 
-``rich_help_panel`` of an option or argument is the heading that it stands under; those without one come first.
+``rich_help_panel`` of an option or argument is its heading; those without one come first.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _LEAST = re.compile(r"x>=([\d.]+)(?=[^\[]*\]$)")
 
 
 class HelpCommand(TyperCommand):
-    """A command whose help is laid out here."""
+    """A command with this layout of its help."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return what follows the command's name in the line of its usage."""
+        """Return the parts of the usage line after the command's name."""
         return _usage(self, ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -30,10 +30,10 @@ class HelpCommand(TyperCommand):
 
 
 class HelpGroup(TyperGroup):
-    """A group of commands whose help is laid out here."""
+    """A group of commands with this layout of its help."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return what follows the group's name in the line of its usage."""
+        """Return the parts of the usage line after the group's name."""
         return [*_usage(self, ctx), self.subcommand_metavar]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -43,14 +43,14 @@ class HelpGroup(TyperGroup):
 
 
 class CommandApp(typer.Typer):
-    """A Typer application of our commands and groups.
+    """A Typer application of `HelpCommand` and `HelpGroup`.
 
     Parameters
     ----------
     group
-        The class of the group.
+        Class of the group.
     **options
-        What Typer takes.
+        Options of `typer.Typer`.
     """
 
     def __init__(self, *, group: type[HelpGroup] = HelpGroup, **options: Any) -> None:
@@ -62,13 +62,16 @@ class CommandApp(typer.Typer):
 
 
 def _usage(command: Any, ctx: Any) -> list[str]:
-    """Return ``[OPTIONS]`` and the arguments, those in brackets that may be left out."""
+    """Return ``[OPTIONS]`` and the arguments, optional ones in brackets."""
     arguments = [parameter for parameter in command.get_params(ctx) if parameter.param_type_name == "argument"]
-    shown = [one.display_name_raw if one.required else f"[{one.display_name_raw}]" for one in arguments]
-    return [command.options_metavar, *shown]
+    names = [
+        argument.display_name_raw if argument.required else f"[{argument.display_name_raw}]" for argument in arguments
+    ]
+    return [command.options_metavar, *names]
 
 
 def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
+    """Write arguments and options under their headings, with ranges and choices in words."""
     sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx)

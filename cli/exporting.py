@@ -1,0 +1,95 @@
+"""``facebank people export``, ``import`` and ``backup``: copies of people and of whole galleries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .exit_codes import SOME_FAILED
+from .global_options import global_options
+from .options import AsJson
+from .output import counted, say, write_json, write_line
+
+
+def export(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="A new folder.")],
+    person: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this person; may be repeated.")] = None,
+    thumbnails: Annotated[bool, typer.Option(help="Include the small pictures of the faces.")] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Write people into a new folder, as JSON Lines and npz.
+
+    The npz file, NumPy's format for arrays, has the embeddings.
+    """
+    from facebank.gallery import export_gallery
+
+    with global_options(ctx).open_gallery() as gallery:
+        exported = export_gallery(gallery, folder, person or None, thumbnails=thumbnails)
+    if as_json:
+        write_json({"folder": str(exported.folder), "people": exported.people, "samples": exported.samples})
+    else:
+        counts = f"{counted(exported.people, 'person', 'people')} with {counted(exported.samples, 'sample')}"
+        write_line(f"{counts} written to {exported.folder}")
+    return 0
+
+
+def import_people(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="Folder of an export.")],
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Add faces that are unlike the person's here, or similar to somebody else's."),
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Add the people of an export.
+
+    Faces that are already enrolled are skipped. A face that is unlike the samples of the person with that name in this
+    gallery, or nearer to somebody else, is refused.
+    """
+    with global_options(ctx).open_bank() as bank:
+        imported = bank.import_people(folder, force=force)
+    for refused in imported.refused:
+        say(f"{refused.path}: {refused.detail}")
+    if as_json:
+        write_json(
+            {
+                "people": imported.people,
+                "samples": imported.samples,
+                "duplicates": imported.duplicates,
+                "duplicates_elsewhere": imported.duplicates_elsewhere,
+                "refused": [
+                    {"image": sample.path, "person": sample.person, "reason": sample.reason, "detail": sample.detail}
+                    for sample in imported.refused
+                ],
+            }
+        )
+    else:
+        write_line(
+            f"{counted(imported.samples, 'sample')} and {counted(imported.people, 'new person', 'new people')} "
+            f"imported, {imported.duplicates} enrolled before ({imported.duplicates_elsewhere} as somebody else)"
+        )
+    return SOME_FAILED if imported.refused else 0
+
+
+def backup(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="The new file.")],
+    as_json: AsJson = False,
+) -> int:
+    """Copy the gallery into a new file, even while in use.
+
+    The copy is a consistent snapshot that only you can read, and a gallery like any other: people whom you forget later
+    remain in it.
+    """
+    with global_options(ctx).open_gallery() as gallery:
+        path = gallery.back_up(file)
+        people = len(gallery.names())
+    if as_json:
+        write_json({"file": str(path), "people": people})
+    else:
+        write_line(f"{counted(people, 'person', 'people')} copied to {path}")
+    return 0

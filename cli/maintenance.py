@@ -1,0 +1,211 @@
+"""``facebank people check``, ``re-embed`` and ``unmirror``: upkeep of a gallery and of its mirrors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .exit_codes import NOTHING_DONE, SOME_FAILED
+from .forgetting import report_leftovers
+from .global_options import global_options
+from .options import AsJson
+from .output import counted, say, write_json, write_line
+from .progress import ProgressBar
+
+if TYPE_CHECKING:
+    from facebank.gallery import Damage, GalleryCheck
+
+    from .global_options import GlobalOptions
+
+
+def check(
+    ctx: typer.Context,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Repair damage where possible and list what is lost; a copy is kept.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Check the gallery for damage, and repair it.
+
+    Pages, rows, embeddings and references are checked. Exit code 1 if anything is damaged.
+
+    With --repair, indexes and checksums are rebuilt, and a flipped bit is restored if the digest of its row identifies
+    it. What is lost is listed, with the photo to enroll again. No other process may use the gallery meanwhile. The
+    damaged file is kept beside the repaired one.
+    """
+    from facebank.gallery import check_gallery, default_gallery_path, repair_gallery
+
+    options = global_options(ctx)
+    path = options.gallery or default_gallery_path()
+    with ProgressBar(writes_lines=as_json) as bar:
+        checked = check_gallery(path, bar)
+    mirrors = [] if checked.damage else _mirror_records(options)
+    record = _check_record(checked, mirrors)
+    if not (repair and checked.damage):
+        if as_json:
+            write_json(record)
+        else:
+            _print_check(checked)
+        _report_mirrors(mirrors)
+        return SOME_FAILED if checked.damage else 0
+    with ProgressBar(writes_lines=as_json) as bar:
+        repaired = repair_gallery(path, bar)
+    after = check_gallery(path)
+    if as_json:
+        lost = [_damage_record(damage) for damage in repaired.lost]
+        write_json(
+            {
+                **record,
+                "repaired": not after.damage,
+                "backup": str(repaired.backup),
+                "mended": list(repaired.mended),
+                "lost": lost,
+            }
+        )
+    else:
+        for sentence in repaired.mended:
+            write_line(f"repaired: {sentence}")
+        for damage in repaired.lost:
+            write_line(f"lost: {damage.message}{_photo(damage)}")
+        write_line(f"{path} is repaired, with {counted(repaired.rows, 'row')}")
+    say(f"the damaged file is kept in {repaired.backup}: 'facebank people forget' removes it, too")
+    return SOME_FAILED if repaired.lost or after.damage else 0
+
+
+def _mirror_records(options: GlobalOptions) -> list[dict[str, object]]:
+    """Return a record of each mirror of the gallery; first applies removals that are due at --index."""
+    with options.open_gallery(read_only=options.index is None) as gallery:
+        if gallery.mirror is not None and gallery.mirror_note(gallery.mirror.address) is not None:
+            gallery.mirror.clean(gallery)
+        revision = gallery.revision
+        return [
+            {"address": note.address, "behind": note.token is None or note.revision != revision, "owes": note.owes}
+            for note in gallery.mirrors()
+        ]
+
+
+def _report_mirrors(mirrors: list[dict[str, object]]) -> None:
+    for mirror in mirrors:
+        if mirror["owes"]:
+            say(
+                f"{mirror['address']} may still hold embeddings of what was removed: 'facebank --index "
+                f"{mirror['address']} people check' removes them, 'facebank people unmirror' removes all"
+            )
+
+
+def _print_check(checked: GalleryCheck) -> None:
+    for damage in checked.damage:
+        write_line(f"{damage.message}{_photo(damage)}")
+    if checked.damage:
+        say("'facebank people check --repair' repairs what it can and lists what is lost")
+    else:
+        unsealed = "" if checked.is_sealed else ", but has no digests: an older facebank wrote it"
+        write_line(f"{checked.path} is intact ({counted(checked.rows, 'row')}){unsealed}")
+
+
+def _photo(damage: Damage) -> str:
+    return "" if damage.path is None else f" ({damage.path})"
+
+
+def _check_record(checked: GalleryCheck, mirrors: list[dict[str, object]]) -> dict[str, object]:
+    return {
+        "gallery": str(checked.path),
+        "healthy": not checked.damage,
+        "schema_version": checked.schema_version,
+        "digests": checked.is_sealed,
+        "rows": checked.rows,
+        "damage": [_damage_record(damage) for damage in checked.damage],
+        "repaired": False,
+        "backup": None,
+        "mended": [],
+        "lost": [],
+        "mirrors": mirrors,
+    }
+
+
+def _damage_record(damage: Damage) -> dict[str, object]:
+    return {
+        "kind": damage.kind,
+        "message": damage.message,
+        "table": damage.table,
+        "person": damage.person,
+        "sample_id": damage.sample_id,
+        "image": damage.path,
+    }
+
+
+def re_embed(
+    ctx: typer.Context,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Remove samples whose photo or face is not found again.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Compute all embeddings again, with another pack.
+
+    The pack is named before the command, as in 'facebank --pack buffalo_l people re-embed'. The photos must still
+    exist: if one is missing, nothing is changed and the exit code is 2, unless --drop-missing is given. Strangers from
+    'facebank deny --nobody' whose photo is missing are forgotten.
+    """
+    with global_options(ctx).open_bank(works_long=True) as bank, ProgressBar(writes_lines=as_json) as bar:
+        report = bank.re_embed(drop_missing=drop_missing, progress=bar)
+    report_leftovers(report)
+    for lost in report.lost:
+        say(f"sample {lost.sample_id} of {lost.person}: {lost.reason}")
+    if report.changed:
+        for path in report.lost_strangers:
+            say(f"a stranger whose face was not found again is forgotten: {path}")
+    if as_json:
+        lost_records = [
+            {"sample_id": lost.sample_id, "person": lost.person, "image": lost.path, "reason": lost.reason}
+            for lost in report.lost
+        ]
+        write_json(
+            {
+                "changed": report.changed,
+                "pack": report.pack,
+                "embedded": report.embedded,
+                "lost": lost_records,
+                "busy_readers": report.busy_readers,
+                "full_disk": report.full_disk,
+                "mirrors": list(report.mirrors),
+            }
+        )
+    elif report.changed:
+        write_line(f"{counted(report.embedded, 'sample')} embedded with {report.pack}")
+    if not report.changed:
+        say("nothing was changed: restore the photos, or remove their samples with --drop-missing")
+        return NOTHING_DONE
+    return SOME_FAILED if report.lost or report.lost_strangers else 0
+
+
+def unmirror(
+    ctx: typer.Context,
+    address: Annotated[
+        str, typer.Argument(metavar="ADDRESS", show_default=False, help="The value of --index, as milvus://HOST/NAME.")
+    ],
+    gone: Annotated[bool, typer.Option("--gone", help="The server no longer exists: only forget its address.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Remove a gallery's embeddings from a Milvus server.
+
+    The address is forgotten, too. 'facebank people check' lists the addresses.
+    """
+    from facebank.index.milvus import milvus_mirror
+    from facebank.index.milvus_address import MilvusAddress
+
+    mirror = milvus_mirror(MilvusAddress.parse(address))
+    with global_options(ctx).open_gallery() as gallery:
+        is_known = gallery.mirror_note(mirror.address) is not None
+        if gone:
+            gallery.drop_mirror(mirror.address)
+        else:
+            mirror.drop(gallery)
+    if as_json:
+        write_json({"address": mirror.address, "known": is_known})
+    else:
+        write_line(f"{mirror.address} is forgotten" if gone else f"this gallery was removed from {mirror.address}")
+    if not is_known:
+        say("this gallery has no such address: 'facebank people check' lists them")
+    return 0
