@@ -1,4 +1,4 @@
-"""The installed program, run as people run it."""
+"""Fixtures that run the installed program."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEMO_PHOTOS = PROJECT / "facebank" / "demo" / "photos"
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a run of the program gave."""
+    """Exit code and output of the program."""
 
     code: int
     out: str
@@ -29,7 +29,7 @@ class Ran:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The JSON objects on standard output, one a line and nothing else."""
+        """The JSON objects on standard output, one per line."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
@@ -39,7 +39,7 @@ class Run(Protocol):
     def __call__(
         self, *arguments: str | Path, code: int | None = 0, before: Callable[[], None] | None = None, **environment: str
     ) -> Ran:
-        """Run it and check the exit code, unless that is None; `before` is called in the new process first."""
+        """Run it and check the exit code, unless `code` is None; `before` is called in the new process."""
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +55,7 @@ def program() -> list[str]:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment without the user's galleries, packs and colours; prepared networks are kept for the session."""
+    """An environment without the user's galleries, packs and colors, with one cache for the session."""
     home = tmp_path_factory.mktemp("home")
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("FACEBANK_", "XDG_"))}
     for unwanted in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONPATH"):
@@ -66,13 +66,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Path:
-    """Where the test's gallery is, or will be."""
+    """Path of the test's gallery."""
     return tmp_path / "test.facebank"
 
 
 @pytest.fixture
 def packs_folder(tmp_path: Path) -> Path:
-    """Where the test's packs are installed."""
+    """Folder of the test's packs."""
     return tmp_path / "packs"
 
 
@@ -145,7 +145,7 @@ def stranger() -> Path:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Path:
-    """A program that notes beside itself, in ``opened``, what a browser would show: for ``BROWSER``."""
+    """A program for ``BROWSER`` that appends the URLs to a file ``opened`` beside it."""
     script = tmp_path / "browser"
     script.write_text(f"#!/bin/sh\necho \"$1\" >> '{tmp_path}/opened'\n")
     script.chmod(0o700)

@@ -1,4 +1,4 @@
-"""``facebank album``, and the commands that look through an album of Parquet shards."""
+"""``facebank album``, and commands that read an album of Parquet shards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def album(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shards(run: Run, gallery: Path, album: Path, tmp_path: Path) -> Path:
-    """Two Parquet shards of the folder, and a gallery with the people of its two first photos."""
+    """Two Parquet shards of the folder, and a gallery with one person."""
     from datetime import UTC, datetime
 
     from facebank import FaceBank
@@ -58,7 +58,7 @@ def shards(run: Run, gallery: Path, album: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_shards_answer_as_a_scan_does(run: Run, shards: Path, tmp_path: Path, valid: Valid) -> None:
+def test_shards_give_the_same_results_as_a_scan(run: Run, shards: Path, tmp_path: Path, valid: Valid) -> None:
     whole, parts = ("--scan-file", tmp_path / "one.scan"), ("--scan-file", shards)
     found = [run("find", "Barack", *where, "--json").records for where in (whole, parts)]
     valid("find", found[1])
@@ -74,7 +74,7 @@ def test_shards_answer_as_a_scan_does(run: Run, shards: Path, tmp_path: Path, va
     assert page.exists()
 
 
-def test_a_folder_of_shards_is_opened_shown_and_closed(
+def test_open_show_and_close_a_folder_of_shards(
     run: Run, shards: Path, album: Path, gallery: Path, valid: Valid
 ) -> None:
     opened = run("album", "open", shards, "--json")
@@ -91,19 +91,17 @@ def test_a_folder_of_shards_is_opened_shown_and_closed(
     assert "no other album was open" in run("album", "close").out
     assert "no scan" in run("find", "Barack", code=2).err
     (shards / "2.parquet").unlink()
-    assert "these shards are not there yet: 2/2" in run("album", "open", shards).err
+    assert f"missing shards of {album}: 2/2" in run("album", "open", shards).err
     valid("album-show", run("album", "show", "--json").records)
 
 
-def test_a_scan_file_can_be_opened_too(run: Run, shards: Path, tmp_path: Path, album: Path) -> None:
+def test_open_a_scan_file(run: Run, shards: Path, tmp_path: Path, album: Path) -> None:
     assert "6 photos (6 files)" in run("album", "open", tmp_path / "one.scan").out
     assert run("find", "Barack", "--json").records
     assert "6 unchanged" in run("scan", album).out
 
 
-def test_what_shards_cannot_do_is_said_before_anything_is_done(
-    run: Run, shards: Path, album: Path, tmp_path: Path
-) -> None:
+def test_commands_that_change_a_scan_refuse_shards(run: Run, shards: Path, album: Path, tmp_path: Path) -> None:
     before = sorted(path.name for path in album.iterdir())
     for command in (
         ("scan", album),
@@ -115,14 +113,14 @@ def test_what_shards_cannot_do_is_said_before_anything_is_done(
         ("tags", "remove", "Barack", album),
         ("find", "Barack", "--videos"),
     ):
-        said = run(*command, "--scan-file", shards, code=2).err
-        assert f"{shards} holds Parquet shards, which are only read" in said
+        message = run(*command, "--scan-file", shards, code=2).err
+        assert f"{shards} holds Parquet shards, which are only read" in message
     assert sorted(path.name for path in album.iterdir()) == before
     assert not (tmp_path / "sorted").exists()
     assert {path.name for path in shards.iterdir()} == {"1.parquet", "2.parquet"}
 
 
-def test_mistakes_are_sentences(run: Run, gallery: Path, tmp_path: Path, shards: Path) -> None:
+def test_errors_are_one_sentence(run: Run, gallery: Path, tmp_path: Path, shards: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "without Parquet shards" in run("album", "open", tmp_path / "empty", code=2).err
     assert "There is no scan" in run("album", "open", tmp_path / "absent", code=2).err
@@ -132,7 +130,7 @@ def test_mistakes_are_sentences(run: Run, gallery: Path, tmp_path: Path, shards:
     assert not gallery.with_suffix(".album").exists()
 
 
-def test_what_find_finds_is_written_as_parquet(run: Run, shards: Path, tmp_path: Path) -> None:
+def test_find_writes_parquet(run: Run, shards: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as parquet
 
     target = tmp_path / "found.parquet"
@@ -142,4 +140,7 @@ def test_what_find_finds_is_written_as_parquet(run: Run, shards: Path, tmp_path:
     assert [[one["person"] for one in row["people"]] for row in rows] == [["Barack"]] * len(rows)
     assert str(target) in ran.err
     assert str(target) in run("people", "forget", "Barack", "--dry-run").err
-    assert "--parquet goes without --videos" in run("find", "Barack", "--parquet", target, "--videos", code=2).err
+    assert (
+        "--parquet and --videos exclude each other"
+        in run("find", "Barack", "--parquet", target, "--videos", code=2).err
+    )

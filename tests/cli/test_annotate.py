@@ -1,4 +1,4 @@
-"""``facebank identify --annotate``."""
+"""``facebank identify --annotate``: copies with boxes and names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .conftest import Run
 
 @pytest.fixture
 def holiday(tmp_path: Path, speech: Path, stranger: Path) -> Path:
-    """A folder with photos of one name in it and in a folder in it."""
+    """A folder and a subfolder with photos of the same file name."""
     folder = tmp_path / "holiday"
     (folder / "day 2").mkdir(parents=True)
     shutil.copy(speech, folder / "same.jpg")
@@ -22,11 +22,11 @@ def holiday(tmp_path: Path, speech: Path, stranger: Path) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return the files of a folder."""
+    """Return the contents of all files in a folder by relative path."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_pictures_lie_as_their_photos_do(run: Run, two_people: Path, holiday: Path, tmp_path: Path) -> None:
+def test_copies_keep_the_folders_of_their_photos(run: Run, two_people: Path, holiday: Path, tmp_path: Path) -> None:
     ran = run("identify", "holiday", "--annotate", "named/pictures")
     written, summary = ran.err.splitlines()
     assert written == "facebank: 2 pictures written to named/pictures"
@@ -40,17 +40,17 @@ def test_pictures_lie_as_their_photos_do(run: Run, two_people: Path, holiday: Pa
             assert drawn.size == plain.size
 
 
-def test_a_picture_that_is_called_otherwise_is_told(run: Run, two_people: Path, holiday: Path, tmp_path: Path) -> None:
+def test_a_copy_with_another_name_is_reported(run: Run, two_people: Path, holiday: Path, tmp_path: Path) -> None:
     for _ in range(2):
         ran = run("identify", "holiday/same.jpg", "holiday/day 2/same.jpg", "--annotate", "named")
-        told, count = ran.err.splitlines()
-        assert told == "facebank: holiday/day 2/same.jpg is drawn in named/same-2.jpg"
+        message, count = ran.err.splitlines()
+        assert message == "facebank: the copy of holiday/day 2/same.jpg is named/same-2.jpg"
         assert count == "facebank: 2 pictures written to named"
         assert set(files(tmp_path / "named")) == {"same.jpg", "same-2.jpg"}
 
 
 @pytest.mark.parametrize("folder", ["named", "holiday", "holiday/named"])
-def test_again_replaces_facebanks_own_pictures_and_nothing_else(
+def test_a_second_run_replaces_only_annotated_copies(
     run: Run, two_people: Path, holiday: Path, tmp_path: Path, folder: str
 ) -> None:
     (tmp_path / folder).mkdir(exist_ok=True)
@@ -59,7 +59,7 @@ def test_again_replaces_facebanks_own_pictures_and_nothing_else(
     if not foreign.exists():
         foreign.write_text("a file of somebody else's")
     before = files(tmp_path)
-    before.pop(two_people.name)  # keeps where copies were written
+    before.pop(two_people.name)  # records where copies are written
     run("identify", "holiday", "--annotate", folder, code=None)
     once = files(tmp_path)
     assert before.items() <= once.items()

@@ -12,7 +12,7 @@ from .test_identify import on_a_terminal
 Valid = Callable[[str, Sequence[dict[str, Any]]], None]
 
 
-def test_people_with_one_sample_are_told_of(run: Run, two_people: Path, valid: Valid) -> None:
+def test_people_with_one_sample_are_found(run: Run, two_people: Path, valid: Valid) -> None:
     records = run("audit", "--json").records
     valid("audit", records)
     assert [(record["finding"], record["people"]) for record in records] == [
@@ -22,7 +22,7 @@ def test_people_with_one_sample_are_told_of(run: Run, two_people: Path, valid: V
     assert records[0]["commands"] == ["facebank enroll --name 'Barack Obama' PHOTO..."]
 
 
-def test_on_a_terminal_each_command_has_a_line_of_its_own(
+def test_commands_have_their_own_line_on_a_terminal(
     program: list[str], environment: dict[str, str], run: Run, two_people: Path, tmp_path: Path
 ) -> None:
     name = "Eileen O'Collins of the long name that fits into no column"
@@ -34,7 +34,7 @@ def test_on_a_terminal_each_command_has_a_line_of_its_own(
     assert set(commands) <= set(lines)
 
 
-def test_a_wrong_name_shows(run: Run, two_people: Path, speech: Path, portrait: Path, valid: Valid) -> None:
+def test_a_wrong_name_is_found(run: Run, two_people: Path, speech: Path, portrait: Path, valid: Valid) -> None:
     run("enroll", "--name", "Barack [red] Other", speech, portrait.with_name("joe_biden_blue_room.jpg"), code=None)
     records = run("audit", "--json").records
     valid("audit", records)
@@ -45,7 +45,7 @@ def test_a_wrong_name_shows(run: Run, two_people: Path, speech: Path, portrait: 
     assert [row.split("\t")[0] for row in rows] == kinds
     assert all(len(row.split("\t")) == 3 for row in rows)
     assert any("Barack [red] Other" in row for row in rows)
-    # A line that somebody pastes whole must run nothing: a pipe would run every command of it.
+    # a separator that runs nothing if somebody pastes the whole line into a shell
     assert [row.split("\t")[2] for row in rows] == [", or ".join(record["commands"]) for record in records]
 
 
@@ -62,7 +62,7 @@ def test_confusable_pairs_are_limited(run: Run, two_people: Path, speech: Path, 
     assert "--pairs" in run("audit", "--pairs", "-1", code=2).err
 
 
-def test_nobody_left_and_no_gallery(run: Run, two_people: Path, gallery: Path) -> None:
+def test_an_empty_gallery_and_no_gallery(run: Run, two_people: Path, gallery: Path) -> None:
     for name in ("Barack Obama", "Eileen Collins"):
         run("people", "forget", name)
     assert run("audit", "--json").out == ""

@@ -1,4 +1,4 @@
-"""What goes wrong gets one sentence and the right exit code, and nothing that was there before is lost."""
+"""Bad input: one-sentence messages, exit codes, and no loss of existing data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sentence(ran: Ran) -> str:
 
 
 def people(run: Run) -> dict[str, int]:
-    """Return how many samples everybody has."""
+    """Return the number of samples by person."""
     return {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
 
 
@@ -57,19 +57,19 @@ def test_one_empty_folder_among_others(run: Run, tmp_path: Path, portrait: Path)
 
 
 @pytest.mark.parametrize("name", ["../Ada", "Ada\n", "A\x1b[31mda", "a\u202eb", " ", "x" * 201, "Ada\\Grace"])
-def test_a_name_nobody_can_have(run: Run, gallery: Path, portrait: Path, name: str) -> None:
+def test_an_invalid_name(run: Run, gallery: Path, portrait: Path, name: str) -> None:
     assert all(character.isprintable() for character in sentence(run("enroll", "--name", name, portrait, code=2)))
     assert not gallery.exists()
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """Return a chunk of a PNG."""
+    """Return a PNG chunk."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 @pytest.fixture
 def bad_photos(tmp_path: Path, speech: Path) -> list[str]:
-    """Text, a cut JPEG, a PNG that claims 200 megapixels, nothing, and no file at all."""
+    """A text file, a truncated JPEG, a PNG header of 200 megapixels, an empty file, and a missing one."""
     (tmp_path / "text.jpg").write_text("Dear diary")
     (tmp_path / "cut.jpg").write_bytes(speech.read_bytes()[:9000])
     header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 2, 0, 0, 0)
@@ -80,7 +80,7 @@ def bad_photos(tmp_path: Path, speech: Path) -> list[str]:
     return ["text.jpg", "cut.jpg", "huge.png", "empty.jpg", "absent.jpg"]
 
 
-def test_photos_that_cannot_be_read_are_told_and_the_rest_is_done(
+def test_unreadable_photos_are_reported_and_the_rest_is_identified(
     run: Run, two_people: Path, bad_photos: list[str], speech: Path
 ) -> None:
     ran = run("identify", *bad_photos, speech, "--json", code=1)
@@ -97,7 +97,7 @@ def test_only_photos_that_cannot_be_read(run: Run, bad_photos: list[str]) -> Non
     assert [record["reason"] for record in ran.records] == ["unreadable"] * len(bad_photos)
 
 
-def test_a_gallery_that_is_no_gallery(run: Run, gallery: Path, portrait: Path) -> None:
+def test_a_file_that_is_not_a_gallery(run: Run, gallery: Path, portrait: Path) -> None:
     gallery.write_text("Dear diary, today I was no SQLite file. " * 100)
     before = gallery.read_bytes()
     for command in (["enroll", "Ada", portrait], ["identify", portrait], ["people", "list"], ["people", "re-embed"]):
@@ -153,13 +153,13 @@ def test_a_missing_or_altered_model(
     assert model.name in sentence(ran)
 
 
-def test_a_pack_that_is_not_there(run: Run, portrait: Path) -> None:
+def test_a_missing_pack(run: Run, portrait: Path) -> None:
     ran = run("--pack", "no-such-pack", "enroll", "Ada", portrait, code=2)
     assert "no-such-pack" in sentence(ran)
     assert "opencv" in ran.err
 
 
-def test_a_damaged_prepared_model_is_made_again(run: Run, tmp_path: Path, portrait: Path, speech: Path) -> None:
+def test_a_damaged_prepared_model_is_recreated(run: Run, tmp_path: Path, portrait: Path, speech: Path) -> None:
     cache = tmp_path / "cache"
     run("verify", portrait, speech, FACEBANK_CACHE=str(cache))
     prepared = sorted(cache.rglob("*.onnx"))
@@ -170,7 +170,7 @@ def test_a_damaged_prepared_model_is_made_again(run: Run, tmp_path: Path, portra
 
 
 def limited_to(size: int) -> None:
-    """Let this process write no file larger than this."""
+    """Limit the size of files that this process may write."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
@@ -186,13 +186,15 @@ def test_a_full_disk_for_pictures_exports_and_prepared_models(
     run: Run, two_people: Path, speech: Path, tmp_path: Path
 ) -> None:
     # SQLite's shared memory alone takes 32 KiB
-    told = sentence(run("identify", speech, "--annotate", "named", code=2, before=lambda: limited_to(40_000)))
-    assert "named/" in told
+    lines = sentence(run("identify", speech, "--annotate", "named", code=2, before=lambda: limited_to(40_000)))
+    assert "named/" in lines
     assert list((tmp_path / "named").iterdir()) == []
     sentence(run("people", "export", "backup", code=2, before=lambda: limited_to(1024)))
     assert not (tmp_path / "backup").exists()
     cache = str(tmp_path / "cache")
-    ran = run("identify", speech, before=lambda: limited_to(40_000), FACEBANK_CACHE=cache)  # prepared in memory then
+    ran = run(
+        "identify", speech, before=lambda: limited_to(40_000), FACEBANK_CACHE=cache
+    )  # networks are prepared in memory
     assert (ran.out, ran.err) == (run("identify", speech, FACEBANK_CACHE=cache).out, "")
 
 
@@ -204,7 +206,7 @@ def test_a_folder_that_cannot_be_written(run: Run, two_people: Path, speech: Pat
 
 @pytest.fixture
 def many_photos(tmp_path: Path, portrait: Path) -> Path:
-    """A person's folder with more photos than are enrolled at once."""
+    """A person's folder with more photos than one batch."""
     from PIL import Image, ImageEnhance
 
     folder = tmp_path / "Barack"
@@ -219,7 +221,7 @@ def many_photos(tmp_path: Path, portrait: Path) -> Path:
 def running(
     program: list[str], environment: dict[str, str], gallery: Path, many_photos: Path
 ) -> Iterator[subprocess.Popen[str]]:
-    """An enrollment that is under way."""
+    """A running enrollment."""
     with subprocess.Popen(
         [*program, "enroll", str(many_photos), "--json"],
         env={**environment, "FACEBANK_GALLERY": str(gallery)},
@@ -235,20 +237,20 @@ def running(
 def test_an_interruption_keeps_what_was_enrolled(run: Run, running: subprocess.Popen[str]) -> None:
     assert running.stdout is not None
     assert running.stderr is not None
-    told = [running.stdout.readline()]
+    lines = [running.stdout.readline()]
     running.send_signal(signal.SIGINT)
-    told += running.stdout.readlines()
+    lines += running.stdout.readlines()
     complaint = running.stderr.read()
     assert running.wait() == 130
-    said = re.fullmatch(r"facebank: interrupted: (\d+) of 70 photos are enrolled\n", complaint)
-    assert said
-    assert 1 <= len(told) <= int(said[1]) <= len(told) + 1 < 70
-    assert int(said[1]) <= people(run)["Barack"] <= int(said[1]) + 1
+    match = re.fullmatch(r"facebank: interrupted: (\d+) of 70 photos are enrolled\n", complaint)
+    assert match
+    assert 1 <= len(lines) <= int(match[1]) <= len(lines) + 1 < 70
+    assert int(match[1]) <= people(run)["Barack"] <= int(match[1]) + 1
     run("enroll", "Somebody", DEMO_PHOTOS / "joe_biden_blue_room.jpg")
 
 
-def test_an_interruption_before_the_first_photo_says_so(run: Run, tmp_path: Path, portrait: Path) -> None:
-    # what the import of a compiled module makes of Ctrl-C
+def test_an_interruption_before_the_first_photo_is_reported(run: Run, tmp_path: Path, portrait: Path) -> None:
+    # an import of a compiled module turns Ctrl-C into an ImportError
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime" / "__init__.py").write_text(
         "try:\n    raise KeyboardInterrupt\n"
@@ -260,7 +262,7 @@ def test_an_interruption_before_the_first_photo_says_so(run: Run, tmp_path: Path
     assert sentence(run("verify", portrait, portrait, code=130, PYTHONPATH=str(tmp_path))) == "facebank: interrupted"
 
 
-def test_a_killed_enrollment_leaves_a_sound_gallery(run: Run, running: subprocess.Popen[str]) -> None:
+def test_a_killed_enrollment_leaves_an_intact_gallery(run: Run, running: subprocess.Popen[str]) -> None:
     assert running.stdout is not None
     running.stdout.readline()
     time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""``facebank bench``: every protocol writes its report, and says in a sentence what it cannot do."""
+"""``facebank bench``: reports of every protocol, and errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama", "Al_Gore")
 
 @pytest.fixture(scope="session")
 def lfw(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people of LFW with four photos, two with seven, three with one, and pairs of them in two folds."""
+    """LFW people with four, seven and one photos, and pairs in two folds."""
     folder = tmp_path_factory.mktemp("bench") / "lfw"
     for person, photos in zip(PEOPLE + STRANGERS, (4, 4, 7, 7, 1, 1, 1), strict=True):
         for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:photos]:
@@ -40,7 +40,7 @@ def report_of(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_lfw_writes_a_report_and_says_the_same_as_json(run: Run, lfw: Path, tmp_path: Path, valid: Valid) -> None:
+def test_lfw_writes_the_same_report_to_files_and_as_json(run: Run, lfw: Path, tmp_path: Path, valid: Valid) -> None:
     ran = run("bench", "lfw", lfw, "--out", "report", "--json")
     valid("bench-report", ran.records)
     report = report_of(tmp_path / "report")
@@ -87,7 +87,7 @@ def test_a_protocol_runs_on_a_small_album(
     assert figure is None or figure in figures
 
 
-def test_siblings_of_a_list_are_told_apart(run: Run, lfw: Path, tmp_path: Path, valid: Valid) -> None:
+def test_siblings_of_a_list_are_distinguished(run: Run, lfw: Path, tmp_path: Path, valid: Valid) -> None:
     (tmp_path / "pairs.csv").write_text(f"# remarks\nperson_a,person_b,relation\n{PEOPLE[2]},{PEOPLE[3]},siblings\n")
     ran = run("bench", "siblings", lfw, "--relatives", "pairs.csv", "--others", "0", "--out", "report", "--json")
     valid("bench-report", ran.records)
@@ -124,8 +124,8 @@ def test_classifiers_are_compared_on_the_same_searches(run: Run, lfw: Path, tmp_
     assert "--searches" in run("bench", "compare", lfw, "--with-classifier", "knn", code=2).err
 
 
-def test_pairs_are_those_that_were_named(run: Run, lfw: Path, tmp_path: Path) -> None:
-    run("bench", "compare", lfw, "--with", "opencv", "--out", "made", code=2)  # two packs of one name
+def test_pairs_come_from_the_given_file(run: Run, lfw: Path, tmp_path: Path) -> None:
+    run("bench", "compare", lfw, "--with", "opencv", "--out", "made", code=2)  # two packs with the same name
     ran = run("bench", "verify", lfw, "--pairs", lfw / "pairs.txt", "--out", "listed", "--json")
     assert ran.records[0]["dataset"]["pairs_file"] == f"{lfw.name}/pairs.txt"
     ran = run("bench", "sanity", lfw, "--out", "sane", "--json", code=None)
@@ -149,7 +149,7 @@ def test_a_report_replaces_reports_only(run: Run, lfw: Path, tmp_path: Path) -> 
     assert (folder / "report.md").read_text(encoding="utf-8") == "# My own report\n"
 
 
-def test_what_is_missing_is_left_out_and_told(run: Run, lfw: Path, tmp_path: Path) -> None:
+def test_missing_photos_are_left_out_and_reported(run: Run, lfw: Path, tmp_path: Path) -> None:
     album = tmp_path / "album"
     shutil.copytree(lfw, album)
     (album / PEOPLE[0] / f"{PEOPLE[0]}_0001.jpg").unlink()
@@ -172,7 +172,7 @@ def test_what_is_missing_is_left_out_and_told(run: Run, lfw: Path, tmp_path: Pat
         (("verify", "pairs.csv"), "pairs.csv"),
     ],
 )
-def test_a_broken_dataset_is_one_sentence(
+def test_a_broken_dataset_is_refused_in_one_sentence(
     run: Run, lfw: Path, tmp_path: Path, arguments: tuple[str, str], why: str
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -185,12 +185,12 @@ def test_a_broken_dataset_is_one_sentence(
     assert why in ran.err
 
 
-def test_a_report_that_cannot_be_written_is_told_at_once(run: Run, lfw: Path, tmp_path: Path) -> None:
+def test_an_unwritable_report_folder_is_refused_at_once(run: Run, lfw: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     assert "choose another folder" in run("bench", "verify", lfw, "--out", "file/report", code=2).err
 
 
-def test_what_is_kept_of_photos_can_be_forgotten(run: Run, lfw: Path, tmp_path: Path) -> None:
+def test_cached_embeddings_can_be_removed(run: Run, lfw: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     run("bench", "verify", lfw, FACEBANK_CACHE=str(cache))
     assert (tmp_path / "bench-verify" / "report.html").is_file()
@@ -202,7 +202,7 @@ def test_what_is_kept_of_photos_can_be_forgotten(run: Run, lfw: Path, tmp_path: 
     assert list((cache / "evaluation").iterdir()) == []
 
 
-def test_scores_are_written_where_they_are_asked_for(run: Run, lfw: Path, tmp_path: Path) -> None:
+def test_scores_are_written_on_request(run: Run, lfw: Path, tmp_path: Path) -> None:
     run("bench", "verify", lfw, "--out", "report", "--scores")
     with (tmp_path / "report" / "scores.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -212,7 +212,7 @@ def test_scores_are_written_where_they_are_asked_for(run: Run, lfw: Path, tmp_pa
     assert sum(value < 0.29 for value in own) == figures["fnmr_at_shipped_threshold"]["events"]
     assert (tmp_path / "report" / "scores.csv").stat().st_mode & 0o077 == 0
     run("bench", "verify", lfw, "--out", "report")
-    assert not (tmp_path / "report" / "scores.csv").exists()  # it was of the run before
+    assert not (tmp_path / "report" / "scores.csv").exists()  # it belonged to the earlier run
     (tmp_path / "report" / "scores.csv").write_text("name,score\nAda,9\n")
     assert "not a facebank report" in run("bench", "verify", lfw, "--out", "report", "--scores", code=2).err
 

@@ -1,4 +1,4 @@
-"""``facebank packs calibrate``, and what ``packs show`` says of calibrations."""
+"""``facebank packs calibrate``, and the calibration in ``packs show``."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SIZES = [1, 10, 100, 1000]
 
 @pytest.fixture
 def run(run: Run, tmp_path: Path) -> Callable[..., Ran]:
-    """The program of a user without calibrations."""
+    """The program, without calibrations of the user."""
     return partial(run, FACEBANK_CALIBRATIONS=str(tmp_path / "calibrations"))
 
 
 @pytest.fixture(scope="module")
 def album(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders of 40 people of LFW's with two photos each, one of them beside a file that is no photo."""
+    """Folders of 40 LFW people with two photos each; one also has a file that is not a photo."""
     folder = tmp_path_factory.mktemp("lfw") / "album"
     people = [person for person in sorted((shared / "data" / "lfw").iterdir()) if len(list(person.iterdir())) == 2]
     for person in people[:40]:
@@ -41,7 +41,7 @@ def album(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_album(tmp_path: Path) -> Path:
-    """Two people, one of whose photos is of the other."""
+    """Two people; one photo is of the other person."""
     for name, photos in {
         "Barack": ("barack_obama_portrait_2012.jpg", "barack_obama_speech.jpg"),
         "Eileen": ("eileen_collins.jpg", "barack_obama_speech.jpg"),
@@ -53,7 +53,7 @@ def small_album(tmp_path: Path) -> Path:
 
 
 def shown(run: Run, valid: Valid, code: int = 0) -> dict[str, object]:
-    """Return what ``packs show`` says of the embedded pack's calibration."""
+    """Return the calibration of the embedded pack in ``packs show``."""
     records = run("packs", "show", "opencv", "--json", code=code).records
     valid("packs-show", records)
     found = records[0]["calibrated"]
@@ -61,7 +61,7 @@ def shown(run: Run, valid: Valid, code: int = 0) -> dict[str, object]:
     return found
 
 
-def test_a_calibration_is_made_kept_shown_and_used(
+def test_a_calibration_is_saved_shown_and_used(
     run: Run, album: Path, tmp_path: Path, valid: Valid, two_people: Path, speech: Path
 ) -> None:
     strangers = tmp_path / "crowd"
@@ -82,7 +82,7 @@ def test_a_calibration_is_made_kept_shown_and_used(
     assert not record["background"]
     assert Path(record["folder"]).is_relative_to(tmp_path / "calibrations")
     calibrated = shown(run, valid)
-    # the other classifiers keep what came with the pack
+    # the other classifiers keep the calibration of the pack
     assert calibrated["state"] == "own"
     assert calibrated["classifiers"] == ["prototype", "knn", "svm", "svm-rbf", "logistic"]
     assert (calibrated["photos"], calibrated["made_from"]) == (record["photos"], record["made_from"])
@@ -90,9 +90,7 @@ def test_a_calibration_is_made_kept_shown_and_used(
     assert identified["faces"][0]["probability"] > 0.5
 
 
-def test_a_calibration_can_be_kept_elsewhere_and_is_told_in_a_table(
-    run: Run, album: Path, tmp_path: Path, valid: Valid
-) -> None:
+def test_a_calibration_in_another_folder_and_its_table(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
     before = shown(run, valid)
     ran = run("packs", "calibrate", "opencv", album, "--classifier", "knn", "--out", tmp_path / "made")
     lines = ran.out.splitlines()
@@ -100,7 +98,7 @@ def test_a_calibration_can_be_kept_elsewhere_and_is_told_in_a_table(
     assert "40 people" in lines[0]
     assert lines[1] == "left out: 1 unreadable"
     assert [line.split("\t")[:2] for line in lines[2:5]] == [["classifier", "people"], ["knn", "1"], ["knn", "10"]]
-    assert lines[-1] == f"kept in {tmp_path / 'made'}"
+    assert lines[-1] == f"saved in {tmp_path / 'made'}"
     not_counted, not_tried = ran.err.splitlines()
     assert "too few" in not_counted
     assert "up to 30 people" in not_tried
@@ -108,7 +106,7 @@ def test_a_calibration_can_be_kept_elsewhere_and_is_told_in_a_table(
     assert shown(run, valid) == before
 
 
-def test_too_few_people_are_one_sentence_and_odd_photos_another(run: Run, small_album: Path, valid: Valid) -> None:
+def test_too_few_people_and_mislabelled_photos_are_reported(run: Run, small_album: Path, valid: Valid) -> None:
     before = shown(run, valid)
     ran = run("packs", "calibrate", "opencv", small_album, code=2)
     assert ran.out == ""
@@ -120,7 +118,7 @@ def test_too_few_people_are_one_sentence_and_odd_photos_another(run: Run, small_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("nowhere\x1b[31m", "few"), "there is no pack"),
         (("opencv", "nowhere\x1b[31m"), "is not a folder"),
@@ -129,10 +127,10 @@ def test_too_few_people_are_one_sentence_and_odd_photos_another(run: Run, small_
         (("opencv", "few", "--out", "few/Eileen/eileen_collins.jpg"), "cannot write"),
     ],
 )
-def test_wrong_usage_is_one_sentence(run: Run, small_album: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_usage_is_one_sentence(run: Run, small_album: Path, arguments: tuple[str, ...], message: str) -> None:
     ran = run("packs", "calibrate", *arguments, code=2)
     assert ran.out == ""
-    assert told in ran.err
+    assert message in ran.err
     assert len(ran.err.splitlines()) == 1
     assert "\x1b" not in ran.err
 
@@ -146,7 +144,7 @@ def test_help_has_an_example_and_a_schema(run: Run) -> None:
     assert "calibrate" in run("packs", "--help").out
 
 
-def test_show_tells_of_the_packs_own_calibration_and_of_none(run: Run, valid: Valid) -> None:
+def test_show_describes_the_calibration_of_a_pack(run: Run, valid: Valid) -> None:
     calibrated = shown(run, valid)
     assert calibrated["state"] == "pack"
     assert "prototype" in str(calibrated["classifiers"])
@@ -157,7 +155,7 @@ def test_show_tells_of_the_packs_own_calibration_and_of_none(run: Run, valid: Va
     assert "uncalibrated" in run("packs", "show", "buffalo_l").out
 
 
-def test_show_tells_of_a_damaged_calibration(run: Run, tmp_path: Path, valid: Valid) -> None:
+def test_show_reports_a_damaged_calibration(run: Run, tmp_path: Path, valid: Valid) -> None:
     folder = tmp_path / "calibrations" / load_pack().digest[:32]
     folder.mkdir(parents=True)
     (folder / "calibration.json").write_text("{}")

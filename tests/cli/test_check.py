@@ -1,4 +1,4 @@
-"""``facebank people check`` and ``people backup`` through the real program."""
+"""``facebank people check`` and ``people backup``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
-def test_a_flipped_bit_makes_nobody_somebody_else_and_is_mended(
+def test_a_flipped_bit_changes_no_identity_and_is_repaired(
     run: Run, two_people: Path, speech: Path, valid: Callable[..., None]
 ) -> None:
-    """The number of a sample's person has one bit flipped: the photo was known as the other person before."""
+    """A bit of a sample's person id is flipped, which would turn the sample into another person's."""
     (healthy,) = run("people", "check", "--json").records
     assert healthy["healthy"]
     right = run("identify", speech, "--json").records
@@ -41,11 +41,11 @@ def test_a_flipped_bit_makes_nobody_somebody_else_and_is_mended(
     assert "copy.facebank" in planned.err
 
 
-def test_what_is_lost_is_named_with_its_photo(run: Run, two_people: Path, portrait: Path) -> None:
+def test_lost_samples_are_listed_with_their_photos(run: Run, two_people: Path, portrait: Path) -> None:
     with closing(sqlite3.connect(two_people)) as connection, connection:
         connection.execute("UPDATE samples SET quality = quality / 3 WHERE id = 1")
     repaired = run("people", "check", "--repair", code=1)
     assert "Barack Obama" in repaired.out
     assert str(portrait) in repaired.out
-    assert "whole" in run("people", "check").out
+    assert "is intact" in run("people", "check").out
     run("enroll", "--name", "Barack Obama", portrait)

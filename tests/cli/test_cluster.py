@@ -1,4 +1,4 @@
-"""``facebank cluster`` and ``people name``: people whom nobody has named yet."""
+"""``facebank cluster`` and ``people name``: groups of unknown people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PEOPLE = {"Serena_Williams": 12, "Andre_Agassi": 9, "Lleyton_Hewitt": 6}
 
 @pytest.fixture
 def scanned(run: Run, shared: Path, tmp_path: Path) -> Path:
-    """A scanned folder of photographs of three people and of several who are there once."""
+    """A scanned folder of three people with several photos, and six with one."""
     folder = tmp_path / "album"
     folder.mkdir()
     lfw = shared / "data" / "lfw"
@@ -29,15 +29,15 @@ def scanned(run: Run, shared: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_people_are_grouped_named_and_known_then(run: Run, scanned: Path, tmp_path: Path, valid: Valid) -> None:
+def test_a_named_group_is_known_afterwards(run: Run, scanned: Path, tmp_path: Path, valid: Valid) -> None:
     groups = run("cluster", "--json").records
     valid("cluster", groups)
     assert [group["photos"] for group in groups[:3]] == sorted(PEOPLE.values(), reverse=True)
     assert not any(group["camera_dated"] for group in groups), "the photos have no EXIF"
     assert run("cluster").out.splitlines()[1].endswith(" (file's date)")
     page = tmp_path / "people.html"
-    told = run("cluster", "--out", page)
-    assert "groups; faces left out: 0 known already" in told.out
+    ran = run("cluster", "--out", page)
+    assert "groups; faces left out: 0 known already" in ran.out
     text = page.read_text("utf-8")
     assert text.count("<section") == len(groups)
     assert text.count("photos</h2>") == len(groups), "no dates that no camera noted"
@@ -56,7 +56,7 @@ def test_people_are_grouped_named_and_known_then(run: Run, scanned: Path, tmp_pa
     assert scanned.exists()
 
 
-def test_what_is_not_the_same_is_remembered(run: Run, scanned: Path) -> None:
+def test_not_same_is_remembered(run: Run, scanned: Path) -> None:
     assert scanned.exists()
     before = run("cluster", "--json").records
     after = run("cluster", "--not-same", "1.1", "1.2", "--json").records
@@ -65,7 +65,7 @@ def test_what_is_not_the_same_is_remembered(run: Run, scanned: Path) -> None:
     assert run("cluster", "--json").records == after
 
 
-def test_mistakes_are_sentences(run: Run, scanned: Path, tmp_path: Path) -> None:
+def test_errors_are_one_sentence(run: Run, scanned: Path, tmp_path: Path) -> None:
     assert "no scan" in run("cluster", "--scan-file", "none.scan", code=2).err
     run("cluster")
     assert "there is no group 99" in run("people", "name", "99", "Ada", code=2).err
@@ -82,7 +82,7 @@ def test_mistakes_are_sentences(run: Run, scanned: Path, tmp_path: Path) -> None
     assert "there is no photo" in gone.err
 
 
-def test_names_of_files_are_escaped_on_the_page(run: Run, scanned: Path, tmp_path: Path) -> None:
+def test_file_names_are_escaped_on_the_page(run: Run, scanned: Path, tmp_path: Path) -> None:
     for number, photo in enumerate(sorted(scanned.glob("Andre*"))):
         photo.rename(photo.with_name(f"<b onclick=x>{number}.jpg"))
     run("scan", scanned)
@@ -92,7 +92,7 @@ def test_names_of_files_are_escaped_on_the_page(run: Run, scanned: Path, tmp_pat
     assert "&lt;b onclick=x&gt;" in text
 
 
-def test_a_group_is_not_added_to_somebody_whom_it_is_unlike(run: Run, scanned: Path, gallery: Path) -> None:
+def test_a_group_is_not_added_to_a_person_that_it_is_unlike(run: Run, scanned: Path, gallery: Path) -> None:
     assert scanned.exists()
     run("cluster")
     assert "there is no group 99" in run("people", "name", "99", "Serena", code=2).err
@@ -103,5 +103,5 @@ def test_a_group_is_not_added_to_somebody_whom_it_is_unlike(run: Run, scanned: P
     assert "group 1 is unlike Serena, who is enrolled" in refused.err
     assert "--force" in refused.err
     assert len(run("people", "show", "Serena", "--json").records) == 10
-    assert "group 1 is Serena now" in run("people", "name", "1", "serena", "--force").out
+    assert "group 1 is now Serena" in run("people", "name", "1", "serena", "--force").out
     assert len(run("people", "show", "Serena", "--json").records) > 10

@@ -1,4 +1,4 @@
-"""``facebank demo``: right names, a picture, and the user's own gallery left alone."""
+"""``facebank demo``: right names, a picture, and an unchanged gallery of the user."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
-def test_the_names_are_right_and_the_stranger_has_none(run: Run, tmp_path: Path, valid: Callable[..., None]) -> None:
+def test_names_are_right_and_the_stranger_has_none(run: Run, tmp_path: Path, valid: Callable[..., None]) -> None:
     records = run("demo", "--out", tmp_path / "out", "--json").records
     valid("demo", records)
     assert [record["person"] for record in records] == ["Barack Obama", None, "Eileen Collins", "Barack Obama"]
     assert all(record["correct"] for record in records)
 
 
-def test_people_read_where_the_picture_is_and_what_to_type_next(run: Run, tmp_path: Path) -> None:
-    told = run("demo").out
+def test_output_names_the_picture_and_the_next_commands(run: Run, tmp_path: Path) -> None:
+    output = run("demo").out
     picture = Path("facebank-demo") / "demo.jpg"
-    assert str(picture) in told
-    assert "facebank enroll" in told
-    assert "Joe Biden (joe_biden_blue_room.jpg)" in told
-    assert "WRONG" not in told
+    assert str(picture) in output
+    assert "facebank enroll" in output
+    assert "Joe Biden (joe_biden_blue_room.jpg)" in output
+    assert "WRONG" not in output
     assert read_photo(tmp_path / picture).height == 512
 
 
-def test_the_users_gallery_is_left_alone(run: Run, gallery: Path) -> None:
+def test_the_users_gallery_is_not_changed(run: Run, gallery: Path) -> None:
     gallery.write_bytes(b"not to be touched")
     run("demo")
     assert gallery.read_bytes() == b"not to be touched"
     assert {path.name for path in gallery.parent.iterdir()} == {gallery.name, "facebank-demo"}
 
 
-def test_a_folder_that_cannot_be_made_is_told_at_once(run: Run, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused_at_once(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     ran = run("demo", "--out", tmp_path / "file" / "out", code=2)
     assert ran.out == ""
@@ -53,7 +53,7 @@ def own_cache(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("own_cache")
-def test_a_wrong_name_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_name_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     swapped = (DemoPerson("Eileen Collins", PEOPLE[0].photo), DemoPerson("Barack Obama", PEOPLE[1].photo))
     monkeypatch.setattr("facebank.demo.demonstration.PEOPLE", swapped)
     report = run_demo(tmp_path, device="cpu")

@@ -1,4 +1,4 @@
-"""``facebank doctor``: what is wrong has a sign, an exit code and, where there is one, a command."""
+"""``facebank doctor``: findings, exit codes and fixes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
-def test_everything_is_looked_at(run: Run, valid: Callable[..., None]) -> None:
+def test_every_section_is_checked(run: Run, valid: Callable[..., None]) -> None:
     ran = run("doctor", "--json", code=None)
     valid("doctor", ran.records)
     details = {finding["subject"]: finding["detail"] for finding in ran.records}
@@ -30,18 +30,18 @@ def test_everything_is_looked_at(run: Run, valid: Callable[..., None]) -> None:
     assert ran.code == (1 if wrong else 0)
 
 
-def test_people_read_a_line_a_finding(run: Run, two_people: Path) -> None:
-    told = run("--device", "cpu", "doctor").out
-    assert "ran on: cpu" in told
-    assert f"{two_people}: 2 people, 2 samples" in told
-    assert told.rstrip().endswith("Nothing is wrong.")
+def test_findings_are_printed_as_lines(run: Run, two_people: Path) -> None:
+    output = run("--device", "cpu", "doctor").out
+    assert "ran on: cpu" in output
+    assert f"{two_people}: 2 people, 2 samples" in output
+    assert output.rstrip().endswith("Nothing is wrong.")
 
 
-def test_a_gallery_that_is_none_is_a_problem(run: Run, gallery: Path, valid: Callable[..., None]) -> None:
+def test_a_file_that_is_not_a_gallery_is_a_problem(run: Run, gallery: Path, valid: Callable[..., None]) -> None:
     gallery.write_text("no gallery at all " * 100)
     records = run("doctor", "--json", code=1).records
     valid("doctor", records)
     assert [finding["section"] for finding in records if finding["severity"] == "problem"] == ["Gallery"]
-    told = run("doctor", code=1).out
-    assert "PROBLEM" in told
-    assert told.rstrip().splitlines()[-1].startswith("Problems: 1.")
+    output = run("doctor", code=1).out
+    assert "PROBLEM" in output
+    assert output.rstrip().splitlines()[-1].startswith("Problems: 1.")

@@ -1,4 +1,4 @@
-"""Every path on the command line: an empty one is refused."""
+"""Empty paths on the command line are refused."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .conftest import Run
 
 
 def all_commands(group: Any) -> Iterator[Any]:
-    """Return the commands of a group, those of its groups included."""
+    """Yield the commands of a group, including those of nested groups."""
     for command in group.commands.values():
         yield from all_commands(command) if hasattr(command, "commands") else [command]
 
 
 def is_path(hint: Any) -> bool:
-    """Return whether a parameter is a path or several."""
+    """Return whether a parameter takes one or more paths."""
     return hint is Path or any(map(is_path, get_args(hint)))
 
 
@@ -44,7 +44,9 @@ def test_every_path_of_every_command_is_refused_when_empty() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["scan", ""], ["--gallery", "", "people", "list"], ["identify", "a.jpg", ""]])
-def test_an_empty_path_is_one_sentence(run: Run, arguments: list[str], gallery: Path, tmp_path: Path) -> None:
+def test_an_empty_path_is_refused_in_one_sentence(
+    run: Run, arguments: list[str], gallery: Path, tmp_path: Path
+) -> None:
     ran = run(*arguments, code=2)
     assert "the path is empty" in ran.err
     assert not gallery.exists()

@@ -1,4 +1,4 @@
-"""``facebank enroll``."""
+"""``facebank enroll``: people, refusals and warnings."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def grace(ada: Path) -> Path:
 
 
 def people(run: Run) -> dict[str, int]:
-    """Return how many samples everybody has."""
+    """Return the number of samples by person."""
     return {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
 
 
-def test_a_folder_is_a_person_named_as_the_folder(run: Run, ada: Path, valid: Valid) -> None:
+def test_a_folder_is_a_person_with_its_name(run: Run, ada: Path, valid: Valid) -> None:
     records = run("enroll", f"{ada}/", "--json").records
     valid("enroll", records)
     keys = {"image", "person", "accepted", "reason", "sample_id", "turned", "advice", "masked", "detail", "warning"}
@@ -50,14 +50,12 @@ def test_a_folder_is_a_person_named_as_the_folder(run: Run, ada: Path, valid: Va
     assert people(run) == {"Ada": 2}
 
 
-def test_a_person_with_a_single_poor_photo_is_told_of(
-    run: Run, portrait: Path, speech: Path, tmp_path: Path, valid: Valid
-) -> None:
+def test_a_single_poor_photo_is_reported(run: Run, portrait: Path, speech: Path, tmp_path: Path, valid: Valid) -> None:
     Image.open(speech).convert("RGB").filter(ImageFilter.GaussianBlur(6)).save(tmp_path / "poor.png")
-    said = run("enroll", "Ada", "poor.png")
-    assert "Ada has a single poor photo (quality 0." in said.err
-    assert "is named with care: add a good one" in said.err
-    assert said.err.count("poor photo") == 1
+    ran = run("enroll", "Ada", "poor.png")
+    assert "Ada has a single poor photo (quality 0." in ran.err
+    assert "is named with care: add a good one" in ran.err
+    assert ran.err.count("poor photo") == 1
     (record,) = run("enroll", "Ada", "poor.png", "--json").records
     assert record["reason"] == "already_enrolled"
     assert "Ada has a single poor photo" in record["advice"]
@@ -66,7 +64,7 @@ def test_a_person_with_a_single_poor_photo_is_told_of(
     assert record["advice"] is None
 
 
-def test_how_far_a_photo_was_turned_is_told(run: Run, portrait: Path, tmp_path: Path, valid: Valid) -> None:
+def test_the_rotation_of_a_photo_is_reported(run: Run, portrait: Path, tmp_path: Path, valid: Valid) -> None:
     Image.open(portrait).convert("RGB").rotate(-90, expand=True).save(tmp_path / "lying.png")
     (tmp_path / "text.jpg").write_text("no photo")
     records = run("enroll", "Ada", "lying.png", "text.jpg", "--json", code=1).records
@@ -74,7 +72,7 @@ def test_how_far_a_photo_was_turned_is_told(run: Run, portrait: Path, tmp_path: 
     assert [record["turned"] for record in records] == [90, None]
 
 
-def test_a_person_with_a_good_photo_is_not_told_of(run: Run, grace: Path) -> None:
+def test_a_good_photo_is_not_reported(run: Run, grace: Path) -> None:
     assert "poor" not in run("enroll", grace).err
 
 
@@ -89,7 +87,7 @@ def test_a_tree_is_a_folder_of_people(run: Run, ada: Path, grace: Path) -> None:
     assert people(run) == {"Ada": 2, "Grace": 1}
 
 
-def test_a_tree_is_not_taken_for_one_person(run: Run, ada: Path, grace: Path, gallery: Path) -> None:
+def test_a_tree_is_not_enrolled_as_one_person(run: Run, ada: Path, grace: Path, gallery: Path) -> None:
     (ada / "2019").mkdir()
     ran = run("enroll", ada.parent, code=2)
     assert f"facebank enroll --tree {ada.parent}`" in ran.err
@@ -99,19 +97,19 @@ def test_a_tree_is_not_taken_for_one_person(run: Run, ada: Path, grace: Path, ga
     assert people(run) == {"Both": 2}
 
 
-def test_a_first_argument_that_is_no_folder_is_the_name(run: Run, ada: Path, speech: Path) -> None:
+def test_a_first_argument_that_is_not_a_folder_is_the_name(run: Run, ada: Path, speech: Path) -> None:
     run("enroll", "Countess Lovelace", speech, ada)
     assert people(run) == {"Countess Lovelace": 2}
 
 
-def test_a_folder_and_a_photo_are_refused_with_both_spellings(run: Run, ada: Path, speech: Path) -> None:
+def test_a_folder_and_a_photo_are_refused_with_both_commands(run: Run, ada: Path, speech: Path) -> None:
     ran = run("enroll", ada, speech, code=2)
     assert f"facebank enroll {ada}`" in ran.err
     assert f"facebank enroll --name Ada {speech}`" in ran.err
     assert ran.out == ""
 
 
-def test_the_photos_of_a_person_may_lie_in_a_folder_beside(run: Run, ada: Path, tmp_path: Path, valid: Valid) -> None:
+def test_photos_of_a_person_can_be_in_a_second_folder(run: Run, ada: Path, tmp_path: Path, valid: Valid) -> None:
     ada.rename(tmp_path / "imgs")
     ran = run("enroll", "ada/", "imgs", "--json")
     valid("enroll", ran.records)
@@ -128,7 +126,7 @@ def test_the_photos_of_a_person_may_lie_in_a_folder_beside(run: Run, ada: Path, 
     assert people(run) == {"ada": 2}
 
 
-def test_a_given_name_settles_any_doubt(run: Run, ada: Path, speech: Path) -> None:
+def test_the_name_option_overrides_folder_names(run: Run, ada: Path, speech: Path) -> None:
     run("enroll", "--name", "Ada", ada, speech)
     assert people(run) == {"Ada": 2}
 
@@ -136,12 +134,12 @@ def test_a_given_name_settles_any_doubt(run: Run, ada: Path, speech: Path) -> No
 @pytest.mark.parametrize(
     "arguments", [["enroll"], ["enroll", "Ada"], ["enroll", "--tree", "--name", "Ada", "."], ["enroll", "--tree", "no"]]
 )
-def test_arguments_that_make_no_sense_exit_2(run: Run, gallery: Path, arguments: list[str]) -> None:
+def test_contradictory_arguments_exit_with_2(run: Run, gallery: Path, arguments: list[str]) -> None:
     run(*arguments, code=2)
     assert not gallery.exists()
 
 
-def test_a_photo_enrolled_twice_is_recognised(run: Run, two_people: Path, portrait: Path) -> None:
+def test_a_photo_enrolled_twice_is_recognized(run: Run, two_people: Path, portrait: Path) -> None:
     (record,) = run("enroll", "barack obama", portrait, "--json").records
     assert (record["accepted"], record["reason"]) == (True, "already_enrolled")
     (record,) = run("enroll", "Somebody Else", portrait, "--json", code=1).records
@@ -149,9 +147,7 @@ def test_a_photo_enrolled_twice_is_recognised(run: Run, two_people: Path, portra
     assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1}
 
 
-def test_what_cannot_be_enrolled_is_refused_with_its_reason_and_the_rest_goes_on(
-    run: Run, ada: Path, tmp_path: Path, valid: Valid
-) -> None:
+def test_refusals_have_reasons_and_the_rest_is_enrolled(run: Run, ada: Path, tmp_path: Path, valid: Valid) -> None:
     from PIL import Image
 
     Image.new("RGB", (300, 300), "grey").save(tmp_path / "nobody.png")
@@ -188,9 +184,7 @@ def pair(tmp_path: Path) -> Path:
     return tmp_path / "pair.png"
 
 
-def test_several_faces_are_refused_unless_one_agrees_with_the_other_photos(
-    run: Run, pair: Path, portrait: Path
-) -> None:
+def test_several_faces_are_refused_unless_one_matches_the_other_photos(run: Run, pair: Path, portrait: Path) -> None:
     (record,) = run("enroll", "Barack", pair, "--json", code=1).records
     assert (record["accepted"], record["reason"], record["sample_id"]) == (False, "several_faces", None)
     records = run("enroll", "Barack", pair, portrait, "--json").records
@@ -198,7 +192,7 @@ def test_several_faces_are_refused_unless_one_agrees_with_the_other_photos(
 
 
 @pytest.mark.parametrize(("pick", "share"), [("largest", (0.0, 0.4)), ("central", (0.4, 0.6))])
-def test_a_face_of_several_can_be_picked(
+def test_one_of_several_faces_can_be_picked(
     run: Run, portrait: Path, stranger: Path, tmp_path: Path, pick: str, share: tuple[float, float]
 ) -> None:
     width = 1500
@@ -230,14 +224,14 @@ def test_a_face_nearer_to_another_is_refused_unless_forced(
         (True, "enrolled"),
         (False, "nearer_to_another"),
     ]
-    told = run("enroll", "Joe Biden", speech, code=1)
-    assert all(word in told.err for word in ("Barack Obama", "Joe Biden", "--force"))
+    output = run("enroll", "Joe Biden", speech, code=1)
+    assert all(word in output.err for word in ("Barack Obama", "Joe Biden", "--force"))
     (forced,) = run("enroll", "Joe Biden", speech, "--force", "--json").records
     valid("enroll", [forced])
     assert forced["accepted"]
 
 
-def test_photos_in_masks_are_told_and_warned_about(run: Run, tmp_path: Path, portrait: Path, valid: Valid) -> None:
+def test_masked_faces_are_reported(run: Run, tmp_path: Path, portrait: Path, valid: Valid) -> None:
     from facebank import read_photo
     from facebank.operations.engine import load_engine
     from facebank.vision.masking import draw_mask

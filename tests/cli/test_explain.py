@@ -17,7 +17,7 @@ PORTRAIT, SPEECH = (
 )
 
 
-def test_a_picture_and_the_regions_in_numbers(run: Run, tmp_path: Path, valid: Valid) -> None:
+def test_a_picture_and_the_numbers_of_its_regions(run: Run, tmp_path: Path, valid: Valid) -> None:
     target = tmp_path / "map.png"
     records = run("explain", PORTRAIT, SPEECH, "--out", target, "--json").records
     valid("explain", records)
@@ -32,7 +32,7 @@ def test_a_picture_and_the_regions_in_numbers(run: Run, tmp_path: Path, valid: V
     with Image.open(target) as picture:
         picture.load()
         assert min(picture.size) > 600
-    # and for people; a picture that facebank drew may be drawn again
+    # as text; a picture drawn by facebank may be overwritten
     first, titles, *rows, last = run("explain", PORTRAIT, SPEECH, "--out", target).out.splitlines()
     assert first.startswith("the same person (similarity 0.")
     assert titles.split("\t")[0] == "hidden"
@@ -51,7 +51,7 @@ def test_no_photo_is_overwritten(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("target", "why"), [("map.jpg", "suffix .png"), ("nowhere/map.png", "there is no folder")])
-def test_a_target_that_cannot_be_is_told_before_anything_is_computed(run: Run, target: str, why: str) -> None:
+def test_an_invalid_target_is_refused_before_the_computation(run: Run, target: str, why: str) -> None:
     ran = run("explain", PORTRAIT, SPEECH, "--out", target, code=2)
     assert why in ran.err
     assert len(ran.err.splitlines()) == 1

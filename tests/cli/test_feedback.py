@@ -1,4 +1,4 @@
-"""``facebank confirm``, ``deny`` and ``strangers``: what people say after an identification."""
+"""``facebank confirm``, ``deny`` and ``strangers``: corrections of decisions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pair(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def poor(tmp_path: Path) -> Path:
-    """A photo of Barack Obama that is too blurred to recognise others by."""
+    """A photo of Barack Obama that is too blurred for a sample."""
     with Image.open(DEMO_PHOTOS / "barack_obama_speech.jpg") as photo:
         small = photo.convert("RGB").resize((photo.width // 9, photo.height // 9))
         small.filter(ImageFilter.GaussianBlur(2)).resize((photo.width // 3, photo.height // 3)).save(tmp_path / "p.png")
@@ -71,19 +71,19 @@ def test_a_confirmed_face_is_a_sample(run: Run, speech: Path, valid: Valid) -> N
     assert "was a sample of Barack Obama before" in run("confirm", speech, "Barack Obama").out
 
 
-def test_a_face_too_poor_is_no_sample_and_that_is_said(run: Run, poor: Path, valid: Valid) -> None:
+def test_a_poor_face_does_not_become_a_sample(run: Run, poor: Path, valid: Valid) -> None:
     run("deny", poor, "Barack Obama")
     records = run("confirm", poor, "Barack Obama", "--json", code=1).records
     valid("confirm", records)
     assert (records[0]["accepted"], records[0]["reason"], records[0]["sample_id"]) == (False, "face_too_poor", None)
     assert len(samples(run, "Barack Obama")) == 1
-    told = run("confirm", poor, "Barack Obama", code=1).out
-    assert "too poor" in told
-    assert "no longer denied" not in told  # the first time took it back
+    output = run("confirm", poor, "Barack Obama", code=1).out
+    assert "too poor" in output
+    assert "no longer denied" not in output  # it was withdrawn by the first call
     assert run("deny", poor, "Barack Obama", "--json").records[0]["reason"] == "denied"
 
 
-def test_confirming_takes_back_a_denial(run: Run, speech: Path) -> None:
+def test_confirming_withdraws_a_denial(run: Run, speech: Path) -> None:
     run("deny", speech, "Barack Obama")
     run("confirm", speech, "Barack Obama")
     sample = samples(run, "Barack Obama")[1]
@@ -91,7 +91,7 @@ def test_confirming_takes_back_a_denial(run: Run, speech: Path) -> None:
     assert run("deny", speech, "Barack Obama", "--json").records[0]["reason"] == "denied"
 
 
-def test_somebody_elses_sample_is_not_taken_over(run: Run, portrait: Path) -> None:
+def test_a_sample_of_somebody_else_is_refused(run: Run, portrait: Path) -> None:
     (sample,) = samples(run, "Barack Obama")
     ran = run("confirm", portrait, "Eileen Collins", code=2)
     assert f"`facebank people remove-sample {sample['sample_id']}`" in ran.err
@@ -101,7 +101,7 @@ def test_somebody_elses_sample_is_not_taken_over(run: Run, portrait: Path) -> No
 # Denying --------------------------------------------------------------------------------------------------------
 
 
-def test_a_denial_is_kept_once(run: Run, stranger: Path, valid: Valid) -> None:
+def test_a_denial_is_recorded_once(run: Run, stranger: Path, valid: Valid) -> None:
     records = run("deny", stranger, "eileen collins", "--json").records
     valid("deny", records)
     box = records[0].pop("box")
@@ -135,7 +135,7 @@ def test_a_persons_own_sample_cannot_be_denied(run: Run, portrait: Path, tmp_pat
     run("deny", portrait, "Eileen Collins")
 
 
-def test_nobody_is_remembered_listed_and_forgotten(run: Run, stranger: Path, valid: Valid) -> None:
+def test_a_stranger_is_remembered_listed_and_forgotten(run: Run, stranger: Path, valid: Valid) -> None:
     records = run("deny", stranger, "--nobody", "--json").records
     valid("deny", records)
     assert (records[0]["person"], records[0]["reason"], records[0]["stranger_id"]) == (None, "remembered", 1)
@@ -151,7 +151,7 @@ def test_nobody_is_remembered_listed_and_forgotten(run: Run, stranger: Path, val
     assert "strangers list" in run("strangers", "forget", "1", code=2).err
 
 
-def test_a_stranger_who_is_confirmed_is_none_any_more(run: Run, stranger: Path, portrait: Path) -> None:
+def test_a_confirmed_stranger_is_forgotten_as_a_stranger(run: Run, stranger: Path, portrait: Path) -> None:
     run("deny", stranger, "--nobody")
     assert "--force" in run("confirm", stranger, "Eileen Collins", code=1).out
     run("confirm", stranger, "Eileen Collins", "--force")
@@ -159,13 +159,13 @@ def test_a_stranger_who_is_confirmed_is_none_any_more(run: Run, stranger: Path, 
     assert "remove-sample" in run("deny", portrait, "--nobody", code=2).err
 
 
-def test_a_face_too_poor_is_not_remembered(run: Run, poor: Path, valid: Valid) -> None:
+def test_a_poor_face_is_not_remembered(run: Run, poor: Path, valid: Valid) -> None:
     records = run("deny", poor, "--nobody", "--json", code=1).records
     valid("deny", records)
     assert (records[0]["accepted"], records[0]["reason"], records[0]["stranger_id"]) == (False, "face_too_poor", None)
 
 
-def test_strangers_go_along_when_everything_is_embedded_anew(run: Run, stranger: Path, tmp_path: Path) -> None:
+def test_re_embed_includes_strangers(run: Run, stranger: Path, tmp_path: Path) -> None:
     lost = tmp_path / "lost.jpg"
     shutil.copy(DEMO_PHOTOS / "barack_obama_blue_room.jpg", lost)
     run("deny", stranger, "--nobody")
@@ -173,14 +173,14 @@ def test_strangers_go_along_when_everything_is_embedded_anew(run: Run, stranger:
     lost.unlink()
     ran = run("people", "re-embed", "--json", code=1)
     assert (ran.records[0]["changed"], ran.records[0]["embedded"], ran.records[0]["lost"]) == (True, 2, [])
-    assert ran.err == f"facebank: a stranger is forgotten whose face was not found again: {lost}\n"
+    assert ran.err == f"facebank: a stranger whose face was not found again is forgotten: {lost}\n"
     assert [one["image"] for one in run("strangers", "list", "--json").records] == [str(stranger)]
 
 
 # Which face -----------------------------------------------------------------------------------------------------
 
 
-def test_faces_are_numbered_as_they_are_identified(run: Run, pair: Path) -> None:
+def test_faces_are_numbered_as_in_identify(run: Run, pair: Path) -> None:
     (identified,) = run("identify", pair, "--json").records
     for number, face in enumerate(identified["faces"], 1):
         (record,) = run("confirm", pair, face["person"], "--face", str(number), "--json").records
@@ -188,7 +188,7 @@ def test_faces_are_numbered_as_they_are_identified(run: Run, pair: Path) -> None
 
 
 @pytest.mark.parametrize("command", [["confirm", "Barack Obama"], ["deny", "Barack Obama"], ["deny", "--nobody"]])
-def test_of_several_faces_one_must_be_named(run: Run, pair: Path, command: list[str]) -> None:
+def test_several_faces_require_a_number(run: Run, pair: Path, command: list[str]) -> None:
     ran = run(command[0], pair, *command[1:], code=2)
     assert "shows 2 faces, choose one with --face: 1 (x " in ran.err
     assert len(ran.err.splitlines()) == 1
@@ -197,7 +197,7 @@ def test_of_several_faces_one_must_be_named(run: Run, pair: Path, command: list[
 
 
 @pytest.mark.parametrize("command", [["confirm", "Barack Obama"], ["deny", "Barack Obama"], ["deny", "--nobody"]])
-def test_photos_that_cannot_be_used(run: Run, tmp_path: Path, command: list[str]) -> None:
+def test_unusable_photos_are_refused(run: Run, tmp_path: Path, command: list[str]) -> None:
     Image.new("RGB", (200, 200)).save(tmp_path / "black.png")
     (tmp_path / "text.jpg").write_text("Dear diary")
     for photo in ("black.png", "text.jpg", "absent.jpg", "."):
@@ -206,9 +206,9 @@ def test_photos_that_cannot_be_used(run: Run, tmp_path: Path, command: list[str]
         assert len(ran.err.splitlines()) == 1
 
 
-def test_who_it_is_or_is_not_must_be_clear(run: Run, speech: Path) -> None:
-    for said in ([], ["Barack Obama", "--nobody"]):
-        assert "either a NAME or --nobody" in run("deny", speech, *said, code=2).err
+def test_deny_takes_either_a_name_or_nobody(run: Run, speech: Path) -> None:
+    for arguments in ([], ["Barack Obama", "--nobody"]):
+        assert "either a NAME or --nobody" in run("deny", speech, *arguments, code=2).err
     for command in ("confirm", "deny"):
         ran = run(command, speech, "No\x1bbody", code=2)
         assert ran.err.isascii()

@@ -1,4 +1,4 @@
-"""``facebank find``: the scanned photos that somebody is in."""
+"""``facebank find``: scanned photos and videos of given people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Valid = Callable[[str, Sequence[dict[str, object]]], None]
 
 @pytest.fixture
 def album(run: Run, two_people: Path, tmp_path: Path) -> Path:
-    """A scanned folder: both enrolled people alone and together, taken on known days, and a stranger."""
+    """A scanned folder: both enrolled people alone and together, on known days, and a stranger."""
     assert two_people.exists()
     folder = tmp_path / "album"
     folder.mkdir()
@@ -60,7 +60,7 @@ def test_photos_of_a_person_are_listed_oldest_first(run: Run, album: Path, valid
     assert table[-1] == "2 photos"
 
 
-def test_who_is_forgotten_is_told_of_the_scan(run: Run, album: Path) -> None:
+def test_forget_reports_the_scan(run: Run, album: Path) -> None:
     assert album.exists()
     assert "still holds all faces of the scanned photos" in run("people", "forget", "Barack Obama").err
 
@@ -82,12 +82,12 @@ def test_photos_of_several_people_together(run: Run, album: Path) -> None:
         (("--since", "2010"), []),
     ],
 )
-def test_photos_of_a_time(run: Run, album: Path, options: tuple[str, ...], found: list[str]) -> None:
+def test_photos_of_a_period(run: Run, album: Path, options: tuple[str, ...], found: list[str]) -> None:
     assert album.exists()
     assert names(run("find", "Eileen Collins", *options, "--json").records) == found
 
 
-def test_mistakes_are_sentences(run: Run, album: Path) -> None:
+def test_errors_are_one_sentence(run: Run, album: Path) -> None:
     assert album.exists()
     assert "Nobody" in run("find", "Ada", code=2).err
     assert "is no day, month or year" in run("find", "Barack Obama", "--since", "last summer", code=2).err
@@ -142,4 +142,4 @@ def test_videos_are_found_with_their_times(
     assert table[-3] == f"{Path('films', 'clip.mp4')}\tMiranda\t0:00.0\t0:00.7"
     assert table[-1] == "1 video"
     assert run("find", "Barack Obama", "--videos", "--json").records == [{"videos": []}]
-    assert "--videos goes without --shard" in run("scan", folder, "--videos", "--shard", "1/2", code=2).err
+    assert "--videos and --shard exclude each other" in run("scan", folder, "--videos", "--shard", "1/2", code=2).err

@@ -1,4 +1,4 @@
-"""Forgetting as people do it: asked on a terminal, told what stays, and nothing of it left in our own files."""
+"""``people forget`` and ``remove-sample``: questions, remaining copies, and wiped files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PART = ".facebank-4194399-0123456789abcdef.part"
 
 
 def at_a_terminal(program: Sequence[str], environment: dict[str, str], answer: bytes) -> tuple[int, str]:
-    """Run the program with a terminal to ask at, and return its exit code and what the terminal showed."""
+    """Run the program on a pseudo-terminal; return the exit code and the output."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(program, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as running:
         os.close(theirs)
@@ -33,7 +33,7 @@ def at_a_terminal(program: Sequence[str], environment: dict[str, str], answer: b
     return code, shown.decode()
 
 
-def test_forgetting_says_what_stays_and_wipes_what_is_ours(
+def test_forget_lists_remaining_copies_and_wipes_caches(
     run: Run, two_people: Path, speech: Path, tmp_path: Path, valid: Callable[[str, Sequence[dict[str, Any]]], None]
 ) -> None:
     run("people", "export", tmp_path / "backup")
@@ -59,9 +59,7 @@ def test_forgetting_says_what_stays_and_wipes_what_is_ours(
     assert not [path for path in ours if b"barack" in path.read_bytes().lower()]
 
 
-def test_forgetting_asks_at_a_terminal(
-    program: list[str], environment: dict[str, str], two_people: Path, run: Run
-) -> None:
+def test_forget_asks_on_a_terminal(program: list[str], environment: dict[str, str], two_people: Path, run: Run) -> None:
     environment = {**environment, "FACEBANK_GALLERY": str(two_people)}
     code, shown = at_a_terminal([*program, "people", "forget", "Eileen Collins"], environment, b"n\n")
     assert code == 2
@@ -75,7 +73,7 @@ def test_forgetting_asks_at_a_terminal(
     assert "Eileen Collins" not in run("people", "list").out
 
 
-def test_whose_sample_would_go_is_said(
+def test_remove_sample_names_the_person_and_photo(
     program: list[str], environment: dict[str, str], run: Run, two_people: Path, portrait: Path
 ) -> None:
     (sample,) = run("people", "show", "Barack Obama", "--json").records
@@ -88,23 +86,23 @@ def test_whose_sample_would_go_is_said(
     assert f"{portrait.name}), for good? [y/N]" in shown
 
 
-def test_a_sample_that_is_not_there_is_said_before_anything_is_asked(run: Run, two_people: Path) -> None:
+def test_a_missing_sample_is_reported_before_the_question(run: Run, two_people: Path) -> None:
     assert "There is no sample 99" in run("people", "remove-sample", "99", code=2).err
 
 
-def test_doctor_names_leftovers_and_removes_them_when_told_to(run: Run, two_people: Path, tmp_path: Path) -> None:
+def test_doctor_reports_leftovers_and_removes_them_with_clean(run: Run, two_people: Path, tmp_path: Path) -> None:
     (tmp_path / PART).write_bytes(b"Eileen")
-    (told,) = [record for record in run("doctor", "--json").records if record["subject"] == "Leftovers"]
-    assert told["severity"] == "warning"
-    assert told["command"] == "facebank doctor --clean"
-    assert f"1 incomplete file of killed runs, possibly with faces or names, in {tmp_path}" in told["detail"]
+    (finding,) = [record for record in run("doctor", "--json").records if record["subject"] == "Leftovers"]
+    assert finding["severity"] == "warning"
+    assert finding["command"] == "facebank doctor --clean"
+    assert f"1 incomplete file of killed runs, possibly with faces or names, in {tmp_path}" in finding["detail"]
     assert (tmp_path / PART).exists()
     assert "1 leftover of killed runs removed" in run("doctor", "--clean").err
     assert not (tmp_path / PART).exists()
 
 
 @pytest.mark.parametrize("shares", ["", "1"])
-def test_what_has_faces_in_it_is_private(run: Run, two_people: Path, speech: Path, tmp_path: Path, shares: str) -> None:
+def test_files_with_faces_are_private(run: Run, two_people: Path, speech: Path, tmp_path: Path, shares: str) -> None:
     old = os.umask(0o022)
     try:
         run("identify", speech, "--annotate", tmp_path / "drawn", FACEBANK_SHARE_FILES=shares)

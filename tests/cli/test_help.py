@@ -1,4 +1,4 @@
-"""What people read before they type anything else."""
+"""Help, version, JSON options and start-up."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_every_command_has_json_and_a_schema(run: Run, command: str) -> None:
     assert schemas.load(command.replace(" ", "-"))["$schema"].endswith("2020-12/schema")
 
 
-def test_the_program_tells_its_commands_exit_codes_and_version(run: Run) -> None:
+def test_help_lists_commands_and_exit_codes(run: Run) -> None:
     text = run("--help").out
     assert all(command.split()[0] in text for command in COMMANDS)
     assert "Exit codes" in text
@@ -79,7 +79,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert ran.stderr.strip() == "[]"
 
 
-def test_an_error_has_its_traceback_only_if_asked_for(
+def test_tracebacks_are_shown_only_with_debug(
     run: Run, program: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     absent = str(tmp_path / "none.facebank")
@@ -97,7 +97,7 @@ def test_the_module_is_the_program(environment: dict[str, str]) -> None:
     assert ran.stdout == f"facebank {__version__}\n"
 
 
-def test_a_command_does_not_wait_for_the_code_of_the_others() -> None:
+def test_a_command_does_not_import_the_others() -> None:
     program = """
 import sys
 from facebank_cli.app import main

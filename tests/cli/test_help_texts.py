@@ -1,4 +1,4 @@
-"""Help of every command: described arguments, no types of Python, lines that fit a terminal."""
+"""Help of every command: described arguments, no Python types, lines that fit a terminal."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import typer.main
 from .conftest import Run
 
 TYPES = re.compile(r"<[\w\[\], |.-]+>|\b(?:list|tuple)\[|\bPath\b|\bOptional\b|x[<>]=")
-"""What Typer and click write for the type of a value."""
+"""Type names as Typer and click write them."""
 
 
 def contexts(command: Any, context: Any) -> Iterator[Any]:
-    """List the contexts of a command and of those below it."""
+    """Yield the contexts of a command and its subcommands."""
     yield context
     for name, inner in getattr(command, "commands", {}).items():
         yield from contexts(inner, context.__class__(inner, info_name=name, parent=context))
@@ -49,7 +49,7 @@ def test_every_argument_and_option_is_described(context: Any) -> None:
     assert [one.name for one in parameters if not one.help] == []
 
 
-def test_no_type_of_python_is_shown(context: Any) -> None:
+def test_no_python_type_is_shown(context: Any) -> None:
     example = context.command.epilog or ""
     assert TYPES.search(context.get_help().replace(example, "")) is None
 
@@ -61,7 +61,7 @@ def test_help_fits_the_terminal(context: Any, columns: int, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("path", GROUPS)
-def test_each_command_of_a_list_is_described_in_one_line(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_command_in_a_list_has_one_line(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     context = CONTEXTS[path]
     lines = context.get_help().splitlines()
@@ -72,20 +72,20 @@ def test_each_command_of_a_list_is_described_in_one_line(path: str, monkeypatch:
         assert not lines[place + 1].startswith("   "), f"{name} takes two lines"
 
 
-def test_options_that_overrule_settings_stand_under_a_heading(run: Run) -> None:
+def test_options_that_override_settings_have_a_heading(run: Run) -> None:
     shown = run("identify", "--help").out
     heading = shown.index("\nDecisions, for this run")
     assert shown.index("--json") < heading < shown.index("--fpir")
 
 
 @pytest.mark.parametrize("words", ["", "identify", "people forget", "serve keys add", "bench openset"])
-def test_help_says_what_the_option_says(run: Run, words: str) -> None:
+def test_the_help_command_equals_the_help_option(run: Run, words: str) -> None:
     assert run("help", *words.split()).out == run(*words.split(), "--help").out
 
 
-def test_help_of_what_is_no_command_is_refused(run: Run) -> None:
+def test_help_of_an_unknown_command_is_refused(run: Run) -> None:
     assert "Did you mean 'people'?" in run("help", "peple", code=2).err
-    assert "'facebank identify' has no commands" in run("help", "identify", "photos", code=2).err
+    assert "'facebank identify' has no subcommand" in run("help", "identify", "photos", code=2).err
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_tab_key_completes(program: list[str], environment: dict[str, str], 
     assert ran.stdout.split() == expected.split()
 
 
-def test_completion_is_installed_for_the_shell_that_asks(
+def test_completion_is_installed_for_the_current_shell(
     program: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     command = f"{' '.join(program)} --install-completion; {' '.join(program)} --show-completion"

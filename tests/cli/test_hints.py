@@ -1,4 +1,4 @@
-"""A mistake in what was typed is told with what to type instead."""
+"""Messages about mistyped arguments suggest what to type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .conftest import Ran, Run
 
 
 def sentence(ran: Ran) -> str:
-    """Return the one sentence on standard error; there is nothing on standard output."""
+    """Return the single line on standard error; standard output must be empty."""
     assert ran.out == ""
     (line,) = ran.err.splitlines()
     return line.removeprefix("facebank: ")
@@ -25,24 +25,24 @@ def sentence(ran: Ran) -> str:
     ],
 )
 @pytest.mark.parametrize("how", [[], ["--json"]])
-def test_where_nothing_is_there_one_sentence_says_so(
+def test_a_missing_folder_is_reported_in_one_sentence(
     run: Run, two_people: Path, arguments: list[str], how: list[str]
 ) -> None:
     assert sentence(run(*arguments, *how, code=2)) == "there is no such file or folder: nofolder"
 
 
-def test_what_is_missing_beside_what_is_there_fails_alone(run: Run, two_people: Path, speech: Path) -> None:
+def test_a_missing_file_fails_without_the_others(run: Run, two_people: Path, speech: Path) -> None:
     absent, present = run("identify", "nofolder", speech, "--json", code=1).records
     assert absent["error"]
     assert present["faces"][0]["person"] == "Barack Obama"
 
 
 @pytest.mark.parametrize("path", ["nofolder/x.jpg", "nofolder/", "x.jpg"])
-def test_a_path_of_nothing_is_not_taken_for_a_name(run: Run, path: str) -> None:
+def test_a_missing_path_is_not_used_as_a_name(run: Run, path: str) -> None:
     assert sentence(run("enroll", path, code=2)) == f"there is no such file or folder: {path}"
 
 
-def test_a_folder_that_is_not_there_is_a_name_and_said_to_be_one(run: Run, speech: Path) -> None:
+def test_a_missing_folder_before_a_photo_is_a_name(run: Run, speech: Path) -> None:
     ran = run("enroll", "nofolder/", speech)
     assert "there is no folder nofolder/: the photos are enrolled as nofolder's" in ran.err
     assert run("people", "list", "--json").records[0]["person"] == "nofolder"
@@ -53,7 +53,7 @@ def test_a_slash_in_a_name_is_shown_as_it_is(run: Run, speech: Path) -> None:
     assert "U+0007 is not allowed" in sentence(run("enroll", "Ada\a", speech, code=2))
 
 
-def test_an_empty_name_is_called_empty(run: Run, speech: Path) -> None:
+def test_an_empty_name_is_reported_as_empty(run: Run, speech: Path) -> None:
     assert "the name is empty" in sentence(run("enroll", "", speech, code=2))
 
 
@@ -70,14 +70,14 @@ def test_a_known_pack_that_is_not_installed_names_the_command(run: Run, speech: 
     )
 
 
-def test_pictures_do_not_go_into_a_file(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
+def test_annotated_copies_need_a_folder(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     ran = run("identify", speech, "--annotate", "notes.txt", code=2)
     assert sentence(ran) == "notes.txt is a file, not a folder"
 
 
 @pytest.mark.parametrize("command", [["identify"], ["enroll", "--name", "Barack Obama"]])
-def test_videos_are_mentioned_and_photos_taken_once(
+def test_videos_are_reported_and_photos_read_once(
     run: Run, two_people: Path, speech: Path, tmp_path: Path, command: list[str]
 ) -> None:
     (tmp_path / "party").mkdir()

@@ -1,4 +1,4 @@
-"""``facebank identify``."""
+"""``facebank identify``: JSON, CSV, tables and decisions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .conftest import Run
 Valid = Callable[[str, Sequence[dict[str, Any]]], None]
 
 
-def test_json_holds_exactly_what_was_promised(
+def test_json_has_exactly_the_documented_keys(
     run: Run, two_people: Path, speech: Path, stranger: Path, tmp_path: Path, valid: Valid
 ) -> None:
     (tmp_path / "text.jpg").write_text("no photo")
@@ -39,8 +39,8 @@ def test_json_holds_exactly_what_was_promised(
     assert (face["decision"], face["reason"], face["person"]) == ("known", "match", "Barack Obama")
     assert face["probability"] > 0.99
     assert face["probability"] == face["candidates"][0]["probability"]
-    told = [candidate["probability"] for candidate in face["candidates"]]
-    assert sum(told) + face["stranger_probability"] == pytest.approx(1)
+    probabilities = [candidate["probability"] for candidate in face["candidates"]]
+    assert sum(probabilities) + face["stranger_probability"] == pytest.approx(1)
     assert 0 < face["stranger_probability"] < 0.01
     assert [candidate["person"] for candidate in face["candidates"]] == ["Barack Obama", "Eileen Collins"]
     assert set(face["candidates"][0]) == {"person", "similarity", "probability"}
@@ -55,7 +55,7 @@ def test_json_holds_exactly_what_was_promised(
 
 
 @pytest.mark.parametrize("clockwise", [90, 180, 270])
-def test_how_far_a_photo_was_turned_is_said(
+def test_the_rotation_of_a_photo_is_reported(
     run: Run, two_people: Path, speech: Path, tmp_path: Path, valid: Valid, clockwise: int
 ) -> None:
     Image.open(speech).convert("RGB").rotate(-clockwise, expand=True).save(tmp_path / "lying.png")
@@ -70,7 +70,7 @@ def test_how_far_a_photo_was_turned_is_said(
     assert asked["turned"] == clockwise
 
 
-def test_one_person_twice_in_a_photo_is_as_promised_too(
+def test_one_person_twice_in_a_photo(
     run: Run, two_people: Path, speech: Path, portrait: Path, tmp_path: Path, valid: Valid
 ) -> None:
     parts = [Image.open(path).convert("RGB").resize((600, 800)) for path in (speech, portrait)]
@@ -80,48 +80,48 @@ def test_one_person_twice_in_a_photo_is_as_promised_too(
     together.save(tmp_path / "twice.jpg")
     records = run("identify", "twice.jpg", "--json").records
     valid("identify", records)
-    said = sorted((face["decision"], face["reason"]) for face in records[0]["faces"])
-    assert said == [("uncertain", "same_person_twice")] * 2
+    decisions = sorted((face["decision"], face["reason"]) for face in records[0]["faces"])
+    assert decisions == [("uncertain", "same_person_twice")] * 2
     allowed = run("identify", "twice.jpg", "--allow-twice", "--json").records
     valid("identify", allowed)
-    said = sorted((face["decision"], face["reason"]) for face in allowed[0]["faces"])
-    assert said == [("known", "match"), ("known", "same_person_twice")]
+    decisions = sorted((face["decision"], face["reason"]) for face in allowed[0]["faces"])
+    assert decisions == [("known", "match"), ("known", "same_person_twice")]
 
 
-def test_a_stranger_is_no_failure(run: Run, two_people: Path, stranger: Path) -> None:
+def test_a_stranger_is_not_a_failure(run: Run, two_people: Path, stranger: Path) -> None:
     ran = run("identify", stranger)
     assert "unknown" in ran.out
     assert "Obama" not in ran.out
 
 
-def test_it_is_plain_where_it_is_piped(run: Run, two_people: Path, speech: Path) -> None:
+def test_piped_output_is_plain(run: Run, two_people: Path, speech: Path) -> None:
     titles, row = run("identify", speech).out.splitlines()
     assert titles.split("\t") == ["photo", "face", "person", "decision", "reason", "similarity", "probability"]
     assert row.split("\t")[:5] == [str(speech), "1", "Barack Obama", "known", "match"]
 
 
 @pytest.mark.parametrize("kind", ["prototype", "knn", "svm", "svm-rbf", "logistic"])
-def test_every_classifier_knows_the_same_person(run: Run, two_people: Path, speech: Path, kind: str) -> None:
+def test_every_classifier_identifies_the_same_person(run: Run, two_people: Path, speech: Path, kind: str) -> None:
     (record,) = run("identify", speech, "--classifier", kind, "--json").records
     (face,) = record["faces"]
     assert (face["decision"], face["person"]) == ("known", "Barack Obama")
 
 
-def test_auto_says_what_it_chose_and_why(run: Run, two_people: Path, speech: Path) -> None:
+def test_auto_reports_its_choice_and_the_reason(run: Run, two_people: Path, speech: Path) -> None:
     ran = run("identify", speech, "--classifier", "auto")
     assert "classifier prototype: " in ran.err
     assert "too few to compare" in ran.err
 
 
 @pytest.mark.parametrize(("option", "value"), [("--classifier", "forest"), ("--fpir", "0"), ("--stranger-share", "1")])
-def test_a_setting_that_cannot_be_is_one_sentence(
+def test_an_invalid_setting_is_refused_in_one_sentence(
     run: Run, two_people: Path, speech: Path, option: str, value: str
 ) -> None:
     ran = run("identify", speech, option, value, code=2)
     assert (ran.out, len(ran.err.splitlines())) == ("", 1)
 
 
-def test_csv_has_a_line_a_face(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
+def test_csv_has_one_line_per_face(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
     shutil.copy(speech, tmp_path / 'a, "b".jpg')
     run("people", "rename", "Barack Obama", 'Obama, "Barack"')
     rows = list(csv.DictReader(io.StringIO(run("identify", speech, 'a, "b".jpg', "--csv").out)))
@@ -131,7 +131,7 @@ def test_csv_has_a_line_a_face(run: Run, two_people: Path, speech: Path, tmp_pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_csv_holds_paths_that_are_there(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
+def test_csv_paths_lead_to_the_files(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
     names = [
         "علی\u200cرضا.jpg",
         "zero\u200bwidth\u202e.jpg",
@@ -144,7 +144,7 @@ def test_csv_holds_paths_that_are_there(run: Run, two_people: Path, speech: Path
         shutil.copy(speech, tmp_path / name)
     run("people", "rename", "Barack Obama", "علی\u200cرضا")
 
-    def into_a_file() -> None:  # one name is no UTF-8
+    def into_a_file() -> None:  # one name is not UTF-8
         os.dup2(os.open("found.csv", os.O_CREAT | os.O_WRONLY, 0o600), 1)
 
     out = run("identify", *names, "--csv", before=into_a_file)
@@ -162,7 +162,7 @@ def test_json_and_csv_exclude_each_other(run: Run, two_people: Path, speech: Pat
 
 
 def on_a_terminal(command: Sequence[str | Path], folder: Path, environment: dict[str, str], code: int = 0) -> str:
-    """Run a command with a terminal for all its streams and return what it shows."""
+    """Run a command on a pseudo-terminal and return its output."""
     controller, terminal = pty.openpty()
     with subprocess.Popen(
         [str(part) for part in command], cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
@@ -172,7 +172,7 @@ def on_a_terminal(command: Sequence[str | Path], folder: Path, environment: dict
         while True:
             try:
                 piece = os.read(controller, 65536)
-            except OSError:  # what Linux answers when the program has closed its side
+            except OSError:  # raised on Linux when the other side is closed
                 break
             if not piece:
                 break
@@ -193,7 +193,7 @@ def test_csv_on_a_terminal_is_escaped(
     assert all(character.isprintable() or character in "\t\r\n" for character in shown)
 
 
-def test_a_terminal_gets_a_table_with_colours_unless_they_are_unwanted(
+def test_a_table_on_a_terminal_has_colors_unless_disabled(
     program: list[str], environment: dict[str, str], two_people: Path, speech: Path, stranger: Path, tmp_path: Path
 ) -> None:
     settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "200"}
@@ -207,7 +207,7 @@ def test_a_terminal_gets_a_table_with_colours_unless_they_are_unwanted(
     assert "\x1b[32m" not in plain
 
 
-def test_a_reader_that_goes_away_is_no_reason_to_complain(
+def test_a_closed_pipe_is_not_reported(
     program: list[str], environment: dict[str, str], two_people: Path, speech: Path, tmp_path: Path
 ) -> None:
     with subprocess.Popen(
@@ -226,20 +226,20 @@ def test_a_reader_that_goes_away_is_no_reason_to_complain(
 
 @pytest.mark.parametrize("name", ["\x1b[31mred\x07.jpg", "a\nb.jpg", "\u202egnp.jpg", "name [bold].jpg"])
 @pytest.mark.parametrize("how", [[], ["--json"], ["--csv"]])
-def test_nothing_a_file_is_called_reaches_the_terminal_raw(
+def test_file_names_are_escaped_on_a_terminal(
     run: Run, two_people: Path, tmp_path: Path, name: str, how: list[str]
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / name).write_text("no photo")
     ran = run("identify", "folder", *how, code=1)
-    shown = ran.err if "--csv" in how else ran.out + ran.err  # a program that reads CSV gets the very path
+    shown = ran.err if "--csv" in how else ran.out + ran.err  # CSV has the paths verbatim
     assert all(character.isprintable() or character in "\t\n" for character in shown)
     assert len(ran.err.splitlines()) == 1
     if how == ["--json"]:
         assert [Path(record["image"]).name for record in ran.records] == [name]
 
 
-def test_a_name_that_is_no_text_is_told_all_the_same(run: Run, two_people: Path, tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_is_reported(run: Run, two_people: Path, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / os.fsdecode(b"\xff.jpg")).write_text("no photo")
     (record,) = run("identify", "folder", "--json", code=1).records
@@ -247,7 +247,7 @@ def test_a_name_that_is_no_text_is_told_all_the_same(run: Run, two_people: Path,
 
 
 def with_date(photo: Path, copy: Path, moment: str) -> Path:
-    """Copy a photo, with the date that a camera would have noted."""
+    """Copy a photo with a camera date in its EXIF data."""
     with Image.open(photo) as image:
         exif = image.getexif()
         exif.get_ifd(0x8769)[0x9003] = moment
@@ -259,12 +259,12 @@ def with_date(photo: Path, copy: Path, moment: str) -> Path:
     ("moment", "expected"),
     [
         ("2001:05:06 07:08:09", ("uncertain", "before_birth", None)),
-        ("2014:12:31 23:59:59", ("known", "match", "Barack Obama")),  # a day is left for time zones
+        ("2014:12:31 23:59:59", ("known", "match", "Barack Obama")),  # a tolerance of a day for time zones
         ("2016:05:06 07:08:09", ("known", "match", "Barack Obama")),
-        ("2000:01:01 00:00:10", ("known", "match", "Barack Obama")),  # the camera's clock was reset
+        ("2000:01:01 00:00:10", ("known", "match", "Barack Obama")),  # a camera clock after a reset
     ],
 )
-def test_nobody_is_named_in_a_photo_of_before_their_birth(
+def test_nobody_is_named_in_a_photo_from_before_their_birth(
     run: Run, two_people: Path, speech: Path, tmp_path: Path, valid: Valid, moment: str, expected: tuple[str, ...]
 ) -> None:
     assert two_people.exists()
@@ -283,7 +283,7 @@ def test_nobody_is_named_in_a_photo_of_before_their_birth(
     assert any("Barack Obama" in str(record) for record in sorted_photos) == named
 
 
-def test_a_files_time_is_no_cameras_date(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
+def test_a_file_date_is_not_a_camera_date(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
     assert two_people.exists()
     copy = tmp_path / "undated.png"
     with Image.open(speech) as image:
@@ -308,21 +308,21 @@ def test_a_folder_ends_with_a_summary(run: Run, two_people: Path, tmp_path: Path
     assert "photos with" not in run("identify", speech).err
 
 
-def test_annotated_copies_in_a_folder_are_no_photos(
+def test_annotated_copies_in_a_folder_are_skipped(
     run: Run, two_people: Path, tmp_path: Path, speech: Path, stranger: Path
 ) -> None:
     (tmp_path / "album").mkdir()
     for photo in (speech, stranger):
         shutil.copy(photo, tmp_path / "album" / photo.name)
     run("identify", "album", "--annotate", "album/named")
-    said = "2 annotated copies skipped"
+    message = "2 annotated copies skipped"
     ran = run("identify", "album", "--json")
     assert [Path(record["image"]).parent.name for record in ran.records] == ["album", "album"]
-    assert said in ran.err
+    assert message in ran.err
     for _ in range(2):
         ran = run("scan", "album")
-        assert said in ran.err
+        assert message in ran.err
         assert "2 faces in 2 photos (2 files)" in ran.out
     enrolled = run("enroll", "--name", "Joe Biden", "album/named", code=2)
     assert "no photos there" in enrolled.err
-    assert len(run("identify", f"album/named/{speech.name}", "--json").records) == 1  # whoever names one means it
+    assert len(run("identify", f"album/named/{speech.name}", "--json").records) == 1  # a copy that is named is read

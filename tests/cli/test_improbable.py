@@ -1,4 +1,4 @@
-"""No name against its own probability, in any command."""
+"""No command gives an improbable name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPEECH = "barack_obama_speech.jpg"
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    """A folder with a photograph of somebody who is enrolled."""
+    """A folder with a photograph of an enrolled person."""
     folder = tmp_path / "album"
     folder.mkdir()
     shutil.copy(DEMO_PHOTOS / SPEECH, folder)
@@ -32,13 +32,13 @@ def album(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def skeptical(run: Run, two_people: Path) -> Path:
-    """A gallery where every face is most probably a stranger's, however similar."""
+    """A gallery with settings under which every face is probably a stranger's."""
     run("settings", "set", "stranger_share", "0.9999999999")
     run("settings", "set", "fpir", "0.2")
     return two_people
 
 
-def test_nobody_is_known_whose_probability_is_too_low(
+def test_no_person_is_known_below_the_least_probability(
     run: Run, skeptical: Path, album: Path, valid: Valid, tmp_path: Path
 ) -> None:
     photo = album / SPEECH
@@ -51,16 +51,16 @@ def test_nobody_is_known_whose_probability_is_too_low(
         assert face["candidates"][0]["person"] == OBAMA
         assert face["probability"] < 0.5
     assert run("find", OBAMA).out.endswith("0 photos\n")
-    assert run("sort", album, tmp_path / "sorted").out.startswith("0 photos sorted, 1 name too unsure")
+    assert run("sort", album, tmp_path / "sorted").out.startswith("0 photos sorted, 1 name too uncertain")
     assert not (tmp_path / "sorted").exists()
     with FaceBank.open(skeptical) as bank, Album(bank) as scanned:
-        assert not scanned._known_faces()  # of faces that nobody knows 'facebank cluster' makes groups
+        assert not scanned._known_faces()  # so 'facebank cluster' groups the face
     run("deny", photo, "Eileen Collins")
     assert not any(face["person"] for face in run("identify", photo, "--json").records[0]["faces"])
 
 
 @pytest.mark.usefixtures("skeptical")
-def test_the_least_probability_can_be_given_for_once(run: Run, album: Path) -> None:
+def test_the_least_probability_can_be_set_for_one_run(run: Run, album: Path) -> None:
     photo = album / SPEECH
     run("scan", album)
     for arguments in ([photo], ["--scan"]):
@@ -83,11 +83,11 @@ def test_no_improbable_name_is_written(run: Run, album: Path, valid: Valid) -> N
 
 
 @pytest.mark.usefixtures("two_people")
-def test_what_changes_files_never_asks_for_less_than_the_gallery(run: Run, album: Path, tmp_path: Path) -> None:
+def test_commands_that_change_files_keep_the_gallerys_least_probability(run: Run, album: Path, tmp_path: Path) -> None:
     run("scan", album)
     commands: list[list[str | Path]] = [["sort", album, tmp_path / "sorted"], ["tags", "write", album]]
     for command in commands:
-        told = run(*command, "--least-probability", "0.3", code=2).err
-        assert "facebank settings set least_probability 0.3" in told
-        assert len(told.splitlines()) == 1
+        output = run(*command, "--least-probability", "0.3", code=2).err
+        assert "facebank settings set least_probability 0.3" in output
+        assert len(output.splitlines()) == 1
     assert not (tmp_path / "sorted").exists()

@@ -1,4 +1,4 @@
-"""``facebank lookalike``."""
+"""``facebank lookalike``: ranking by resemblance."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_everybody_is_ranked_by_resemblance(run: Run, two_people: Path, stranger
         assert one["similarity"] == pytest.approx(candidate["similarity"], abs=1e-4)
 
 
-def test_people_read_a_heading_and_shares_of_all(run: Run, two_people: Path, speech: Path) -> None:
+def test_the_table_has_a_heading_and_all_shares(run: Run, two_people: Path, speech: Path) -> None:
     run("people", "rename", "Eileen Collins", "Eileen [bold] Collins")
     heading, titles, *rows = run("lookalike", speech).out.splitlines()
     assert heading == f"resemblance, not identity: {speech}, face 1"

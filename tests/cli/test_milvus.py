@@ -1,4 +1,4 @@
-"""``facebank --index``: through the real program, on Milvus Lite and where nobody answers."""
+"""``facebank --index``: Milvus Lite, unreachable servers and invalid addresses."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NOBODY = "milvus://127.0.0.1:1/family"
 
 @pytest.fixture
 def lite() -> str:
-    """Return the address of a file of Milvus Lite in the test's folder."""
+    """Return the address of a Milvus Lite file in the test's folder."""
     lacking = [name for name in ("pymilvus", "milvus_lite") if importlib.util.find_spec(name) is None]
     if lacking:
         (pytest.fail if os.environ.get("FACEBANK_CI_MILVUS") else pytest.skip)(f"not installed: {', '.join(lacking)}")
     return "milvus-lite:vectors.db"
 
 
-def test_people_are_searched_there_and_forgotten_there(
+def test_people_are_searched_and_forgotten_on_the_index(
     run: Run, two_people: Path, speech: Path, lite: str, valid: Callable[..., None]
 ) -> None:
     here = run("identify", speech, "--json").records
@@ -51,7 +51,7 @@ def test_people_are_searched_there_and_forgotten_there(
     assert run("people", "check", "--json").records[0]["mirrors"] == []
 
 
-def test_where_nobody_answers(run: Run, two_people: Path, speech: Path, lite: str) -> None:
+def test_an_unreachable_index(run: Run, two_people: Path, speech: Path, lite: str) -> None:
     start = time.monotonic()
     failed = run("--index", NOBODY, "identify", speech, code=2, FACEBANK_MILVUS_TOKEN="root:very-secret")
     assert time.monotonic() - start < 60
@@ -66,7 +66,7 @@ def test_where_nobody_answers(run: Run, two_people: Path, speech: Path, lite: st
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [
         ("milvus://host", "is no address of an index"),
         ("redis://host/family", "is no address of an index"),
@@ -80,9 +80,9 @@ def test_where_nobody_answers(run: Run, two_people: Path, speech: Path, lite: st
         ("milvus-lite:absent/vectors.db", "in a folder that is there"),
     ],
 )
-def test_what_is_no_address(run: Run, two_people: Path, speech: Path, address: str, said: str) -> None:
+def test_invalid_addresses(run: Run, two_people: Path, speech: Path, address: str, message: str) -> None:
     failed = run("--index", address, "identify", speech, code=2)
-    assert said in failed.err
+    assert message in failed.err
     assert "very-secret" not in failed.err
 
 

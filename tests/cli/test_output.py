@@ -1,4 +1,4 @@
-"""What is printed, and what is not."""
+"""Tables, messages, colors and progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .test_identify import on_a_terminal
 
 
 @pytest.mark.parametrize("how", [[], ["--json"], ["--csv"]])
-def test_nothing_is_written_where_nothing_could_be_done(run: Run, speech: Path, how: list[str]) -> None:
+def test_nothing_is_written_if_nothing_could_be_done(run: Run, speech: Path, how: list[str]) -> None:
     ran = run("identify", speech, *how, code=2)
     assert ran.out == ""
     assert len(ran.err.splitlines()) == 1
@@ -39,7 +39,7 @@ def test_a_group_without_a_command_shows_its_help(run: Run, group: list[str]) ->
     assert "Example:" in ran.out + ran.err
 
 
-def test_a_table_never_cuts_what_it_holds(
+def test_a_table_never_cuts_cells(
     program: list[str], environment: dict[str, str], two_people: Path, speech: Path, stranger: Path, tmp_path: Path
 ) -> None:
     settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80", "NO_COLOR": "1"}
@@ -65,7 +65,7 @@ def test_a_table_of_three_columns_keeps_its_paths_whole(
     assert lines[-3:-1] == [shown, f"  sorted/Barack Obama/{photo.name}"]
 
 
-def test_a_table_whose_rows_fit_under_no_line_has_a_line_for_each_cell(
+def test_a_table_that_is_too_wide_has_a_line_for_each_cell(
     program: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     shown = on_a_terminal([*program, "packs", "list"], tmp_path, {**environment, "COLUMNS": "80", "TERM": "dumb"})
@@ -74,7 +74,7 @@ def test_a_table_whose_rows_fit_under_no_line_has_a_line_for_each_cell(
     assert "  license: MIT (YuNet), Apache-2.0 (SFace)" in lines
 
 
-def test_columns_go_above_until_the_others_fit(
+def test_columns_move_above_until_the_others_fit(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = importlib.import_module("facebank_cli.output")
@@ -90,7 +90,7 @@ def test_columns_go_above_until_the_others_fit(
     ]
 
 
-def test_what_is_said_beside_a_bar_is_not_broken_into_lines(
+def test_messages_above_a_bar_are_not_wrapped(
     program: list[str], environment: dict[str, str], two_people: Path, speech: Path, tmp_path: Path
 ) -> None:
     settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "60", "NO_COLOR": "1"}
@@ -100,19 +100,17 @@ def test_what_is_said_beside_a_bar_is_not_broken_into_lines(
     assert f"{photo} is not a photo: unknown file format" in shown
 
 
-def test_doctor_is_colourful_only_where_that_is_wanted(
-    program: list[str], environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_doctor_has_colors_unless_disabled(program: list[str], environment: dict[str, str], tmp_path: Path) -> None:
     settings = {**environment, "FACEBANK_GALLERY": str(tmp_path / "none.facebank")}
     assert "\x1b[32m" in on_a_terminal([*program, "doctor"], tmp_path, settings)
     assert "\x1b" not in on_a_terminal([*program, "doctor"], tmp_path, {**settings, "NO_COLOR": "1"})
 
 
 @pytest.mark.parametrize(
-    ("module", "told"), [("cv2", "facebank doctor"), ("onnxruntime", "facebank[cpu]"), ("faiss", None)]
+    ("module", "advice"), [("cv2", "facebank doctor"), ("onnxruntime", "facebank[cpu]"), ("faiss", None)]
 )
-def test_a_package_that_cannot_be_imported_is_one_sentence(
-    environment: dict[str, str], two_people: Path, speech: Path, module: str, told: str | None
+def test_an_import_error_is_one_sentence(
+    environment: dict[str, str], two_people: Path, speech: Path, module: str, advice: str | None
 ) -> None:
     without = f"import sys; sys.modules[{module!r}] = None; from facebank_cli.app import main; sys.exit(main())"
     ran = subprocess.run(
@@ -122,13 +120,13 @@ def test_a_package_that_cannot_be_imported_is_one_sentence(
         encoding="utf-8",
         check=False,
     )
-    if told is None:
+    if advice is None:
         assert "Barack Obama" in ran.stdout
         assert (ran.returncode, ran.stderr) == (0, "")
     else:
         assert (ran.returncode, ran.stdout) == (2, "")
         assert len(ran.stderr.splitlines()) == 1
-        assert told in ran.stderr
+        assert advice in ran.stderr
 
 
 def test_a_gallery_whose_pack_is_not_installed_names_both(
@@ -148,9 +146,7 @@ def test_a_gallery_whose_pack_is_not_installed_names_both(
     assert "known" in run("--pack", pack, "identify", speech).out
 
 
-def test_a_long_work_tells_a_log_how_far_it_is(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_log_has_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     bars = importlib.import_module("facebank_cli.progress")
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

@@ -1,4 +1,4 @@
-"""``facebank packs``: listed, shown, installed, added, verified and removed by the installed program."""
+"""``facebank packs``: list, show, install, add, verify and remove."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Valid: TypeAlias = Callable[..., None]
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder without a word."""
+    """Serves a folder without logging."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
         pass
@@ -34,7 +34,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def run(run: Run) -> Callable[..., Ran]:
-    """The program without a proxy on the way to this computer."""
+    """The program, without a proxy for the local server."""
     return partial(run, no_proxy="127.0.0.1")
 
 
@@ -78,7 +78,7 @@ def archive(small_pack: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def address(archive: Path) -> Iterator[str]:
-    """Where a web server on this computer serves the archive."""
+    """URL of the archive on a local web server."""
     handler = partial(Quiet, directory=str(archive.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -88,7 +88,7 @@ def address(archive: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_the_list_has_what_is_here_and_what_can_be(run: Run, small_pack: Path, valid: Valid) -> None:
+def test_the_list_has_installed_and_available_packs(run: Run, small_pack: Path, valid: Valid) -> None:
     run("packs", "add", small_pack)
     found = run("packs", "list", "--json").records
     valid("packs-list", found)
@@ -102,7 +102,7 @@ def test_the_list_has_what_is_here_and_what_can_be(run: Run, small_pack: Path, v
 
 
 @pytest.mark.parametrize("name", ["opencv", "buffalo_l"])
-def test_show_says_what_the_manifest_says(run: Run, name: str, valid: Valid) -> None:
+def test_show_prints_the_manifest(run: Run, name: str, valid: Valid) -> None:
     records = run("packs", "show", name, "--json").records
     valid("packs-show", records)
     (shown,) = records
@@ -113,27 +113,27 @@ def test_show_says_what_the_manifest_says(run: Run, name: str, valid: Valid) -> 
     assert shown["commercial_use"] is manifest.commercial_use_known
     assert shown["training_data"] == asdict(manifest.training_data)
     assert shown["thresholds"]["known"] == manifest.thresholds.known
-    told = run("packs", "show", name).out
-    assert manifest.license_url in told
-    assert manifest.training_data.terms in told
-    assert all(sha256 in told for sha256 in manifest.files.values())
+    output = run("packs", "show", name).out
+    assert manifest.license_url in output
+    assert manifest.training_data.terms in output
+    assert all(sha256 in output for sha256 in manifest.files.values())
 
 
-def test_the_first_use_says_what_is_known_of_the_terms(run: Run, portrait: Path, speech: Path) -> None:
-    said = "whether the data they were trained on do is not known; see `facebank packs show opencv`"
-    assert said in run("enroll", "--name", "Barack Obama", portrait).err
-    assert said not in run("enroll", "--name", "Barack Obama", speech).err
+def test_the_first_use_states_the_terms(run: Run, portrait: Path, speech: Path) -> None:
+    notice = "whether the data they were trained on do is not known; see `facebank packs show opencv`"
+    assert notice in run("enroll", "--name", "Barack Obama", portrait).err
+    assert notice not in run("enroll", "--name", "Barack Obama", speech).err
 
 
 @pytest.mark.parametrize("command", ["show", "verify", "remove", "install"])
-def test_a_pack_that_nobody_knows_is_one_sentence(run: Run, command: str) -> None:
+def test_an_unknown_pack_is_refused_in_one_sentence(run: Run, command: str) -> None:
     ran = run("packs", command, "nowhere\x1b[31m", code=2)
     assert ran.out == ""
     assert len(ran.err.splitlines()) == 1
     assert "\x1b" not in ran.err
 
 
-def test_installing_from_an_address(run: Run, packs_folder: Path, address: str, valid: Valid) -> None:
+def test_installing_from_a_url(run: Run, packs_folder: Path, address: str, valid: Valid) -> None:
     refused = run("packs", "install", address, code=2).err
     assert "A licence of its own" in refused
     assert "--accept-license" in refused
@@ -148,7 +148,7 @@ def test_installing_from_an_address(run: Run, packs_folder: Path, address: str, 
     assert [pack["ok"] for pack in health] == [True]
 
 
-def test_a_licence_is_accepted_once(run: Run, archive: Path, valid: Valid) -> None:
+def test_a_license_is_accepted_once(run: Run, archive: Path, valid: Valid) -> None:
     run("packs", "install", archive, "--accept-license")
     assert "is installed" in run("packs", "install", archive, code=2).err
     run("packs", "install", archive, "--replace")
@@ -165,7 +165,7 @@ def test_a_broken_archive_leaves_nothing(run: Run, packs_folder: Path, archive: 
     assert [path for path in packs_folder.glob("*") if path.is_dir()] == []
 
 
-def test_an_added_pack_is_verified_file_by_file(run: Run, packs_folder: Path, small_pack: Path, valid: Valid) -> None:
+def test_verify_checks_each_file_of_an_added_pack(run: Run, packs_folder: Path, small_pack: Path, valid: Valid) -> None:
     added = run("packs", "add", small_pack, "--json").records
     valid("packs-add", added)
     assert [pack["folder"] for pack in added] == [str(packs_folder / "small")]
@@ -178,7 +178,7 @@ def test_an_added_pack_is_verified_file_by_file(run: Run, packs_folder: Path, sm
     assert "small: d.onnx is altered" in run("packs", "verify", "small", code=1).out
 
 
-def test_doctor_names_an_altered_pack_and_what_mends_it(run: Run, packs_folder: Path, small_pack: Path) -> None:
+def test_doctor_reports_an_altered_pack_with_a_fix(run: Run, packs_folder: Path, small_pack: Path) -> None:
     run("packs", "add", small_pack)
     with (packs_folder / "small" / "e.onnx").open("ab") as file:
         file.write(b"one byte more")
@@ -191,19 +191,19 @@ def test_doctor_names_an_altered_pack_and_what_mends_it(run: Run, packs_folder: 
 
 
 def test_a_pack_that_does_not_work_is_not_added(run: Run, packs_folder: Path, small_pack: Path) -> None:
-    """Its pack.toml names another input than the network has."""
+    """pack.toml names an input that the network does not have."""
     manifest = small_pack / MANIFEST_NAME
     manifest.write_text(manifest.read_text("utf-8").replace('input = "data"', 'input = "picture"'), encoding="utf-8")
-    told = run("packs", "add", small_pack, code=2).err
-    assert "e.onnx has the inputs data, pack.toml says picture" in told
+    output = run("packs", "add", small_pack, code=2).err
+    assert "e.onnx has the inputs data, pack.toml says picture" in output
     assert [path for path in packs_folder.glob("*") if path.is_dir()] == []
 
 
 @pytest.mark.parametrize("prepare", [False, True])
-def test_weights_beside_a_network_are_refused_in_a_folder_that_nobody_installed(
+def test_external_weights_are_refused_in_an_uninstalled_pack(
     run: Run, small_pack: Path, portrait: Path, prepare: bool
 ) -> None:
-    """The side file is not in pack.toml, so that its hash would say nothing about it."""
+    """The hashes of pack.toml do not cover a separate file of weights."""
     model = ModelProto.FromString((small_pack / "e.onnx").read_bytes())
     model.graph.initializer.append(external("w"))
     old, data = hashlib.sha256((small_pack / "e.onnx").read_bytes()).hexdigest(), model.SerializeToString()
@@ -213,17 +213,17 @@ def test_weights_beside_a_network_are_refused_in_a_folder_that_nobody_installed(
     text = manifest.read_text("utf-8").replace(old, hashlib.sha256(data).hexdigest())
     head, tail = text.split("[embedder]")
     manifest.write_text(f"{head}[embedder]{tail.replace('prepare = false', f'prepare = {str(prepare).lower()}')}")
-    told = run("--pack", small_pack, "verify", portrait, portrait, code=2).err
-    assert "keeps weights in another file" in told
+    output = run("--pack", small_pack, "verify", portrait, portrait, code=2).err
+    assert "keeps weights in another file" in output
     assert "keeps weights in another file" in run("packs", "add", small_pack, code=2).err
 
 
 def test_an_altered_pack_is_not_used(run: Run, packs_folder: Path, small_pack: Path, portrait: Path) -> None:
     run("packs", "add", small_pack)
     (packs_folder / "small" / "d.onnx").write_bytes(b"something else")
-    told = run("--pack", "small", "verify", portrait, portrait, code=2).err
-    assert "d.onnx" in told
-    assert "altered" in told
+    output = run("--pack", "small", "verify", portrait, portrait, code=2).err
+    assert "d.onnx" in output
+    assert "altered" in output
 
 
 def test_a_wrong_manifest_is_listed_with_its_problem(run: Run, packs_folder: Path, valid: Valid) -> None:

@@ -1,4 +1,4 @@
-"""``facebank people``."""
+"""``facebank people``: list, show, set, rename, merge, forget, export, import and re-embed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("two_people")
 
 
 def people(run: Run) -> dict[str, int]:
-    """Return how many samples everybody has."""
+    """Return the number of samples by person."""
     return {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
 
 
@@ -36,14 +36,14 @@ def test_list(run: Run, valid: Valid) -> None:
     assert rows[0].startswith("Barack Obama\t1\t1\t")
 
 
-def test_show_knows_a_person_whatever_the_case(run: Run, portrait: Path, valid: Valid) -> None:
+def test_show_ignores_the_case_of_names(run: Run, portrait: Path, valid: Valid) -> None:
     records = run("people", "show", "barack OBAMA", "--json").records
     valid("people-show", records)
     assert [(record["person"], record["image"]) for record in records] == [("Barack Obama", str(portrait))]
     assert str(portrait) in run("people", "show", "Barack Obama").out
 
 
-def test_show_draws_a_page_of_the_faces(run: Run, portrait: Path, browser: Path, tmp_path: Path) -> None:
+def test_show_writes_a_page_of_the_faces(run: Run, portrait: Path, browser: Path, tmp_path: Path) -> None:
     ran = run("people", "show", "barack obama", "--out", "faces.html")
     assert "page: faces.html" in ran.err
     text = (tmp_path / "faces.html").read_text("utf-8")
@@ -96,7 +96,7 @@ def test_set_and_remove_birth_date_and_note(run: Run, valid: Valid) -> None:
         ((), "nothing to set"),
     ],
 )
-def test_set_refuses_what_cannot_be(run: Run, options: Sequence[str], why: str) -> None:
+def test_set_refuses_invalid_values(run: Run, options: Sequence[str], why: str) -> None:
     ran = run("people", "set", "Barack Obama", *options, code=2)
     assert why in ran.err
     assert len(ran.err.splitlines()) == 1
@@ -127,7 +127,7 @@ def test_show_warns_of_a_childs_old_samples(run: Run, speech: Path, tmp_path: Pa
     assert run("people", "show", "Child").err == ""
 
 
-def test_a_files_date_is_not_shown_as_the_cameras(run: Run, portrait: Path, speech: Path, tmp_path: Path) -> None:
+def test_file_dates_are_marked(run: Run, portrait: Path, speech: Path, tmp_path: Path) -> None:
     for name, noted in (("noted.jpg", "2012:05:17 10:00:00"), ("reset.jpg", "2000:01:01 00:00:00")):
         with Image.open(speech if name == "noted.jpg" else portrait) as photo:
             exif = photo.getexif()
@@ -150,7 +150,7 @@ def test_rename(run: Run, valid: Valid) -> None:
     assert "people merge" in run("people", "rename", "Barack H. Obama", "eileen collins", code=2).err
 
 
-def test_people_who_look_like_two_are_not_joined_and_not_imported(run: Run, valid: Valid) -> None:
+def test_different_people_are_not_merged_or_imported_as_one(run: Run, valid: Valid) -> None:
     ran = run("people", "merge", "Eileen Collins", "--into", "Barack Obama", code=2)
     assert "look like two people" in ran.err
     assert "--force" in ran.err
@@ -176,7 +176,7 @@ def test_merge_keeps_every_sample(run: Run, speech: Path, valid: Valid) -> None:
     assert people(run) == {"Barack Obama": 2, "Eileen Collins": 1}
 
 
-def test_a_wrong_merge_is_found_and_undone(run: Run, speech: Path, valid: Valid) -> None:
+def test_audit_finds_a_wrong_merge_which_is_undone(run: Run, speech: Path, valid: Valid) -> None:
     run("people", "merge", "Eileen Collins", "--into", "Barack Obama", "--force")
     (finding, *_) = run("audit", "--json").records
     valid("audit", [finding])
@@ -198,7 +198,7 @@ def test_a_wrong_merge_is_found_and_undone(run: Run, speech: Path, valid: Valid)
     assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1, "President": 1}
 
 
-def test_forget_tells_what_was_removed(run: Run, valid: Valid) -> None:
+def test_forget_reports_what_was_removed(run: Run, valid: Valid) -> None:
     records = run("people", "forget", "barack obama", "--json").records
     valid("people-forget", records)
     assert records == [
@@ -218,7 +218,7 @@ def test_forget_tells_what_was_removed(run: Run, valid: Valid) -> None:
     assert run("people", "forget", "Eileen Collins").out == "Eileen Collins is forgotten, with 1 sample\n"
 
 
-def test_forget_tells_of_busy_readers(run: Run, two_people: Path) -> None:
+def test_forget_reports_busy_readers(run: Run, two_people: Path) -> None:
     with closing(sqlite3.connect(two_people)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -256,7 +256,7 @@ def test_export_of_one_person(run: Run, tmp_path: Path) -> None:
     assert "already exists" in run("people", "export", "one", code=2).err
 
 
-def test_re_embed_with_the_same_pack_changes_no_answer(run: Run, speech: Path, valid: Valid) -> None:
+def test_re_embed_with_the_same_pack_changes_no_result(run: Run, speech: Path, valid: Valid) -> None:
     before = run("identify", speech, "--json").records
     records = run("people", "re-embed", "--json").records
     valid("people-re-embed", records)
@@ -267,7 +267,7 @@ def test_re_embed_with_the_same_pack_changes_no_answer(run: Run, speech: Path, v
     assert after[0]["faces"][0]["similarity"] == pytest.approx(before[0]["faces"][0]["similarity"], abs=1e-4)
 
 
-def test_re_embed_goes_over_to_another_pack(run: Run, tmp_path: Path, speech: Path) -> None:
+def test_re_embed_with_another_pack(run: Run, tmp_path: Path, speech: Path) -> None:
     other = tmp_path / "flipped"
     copy_pack(other)
     manifest = (other / "pack.toml").read_text().replace('name = "opencv"', 'name = "flipped"')
@@ -281,7 +281,7 @@ def test_re_embed_goes_over_to_another_pack(run: Run, tmp_path: Path, speech: Pa
     assert [face["person"] for face in record["faces"]] == ["Barack Obama"]
 
 
-def test_re_embed_changes_nothing_where_a_photo_is_gone_unless_told_to(run: Run, tmp_path: Path) -> None:
+def test_re_embed_requires_all_photos_or_drop_missing(run: Run, tmp_path: Path) -> None:
     lost = tmp_path / "joe.jpg"
     lost.write_bytes((DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes())
     run("enroll", "Joe", "joe.jpg")
@@ -305,7 +305,7 @@ def test_re_embed_changes_nothing_where_a_photo_is_gone_unless_told_to(run: Run,
         ["export", "x", "--person"],
     ],
 )
-def test_somebody_who_is_not_enrolled_is_one_sentence(run: Run, command: list[str]) -> None:
+def test_an_unknown_name_is_refused_in_one_sentence(run: Run, command: list[str]) -> None:
     ran = run("people", *command, "Nobody", code=2)
     assert ran.err == "facebank: Nobody called 'Nobody' is enrolled: `facebank people list` shows who is.\n"
 

@@ -1,4 +1,4 @@
-"""How long a work still takes."""
+"""Estimates of the time left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ progress = importlib.import_module(f"{PACKAGE}.progress")
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -23,7 +23,7 @@ class Clock:
         return self.now
 
 
-def test_what_was_known_before_is_no_pace() -> None:
+def test_items_known_from_an_earlier_run_do_not_count_for_the_pace() -> None:
     clock = Clock()
     rate = Pace(1200, clock)
     for _ in range(1000):  # known from an earlier run
@@ -40,7 +40,7 @@ def test_what_was_known_before_is_no_pace() -> None:
     assert left == pytest.approx(0.1 * (200 - 96), rel=0.1)
 
 
-def test_the_first_batch_alone_says_about_how_long_it_takes() -> None:
+def test_the_first_batch_gives_an_estimate() -> None:
     clock = Clock()
     rate = Pace(3200, clock)
     clock.now = 3.2
@@ -49,7 +49,7 @@ def test_the_first_batch_alone_says_about_how_long_it_takes() -> None:
     assert rate.seconds_left() == pytest.approx(0.1 * 3168)
 
 
-def test_steady_quick_steps_have_a_pace_after_a_moment() -> None:
+def test_fast_steady_steps_give_an_estimate() -> None:
     clock = Clock()
     rate = Pace(10_000, clock)
     for _ in range(5000):
@@ -59,7 +59,7 @@ def test_steady_quick_steps_have_a_pace_after_a_moment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.1, "about 1 s"), (62, "about 62 s"), (300, "about 5 min"), (9000, "about 2.5 h")]
+    ("seconds", "text"), [(0.1, "about 1 s"), (62, "about 62 s"), (300, "about 5 min"), (9000, "about 2.5 h")]
 )
-def test_times_are_rough(seconds: float, said: str) -> None:
-    assert progress.duration(seconds) == said
+def test_durations_are_rounded(seconds: float, text: str) -> None:
+    assert progress.duration(seconds) == text

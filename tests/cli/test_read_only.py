@@ -1,4 +1,4 @@
-"""The program where it may not write: a gallery is used as it is, and everything works without a cache."""
+"""Read-only galleries, and caches that cannot be written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .conftest import DEMO_PHOTOS, Run
 
 @pytest.fixture
 def folder(run: Run, two_people: Path, tmp_path: Path, speech: Path) -> Path:
-    """A folder with a gallery of two people and the scan of a photo of one."""
+    """A folder with a gallery of two people and a scan of one photo."""
     folder = tmp_path / "shared"
     folder.mkdir()
     shutil.copy(two_people, folder / "two.facebank")
@@ -23,7 +23,7 @@ def folder(run: Run, two_people: Path, tmp_path: Path, speech: Path) -> Path:
     return folder
 
 
-def test_a_gallery_that_may_not_be_written_is_used(run: Run, folder: Path, speech: Path) -> None:
+def test_a_read_only_gallery_is_usable(run: Run, folder: Path, speech: Path) -> None:
     with read_only(folder):
 
         def unprivileged(*arguments: str | Path, code: int = 0) -> str:
@@ -34,16 +34,14 @@ def test_a_gallery_that_may_not_be_written_is_used(run: Run, folder: Path, speec
         assert "Eileen Collins" in unprivileged("people", "list")
         assert "Barack Obama\tknown" in unprivileged("identify", speech)
         assert "Barack Obama\tknown" in unprivileged("identify", "--scan")
-        told = unprivileged("doctor")
-        assert "read-only: people can be listed and identified" in told
-        assert "Nothing is broken. Warnings: 2." in told
+        output = unprivileged("doctor")
+        assert "read-only: people can be listed and identified" in output
+        assert "Nothing is broken. Warnings: 2." in output
         refused = unprivileged("enroll", "--name", "Joe Biden", DEMO_PHOTOS / "joe_biden_blue_room.jpg", code=2)
         assert "two.facebank cannot be changed" in refused
 
 
-def test_a_log_that_was_left_in_a_folder_that_may_not_be_written_is_read(
-    run: Run, two_people: Path, tmp_path: Path
-) -> None:
+def test_a_write_ahead_log_in_a_read_only_folder_is_read(run: Run, two_people: Path, tmp_path: Path) -> None:
     folder = tmp_path / "shared"
     folder.mkdir()
     with Gallery.open(two_people) as gallery:
@@ -76,7 +74,7 @@ def test_everything_works_without_a_cache(run: Run, folder: Path, tmp_path: Path
         return done.out
 
     assert "1 of 1 photos enrolled" in without_cache("enroll", "--name", "Joe Biden", photos)
-    assert "1 looked at" in without_cache("scan", photos)
+    assert "1 analyzed" in without_cache("scan", photos)
     run("settings", "set", "classifier", "svm", FACEBANK_GALLERY=gallery)
     assert "barack_obama_speech.jpg" in without_cache("identify", speech)
     assert "cache/here: not writable, so every run prepares networks" in without_cache("doctor")

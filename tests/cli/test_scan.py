@@ -1,4 +1,4 @@
-"""``facebank scan`` and ``identify --scan``: photos are read once, and asked about as often as people like."""
+"""``facebank scan`` and ``identify --scan``: photos are analyzed once and identified later."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def people(records: Sequence[dict[str, object]]) -> dict[str, list[object]]:
     return found
 
 
-def test_a_scan_is_asked_as_the_photos_are(run: Run, two_people: Path, album: Path, valid: Valid) -> None:
+def test_a_scan_gives_the_same_results_as_its_photos(run: Run, two_people: Path, album: Path, valid: Valid) -> None:
     done = run("scan", album, "--json")
     valid("scan", done.records)
     assert [record["status"] for record in done.records] == ["scanned"] * 5
@@ -52,17 +52,17 @@ def test_a_scan_is_asked_as_the_photos_are(run: Run, two_people: Path, album: Pa
     assert two_people.with_suffix(".scan").exists()
 
 
-def test_people_enrolled_later_are_found_although_the_photos_are_gone(
+def test_people_enrolled_later_are_found_in_deleted_photos(
     run: Run, two_people: Path, album: Path, stranger: Path
 ) -> None:
-    assert "5 looked at" in run("scan", album).out
+    assert "5 analyzed" in run("scan", album).out
     shutil.rmtree(album)
     assert people(run("identify", "--scan", "--json").records)["joe_biden_blue_room.jpg"] == [None]
     run("enroll", "--name", "Joe Biden", stranger)
     assert people(run("identify", "--scan", "--json").records)["joe_biden_blue_room.jpg"] == ["Joe Biden"]
 
 
-def test_a_second_scan_says_what_changed(run: Run, album: Path) -> None:
+def test_a_second_scan_reports_changes(run: Run, album: Path) -> None:
     run("scan", album)
     (album / "eileen_collins.jpg").rename(album / "commander.jpg")
     (album / "barack_obama_speech.jpg").unlink()
@@ -73,7 +73,7 @@ def test_a_second_scan_says_what_changed(run: Run, album: Path) -> None:
     assert "4 faces in 4 photos (4 files)" in done.out
 
 
-def test_a_folder_that_is_gone_is_kept_until_it_is_forgotten(run: Run, two_people: Path, album: Path) -> None:
+def test_results_of_a_deleted_folder_are_kept_until_forgotten(run: Run, two_people: Path, album: Path) -> None:
     assert two_people.exists()
     (album / "clip.mp4").write_bytes(b"a video")
     assert "1 video skipped" in run("scan", album).err
@@ -84,7 +84,7 @@ def test_a_folder_that_is_gone_is_kept_until_it_is_forgotten(run: Run, two_peopl
     assert run("identify", "--scan", "--json").records == []
 
 
-def test_only_some_folders_are_asked_about(run: Run, two_people: Path, album: Path) -> None:
+def test_part_of_a_scan_can_be_identified(run: Run, two_people: Path, album: Path) -> None:
     assert two_people.exists()
     (album / "inside").mkdir()
     (album / "eileen_collins.jpg").rename(album / "inside" / "collins.jpg")
@@ -93,7 +93,7 @@ def test_only_some_folders_are_asked_about(run: Run, two_people: Path, album: Pa
     assert "scan it first" in run("identify", "--scan", album / "nowhere", code=2).err
 
 
-def test_a_scan_file_of_ones_own(run: Run, two_people: Path, album: Path, tmp_path: Path) -> None:
+def test_another_scan_file(run: Run, two_people: Path, album: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.scan"
     run("scan", album, "--scan-file", own)
     assert not two_people.with_suffix(".scan").exists()
@@ -101,7 +101,7 @@ def test_a_scan_file_of_ones_own(run: Run, two_people: Path, album: Path, tmp_pa
     assert len(run("identify", "--scan", "--scan-file", own, "--json").records) == 5
 
 
-def test_a_killed_scan_goes_on_where_it_was(
+def test_a_killed_scan_continues(
     run: Run, program: list[str], environment: dict[str, str], gallery: Path, album: Path
 ) -> None:
     with Image.open(album / "eileen_collins.jpg") as picture:
@@ -130,19 +130,19 @@ def _holds_something(path: Path) -> bool:
     return journal.exists() and journal.stat().st_size > 100_000
 
 
-def test_two_scans_at_once_do_not_collide(run: Run, gallery: Path, album: Path) -> None:
+def test_a_second_scan_at_the_same_time_is_refused(run: Run, gallery: Path, album: Path) -> None:
     with only_scan(gallery.with_suffix(".scan")):
         assert "another scan" in run("scan", album, code=2).err
-    assert "5 looked at" in run("scan", album).out
+    assert "5 analyzed" in run("scan", album).out
 
 
-def test_mistakes_are_sentences(run: Run, two_people: Path, album: Path, tmp_path: Path) -> None:
+def test_errors_are_one_sentence(run: Run, two_people: Path, album: Path, tmp_path: Path) -> None:
     assert two_people.exists()
     assert "no such file or folder" in run("scan", tmp_path / "nowhere", code=2).err
     (tmp_path / "empty").mkdir()
     assert "no photos" in run("scan", tmp_path / "empty", code=2).err
     assert "name a photo or a folder" in run("identify", code=2).err
-    assert "goes with --scan" in run("identify", album, "--scan-file", "x.scan", code=2).err
+    assert "--scan-file requires --scan" in run("identify", album, "--scan-file", "x.scan", code=2).err
     (tmp_path / "text.scan").write_text("no scan at all" * 100)
     assert "is not a scan" in run("scan", album, "--scan-file", "text.scan", code=2).err
 
@@ -158,7 +158,7 @@ def test_a_full_disk_loses_nothing(run: Run, two_people: Path, album: Path) -> N
     assert len(run("identify", "--scan", "--json").records) == len(list(album.iterdir()))
 
 
-def test_names_that_are_no_text_and_loops(run: Run, two_people: Path, tmp_path: Path) -> None:
+def test_undecodable_file_names_and_loops(run: Run, two_people: Path, tmp_path: Path) -> None:
     assert two_people.exists()
     album = tmp_path / "odd"
     album.mkdir()
@@ -172,7 +172,7 @@ def test_names_that_are_no_text_and_loops(run: Run, two_people: Path, tmp_path: 
     assert photo["faces"]
 
 
-def test_what_stays_unreadable_is_told_each_time(run: Run, album: Path, valid: Valid) -> None:
+def test_unreadable_photos_are_reported_each_time(run: Run, album: Path, valid: Valid) -> None:
     (album / "torn.jpg").write_bytes((album / "joe_biden_blue_room.jpg").read_bytes()[:3000])
     first = run("scan", album, "--json", code=1)
     second = run("scan", album, "--json", code=1)
@@ -183,13 +183,13 @@ def test_what_stays_unreadable_is_told_each_time(run: Run, album: Path, valid: V
     ]
 
 
-def test_a_file_that_was_named_by_mistake_is_not_told_of_for_ever(run: Run, album: Path) -> None:
+def test_a_file_that_is_not_a_photo_is_reported_once(run: Run, album: Path) -> None:
     (album / "notes.txt").write_text("no photo")
     assert "notes.txt" in run("scan", album / "notes.txt", code=1).err
     assert run("scan", album).err == ""
 
 
-def test_where_there_are_no_photos_no_scan_is_made(run: Run, gallery: Path, tmp_path: Path) -> None:
+def test_a_folder_without_photos_creates_no_scan(run: Run, gallery: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no photos there" in run("scan", tmp_path / "empty", code=2).err
     assert "no such file or folder" in run("scan", tmp_path / "nowhere", code=2).err
@@ -203,7 +203,7 @@ def test_a_video_in_two_of_the_folders_counts_once(run: Run, album: Path) -> Non
     assert "1 video skipped" in run("scan", album, album / "inner").err
 
 
-def test_a_folder_that_was_emptied_of_what_was_unreadable(run: Run, album: Path, tmp_path: Path) -> None:
+def test_a_folder_whose_unreadable_photos_were_removed(run: Run, album: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "torn.jpg").write_bytes(b"torn")
     run("scan", album, tmp_path / "other", code=1)
@@ -217,14 +217,14 @@ def test_a_folder_that_was_emptied_of_what_was_unreadable(run: Run, album: Path,
 
 
 @pytest.mark.usefixtures("two_people")
-def test_the_people_of_a_scan_count_as_other_people_until_somebody_is_forgotten(
+def test_people_in_the_scan_count_as_other_people_until_somebody_is_forgotten(
     run: Run, album: Path, stranger: Path
 ) -> None:
     def others() -> object:
         return run("settings", "show", "--json").records[0]["other_people"]
 
     assert others() == 1
-    for number in range(3):  # the stranger is in three photos, which differ in their bytes
+    for number in range(3):  # three photos of the stranger with different bytes
         (album / f"again{number}.jpg").write_bytes(stranger.read_bytes() + bytes(number))
     run("scan", album)
     assert others() == 2
@@ -238,9 +238,7 @@ def test_the_people_of_a_scan_count_as_other_people_until_somebody_is_forgotten(
 
 
 @pytest.mark.usefixtures("two_people")
-def test_a_damaged_file_of_the_album_s_people_is_made_anew_by_the_next_scan(
-    run: Run, album: Path, tmp_path: Path
-) -> None:
+def test_a_damaged_cohort_file_is_recreated_by_the_next_scan(run: Run, album: Path, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
     run("scan", album, FACEBANK_CACHE=cache)
     (kept,) = Path(cache, "cohorts").iterdir()
@@ -261,7 +259,7 @@ def test_a_damaged_file_of_the_album_s_people_is_made_anew_by_the_next_scan(
     assert kept.read_bytes() == whole
 
 
-def test_photos_are_tried_again_when_what_reads_them_was_installed(
+def test_photos_are_read_again_when_their_decoder_is_installed(
     run: Run, two_people: Path, shared: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "hidden").mkdir()
@@ -270,17 +268,17 @@ def test_photos_are_tried_again_when_what_reads_them_was_installed(
     for photo in (shared / "data" / "odd" / "phone.heic", DEMO_PHOTOS / "eileen_collins.jpg"):
         shutil.copy(photo, tmp_path / "phone")
     (tmp_path / "phone" / "torn.heic").write_bytes((tmp_path / "phone" / "phone.heic").read_bytes()[:5000])
-    for said in ("1 looked at", "1 unchanged, 2 unreadable"):  # nothing has changed in between
+    for summary in ("1 analyzed", "1 unchanged, 2 unreadable"):  # the second scan finds no change
         without = run("scan", "phone", code=1, PYTHONPATH=str(tmp_path / "hidden"))
-        assert said in without.out
+        assert summary in without.out
         assert "pip install 'facebank[heif]'" in without.err
     again = run("scan", "phone", code=1)
-    assert "1 looked at" in again.out
+    assert "1 analyzed" in again.out
     assert "phone.heic" not in again.err
     assert "torn.heic" in again.err
 
 
-def test_a_hostile_scan_is_refused_and_nothing_of_it_runs(run: Run, two_people: Path, album: Path) -> None:
+def test_a_hostile_scan_is_refused_without_running_its_sql(run: Run, two_people: Path, album: Path) -> None:
     run("scan", album)
     scan, endless = two_people.with_suffix(".scan"), "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
     with closing(sqlite3.connect(scan)) as connection:

@@ -1,4 +1,4 @@
-"""``facebank scan --shard`` and ``--merge``: several machines scan, and one has it all."""
+"""``facebank scan --shard`` and ``--merge``: a scan shared by several machines."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def test_two_shards_are_scanned_and_merged(run: Run, gallery: Path, album: Path,
     first = run("scan", "--merge", one, "--json")
     valid("scan-merge", first.records)
     assert first.records[0]["missing"] == [{"folder": str(album), "shard": "2/2"}]
-    assert f"of {album} these shards were not merged yet: 2/2" in first.err
+    assert f"shards of {album} that are not merged yet: 2/2" in first.err
     assert "5 faces in 5 photos (5 files)" in run("scan", "--merge", one, two).out
-    assert "5 unchanged" in run("scan", album, "--shard", "1/1").out  # that is the plain scan
+    assert "5 unchanged" in run("scan", album, "--shard", "1/1").out  # the same as a scan without --shard
 
 
-def test_what_makes_no_sense_together(run: Run, album: Path) -> None:
+def test_options_that_exclude_each_other(run: Run, album: Path) -> None:
     assert "no shard 5/4" in run("scan", album, "--shard", "5/4", code=2).err
-    assert "--forget goes without --shard" in run("scan", album, "--shard", "1/4", "--forget", code=2).err
-    assert "--merge goes without --shard" in run("scan", album, "--shard", "1/4", "--merge", code=2).err
-    assert "--merge goes without --forget" in run("scan", album, "--forget", "--merge", code=2).err
-    assert "--moved goes with --merge" in run("scan", album, "--moved", "a", "b", code=2).err
+    assert "--forget and --shard exclude each other" in run("scan", album, "--shard", "1/4", "--forget", code=2).err
+    assert "--merge and --shard exclude each other" in run("scan", album, "--shard", "1/4", "--merge", code=2).err
+    assert "--merge and --forget exclude each other" in run("scan", album, "--forget", "--merge", code=2).err
+    assert "--moved requires --merge" in run("scan", album, "--moved", "a", "b", code=2).err
     assert "is a folder without Parquet shards" in run("scan", "--merge", album, code=2).err

@@ -1,4 +1,4 @@
-"""``facebank serve``: started, asked, stopped and given keys as people do."""
+"""``facebank serve``: requests, keys, addresses and stopping."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ Valid = Callable[[str, Sequence[dict[str, object]]], None]
 def serving(
     program: list[str], environment: dict[str, str], gallery: Path, *options: str | Path
 ) -> Iterator[tuple[str, subprocess.Popen[str], list[str]]]:
-    """Run the service, and give its address, its process and what it said before it began."""
+    """Run the service; yield its address, its process and the lines of output before its start."""
     command = [*program, "--gallery", str(gallery), "serve", "--port", "0", *map(str, options)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=gallery.parent) as process:
         assert process.stderr is not None
         try:
-            said: list[str] = []
+            lines: list[str] = []
             for line in process.stderr:
-                said.append(line)
+                lines.append(line)
                 found = re.search(r"serving (http://\S+) ", line)
                 if found is not None:
-                    yield found.group(1), process, said
+                    yield found.group(1), process, lines
                     return
-            pytest.fail("".join(said))
+            pytest.fail("".join(lines))
         finally:
             process.kill()
 
 
-def test_it_answers_until_it_is_told_to_stop_and_finishes_what_is_under_way(
+def test_a_stopped_service_finishes_running_requests(
     program: list[str], environment: dict[str, str], two_people: Path, speech: Path
 ) -> None:
     with serving(program, environment, two_people) as (address, process, _):
@@ -65,12 +65,12 @@ def test_it_answers_until_it_is_told_to_stop_and_finishes_what_is_under_way(
         assert process.stderr.read() == ""
 
 
-def test_an_address_that_is_taken_is_told(run: Run, two_people: Path) -> None:
+def test_an_address_in_use_is_reported(run: Run, two_people: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        told = run("serve", "--port", str(port), code=2)
-    assert f"127.0.0.1 port {port} cannot be used" in told.err
-    assert "--port" in told.err
+        ran = run("serve", "--port", str(port), code=2)
+    assert f"127.0.0.1 port {port} cannot be used" in ran.err
+    assert "--port" in ran.err
     assert "192.0.2.1 port 0 cannot be used" in run("serve", "--host", "192.0.2.1", "--port", "0", code=2).err
 
 
@@ -84,25 +84,23 @@ def test_the_page_opens_in_the_browser(
         assert opened.read_text().split() == [address]
 
 
-def test_other_machines_need_a_key_which_is_told_once(
-    program: list[str], environment: dict[str, str], two_people: Path
-) -> None:
-    with serving(program, environment, two_people, "--allow-host", "photos.home") as (address, _, said):
-        (key,) = re.findall(r"told this once: (facebank_\S+)", "".join(said))
+def test_the_first_key_is_shown_once(program: list[str], environment: dict[str, str], two_people: Path) -> None:
+    with serving(program, environment, two_people, "--allow-host", "photos.home") as (address, _, lines):
+        (key,) = re.findall(r"shown only once: (facebank_\S+)", "".join(lines))
         with httpx.Client(base_url=address, headers={"Host": "photos.home"}, trust_env=False) as ask:
             assert ask.get("/api/v1/metrics").status_code == 401
             assert ask.get("/api/v1/metrics", headers={"x-api-key": key}).status_code == 200
-    with serving(program, environment, two_people, "--allow-host", "photos.home") as (_, _, said):
-        assert "facebank_" not in "".join(said)
+    with serving(program, environment, two_people, "--allow-host", "photos.home") as (_, _, lines):
+        assert "facebank_" not in "".join(lines)
 
 
-def test_a_file_holds_the_key(program: list[str], environment: dict[str, str], two_people: Path, run: Run) -> None:
+def test_the_key_is_in_a_file(program: list[str], environment: dict[str, str], two_people: Path, run: Run) -> None:
     file = two_people.with_name("token.txt")
-    for _ in range(2):  # it is made, and then read
-        with serving(program, environment, two_people, "--token-file", file) as (address, _, said):
+    for _ in range(2):  # created by the first run, read by the second
+        with serving(program, environment, two_people, "--token-file", file) as (address, _, lines):
             assert file.stat().st_mode & 0o777 == 0o600
             key = file.read_text().strip()
-            assert key not in "".join(said)
+            assert key not in "".join(lines)
             assert httpx.get(f"{address}/api/v1/metrics", trust_env=False).status_code == 401
             bearer = {"Authorization": f"Bearer {key}"}
             assert httpx.get(f"{address}/api/v1/metrics", headers=bearer, trust_env=False).status_code == 200
@@ -111,7 +109,7 @@ def test_a_file_holds_the_key(program: list[str], environment: dict[str, str], t
         assert "token.txt" in run("serve", "--token-file", file, code=2).err
 
 
-def test_keys_are_made_listed_and_revoked(run: Run, two_people: Path, valid: Valid) -> None:
+def test_keys_are_added_listed_and_revoked(run: Run, two_people: Path, valid: Valid) -> None:
     added = run("serve", "keys", "add", "doorbell", "--role", "read", "--json")
     valid("serve-keys-add", added.records)
     assert run("serve", "keys", "add", "Ada's phone", "--role", "teach").out.startswith("facebank_")
@@ -124,8 +122,8 @@ def test_keys_are_made_listed_and_revoked(run: Run, two_people: Path, valid: Val
     assert "use one of read, teach, admin" in run("serve", "keys", "add", "x", "--role", "king", code=2).err
 
 
-def test_what_makes_no_sense_is_told(run: Run, tmp_path: Path) -> None:
-    assert "nowhere is no folder" in run("serve", "--album", "nowhere", code=2).err
+def test_invalid_options_are_reported(run: Run, tmp_path: Path) -> None:
+    assert "nowhere is not a folder" in run("serve", "--album", "nowhere", code=2).err
     (tmp_path / "file").write_text("x")
-    assert "file is no folder" in run("serve", "--album", tmp_path / "file", code=2).err
+    assert "file is not a folder" in run("serve", "--album", tmp_path / "file", code=2).err
     assert "--port" in run("serve", "--port", "70000", code=2).err

@@ -1,4 +1,4 @@
-"""``facebank settings``."""
+"""``facebank settings``: show, set and unset."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_settings_alone_shows_them(run: Run) -> None:
         ("threshold", "0.5"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(run: Run, key: str, value: str) -> None:
+def test_an_invalid_value_is_refused_in_one_sentence(run: Run, key: str, value: str) -> None:
     ran = run("settings", "set", "--", key, value, code=2)
     assert (ran.out, len(ran.err.splitlines())) == ("", 1)
     assert len(ran.err) < 300
@@ -67,8 +67,8 @@ def test_what_cannot_be_is_one_sentence(run: Run, key: str, value: str) -> None:
 
 
 @pytest.mark.usefixtures("two_people")
-def test_the_share_of_strangers_named_by_both_rules_is_shown(run: Run, valid: Valid) -> None:
-    """The probability bounds it where it is the harder rule, and the threshold elsewhere."""
+def test_the_fraction_of_strangers_named_is_shown(run: Run, valid: Valid) -> None:
+    """The stricter of the two limits, probability or threshold, determines the fraction."""
 
     def shown() -> tuple[float, bool, str]:
         records = run("settings", "show", "--json").records
@@ -100,6 +100,6 @@ def test_settings_need_a_gallery(run: Run, gallery: Path) -> None:
 
 @pytest.mark.parametrize("command", [(), ("show",), ("set",), ("unset",)])
 def test_help_fits_80_columns(run: Run, command: tuple[str, ...]) -> None:
-    told = run("settings", *command, "--help").out
-    assert "confusable_error" in told
-    assert max(map(len, told.splitlines())) <= 80
+    output = run("settings", *command, "--help").out
+    assert "confusable_error" in output
+    assert max(map(len, output.splitlines())) <= 80

@@ -1,4 +1,4 @@
-"""Pictures that are not read are counted by kind, and read where their content can be, by every command of folders."""
+"""Every command that reads folders reports unsupported pictures by kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SENTENCE = "2 camera raw files and 1 JPEG XL picture skipped: save them as JPEG 
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    """A folder of pictures that are not read, in one of a person's name."""
+    """A person's folder with unsupported pictures."""
     folder = tmp_path / "album" / "Barack Obama"
     folder.mkdir(parents=True)
     for name in ("a.CR2", "b.nef"):
@@ -29,12 +29,12 @@ def album(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "words", [["identify"], ["enroll", "--tree"], ["tags", "show"]], ids=["identify", "enroll", "tags show"]
 )
-def test_a_folder_of_nothing_else(run: Run, album: Path, two_people: Path, words: list[str]) -> None:
-    told = run(*words, album, code=2).err
-    assert "no photos there, only 2 camera raw files and 1 JPEG XL picture" in told
+def test_a_folder_of_unsupported_pictures(run: Run, album: Path, two_people: Path, words: list[str]) -> None:
+    output = run(*words, album, code=2).err
+    assert "no photos there, only 2 camera raw files and 1 JPEG XL picture" in output
 
 
-def test_scan_sort_and_tags_say_what_they_skip(
+def test_scan_sort_and_tags_report_skipped_pictures(
     run: Run, album: Path, two_people: Path, speech: Path, valid: Callable[..., None], tmp_path: Path
 ) -> None:
     shutil.copy(speech, album / "no-extension")
@@ -56,7 +56,7 @@ def test_scan_sort_and_tags_say_what_they_skip(
     assert (tmp_path / "sorted" / "Barack Obama" / "no-extension").is_file()
 
 
-def test_enroll_says_what_it_skips(run: Run, album: Path, portrait: Path, valid: Callable[..., None]) -> None:
+def test_enroll_reports_skipped_pictures(run: Run, album: Path, portrait: Path, valid: Callable[..., None]) -> None:
     shutil.copy(portrait, album / "Barack Obama" / "DSC0001")
     ran = run("enroll", "--tree", album, "--json")
     valid("enroll", ran.records)

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or not read, and libraries that write where they should not."""
+"""Closed, full and unread standard streams, and output of libraries."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def without(*handles: int) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize(("handles", "code"), [((1,), 1), ((2,), 0), ((1, 2), 1), ((0,), 0)])
-def test_closed_streams_are_no_error_but_for_what_is_lost(
+def test_closed_streams_are_an_error_only_for_lost_output(
     run: Run, two_people: Path, handles: tuple[int, ...], code: int
 ) -> None:
     ran = run("people", "list", code=code, before=without(*handles))
-    lost = "facebank: what was to be written on standard output is lost: it is closed\n"
+    lost = "facebank: standard output could not be written: it is closed\n"
     assert ran.err == lost * (handles == (1,))
     assert ("Eileen Collins" in ran.out) == (1 not in handles)
 
 
-def test_work_is_done_though_nobody_reads_of_it(run: Run, two_people: Path, speech: Path) -> None:
+def test_closed_output_does_not_stop_enrollment(run: Run, two_people: Path, speech: Path) -> None:
     run("enroll", "--name", "Ada", speech, "--force", code=1, before=without(1))
     assert "Ada" in run("people", "list").out
 
 
-def test_wrong_usage_without_any_stream_is_said_by_the_exit_code(run: Run) -> None:
+def test_wrong_usage_without_streams_exits_with_2(run: Run) -> None:
     run("nonsense", code=2, before=without(0, 1, 2))
 
 
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize(("stream", "code"), [("stdout", (1, 2)), ("stderr", (2,))])
-def test_a_reader_who_goes_and_a_full_disk_are_no_traceback(
+def test_a_closed_pipe_and_a_full_disk_give_no_traceback(
     program: list[str], environment: dict[str, str], two_people: Path, stream: str, code: tuple[int, ...], full: bool
 ) -> None:
     command = [*program, "people", *(("list",) if stream == "stdout" else ("show", "Nobody"))]
@@ -62,7 +62,7 @@ def test_a_reader_who_goes_and_a_full_disk_are_no_traceback(
 
 
 def write_noisy_photos(folder: Path) -> None:
-    """Write photos about which libtiff and NumPy complain on their own."""
+    """Write photos for which libtiff and NumPy print warnings."""
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""``facebank tags``: names go into photos' XMP and come out of it."""
+"""``facebank tags``: names in the XMP metadata of photos."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .conftest import DEMO_PHOTOS, Run
 Valid = Callable[[str, Sequence[dict[str, object]]], None]
 
 OBAMA, COLLINS = "barack_obama_speech.jpg", "eileen_collins.jpg"
-# The upright one of a photo that an EXIF orientation turns, turned by the orientation that undoes it.
+# EXIF orientation: the one that undoes it; the others are their own inverses
 UNDOES = {6: 8, 8: 6}
 
 
@@ -53,7 +53,7 @@ def actions(records: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
 
 
 def box_of(run: Run, photo: Path, gallery: Path | None = None) -> list[float]:
-    """Where the largest face is, in shares of the upright photo."""
+    """Return the box of the first face as fractions of the upright photo."""
     other = () if gallery is None else ("--gallery", gallery)
     (record,) = run(*other, "identify", photo, "--json").records
     (x1, y1, x2, y2), width, height = record["faces"][0]["box"], record["width"], record["height"]
@@ -64,7 +64,7 @@ def sidecar(photo: Path) -> Path:
     return photo.with_name(f"{photo.name}.xmp")
 
 
-def test_names_are_written_beside_photos_and_a_second_time_nothing(run: Run, album: Path, valid: Valid) -> None:
+def test_names_are_written_to_sidecars_once(run: Run, album: Path, valid: Valid) -> None:
     before = contents(album)
     planned = run("tags", "write", album, "--dry-run", "--json").records
     assert contents(album) == before
@@ -94,7 +94,7 @@ def test_regions_are_shown_where_the_faces_are(run: Run, album: Path, valid: Val
     assert "\tBarack Obama\tFace\t" in lines[1]
 
 
-def test_faces_without_a_name_are_framed_on_request(run: Run, album: Path) -> None:
+def test_regions_without_a_name_are_written_on_request(run: Run, album: Path) -> None:
     run("tags", "write", album, "--unnamed")
     biden = album / "joe_biden_blue_room.jpg"
     assert regions(biden) == [("", "Face")]
@@ -104,7 +104,7 @@ def test_faces_without_a_name_are_framed_on_request(run: Run, album: Path) -> No
     assert regions(biden) == [("Joe Biden", "Face")]
 
 
-def test_a_name_that_facebank_wrote_follows_the_person(run: Run, album: Path) -> None:
+def test_a_written_name_follows_a_rename(run: Run, album: Path) -> None:
     run("tags", "write", album)
     run("people", "rename", "Eileen Collins", "Commander Collins")
     (face,) = run("tags", "write", album / COLLINS, "--json").records[0]["faces"]
@@ -113,19 +113,19 @@ def test_a_name_that_facebank_wrote_follows_the_person(run: Run, album: Path) ->
 
 
 @pytest.mark.parametrize("options", [(), ("--embed",)])
-def test_a_name_that_somebody_gave_is_never_contradicted(run: Run, album: Path, options: tuple[str, ...]) -> None:
+def test_a_name_from_another_program_is_never_changed(run: Run, album: Path, options: tuple[str, ...]) -> None:
     photo = album / COLLINS
     sidecar(photo).write_bytes(with_regions(region("Aunt Eileen", tuple(box_of(run, photo)))))  # type: ignore[arg-type]
     before = contents(album)
-    told = run("tags", "write", photo, *options, "--json")
-    (face,) = told.records[0]["faces"]
+    ran = run("tags", "write", photo, *options, "--json")
+    (face,) = ran.records[0]["faces"]
     assert (face["action"], face["named_as"]) == ("conflict", "Aunt Eileen")
-    assert "is called Aunt Eileen there and is known as Eileen Collins" in told.err
+    assert "is named Aunt Eileen there and is known as Eileen Collins" in ran.err
     assert contents(album) == before
-    assert "1 left that somebody named otherwise" in run("tags", "write", photo, *options).out
+    assert "1 kept with another name" in run("tags", "write", photo, *options).out
 
 
-def test_what_another_program_wrote_stays(run: Run, album: Path) -> None:
+def test_regions_of_another_program_are_kept(run: Run, album: Path) -> None:
     photo = album / COLLINS
     others = region("Somebody Else", (0.0, 0.9, 0.05, 1.0)) + region("eileen collins", tuple(box_of(run, photo)))  # type: ignore[arg-type]
     sidecar(photo).write_bytes(with_regions(others, (512, 512)))
@@ -137,13 +137,13 @@ def test_what_another_program_wrote_stays(run: Run, album: Path) -> None:
     assert regions(photo) == [("Somebody Else", "Face"), ("Eileen Collins", "Face")]
 
 
-def test_a_region_round_the_whole_person_is_not_doubled(run: Run, album: Path) -> None:
+def test_a_region_around_the_whole_person_is_not_duplicated(run: Run, album: Path) -> None:
     photo = album / COLLINS
     sidecar(photo).write_bytes(with_regions(region("Eileen Collins", (0.0, 0.0, 1.0, 1.0)), (512, 512)))
     assert actions(run("tags", "write", photo, "--json").records) == {COLLINS: ["unchanged"]}
 
 
-def test_lightroom_s_sidecar_is_read_and_its_contents_go_into_the_new_one(run: Run, album: Path) -> None:
+def test_regions_of_lightrooms_sidecar_are_copied_to_the_new_one(run: Run, album: Path) -> None:
     photo = album / COLLINS
     other = region("Somebody Else", (0.0, 0.9, 0.05, 1.0))
     photo.with_suffix(".xmp").write_bytes(with_regions(other, (512, 512)))
@@ -154,7 +154,7 @@ def test_lightroom_s_sidecar_is_read_and_its_contents_go_into_the_new_one(run: R
     assert [one.name for one in written] == ["Somebody Else", "Eileen Collins"]
 
 
-def test_regions_of_a_picture_of_another_shape_are_left_alone(run: Run, album: Path) -> None:
+def test_regions_for_another_aspect_ratio_are_not_changed(run: Run, album: Path) -> None:
     photo = album / COLLINS
     sidecar(photo).write_bytes(with_regions(region("Ada", (0.1, 0.1, 0.2, 0.2)), (400, 100)))
     before = contents(album)
@@ -165,7 +165,7 @@ def test_regions_of_a_picture_of_another_shape_are_left_alone(run: Run, album: P
     assert "400 x 100" in shown["problem"]
 
 
-def test_embedded_names_leave_the_picture_and_the_scan_as_they_were(run: Run, album: Path, gallery: Path) -> None:
+def test_embedding_names_changes_neither_picture_nor_scan(run: Run, album: Path, gallery: Path) -> None:
     photo = album / COLLINS
     shutil.copy(photo, album / "copy.jpg")
     run("deny", photo, "Barack Obama")
@@ -181,7 +181,7 @@ def test_embedded_names_leave_the_picture_and_the_scan_as_they_were(run: Run, al
     assert before.content_hash != after.content_hash
     assert not list(album.glob("*.xmp"))
     assert "unchanged" in run("scan", album).out
-    assert "looked at" not in run("scan", album).out
+    assert "analyzed" not in run("scan", album).out
     changed = contents(album)
     assert run("tags", "write", album, "--embed").out == "0 regions written into 0 files\n"
     assert contents(album) == changed
@@ -197,13 +197,13 @@ def test_embedded_names_leave_the_picture_and_the_scan_as_they_were(run: Run, al
         assert bank.gallery.denials_of(FaceKey(after.content_hash, 0, box, after.picture_hash))
 
 
-def test_what_is_beside_a_photo_goes_into_it_on_request(run: Run, album: Path) -> None:
+def test_sidecar_regions_are_embedded_on_request(run: Run, album: Path) -> None:
     run("tags", "write", album)
     assert run("tags", "write", album, "--embed").out == "2 regions written into 2 files\n"
     assert regions(album / COLLINS) == [("Eileen Collins", "Face")] * 2
 
 
-def test_regions_are_about_the_stored_picture(run: Run, two_people: Path, tmp_path: Path) -> None:
+def test_regions_refer_to_the_stored_picture(run: Run, two_people: Path, tmp_path: Path) -> None:
     assert two_people.exists()
     pixels = read_photo(DEMO_PHOTOS / OBAMA).pixels
     folder = tmp_path / "turned"
@@ -223,7 +223,7 @@ def test_regions_are_about_the_stored_picture(run: Run, two_people: Path, tmp_pa
 
 
 def seen_upright(photo: Path, orientation: int) -> list[float]:
-    """Paint a photo's region into a picture as it is stored, turn the pixels, and see where it is."""
+    """Return the box of a photo's region in upright pixels, by rotating a mask of the stored picture."""
     source = read_photo_xmp(photo).sources[0].document
     with Image.open(photo) as stored:
         assert source.dimensions == stored.size
@@ -252,7 +252,7 @@ def test_extended_xmp_is_read_and_not_written(run: Run, album: Path) -> None:
 
 
 def tag(run: Run, photo: Path, name: str, gallery: Path | None = None) -> None:
-    """Tag the largest face of a photo, as another program would."""
+    """Tag the first face of a photo, as another program would."""
     with Image.open(photo) as image:
         size = image.size
     box = tuple(box_of(run, photo, gallery))
@@ -261,7 +261,7 @@ def tag(run: Run, photo: Path, name: str, gallery: Path | None = None) -> None:
 
 @pytest.fixture
 def tagged(run: Run, two_people: Path, gallery: Path, tmp_path: Path) -> Path:
-    """A folder of the same people that was tagged with another program, and nobody enrolled."""
+    """A folder tagged by another program, with an empty gallery."""
     assert two_people.exists()
     folder = tmp_path / "tagged"
     folder.mkdir()
@@ -273,7 +273,7 @@ def tagged(run: Run, two_people: Path, gallery: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_people_are_enrolled_from_an_album_that_was_tagged(run: Run, tagged: Path, valid: Valid) -> None:
+def test_people_are_enrolled_from_a_tagged_album(run: Run, tagged: Path, valid: Valid) -> None:
     records = run("tags", "import", tagged, "--json").records
     valid("tags-import", records)
     assert {(Path(one["image"]).name, one["person"], one["reason"]) for one in records} == {
@@ -287,27 +287,27 @@ def test_people_are_enrolled_from_an_album_that_was_tagged(run: Run, tagged: Pat
     assert run("tags", "import", tagged).out == "0 faces of 2 people enrolled, 3 enrolled before, 1 no name\n"
 
 
-def test_only_so_many_faces_are_enrolled(run: Run, tagged: Path) -> None:
+def test_most_limits_the_enrolled_faces(run: Run, tagged: Path) -> None:
     records = run("tags", "import", tagged, "--most", "1", "--json").records
     assert sorted(record["reason"] for record in records) == ["enough_others", "enrolled", "enrolled", "no_name"]
 
 
-def test_a_face_that_is_clearly_another_s_is_not_enrolled(run: Run, tagged: Path) -> None:
+def test_a_face_nearer_to_another_person_is_not_enrolled(run: Run, tagged: Path) -> None:
     run("tags", "import", tagged)
     shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", tagged)
     tag(run, tagged / "barack_obama_portrait_2012.jpg", "Eileen Collins")
-    told = run("tags", "import", tagged, "--json", code=1)
-    refused = [record for record in told.records if record["reason"] == "nearer_to_another"]
+    ran = run("tags", "import", tagged, "--json", code=1)
+    refused = [record for record in ran.records if record["reason"] == "nearer_to_another"]
     assert [Path(record["image"]).name for record in refused] == ["barack_obama_portrait_2012.jpg"]
-    assert "nearer to Barack Obama" in told.err
+    assert "nearer to Barack Obama" in ran.err
 
 
 def test_a_wrong_tag_among_many_is_found(run: Run, tagged: Path, enrolled_gallery: Path) -> None:
     shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", tagged)
     for name in ("barack_obama_portrait_2012.jpg", "joe_biden_blue_room.jpg"):
         tag(run, tagged / name, "Barack Obama", enrolled_gallery)
-    told = run("tags", "import", tagged, "--json", code=1)
-    reasons = {Path(record["image"]).name: record["reason"] for record in told.records}
+    ran = run("tags", "import", tagged, "--json", code=1)
+    reasons = {Path(record["image"]).name: record["reason"] for record in ran.records}
     assert reasons["joe_biden_blue_room.jpg"] == "unlike_the_others"
     assert [reason for name, reason in reasons.items() if name.startswith("barack")] == ["enrolled"] * 3
 
@@ -331,9 +331,7 @@ def test_two_faces_of_a_photo_with_one_name_are_refused(run: Run, gallery: Path,
         (region("Ada", (0.35, 0.13, 0.53, 0.34)), "several_names"),
     ],
 )
-def test_regions_that_name_nobody_are_told(
-    run: Run, tmp_path: Path, regions_there: str, reason: str, valid: Valid
-) -> None:
+def test_unusable_regions_are_reported(run: Run, tmp_path: Path, regions_there: str, reason: str, valid: Valid) -> None:
     folder = tmp_path / "one"
     folder.mkdir()
     photo = folder / COLLINS
@@ -341,14 +339,14 @@ def test_regions_that_name_nobody_are_told(
     sidecar(photo).write_bytes(with_regions(regions_there, (512, 512)))
     if reason == "several_names":
         photo.with_suffix(".xmp").write_bytes(with_regions(regions_there.replace("Ada", "Eve"), (512, 512)))
-    told = run("tags", "import", folder, "--json", code=None)
-    valid("tags-import", told.records)
-    assert [record["reason"] for record in told.records] == [reason]
-    assert told.code == (0 if reason == "no_face_there" else 1)
-    assert COLLINS in told.err
+    ran = run("tags", "import", folder, "--json", code=None)
+    valid("tags-import", ran.records)
+    assert [record["reason"] for record in ran.records] == [reason]
+    assert ran.code == (0 if reason == "no_face_there" else 1)
+    assert COLLINS in ran.err
 
 
-def test_what_facebank_wrote_itself_proves_nothing(run: Run, album: Path) -> None:
+def test_facebanks_own_names_are_not_imported(run: Run, album: Path) -> None:
     run("tags", "write", album)
     assert {one["reason"] for one in run("tags", "import", album, "--json").records} == {"written_by_facebank"}
     reasons = [one["reason"] for one in run("tags", "import", album, "--own", "--json").records]
@@ -358,7 +356,7 @@ def test_what_facebank_wrote_itself_proves_nothing(run: Run, album: Path) -> Non
 BROKEN = ('<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', "<x:xmpmeta", "<rdf:RDF/>", "\x00" * 100, "<a>" * 50_000)
 
 
-def test_broken_xmp_is_told_and_left_alone(run: Run, album: Path) -> None:
+def test_broken_xmp_is_reported_and_not_changed(run: Run, album: Path) -> None:
     photos = [album / f"{number}.jpg" for number in range(len(BROKEN))]
     for photo, text in zip(photos, BROKEN, strict=True):
         shutil.copy(album / COLLINS, photo)
@@ -366,14 +364,14 @@ def test_broken_xmp_is_told_and_left_alone(run: Run, album: Path) -> None:
     run("scan", album)
     before = contents(album)
     for command in ("show", "write", "import"):
-        told = run("tags", command, album, code=1).err
-        assert all(str(sidecar(photo)) in told for photo in photos)
-        assert len(told.splitlines()) == len(photos)
+        output = run("tags", command, album, code=1).err
+        assert all(str(sidecar(photo)) in output for photo in photos)
+        assert len(output.splitlines()) == len(photos)
     assert regions(album / OBAMA) == [("Barack Obama", "Face")]
     assert {name: data for name, data in contents(album).items() if name in before} == before
 
 
-def test_photos_that_changed_or_were_not_scanned_are_told(run: Run, album: Path, tmp_path: Path) -> None:
+def test_changed_and_unscanned_photos_are_reported(run: Run, album: Path, tmp_path: Path) -> None:
     Image.open(album / COLLINS).save(album / COLLINS, quality=70)
     assert "has changed since it was scanned: scan again" in run("tags", "write", album, code=1).err
     assert "scan it first" in run("tags", "write", tmp_path / "elsewhere", code=2).err
@@ -383,20 +381,20 @@ def test_photos_that_changed_or_were_not_scanned_are_told(run: Run, album: Path,
     assert "--most" in run("tags", "import", album, "--most", "0", code=2).err
 
 
-def test_without_the_library_a_sentence_says_how_to_install_it(run: Run, album: Path, tmp_path: Path) -> None:
+def test_a_missing_library_is_reported_with_its_extra(run: Run, album: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     (blocked / "lxml").mkdir(parents=True)
     (blocked / "lxml" / "__init__.py").write_text("raise ImportError('blocked')")
-    told = run("tags", "write", album, code=2, PYTHONPATH=str(blocked))
-    assert "pip install 'facebank[xmp]'" in told.err
+    ran = run("tags", "write", album, code=2, PYTHONPATH=str(blocked))
+    assert "pip install 'facebank[xmp]'" in ran.err
 
 
-def test_a_name_that_is_not_sure_enough_is_not_written(run: Run, album: Path, valid: Valid) -> None:
+def test_an_uncertain_name_is_not_written(run: Run, album: Path, valid: Valid) -> None:
     before = contents(album)
     written = run("tags", "write", album, "--least-probability", "1", "--json").records
     valid("tags-write", written)
     assert actions(written) == {OBAMA: ["unsure"], COLLINS: ["added"], "joe_biden_blue_room.jpg": []}
-    assert "1 name too unsure" in run("tags", "write", album, "--least-probability", "1").out
+    assert "1 name too uncertain" in run("tags", "write", album, "--least-probability", "1").out
     after = contents(album)
     assert {name for name in after if after[name] != before.get(name)} <= {
         COLLINS,
@@ -404,8 +402,8 @@ def test_a_name_that_is_not_sure_enough_is_not_written(run: Run, album: Path, va
     }  # enrolled from it
 
 
-def test_a_name_that_another_face_has_is_not_written_again(run: Run, album: Path, valid: Valid) -> None:
-    """And neither does a setting that allows names twice."""
+def test_a_name_of_another_face_is_not_written(run: Run, album: Path, valid: Valid) -> None:
+    """The setting allow_twice does not change that."""
     parts = [Image.open(album / name).convert("RGB").resize((600, 800)) for name in (OBAMA, "joe_biden_blue_room.jpg")]
     together, photo = Image.new("RGB", (1200, 800)), album / "two.jpg"
     for number, part in enumerate(parts):
@@ -418,30 +416,30 @@ def test_a_name_that_another_face_has_is_not_written_again(run: Run, album: Path
     sidecar(photo).write_bytes(with_regions(region("Barack Obama", (x1, y1, x2, y2))))
     before = contents(album)
     run("scan", album)
-    told = run("tags", "write", photo, "--json")
-    valid("tags-write", told.records)
-    (face,) = told.records[0]["faces"]
+    ran = run("tags", "write", photo, "--json")
+    valid("tags-write", ran.records)
+    (face,) = ran.records[0]["faces"]
     assert (face["action"], face["named_as"]) == ("conflict", "Barack Obama")
-    assert "another face is called so" in told.err
+    assert "another face has it" in ran.err
     assert contents(album) == before
 
 
-def test_a_name_that_somebody_took_away_stays_away(run: Run, album: Path, valid: Valid) -> None:
+def test_a_removed_name_is_not_written_again(run: Run, album: Path, valid: Valid) -> None:
     photo = album / COLLINS
     run("tags", "write", photo)
     text = sidecar(photo).read_text("utf-8")
-    assert text.count("Eileen Collins") == 2  # the name, and the note that it is facebank's
+    assert text.count("Eileen Collins") == 2  # the name, and the mark that facebank wrote it
     sidecar(photo).write_text(text.replace("<mwg-rs:Name>Eileen Collins<", "<mwg-rs:Name><"), encoding="utf-8")
     assert regions(photo) == [("", "Face")]
     before = contents(album)
-    told = run("tags", "write", photo, "--json")
-    valid("tags-write", told.records)
-    assert actions(told.records) == {COLLINS: ["conflict"]}
-    assert "had its name taken away there" in told.err
+    ran = run("tags", "write", photo, "--json")
+    valid("tags-write", ran.records)
+    assert actions(ran.records) == {COLLINS: ["conflict"]}
+    assert "had its name removed there" in ran.err
     assert contents(album) == before
 
 
-def test_where_nothing_can_be_put_into_a_photo_its_sidecar_stays_too(run: Run, album: Path) -> None:
+def test_the_sidecar_is_kept_if_its_photo_cannot_be_written(run: Run, album: Path) -> None:
     photo = album / COLLINS
     sidecar(photo).write_bytes(with_regions(region("Somebody Else", (0.0, 0.9, 0.05, 1.0)), (512, 512)))
     photo.chmod(0o444)
@@ -453,18 +451,18 @@ def test_where_nothing_can_be_put_into_a_photo_its_sidecar_stays_too(run: Run, a
 
 
 def test_regions_of_photos_with_an_orientation_name_the_right_faces(run: Run, shared: Path, tmp_path: Path) -> None:
-    """Stored or turned, with dimensions right, the other way round or none; a second writing changes nothing."""
+    """Regions of stored or upright pictures with right, swapped or no dimensions; rewriting changes nothing."""
     album = tmp_path / "album"
     shutil.copytree(shared / "data" / "cases" / "orientation", album)
     shutil.rmtree(album / "same_name")
     for path in (album, *album.rglob("*")):
         path.chmod(0o755)
-    told = run("tags", "import", album, "--json", "--most", "20").records
-    assert {(record["person"], record["accepted"]) for record in told} == {
+    records = run("tags", "import", album, "--json", "--most", "20").records
+    assert {(record["person"], record["accepted"]) for record in records} == {
         ("Left Person", True),
         ("Right Person", True),
     }
-    assert len(told) == 12
+    assert len(records) == 12
     for record in run("identify", "--scan", "--json").records:
         faces = sorted(record["faces"], key=lambda face: float(face["box"][0]))
         assert [face["person"] for face in faces] == ["Left Person", "Right Person"], record["image"]
@@ -476,10 +474,10 @@ def test_regions_of_photos_with_an_orientation_name_the_right_faces(run: Run, sh
         assert sorted(named) == ["Left Person"] * 2 + ["Right Person"] * 2, "in the sidecar and in the photo"
 
 
-def test_regions_that_may_be_either_way_round_are_refused(
+def test_regions_with_an_ambiguous_orientation_are_refused(
     run: Run, two_people: Path, tmp_path: Path, valid: Valid
 ) -> None:
-    """One face and its mirror image, both named, in a photo that is mirrored itself."""
+    """A mirrored photo of a face and its mirror image, both with names."""
     assert two_people.exists()
     pixels = read_photo(DEMO_PHOTOS / OBAMA).pixels
     exif = Image.Exif()
@@ -497,15 +495,15 @@ def test_regions_that_may_be_either_way_round_are_refused(
     named = "".join(region(name, tuple(box)) for name, box in zip(("Ada", "Bea"), shares, strict=True))
     sidecar(folder / "two.jpg").write_bytes(with_regions(named, (width, height)))
     before = contents(folder)
-    told = run("tags", "import", folder, "--json", code=1)
-    valid("tags-import", told.records)
-    assert [(one["reason"], one["person"]) for one in told.records] == [("unclear_turn", None)]
-    assert "more than one way of turning the photo (EXIF orientation 2)" in told.err
+    ran = run("tags", "import", folder, "--json", code=1)
+    valid("tags-import", ran.records)
+    assert [(one["reason"], one["person"]) for one in ran.records] == [("unclear_turn", None)]
+    assert "more than one way of turning the photo (EXIF orientation 2)" in ran.err
     assert contents(folder) == before
 
 
 def with_title(photo: Path) -> None:
-    """Edit a JPEG's metadata as another program does: a title, a date and a rating, in a new segment."""
+    """Edit a JPEG's metadata as another program does: a title and a rating in a new segment."""
     exif = Image.Exif()
     exif[0x010E], exif[0x4746] = "a title", 5
     data, segment = photo.read_bytes(), b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
@@ -516,38 +514,38 @@ def people_in(run: Run, *where: str | Path) -> set[str | None]:
     return {face["person"] for record in run("identify", *where, "--json").records for face in record["faces"]}
 
 
-def test_a_denial_holds_when_another_program_edits_the_photo(run: Run, album: Path) -> None:
+def test_a_denial_survives_metadata_edits(run: Run, album: Path) -> None:
     photo = album / OBAMA
     run("deny", photo, "Barack Obama")
     with_title(photo)
     assert people_in(run, photo) == {None}
     written = run("tags", "write", album, "--embed", "--json").records
     assert actions(written)[OBAMA] == []
-    assert "looked at" not in run("scan", album).out
+    assert "analyzed" not in run("scan", album).out
     assert people_in(run, "--scan", photo) == people_in(run, photo) == {None}
     assert run("find", "Barack Obama", "--json").records == []
     (fate,) = run("enroll", "--name", "Eileen Collins", photo, "--force", "--json", code=None).records
     assert fate["accepted"], "only this person was denied"
 
 
-def test_an_edited_photo_is_tagged_and_enrolled_as_the_same(run: Run, album: Path, portrait: Path) -> None:
+def test_a_photo_with_edited_metadata_is_the_same_photo(run: Run, album: Path, portrait: Path) -> None:
     copy = album / "portrait.jpg"
     shutil.copy(portrait, copy)
     with_title(copy)
     (fate,) = run("enroll", "--name", "Barack Obama", copy, "--json").records
     assert fate["reason"] == "already_enrolled"
     with_title(album / COLLINS)
-    told = run("tags", "write", album / COLLINS, "--embed", "--json")
-    assert actions(told.records) == {COLLINS: ["added"]}
+    ran = run("tags", "write", album / COLLINS, "--embed", "--json")
+    assert actions(ran.records) == {COLLINS: ["added"]}
     assert regions(album / COLLINS) == [("Eileen Collins", "Face")]
 
 
-def test_a_name_that_was_denied_is_taken_out_again(run: Run, album: Path, valid: Valid) -> None:
+def test_a_denied_name_is_removed(run: Run, album: Path, valid: Valid) -> None:
     run("tags", "write", album)
-    told = run("deny", album / OBAMA, "Barack Obama", "--json")
-    valid("deny", told.records)
-    assert told.records[0]["files_with_name"] == 1
-    assert f"`facebank tags write {album / OBAMA}` takes it out" in told.err
+    ran = run("deny", album / OBAMA, "Barack Obama", "--json")
+    valid("deny", ran.records)
+    assert ran.records[0]["files_with_name"] == 1
+    assert f"`facebank tags write {album / OBAMA}` removes it" in ran.err
     planned = run("tags", "write", album, "--dry-run", "--json").records
     assert regions(album / OBAMA) == [("Barack Obama", "Face")]
     written = run("tags", "write", album, "--json").records
@@ -560,34 +558,34 @@ def test_a_name_that_was_denied_is_taken_out_again(run: Run, album: Path, valid:
     assert run("tags", "write", album).out == "0 regions written into 0 files\n"
 
 
-def test_a_name_inside_a_photo_is_taken_out_with_embed(run: Run, album: Path) -> None:
+def test_an_embedded_name_is_removed_with_embed(run: Run, album: Path) -> None:
     photo = album / OBAMA
     run("tags", "write", album, "--embed")
     assert "`facebank tags write --embed" in run("deny", photo, "Barack Obama").err
     before = contents(album)
-    assert "1 wrong name left inside photos (see --embed)" in run("tags", "write", album).out
+    assert "1 wrong name kept inside photos (see --embed)" in run("tags", "write", album).out
     assert {name: data for name, data in contents(album).items() if name in before} == before
     assert not sidecar(photo).exists()
-    assert "1 wrong name taken out" in run("tags", "write", album, "--embed").out
+    assert "1 wrong name removed" in run("tags", "write", album, "--embed").out
     assert b"Barack" not in photo.read_bytes()
     assert np.array_equal(read_photo(photo).pixels, read_photo(DEMO_PHOTOS / OBAMA).pixels)
-    assert "looked at" not in run("scan", album).out
+    assert "analyzed" not in run("scan", album).out
 
 
 @pytest.mark.parametrize("how", [("remove", "eileen collins"), ("write",)])
-def test_a_forgotten_name_is_found_and_taken_out(
+def test_a_forgotten_name_is_found_and_removed(
     run: Run, album: Path, gallery: Path, how: tuple[str, ...], valid: Valid
 ) -> None:
     run("tags", "write", album)
-    told = run("people", "forget", "Eileen Collins", "--json")
-    valid("people-forget", told.records)
-    assert told.records[0]["files_with_name"] == 1
-    assert "`facebank tags remove 'Eileen Collins'` takes it out" in told.err
+    ran = run("people", "forget", "Eileen Collins", "--json")
+    valid("people-forget", ran.records)
+    assert ran.records[0]["files_with_name"] == 1
+    assert "`facebank tags remove 'Eileen Collins'` removes it" in ran.err
     for file in gallery.parent.glob("test.*"):
         assert b"Eileen" not in file.read_bytes(), "forgetting leaves no name behind"
     places = () if how[0] == "remove" else (album,)
-    told = run("tags", *how, *places, "--json")
-    valid(f"tags-{how[0]}", told.records)
+    ran = run("tags", *how, *places, "--json")
+    valid(f"tags-{how[0]}", ran.records)
     assert regions(album / COLLINS) == []
     assert b"Eileen" not in sidecar(album / COLLINS).read_bytes()
     assert regions(album / OBAMA) == [("Barack Obama", "Face")]
@@ -601,26 +599,26 @@ def test_only_what_facebank_wrote_is_removed(run: Run, album: Path) -> None:
     run("tags", "write", album)
     assert regions(photo) == [("Barack Obama", "Face"), ("Eileen Collins", "Face")]
     assert run("tags", "remove", "Barack Obama", album, "--dry-run").out == (
-        "1 name would be taken out of 1 file, 1 left that facebank did not write\n"
+        "1 name would be removed from 1 file, 1 kept that facebank did not write\n"
     )
-    assert run("tags", "remove", "Barack Obama", album).out.startswith("1 name taken out of 1 file, 1 left")
-    assert run("tags", "remove", "eileen collins", album).out == "1 name taken out of 1 file\n"
+    assert run("tags", "remove", "Barack Obama", album).out.startswith("1 name removed from 1 file, 1 kept")
+    assert run("tags", "remove", "eileen collins", album).out == "1 name removed from 1 file\n"
     assert regions(photo) == [("Barack Obama", "Face"), ("", "Face")], "a region of another program loses its name only"
     assert regions(album / OBAMA) == []
-    assert run("tags", "remove", "Nobody", album).out == "0 names taken out of 0 files\n"
+    assert run("tags", "remove", "Nobody", album).out == "0 names removed from 0 files\n"
 
 
-def test_another_gallery_s_names_are_left_alone(run: Run, album: Path, tmp_path: Path) -> None:
+def test_names_from_another_gallery_are_kept(run: Run, album: Path, tmp_path: Path) -> None:
     run("tags", "write", album)
     other = ("--gallery", tmp_path / "other.facebank")
     run(*other, "enroll", "--name", "Joe Biden", album / "joe_biden_blue_room.jpg")
     run(*other, "scan", album)
-    assert "taken out" not in run(*other, "tags", "write", album).out
+    assert "removed" not in run(*other, "tags", "write", album).out
     assert regions(album / COLLINS) == [("Eileen Collins", "Face")]
 
 
 def passed_over(run: Run, valid: Valid, *command: str | Path) -> None:
-    """Have a command say that it passes over what a link leads to, which is no failure."""
+    """Check that a command skips a link target, reports it, and succeeds."""
     for options in ((), ("--dry-run",)):
         assert "1 file is skipped, because links lead out of the named folders to it" in run(*command, *options).err
         done = run(*command, *options, "--json")
@@ -630,7 +628,7 @@ def passed_over(run: Run, valid: Valid, *command: str | Path) -> None:
         assert (record["skipped"], record["error"], record["files"]) == ("outside", None, [])
 
 
-def test_nothing_is_written_where_a_link_leads_out(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
+def test_nothing_is_written_outside_through_links(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
     sidecar(album / COLLINS).symlink_to(tmp_path / "new.xmp")
     passed_over(run, valid, "tags", "write", album)
     assert not (tmp_path / "new.xmp").exists()
@@ -643,7 +641,7 @@ def test_nothing_is_written_where_a_link_leads_out(run: Run, album: Path, tmp_pa
     assert "links lead out" not in run("tags", "write", album).err
 
 
-def test_what_links_lead_to_outside_is_not_changed(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
+def test_nothing_is_removed_outside_through_links(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
     run("tags", "write", album)
     kept = tmp_path / "kept.xmp"
     sidecar(album / COLLINS).rename(kept)
@@ -651,5 +649,5 @@ def test_what_links_lead_to_outside_is_not_changed(run: Run, album: Path, tmp_pa
     before = kept.read_bytes()
     passed_over(run, valid, "tags", "remove", "Eileen Collins", album)
     assert kept.read_bytes() == before
-    assert "1 name taken out of 1 file" in run("tags", "remove", "Eileen Collins", album, tmp_path).out
+    assert "1 name removed from 1 file" in run("tags", "remove", "Eileen Collins", album, tmp_path).out
     assert kept.read_bytes() != before

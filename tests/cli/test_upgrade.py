@@ -1,4 +1,4 @@
-"""Galleries of an earlier version, brought up to date by whichever command opens them for writing first."""
+"""Galleries of earlier versions, which the first command that writes upgrades."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from .conftest import Run
 
 TABLES = ("packs", "gallery", "people", "samples", "thumbnails", "vectors", "settings")
-TOLD = "was brought up to date: "
-OTHER_RULES, SAME_RULES = "decisions may differ from before", "no decision is changed by that"
+UPGRADED = "was brought up to date: "
+OTHER_RULES, SAME_RULES = "decisions may differ from before", "no decision changes"
 
 
 def copied_as(version: int, gallery: Path) -> None:
-    """Put a gallery into the tables of an earlier version."""
+    """Rewrite a gallery with the tables of an earlier version."""
     newer = gallery.with_name("newer.facebank")
     with closing(sqlite3.connect(gallery)) as connection:
         connection.execute("VACUUM INTO ?", (str(newer),))
@@ -40,16 +40,16 @@ def copied_as(version: int, gallery: Path) -> None:
 
 @pytest.fixture
 def older(two_people: Path) -> Path:
-    """The gallery of two people as the version before left it."""
+    """The gallery of two people, as an earlier version wrote it."""
     copied_as(2, two_people)
     return two_people
 
 
-def test_a_command_for_people_tells_of_it_once(
+def test_people_list_reports_the_upgrade_once(
     run: Run, older: Path, valid: Callable[[str, Sequence[dict[str, Any]]], None]
 ) -> None:
     first, second = run("people", "list", "--json"), run("people", "list", "--json")
-    assert f"{older} {TOLD}" in first.err
+    assert f"{older} {UPGRADED}" in first.err
     assert OTHER_RULES in first.err
     assert f"{older}.before-schema-{len(MIGRATIONS)}.backup" in first.err
     assert second.err == ""
@@ -58,19 +58,19 @@ def test_a_command_for_people_tells_of_it_once(
     assert [record["person"] for record in first.records] == ["Barack Obama", "Eileen Collins"]
 
 
-def test_identify_tells_of_it_once(run: Run, older: Path, portrait: Path) -> None:
+def test_identify_reports_the_upgrade_once(run: Run, older: Path, portrait: Path) -> None:
     first, second = run("identify", portrait, "--json"), run("identify", portrait, "--json")
-    assert first.err.count(f"{older} {TOLD}") == 1
-    assert TOLD not in second.err
+    assert first.err.count(f"{older} {UPGRADED}") == 1
+    assert UPGRADED not in second.err
     assert first.out == second.out
     assert first.records[0]["faces"][0]["person"] == "Barack Obama"
 
 
-def test_where_the_rules_are_the_same_no_decision_is_said_to_differ(run: Run, two_people: Path, portrait: Path) -> None:
+def test_unchanged_rules_are_reported_as_such(run: Run, two_people: Path, portrait: Path) -> None:
     decided = run("identify", portrait, "--json").out
     copied_as(3, two_people)
     done = run("identify", portrait, "--json")
-    assert f"{two_people} {TOLD}its rows have digests that detect damage, merges can be undone" in done.err
+    assert f"{two_people} {UPGRADED}its rows have digests that detect damage, merges can be undone" in done.err
     assert SAME_RULES in done.err
     assert OTHER_RULES not in done.err
     assert done.out == decided

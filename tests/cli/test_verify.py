@@ -1,4 +1,4 @@
-"""``facebank verify``."""
+"""``facebank verify``: comparison of two photos."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def test_two_photos_of_one_person(run: Run, portrait: Path, speech: Path, valid:
     assert run("verify", portrait, speech).out.startswith("the same person")
 
 
-def test_two_people_are_an_answer_not_a_failure(run: Run, portrait: Path, stranger: Path) -> None:
+def test_two_different_people_are_not_a_failure(run: Run, portrait: Path, stranger: Path) -> None:
     (record,) = run("verify", portrait, stranger, "--json").records
     assert record["same"] is False
     assert record["similarity"] < record["threshold"]
 
 
-def test_it_needs_no_gallery_and_makes_none(run: Run, gallery: Path, portrait: Path, speech: Path) -> None:
+def test_no_gallery_is_needed_or_created(run: Run, gallery: Path, portrait: Path, speech: Path) -> None:
     run("verify", portrait, speech)
     assert not gallery.exists()
 
 
-def test_a_photo_that_shows_nobody_exits_2(run: Run, portrait: Path, tmp_path: Path) -> None:
+def test_a_photo_without_a_face_exits_with_2(run: Run, portrait: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (200, 200)).save(tmp_path / "black.png")

@@ -1,4 +1,4 @@
-"""``facebank video``: who is seen when."""
+"""``facebank video``: people and times in a video."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def clip(shared: Path) -> Path:
     return clip_of(shared)
 
 
-def test_who_is_seen_when(run: Run, clip: Path, valid: Valid) -> None:
+def test_people_and_times(run: Run, clip: Path, valid: Valid) -> None:
     ran = run("video", clip, "--start", "6", "--json")
     valid("video", ran.records)
     known = [record for record in ran.records if record["decision"] == "known"]
@@ -36,7 +36,7 @@ def test_who_is_seen_when(run: Run, clip: Path, valid: Valid) -> None:
     assert {record["label"].split()[0] for record in ran.records} == {"Barack", "stranger", "uncertain"}
 
 
-def test_the_table_and_what_else_is_written(run: Run, clip: Path, tmp_path: Path) -> None:
+def test_table_annotated_video_and_thumbnails(run: Run, clip: Path, tmp_path: Path) -> None:
     ran = run("video", clip, "--start", "0:07", "--end", "0:08", "--annotate", "named.mp4", "--thumbnails", "faces")
     lines = ran.out.splitlines()
     assert lines[0].split("\t")[:4] == ["person", "from", "to", "seconds"]
@@ -48,16 +48,16 @@ def test_the_table_and_what_else_is_written(run: Run, clip: Path, tmp_path: Path
         assert 28 <= len(list(video.frames())) <= 31
 
 
-def test_a_video_that_is_cut_off(run: Run, clip: Path, tmp_path: Path, valid: Valid) -> None:
+def test_a_truncated_video(run: Run, clip: Path, tmp_path: Path, valid: Valid) -> None:
     whole = streamable(clip.read_bytes())
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 9 // 10])
     ran = run("video", "cut.mp4", "--start", "7", "--json", code=1)
     valid("video", ran.records)
     assert [record["person"] for record in ran.records if record["person"]] == ["Barack Obama"]
-    assert "cut.mp4 ends at 0:08.0 and says that it lasts 0:09.2" in ran.err
+    assert "cut.mp4 ends at 0:08.0 instead of 0:09.2" in ran.err
 
 
-def test_mistakes_are_sentences(run: Run, clip: Path, tmp_path: Path) -> None:
+def test_errors_are_one_sentence(run: Run, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("no video " * 100)
     (tmp_path / "sound.mp4").write_bytes(without_pictures(clip.read_bytes()))
@@ -69,7 +69,7 @@ def test_mistakes_are_sentences(run: Run, clip: Path, tmp_path: Path) -> None:
         (("text.mp4",), "is not a readable video"),
         (("sound.mp4",), "has no frames"),
         (("headless.mp4",), "headless.mp4 is cut off before the end of its index"),
-        ((clip, "--start", "noon"), "is no time"),
+        ((clip, "--start", "noon"), "is not a time"),
         ((clip, "--start", "1:00"), "9.2 seconds long"),
         ((clip, "--start", "5", "--end", "4"), "the end after the start"),
         ((clip, "--fps", "0"), "frames per second"),
@@ -88,7 +88,7 @@ def test_the_video_itself_is_never_written(run: Run, clip: Path, tmp_path: Path)
     assert own.read_bytes() == clip.read_bytes()
 
 
-def test_what_is_there_is_never_written_over(run: Run, clip: Path, tmp_path: Path) -> None:
+def test_existing_files_are_never_overwritten(run: Run, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.mp4").write_bytes(b"mine")
     (tmp_path / "file").write_bytes(b"mine")
     for arguments, message in (
@@ -100,6 +100,6 @@ def test_what_is_there_is_never_written_over(run: Run, clip: Path, tmp_path: Pat
         ran = run("video", clip, *arguments, code=2)
         assert message in ran.err
         assert len(ran.err.splitlines()) == 1, ran.err
-        assert not ran.out  # before the work
+        assert not ran.out  # refused before the work
     assert (tmp_path / "mine.mp4").read_bytes() == b"mine"
     assert not (tmp_path / "new.mp4").exists()

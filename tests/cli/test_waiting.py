@@ -1,4 +1,4 @@
-"""A command that waits for another process says so, and goes on when that has finished."""
+"""A command that waits for another process to finish writing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facebank.storage.sqlite import QUEUE
 from .conftest import Run
 
 
-def test_a_command_that_waits_for_another_says_so(run: Run, two_people: Path) -> None:
+def test_waiting_for_another_process_is_reported(run: Run, two_people: Path) -> None:
     queue = two_people.with_name(two_people.name + QUEUE)
     with closing(sqlite3.connect(two_people, isolation_level=None, check_same_thread=False)) as other:
 

@@ -1,4 +1,4 @@
-"""``facebank watch``: real streams over HTTP that come, drop and come back."""
+"""``facebank watch``: HTTP streams that drop and return, and video files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Valid = Callable[[str, Sequence[dict[str, object]]], None]
 
 
 class Camera:
-    """Serves the frames of the last shot of the clip as a camera does, over and over; each connection drops."""
+    """An HTTP camera that repeats the last shot of the clip and drops each connection."""
 
     def __init__(self, clip: Path, frames_each: int) -> None:
         self.pictures = pictures_of(clip)
@@ -53,7 +53,7 @@ class Camera:
                         self.wfile.write(f"Content-Length: {len(picture)}\r\n\r\n".encode() + picture + b"\r\n")
                         time.sleep(1 / 30)
                 except OSError:
-                    return  # nobody looks any more
+                    return  # the client is gone
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -86,7 +86,7 @@ def camera(shared: Path) -> Iterator[Camera]:
     served.server.server_close()
 
 
-def test_a_stream_that_drops_is_taken_up_again(run: Run, two_people: Path, camera: Camera, valid: Valid) -> None:
+def test_a_dropped_stream_is_opened_again(run: Run, two_people: Path, camera: Camera, valid: Valid) -> None:
     assert two_people.exists()
     ran = run("watch", camera.address, "--seconds", "14", "--json")
     valid("watch", ran.records)
@@ -104,13 +104,13 @@ def test_a_stream_that_drops_is_taken_up_again(run: Run, two_people: Path, camer
         assert secret not in ran.out + ran.err
 
 
-def test_waits_grow_while_nobody_answers(camera: Camera) -> None:
+def test_waits_grow_while_the_camera_does_not_answer(camera: Camera) -> None:
     camera.frames_each = 5
-    told: list[tuple[Change, float]] = []
+    changes: list[tuple[Change, float]] = []
     back = threading.Event()
 
     def on_change(change: Change, seconds: float) -> None:
-        told.append((change, seconds))
+        changes.append((change, seconds))
         if change is Change.RESUMED:
             back.set()
 
@@ -119,7 +119,10 @@ def test_waits_grow_while_nobody_answers(camera: Camera) -> None:
         assert live.newest(10) is not None
         camera.refused = 4
         assert back.wait(30)
-    lost = [seconds for change, seconds in told[: told.index(next(each for each in told if each[0] is Change.RESUMED))]]
+    lost = [
+        seconds
+        for change, seconds in changes[: changes.index(next(each for each in changes if each[0] is Change.RESUMED))]
+    ]
     assert lost == [0.05, 0.1, 0.2, 0.2, 0.2][: len(lost)]
     assert len(lost) >= 4
 
@@ -157,7 +160,7 @@ def test_ctrl_c_ends_with_a_summary(
     assert "Traceback" not in err
 
 
-def test_a_file_is_watched_as_it_plays(run: Run, two_people: Path, shared: Path) -> None:
+def test_a_file_is_watched_at_its_own_speed(run: Run, two_people: Path, shared: Path) -> None:
     assert two_people.exists()
     started = time.monotonic()
     out = run("watch", clip_of(shared)).out.splitlines()
@@ -178,18 +181,18 @@ def recorded(tmp_path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("how", [(), ("--json",)])
-def test_a_file_that_is_cut_off_is_told(
+def test_a_truncated_file_is_reported(
     run: Run, two_people: Path, recorded: bytes, tmp_path: Path, how: tuple[str, ...]
 ) -> None:
     assert two_people.exists()
     (tmp_path / "cut.mkv").write_bytes(recorded[: len(recorded) // 2])
     ran = run("watch", "cut.mkv", *how, code=1)
-    (told,) = ran.err.splitlines()
-    assert re.search(r"cut\.mkv ends at 0:0[01]\.\d and says that it lasts 0:02\.\d: it is cut off or damaged", told)
+    (message,) = ran.err.splitlines()
+    assert re.search(r"cut\.mkv ends at 0:0[01]\.\d instead of 0:02\.\d: it is cut off or damaged", message)
     assert ("watched" in ran.out) == (not how)
 
 
-def test_a_whole_file_and_the_beginning_of_one_that_is_cut_off_are_no_failure(
+def test_a_whole_file_and_the_start_of_a_truncated_one_succeed(
     run: Run, two_people: Path, recorded: bytes, tmp_path: Path
 ) -> None:
     assert two_people.exists()
@@ -198,15 +201,13 @@ def test_a_whole_file_and_the_beginning_of_one_that_is_cut_off_are_no_failure(
     assert not run("watch", "cut.mkv", "--seconds", "0.5").err
 
 
-def test_a_file_without_a_picture_that_can_be_read_is_refused(
-    run: Run, two_people: Path, shared: Path, tmp_path: Path
-) -> None:
+def test_a_file_without_a_readable_frame_is_refused(run: Run, two_people: Path, shared: Path, tmp_path: Path) -> None:
     assert two_people.exists()
     (tmp_path / "cut.mp4").write_bytes(streamable(clip_of(shared).read_bytes())[:9_300])
     assert "no readable frame" in run("watch", "cut.mp4", code=2).err
 
 
-def test_what_cannot_be_watched(run: Run, two_people: Path, tmp_path: Path) -> None:
+def test_invalid_sources(run: Run, two_people: Path, tmp_path: Path) -> None:
     assert two_people.exists()
     (tmp_path / "text.mp4").write_text("no video " * 100)
     for source, message in (
@@ -228,7 +229,7 @@ def test_what_cannot_be_watched(run: Run, two_people: Path, tmp_path: Path) -> N
     assert "above 0" in run("watch", "0", "--seconds", "-1", code=2).err
 
 
-def test_sources_as_people_type_them(tmp_path: Path) -> None:
+def test_sources_are_parsed_without_showing_passwords(tmp_path: Path) -> None:
     assert (live_source("0").kind, live_source("0").target) == (Kind.CAMERA, 0)
     for address in ("rtsp://u:p@host:554/a?b=c", "RTSP://host/a", "http://[::1]:8080/x", "rtsps://h/x#t"):
         source = live_source(address)

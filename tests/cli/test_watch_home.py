@@ -1,4 +1,4 @@
-"""``facebank watch`` of a real video file, told to a real broker and a real web server."""
+"""``facebank watch`` with an MQTT broker and a webhook."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PERSON = "barack-obama-d8f758500c5d"
 
 @pytest.fixture(scope="module")
 def film(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Barack Obama and strangers for 17 seconds: the clip's last shot, forward and backward, without a cut."""
+    """A video of 17 seconds with Barack Obama and strangers: the clip's last shot, forward and backward."""
     capture, frames = cv2.VideoCapture(str(clip_of(shared))), []
     while (read := capture.read())[0]:
         frames.append(read[1][..., ::-1])
@@ -54,7 +54,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 def posts() -> Iterator[tuple[str, list[Any]]]:
-    """The address of a web server whose first answer is an error, and what was posted there."""
+    """URL of a web server whose first answer is an error, and the posted bodies."""
     bodies: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -98,7 +98,7 @@ def watch(program: list[str], environment: dict[str, str], two_people: Path, bro
         process.communicate()
 
 
-def test_a_home_learns_who_is_there_also_from_a_broker_that_was_killed(
+def test_presence_survives_a_killed_broker(
     watch: Watch, broker: Broker, film: Path, posts: tuple[str, list[Any]], valid: Valid
 ) -> None:
     address, bodies = posts
@@ -126,7 +126,7 @@ def test_a_home_learns_who_is_there_also_from_a_broker_that_was_killed(
     valid("presence", [event, *bodies])
     assert watching.returncode == 0
     ended = records[-1]
-    assert ended["others"] > 0, "strangers were there, and nobody was told"
+    assert ended["others"] > 0, "strangers were there, and none is published"
     assert b"stranger" not in everything
     assert b"Eileen" not in everything
     assert ended["mqtt"]["failures"] >= 1
@@ -136,15 +136,15 @@ def test_a_home_learns_who_is_there_also_from_a_broker_that_was_killed(
     assert {body["person"] for body in bodies} == {"Barack Obama"}
     assert 0 < event["probability"] <= 1
     assert base64.b64decode(event["thumbnail"]).startswith(b"\xff\xd8")
-    told = err.splitlines()
-    assert sum("is available again" in line for line in told) == 2
-    assert sum("the MQTT broker" in line and "the watch goes on" in line for line in told) >= 1
+    lines = err.splitlines()
+    assert sum("is available again" in line for line in lines) == 2
+    assert sum("the MQTT broker" in line and "the watch goes on" in line for line in lines) >= 1
     for secret in (PASSWORD, USER + "@", "topsecret", "Traceback"):
         assert secret not in err
 
 
 def lines_until(watching: subprocess.Popen[str], decisions: set[str]) -> list[str]:
-    """Read JSON until all of some decisions were made, the improbable one of Barack Obama among them."""
+    """Read JSON lines until all given decisions and an improbable one have occurred."""
     lines: list[str] = []
     assert watching.stdout is not None
     seen = set[str]()
@@ -156,7 +156,7 @@ def lines_until(watching: subprocess.Popen[str], decisions: set[str]) -> list[st
     return lines
 
 
-def test_who_is_unknown_or_uncertain_is_in_no_message(
+def test_unknown_and_uncertain_people_are_in_no_message(
     watch: Watch, broker: Broker, film: Path, posts: tuple[str, list[Any]]
 ) -> None:
     address, bodies = posts
@@ -205,17 +205,17 @@ def test_a_camera_that_drops_is_offline(watch: Watch, broker: Broker, shared: Pa
     assert {"lost", "resumed"} <= {json.loads(line)["event"] for line in out.splitlines()}
 
 
-def test_the_same_in_python(two_people: Path, film: Path, tmp_path: Path) -> None:
+def test_watch_from_python(two_people: Path, film: Path, tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     try:
         with Subscriber(broker) as subscriber, FaceBank.open(two_people) as bank:
-            told: list[str | None] = []
+            names: list[str | None] = []
 
             def on_news(_: VisitorChange, visitor: Visitor) -> None:
-                told.append(visitor.identity.person)
-                if told.count("Barack Obama") == 1 and told[-1] is None:
-                    told.append("Barack Obama")
-                    raise KeyboardInterrupt  # as Ctrl-C, once
+                names.append(visitor.identity.person)
+                if names.count("Barack Obama") == 1 and names[-1] is None:
+                    names.append("Barack Obama")
+                    raise KeyboardInterrupt  # as by Ctrl-C
 
             bank.watch(str(film), on_news, mqtt=f"mqtt://127.0.0.1:{broker.port}", camera="door")
             subscriber.wait(lambda: subscriber.state.get("facebank/door/availability") == b"offline")
@@ -225,7 +225,7 @@ def test_the_same_in_python(two_people: Path, film: Path, tmp_path: Path) -> Non
         broker.kill()
 
 
-def test_who_is_forgotten_while_watched_is_taken_from_the_broker(two_people: Path, tmp_path: Path) -> None:
+def test_a_forgotten_person_is_removed_from_the_broker(two_people: Path, tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     address = f"mqtt://127.0.0.1:{broker.port}"
     try:
@@ -258,13 +258,13 @@ def test_who_is_forgotten_while_watched_is_taken_from_the_broker(two_people: Pat
         (["--mqtt", "mqtt://host", "--camera-name", ""], "a camera's name"),
     ],
 )
-def test_wrong_use_is_told_in_one_line(run: Run, arguments: list[str], message: str) -> None:
+def test_wrong_usage_is_one_line(run: Run, arguments: list[str], message: str) -> None:
     err = run("watch", "0", *arguments, code=2).err
     assert message in err
     assert len(err.splitlines()) == 1
     assert "secret" not in err
 
 
-def test_the_help_says_that_nothing_leaves_unless_it_is_asked_for(run: Run) -> None:
+def test_help_states_that_nothing_leaves_by_default(run: Run) -> None:
     words = " ".join(run("watch", "--help", COLUMNS="80").out.replace("│", " ").split())
     assert "Nothing leaves this machine unless --mqtt or --webhook is given." in words

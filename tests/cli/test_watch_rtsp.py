@@ -1,4 +1,4 @@
-"""``facebank watch`` before a camera that speaks RTSP, wants a password and drops."""
+"""``facebank watch`` with an RTSP camera that requires a password and drops connections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import Run
 
 @pytest.fixture
 def camera(shared: Path, tmp_path: Path) -> Iterator[RtspCamera]:
-    """The last shot of the clip, over and over."""
+    """An RTSP camera that repeats the last shot of the clip."""
     capture, frames = cv2.VideoCapture(str(clip_of(shared))), []
     while (read := capture.read())[0]:
         frames.append(read[1])
@@ -25,7 +25,7 @@ def camera(shared: Path, tmp_path: Path) -> Iterator[RtspCamera]:
     served.close()
 
 
-def test_a_camera_that_drops_is_taken_up_again(run: Run, two_people: Path, camera: RtspCamera) -> None:
+def test_a_dropped_camera_is_opened_again(run: Run, two_people: Path, camera: RtspCamera) -> None:
     assert two_people.exists()
     ran = run("watch", camera.address, "--seconds", "9", "--json")
     events = [record["event"] for record in ran.records]

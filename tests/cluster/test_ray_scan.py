@@ -112,11 +112,11 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--shards", "x"], "--shards goes with --ray"),
-        (["--no-merge"], "--no-merge goes with --ray"),
-        (["--time-limit", "9"], "--time-limit goes with --ray"),
-        (["--ray", "local", "--videos"], "--ray goes without --videos"),
-        (["--ray", "local", "--merge"], "--ray goes without --merge"),
+        (["--shards", "x"], "--shards requires --ray"),
+        (["--no-merge"], "--no-merge requires --ray"),
+        (["--time-limit", "9"], "--time-limit requires --ray"),
+        (["--ray", "local", "--videos"], "--ray and --videos exclude each other"),
+        (["--ray", "local", "--merge"], "--ray and --merge exclude each other"),
         (["--ray", "nowhere"], "nowhere is no address"),
     ],
 )

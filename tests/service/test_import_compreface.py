@@ -96,7 +96,7 @@ def test_the_command_takes_everybody_and_adds_nothing_twice(serve: Serve, galler
     file = tmp_path / "key.txt"
     file.write_text(f"{key}\n")
     again = command(target, f"{address}/", "--key-file", str(file))
-    assert "0 examples of 2 people imported, 2 were there already" in again.stdout
+    assert "0 examples of 2 people imported, 2 enrolled before" in again.stdout
     with FaceBank.open(target, device="cpu") as bank:
         assert [(one.name, one.sample_count) for one in bank.people()] == [("Barack", 1), ("Eileen", 1)]
         assert next(bank.identify(BARACK)).faces[0].person == "Barack"
@@ -422,7 +422,7 @@ def test_whoever_cannot_be_enrolled_is_told_and_the_others_are_taken(tmp_path: P
         shown = command(tmp_path / "a.facebank", address, "key", code=1)
         assert "\u202e" not in shown.stdout + shown.stderr
         assert "\x1b" not in shown.stdout + shown.stderr
-        assert "2 were there already, 4 refused" in shown.stdout
+        assert "2 enrolled before, 4 refused" in shown.stdout
     with FaceBank.open(tmp_path / "a.facebank", device="cpu") as bank:
         assert [(one.name, one.sample_count) for one in bank.people()] == [("Ada", 1)]
 
