@@ -128,7 +128,7 @@ def _record(faces: KnownFaces, plan: CalibrationPlan, found: Calibrated) -> dict
             }
             for calibrator in found.calibration.calibrators
         ],
-        "not_calibrated": [{"classifier": classifier, "why": why} for classifier, why in plan.left_out.items()],
+        "not_calibrated": [{"classifier": classifier, "why": reason} for classifier, reason in plan.left_out.items()],
     }
 
 
@@ -179,8 +179,8 @@ def _print_summary(name: str, faces: KnownFaces, found: Calibrated) -> None:
 
 def _report_gaps(plan: CalibrationPlan, found: Calibrated) -> None:
     """Report classifiers without a calibration, and limits of the calibration."""
-    for classifier, why in plan.left_out.items():
-        say(f"{classifier} was left out: {why}")
+    for classifier, reason in plan.left_out.items():
+        say(f"{classifier} was left out: {reason}")
     if not all(found.reliability.values()):
         say("the reliability was not measured: half of the people are too few to calibrate with")
     largest = min(calibrator.tables[-1].size for calibrator in found.calibration.calibrators)

@@ -96,8 +96,8 @@ def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
     album.note_written(PlaceKind.PAGE, out)
     with ProgressBar() as bar:
         write_contact_sheet(album.scan_file, groups, out, bar)
-    shown = f" of the {MOST_GROUPS} largest of {counted(len(groups), 'group')}" if len(groups) > MOST_GROUPS else ""
-    say(f"page{shown}: {out}")
+    selection = f" of the {MOST_GROUPS} largest of {counted(len(groups), 'group')}" if len(groups) > MOST_GROUPS else ""
+    say(f"page{selection}: {out}")
 
 
 def _row(group: Group) -> tuple[str, ...]:

@@ -22,11 +22,11 @@ def show_help(
     ] = None,
 ) -> int:
     """Show the help of a command, like COMMAND --help."""
-    shown = ctx.find_root()
+    context = ctx.find_root()
     for word in words or []:
-        if not hasattr(shown.command, "resolve_command"):
-            shown.fail(f"'{shown.command_path}' has no subcommand {word!r}")
-        name, command, _ = shown.command.resolve_command(shown, [word])
-        shown = type(ctx)(command, info_name=name, parent=shown)
-    typer.echo(shown.get_help())
+        if not hasattr(context.command, "resolve_command"):
+            context.fail(f"'{context.command_path}' has no subcommand {word!r}")
+        name, command, _ = context.command.resolve_command(context, [word])
+        context = type(ctx)(command, info_name=name, parent=context)
+    typer.echo(context.get_help())
     return 0

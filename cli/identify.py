@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
 
 def identify(
     ctx: typer.Context,
-    places: Annotated[
+    paths: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="PHOTO_OR_DIR...",
@@ -77,7 +77,7 @@ def identify(
         float | None,
         typer.Option(
             metavar="FRACTION",
-            help="Largest fraction of strangers that may be given a name (FPIR), 0.001 to 0.2.",
+            help="Maximum fraction of strangers who are given a name (FPIR), 0.001 to 0.2.",
             rich_help_panel=DECISIONS,
         ),
     ] = None,
@@ -100,7 +100,7 @@ def identify(
     """
     if scan_file is not None and not scan:
         raise UsageError("--scan-file requires --scan")
-    if scan and annotate is not None and not places:
+    if scan and annotate is not None and not paths:
         raise UsageError("--annotate with --scan requires the folder of the photos: name it")
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other: use one of them")
@@ -118,12 +118,12 @@ def identify(
         )
         if scan:
             album = opened.enter_context(_album(bank, scan_file))
-            found, total = album.identify(places or [], settings), album.count(places or [])
+            found, total = album.identify(paths or [], settings), album.count(paths or [])
         else:
-            photos = _photos_of(places or [], annotate, as_json=as_json)
+            photos = _photos_of(paths or [], annotate, as_json=as_json)
             found, total = bank.identify(photos, settings), len(photos)
         report_classifier(bank.identification(settings))
-        copies = None if annotate is None else _AnnotatedCopies(bank, annotate, places or [])
+        copies = None if annotate is None else _AnnotatedCopies(bank, annotate, paths or [])
         identified = _IdentifiedPhotos(found, total, copies, writes_lines=as_json or as_csv)
         if as_json:
             for photo in identified:
@@ -135,7 +135,7 @@ def identify(
             write_table(_COLUMNS, (row for photo in identified for row in _rows(photo)), _STYLES)
         if copies is not None:
             copies.report_count()
-        identified.summary.report(places or [])
+        identified.summary.report(paths or [])
     return SOME_FAILED if identified.failed else 0
 
 
@@ -156,20 +156,20 @@ def report_classifier(identification: Identification) -> None:
         )
 
 
-def _photos_of(places: Sequence[Path], annotate: Path | None, *, as_json: bool) -> Sequence[Path]:
+def _photos_of(paths: Sequence[Path], annotate: Path | None, *, as_json: bool) -> Sequence[Path]:
     from facebank.operations.annotate import originals
     from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
-    if not places:
+    if not paths:
         raise UsageError("name a photo or a folder, or use --scan")
-    require_places(places)
-    gathered = gather_photos(places)
+    require_places(paths)
+    gathered = gather_photos(paths)
     report_skipped(gathered)
     if as_json:
         write_skipped(gathered, {"image": "", "width": None, "height": None, "turned": None, "error": "", "faces": []})
-    photos = gathered.photos if annotate is None else originals(gathered.photos, places, annotate)
+    photos = gathered.photos if annotate is None else originals(gathered.photos, paths, annotate)
     if not photos:
-        raise nothing_there(places)
+        raise nothing_there(paths)
     return photos
 
 
@@ -215,9 +215,9 @@ class _Summary:
         self._decisions.update(str(face.decision) for face in photo.faces)
         self._people.update({face.person for face in photo.faces if face.person is not None})
 
-    def report(self, places: Sequence[Path]) -> None:
+    def report(self, paths: Sequence[Path]) -> None:
         """Write the counts to standard error if folders or a whole scan were identified, not only single photos."""
-        if self._photos < 2 or (places and not any(place.is_dir() for place in places)):
+        if self._photos < 2 or (paths and not any(place.is_dir() for place in paths)):
             return
         most_common = self._people.most_common(_MAX_PEOPLE_LISTED)
         known = ", ".join(f"{name} in {count:,}" for name, count in most_common)
@@ -235,12 +235,12 @@ class _Summary:
 class _AnnotatedCopies:
     """Writes copies of photos with boxes and names, and reports where they are."""
 
-    def __init__(self, bank: FaceBank, folder: Path, places: Sequence[Path]) -> None:
+    def __init__(self, bank: FaceBank, folder: Path, paths: Sequence[Path]) -> None:
         from facebank.gallery import PlaceKind
         from facebank.operations.annotate import Annotator
 
         self._folder = folder
-        self._annotator = Annotator(folder, places)
+        self._annotator = Annotator(folder, paths)
         bank.note_written(PlaceKind.ANNOTATED, folder)
         self._count = 0
         self.outside: list[str] = []

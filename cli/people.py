@@ -100,8 +100,8 @@ def name_group(
         ProgressBar(writes_lines=as_json) as bar,
     ):
         named = album.name_group(group, name, force=force, progress=bar)
-    for why in named.refused.values():
-        say(why)
+    for reason in named.refused.values():
+        say(reason)
     if as_json:
         write_json(named_group_record(named))
     else:

@@ -59,7 +59,7 @@ def register(app: typer.Typer) -> None:
 
 def scan(
     ctx: typer.Context,
-    places: Annotated[
+    paths: Annotated[
         list[Path],
         typer.Argument(
             metavar="DIR...",
@@ -133,14 +133,14 @@ def scan(
         progress,
     ):
         if forget:
-            say(f"{counted(album.forget(places), 'file')} forgotten")
+            say(f"{counted(album.forget(paths), 'file')} forgotten")
             return 0
         if merge:
-            merged = album.merge(places, moved=moved, progress=progress)
+            merged = album.merge(paths, moved=moved, progress=progress)
             progress.close()
             _print_merged(album, merged, as_json=as_json)
             return 0
-        gathered = gather_photos(places, knows_annotated=False, shard=part)  # the scan checks new files only
+        gathered = gather_photos(paths, knows_annotated=False, shard=part)  # the scan checks new files only
         if videos:
             gathered = replace(gathered, videos=0)  # none is skipped
         report_skipped(gathered)
@@ -149,8 +149,8 @@ def scan(
         try:
             shard_of = None if part is None else (part.number, part.count)
             scan_photos = album.scan if cluster is None else cluster.scanner(bank, album)
-            report = scan_photos(places, shard=shard_of, needs_photos=not videos, progress=progress)
-            video_report = scan_videos(bank, album, places, progress=progress) if videos else None
+            report = scan_photos(paths, shard=shard_of, needs_photos=not videos, progress=progress)
+            video_report = scan_videos(bank, album, paths, progress=progress) if videos else None
         except KeyboardInterrupt as error:
             done = counted(progress.files, "file")
             raise KeyboardInterrupt(f"{done} analyzed in this run; the next scan continues") from error
@@ -320,10 +320,12 @@ class _ScanProgress(ProgressBar):
     def report_unreadable(self, unreadable: Mapping[str, str], key: str = "image") -> None:
         """Report files that cannot be read, including unchanged ones from earlier scans."""
         self.close()
-        for path, why in unreadable.items():
-            say(why)
+        for path, reason in unreadable.items():
+            say(reason)
             if self.writes_lines and path not in self._failed:
-                write_json(_unreadable_record(path, why) if key == "image" else _unreadable_video_record(path, why))
+                write_json(
+                    _unreadable_record(path, reason) if key == "image" else _unreadable_video_record(path, reason)
+                )
 
 
 def _record(file: ScannedFile) -> dict[str, object]:
@@ -335,8 +337,8 @@ def _record(file: ScannedFile) -> dict[str, object]:
     return {"image": file.path, "status": status, "faces": faces, "turned": turned, "error": None}
 
 
-def _unreadable_record(path: str, why: str) -> dict[str, object]:
-    return {"image": path, "status": "unreadable", "faces": None, "turned": None, "error": why}
+def _unreadable_record(path: str, reason: str) -> dict[str, object]:
+    return {"image": path, "status": "unreadable", "faces": None, "turned": None, "error": reason}
 
 
 def _video_record(video: ScannedVideo) -> dict[str, object]:
@@ -346,8 +348,8 @@ def _video_record(video: ScannedVideo) -> dict[str, object]:
     return {"video": video.path, "status": status, "tracks": tracks, "error": None}
 
 
-def _unreadable_video_record(path: str, why: str) -> dict[str, object]:
-    return {"video": path, "status": "unreadable", "tracks": None, "error": why}
+def _unreadable_video_record(path: str, reason: str) -> dict[str, object]:
+    return {"video": path, "status": "unreadable", "tracks": None, "error": reason}
 
 
 def _summary(report: ScanReport | VideoScanReport) -> str:

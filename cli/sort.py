@@ -47,7 +47,7 @@ def sort(
         typer.Argument(
             metavar="OUT",
             show_default=False,
-            help="Folder for the folders of people; with --undo, it can be the only argument.",
+            help="Target folder; with --undo, it can be the only argument.",
         ),
     ] = None,
     by: Annotated[Literal["person"], typer.Option(help="What each folder stands for.")] = "person",  # noqa: ARG001 - the only one
@@ -88,7 +88,7 @@ def sort(
             _undo(album, folder, out, progress, dry_run=dry_run, trust=trust)
             return SOME_FAILED if progress.failed else 0
         if out is None:
-            raise UsageError("OUT is missing, the folder for the folders of people: 'facebank sort DIR OUT'")
+            raise UsageError("the target folder is missing: 'facebank sort DIR OUT'")
         if not bank.gallery.people():
             raise UsageError("nobody is enrolled, so nothing can be sorted by person: start with 'facebank enroll'")
         settings = bank.settings.demanding(least)
@@ -128,8 +128,8 @@ def _scan(album: Album, folder: Path, progress: _SortProgress) -> int:
     """Scan a folder and return the number of photos that cannot be read."""
     with progress:
         report = album.scan([folder], progress=progress)
-    for why in report.unreadable.values():
-        say(why)
+    for reason in report.unreadable.values():
+        say(reason)
     return len(report.unreadable)
 
 
@@ -191,12 +191,12 @@ class _SortProgress(ProgressBar):
 
     def print_refused(self, journal: JournalContent) -> None:
         """List the entries of a journal that are not trusted."""
-        for entry, why in journal.refused:
+        for entry, reason in journal.refused:
             self.failed += 1
             if self.writes_lines:
-                write_json(_record(entry, "", None, error=why))
+                write_json(_record(entry, "", None, error=reason))
             else:
-                write_line(f"{entry}: {why}")
+                write_line(f"{entry}: {reason}")
         say(journal.doubt or f"{counted(self.failed, 'entry', 'entries')} cannot be true: nothing is undone")
 
     def print_summary(self, outcome: str, *, there: int = 0, unsure: int = 0) -> None:
@@ -218,15 +218,15 @@ class _SortProgress(ProgressBar):
         write_line(f"{counted(self._done, 'photo')} {outcome}{''.join(parts)}")
 
     def _count(
-        self, source: str, target: str, person: str | None, why: str | None, sidecars: Sequence[str] = ()
+        self, source: str, target: str, person: str | None, reason: str | None, sidecars: Sequence[str] = ()
     ) -> None:
         """Count a photo, write its JSON record, and report why it failed."""
-        self.failed += why is not None
-        self._done += why is None
+        self.failed += reason is not None
+        self._done += reason is None
         if self.writes_lines:
-            write_json(_record(source, target, person, error=why, sidecars=sidecars))
-        if why is not None:
-            say(why)
+            write_json(_record(source, target, person, error=reason, sidecars=sidecars))
+        if reason is not None:
+            say(reason)
 
 
 def _record(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facebank.album.tags.reading import ImportedTag, ShownPhoto
     from facebank.album.tags.writing import RemovedTags, TaggedPhoto
 
-Places: TypeAlias = Annotated[
+Folders: TypeAlias = Annotated[
     list[Path], typer.Argument(metavar="DIR...", show_default=False, help="Folders of photos.")
 ]
 
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    places: Annotated[
+    paths: Annotated[
         list[Path], typer.Argument(metavar="PHOTO_OR_DIR...", show_default=False, help="Photos, and folders of photos.")
     ],
     as_json: AsJson = False,
@@ -59,21 +59,21 @@ def show(
     from facebank.album.tags.reading import list_tags
     from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
-    require_places(places)
-    photos = gather_photos(places).photos
+    require_places(paths)
+    photos = gather_photos(paths).photos
     if not photos:
-        raise nothing_there(places)
-    _report_skipped(places, {"width": None, "height": None, "regions": []} if as_json else None)
+        raise nothing_there(paths)
+    _report_skipped(paths, {"width": None, "height": None, "regions": []} if as_json else None)
     failed, rows = 0, list[tuple[str, ...]]()
     with ProgressBar(writes_lines=as_json) as bar:
         bar.begin("Reading", len(photos))
-        for shown in map(list_tags, photos):
-            failed += shown.error is not None
+        for photo in map(list_tags, photos):
+            failed += photo.error is not None
             if as_json:
-                write_json(_shown_record(shown))
-            if shown.error is not None:
-                say(shown.error)
-            rows += _shown_rows(shown)
+                write_json(_photo_record(photo))
+            if photo.error is not None:
+                say(photo.error)
+            rows += _region_rows(photo)
             bar.advance()
     if not as_json:
         write_table(("photo", "name", "kind", "box", "file"), rows)
@@ -82,7 +82,7 @@ def show(
 
 def write(
     ctx: typer.Context,
-    places: Places,
+    paths: Folders,
     embed: Annotated[
         bool, typer.Option("--embed", help="Write into the photos (JPEG, PNG, WebP) instead of sidecars.")
     ] = False,
@@ -107,11 +107,11 @@ def write(
     results = _WriteResults(as_json)
     with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
         settings = bank.settings.demanding(least)
-        total = album.count(places)
-        _report_skipped(places, {"files": [], "faces": []} if as_json else None)
+        total = album.count(paths)
+        _report_skipped(paths, {"files": [], "faces": []} if as_json else None)
         with ProgressBar(writes_lines=as_json) as bar:
             bar.begin("Writing", total)
-            for photo in album.write_tags(places, options, settings):
+            for photo in album.write_tags(paths, options, settings):
                 results.add(photo)
                 bar.advance()
     if not as_json:
@@ -123,7 +123,7 @@ def write(
 def remove(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="The name to remove.")],
-    places: Annotated[
+    paths: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="PHOTO_OR_DIR...",
@@ -145,10 +145,10 @@ def remove(
     failed = left = 0
     names, files, outside = 0, list[str](), list[str]()
     with global_options(ctx).open_bank() as bank, Album(bank, scan_file) as album:
-        photos = album.photos_with_tags(name, places or [])
+        photos = album.photos_with_tags(name, paths or [])
         with ProgressBar(writes_lines=as_json) as bar:
             bar.begin("Reading", len(photos))
-            for removed in album.remove_tags(name, photos, places or [], dry_run=dry_run):
+            for removed in album.remove_tags(name, photos, paths or [], dry_run=dry_run):
                 bar.advance()
                 failed += removed.error is not None
                 names, left = names + removed.names, left + removed.left
@@ -169,7 +169,7 @@ def remove(
 
 def import_tags(
     ctx: typer.Context,
-    places: Places,
+    paths: Folders,
     most: Annotated[
         int, typer.Option("--most", min=1, metavar="N", help="Maximum number of faces to enroll for each person.")
     ] = 10,
@@ -188,24 +188,24 @@ def import_tags(
     results = _ImportResults(as_json)
     with global_options(ctx).open_bank(threads=1, works_long=True) as bank, Album(bank, scan_file) as album:
         blank = {"person": None, "accepted": False, "reason": "skipped", "sample_id": None}
-        _report_skipped(places, blank if as_json else None, message_key="detail")
+        _report_skipped(paths, blank if as_json else None, message_key="detail")
         with ProgressBar(writes_lines=as_json) as bar:
-            report = album.scan(places, progress=bar)
-        for why in report.unreadable.values():
-            say(why)
+            report = album.scan(paths, progress=bar)
+        for reason in report.unreadable.values():
+            say(reason)
         with ProgressBar(writes_lines=as_json) as bar:
-            for tag in album.import_tags(places, most=most, own=own, force=force, progress=bar):
+            for tag in album.import_tags(paths, most=most, own=own, force=force, progress=bar):
                 results.add(tag)
     if not as_json:
         write_line(results.summary())
     return SOME_FAILED if results.refused or report.unreadable else 0
 
 
-def _report_skipped(places: Sequence[Path], blank: Mapping[str, object] | None, message_key: str = "error") -> None:
+def _report_skipped(paths: Sequence[Path], blank: Mapping[str, object] | None, message_key: str = "error") -> None:
     """Report the pictures of the folders that are not read, also as JSON if a blank record is given."""
     from facebank.operations.inputs import gather_photos
 
-    gathered = gather_photos(places)
+    gathered = gather_photos(paths)
     report_skipped(gathered)
     if blank is not None:
         write_skipped(gathered, blank, message_key)
@@ -295,7 +295,7 @@ class _ImportResults:
         return ", ".join([f"{counted(enrolled, 'face')} of {people} enrolled", *known, *rest])
 
 
-def _shown_record(shown: ShownPhoto) -> dict[str, object]:
+def _photo_record(photo: ShownPhoto) -> dict[str, object]:
     regions = [
         {
             "name": region.name,
@@ -306,22 +306,22 @@ def _shown_record(shown: ShownPhoto) -> dict[str, object]:
             "written_by_facebank": region.written_by_facebank,
             "problem": region.problem,
         }
-        for region in shown.regions
+        for region in photo.regions
     ]
-    record = {"image": shown.path, "width": shown.width, "height": shown.height, "error": shown.error}
+    record = {"image": photo.path, "width": photo.width, "height": photo.height, "error": photo.error}
     return {**record, "regions": regions}
 
 
-def _shown_rows(shown: ShownPhoto) -> Sequence[tuple[str, ...]]:
+def _region_rows(photo: ShownPhoto) -> Sequence[tuple[str, ...]]:
     return [
         (
-            shown.path,
+            photo.path,
             region.name,
             region.kind,
             region.problem or " ".join(f"{edge:.0f}" for edge in region.box or ()),
             region.file,
         )
-        for region in shown.regions
+        for region in photo.regions
     ]
 
 

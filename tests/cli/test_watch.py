@@ -119,10 +119,8 @@ def test_waits_grow_while_the_camera_does_not_answer(camera: Camera) -> None:
         assert live.newest(10) is not None
         camera.refused = 4
         assert back.wait(30)
-    lost = [
-        seconds
-        for change, seconds in changes[: changes.index(next(each for each in changes if each[0] is Change.RESUMED))]
-    ]
+    resumed = [change for change, _ in changes].index(Change.RESUMED)
+    lost = [seconds for _, seconds in changes[:resumed]]
     assert lost == [0.05, 0.1, 0.2, 0.2, 0.2][: len(lost)]
     assert len(lost) >= 4
 
