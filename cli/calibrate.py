@@ -28,7 +28,7 @@ Examples:
   facebank packs calibrate my-pack people --classifier all --out my-pack
 
 The album holds one folder for each person, as for 'facebank enroll --tree'; the largest face of each photo is taken
-for the person's. More people and photos make the calibration more reliable. The simulated galleries have up to about
+as the person's. More people and photos make the calibration more reliable. The simulated galleries have up to about
 a third of all people, strangers included. A new calibration of a pack replaces your earlier one; classifiers that it
 leaves out keep the calibration that came with the pack."""
 
@@ -57,7 +57,9 @@ def calibrate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder for the calibration, such as the pack's. Default: one of your own."),
+        typer.Option(
+            metavar="DIR", help="Folder for the calibration, such as the pack's. Default: your calibrations folder."
+        ),
     ] = None,
     as_json: AsOneJson = False,
 ) -> int:

@@ -82,7 +82,7 @@ def deny(
     face: FaceNumber = None,
     as_json: AsOneJson = False,
 ) -> int:
-    """Record that a face is not this person's, or a stranger's.
+    """Record that a face is not this person's, or is a stranger's.
 
     The person is no longer suggested for this face of this photo. `facebank strangers` lists and forgets strangers.
     """

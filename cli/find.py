@@ -76,7 +76,7 @@ def find(
     """List the scanned photos that show a person, oldest first.
 
     Run 'facebank scan' first. Only known faces count; they are shown with their probability. 'facebank identify --scan'
-    lists uncertain ones, too. A photo without a camera's date has that of its file, and is marked.
+    lists uncertain ones, too. Photos without a camera date have that of their file, marked as such.
     """
     from facebank.album.album import Album
     from facebank.album.arrow_tables import write_found

@@ -1,4 +1,4 @@
-"""Layout of help texts: options under headings, and no Python types.
+"""Layout of help texts: options under headings, no Python types, no line breaks after hyphens.
 
 ``rich_help_panel`` of an option or argument is its heading; those without one come first.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import typer
@@ -15,10 +15,33 @@ from typer.core import TyperCommand, TyperGroup
 _CHOICES = re.compile(r"<([\w.|-]+)>$")
 _RANGE = re.compile(r"([\d.]+)<=x<=([\d.]+)(?=[^\[]*\]$)")
 _LEAST = re.compile(r"x>=([\d.]+)(?=[^\[]*\]$)")
+_HYPHEN, _UNBROKEN_HYPHEN = "-", "\N{NON-BREAKING HYPHEN}"
+
+_Context: Any = TyperCommand.context_class
+_Formatter: Any = _Context.formatter_class
+
+
+class _HelpFormatter(_Formatter):  # type: ignore[misc]  # a class of click, which Typer may bundle
+    """A formatter that does not break lines after hyphens, so that options, paths and URLs can be copied."""
+
+    def write(self, string: str) -> None:
+        super().write(string.replace(_UNBROKEN_HYPHEN, _HYPHEN))
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.replace(_HYPHEN, _UNBROKEN_HYPHEN))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], **options: int) -> None:
+        super().write_dl([(name, words.replace(_HYPHEN, _UNBROKEN_HYPHEN)) for name, words in rows], **options)
+
+
+class _HelpContext(_Context):  # type: ignore[misc]  # as above
+    formatter_class = _HelpFormatter
 
 
 class HelpCommand(TyperCommand):
     """A command with this layout of its help."""
+
+    context_class = _HelpContext
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the parts of the usage line after the command's name."""
@@ -31,6 +54,8 @@ class HelpCommand(TyperCommand):
 
 class HelpGroup(TyperGroup):
     """A group of commands with this layout of its help."""
+
+    context_class = _HelpContext
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the parts of the usage line after the group's name."""

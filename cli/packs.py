@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(as_json: AsJson = False) -> int:
-    """List the installed packs, and those that can be installed by name."""
+    """List the installed packs, and those to install by name."""
     from facebank.packs import catalog
 
     packs = catalog()

@@ -62,7 +62,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_people(ctx: typer.Context, as_json: AsJson = False) -> int:
-    """List the enrolled people with their numbers of samples and photos."""
+    """List the enrolled people, and count samples and photos."""
     with global_options(ctx).open_gallery() as gallery, gallery.snapshot():
         people, counts = gallery.people(), gallery.photo_counts()
     photos = [counts.get(person.id, 0) for person in people]

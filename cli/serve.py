@@ -76,7 +76,9 @@ def serve(
     ] = None,
     requests_a_minute: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Maximum number of requests a minute of a key, or address without one."),
+        typer.Option(
+            metavar="N", min=1, help="Maximum number of requests a minute per key, or per address without a key."
+        ),
     ] = 1200,
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Allow requests for embeddings; faces can be reconstructed from them.")

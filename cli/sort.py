@@ -72,7 +72,7 @@ def sort(
 
     DIR is scanned first if it has changed. No file is overwritten: another photo of the same name gets a number. XMP
     sidecars stay with their photos. A journal in OUT, signed with a key in the gallery, makes --undo possible. Photos
-    outside of DIR that symbolic links in it lead to are skipped.
+    that symbolic links lead to outside of DIR are skipped.
     """
     if copy + link + move > 1:
         raise UsageError("--copy, --link and --move exclude each other: use one of them")

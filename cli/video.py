@@ -60,7 +60,7 @@ def video(
     allow_twice: AllowTwice = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object for each track.")] = False,
 ) -> int:
-    """Identify the people in a video, with the times when they are seen.
+    """Identify the people in a video, with times.
 
     Faces are tracked from frame to frame. Each track has one decision from all its frames, under the same limits as a
     single photo. People who are not enrolled are numbered, and keep their number in later shots where possible.

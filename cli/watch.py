@@ -111,9 +111,9 @@ def watch(
     skipped if the machine is too slow, so that reports are never late. Ctrl-C ends the watch.
 
     Nothing leaves this machine unless --mqtt or --webhook is given. Then names of known people do, but nothing about
-    unknown or uncertain people, and faces only with --thumbnails. Other users can read the arguments of a command:
-    @FILE takes the first line of a file as the address, and FACEBANK_MQTT_PASSWORD is the password for the broker. See
-    docs/home-assistant.md.
+    unknown or uncertain people, and faces only with --thumbnails. Other users can read the arguments of a command, so
+    @FILE instead of an address reads it from the first line of a file, and FACEBANK_MQTT_PASSWORD can be the password
+    for the broker. See docs/home-assistant.md.
     """
     from facebank.media.live import LiveVideo, live_source
     from facebank.video.publishing import Publishing, plan_publishing
