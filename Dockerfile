@@ -1,11 +1,11 @@
-# facebank in a container.
+# Container image of facebank.
 #
 #   docker build -t facebank .                                       for a CPU
 #   docker build -t facebank:gpu --build-arg RUNTIME=gpu .           for an NVIDIA GPU (CUDA 12); run with --gpus all
 #   docker run --rm -v facebank:/data -v ~/Pictures:/photos:ro facebank scan /photos
 #   docker run -p 8470:8470 -v facebank:/data facebank serve --host 0.0.0.0 --token-file /data/token.txt
 #
-# People, scans, packs and caches are in /data; whoever runs the container as another user gives that user the volume.
+# People, scans, packs and caches are in /data. To run as another user, make that user the owner of the volume.
 
 ARG PYTHON=3.12
 
@@ -32,7 +32,7 @@ USER facebank
 WORKDIR /data
 VOLUME /data
 EXPOSE 8470
-# Of use with serve; other commands end before it is first asked. It needs no key.
+# Only for serve; other commands end before the first check. The health route needs no key.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8470/api/v1/health', timeout=4)"]
 ENTRYPOINT ["facebank"]

@@ -1,6 +1,6 @@
-"""What the examples in docstrings find: demo photographs under short names, and a bank with two people.
+"""Fixtures for the examples in docstrings: demo photos under short names, and a bank with two people.
 
-``bank`` is a `FaceBank` in the current folder with Barack (2 samples) and Joe (1) enrolled. Each example has its own
+``bank`` is a `FaceBank` in the current folder with Barack (2 samples) and Joe (1) enrolled. Each example gets its own
 copy of the gallery; the networks are loaded once.
 """
 
@@ -31,7 +31,7 @@ SHORT_NAMES = {
 
 @pytest.fixture(scope="session")
 def example_folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Engine]:
-    """Return a folder with the examples' photos and gallery, and the networks."""
+    """Return a folder with the examples' photos and gallery, and the loaded engine."""
     import cv2
     import numpy as np
     from PIL import Image
@@ -78,7 +78,7 @@ def example_bank(
 
 @pytest.fixture(autouse=True)
 def _example(request: pytest.FixtureRequest) -> None:
-    """Give docstrings what they use."""
+    """Set up the names that docstring examples use."""
     if isinstance(request.node, pytest.DoctestItem):
         if request.node.name.endswith(".to_arrow") and not HAS_PYARROW:
             pytest.skip("the extra cluster is not installed")

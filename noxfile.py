@@ -1,4 +1,4 @@
-"""The checks of ``.ci/run``, each in an environment of its own: ``nox -s lint types tests docs``."""
+"""Nox sessions of the checks in ``.ci/run``: ``nox -s lint types tests docs``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=["3.11", "3.12", "3.13"])
 def tests(session: nox.Session) -> None:
-    """Run the tests, or those that are named: ``nox -s tests-3.12 -- tests/gallery``."""
+    """Run all tests or the given ones: ``nox -s tests-3.12 -- tests/gallery``."""
     session.install("-e", ".[cpu,test]")
     session.run("python", "-m", "pytest", *(session.posargs or ["-n", "auto"]))
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.hard_cases import without_people_of
+from benchmarks.hard_cases import exclude_people_of
 from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, people_listed
 from facebank.packs import Pack, load_pack
 from facebank.recognition.calibration.background import Background
@@ -65,7 +65,7 @@ def populations(data: Path, pack: Pack, listing: str = DEVELOPMENT) -> list[Popu
     young = _hard(data / "hard" / "ages.npz", "person", pack, remainder)
     return [
         Population(_identities(faces)),
-        Population(families, _identities(without_people_of(faces, [families])), *FAMILIES),
+        Population(families, _identities(exclude_people_of(faces, [families])), *FAMILIES),
         Population(young, None, *YOUNG),
     ]
 

@@ -1,20 +1,19 @@
-"""How far decisions can be trusted: strangers named, enrolled people missed, probabilities that hold when counted.
+"""Error rates of open-set decisions and calibration of their probabilities, on LFW.
 
     python -m benchmarks.decisions ../shared/data --out benchmarks/reports/decisions
 
-Faces are LFW's, as the pack embeds them. The shipped calibration was made from the development people
-(``peopleDevTrain.txt``); everything here is measured on the reporting people (``peopleDevTest.txt``), but for the 62
-people with 20 photos or more, who are of both lists: their probes and strangers of each list are decided by a
-calibration made from the other list.
+The shipped calibration was made from LFW's development people (``peopleDevTrain.txt``). Results are measured on the
+reporting people (``peopleDevTest.txt``), except for the 62 people with 20 photos or more, who are on either list: the
+probes and strangers of each list are decided by a calibration made from the other list.
 
-- ``operating point``: the 62 people with 5 photos or one photo enrolled, five times; all their other photos and 1,500
-  strangers with one photo each are searched, decided exactly as ``facebank identify`` does.
-- ``fpir``: for every classifier, galleries of 10, 100 and 1,000 reporting people: the share of strangers named where
-  1 % was asked for.
-- ``calibration``: the probability of the best candidate against how often it is right, beside the best function of the
-  similarity that has two steps: fitted to development people, and fitted to the very searches it is judged by.
+- ``operating point``: the 62 people with 5 photos or one photo enrolled, drawn five times; all their other photos and
+  1,500 strangers with one photo each are searched, with the decisions of ``facebank identify``.
+- ``fpir``: for every classifier, galleries of 10, 100 and 1,000 reporting people: the fraction of strangers named at a
+  requested FPIR of 1 %.
+- ``calibration``: the probability of the best candidate compared with its frequency of being right, next to the best
+  two-step function of the similarity, fitted to development people or to the evaluated searches themselves.
 
-Intervals are of 95 %, by bootstrap over people or over galleries.
+Intervals are 95 % bootstrap intervals over people or galleries.
 """
 
 from __future__ import annotations
@@ -43,12 +42,12 @@ from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.recognizer import LEAST_ODDS, LEAST_PROBABILITY, Recognizer
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
-from facebank.types import Decision, Detection, Face, Identity, Quality
+from facebank.types import Decision, Face, Identity, Quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PHOTOS_OF_THE_KNOWN = 20
+MIN_PHOTOS = 20
 STRANGERS = 1500
 SEEDS = 5
 GALLERIES = 40
@@ -61,7 +60,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A share with its interval and count."""
+    """A fraction with its interval and counts."""
 
     value: float
     low: float
@@ -70,12 +69,12 @@ class Rate:
     count: int
 
     def __str__(self) -> str:
-        """Write it for people."""
+        """Format the rate for printing."""
         return f"{self.value:.2%} [{self.low:.2%}, {self.high:.2%}] ({self.events} of {self.count})"
 
 
 def rate(wrong: NDArray[np.bool_], groups: NDArray[np.int64]) -> Rate:
-    """Return the pooled share, with a bootstrap interval over groups; the rule of three for zero events."""
+    """Return the pooled fraction with a bootstrap interval over groups; the rule of three bounds zero events."""
     numbers, place = np.unique(groups, return_inverse=True)
     events, counts = np.bincount(place, weights=wrong), np.bincount(place)
     drawn = np.random.default_rng(0).integers(len(numbers), size=(RESAMPLES, len(numbers)))
@@ -87,18 +86,17 @@ def rate(wrong: NDArray[np.bool_], groups: NDArray[np.int64]) -> Rate:
 
 
 def identities(faces: LfwFaces) -> Identities:
-    """Return faces to simulate galleries with."""
+    """Return the faces in the form used by gallery simulations."""
     return Identities(faces.embeddings, faces.people, faces.qualities)
 
 
 def probe(faces: LfwFaces, place: int) -> Face:
-    """Return one of LFW's faces as the recogniser takes it."""
-    nowhere = Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
+    """Return one of LFW's faces as a probe, with an empty box."""
     quality = float(faces.qualities[place])
     return Face(
-        nowhere.box,
-        nowhere.landmarks,
-        nowhere.detection_score,
+        np.zeros(4, np.float32),
+        np.zeros((5, 2), np.float32),
+        1.0,
         Quality(quality, 100.0, quality, 1.0),
         faces.embeddings[place],
     )
@@ -107,10 +105,10 @@ def probe(faces: LfwFaces, place: int) -> Face:
 def operating_point(
     faces: LfwFaces, pack: Pack, calibrators: dict[str, Calibrator], lists: dict[str, frozenset[str]], samples: int
 ) -> dict[str, Rate]:
-    """Measure FNIR, rank-1 and FPIR with 62 people enrolled; each list is decided by the other's calibration."""
+    """Return FNIR, rank-1 errors and FPIR with 62 people enrolled; each list uses the other list's calibration."""
     names = faces.names
     people, photos = np.unique(names, return_counts=True)
-    known = people[photos >= PHOTOS_OF_THE_KNOWN]
+    known = people[photos >= MIN_PHOTOS]
     single = people[photos == 1]
     missed, not_first, named, owners, strangers_of = [], [], [], [], []
     for seed in range(SEEDS):
@@ -120,19 +118,20 @@ def operating_point(
         enrolled = Enrolled(
             faces.embeddings[places], np.repeat(np.arange(len(known)), samples), faces.qualities[places]
         )
-        called = {number: str(person) for number, person in enumerate(known)}
+        names_by_number = {number: str(person) for number, person in enumerate(known)}
         recognizers = {
-            listing: recognizer_of(enrolled, called, pack, calibrator) for listing, calibrator in calibrators.items()
+            listing: make_recognizer(enrolled, names_by_number, pack, calibrator)
+            for listing, calibrator in calibrators.items()
         }
         for number, person in enumerate(known):
-            searched = recognizers[other_list(person, lists)]
-            for decision in decide(searched, faces, mixed[person][samples:]):
+            recognizer = recognizers[other_list(person, lists)]
+            for decision in decide(recognizer, faces, mixed[person][samples:]):
                 missed.append(decision.person != person)
                 not_first.append(not decision.candidates or decision.candidates[0].person != person)
                 owners.append(number)
         for person in random.permutation(single)[:STRANGERS]:
-            searched = recognizers[other_list(person, lists)]
-            (decision,) = decide(searched, faces, np.flatnonzero(names == person))
+            recognizer = recognizers[other_list(person, lists)]
+            (decision,) = decide(recognizer, faces, np.flatnonzero(names == person))
             named.append(decision.decision is Decision.KNOWN)
             strangers_of.append(int(np.searchsorted(people, person)))
     return {
@@ -143,17 +142,17 @@ def operating_point(
 
 
 def decide(recognizer: Recognizer, faces: LfwFaces, places: NDArray[np.int64]) -> list[Identity]:
-    """Decide each photo for itself."""
+    """Return the decision on each photo, made independently of the others."""
     return [recognizer.identify([probe(faces, int(place))])[0] for place in places]
 
 
 def other_list(person: str, lists: dict[str, frozenset[str]]) -> str:
-    """Return the list of people that a person is not on."""
+    """Return the LFW list that does not contain a person."""
     return REPORTING if person in lists[DEVELOPMENT] else DEVELOPMENT
 
 
-def recognizer_of(enrolled: Enrolled, names: dict[int, str], pack: Pack, calibrator: Calibrator) -> Recognizer:
-    """Return what decides in a gallery of these samples, with the shipped numbers for people who look alike."""
+def make_recognizer(enrolled: Enrolled, names: dict[int, str], pack: Pack, calibrator: Calibrator) -> Recognizer:
+    """Return the recognizer of a gallery with these samples and the shipped parameters for look-alikes."""
     return build_recognizer(
         enrolled.index,
         names,
@@ -165,10 +164,10 @@ def recognizer_of(enrolled: Enrolled, names: dict[int, str], pack: Pack, calibra
     )
 
 
-def searched(
+def simulate_galleries(
     known: Identities, plan: GalleryPlan, calibrator: Calibrator, pack_calibration: PackCalibration
 ) -> list[Searches]:
-    """Simulate galleries of one kind, scored as the calibrator is for."""
+    """Simulate galleries of one size with the calibrator's classifier and correction."""
     return [
         simulate(
             known,
@@ -183,12 +182,12 @@ def searched(
 
 
 def plan_key(plan: GalleryPlan) -> tuple[int, int]:
-    """Return what tells a plan from others."""
+    """Return the seed of a plan."""
     return plan.size, plan.samples_each
 
 
 def strangers_named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
-    """Return which strangers would be given a name at the operating point."""
+    """Return whether each stranger is named at the operating point."""
     strangers = ~found.mated
     scores = found.scores[strangers]
     named: NDArray[np.bool_] = scores[:, 0] >= calibrator.threshold(found.enrolled, FPIR)
@@ -200,8 +199,8 @@ def strangers_named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Counted:
-    """Probabilities of best candidates and whether they were right, weighted so that strangers have their share."""
+class Outcomes:
+    """Best candidates of pooled searches: probability, similarity, correctness and weight of each."""
 
     probabilities: NDArray[np.float64]
     similarities: NDArray[np.float64]
@@ -210,32 +209,34 @@ class Counted:
 
     @property
     def log_loss(self) -> float:
-        """Mean negative logarithm of the probability of what was the case."""
-        told = np.where(self.right, self.probabilities, 1 - self.probabilities)
-        return -float(self.weights @ np.log(np.maximum(told, 1e-15)))
+        """Mean negative logarithm of the probability of the actual outcome."""
+        predicted = np.where(self.right, self.probabilities, 1 - self.probabilities)
+        return -float(self.weights @ np.log(np.maximum(predicted, 1e-15)))
 
     @property
     def brier(self) -> float:
-        """Mean squared difference of probability and what was the case."""
+        """Mean squared difference of the probability from the actual outcome, 0 or 1."""
         return float(self.weights @ (self.probabilities - self.right) ** 2)
 
     def reliability(self) -> list[tuple[float, float, float]]:
-        """Return for each bin its share of searches, mean probability and share of right ones."""
+        """Return each bin's fraction of searches, mean probability and fraction of correct candidates."""
         bins = np.minimum((self.probabilities * BINS).astype(np.int64), BINS - 1)
-        share, told, right = (
+        share, predicted, right = (
             np.bincount(bins, weights=self.weights * values, minlength=BINS)
             for values in (np.ones(len(bins)), self.probabilities, self.right)
         )
-        return [(float(a), float(b / a), float(c / a)) for a, b, c in zip(share, told, right, strict=True) if a > 0]
+        return [
+            (float(a), float(b / a), float(c / a)) for a, b, c in zip(share, predicted, right, strict=True) if a > 0
+        ]
 
     @property
     def ece(self) -> float:
-        """Expected calibration error over equal bins."""
-        return sum(share * abs(told - right) for share, told, right in self.reliability())
+        """Expected calibration error over bins of equal width."""
+        return sum(share * abs(predicted - right) for share, predicted, right in self.reliability())
 
 
-def counted(found: Sequence[Searches], calibrator: Calibrator, stranger_share: float) -> Counted:
-    """Put the searches of several galleries together, strangers having their share of the weight."""
+def pool_outcomes(found: Sequence[Searches], calibrator: Calibrator, stranger_share: float) -> Outcomes:
+    """Pool the searches of several galleries, weighted so that strangers make up `stranger_share`."""
     probabilities = [calibrator.probabilities(one.scores, one.samples, one.size, stranger_share)[:, 0] for one in found]
     mated = np.concatenate([one.mated for one in found])
     weights = np.concatenate([one.weights for one in found])
@@ -244,7 +245,7 @@ def counted(found: Sequence[Searches], calibrator: Calibrator, stranger_share: f
         weights / weights[mated].sum() * (1 - stranger_share),
         weights / weights[~mated].sum() * stranger_share,
     )
-    return Counted(
+    return Outcomes(
         np.concatenate(probabilities),
         np.concatenate([one.scores[:, 0] for one in found]).astype(np.float64),
         np.concatenate([one.right for one in found]),
@@ -252,8 +253,8 @@ def counted(found: Sequence[Searches], calibrator: Calibrator, stranger_share: f
     )
 
 
-def two_steps(fitted: Counted, judged: Counted) -> float:
-    """Return the log loss of the best function with two steps of the similarity, fitted to some searches."""
+def two_step_log_loss(fitted: Outcomes, judged: Outcomes) -> float:
+    """Return the log loss on `judged` of the best two-step function of the similarity fitted to `fitted`."""
     order = np.argsort(fitted.similarities)
     below = np.cumsum(fitted.weights[order])
     right_below = np.cumsum((fitted.weights * fitted.right)[order])
@@ -262,20 +263,20 @@ def two_steps(fitted: Counted, judged: Counted) -> float:
     edge = fitted.similarities[order[step]]
     low = right_below[step] / below[step]
     high = (right_below[-1] - right_below[step]) / max(below[-1] - below[step], 1e-15)
-    # With a step that was never wrong, the fitted share would be refuted by the first surprise: rule of succession.
-    told = np.clip(np.where(judged.similarities <= edge, low, high), 1e-4, 1 - 1e-4)
-    truth = np.where(judged.right, told, 1 - told)
+    # A step without errors would have an infinite loss at its first error.
+    predicted = np.clip(np.where(judged.similarities <= edge, low, high), 1e-4, 1 - 1e-4)
+    truth = np.where(judged.right, predicted, 1 - predicted)
     return -float(judged.weights @ np.log(truth))
 
 
-def _entropy(right: NDArray[np.float64], all_of_them: NDArray[np.float64]) -> NDArray[np.float64]:
-    share = np.clip(right / np.maximum(all_of_them, 1e-15), 1e-12, 1 - 1e-12)
-    entropy: NDArray[np.float64] = -(right * np.log(share) + (all_of_them - right) * np.log(1 - share))
+def _entropy(right: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    share = np.clip(right / np.maximum(totals, 1e-15), 1e-12, 1 - 1e-12)
+    entropy: NDArray[np.float64] = -(right * np.log(share) + (totals - right) * np.log(1 - share))
     return entropy
 
 
 def over_galleries(found: Sequence[Searches], figure: Callable[[Sequence[Searches]], float]) -> list[float]:
-    """Return a figure with its interval over galleries."""
+    """Return a figure and the ends of its bootstrap interval over galleries."""
     random = np.random.default_rng(1)
     drawn = [figure([found[i] for i in random.integers(len(found), size=len(found))]) for _ in range(RESAMPLES // 10)]
     return [figure(found), *(float(value) for value in np.quantile(drawn, [0.025, 0.975]))]
@@ -284,18 +285,18 @@ def over_galleries(found: Sequence[Searches], figure: Callable[[Sequence[Searche
 def calibration_figures(
     reporting: Sequence[Searches], development: Sequence[Searches], calibrator: Calibrator
 ) -> dict[str, object]:
-    """Measure the probabilities of one kind of gallery, for each share of strangers."""
+    """Return the calibration figures of galleries of one size, for each fraction of strangers."""
     figures: dict[str, object] = {}
     for share in STRANGER_SHARES:
-        judged, fitted = counted(reporting, calibrator, share), counted(development, calibrator, share)
+        judged, fitted = pool_outcomes(reporting, calibrator, share), pool_outcomes(development, calibrator, share)
 
         def loss(some: Sequence[Searches], share: float = share) -> float:
-            return counted(some, calibrator, share).log_loss
+            return pool_outcomes(some, calibrator, share).log_loss
 
         figures[f"{share:g}"] = {
             "log_loss": over_galleries(reporting, loss),
-            "two_steps_of_development": two_steps(fitted, judged),
-            "two_steps_of_these_searches": two_steps(judged, judged),
+            "two_steps_of_development": two_step_log_loss(fitted, judged),
+            "two_steps_of_these_searches": two_step_log_loss(judged, judged),
             "brier": judged.brier,
             "ece": judged.ece,
             "reliability": judged.reliability(),
@@ -303,12 +304,12 @@ def calibration_figures(
     return figures
 
 
-def milliseconds_a_face(known: Identities, pack: Pack, calibrator: Calibrator, people: int = 1000) -> float:
-    """Time the decision on one face among many people; the median of 200."""
+def decision_milliseconds(known: Identities, pack: Pack, calibrator: Calibrator, people: int = 1000) -> float:
+    """Return the median time of 200 decisions on one face in a gallery of `people`, in milliseconds."""
     firsts = np.unique(known.people, return_index=True)[1][:people]
     enrolled = Enrolled(known.embeddings[firsts], np.arange(people), known.qualities[firsts])
-    called = {number: str(number) for number in range(people)}
-    recognizer = recognizer_of(enrolled, called, pack, calibrator)
+    names_by_number = {number: str(number) for number in range(people)}
+    recognizer = make_recognizer(enrolled, names_by_number, pack, calibrator)
     face = Face(
         np.zeros(4, np.float32),
         np.zeros((5, 2), np.float32),
@@ -324,8 +325,8 @@ def milliseconds_a_face(known: Identities, pack: Pack, calibrator: Calibrator, p
     return float(np.median(times) * 1000)
 
 
-def other_half(data: Path, pack: Pack) -> Calibrator:
-    """Return what the shipped calibrator would be, had it been made from the reporting people of all kinds."""
+def fit_other_half(data: Path, pack: Pack) -> Calibrator:
+    """Fit the shipped calibrator to the reporting people instead of the development people."""
     return fit_calibrator(populations(data, pack, REPORTING), "prototype", None, effort=EFFORT)
 
 
@@ -334,7 +335,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
     dimension = pack.manifest.embedder.dimension
@@ -351,7 +352,7 @@ def main() -> None:
         parser.error(f"the pack {pack.name} has no calibration of the prototype classifier")
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
 
-    crossed = {DEVELOPMENT: prototype, REPORTING: other_half(arguments.data, pack)}
+    crossed = {DEVELOPMENT: prototype, REPORTING: fit_other_half(arguments.data, pack)}
     points = {}
     for samples in (5, 1):
         figures = operating_point(faces, pack, crossed, lists, samples)
@@ -359,7 +360,7 @@ def main() -> None:
         print(f"62 people, {samples} enrolled each: " + "; ".join(f"{name} {it}" for name, it in figures.items()))
     report["operating_point"] = points
 
-    report["milliseconds_a_face_among_1000"] = milliseconds_a_face(reporting, pack, prototype)
+    report["milliseconds_a_face_among_1000"] = decision_milliseconds(reporting, pack, prototype)
     print(f"deciding on one face among 1,000 people: {report['milliseconds_a_face_among_1000']:.2f} ms")
 
     fpir: dict[str, dict[str, list[float]]] = {}
@@ -370,7 +371,7 @@ def main() -> None:
             if plan.size > calibrator.tables[-1].size:
                 continue
             kind = f"{plan.size} people, {plan.samples_each} each"
-            found = searched(reporting, plan, calibrator, pack_calibration)
+            found = simulate_galleries(reporting, plan, calibrator, pack_calibration)
 
             def named(some: Sequence[Searches], calibrator: Calibrator = calibrator) -> float:
                 return float(np.mean([strangers_named(one, calibrator).mean() for one in some]))
@@ -379,11 +380,11 @@ def main() -> None:
             fpir[calibrator.classifier][kind] = rates
             line = f"{calibrator.classifier}, {kind}: FPIR {rates[0]:.2%} [{rates[1]:.2%}, {rates[2]:.2%}]"
             if calibrator.classifier == "prototype":
-                known_before = searched(development, plan, calibrator, pack_calibration)
-                figures_of = calibration_figures(found, known_before, calibrator)
+                development_searches = simulate_galleries(development, plan, calibrator, pack_calibration)
+                figures_of = calibration_figures(found, development_searches, calibrator)
                 calibration[calibrator.classifier][kind] = figures_of
                 for share, values in figures_of.items():
-                    line += f"\n    strangers {share}: " + described(values)
+                    line += f"\n    strangers {share}: " + format_figures(values)
             print(line, flush=True)
     report["fpir_where_1_percent_was_asked"] = fpir
     report["calibration"] = calibration
@@ -393,7 +394,7 @@ def main() -> None:
 
 
 def draw_reliability(calibration: dict[str, dict[str, object]], path: Path) -> None:
-    """Draw how often the best candidate was right against the probability that was told."""
+    """Draw reliability diagrams: fraction of correct best candidates by predicted probability."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -408,21 +409,21 @@ def draw_reliability(calibration: dict[str, dict[str, object]], path: Path) -> N
             continue
         for row, share in enumerate(STRANGER_SHARES):
             axis, values = axes[row][column], figures[f"{share:g}"]
-            shares, told, right = zip(*values["reliability"], strict=True)
+            shares, predicted, right = zip(*values["reliability"], strict=True)
             axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-            axis.scatter(told, right, s=[8 + 120 * part**0.5 for part in shares], color="#009e73", alpha=0.8)
+            axis.scatter(predicted, right, s=[8 + 120 * part**0.5 for part in shares], color="#009e73", alpha=0.8)
             axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
             axis.set_title(f"{kind}\nstrangers {share:.0%}, ECE {values['ece']:.3f}", fontsize=7)
             axis.tick_params(labelsize=6)
-    figure.supxlabel("probability told", fontsize=8)
-    figure.supylabel("share that was right", fontsize=8)
+    figure.supxlabel("predicted probability", fontsize=8)
+    figure.supylabel("fraction correct", fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
-def described(values: object) -> str:
-    """Write the figures of one share of strangers for people."""
+def format_figures(values: object) -> str:
+    """Format the figures of one fraction of strangers for printing."""
     if not isinstance(values, dict):
         return ""
     loss = values["log_loss"]

@@ -280,9 +280,9 @@ def as_markdown(report: Mapping[str, object]) -> str:
         "# Faithfulness of explanation maps",
         "",
         f"`python -m benchmarks.explanation ../shared/data`, pack {report['pack']}. Area under the deletion curve:",
-        "parts of a face are removed, those first that an order calls important, and the similarity to the other face",
-        "is followed. The smaller the area, the earlier important parts were removed. Parts are covered by another",
-        "occluder than the one that made the maps. Differences are paired, with 95 % bootstrap intervals over pairs.",
+        "parts of a face are removed in some order, and the similarity to the other face is measured after each step.",
+        "A smaller area means that important parts were removed earlier. The parts are covered by a different occluder",
+        "than that of the maps. Differences are paired, with 95 % bootstrap intervals over pairs.",
     ]
     for kind, title in (
         ("mated", "Two photos of one person"),
@@ -292,7 +292,7 @@ def as_markdown(report: Mapping[str, object]) -> str:
         if not isinstance(found, dict):
             continue
         lines += ["", f"## {title}: {found['pairs']} pairs"]
-        for filling, words in (("colour", "the face's mean colour"), ("noise", "noise")):
+        for filling, words in (("colour", "the face's mean color"), ("noise", "noise")):
             lines += [
                 "",
                 f"Removed parts are filled with {words}.",

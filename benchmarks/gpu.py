@@ -1,12 +1,12 @@
-"""What a CUDA GPU gains: the same answers as the processor's, and how fast, in ten minutes.
+"""Agreement and speed of a CUDA GPU compared with the CPU; takes about ten minutes.
 
     python -m benchmarks.gpu ../shared/data --out benchmarks/reports/gpu
     python -m benchmarks.gpu ../shared/data --device cpu --quick --out /tmp/gpu
 
-Needs the extra ``gpu``. Embeddings and decisions about LFW on the device are compared with those on the processor; then
-follow the rates of scans, of the detector and the embedder in batches of 1 to 64, of runs whose input lies in memory of
-the device already or is copied into one buffer of it (IO binding) beside plain ones, and of FAISS's exact search on the
-device and on the processor. With ``--device cpu`` everything runs on the processor twice, which tries the script.
+Requires the extra ``gpu``. Compares embeddings and decisions on LFW between the device and the CPU. Measures scans, the
+detector and the embedder in batches of 1 to 64, with plain runs and with IO binding (the input stays in device memory,
+or is copied into one buffer of it), and FAISS's exact search on the device and the CPU. ``--device cpu`` runs
+everything on the CPU twice, to test the script.
 """
 
 from __future__ import annotations
@@ -46,41 +46,41 @@ _LARGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def require_device(device: str) -> None:
-    """Raise `DeviceError` unless networks run on the device; for CUDA, FAISS has to have a GPU, too."""
+    """Raise `DeviceError` unless networks run on the device and, for CUDA, FAISS finds a GPU."""
     problem = try_device(device).problem
     if problem is not None:
-        raise DeviceError(f"{device} does not work here: {problem}")
+        raise DeviceError(f"{device} is not usable: {problem}")
     if device == "cuda":
         import faiss
 
         if not hasattr(faiss, "StandardGpuResources") or faiss.get_num_gpus() < 1:
-            raise DeviceError("the installed FAISS finds no GPU, which needs the extra 'facebank[gpu]'")
+            raise DeviceError("the installed FAISS finds no GPU; install the extra 'facebank[gpu]'")
 
 
 def seconds_of(work: Callable[[], object], runs: int) -> float:
-    """Return the median time of a call, after a first one that is not counted."""
+    """Return the median time of a call in seconds, after an unmeasured one."""
     work()
     times = []
     for _ in range(runs):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         work()
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - started)
     return median(times)
 
 
-def answers(people: dict[str, list[Path]], device: str, most: int) -> list[Face]:
-    """Enroll a photo of each person, and identify their other photos."""
+def identify_others(people: dict[str, list[Path]], device: str, most: int) -> list[Face]:
+    """Enroll one photo of each person, and return the identified faces of their other photos."""
     several = [photos for photos in people.values() if len(photos) > 1]
-    asked = [photo for photos in several for photo in photos[1:]][:most]
+    queries = [photo for photos in several for photo in photos[1:]][:most]
     with tempfile.TemporaryDirectory() as scratch, FaceBank.open(Path(scratch) / "a.facebank", device=device) as bank:
         for photos in several[: most // 4]:
             bank.enroll(photos[0].parent.name, [photos[0]])
-        return [face for photo in bank.identify(asked) for face in photo.faces]
+        return [face for photo in bank.identify(queries) for face in photo.faces]
 
 
 def equality(people: dict[str, list[Path]], device: str, most: int) -> Row:
-    """Compare boxes, embeddings and decisions on the device with those on the processor."""
-    theirs, ours = (answers(people, each, most) for each in (device, "cpu"))
+    """Compare boxes, embeddings and decisions between the device and the CPU."""
+    theirs, ours = (identify_others(people, each, most) for each in (device, "cpu"))
     if len(theirs) != len(ours):
         return {"faces": len(ours), "faces on the device": len(theirs)}
     pairs = list(zip(theirs, ours, strict=True))
@@ -96,7 +96,7 @@ def equality(people: dict[str, list[Path]], device: str, most: int) -> Row:
 
 
 def scans(pack: Pack, kinds: dict[str, list[Path]], device: str, runs: int) -> Iterator[Row]:
-    """Yield the photos a second of scans on the device and on the processor, by turns."""
+    """Yield the photos per second of alternating scans on the device and the CPU, by kind of photo."""
     for kind, photos in kinds.items():
         taken: dict[str, list[float]] = {"device": [], "cpu": []}
         for _ in range(runs):
@@ -107,12 +107,12 @@ def scans(pack: Pack, kinds: dict[str, list[Path]], device: str, runs: int) -> I
 
 
 def noise(*shape: int) -> FloatArray:
-    """Return a network's input of random pixels."""
+    """Return a network input of random pixels."""
     return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
 def batches(pack: Pack, device: str, sizes: Sequence[int], runs: int) -> Iterator[Row]:
-    """Yield milliseconds for each picture, by network, size and batch: plain runs and both kinds of bound ones."""
+    """Yield milliseconds per image by network, input size and batch size, for plain runs and with IO binding."""
     edge = pack.manifest.embedder.size
     works = [("embedder", pack.embedder_path(), edge), *(("detector", pack.detector_path(), side) for side in SIDES)]
     for network, path, side in works:
@@ -127,13 +127,13 @@ def batches(pack: Pack, device: str, sizes: Sequence[int], runs: int) -> Iterato
 
 
 def plain(session: Session, feed: FloatArray) -> Callable[[], object]:
-    """Return a run as facebank makes it: from the processor's memory and back."""
+    """Return a function that runs the network as facebank does, with input and output in CPU memory."""
     name = session.get_inputs()[0].name
     return lambda: session.run(None, {name: feed})
 
 
 def bound(session: Any, feed: FloatArray, device: str) -> dict[str, Callable[[], object]]:
-    """Return runs on a buffer of the device that is filled once, and on one that is filled each time."""
+    """Return functions that run the network on a device buffer that is filled once, or before each run."""
     name = session.get_inputs()[0].name
     buffer = load_runtime().OrtValue.ortvalue_from_numpy(feed, device, 0)
     binding = session.io_binding()
@@ -153,7 +153,7 @@ def bound(session: Any, feed: FloatArray, device: str) -> dict[str, Callable[[],
 
 
 def searches(device: str, counts: Sequence[int], dimension: int, runs: int) -> Iterator[Row]:
-    """Yield milliseconds of exact searches by FAISS on the device and on the processor, and whether they agree."""
+    """Yield milliseconds of FAISS's exact search on the device and the CPU, and the agreement of the results."""
     import faiss
 
     random = np.random.default_rng(1)
@@ -166,13 +166,13 @@ def searches(device: str, counts: Sequence[int], dimension: int, runs: int) -> I
         if device == "cuda":
             resources = faiss.StandardGpuResources()
             on_device = faiss.index_cpu_to_gpu(resources, 0, on_cpu)
-        for asked in _SEARCHED:
-            noisy = vectors[:asked] + 0.05 * random.standard_normal((asked, dimension), dtype=np.float32)
+        for queries in _SEARCHED:
+            noisy = vectors[:queries] + 0.05 * random.standard_normal((queries, dimension), dtype=np.float32)
             found = [index.search(noisy, _NEIGHBORS)[1] for index in (on_device, on_cpu)]
             times = [seconds_of(partial(index.search, noisy, _NEIGHBORS), runs) for index in (on_device, on_cpu)]
             yield {
                 "vectors": count,
-                "queries": asked,
+                "queries": queries,
                 "device, ms": round(1000 * times[0], 3),
                 "cpu, ms": round(1000 * times[1], 3),
                 "same nearest": float((found[0][:, 0] == found[1][:, 0]).mean()),
@@ -182,7 +182,7 @@ def searches(device: str, counts: Sequence[int], dimension: int, runs: int) -> I
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return rows of equal keys as a Markdown table."""
+    """Return rows with equal keys as a Markdown table."""
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
     return "\n".join(lines)
@@ -193,42 +193,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and photos/")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--quick", action="store_true", help="small numbers, to try it")
-    parser.add_argument("--out", type=Path, required=True, help="the report, without suffix")
-    given = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="use small counts, to test the script")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
+    arguments = parser.parse_args()
     try:
-        require_device(given.device)
+        require_device(arguments.device)
     except (DeviceError, MissingDependencyError) as error:
         sys.exit(f"{error}; nothing was measured")
-    begun = time.perf_counter()
+    started = time.perf_counter()
     pack = load_pack()
-    people = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted((given.data / "lfw").iterdir())}
+    people = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted((arguments.data / "lfw").iterdir())}
     every = [photo for photos in people.values() for photo in photos]
-    large = sorted(path for path in (given.data / "photos").rglob("*") if path.suffix in _LARGE_SUFFIXES)
+    large = sorted(path for path in (arguments.data / "photos").rglob("*") if path.suffix in _LARGE_SUFFIXES)
     if not every or not large:
-        sys.exit(f"{given.data} has no lfw/ or no photos/: name the folder that has both")
-    most, scanned, runs = (40, 20, 1) if given.quick else (1000, 300, 3)
-    sizes, counts = (BATCHES[:3], (20_000,)) if given.quick else (BATCHES, (100_000, 1_000_000))
-    kinds = {"LFW": every[:: len(every) // scanned][:scanned], "photographs": large[: 4 if given.quick else None]}
+        sys.exit(f"{arguments.data} must contain photos in lfw/ and photos/")
+    most, scanned, runs = (40, 20, 1) if arguments.quick else (1000, 300, 3)
+    sizes, counts = (BATCHES[:3], (20_000,)) if arguments.quick else (BATCHES, (100_000, 1_000_000))
+    kinds = {"LFW": every[:: len(every) // scanned][:scanned], "photographs": large[: 4 if arguments.quick else None]}
     parts: dict[str, list[Row]] = {
-        "equality": [equality(people, given.device, most)],
-        "scans, photos a second": list(scans(pack, kinds, given.device, runs)),
-        "networks, for each picture": list(batches(pack, given.device, sizes, 3 * runs)),
-        "exact search": list(searches(given.device, counts, pack.manifest.embedder.dimension, 3 * runs)),
+        "equality": [equality(people, arguments.device, most)],
+        "scans, photos a second": list(scans(pack, kinds, arguments.device, runs)),
+        "networks, for each picture": list(batches(pack, arguments.device, sizes, 3 * runs)),
+        "exact search": list(searches(arguments.device, counts, pack.manifest.embedder.dimension, 3 * runs)),
     }
     report = {
-        "device": given.device,
+        "device": arguments.device,
         "onnxruntime": load_runtime().__version__,
         "cores": usable_cores(),
-        "seconds": round(time.perf_counter() - begun, 1),
+        "seconds": round(time.perf_counter() - started, 1),
         **parts,
     }
-    head = f"{given.device}, ONNX Runtime {report['onnxruntime']}, {report['cores']} cores, {report['seconds']} s\n"
+    head = f"{arguments.device}, ONNX Runtime {report['onnxruntime']}, {report['cores']} cores, {report['seconds']} s\n"
     text = "\n\n".join([head, *(f"## {title}\n\n{table(rows)}" for title, rows in parts.items())]) + "\n"
     print(text)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    given.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    arguments.out.with_suffix(".md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,25 +1,25 @@
-"""Decisions about children, brothers and sisters, look-alikes and adults, group by group, as ``identify`` makes them.
+"""Error rates of decisions on children, siblings, look-alikes and adults, by group.
 
     python -m benchmarks.hard_cases ../shared/data --people reporting --out benchmarks/reports/hard_cases/together
 
-Every case enrolls people of one kind as embeddings, searches for their other photos and for strangers, and counts
-what the recognizer decides with default settings. People are LFW's (``peopleDevTest.txt``), and those of
-``hard/siblings.npz`` and ``hard/ages.npz``: families and people with an even number are for development, with an odd
-one for reporting. Intervals are of 95 %, by bootstrap over families or people.
+Each case enrolls embeddings of people of one group, searches for their other photos and for strangers, and counts the
+recognizer's decisions with default settings. People are those of LFW (``peopleDevTest.txt``), ``hard/siblings.npz`` and
+``hard/ages.npz``: families and people with even numbers are for development, those with odd numbers for reporting.
+Intervals are 95 % bootstrap intervals over families or people.
 
-- ``siblings``: two of a family with 4 photos each, alone or with 20 adults of LFW; strangers are other families.
-- ``relative``: one of a family with 3 photos; the brother or sister is searched, and the one enrolled.
+- ``siblings``: two siblings with 4 photos each, alone or with 20 adults of LFW; strangers are from other families.
+- ``relative``: one sibling with 3 photos is enrolled; probes are of this and of the other siblings.
 - ``children``, ``adults of the same set``: 10 people with 2 photos (20 with ``--people all``); the others are
   strangers.
-- ``look-alikes``: two of four people of LFW who are alike, chosen by the prototypes of all their photos.
-- ``LFW, n people``: adults; ``LFW, 62 people``: those with 20 photos and more, of both lists.
+- ``look-alikes``: two of four similar people of LFW, chosen by the prototypes of all their photos.
+- ``LFW, n people``: adults; ``LFW, 62 people``: those with 20 photos or more, from both lists.
 
-``named`` is the share of strangers who are given a name, ``right`` of mated probes given their own, ``wrong`` of all
-names given to mated probes that are somebody else's. The calibration error is that of the first candidate's
-probability over ten bins of equal count, mated probes and strangers together; ``between`` is the same for the larger
-of two siblings' probabilities as a share of both.
+``named`` is the fraction of strangers who are named, ``right`` that of mated probes with the right name, and ``wrong
+among names`` that of wrong names among all names of mated probes. The calibration error is that of the first
+candidate's probability over ten bins of equal count, for mated probes and strangers together; ``between`` is the same
+for the larger of two siblings' probabilities, normalized to a sum of 1.
 
-``--calibration``, ``--least-probability 0`` and ``--without-pairs`` take single rules away.
+``--calibration``, ``--least-probability 0`` and ``--without-pairs`` disable single rules.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from facebank.recognition.calibration.simulation import Identities
 from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
-from facebank.types import Decision, Detection, Face, Identity, Quality
+from facebank.types import Decision, Face, Identity, Quality
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,21 +54,21 @@ RESAMPLES = 1000
 BINS = 10
 COVERAGES = (0.5, 0.7, 0.8, 0.9)
 STRANGERS_EACH = 80
-NOT_BELOW_QUALITY = 0.4
+MINIMUM_QUALITY = 0.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class People:
-    """Faces of people of one kind.
+    """Faces of a group of people.
 
     Attributes
     ----------
     embeddings, qualities
-        ``(N, D)`` and ``(N,)``.
+        Of shapes ``(N, D)`` and ``(N,)``.
     photos
-        The places of each person's photos.
+        Row indices of each person's photos.
     families
-        The family of each person, of shape ``(P,)``; everybody's own where there are none.
+        Family number of each person, of shape ``(P,)``; distinct if the data have no families.
     """
 
     embeddings: FloatArray
@@ -84,8 +84,8 @@ class People:
         people: NDArray[np.int64],
         families: NDArray[np.int64] | None = None,
     ) -> People:
-        """Group faces by person; too poor ones are left out, as they would be at enrollment."""
-        good = qualities >= NOT_BELOW_QUALITY
+        """Group faces by person, without those below the minimum quality at enrollment."""
+        good = qualities >= MINIMUM_QUALITY
         embeddings, qualities, people = embeddings[good], qualities[good], people[good]
         _, owners = np.unique(people, return_inverse=True)
         photos = tuple(np.flatnonzero(owners == person) for person in range(owners.max() + 1))
@@ -93,17 +93,16 @@ class People:
         return cls(embeddings, qualities, photos, related)
 
     def with_photos(self, least: int) -> NDArray[np.int64]:
-        """Return the people with at least so many photos."""
+        """Return the numbers of the people with at least `least` photos."""
         return np.flatnonzero([len(rows) >= least for rows in self.photos])
 
     def faces(self, rows: Sequence[int] | NDArray[np.int64]) -> list[Face]:
-        """Return faces as the recognizer takes them."""
-        nowhere = Detection(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
+        """Return the faces of some rows as probes, with empty boxes."""
         return [
             Face(
-                nowhere.box,
-                nowhere.landmarks,
-                nowhere.detection_score,
+                np.zeros(4, np.float32),
+                np.zeros((5, 2), np.float32),
+                1.0,
                 Quality(float(self.qualities[row]), 100.0, 1.0, 1.0),
                 self.embeddings[row],
             )
@@ -112,8 +111,8 @@ class People:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Searched:
-    """One search: what was decided, whose face it was (None for a stranger) and the family or person it counts for."""
+class Search:
+    """A search: its decision, the probe's person (None for a stranger), and the family or person for resampling."""
 
     decision: Identity
     owner: str | None
@@ -122,16 +121,16 @@ class Searched:
 
 
 class Engine:
-    """Builds recognizers of the pack.
+    """Runs searches with recognizers of a pack.
 
     Parameters
     ----------
     pack, pack_calibration
         The pack and its calibration.
     settings
-        How decisions are made.
+        Settings of the decisions.
     pairs
-        Whether people who look alike are told apart by their margins.
+        Whether look-alikes are compared by their margins.
     """
 
     def __init__(
@@ -143,7 +142,7 @@ class Engine:
         self._pairs = pairs
 
     def search(self, enrolled: dict[str, tuple[FloatArray, FloatArray]], faces: list[Face]) -> list[Identity]:
-        """Enroll people (name: embeddings, qualities) and decide each face for itself."""
+        """Enroll people (embeddings and qualities by name), and return the independent decision on each face."""
         known = Enrolled(
             np.concatenate([rows for rows, _ in enrolled.values()]),
             np.repeat(np.arange(len(enrolled)), [len(rows) for rows, _ in enrolled.values()]),
@@ -163,14 +162,14 @@ class Engine:
         return [recognizer.identify([face])[0] for face in faces]
 
 
-def gallery_of(
+def draw_gallery(
     people: People,
     chosen: Sequence[int] | NDArray[np.int64],
     samples: int,
     random: np.random.Generator,
     prefix: str = "",
 ) -> tuple[dict[str, tuple[FloatArray, FloatArray]], dict[str, NDArray[np.int64]]]:
-    """Return who is enrolled with so many photos, and the rest of their photos, by name."""
+    """Draw `samples` photos of each chosen person to enroll; return them and the rows of the other photos, by name."""
     enrolled, left = {}, {}
     for person in chosen:
         rows = random.permutation(people.photos[person])
@@ -180,26 +179,26 @@ def gallery_of(
     return enrolled, left
 
 
-def siblings(engine: Engine, people: People, adults: People, others: int, draws: int) -> Iterator[Searched]:
-    """Search for two of each family and for other families."""
+def siblings(engine: Engine, people: People, adults: People, others: int, draws: int) -> Iterator[Search]:
+    """Enroll two siblings of each family; search for their other photos and for people of other families."""
     random = np.random.default_rng(1)
     for _ in range(draws):
         for family in np.unique(people.families):
             two = random.permutation(np.flatnonzero(people.families == family))[:2]
-            enrolled, left = gallery_of(people, two, 4, random)
+            enrolled, left = draw_gallery(people, two, 4, random)
             filling = random.permutation(adults.with_photos(4))[:others]
-            enrolled |= gallery_of(adults, filling, 4, random, "adult ")[0]
+            enrolled |= draw_gallery(adults, filling, 4, random, "adult ")[0]
             for name, rows in left.items():
                 for decision in engine.search(enrolled, people.faces(rows)):
-                    yield Searched(decision, name, int(family), "mated")
+                    yield Search(decision, name, int(family), "mated")
             away = np.concatenate([people.photos[p] for p in np.flatnonzero(people.families != family)])
             rows = random.permutation(away)[:STRANGERS_EACH]
             for decision in engine.search(enrolled, people.faces(rows)):
-                yield Searched(decision, None, int(family))
+                yield Search(decision, None, int(family))
 
 
-def relative(engine: Engine, people: People, adults: People, others: int, draws: int) -> Iterator[Searched]:
-    """Enroll one of each family with 3 photos; search for the other and for the one enrolled."""
+def relative(engine: Engine, people: People, adults: People, others: int, draws: int) -> Iterator[Search]:
+    """Enroll one sibling of each family with 3 photos; search for this and the other siblings."""
     random = np.random.default_rng(2)
     for _ in range(draws):
         for family in np.unique(people.families):
@@ -207,35 +206,35 @@ def relative(engine: Engine, people: People, adults: People, others: int, draws:
             first = next((person for person in members if len(people.photos[person]) > 3), None)
             if first is None or len(members) < 2:
                 continue
-            enrolled, left = gallery_of(people, [first], 3, random)
+            enrolled, left = draw_gallery(people, [first], 3, random)
             filling = random.permutation(adults.with_photos(3))[:others]
-            enrolled |= gallery_of(adults, filling, 3, random, "adult ")[0]
+            enrolled |= draw_gallery(adults, filling, 3, random, "adult ")[0]
             for decision in engine.search(enrolled, people.faces(left[f"{first}"])):
-                yield Searched(decision, f"{first}", int(family), "mated")
+                yield Search(decision, f"{first}", int(family), "mated")
             rows = np.concatenate([people.photos[person] for person in members if person != first])
             for decision in engine.search(enrolled, people.faces(rows)):
-                yield Searched(decision, None, int(family))
+                yield Search(decision, None, int(family))
 
 
 def strangers_among(
     engine: Engine, people: People, size: int, samples: int, *, draws: int, most_strangers: int = 400
-) -> Iterator[Searched]:
-    """Enroll people of one kind and search for them and for one photo of each of the others."""
+) -> Iterator[Search]:
+    """Enroll people of a group; search for their other photos and for one photo of each of the other people."""
     random = np.random.default_rng([3, size, samples])
     for _ in range(draws):
         chosen = random.permutation(people.with_photos(samples + 1))[:size]
-        enrolled, left = gallery_of(people, chosen, samples, random)
+        enrolled, left = draw_gallery(people, chosen, samples, random)
         for person, (name, rows) in zip(chosen, left.items(), strict=True):
             for decision in engine.search(enrolled, people.faces(rows[:20])):
-                yield Searched(decision, name, int(person), "mated")
+                yield Search(decision, name, int(person), "mated")
         rest = random.permutation(np.setdiff1d(np.arange(len(people.photos)), chosen))[:most_strangers]
         rows = np.array([random.choice(people.photos[person]) for person in rest], dtype=np.int64)
         for person, decision in zip(rest, engine.search(enrolled, people.faces(rows)), strict=True):
-            yield Searched(decision, None, int(person))
+            yield Search(decision, None, int(person))
 
 
-def look_alikes(engine: Engine, people: People, groups: int) -> Iterator[Searched]:
-    """Enroll two of four people who are alike; search for all four."""
+def look_alikes(engine: Engine, people: People, groups: int) -> Iterator[Search]:
+    """Enroll two of four similar people; search for all four."""
     random = np.random.default_rng(4)
     several = people.with_photos(3)
     known = Enrolled(
@@ -248,17 +247,17 @@ def look_alikes(engine: Engine, people: People, groups: int) -> Iterator[Searche
     best = np.argsort(-np.sort(alike, axis=1)[:, -3:].mean(axis=1))[:groups]
     for number, first in enumerate(best):
         four = random.permutation([first, *np.argsort(-alike[first])[:3]])
-        enrolled, left = gallery_of(people, several[four[:2]], 2, random)
+        enrolled, left = draw_gallery(people, several[four[:2]], 2, random)
         for name, rows in left.items():
             for decision in engine.search(enrolled, people.faces(rows[:20])):
-                yield Searched(decision, name, number, "mated")
+                yield Search(decision, name, number, "mated")
         for other in several[four[2:]]:
             for decision in engine.search(enrolled, people.faces(people.photos[other][:20])):
-                yield Searched(decision, None, number)
+                yield Search(decision, None, number)
 
 
-def figures(searches: list[Searched], between: bool) -> dict[str, object]:
-    """Count a case."""
+def figures(searches: list[Search], between: bool) -> dict[str, object]:
+    """Return the figures of a case."""
     mated = [one for one in searches if one.kind == "mated"]
     others = [one for one in searches if one.kind == "stranger"]
     names = [one for one in mated if one.decision.decision is Decision.KNOWN]
@@ -274,8 +273,8 @@ def figures(searches: list[Searched], between: bool) -> dict[str, object]:
     return found
 
 
-def share(events: list[bool], searches: list[Searched]) -> dict[str, float]:
-    """Return a share with its interval over families or people."""
+def share(events: list[bool], searches: list[Search]) -> dict[str, float]:
+    """Return the fraction of true events with its bootstrap interval over families or people."""
     if not events:
         return {"value": 0.0, "low": 0.0, "high": 0.0, "count": 0}
     units, places = np.unique([one.unit for one in searches], return_inverse=True)
@@ -291,37 +290,39 @@ def share(events: list[bool], searches: list[Searched]) -> dict[str, float]:
     }
 
 
-def reasons(mated: list[Searched]) -> dict[str, float]:
-    """Return how often mated probes had each reason."""
-    told, counts = np.unique([one.decision.reason.value for one in mated], return_counts=True)
-    return {str(reason): round(float(count / len(mated)), 4) for reason, count in zip(told, counts, strict=True)}
+def reasons(mated: list[Search]) -> dict[str, float]:
+    """Return the fraction of mated probes by reason."""
+    values, counts = np.unique([one.decision.reason.value for one in mated], return_counts=True)
+    return {str(reason): round(float(count / len(mated)), 4) for reason, count in zip(values, counts, strict=True)}
 
 
-def first_candidate_error(searches: list[Searched]) -> float:
-    """Return the calibration error of the first candidate's probability."""
-    told = np.array([one.decision.candidates[0].probability or 0.0 for one in searches])
+def first_candidate_error(searches: list[Search]) -> float:
+    """Return the calibration error of the first candidates' probabilities."""
+    probabilities = np.array([one.decision.candidates[0].probability or 0.0 for one in searches])
     right = np.array([one.decision.candidates[0].person == one.owner for one in searches])
-    return bins_error(told, right)
+    return bins_error(probabilities, right)
 
 
-def bins_error(told: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Return the mean distance of probabilities from how often they were right, in bins of equal count."""
-    order = np.argsort(told, kind="stable")
+def bins_error(probabilities: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """Return the expected calibration error over bins of equal count."""
+    order = np.argsort(probabilities, kind="stable")
     parts = np.array_split(order, BINS)
-    return float(sum(abs(told[rows].mean() - right[rows].mean()) * len(rows) for rows in parts) / len(told))
+    return float(
+        sum(abs(probabilities[rows].mean() - right[rows].mean()) * len(rows) for rows in parts) / len(probabilities)
+    )
 
 
-def between_two(mated: list[Searched]) -> dict[str, object]:
-    """Return how well two siblings are told apart, whatever was decided."""
+def between_two(mated: list[Search]) -> dict[str, object]:
+    """Return the accuracy and calibration of the choice between two siblings, regardless of the decision."""
     families = {one.owner: one.unit for one in mated}
-    told, right = [], []
+    probabilities, right = [], []
     for one in mated:
         theirs = {c.person: c.probability or 0.0 for c in one.decision.candidates if families.get(c.person) == one.unit}
         if len(theirs) == 2:
             (best, larger), (_, smaller) = sorted(theirs.items(), key=lambda item: -item[1])
-            told.append(larger / max(larger + smaller, 1e-12))
+            probabilities.append(larger / max(larger + smaller, 1e-12))
             right.append(best == one.owner)
-    sure, correct = np.array(told), np.array(right)
+    sure, correct = np.array(probabilities), np.array(right)
     order = np.argsort(-sure, kind="stable")
     return {
         "between": {
@@ -334,7 +335,7 @@ def between_two(mated: list[Searched]) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Data:
-    """The people of a choice."""
+    """Groups of people, for development or for reporting."""
 
     siblings: People
     children: People
@@ -345,7 +346,7 @@ class Data:
 
 
 def read(data: Path, pack: Pack, people: str) -> Data:
-    """Read everybody's faces."""
+    """Read the faces of all groups."""
     faces = lfw_faces(data, pack)
     faces = faces.where(faces.found)
     listed = {
@@ -368,7 +369,7 @@ def read(data: Path, pack: Pack, people: str) -> Data:
     relatives = faces.where(related >= 0)
     families = People.of(sisters["embedding"], sisters["quality"], sisters["person"], sisters["family"])
     owners = np.unique(sisters["person"], return_inverse=True)[1].astype(np.int64)
-    adults = without_people_of(adults, [Identities(sisters["embedding"], owners, sisters["quality"])])
+    adults = exclude_people_of(adults, [Identities(sisters["embedding"], owners, sisters["quality"])])
     return Data(
         families,
         People.of(ages["embedding"][young], ages["quality"][young], ages["person"][young]),
@@ -379,8 +380,8 @@ def read(data: Path, pack: Pack, people: str) -> Data:
     )
 
 
-def without_people_of(adults: LfwFaces, sets: Sequence[Identities], least: float = 0.45) -> LfwFaces:
-    """Leave out people who may be in other sets as well, lest a stranger be somebody enrolled."""
+def exclude_people_of(adults: LfwFaces, sets: Sequence[Identities], least: float = 0.45) -> LfwFaces:
+    """Exclude adults who may also be in another set, so that no stranger is enrolled."""
     owners = adults.people
     made = Enrolled(adults.embeddings, owners, adults.qualities).index.prototypes
     found = np.zeros(len(made), dtype=bool)
@@ -391,7 +392,7 @@ def without_people_of(adults: LfwFaces, sets: Sequence[Identities], least: float
 
 
 def _relatives(data: Path, names: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Return the family of each photo's person, -1 for nobody's: pairs of LFW's list of relatives."""
+    """Return the family number of each photo's person from LFW's list of relatives, -1 without relatives."""
     lines = (data / "lfw-meta" / "relatives.tsv").read_text(encoding="utf-8").splitlines()[1:]
     families = np.full(len(names), -1)
     for number, line in enumerate(lines):
@@ -400,10 +401,10 @@ def _relatives(data: Path, names: NDArray[np.str_]) -> NDArray[np.int64]:
     return families
 
 
-def cases(engine: Engine, data: Data, people: str, draws: int) -> dict[str, Callable[[], Iterator[Searched]]]:
+def cases(engine: Engine, data: Data, people: str, draws: int) -> dict[str, Callable[[], Iterator[Search]]]:
     """Return all cases by name."""
     size = 20 if people == "all" else 10
-    found: dict[str, Callable[[], Iterator[Searched]]] = {
+    found: dict[str, Callable[[], Iterator[Search]]] = {
         "siblings, nobody else": lambda: siblings(engine, data.siblings, data.adults, 0, draws),
         "siblings, 20 adults": lambda: siblings(engine, data.siblings, data.adults, 20, draws),
         "relative not enrolled, nobody else": lambda: relative(engine, data.siblings, data.adults, 0, draws),
@@ -430,12 +431,14 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/ and hard/")
     parser.add_argument("--people", choices=("development", "reporting", "all"), default="reporting")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
-    parser.add_argument("--case", action="append", help="only cases whose name begins so")
-    parser.add_argument("--draws", type=int, default=3, help="how often everybody is drawn anew (default: 3)")
+    parser.add_argument("--case", action="append", help="run only cases whose name starts with this text")
+    parser.add_argument("--draws", type=int, default=3, help="number of random draws of each case (default: 3)")
     parser.add_argument("--calibration", type=Path, help="a calibration.json instead of the pack's own")
-    parser.add_argument("--least-probability", type=float, default=0.5, help="what a name must have (default: 0.5)")
-    parser.add_argument("--without-pairs", action="store_true", help="tell people who look alike apart by scores")
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes, without suffix")
+    parser.add_argument(
+        "--least-probability", type=float, default=0.5, help="smallest probability of a name (default: 0.5)"
+    )
+    parser.add_argument("--without-pairs", action="store_true", help="compare look-alikes by scores alone")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
     identity = PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension)
@@ -452,13 +455,13 @@ def main() -> None:
             continue
         found = figures(list(case()), between=name.startswith("siblings"))
         report[name] = found
-        print(f"{name}: {described(found)}", flush=True)
+        print(f"{name}: {format_figures(found)}", flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def described(found: dict[str, object]) -> str:
-    """Write the figures of a case for people."""
+def format_figures(found: dict[str, object]) -> str:
+    """Format the figures of a case for printing."""
     parts = []
     for key, value in found.items():
         if isinstance(value, dict) and "low" in value:

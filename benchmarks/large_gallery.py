@@ -57,7 +57,7 @@ def run(program: Path, folder: Path, *arguments: str | Path) -> Run:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **places}) as running:
         _, status, usage = os.wait4(running.pid, 0)
         running.returncode = os.waitstatus_to_exitcode(status)
-    if running.returncode not in {0, 1}:  # 1: some of the photos show no face, say
+    if running.returncode not in {0, 1}:  # 1: some photos failed, such as those without a face
         raise subprocess.CalledProcessError(running.returncode, command)
     return Run(time.perf_counter() - start, usage.ru_maxrss / 1024)
 
@@ -159,8 +159,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and photos/")
     parser.add_argument("--before", type=Path, help="facebank command of an earlier version; default: no comparison")
-    parser.add_argument("--after", type=Path, required=True, help="the program")
-    parser.add_argument("--people", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes of galleries")
+    parser.add_argument("--after", type=Path, required=True, help="facebank command of the later version")
+    parser.add_argument("--people", type=int, nargs="*", default=[100_000, 1_000_000], help="numbers of people")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument(
         "--folder", type=Path, help="folder of the galleries, kept for reuse; default: a temporary folder"

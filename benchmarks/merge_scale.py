@@ -28,7 +28,7 @@ from facebank.media import Shard
 from facebank.types import Detection, Face, Photo, Quality
 
 SHARDS = tuple(Shard(number, 3) for number in (1, 2, 3))
-PACK = PackIdentity("made up", "ab" * 32, 128)
+PACK = PackIdentity("synthetic", "ab" * 32, 128)
 _AT_ONCE = 2_000
 
 
@@ -44,7 +44,7 @@ def make_scans(folder: Path, count: int) -> None:
             path = f"/photos/{number // 500:05}/IMG_{number:07}.jpg"
             shard = next(shard for shard in SHARDS if shard.holds(path, ["/photos"]))
             content = f"{number + 1:064x}"
-            faces = tuple(made_up_face(random) for _ in range(2))
+            faces = tuple(synthetic_face(random) for _ in range(2))
             found = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
             files[shard].append(ScannedFile(path, FileState(2_000_000, number), content, None, found))
             if len(files[shard]) == _AT_ONCE:
@@ -72,7 +72,7 @@ def _path(folder: Path, shard: Shard) -> Path:
     return folder / f"{shard.number}.scan"
 
 
-def made_up_face(random: np.random.Generator) -> Face:
+def synthetic_face(random: np.random.Generator) -> Face:
     """Return a face of a photo of 4,000 x 3,000 pixels."""
     embedding = random.standard_normal(128, dtype=np.float32)
     box, landmarks = random.random(4, dtype=np.float32), random.random((5, 2), dtype=np.float32)

@@ -1,16 +1,15 @@
-"""Searching very many made-up people on Milvus beside the local index: decisions, latency and memory.
+"""Decisions, latency and memory of searches on Milvus compared with the local index.
 
     python -m benchmarks.milvus --people 1000000 --out benchmarks/reports/milvus
     python -m benchmarks.milvus --people 1000000 --address milvus://HOST:PORT/NAME --out ...
 
-Every person has one made-up embedding of the embedded pack's length. Probes are embeddings of some of them with noise,
-from nearly the same to hardly alike, and as many strangers. They are decided one at a time by a recognizer of the
-embedded pack, in a process for each index, by turns; the decisions, candidates and similarities must be equal to the
-last bit. With ``--ivf``, IVF_FLAT searches too; how often it takes another for the nearest person of somebody who is
-enrolled is told with an interval of the recall.
+Each synthetic person has one random embedding. Probes are embeddings of some of them with weak to strong noise, and as
+many strangers. A recognizer of the embedded pack decides them one at a time, in one process per index, alternating; the
+decisions, candidates and similarities must be bitwise equal. With ``--ivf``, IVF_FLAT is measured too, with the number
+of enrolled probes whose nearest person it misses and the interval of its recall.
 
-Without ``--address`` the test's server is started, which needs the package ``milvus==2.3.5``: one process, on this
-machine, with the vectors in its memory. ``--folder FOLDER`` keeps the local index between runs.
+Without ``--address``, the tests' server is started (requires the package ``milvus==2.3.5``): one local process with the
+vectors in memory. ``--folder FOLDER`` keeps the local index between runs.
 """
 
 from __future__ import annotations
@@ -61,12 +60,12 @@ _PACK = PackIdentity("opencv", "ab" * 32, 128)
 
 
 def unit(rows: FloatArray) -> FloatArray:
-    """Return rows of length 1."""
+    """Return the rows scaled to length 1."""
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def probes(folder: Path, people: int) -> FloatArray:
-    """Return the probes: people with noise, and strangers by turns; made if they are not there."""
+    """Return the probes, noisy people and strangers alternating; created in `folder` if missing."""
     path = folder / f"{people}.probes.npy"
     if path.exists():
         found: FloatArray = np.load(path, allow_pickle=False)
@@ -82,20 +81,20 @@ def probes(folder: Path, people: int) -> FloatArray:
 
 
 def embeddings(people: int) -> FloatArray:
-    """Make everybody's embedding."""
+    """Return the embeddings of all people, ``float32`` of shape ``(people, D)``."""
     random = np.random.default_rng(1)
     return unit(random.standard_normal((people, _PACK.dimension), np.float32))
 
 
 class Names(dict[int, str]):
-    """Names by number, made when they are asked for."""
+    """Names by number, created on access."""
 
     def __missing__(self, number: int) -> str:
         return f"Person {number}"
 
 
 def local_index(folder: Path, people: int) -> GalleryIndex:
-    """Return the index as a large gallery has it, in a file; made if it is not there."""
+    """Return the index as read from the file of a large gallery; created in `folder` if missing."""
     path, token = folder / f"{people}.vectors", f"{people:032x}"
     if not path.exists():
         numbers = np.arange(1, people + 1)
@@ -109,7 +108,7 @@ def local_index(folder: Path, people: int) -> GalleryIndex:
 
 
 def load(address: str, index: GalleryIndex) -> dict[str, float]:
-    """Write everybody to Milvus; returns what took how long."""
+    """Write all people to Milvus; return the seconds of each step."""
     assert index.people is not None
     store, start = MilvusStore(MilvusAddress.parse(address)), time.perf_counter()
     rows = rows_to_mirror(index.people.people, index)
@@ -132,8 +131,8 @@ def load(address: str, index: GalleryIndex) -> dict[str, float]:
     return {name: round(value, 1) for name, value in figures.items()}
 
 
-def searched(index: GalleryIndex, address: str) -> PeopleIndex:
-    """Return the people as they are searched on Milvus."""
+def search_on_milvus(index: GalleryIndex, address: str) -> PeopleIndex:
+    """Return the people of an index, searched on Milvus."""
     people = index.people
     assert people is not None
     store = MilvusStore(MilvusAddress.parse(address))
@@ -148,8 +147,8 @@ def searched(index: GalleryIndex, address: str) -> PeopleIndex:
     return people.searched_by(lambda: search(PROTOTYPES), lambda: search(SAMPLES))
 
 
-def recognizer(people: PeopleIndex) -> Recognizer:
-    """Return the embedded pack's recognizer."""
+def make_recognizer(people: PeopleIndex) -> Recognizer:
+    """Return a recognizer with the embedded pack's calibration."""
     pack = load_pack(None)
     return build_recognizer(
         people,
@@ -165,26 +164,26 @@ def recognizer(people: PeopleIndex) -> Recognizer:
 
 
 def face(embedding: FloatArray) -> Face:
-    """Return a good face of an embedding."""
+    """Return a face of high quality with the given embedding."""
     quality = Quality(1.0, 100.0, 1.0, 1.0)
     return Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0, quality, embedding)
 
 
-def work(where: str, folder: Path, people: int) -> None:
-    """Decide all probes on one index, and write what came of it on standard output."""
+def run_worker(where: str, folder: Path, people: int) -> None:
+    """Decide all probes on one index, and print the figures as JSON."""
     start = time.perf_counter()
     index = local_index(folder, people)
     assert index.people is not None
-    judge = recognizer(index.people if where == "local" else searched(index, where))
-    asked = probes(folder, people)
-    judge.identify([face(asked[0])])
+    recognizer = make_recognizer(index.people if where == "local" else search_on_milvus(index, where))
+    queries = probes(folder, people)
+    recognizer.identify([face(queries[0])])
     ready = time.perf_counter() - start
-    seconds, said, named, nearest = [], hashlib.sha256(), 0, []
-    for embedding in asked:
+    seconds, digest, named, nearest = [], hashlib.sha256(), 0, []
+    for embedding in queries:
         start = time.perf_counter()
-        (identity,) = judge.identify([face(embedding)])
+        (identity,) = recognizer.identify([face(embedding)])
         seconds.append(time.perf_counter() - start)
-        said.update(repr(identity).encode())
+        digest.update(repr(identity).encode())
         named += identity.person is not None
         nearest.append(identity.candidates[0].person if identity.candidates else None)
     figures = {
@@ -193,21 +192,21 @@ def work(where: str, folder: Path, people: int) -> None:
         "p95_ms": round(1000 * float(np.quantile(seconds, 0.95)), 1),
         "megabytes": peak_megabytes(),
         "named": named,
-        "decisions": said.hexdigest(),
+        "decisions": digest.hexdigest(),
         "nearest": nearest,
     }
     sys.stdout.write(json.dumps(figures) + "\n")
 
 
 def interval(missed: int, count: int) -> list[float]:
-    """Return the interval of 95 % of a recall (Wilson)."""
+    """Return the 95 % Wilson interval of a recall."""
     z, share = 1.96, 1.0 - missed / count
     middle, width = share + z * z / (2 * count), z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     return [round(float(middle + sign * width) / (1 + z * z / count), 5) for sign in (-1, 1)]
 
 
-def measured(places: dict[str, str], folder: Path, people: int) -> dict[str, dict[str, Any]]:
-    """Run a process for each index by turns; returns medians of the turns."""
+def measure(places: dict[str, str], folder: Path, people: int) -> dict[str, dict[str, Any]]:
+    """Run one process per index in alternation; return the medians of the turns."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in places}
     for _ in range(TURNS):
         for name, where in places.items():
@@ -231,13 +230,13 @@ def measured(places: dict[str, str], folder: Path, people: int) -> dict[str, dic
 
 
 def resident(process_id: int) -> int:
-    """Return the memory of a process in megabytes."""
+    """Return the resident memory of a process in megabytes."""
     status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmRSS"))
 
 
 def compare(address: str, server: MilvusServer | None, folder: Path, people: int, *, ivf: bool) -> dict[str, Any]:
-    """Return the report."""
+    """Measure the local index and Milvus; return the report."""
     index = local_index(folder, people)
     name = f"bench_{os.getpid()}"
     places = {"local": "local", "FLAT": f"{address}/{name}"}
@@ -250,7 +249,7 @@ def compare(address: str, server: MilvusServer | None, folder: Path, people: int
     print(report, flush=True)
     del index
     probes(folder, people)
-    figures = measured(places, folder, people)
+    figures = measure(places, folder, people)
     truth = figures["local"]["nearest"]
     for each in figures.values():
         pairs = list(zip(each.pop("nearest"), truth, strict=True))
@@ -268,16 +267,16 @@ def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=1_000_000)
-    parser.add_argument("--address", help="a server, milvus://HOST:PORT, as --index takes it without a collection")
-    parser.add_argument("--ivf", action="store_true", help="search with IVF_FLAT too")
-    parser.add_argument("--folder", type=Path, help="where the local index is kept; a temporary folder by default")
-    parser.add_argument("--out", type=Path, help="where the report goes, without suffix")
+    parser.add_argument("--address", help="server address without a collection, milvus://HOST:PORT")
+    parser.add_argument("--ivf", action="store_true", help="also measure IVF_FLAT")
+    parser.add_argument("--folder", type=Path, help="folder of the local index; default: a temporary folder")
+    parser.add_argument("--out", type=Path, help="path of the report, without suffix")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="facebank-milvus-") as temporary:
         folder = Path(arguments.folder or temporary)
         if arguments.work:
-            work(arguments.work, folder, arguments.people)
+            run_worker(arguments.work, folder, arguments.people)
             return
         from tests.index.milvus_server import MilvusServer
 

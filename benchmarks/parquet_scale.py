@@ -1,11 +1,11 @@
-"""What Parquet shards cost in time and memory, beside a scan file of the same faces.
+"""Time and memory of Parquet shards compared with a scan file of the same faces.
 
     python -m benchmarks.parquet_scale --out benchmarks/reports/parquet_scale
 
-Made up are photos of two faces each, with random embeddings of the embedded pack's length, in 16 shards. Each step runs
-in a process of its own: writing the shards, reading all of them with all checks, merging them into a scan file; then,
-on the shards and on the scan file, ``Album.to_arrow``, ``find`` for one person of the demonstration, and ``cluster``.
-Seconds are those of a process but for its imports; on a machine that is busy with other work go by the processor's.
+The photos are synthetic, with two faces each and random embeddings, in 16 shards. Each step runs in a new process:
+writing the shards, verifying them, and merging them into a scan file; then ``Album.to_arrow``, ``find`` for one person
+of the demo photos, and ``cluster``, on the shards and on the scan file. Times exclude imports; on a busy machine, use
+the processor seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.memory import peak_megabytes
-from benchmarks.merge_scale import made_up_face
+from benchmarks.merge_scale import synthetic_face
 from facebank import FaceBank
 from facebank.album.scan.parquet_shards import ParquetShard, ShardHeader, write_parquet_shard
 from facebank.album.scan.parquet_source import shards_in
@@ -38,20 +38,20 @@ ON_BOTH = ("to_arrow", "find", "cluster")
 STEPS = ("write", "verify", "merge", *ON_BOTH)
 
 
-def made_up(shard: Shard, photos: int) -> Iterator[ScannedFile]:
-    """Yield the files of a shard."""
+def synthetic_files(shard: Shard, photos: int) -> Iterator[ScannedFile]:
+    """Yield the synthetic files of a shard."""
     random = np.random.default_rng(shard.number)
     for number in range(photos):
         path = f"/photos/{number // 500:05}/IMG_{number:07}.jpg"
         if shard.holds(path, ["/photos"]):
             content = f"{number + 1:064x}"
-            faces = tuple(made_up_face(random) for _ in range(2))
+            faces = tuple(synthetic_face(random) for _ in range(2))
             found = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
             yield ScannedFile(path, FileState(2_000_000, number), content, None, found)
 
 
 def run(step: str, folder: Path, place: Path, photos: int) -> object:
-    """Run a step; return what shows that it was done."""
+    """Run a step; return a count or size of its result."""
     with FaceBank.open(folder / "people.facebank", threads=1) as bank, bank.album(place) as album:
         steps: dict[str, Callable[[], object]] = {
             "write": lambda: _write(folder / "shards", bank, photos),
@@ -71,7 +71,9 @@ def _write(folder: Path, bank: FaceBank, photos: int) -> int:
         shard = Shard(number, COUNT)
         rows = (ShardRow("/photos", shard, datetime.now(UTC)),)
         header = ShardHeader(bank.engine.identity, rows, "onnxruntime")
-        written += write_parquet_shard(folder / f"{number:02}-of-{COUNT}.parquet", made_up(shard, photos), header).faces
+        written += write_parquet_shard(
+            folder / f"{number:02}-of-{COUNT}.parquet", synthetic_files(shard, photos), header
+        ).faces
     return written
 
 
@@ -81,8 +83,8 @@ def _verified(path: Path) -> int:
         return shard.counts.faces
 
 
-def measured(step: str, folder: Path, place: Path, photos: int) -> dict[str, object]:
-    """Run a step; return seconds, those of a processor, and MB."""
+def measure(step: str, folder: Path, place: Path, photos: int) -> dict[str, object]:
+    """Run a step; return its wall seconds, processor seconds, peak memory in MB, and result."""
     began, worked = time.perf_counter(), time.process_time()
     result = run(step, folder, place, photos)
     return {
@@ -96,13 +98,13 @@ def measured(step: str, folder: Path, place: Path, photos: int) -> dict[str, obj
 def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="the report, without suffix")
-    parser.add_argument("--photos", type=int, nargs="+", default=[10_000, 50_000], help="how many (default: two sizes)")
+    parser.add_argument("--out", type=Path, help="path of the report, without suffix")
+    parser.add_argument("--photos", type=int, nargs="+", default=[10_000, 50_000], help="default: 10000 50000")
     parser.add_argument("--step", nargs=4, metavar=("STEP", "FOLDER", "PLACE", "PHOTOS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.step is not None:
         step, folder, place, photos = arguments.step
-        print(json.dumps(measured(step, Path(folder), Path(place), int(photos))))
+        print(json.dumps(measure(step, Path(folder), Path(place), int(photos))))
         return
     report = []
     for photos in arguments.photos:

@@ -1,12 +1,11 @@
-"""A scan on two one-core nodes of a Ray cluster beside the same scan on the two cores of one machine.
+"""Speed and agreement of a scan on two one-core Ray nodes compared with two cores of one machine.
 
     python -m benchmarks.ray_scan ../shared/data --out benchmarks/reports/ray_scan
 
-Both run the whole command, by turns, on folders of two sizes: the difference of the times by the difference of the
-sizes is what a photo takes, and the rest what starting takes. The nodes are processes of their own on this machine.
-With --growth larger folders are scanned on the nodes alone: seconds of processors for each photo, of the workers and of
-the command. With --driver it measures what the command does with each result. With --same the scans are compared:
-files, hashes, statuses, boxes and embeddings.
+The nodes are separate processes on this machine. Complete commands alternate on folders of two sizes; the difference of
+their times gives the time per photo, and the rest is startup time. ``--growth`` scans larger folders on the nodes only,
+and reports the processor seconds of the workers and of the command. ``--driver`` measures the cost of a result for the
+command. ``--same`` compares the files, hashes, statuses, boxes and embeddings of both scans.
 """
 
 from __future__ import annotations
@@ -33,25 +32,25 @@ from facebank.cluster.shard_folder import ShardFolder
 from facebank.gallery import PackIdentity
 from facebank.types import Face, Photo, Quality
 
-_PACK = PackIdentity("made up", "ab" * 32, 128)
-OTHERS = ("hard", "odd", "photos")  # folders that are compared besides the portraits
+_PACK = PackIdentity("synthetic", "ab" * 32, 128)
+OTHERS = ("hard", "odd", "photos")  # folders compared in addition to the portraits
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
 class Cost:
-    """What a scan took."""
+    """Time and memory of a scan."""
 
     photos: int
     seconds: float
-    command_processor: float  # seconds of processors
+    command_processor: float  # processor seconds
     workers_processor: float = 0.0
     command_memory_mb: int = 0
 
 
 @dataclass(slots=True)
-class _Watch:
-    """Adds up the processor seconds of workers, which are gone when the command ends."""
+class _WorkerTimes:
+    """Samples the processor seconds of workers, which exit before the command does."""
 
     nodes: RayNodes
     seen: dict[int, float] = field(default_factory=dict)
@@ -68,7 +67,7 @@ class _Watch:
 
 
 def make_folder(source: Path, folder: Path, count: int) -> None:
-    """Write so many portraits, each with bytes of its own: the same ones come again with another comment."""
+    """Write `count` portraits of distinct content; repeated ones differ by a JPEG comment."""
     found = sorted(source.rglob("*.jpg"))
     for number in range(count):
         path = folder / f"{number // 1000:03}" / f"{number:06}.jpg"
@@ -77,20 +76,20 @@ def make_folder(source: Path, folder: Path, count: int) -> None:
 
 
 def run(folders: list[Path], scan: Path, nodes: RayNodes | None) -> Cost:
-    """Run the command; return what it took."""
+    """Run ``facebank scan``; return its cost."""
     scan.unlink(missing_ok=True)
     command = [sys.executable, "-m", "facebank_cli", "--gallery", str(scan.with_suffix(".facebank"))]
     command += ["--runtime", "onnxruntime", "scan", *map(str, folders), "--scan-file", str(scan)]
-    watch = None if nodes is None else _Watch(nodes)
+    watch = None if nodes is None else _WorkerTimes(nodes)
     if nodes is not None and watch is not None:
         command += ["--ray", nodes.address]
         threading.Thread(target=watch.run, daemon=True).start()
     environment = None if nodes is None else nodes.environment
-    began, silent = time.perf_counter(), subprocess.DEVNULL
+    started, silent = time.perf_counter(), subprocess.DEVNULL
     with subprocess.Popen(command, env=environment, stdout=silent, stderr=silent) as running:
         _, status, used = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)  # 1: some files are no photos
-    seconds = time.perf_counter() - began
+        running.returncode = os.waitstatus_to_exitcode(status)  # 1: some files are not photos
+    seconds = time.perf_counter() - started
     if running.returncode not in {0, 1}:
         raise subprocess.CalledProcessError(running.returncode, command)
     if watch is not None:
@@ -101,7 +100,7 @@ def run(folders: list[Path], scan: Path, nodes: RayNodes | None) -> Cost:
 
 
 def driver(folder: Path, count: int = 4_000) -> dict[str, float]:
-    """Return what the command takes for a result of two faces, in microseconds of a processor and in bytes."""
+    """Return the command's cost of a result with two faces, in processor microseconds and bytes."""
     from pickle import dumps, loads
 
     random, files = np.random.default_rng(1), list[ScannedFile]()
@@ -140,13 +139,13 @@ def _face(random: np.random.Generator) -> Face:
 def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="a folder with lfw, hard, odd and photos")
-    parser.add_argument("--out", type=Path, help="the report, without suffix")
+    parser.add_argument("data", type=Path, help="folder with lfw/, hard/, odd/ and photos/")
+    parser.add_argument("--out", type=Path, help="path of the report, without suffix")
     parser.add_argument("--sizes", type=int, nargs=2, default=(200, 1200), metavar=("FEW", "MANY"))
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--growth", type=int, nargs="*", default=(), help="sizes of folders for the cost of a photo")
-    parser.add_argument("--same", type=int, default=0, help="compare so many portraits, and the other folders")
-    parser.add_argument("--driver", action="store_true", help="measure what the command does with each result")
+    parser.add_argument("--growth", type=int, nargs="*", default=(), help="numbers of photos scanned on the nodes only")
+    parser.add_argument("--same", type=int, default=0, help="number of portraits to compare, with the other folders")
+    parser.add_argument("--driver", action="store_true", help="measure the command's cost of a result")
     arguments = parser.parse_args()
     report: dict[str, object] = {"cores": os.cpu_count()}
     with tempfile.TemporaryDirectory(prefix="facebank-ray-scan-") as scratch, RayNodes() as nodes:
@@ -181,7 +180,7 @@ def main() -> None:
 
 
 def speed(work: Path, nodes: RayNodes, sizes: tuple[int, int], rounds: int) -> dict[str, object]:
-    """Measure both by turns; return what a photo and what starting takes, and how the rates compare."""
+    """Measure both in alternation; return the photos per second, startup seconds and ratio of the rates."""
     times: dict[str, dict[int, list[float]]] = {"one machine": {}, "two nodes": {}}
     for _ in range(rounds):
         for size in sizes:

@@ -1,14 +1,14 @@
-"""How many photos a second are scanned, beside InsightFace's ``FaceAnalysis`` with the very same networks.
+"""Photos per second of a scan compared with InsightFace's ``FaceAnalysis`` and deepface, with the same networks.
 
     python -m benchmarks.scan_speed ../shared --peer PYTHON --deepface PYTHON --out benchmarks/reports/scan_speed
 
-Each PYTHON is that of a peer's environment (``benchmarks/peers/README.md``). Both run MobileFaceNet-y1 with SCRFD-500M
-of ``insightface-mbf``; the peer as its users call it, at a detector size of 640. Two sets of photos: LFW (250 x 250),
-and the photographs of ``data/photos``. First facebank looks at the very pictures that the peer looks at; then as it
-always does, at small photos enlarged no more than twice, at large ones at 640 pixels and then, at up to 1,920, where
-there are hints of small faces. Each is run several times, by turns; ratios are of medians. The floor is what decoding
-and the bare networks of the pack as published take on all cores, with inputs of the same sizes and nothing else. Last
-come the embedded pack's networks, YuNet and SFace, beside deepface with the same two files, each as its users call it.
+Each PYTHON is the interpreter of a peer's environment (``benchmarks/peers/README.md``). facebank and InsightFace run
+MobileFaceNet-y1 with SCRFD-500M of ``insightface-mbf``, InsightFace at its usual detector size of 640. The photos are
+LFW's (250 x 250) and those of ``data/photos``. facebank detects first at exactly the peer's size, then at its default
+sizes: small photos enlarged at most twice, large ones at 640 pixels and, at hints of small faces, at up to 1,920. Runs
+alternate, and ratios are of medians. The floor is the time of decoding and of the bare networks on all cores, with
+inputs of the same sizes. Finally the embedded pack's networks, YuNet and SFace, are compared with deepface running the
+same two files.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ PEER_SIZE = 640
 _SAME = 0.5
 
 
-class PeersLook:
-    """Looks at the very picture that the peer looks at: 640 x 640 pixels, part of them empty."""
+class PeerSizeDetector:
+    """Detector that resizes and pads photos to 640 x 640 pixels, as the peer does."""
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
@@ -71,15 +71,15 @@ class PeersLook:
         ]
 
 
-def analyzer_of(pack: Pack, detector: NetworkDetector, embedder: Embedder, *, once: bool) -> FaceAnalyzer:
-    """Return an analyzer that looks once at each photo, as the peer does, or as always."""
+def make_analyzer(pack: Pack, detector: NetworkDetector, embedder: Embedder, *, once: bool) -> FaceAnalyzer:
+    """Return an analyzer that detects once at the peer's size, or else at the default sizes."""
     if once:
-        return FaceAnalyzer(FaceFinder(WholeLooks(PeersLook(detector), lambda _: [1.0]), None, 0.0), embedder)
+        return FaceAnalyzer(FaceFinder(WholeLooks(PeerSizeDetector(detector), lambda _: [1.0]), None, 0.0), embedder)
     return FaceAnalyzer(FaceFinder.from_spec(detector, pack.manifest.detector), embedder)
 
 
 def scan(photos: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[Photo]]:
-    """Scan photos; return seconds, without loading, and what was found."""
+    """Scan photos; return the seconds without loading the networks, and the analyzed photos."""
     tasks = [(str(photo), state_of(str(photo))) for photo in photos]
     list(PhotoScanner(analyzer, set()).scan(tasks[:1]))
     started = time.perf_counter()
@@ -90,31 +90,31 @@ def scan(photos: Sequence[Path], analyzer: FaceAnalyzer) -> tuple[float, list[Ph
 
 
 class RecordingSession:
-    """A network that notes the shapes of its inputs."""
+    """Session that records the shapes of its inputs."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.shapes: list[tuple[int, ...]] = []
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the network has."""
+        """Return an attribute of the session."""
         return getattr(self._session, name)
 
     def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray]) -> list[FloatArray]:
-        """Run the network."""
+        """Run the session."""
         self.shapes += [tensor.shape for tensor in feeds.values()]
         return self._session.run(outputs, feeds)
 
 
 def floor(pack: Pack, photos: Sequence[Path], *, once: bool) -> Callable[[], float]:
-    """Return what decodes the photos and runs the bare networks on inputs of the sizes of a scan, and returns seconds.
+    """Return a function that decodes the photos, runs the bare networks as often as a scan does, and returns seconds.
 
-    Those are all looks at a photo, also those that find out which side is up, and its faces.
+    The inputs have the shapes of those of a scan, including the detector runs that find the orientation.
     """
     detector, embedder = build_detector(pack, "cpu", 1), build_embedder(pack, "cpu", 1)
     recording = RecordingSession(detector._session), RecordingSession(embedder._session)
     detector._session, embedder._session = recording
-    analyzer = analyzer_of(pack, detector, embedder, once=once)
+    analyzer = make_analyzer(pack, detector, embedder, once=once)
     inputs: list[list[list[tuple[int, ...]]]] = []
     for photo in photos:
         list(analyzer.analyze([read_photo(photo)]))
@@ -142,12 +142,12 @@ def floor(pack: Pack, photos: Sequence[Path], *, once: bool) -> Callable[[], flo
 
 @functools.cache
 def noise(*shape: int) -> FloatArray:
-    """Return pictures for a network: zeros would pass through it faster than any photo."""
+    """Return a network input of random pixels; zeros would be processed faster than photos."""
     return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
-def peer(command: Sequence[str | Path], photos: Sequence[Path], **more: str) -> dict[str, NDArray[np.float64]]:
-    """Run a peer's script; return what it wrote."""
+def run_peer(command: Sequence[str | Path], photos: Sequence[Path], **more: str) -> dict[str, NDArray[np.float64]]:
+    """Run a peer's script; return the arrays that it wrote."""
     with tempfile.TemporaryDirectory() as scratch:
         listing, out = Path(scratch) / "photos.txt", Path(scratch) / "out.npz"
         listing.write_text("\n".join(map(str, photos)), encoding="utf-8")
@@ -157,7 +157,7 @@ def peer(command: Sequence[str | Path], photos: Sequence[Path], **more: str) -> 
 
 
 def compare(ours: Sequence[Photo], theirs: dict[str, NDArray[np.float64]]) -> dict[str, object]:
-    """Match faces by their boxes, and their embeddings; those of 30 pixels and more, and what was not found by size."""
+    """Match faces by box; return the counts of faces from 30 pixels, of missed ones by size, and cosines of matches."""
     cosines, lost = list[float](), list[float]()
     for number, box, embedding in zip(theirs["photos"], theirs["boxes"], theirs["embeddings"], strict=True):
         faces, size = ours[int(number)].faces, float(np.ptp(box.reshape(2, 2), axis=0).max())
@@ -177,25 +177,25 @@ def compare(ours: Sequence[Photo], theirs: dict[str, NDArray[np.float64]]) -> di
     }
 
 
-def by_turns(runs: int, *measure: Callable[[], float]) -> list[list[float]]:
-    """Measure several things by turns."""
-    seconds: list[list[float]] = [[] for _ in measure]
+def alternate(runs: int, *functions: Callable[[], float]) -> list[list[float]]:
+    """Return the results of several functions, called in alternation."""
+    seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(runs):
-        for place, one in enumerate(measure):
+        for place, one in enumerate(functions):
             seconds[place].append(one())
     return seconds
 
 
-def measured(pack: Pack, arguments: argparse.Namespace, photos: Sequence[Path], *, once: bool) -> dict[str, object]:
-    """Compare on some photos."""
+def measure(pack: Pack, arguments: argparse.Namespace, photos: Sequence[Path], *, once: bool) -> dict[str, object]:
+    """Compare facebank with InsightFace on some photos."""
     command = [arguments.peer, PEERS / "insightface_scan.py", arguments.shared / "models" / "insightface-mbf"]
-    theirs = peer(command, photos)
-    analyzer = analyzer_of(pack, build_detector(pack, "cpu", 1), build_embedder(pack, "cpu", 1), once=once)
+    theirs = run_peer(command, photos)
+    analyzer = make_analyzer(pack, build_detector(pack, "cpu", 1), build_embedder(pack, "cpu", 1), once=once)
     ours = scan(photos, analyzer)[1]
-    mine, other, least = by_turns(
+    mine, other, least = alternate(
         arguments.runs,
         lambda: scan(photos, analyzer)[0],
-        lambda: float(peer(command, photos)["seconds"]),
+        lambda: float(run_peer(command, photos)["seconds"]),
         floor(pack, photos, once=once),
     )
     return {
@@ -209,7 +209,7 @@ def measured(pack: Pack, arguments: argparse.Namespace, photos: Sequence[Path], 
     }
 
 
-def beside_deepface(arguments: argparse.Namespace, photos: Sequence[Path]) -> dict[str, object]:
+def compare_deepface(arguments: argparse.Namespace, photos: Sequence[Path]) -> dict[str, object]:
     """Compare the embedded pack with deepface on the same networks."""
     pack = load_pack()
     with tempfile.TemporaryDirectory() as home:
@@ -218,12 +218,12 @@ def beside_deepface(arguments: argparse.Namespace, photos: Sequence[Path]) -> di
         shutil.copy(pack.detector_path(), weights / "face_detection_yunet_2023mar.onnx")
         shutil.copy(pack.embedder_path(), weights / "face_recognition_sface_2021dec.onnx")
         command = [arguments.deepface, PEERS / "deepface_scan.py"]
-        mine, other = by_turns(
+        mine, other = alternate(
             arguments.runs,
             lambda: scan(photos, FaceAnalyzer.from_pack(pack, "cpu", 1))[0],
-            lambda: float(peer(command, photos, DEEPFACE_HOME=home)["seconds"]),
+            lambda: float(run_peer(command, photos, DEEPFACE_HOME=home)["seconds"]),
         )
-        theirs = len(peer(command, photos, DEEPFACE_HOME=home)["photos"])
+        theirs = len(run_peer(command, photos, DEEPFACE_HOME=home)["photos"])
     ours = scan(photos, FaceAnalyzer.from_pack(pack, "cpu", 1))[1]
     return {
         "photos": len(photos),
@@ -240,10 +240,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path, help="folder with data/ and models/")
     parser.add_argument("--peer", type=Path, required=True, help="Python of the peers' environment")
-    parser.add_argument("--deepface", type=Path, default=None, help="Python with deepface; left out without it")
-    parser.add_argument("--out", type=Path, required=True, help="the report, without suffix")
+    parser.add_argument(
+        "--deepface", type=Path, default=None, help="Python interpreter with deepface; default: no comparison"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     parser.add_argument("--runs", type=int, default=5, help="runs of each (default 5)")
-    parser.add_argument("--photos", type=int, default=300, help="how many photos of LFW (default 300)")
+    parser.add_argument("--photos", type=int, default=300, help="number of photos of LFW (default 300)")
     arguments = parser.parse_args()
     arguments.shared = arguments.shared.resolve()
     pack = load_pack(build_packs(arguments.shared)["mobilefacenet-y1"])
@@ -255,14 +257,14 @@ def main() -> None:
     report: dict[str, object] = {
         "cores": len(os.sched_getaffinity(0)),
         "python": sys.version.split()[0],
-        "lfw_same_looks": measured(pack, arguments, some, once=True),
-        "album_same_looks": measured(pack, arguments, album, once=True),
-        "lfw": measured(pack, arguments, some, once=False),
-        "album": measured(pack, arguments, album, once=False),
+        "lfw_same_looks": measure(pack, arguments, some, once=True),
+        "album_same_looks": measure(pack, arguments, album, once=True),
+        "lfw": measure(pack, arguments, some, once=False),
+        "album": measure(pack, arguments, album, once=False),
     }
     if arguments.deepface is not None:
-        report["lfw_beside_deepface"] = beside_deepface(arguments, some)
-        report["album_beside_deepface"] = beside_deepface(arguments, album)
+        report["lfw_beside_deepface"] = compare_deepface(arguments, some)
+        report["album_beside_deepface"] = compare_deepface(arguments, album)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))
 

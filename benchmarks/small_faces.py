@@ -1,12 +1,12 @@
-"""Whether looking only where small faces may be finds all that looking everywhere finds, and what it saves.
+"""Recall and speed of detection at hints of small faces compared with two detections of the whole photo.
 
     python -m benchmarks.small_faces ../shared/data --people reporting --out benchmarks/reports/small_faces
 
-Photographs of ``data/photos`` (every other one is for development), enlarged to 1,000 to 4,000 pixels, with one to
-eight heads of LFW's people of 18 to 150 pixels in their backgrounds, one in four of them of actors and singers who were
-11 to 19 years old; and the photographs themselves. A gallery has one photo of each of these people. Both ways of
-looking, that of the pack's manifest and that without its ``hint_score``, look at the same pictures: counted are the
-pasted faces that each finds, by size and age, what else it takes for a face, decisions that differ, and milliseconds.
+Uses the photos of ``data/photos`` (every other one for development), unaltered, and resized to 1,000 to 4,000 pixels
+with one to eight pasted heads of LFW's people of 18 to 150 pixels; a quarter of the heads are of actors and singers
+aged 11 to 19. One photo of each of these people is enrolled. Both detections, with the manifest's ``hint_score`` and
+without it, run on the same images. Counts the pasted faces found by size and age, other detections, differing
+decisions, and milliseconds.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from facebank.types import Face, RGBImage
 
 LISTS = {"development": DEVELOPMENT, "reporting": REPORTING}
-# By their dates of birth and the years of LFW's photos, 2002 to 2004.
+# By date of birth and the years of LFW's photos, 2002 to 2004.
 YOUNG = ("Amanda_Bynes", "Daniel_Radcliffe", "Emma_Watson", "Hilary_Duff", "Rupert_Grint")
 SIDES = (1000, 1200, 1280, 1400, 1600, 1920, 3000, 4000)
 SMALLEST, LARGEST, MOST, YOUNG_SHARE = 18, 150, 8, 0.25
@@ -50,7 +50,7 @@ _TRIES, _NEAR, _SAME = 60, 0.6, 0.4
 
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """A head in a picture: whose, its center and its face's size in pixels."""
+    """A pasted head: its person, center, and face size in pixels."""
 
     person: str
     center: tuple[float, float]
@@ -58,25 +58,25 @@ class Pasted:
 
     @property
     def group(self) -> str:
-        """Its group by age and size."""
+        """Group by age and size."""
         least, most = next((low, high) for low, high in pairwise(SIZES) if low <= self.size < high)
         age = "11 to 19 years" if self.person in YOUNG else "adults"
         return f"{age}, {f'{least} to {most}' if most < SIZES[-1] else f'{least} and more'} pixels"
 
     def is_at(self, face: Face) -> bool:
-        """Return whether a face is this one."""
+        """Return whether a detected face is this one."""
         center = (face.box[:2] + face.box[2:]) / 2
         return bool((np.abs(center - self.center) < _NEAR * self.size).all() and face.size < 2.5 * self.size)
 
 
 def album(data: Path, which: str) -> list[Path]:
-    """Return half of the photographs."""
+    """Return the half of the photos for development or reporting."""
     photos = sorted(path for path in (data / "photos").rglob("*") if path.suffix in _SUFFIXES)
     return photos[::2] if which == "development" else photos[1::2]
 
 
 def pictures(data: Path, which: str, count: int) -> Iterator[tuple[RGBImage, list[Pasted]]]:
-    """Yield photographs as they are, then with heads in them."""
+    """Yield unaltered photos, then `count` photos with pasted heads."""
     backgrounds = album(data, which)
     for path in backgrounds:
         yield read_photo(path).pixels, []
@@ -104,7 +104,7 @@ def pictures(data: Path, which: str, count: int) -> Iterator[tuple[RGBImage, lis
 
 
 def heads_of(data: Path, which: str) -> dict[str, list[Path]]:
-    """Return the photos of people with two and more: some adults of a list, and the young ones."""
+    """Return the photos by person of some adults of a list with two or more photos, and of the young people."""
     listed = {name: sorted((data / "lfw" / name).glob("*.jpg")) for name in sorted(people_listed(data, LISTS[which]))}
     adults = [name for name, photos in listed.items() if len(photos) > 1 and name not in YOUNG][:ADULTS]
     return {name: sorted((data / "lfw" / name).glob("*.jpg")) for name in (*adults, *YOUNG)}
@@ -113,7 +113,7 @@ def heads_of(data: Path, which: str) -> dict[str, list[Path]]:
 def free_place(
     taken: list[tuple[int, int, int, int]], tile: tuple[int, int], whole: tuple[int, int], random: np.random.Generator
 ) -> tuple[int, int] | None:
-    """Return a row and column at which a tile covers no other, None if none was found."""
+    """Return a row and column at which a tile covers no other one, None if none was found."""
     for _ in range(_TRIES):
         y, x = (int(random.integers(0, side - part)) for side, part in zip(whole, tile, strict=True))
         if all(y + tile[0] <= t or t + h <= y or x + tile[1] <= s or s + w <= x for t, s, h, w in taken):
@@ -122,7 +122,7 @@ def free_place(
 
 
 def paste(canvas: RGBImage, tile: RGBImage, place: tuple[int, int], edge: int) -> None:
-    """Put a tile into a picture, with soft edges."""
+    """Paste a tile into an image, with soft edges."""
     height, width = tile.shape[:2]
     mask = np.zeros((height, width), np.float32)
     mask[edge:-edge, edge:-edge] = 1
@@ -132,7 +132,7 @@ def paste(canvas: RGBImage, tile: RGBImage, place: tuple[int, int], edge: int) -
 
 
 def without_hints(folder: Path) -> Path:
-    """Copy the embedded pack, so that it looks at all of a large photo twice."""
+    """Copy the embedded pack without ``hint_score``, so that whole large photos are detected twice."""
     shutil.copytree(EMBEDDED_FOLDER, folder)
     manifest = folder / "pack.toml"
     lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -141,7 +141,7 @@ def without_hints(folder: Path) -> Path:
 
 
 def finding_seconds(spec: DetectorSpec, photos: list[RGBImage]) -> float:
-    """Return the processor's seconds of finding, on one thread."""
+    """Return the processor seconds of detection on one thread."""
     finder = FaceFinder.from_spec(build_detector(load_pack(), "cpu", 1), spec)
     finder.find(photos[0])
     begun = time.thread_time()
@@ -150,8 +150,8 @@ def finding_seconds(spec: DetectorSpec, photos: list[RGBImage]) -> float:
     return time.thread_time() - begun
 
 
-def partner(face: Face, others: list[Face]) -> Face | None:
-    """Return the face of another way of looking that is the same one."""
+def matching_face(face: Face, others: list[Face]) -> Face | None:
+    """Return the overlapping face of the other detection, None without one."""
     if not others:
         return None
     shares = overlaps(face.box, np.stack([other.box for other in others]))
@@ -159,7 +159,7 @@ def partner(face: Face, others: list[Face]) -> Face | None:
 
 
 def compare(data: Path, which: str, count: int) -> dict[str, object]:
-    """Look at all pictures in both ways."""
+    """Compare both detections on all images."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     cosines, both, known, differ, renamed = list[float](), 0, 0, 0, 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -182,7 +182,7 @@ def compare(data: Path, which: str, count: int) -> dict[str, object]:
                     found[kind][f"{way}, 30 pixels and more"] += sum(face.size >= SIZES[1] for face in others)
                     found[kind][way] += len(others)
                 for face in theirs:
-                    if (same := partner(face, ours)) is not None:
+                    if (same := matching_face(face, ours)) is not None:
                         both += 1
                         cosines.append(float(face.embedding @ same.embedding))
                         known += face.person is not None
@@ -212,8 +212,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/ and photos/")
     parser.add_argument("--people", choices=tuple(LISTS), default="development")
-    parser.add_argument("--pictures", type=int, default=400, help="with heads in them (default 400)")
-    parser.add_argument("--out", type=Path, required=True, help="the report, without suffix")
+    parser.add_argument("--pictures", type=int, default=400, help="number of images with pasted heads (default 400)")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     report = compare(arguments.data, arguments.people, arguments.pictures)
     text = json.dumps(report, indent=1)

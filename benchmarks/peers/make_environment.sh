@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the virtual environment of the peers beside this file, and prints the path of its Python.
+# Creates the peers' virtual environment in this folder, and prints the path of its Python.
 set -euo pipefail
 cd "$(dirname "$0")"
 python3 -m venv .venv

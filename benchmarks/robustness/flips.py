@@ -198,7 +198,7 @@ def flip(subject: DamagedFile, flips: int, seed: int, *, aimed: bool, limit: flo
 def run_queries(subject: DamagedFile, right: Any, limit: float) -> str:
     """Run the queries in a forked process, and return the outcome."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of threads: the child needs none of them
+        warnings.simplefilter("ignore")  # about forking with threads, which the child does not need
         child = os.fork()
     if not child:
         outcome = OUTCOMES.index("crashed")
@@ -234,15 +234,15 @@ def bytes_of_rows(content: bytes) -> Iterator[int]:
 
 
 def main(options: Sequence[str] | None = None) -> int:
-    """Run the trials."""
+    """Run the trials, print the counts, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--flips", type=int, default=2000, help="of each kind, of each file")
-    parser.add_argument("--only", choices=sorted(SUBJECTS), action="append", help="which files; else all")
+    parser.add_argument("--flips", type=int, default=2000, help="number of flips of each kind in each file")
+    parser.add_argument("--only", choices=sorted(SUBJECTS), action="append", help="files to damage; default: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--limit", type=float, default=LIMIT, metavar="SECONDS", help="after which asking counts as hung"
+        "--limit", type=float, default=LIMIT, metavar="SECONDS", help="time after which the queries count as hung"
     )
-    parser.add_argument("--json", action="store_true", help="write one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     arguments = parser.parse_args(options)
     failed = False
     for name in arguments.only or sorted(SUBJECTS):
@@ -256,8 +256,8 @@ def main(options: Sequence[str] | None = None) -> int:
                     record = {"file": name, "kind": kind, "flips": arguments.flips, "bytes": size}
                     print(json.dumps(record | {outcome: counts[outcome] for outcome in OUTCOMES}), flush=True)
                 else:
-                    said = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES)
-                    print(f"{name}, {arguments.flips:,} {kind} flips of {size:,} bytes: {said}", flush=True)
+                    shown = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES)
+                    print(f"{name}, {arguments.flips:,} {kind} flips in {size:,} bytes: {shown}", flush=True)
                 failed |= any(counts[outcome] for outcome in MUST_BE_NONE)
         finally:
             shutil.rmtree(folder)

@@ -53,7 +53,7 @@ _PIECE = 64  # bytes by which an embedding is recognized
 _LONGEST = 120.0  # time limit of a process to end, in seconds
 
 
-def enroll_made_up(place: Path, people: int) -> None:
+def enroll_synthetic(place: Path, people: int) -> None:
     """Enroll people with one random embedding each into a gallery, creating it if missing."""
     pack, generator = load_pack(), np.random.default_rng(0)
     dimension = pack.manifest.embedder.dimension
@@ -95,7 +95,7 @@ class Checks:
     def __init__(self, work: Path) -> None:
         with Gallery.open(work / GALLERY, read_only=True) as gallery:
             vectors = gallery.vectors_of([sample.id for sample in gallery.samples(PERSON)])
-        self._betraying = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_PIECE] for row in vectors)]
+        self._traces = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_PIECE] for row in vectors)]
         self.left = 0
 
     def count(self, work: Path) -> str | None:
@@ -105,17 +105,17 @@ class Checks:
 
     def is_right(self, work: Path) -> str | None:
         """Return the fault of the answers, or the incomplete files left, or None."""
-        said = work.with_name("said.txt").read_text(encoding="utf-8")
-        if not (PERSON in said and STAYING in said):
-            return f"said {said}"
+        output = work.with_name("output.txt").read_text(encoding="utf-8")
+        if not (PERSON in output and STAYING in output):
+            return f"printed {output}"
         left = _leftovers(work)
         return f"left {left}" if left else None
 
     def is_forgotten(self, work: Path) -> str | None:
         """Return the files with data of the forgotten person as a fault, or None."""
         files = (path for path in work.rglob("*") if path.is_file() and path.parent.name != ALBUM)
-        betrayed = [str(path.relative_to(work)) for path in files if self._contains_person(path)]
-        return f"something of the forgotten person is in {betrayed}" if betrayed else None
+        containing = [str(path.relative_to(work)) for path in files if self._contains_person(path)]
+        return f"data of the forgotten person remain in {containing}" if containing else None
 
     def is_forgotten_elsewhere(self, work: Path) -> str | None:
         """Forget the person with another cache folder, then check as `is_forgotten`."""
@@ -125,7 +125,7 @@ class Checks:
 
     def _contains_person(self, path: Path) -> bool:
         data = path.read_bytes()
-        return any(piece in data for piece in self._betraying)
+        return any(piece in data for piece in self._traces)
 
 
 def _leftovers(work: Path) -> list[str]:
@@ -138,7 +138,7 @@ def kill(folder: Path, kills: int, people: int, seed: int = 0) -> tuple[dict[str
     (work / ALBUM).mkdir(parents=True)
     for photo in (SPEECH, STAYING_PORTRAIT):
         shutil.copyfile(photo, work / ALBUM / photo.name)
-    enroll_made_up(work / GALLERY, people)
+    enroll_synthetic(work / GALLERY, people)
     places = {"GALLERY": work / GALLERY, "CACHE": work / CACHE, "PACKS": work / "packs"}
     environment = {f"FACEBANK_{name}": str(path) for name, path in places.items()}
     killer = Killer(work, environment | {"FACEBANK_CALIBRATIONS": str(work / "calibrations")})
@@ -161,7 +161,7 @@ def kill(folder: Path, kills: int, people: int, seed: int = 0) -> tuple[dict[str
             [(["--version"], checks.is_forgotten_elsewhere)],
         ),
     ]
-    return {trial.name: killer.try_out(trial, kills, seed) for trial in trials}, checks.left
+    return {trial.name: killer.run_trial(trial, kills, seed) for trial in trials}, checks.left
 
 
 # Several processes ----------------------------------------------------------------------------------------------
@@ -246,8 +246,8 @@ def naming_roles(bank: FaceBank, photos: Sequence[Photo]) -> dict[str, Callable[
     def by_another_bank() -> list[str | None]:
         with FaceBank.open(bank.path) as another:
             gallery = another.gallery
-            told = [identified_photo(photo, gallery, another.identification) for photo in photos]
-        return [face.person for photo in told for face in photo.faces]
+            identified = [identified_photo(photo, gallery, another.identification) for photo in photos]
+        return [face.person for photo in identified for face in photo.faces]
 
     return {
         "identify": identified,
@@ -294,7 +294,7 @@ ROLES = (
 
 
 def _process(
-    role: str, place: Path, seconds: float, shared: SynchronizedArray[float], told: Queue[WorkerResult]
+    role: str, place: Path, seconds: float, shared: SynchronizedArray[float], results: Queue[WorkerResult]
 ) -> None:
     calls, wrong = 0, Counter[str]()
     with FaceBank.open(place, threads=1) as bank:
@@ -309,13 +309,13 @@ def _process(
                 why = f"{type(error).__name__}: {error}"
             if why is not None:
                 wrong[why] += 1
-    told.put(WorkerResult(role, calls, dict(wrong)))
+    results.put(WorkerResult(role, calls, dict(wrong)))
 
 
 def run_workers(folder: Path, seconds: float, people: int, roles: Sequence[str] = ROLES) -> list[WorkerResult]:
     """Run processes of some roles on one gallery; return their results."""
     place = folder / GALLERY
-    enroll_made_up(place, people)
+    enroll_synthetic(place, people)
     with FaceBank.open(place) as bank:
         bank.enroll(STAYING, [STAYING_PORTRAIT])
         bank.album().scan([SPEECH, STAYING_PORTRAIT])
@@ -324,10 +324,10 @@ def run_workers(folder: Path, seconds: float, people: int, roles: Sequence[str] 
     processes = [context.Process(target=_process, args=(role, place, seconds, shared, queue)) for role in roles]
     for process in processes:
         process.start()
-    told = [queue.get(timeout=seconds + _LONGEST) for _ in processes]
+    results = [queue.get(timeout=seconds + _LONGEST) for _ in processes]
     for process in processes:
         process.join()
-    return sorted(told, key=lambda each: each.role)
+    return sorted(results, key=lambda each: each.role)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -346,7 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for trial, outcome in outcomes.items():
                 print(json.dumps({"trial": trial, **asdict(outcome)}), flush=True)
                 wrong += len(outcome.wrong)
-            print(f"{left:,} files left half-written by kills", flush=True)
+            print(f"{left:,} incomplete files left by kills", flush=True)
         if options.seconds:
             (folder / "together").mkdir()
             with cache_at(folder / "together" / CACHE):
@@ -354,7 +354,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for each in processes:
                 print(json.dumps(asdict(each)), flush=True)
                 wrong += sum(each.wrong.values())
-    print(f"{wrong:,} went wrong")
+    print(f"{wrong:,} faults")
     return 1 if wrong else 0
 
 

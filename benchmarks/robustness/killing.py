@@ -108,14 +108,14 @@ class Killer:
             if self.run(arguments):
                 raise RuntimeError(f"{' '.join(arguments)} failed: {self._output()}")
 
-    def try_out(self, trial: Trial, kills: int, seed: int = 0) -> Outcome:
+    def run_trial(self, trial: Trial, kills: int, seed: int = 0) -> Outcome:
         """Kill a run `kills` times, and check the runs that follow."""
         chance, outcome = random.Random(f"{seed} {trial.name}"), Outcome()
         self._on_other_disk = trial.on_other_disk
         _copy(self._begin, self._work)
         self._run_all(trial.before)
         _copy(self._work, self._template)
-        changes, seconds = self._measured(trial)
+        changes, seconds = self._measure(trial)
         points = [*range(1, changes + 1)]
         chosen = [chance.choice(points) for _ in range(kills // 2)] if len(points) > kills // 2 else points
         moments: list[tuple[int | None, float | None]] = [(point, None) for point in chosen]
@@ -123,7 +123,7 @@ class Killer:
         for point, moment in moments:
             _copy(self._template, self._work)
             outcome.kills += 1
-            outcome.hits += self._killed(trial, point, moment)
+            outcome.hits += self._kill(trial, point, moment)
             for arguments, check in trial.then:
                 when = f"change {point} of {changes}" if moment is None else f"{1000 * moment:.1f} ms"
                 code, why = self.run(arguments), check(self._work)
@@ -133,60 +133,60 @@ class Killer:
         _copy(self._template, self._work)
         return outcome
 
-    def _measured(self, trial: Trial) -> tuple[int, float]:
-        """Return the number of file changes of a run after its beginning, and its seconds."""
+    def _measure(self, trial: Trial) -> tuple[int, float]:
+        """Return the number of file changes of a run after its first opening of `Trial.begins`, and its seconds."""
         reading, writing = os.pipe()
         child = self._fork(trial.killed, trial.begins, None, writing)
         os.close(writing)
-        with os.fdopen(reading, "rb") as told:
-            begun = time.monotonic() if told.read(1) else 0.0
-            changes = len(told.read())
-        if os.waitstatus_to_exitcode(self._wait(child)) or not begun:
-            raise RuntimeError(f"{trial.name}: the run that is to be killed failed, or never began: {self._output()}")
-        return changes, time.monotonic() - begun
+        with os.fdopen(reading, "rb") as events:
+            started = time.monotonic() if events.read(1) else 0.0
+            changes = len(events.read())
+        if os.waitstatus_to_exitcode(self._wait(child)) or not started:
+            raise RuntimeError(f"{trial.name}: the run failed or never opened {trial.begins}: {self._output()}")
+        return changes, time.monotonic() - started
 
-    def _killed(self, trial: Trial, point: int | None, moment: float | None) -> bool:
-        """Kill a run before its n-th change, or some seconds after its beginning; return whether it was hit."""
+    def _kill(self, trial: Trial, point: int | None, moment: float | None) -> bool:
+        """Kill a run before its n-th change, or some seconds after the first; return whether the kill hit it."""
         reading, writing = os.pipe()
         child = self._fork(trial.killed, trial.begins, point, writing)
         os.close(writing)
-        with os.fdopen(reading, "rb", buffering=0) as told:
-            if moment is not None and told.read(1):
+        with os.fdopen(reading, "rb", buffering=0) as events:
+            if moment is not None and events.read(1):
                 time.sleep(moment)
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
-            while told.read(4096):
+            while events.read(4096):
                 pass
         return os.waitstatus_to_exitcode(self._wait(child)) == -signal.SIGKILL
 
-    def _fork(self, arguments: Sequence[str], begins: str | None, point: int | None, telling: int | None) -> int:
+    def _fork(self, arguments: Sequence[str], begins: str | None, point: int | None, pipe: int | None) -> int:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of threads: the child needs none of them
+            warnings.simplefilter("ignore")  # about forking with threads, which the child does not need
             child = os.fork()
         if child:
             return child
         try:
-            self._become(arguments, begins, point, telling)
+            self._run_program(arguments, begins, point, pipe)
         finally:
             os._exit(70)
 
-    def _become(self, arguments: Sequence[str], begins: str | None, point: int | None, telling: int | None) -> None:
+    def _run_program(self, arguments: Sequence[str], begins: str | None, point: int | None, pipe: int | None) -> None:
         """Run the program in this process; never returns."""
-        said = os.open(self._work.with_name("said.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        output = os.open(self._work.with_name("output.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
-        os.dup2(said, 1)
-        os.dup2(said, 2)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         os.environ.clear()
         os.environ.update(self._environment)
         os.chdir(self._work)
         sys.argv = ["facebank", *arguments]
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - of the new process
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open until the process ends
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         if self._on_other_disk:
             sys.addaudithook(_refuse_links)
-        if begins is not None and telling is not None:
-            _hook(begins, point, telling)
+        if begins is not None and pipe is not None:
+            _hook(begins, point, pipe)
         code = import_module("facebank_cli.app").main()
         sys.stdout.flush()
         os._exit(code)
@@ -203,7 +203,7 @@ class Killer:
         raise RuntimeError(f"the program did not end within {_LONGEST:.0f} s")
 
     def _output(self) -> str:
-        return self._work.with_name("said.txt").read_text(encoding="utf-8", errors="replace")
+        return self._work.with_name("output.txt").read_text(encoding="utf-8", errors="replace")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -211,11 +211,11 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, symlinks=True)
 
 
-def _hook(begins: str, point: int | None, telling: int) -> None:
+def _hook(begins: str, point: int | None, pipe: int) -> None:
     """Report file changes after the opening of the file `begins`, and kill this process before one of them."""
     count = 0
 
-    def looked_at(event: str, arguments: tuple[object, ...]) -> None:
+    def on_event(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal count
         if event not in _CHANGES or not (count or any(begins in str(argument) for argument in arguments)):
             return
@@ -223,13 +223,13 @@ def _hook(begins: str, point: int | None, telling: int) -> None:
         if count - 1 == point:
             os.kill(os.getpid(), signal.SIGKILL)
         with suppress(OSError):
-            os.write(telling, b".")
+            os.write(pipe, b".")
 
-    sys.addaudithook(looked_at)
+    sys.addaudithook(on_event)
 
 
 def _refuse_links(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "os.link" and arguments[2] != arguments[3]:  # the folders, which are open
+    if event == "os.link" and arguments[2] != arguments[3]:  # descriptors of the folders
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
 

@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         total.kills += outcome.kills
         total.hits += outcome.hits
         total.wrong += outcome.wrong
-    print(f"{total.kills:,} kills, {total.hits:,} hit the run, {len(total.wrong):,} went wrong")
+    print(f"{total.kills:,} kills, {total.hits:,} hit the run, {len(total.wrong):,} faults")
     return 1 if total.wrong else 0
 
 
@@ -123,7 +123,7 @@ def run(folder: Path, kills: int, photos: int, seed: int = 0, only: str = "") ->
     killer.prepare([*prepared, ["scan", ALBUM]])
     trials = [*sort_trials(album), *(undo_trial(album, way) for way in ("--move", "--copy", "--link"))]
     trials.append(undo_trial(album, "--move", on_other_disk=True))
-    outcomes = {trial.name: killer.try_out(trial, kills, seed) for trial in trials if only in trial.name}
+    outcomes = {trial.name: killer.run_trial(trial, kills, seed) for trial in trials if only in trial.name}
     if only in kill_tags.NAME:
         outcomes[kill_tags.NAME] = kill_tags.trial(kills, random.Random(seed))
     return outcomes

@@ -41,7 +41,7 @@ class Counter:
             numbers = {sample.id for sample in gallery.samples(PERSON)}
             table = gallery.vectors()
             rows = [row for row, number in zip(table.matrix, table.sample_ids, strict=True) if int(number) in numbers]
-        self._betraying = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_PIECE] for row in rows)]
+        self._traces = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_PIECE] for row in rows)]
 
     def count(self, _: Path) -> str | None:
         """Count the incomplete files left by a kill, which are not an error."""
@@ -56,21 +56,21 @@ class Counter:
 
     def is_forgotten(self, work: Path) -> str | None:
         """Return the files with data of a forgotten person, except requested ones, as a fault, or None."""
-        betrayed = [
+        containing = [
             str(path.relative_to(work))
             for path in work.rglob("*")
             if path.is_file()
             and not {WANTED, ALBUM, MORE} & set(path.relative_to(work).parts[:1])
             and self._contains_person(path)
         ]
-        return f"something of the forgotten person is in {betrayed}" if betrayed else self.none_is_left(work)
+        return f"data of the forgotten person remain in {containing}" if containing else self.none_is_left(work)
 
     def _leftovers(self) -> Iterator[Path]:
         return (path for path in self._work.rglob("*") if is_leftover_name(path.name))
 
     def _contains_person(self, path: Path) -> bool:
         data = path.read_bytes()
-        return any(piece in data for piece in self._betraying)
+        return any(piece in data for piece in self._traces)
 
 
 def trials(counter: Counter) -> list[Trial]:
@@ -128,7 +128,7 @@ def run(folder: Path, kills: int, seed: int = 0, only: str = "") -> tuple[dict[s
     killer.prepare([*prepared, ["scan", ALBUM]])
     counter = Counter(work)
     chosen = filter(lambda trial: only in trial.name, trials(counter))
-    outcomes = {trial.name: killer.try_out(trial, kills, seed) for trial in chosen}
+    outcomes = {trial.name: killer.run_trial(trial, kills, seed) for trial in chosen}
     return outcomes, {"left by kills": counter.left, "left by the next runs": counter.after_the_next}
 
 
@@ -145,8 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps({"trial": name, **asdict(outcome)}), flush=True)
     wrong = sum(len(outcome.wrong) for outcome in outcomes.values())
     kills, hits = (sum(getattr(outcome, what) for outcome in outcomes.values()) for what in ("kills", "hits"))
-    told = ", ".join(f"{count:,} {what}" for what, count in counts.items())
-    print(f"{kills:,} kills, {hits:,} hit the run, {told}, {wrong:,} went wrong")
+    leftovers = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    print(f"{kills:,} kills, {hits:,} hit the run, {leftovers}, {wrong:,} faults")
     return 1 if wrong else 0
 
 

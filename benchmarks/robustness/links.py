@@ -67,16 +67,16 @@ _NOTHING = (
     *("packs list", "packs show", "packs verify", "serve keys list", "album show", "help"),
 )
 ELSEWHERE: Mapping[str, str] = {
-    "packs install": "needs a server or an archive, and puts a pack in its place as packs add does",
+    "packs install": "needs a server or an archive, and writes like packs add",
     "packs calibrate": "needs photos of 40 people",
     "watch": "needs a camera, and writes nothing",
     "help": "writes nothing",
     "people unmirror": "needs a Milvus server, and writes the gallery only",
-    "import compreface": "needs a service, and writes to the gallery alone",
-    "people import": "needs an export of its own, and writes to the gallery alone",
-    **dict.fromkeys(_GALLERY_ALONE, "writes to the gallery alone"),
-    **dict.fromkeys(("album open", "album close"), "writes which scan it is to a file beside the gallery alone"),
-    **dict.fromkeys(_KEYS_ALONE, "writes to the file of keys beside the gallery alone"),
+    "import compreface": "needs a service, and writes only the gallery",
+    "people import": "needs an export, and writes only the gallery",
+    **dict.fromkeys(_GALLERY_ALONE, "writes only the gallery"),
+    **dict.fromkeys(("album open", "album close"), "writes only the path of the scan beside the gallery"),
+    **dict.fromkeys(_KEYS_ALONE, "writes only the file of keys beside the gallery"),
     **dict.fromkeys(_NOTHING, "writes nothing"),
 }
 """Commands that are not run, with the reason."""
@@ -224,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in wrong:
         print(json.dumps({"wrong": line}), flush=True)
     runs = options.trees * len(COMMANDS)
-    print(f"{runs:,} runs over {options.trees:,} trees, {len(wrong):,} files outside changed or runs ended badly")
+    print(f"{runs:,} runs over {options.trees:,} trees, {len(wrong):,} outside files changed or runs failed")
     return 1 if wrong else 0
 
 

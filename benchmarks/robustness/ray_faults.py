@@ -1,11 +1,11 @@
-"""What a scan on a Ray cluster makes of machines and processes that die, and of photos that kill them.
+"""Correctness of a scan on a Ray cluster when nodes, workers or photo decoders fail.
 
     python -m benchmarks.robustness.ray_faults ../shared/data/lfw --out benchmarks/reports/ray_faults
 
-Two nodes of one core are processes of their own on this machine. Each trial scans the same photos with
-``facebank scan --ray`` while something happens, and compares the merged scan with that of one machine: files, hashes,
-statuses, boxes and embeddings. In what the command wrote, each file must come exactly once, also over several runs.
-Exit code 1 if anything was lost, done twice or different.
+The two one-core nodes are separate processes on this machine. Each trial scans the same photos with
+``facebank scan --ray`` while a fault occurs, and compares the files, hashes, statuses, boxes and embeddings of the
+merged scan with those of one machine. The command's output must list each file exactly once, also over several runs.
+Exits with 1 if anything is missing, duplicated or different.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _TIME_LIMIT = "10"
 
 
 class Run:
-    """A running ``facebank scan --ray``; its lines are read as they come.
+    """A running ``facebank scan --ray``.
 
     Parameters
     ----------
     nodes
         The cluster.
     work
-        The folder with ``photos``; the scan is ``cluster.scan`` beside it.
+        Folder with ``photos/``, to which ``cluster.scan`` is written.
     """
 
     def __init__(self, nodes: RayNodes, work: Path) -> None:
@@ -60,7 +60,7 @@ class Run:
         )
 
     def wait_for_workers(self, nodes: RayNodes, count: int) -> list[int]:
-        """Wait until so many workers are there, and return their process numbers."""
+        """Wait until `count` workers run, and return their process ids."""
         ends = time.monotonic() + 90
         while len(found := nodes.workers()) < count and time.monotonic() < ends and self.is_running:
             time.sleep(0.1)
@@ -68,22 +68,22 @@ class Run:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the command has not ended."""
         return self._process.poll() is None
 
     def signal(self, number: int) -> None:
-        """Send a signal to the command and what it started, as a terminal does."""
+        """Send a signal to the command's process group, as a terminal does."""
         os.killpg(self._process.pid, number)
 
     def finish(self) -> tuple[int, str]:
-        """Wait until it ends; return its exit code and what it wrote for people."""
+        """Wait until the command ends; return its exit code and standard error."""
         out, errors = self._process.communicate(timeout=600)
         self.records = [json.loads(line) for line in out.splitlines()]
         return self._process.returncode, errors
 
 
 def make_photos(source: Path, folder: Path, count: int) -> list[Path]:
-    """Copy so many photos, and two copies of one, into a folder; return them."""
+    """Copy `count` photos, two copies of one, and a broken one into a folder; return all paths."""
     found = sorted(source.rglob("*.jpg"))[:count] if source.is_dir() else []
     folder.mkdir(parents=True)
     for number, path in enumerate(found):
@@ -99,13 +99,13 @@ def make_photos(source: Path, folder: Path, count: int) -> list[Path]:
 
 
 def with_comment(path: Path, comment: str) -> bytes:
-    """Return a JPEG with a comment, so with bytes of its own."""
+    """Return a JPEG's bytes with a comment, which make its content distinct."""
     data, note = path.read_bytes(), comment.encode()
     return data[:2] + b"\xff\xfe" + (2 + len(note)).to_bytes(2, "big") + note + data[2:]
 
 
 def worker_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
-    """Kill workers with SIGKILL, one after the other."""
+    """Kill workers with SIGKILL, one after another."""
     nodes.start_head()
     nodes.add()
     nodes.wait_for_nodes(2)
@@ -123,7 +123,7 @@ def worker_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], d
 
 
 def node_removed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
-    """Remove a node with everything on it, and add another, several times."""
+    """Kill a node with all of its processes and add another one, several times."""
     nodes.start_head()
     node, removed = nodes.add(), 0
     nodes.wait_for_nodes(2)
@@ -143,7 +143,7 @@ def node_removed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], di
 
 
 def photos_that_kill(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
-    """Scan a photo that hangs its decoder and one that crashes it, among the others."""
+    """Scan photos of which one hangs its decoder and one crashes it."""
     nodes.start_head(2)
     _add_faulty(work)
     run = Run(nodes, work)
@@ -152,7 +152,7 @@ def photos_that_kill(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], di
 
 
 def head_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
-    """Kill head, node and command at once, start the head again, and give the same command, until it is done."""
+    """Kill head, node and command at once, and repeat the command on a new head until it is complete."""
     runs, codes = list[Run](), list[int]()
     for trial in range(max(1, kills // 3) + 1):
         head, node = nodes.start_head(), nodes.add()
@@ -170,7 +170,7 @@ def head_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dic
 
 
 def head_alone_killed(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
-    """Kill only the head, on another machine than the command's would be; then the same command goes on."""
+    """Kill only the head, as if on another machine than the command, and repeat the command on a new head."""
     head = nodes.start_head()
     first = Run(nodes, work)
     first.wait_for_workers(nodes, 1)
@@ -187,7 +187,7 @@ def head_alone_killed(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], d
 
 
 def interrupted(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
-    """Press Ctrl+C, cut a shard off in the middle, and give the same command again."""
+    """Interrupt the command, truncate a shard, and repeat the command."""
     nodes.start_head(2)
     first = Run(nodes, work)
     wait_for_shards(first, work, 1)
@@ -202,8 +202,8 @@ def interrupted(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[st
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     first.records = [record for record in first.records if record["image"] not in lost]
     again = Run(nodes, work)
-    last, told = again.finish()
-    said = [line for line in told.splitlines() if "damaged" in line and "parquet" in line]
+    last, later_errors = again.finish()
+    said = [line for line in later_errors.splitlines() if "damaged" in line and "parquet" in line]
     return [first, again], {
         "exit_codes": [code, last],
         "workers_left": left,
@@ -214,7 +214,7 @@ def interrupted(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[st
 
 
 def all_at_once(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
-    """Kill a worker and a node and add another, while two photos hang and crash their decoder."""
+    """Kill a worker and a node, and add a node, while one photo hangs its decoder and another crashes it."""
     nodes.start_head()
     node = nodes.add()
     nodes.wait_for_nodes(2)
@@ -235,7 +235,7 @@ def all_at_once(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[st
 
 
 def wait_for_shards(run: Run, work: Path, count: int) -> None:
-    """Wait until there are so many shards, or the run has ended."""
+    """Wait until there are `count` shards, or the run has ended."""
     ends = time.monotonic() + 90
     while _count(work / "cluster.shards") < count and run.is_running and time.monotonic() < ends:
         time.sleep(0.1)
@@ -248,8 +248,8 @@ def _add_faulty(work: Path) -> None:
 
 
 def _given_up(run: Run, work: Path, errors: str) -> dict[str, object]:
-    told = {str(record["image"]): record for record in run.records}
-    given_up = [name for name in (HANGING, CRASHING) if told[str(work / "photos" / name)]["status"] == "unreadable"]
+    records = {str(record["image"]): record for record in run.records}
+    given_up = [name for name in (HANGING, CRASHING) if records[str(work / "photos" / name)]["status"] == "unreadable"]
     said = [line for line in errors.splitlines() if HANGING in line or CRASHING in line]
     return {"given_up": given_up, "said": [line.rpartition("/")[2] for line in said]}
 
@@ -266,7 +266,7 @@ TRIALS: dict[str, Callable[[RayNodes, Path, int], tuple[list[Run], dict[str, obj
 
 
 def trials(source: Path, photos: int, kills: int, only: str | None = None) -> Iterator[dict[str, object]]:
-    """Yield what came of each trial."""
+    """Yield the results of each trial."""
     for name, happen in TRIALS.items():
         if only is not None and only not in name:
             continue
@@ -277,7 +277,7 @@ def trials(source: Path, photos: int, kills: int, only: str | None = None) -> It
                 began = time.monotonic()
                 runs, details = happen(nodes, work, kills)
                 seconds = time.monotonic() - began
-            for kept in (HANGING, CRASHING):  # what they would do to the scan of one machine
+            for kept in (HANGING, CRASHING):  # they would hang or crash the scan of one machine
                 (work / "photos" / kept).unlink(missing_ok=True)
             files = sorted(map(str, (work / "photos").iterdir()))
             times = Counter(str(record["image"]) for run in runs for record in run.records)
@@ -287,7 +287,7 @@ def trials(source: Path, photos: int, kills: int, only: str | None = None) -> It
                 check=False,
                 capture_output=True,
             )
-            is_counted = name != "head and command killed"  # what was kept may not have been told when it was killed
+            is_counted = name != "head and command killed"  # a killed command may not have listed all saved files
             difference = compare_scans(work / "cluster.scan", work / "alone.scan")
             yield {
                 "trial": name,
@@ -308,7 +308,7 @@ def _count(folder: Path) -> int:
 
 
 def is_right(trial: dict[str, object]) -> bool:
-    """Return whether nothing was lost, done twice or different."""
+    """Return whether nothing is missing, duplicated or different."""
     wrong = ("missing", "other_content", "other_status", "other_faces", "told_twice", "not_told")
     return not any(trial[name] for name in wrong) and trial["box"] <= 0.01 and trial["cosine"] >= 0.99999  # type: ignore[operator]
 
@@ -317,12 +317,12 @@ def main() -> int:
     """Run the trials and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "photos", type=Path, nargs="?", default=Path("none"), help="a folder of photos; else the demo's"
+        "photos", type=Path, nargs="?", default=Path("none"), help="folder of photos; default: the demo photos"
     )
-    parser.add_argument("--out", type=Path, help="the report, without suffix")
-    parser.add_argument("--count", type=int, default=400, help="of photos (default 400)")
-    parser.add_argument("--kills", type=int, default=6, help="of workers; a third as many of nodes and heads")
-    parser.add_argument("--only", help="part of a trial's name")
+    parser.add_argument("--out", type=Path, help="path of the report, without suffix")
+    parser.add_argument("--count", type=int, default=400, help="number of photos (default 400)")
+    parser.add_argument("--kills", type=int, default=6, help="workers to kill; a third as many nodes and heads")
+    parser.add_argument("--only", help="run only trials whose name contains this text")
     arguments = parser.parse_args()
     done = []
     for trial in trials(arguments.photos, arguments.count, arguments.kills, arguments.only):

@@ -1,4 +1,4 @@
-"""Machines of a Ray cluster, as processes of their own on this one, and what a scan on them is compared with."""
+"""A Ray cluster of local processes, and the comparison of two scans."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _PATIENCE = 60.0  # seconds for a node to start
 
 
 class RayNodes:
-    """A head and its nodes, each with one core unless told otherwise; all end with the ``with`` block.
+    """A context manager for the head and nodes of a local Ray cluster, which are killed at its exit.
 
     Parameters
     ----------
     environment
-        Added to that of the nodes, and so of the workers.
+        Additional environment variables of the nodes and their workers.
     """
 
     def __init__(self, **environment: str) -> None:
@@ -40,7 +40,7 @@ class RayNodes:
         self.address = f"127.0.0.1:{self.port}"
         self._folder = Path(tempfile.mkdtemp(prefix="fb-", dir="/tmp"))
         quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        # a machine that is gone is noticed after 5 seconds instead of half a minute
+        # Detects a lost node after 5 seconds instead of half a minute.
         quick = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
         self.environment = {**os.environ, **quiet, **quick, **environment}
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -71,7 +71,7 @@ class RayNodes:
         return self._start(f"--address={self.address}", cores=cores)
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
-        """Kill a node with all of its processes, as if its machine had lost its power."""
+        """Kill a node with all of its processes, as in a power failure."""
         if process.poll() is None:
             for number in _processes_of(process.pid):
                 with suppress(ProcessLookupError):
@@ -79,7 +79,7 @@ class RayNodes:
         process.wait()
 
     def wait_for_nodes(self, count: int) -> None:
-        """Wait until so many nodes are in the cluster."""
+        """Wait until the cluster has `count` nodes."""
         code = (
             "import ray, sys, time\n"
             f"ray.init(address={self.address!r}, log_to_driver=False)\n"
@@ -89,7 +89,7 @@ class RayNodes:
         subprocess.run([sys.executable, "-c", code], env=self.environment, check=True, capture_output=True)
 
     def workers(self) -> list[int]:
-        """Return the process numbers of the workers that scan, on all nodes of this cluster."""
+        """Return the process ids of the scan workers on all nodes."""
         found = []
         for process in self._processes:
             for number in _processes_of(process.pid):
@@ -116,20 +116,20 @@ class RayNodes:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What two scans of the same photos differ in."""
+    """Differences of two scans of the same photos."""
 
-    photos: int  # that both have
+    photos: int  # in both scans
     faces: int
-    missing: int  # files that only one of them has
-    other_content: int  # files whose hash differs
-    other_status: int  # files that one of them cannot read, or not for the same reason
-    other_faces: int  # photos whose numbers of faces differ
-    box: float  # the largest distance of two sides of a box, in pixels
-    cosine: float  # the smallest of two embeddings of a face
+    missing: int  # files in one scan only
+    other_content: int  # files with different hashes
+    other_status: int  # files with different read errors, or with an error in one scan only
+    other_faces: int  # photos with different numbers of faces
+    box: float  # largest difference of a box coordinate, in pixels
+    cosine: float  # smallest cosine of the embeddings of a face
 
     @property
     def is_same(self) -> bool:
-        """Whether that is nothing."""
+        """Whether the scans are equal within rounding."""
         wrong = self.missing + self.other_content + self.other_status + self.other_faces
         return not wrong and self.box <= 0.01 and self.cosine >= 0.99999
 
@@ -162,7 +162,7 @@ def _free_port() -> int:
 
 
 def _processes_of(session: int) -> list[int]:
-    """Return the processes of a session: each node has its own."""
+    """Return the processes of a session; each node has its own session."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

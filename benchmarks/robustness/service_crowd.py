@@ -43,7 +43,7 @@ TOKEN = "the-token-of-a-trial-on-this-machine"
 PAUSE = 0.15  # seconds between requests
 STEADY = 6  # equal counts of descriptors that count as settled
 WARM = 100  # unmeasured requests of each kind
-LETTING_GO = 60.0  # time limit for the service to close connections, in seconds
+CLOSE_TIMEOUT = 60.0  # time limit for the service to close connections, in seconds
 
 
 def client_of(address: str) -> httpx.Client:
@@ -69,7 +69,7 @@ class RegularClient(threading.Thread):
                 self._ask(kept)
 
     def end(self) -> None:
-        """Stop asking."""
+        """Stop sending requests."""
         self._is_over.set()
         self.join()
 
@@ -100,7 +100,7 @@ def connect(address: str, count: int) -> list[socket.socket]:
     for number in range(count):
         connection = socket.create_connection((place.hostname or "", place.port or 0), timeout=20)
         connection.setblocking(False)
-        with suppress(OSError):  # it is dropped already
+        with suppress(OSError):  # already closed by the service
             connection.send(BEGUN[number % len(BEGUN)])
         made.append(connection)
     return made
@@ -108,7 +108,7 @@ def connect(address: str, count: int) -> list[socket.socket]:
 
 def wait_settled(service: Serving, most: int | None = None) -> int:
     """Wait until a service has closed its clients' connections; return its number of descriptors."""
-    deadline, found = time.monotonic() + LETTING_GO, [descriptors(service)]
+    deadline, found = time.monotonic() + CLOSE_TIMEOUT, [descriptors(service)]
     while time.monotonic() < deadline and (
         len(found) < 6 or len(set(found[-6:])) > 1 or found[-1] > (most or found[-1])
     ):
@@ -135,8 +135,8 @@ def crowd(service: Serving, count: int, seconds: float) -> bool:
     for connection in held:
         connection.close()
     for one, kind in zip(asking, ("one connection", "a new connection each time"), strict=True):
-        told = f"median {median(one.seconds) * 1000:.0f} ms, slowest {max(one.seconds) * 1000:.0f} ms"
-        print(f"asked meanwhile, {kind}: {dict(one.outcomes)}; {told}")
+        times = f"median {median(one.seconds) * 1000:.0f} ms, slowest {max(one.seconds) * 1000:.0f} ms"
+        print(f"requests meanwhile, {kind}: {dict(one.outcomes)}; {times}")
     return all(set(one.outcomes) == {"answered"} for one in asking)
 
 
@@ -163,9 +163,9 @@ def main() -> int:
             print(f"before: {before:.0f} MB, {files} descriptors")
             is_answered = crowd(service, arguments.connections, arguments.seconds)
             left, after = wait_settled(service, files), service.megabytes()
-    print("".join(service.told), end="")
+    print("".join(service.output), end="")
     print(f"after: {after:.0f} MB, {left} descriptors")
-    return 0 if is_answered and not service.told and left <= files and after - before <= arguments.growth else 1
+    return 0 if is_answered and not service.output and left <= files and after - before <= arguments.growth else 1
 
 
 if __name__ == "__main__":

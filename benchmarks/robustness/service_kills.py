@@ -48,7 +48,7 @@ class ChangeLog:
                 found += [] if "forget" in allowed else [f"{name} is missing"]
             elif people[name].sample_count < 1 or people[name].note not in {note, *allowed}:
                 found.append(f"{name} has the note {people[name].note!r}, not {note!r}")
-        found += [f"{name} is there, though forgotten" for name in self.forgotten if name in people]
+        found += [f"{name} was forgotten but is in the gallery" for name in self.forgotten if name in people]
         return [*found, *(damage.message for damage in check_gallery(gallery).damage)]
 
     def settle(self, gallery: Path) -> None:
@@ -73,7 +73,7 @@ class Client:
         self._own: list[str] = []
 
     def run(self) -> None:
-        """Work on."""
+        """Send requests until the service is killed."""
         with self._http:
             while self._people:
                 try:

@@ -31,7 +31,7 @@ DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photo
 ENROLLED = {"Barack Obama": "barack_obama_portrait_2012.jpg", "Eileen Collins": "eileen_collins.jpg"}
 BUSY = 503
 TRIES = 200
-EACH_OTHER = 10  # one of so many requests is invalid
+INVALID_EVERY = 10  # every tenth request is invalid
 
 
 class LoadGenerator:
@@ -49,8 +49,8 @@ class LoadGenerator:
         if not hasattr(self._own, "client"):
             self._own.client = httpx.Client(base_url=self._address, timeout=120, trust_env=False)
         client: httpx.Client = self._own.client
-        if number % EACH_OTHER == 0:
-            self.outcomes[self._refused(client, number // EACH_OTHER)] += 1
+        if number % INVALID_EVERY == 0:
+            self.outcomes[self._refused(client, number // INVALID_EVERY)] += 1
             return
         photo = self._photos[number % len(self._photos)]
         for _ in range(TRIES):
@@ -111,9 +111,9 @@ def main() -> int:
             list(pool.map(asking.ask, range(first, arguments.requests)))
             after = service.megabytes()
     wrong = {outcome: count for outcome, count in asking.outcomes.items() if outcome.startswith("wrong")}
-    print("".join(service.told), end="")
+    print("".join(service.output), end="")
     print(f"{dict(asking.outcomes)}; {before:.0f} MB after a fifth, {after:.0f} MB at the end")
-    return 1 if wrong or service.told or after - before > arguments.growth else 0
+    return 1 if wrong or service.output or after - before > arguments.growth else 0
 
 
 if __name__ == "__main__":

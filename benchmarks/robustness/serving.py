@@ -19,7 +19,7 @@ class Serving:
 
     address: str
     process: subprocess.Popen[str]
-    told: list[str]  # output since the first answer; expected to be empty
+    output: list[str]  # output since the first answer; expected to be empty
 
     def megabytes(self) -> float:
         """Return the resident memory in megabytes."""
@@ -49,8 +49,8 @@ def served(gallery: Path, *options: str) -> Iterator[Serving]:
                     break
             if found is None:
                 raise RuntimeError("the service did not start")
-            told: list[str] = []
-            Thread(target=told.extend, args=(process.stderr,), daemon=True).start()
-            yield Serving(found.group(1), process, told)
+            output: list[str] = []
+            Thread(target=output.extend, args=(process.stderr,), daemon=True).start()
+            yield Serving(found.group(1), process, output)
         finally:
             process.terminate()

@@ -1,7 +1,7 @@
-"""Faults of a decoder, for workers of a cluster that start with this folder in PYTHONPATH.
+"""Decoder faults for cluster workers started with this folder in PYTHONPATH.
 
-A JPEG whose comment is ``hang`` keeps its decoder for an hour, and Python's lock with it, as C code in a loop does; one
-whose comment is ``crash`` reads where no memory is.
+Decoding a JPEG with the comment ``hang`` blocks for an hour while holding the GIL, like an infinite loop in C code; the
+comment ``crash`` causes a segmentation fault.
 """
 
 from __future__ import annotations
