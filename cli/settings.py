@@ -62,7 +62,7 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
 
     The maximum fraction of strangers who are given a name, which follows from all settings together, is shown, too.
     """
-    from facebank.operations.identify import described_others
+    from facebank.operations.identify import describe_others
     from facebank.recognition.settings import list_settings
 
     with global_options(ctx).open_gallery() as gallery:
@@ -83,7 +83,7 @@ def show(ctx: typer.Context, as_json: AsJson = False) -> int:
         share = f"{100 * facts.named.share:.2g} %"
         limit = f"below {share}" if facts.named.is_below else f"{share} at most"
         write_line(f"strangers named with this gallery, by fpir and least_probability together: {limit}")
-        write_line(f"your album: {described_others(facts.others, facts.in_scan)}")
+        write_line(f"your album: {describe_others(facts.others, facts.in_scan)}")
     return 0
 
 

@@ -1138,12 +1138,12 @@ class FaceBank:
         Traceback (most recent call last):
         facebank.errors.UsageError: 'ftp://192.168.1.5' is not the address of a CompreFace service, ...
         """
-        from facebank.operations.compreface_server import CompreFaceServer
+        from facebank.operations.compreface_client import CompreFaceClient
         from facebank.operations.import_compreface import import_examples
 
-        with CompreFaceServer(url, key) as server:
+        with CompreFaceClient(url, key) as client:
             return import_examples(
-                server,
+                client,
                 self.open_gallery(create=True),
                 lambda name, images: self.enroll(name, images, thumbnails=thumbnails, force=force),
                 progress,

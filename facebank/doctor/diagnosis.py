@@ -278,7 +278,7 @@ def _leftovers(gallery: Path | None) -> list[Path]:
 def _album_findings(path: Path) -> list[Finding]:
     """Return findings on the other people of the album and their file; empty if the gallery is unreadable."""
     from facebank.gallery import Gallery
-    from facebank.operations.identify import counted_others, other_people
+    from facebank.operations.identify import count_in_words, other_people
     from facebank.recognition.cohort import album_people_problem
 
     try:
@@ -287,7 +287,7 @@ def _album_findings(path: Path) -> list[Finding]:
             problem = album_people_problem(path, gallery.pack.digest, gallery.pack.dimension)
     except FacebankError:  # reported by another finding
         return []
-    findings = [Finding("Album", f"your album: {counted_others(others)}")]
+    findings = [Finding("Album", f"your album: {count_in_words(others)}")]
     return findings if problem is None else [*findings, Finding("Album", problem, Severity.WARNING)]
 
 

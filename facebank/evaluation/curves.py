@@ -221,7 +221,7 @@ class RiskCoverage:
 
 
 def risk_coverage(confidences: NDArray[np.float64], wrong: NDArray[np.bool_]) -> RiskCoverage:
-    """Return the risk-coverage curve of answers ordered by decreasing confidence; ties fraction their errors.
+    """Return the risk-coverage curve of answers ordered by decreasing confidence; ties share their errors.
 
     `confidences` (``float64``, NaN for the lowest) and `wrong` have shape ``(N,)``. Raises `UsageError` for N = 0 or
     unequal shapes.

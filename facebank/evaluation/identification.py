@@ -143,7 +143,7 @@ def calibration_figures(searches: Searches, units: NDArray[np.int64]) -> dict[st
     return {
         "brier": mean_figure(weights * (predicted - outcomes) ** 2, units, "Mean squared error of the probabilities."),
         "log_loss": mean_figure(
-            weights * losses, units, "Mean negative logarithm of the probability of the outcomes outcome, in nats."
+            weights * losses, units, "Mean negative logarithm of the probability of the outcomes, in nats."
         ),
         "expected_calibration_error": calibration_error(
             predicted,

@@ -90,7 +90,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from the module it lives in."""
+    """Return a public name, importing its module."""
     if name not in _MODULES:
         raise AttributeError(f"module 'facebank.gallery' has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

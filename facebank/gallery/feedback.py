@@ -1,8 +1,8 @@
-"""User feedback on faces, "this is not Ada" or "nobody I know"; call inside a transaction.
+"""User feedback on faces: denials ("this is not Ada") and strangers ("nobody I know"); call inside a transaction.
 
-Two invariants hold whatever the order of events: a person's own sample is never denied to be that person's, and never a
-stranger. A sample gained by enrollment or by a merge overrides earlier denials. Older galleries without these tables
-are read-only and have neither denials nor strangers.
+Invariants: no sample of a person is denied for that person or remembered as a stranger. A sample added by enrollment or
+a merge overrides earlier denials. Older galleries without these tables are read-only and have neither denials nor
+strangers.
 """
 
 from __future__ import annotations

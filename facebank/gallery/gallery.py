@@ -1,4 +1,4 @@
-"""The gallery: the enrolled people, in one file."""
+"""The class `Gallery`: the enrolled people in one file."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Gallery:
         self._bound = bound
         self._places = GalleryPlaces(file)
         self._all_pictured = False  # whether all samples, denials and strangers have a picture hash
-        self.mirror: Mirror | None = None  # what it is searched on; None for this machine
+        self.mirror: Mirror | None = None  # the mirror to search; None for the local index
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Gallery cannot be pickled: call Gallery.open in each process")
@@ -724,27 +724,27 @@ class Gallery:
         return self._places.leftovers()
 
     def mirrors(self) -> list[MirrorNote]:
-        """Return what is known of the places outside that hold the embeddings for searching."""
+        """Return the records of the mirrors that hold this gallery's embeddings."""
         with self._file.reading() as connection:
             return list(mirrors.notes_in(connection).values())
 
     def mirror_note(self, address: str) -> MirrorNote | None:
-        """Return what is known of one of `mirrors`."""
+        """Return the record of one of `mirrors`; None if unknown."""
         with self._file.reading() as connection:
             return mirrors.notes_in(connection).get(address)
 
     def keep_mirror(self, note: MirrorNote) -> None:
-        """Note where embeddings are mirrored; a removal that came after the note's revision is still owed then."""
+        """Store the record of a mirror; removals after its revision stay pending."""
         with self._file.changing() as connection:
             mirrors.keep_note(connection, note)
 
     def drop_mirror(self, address: str) -> bool:
-        """Forget one of `mirrors` that is no more; returns whether it was known."""
+        """Delete the record of a removed mirror; returns whether there was one."""
         with self._file.changing() as connection:
             return mirrors.drop_note(connection, address)
 
     def _removed(self, change: Callable[[sqlite3.Connection], int], names: Sequence[str] = ()) -> Removed:
-        """Run a change that removes samples, and perhaps the named people; works on a full disk too."""
+        """Run a change that removes samples, and optionally the named people, even on a full disk."""
         try:
             return Removal(self._file, self._places, self._changing).run(change, names)
         except BaseException:
@@ -772,7 +772,7 @@ class Gallery:
         )
 
     def _cleaned_mirrors(self) -> tuple[str, ...]:
-        """Clean the mirror that this gallery was opened with; returns the addresses of those that owe a removal."""
+        """Clean the mirror of this gallery; returns the addresses of mirrors with pending removals."""
         owing = {note.address for note in self.mirrors() if note.owes}
         if self.mirror is not None and self.mirror.address in owing:
             with suppress(ServiceError):

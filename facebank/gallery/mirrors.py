@@ -1,7 +1,7 @@
-"""Copies of a gallery's embeddings on other machines, which search them; the gallery's settings keep where they are.
+"""Mirrors: copies of a gallery's embeddings on search servers, recorded in the gallery's settings.
 
-A mirror holds what the gallery held at one revision. Its token is drawn anew whenever it is made to follow, and is None
-meanwhile: who searched a mirror whose token is still the same afterwards has searched that revision.
+A mirror holds the embeddings of one revision of the gallery. Each update gives it a new token, which is None during the
+update: if the token is unchanged after a search, the search saw that revision.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ _LONGEST = 1000  # characters of an address
 
 
 class Mirror(Protocol):
-    """A mirror that a gallery is searched on, of `facebank.index.mirror`."""
+    """A mirror that answers searches of a gallery; implemented by `facebank.index.mirror`."""
 
     @property
     def address(self) -> str:
-        """Where it is, without anything secret."""
+        """Address of the mirror, without secrets."""
         ...
 
     def searched(self, gallery: Any, local: Any) -> Any:
-        """Return an index of the gallery that is searched there."""
+        """Return an index of the gallery that is searched on the mirror."""
         ...
 
     def clean(self, gallery: Any) -> None:
-        """Remove for good what the gallery has no more; raises `ServiceError` if that cannot be done now."""
+        """Permanently remove embeddings that the gallery no longer has; raises `ServiceError` on failure."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorNote:
-    """What a gallery knows of one of its mirrors."""
+    """A gallery's record of one of its mirrors."""
 
     address: str
-    token: int | None  # None while it is made to follow, or if it is to be compared row by row
-    revision: int  # the gallery's that it holds
-    written: int = 0  # the mirror's own time of the last change there
-    owes: bool = False  # whether embeddings that were removed from the gallery may still be there
+    token: int | None  # None during an update, or if the rows must be compared one by one
+    revision: int  # revision of the gallery that the mirror holds
+    written: int = 0  # the mirror's timestamp of its last change
+    owes: bool = False  # whether the mirror may still have embeddings that were removed from the gallery
 
 
 def notes_in(connection: sqlite3.Connection) -> dict[str, MirrorNote]:
-    """Return the notes by address; inside a transaction."""
+    """Return the records of all mirrors by address; call inside a transaction."""
     known = read_setting(connection, MIRRORS_SETTING)
     found = {}
     for record in known if isinstance(known, list) else []:
@@ -65,7 +65,7 @@ def notes_in(connection: sqlite3.Connection) -> dict[str, MirrorNote]:
 
 
 def keep_note(connection: sqlite3.Connection, note: MirrorNote) -> None:
-    """Keep a note; a removal that came after its revision is still owed then."""
+    """Store a record; removals after its revision stay pending."""
     notes = notes_in(connection)
     before = notes.pop(note.address, None)
     if before is not None and before.owes and revision(connection) != note.revision:
@@ -74,7 +74,7 @@ def keep_note(connection: sqlite3.Connection, note: MirrorNote) -> None:
 
 
 def drop_note(connection: sqlite3.Connection, address: str) -> bool:
-    """Drop the note of a mirror that is no more; returns whether there was one."""
+    """Delete the record of a removed mirror; returns whether there was one."""
     notes = notes_in(connection)
     found = notes.pop(address, None)
     if found is not None:
@@ -83,7 +83,7 @@ def drop_note(connection: sqlite3.Connection, address: str) -> bool:
 
 
 def owe_removal(connection: sqlite3.Connection) -> None:
-    """Note that every mirror has something to remove; in the transaction that removes it from the gallery."""
+    """Record a pending removal for every mirror; call it in the transaction that removes rows from the gallery."""
     notes = notes_in(connection)
     if any(not note.owes for note in notes.values()):
         _write(connection, [replace(note, owes=True) for note in notes.values()])

@@ -1,4 +1,4 @@
-"""The records that a gallery takes and returns."""
+"""Data classes of a gallery's arguments and results."""
 
 from __future__ import annotations
 
@@ -140,10 +140,10 @@ class Forgotten:
     # whether another process kept the file from being cleaned at once: the removed bytes are overwritten when the
     # gallery is next opened for writing while nothing else uses it
     busy_readers: bool
-    # whether the disk had too little room to clean the file at once: it is cleaned at the next such opening with room
+    # whether the disk had too little space to clean the file at once: it is cleaned at the next such opening with space
     full_disk: bool = False
     wiped: tuple[Path, ...] = ()  # derived files, leftovers of killed runs and automatic backups that were removed too
-    mirrors: tuple[str, ...] = ()  # addresses of mirrors that may still hold what was removed: done at the next contact
+    mirrors: tuple[str, ...] = ()  # addresses of mirrors that may have the removed data until the next connection
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -239,14 +239,14 @@ class _Salvage:
         """Return which variants of embeddings are missing, and the samples without them."""
         if table != "vectors":
             return ""
-        said = []
+        parts = []
         for name, count in self._counts.items():
             variant = name.partition(" ")[2]
             there = {row["sample_id"] for row in self.kept[table].values() if row["variant"] == variant}
             if is_sum_of(name, table) and len(there) < count:
                 lacking = ", ".join(str(key[0]) for key in self.kept["samples"] if key[0] not in there)
-                said.append(f"'{printable(variant)}', missing for samples {lacking}")
-        return "".join(f" ({text})" for text in said)
+                parts.append(f"'{printable(variant)}', missing for samples {lacking}")
+        return "".join(f" ({part})" for part in parts)
 
     def _lose(self, table: str, row: Row, what: str) -> None:
         self.lost.append(damage_to(self._old, table, row, what))

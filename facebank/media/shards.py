@@ -1,4 +1,4 @@
-"""Shards: the photos of some folders divided among several machines, which need not talk to each other."""
+"""Shards: division of the photos of some folders among machines that do not communicate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facebank.media.finding import FolderContents
 
 MOST_SHARDS = 10_000
-"""How many shards photos can be divided into."""
+"""Maximum number of shards."""
 
 _SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})", re.ASCII)
 
@@ -32,8 +32,8 @@ class Shard:
     """One of several shards of photos.
 
     A photo's shard is 1 + ``n`` modulo `count`, where ``n`` are the first 8 bytes, most significant first, of the
-    SHA-256 of its path below the named folder: with ``/`` between names, in Unicode's form NFC, as UTF-8. A photo that
-    is named itself goes by its file name. So machines agree that mount one folder at different places.
+    SHA-256 of its path below the named folder: with ``/`` between names, in Unicode's form NFC, as UTF-8. For a photo
+    that is named itself, its file name is used. Machines that mount a folder at different paths get the same shards.
     """
 
     number: int  # from 1
@@ -49,7 +49,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the shard of a text such as ``3/16``; raises `UsageError` for any other."""
+        """Parse a shard such as ``3/16``; raises `UsageError` if invalid."""
         found = _SHARD.fullmatch(text)
         if found is None:
             raise _no_shard(text)
@@ -57,18 +57,18 @@ class Shard:
 
     @classmethod
     def of(cls, pair: tuple[int, int]) -> Self:
-        """Return the shard of a number and a count; raises `UsageError` for any other pair."""
+        """Return the shard of a number and a count; raises `UsageError` if they are invalid."""
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise _no_shard(repr(pair))
         return cls(*pair)
 
     def holds(self, path: str, places: Iterable[str]) -> bool:
-        """Return whether a photo belongs to the shard; False for one in none of the named places.
+        """Return whether a photo belongs to the shard; False if it is outside of the named places.
 
         Parameters
         ----------
         path
-            Absolute.
+            Absolute path of the photo.
         places
             The named files and folders: absolute, none inside another (`facebank.storage.paths.outermost`).
         """
@@ -76,7 +76,7 @@ class Shard:
         return next((number for number in numbers if number is not None), None) == self.number
 
     def part_of(self, contents: FolderContents, places: Sequence[str]) -> FolderContents:
-        """Return what of a folder's contents belongs to the shard; folders that may not be opened belong to each."""
+        """Return the part of a folder's contents in the shard; unreadable folders are in every shard."""
 
         def is_ours(path: Path) -> bool:
             return path in contents.closed or self.holds(absolute(path), places)
@@ -90,7 +90,7 @@ class Shard:
 
 
 def shard_number(path: str, place: str, count: int) -> int | None:
-    """Return which of `count` shards of a place holds a photo, both absolute: see `Shard`; None if it is elsewhere."""
+    """Return the number of a photo's shard, see `Shard`; None if it is outside of `place`. Both paths are absolute."""
     below = _path_below(path, place)
     if below is None:
         return None
@@ -99,7 +99,7 @@ def shard_number(path: str, place: str, count: int) -> int | None:
 
 
 def _path_below(path: str, place: str) -> str | None:
-    """Return a path as seen from a place, its name if it is the place, None if it is elsewhere."""
+    """Return a path relative to a place, its name if it is the place itself, None if it is outside."""
     if path == place:
         return os.path.basename(path)  # noqa: PTH119 - a million paths
     inside = place if place.endswith(os.sep) else place + os.sep

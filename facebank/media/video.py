@@ -220,7 +220,7 @@ class Video:
             raise UnreadableVideoError(f"{what}: {_advice(self._capture, self._path)}")
 
     def _grabbed(self) -> Iterator[float]:
-        """Grab frame after frame and yield their times, forced to increase whatever the file states."""
+        """Grab frames and yield their times, corrected to increase if the file's do not."""
         first = True
         while self._capture.grab():
             stated = _time_of(self._capture)
@@ -270,7 +270,7 @@ class Video:
 
 
 def path_of_open_file(opened: BufferedReader, path: Path) -> Path:
-    """Return a path to an open file that is valid while it is open; `path` if the system has none."""
+    """Return a path that names an open file while it is open; `path` if the system does not support this."""
     name = Path(f"/proc/self/fd/{opened.fileno()}")
     try:
         same = os.path.samestat(name.stat(), os.fstat(opened.fileno()))

@@ -1,1 +1,1 @@
-"""One verb a file: what can be done with photos, a gallery and a pack."""
+"""Operations on photos, galleries and packs, one module per operation."""

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 SAME_PHOTO = 0.95
-"""Similarity from which two faces count as one photo, perhaps resized; one pair of LFW's development people has it."""
+"""Similarity above which two faces count as copies of one photo; one pair of LFW's development photos exceeds it."""
 
 _ROWS_AT_ONCE = 512
 
@@ -80,7 +80,7 @@ class KnownFaces:
     identities: Identities  # the faces; strangers are people with one photo each
     people: int  # number of people with a folder
     left_out: Mapping[LeftOut, int]  # number of unused photos, or strangers' faces, by reason
-    # faces under two people, which are not used; of a person's face among the strangers, the person's is used
+    # unused faces in the folders of two people; a person's face that is also among the strangers is used
     two_people: tuple[TwoPeople, ...]
 
     @property
@@ -149,7 +149,7 @@ def _without_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[LeftO
     embeddings = np.stack([face.embedding for _, face in used])
     kept, two_people = _copies([entry for entry, _ in used], embeddings, left_out)
     if not kept.any():
-        raise UsageError("no usable face is left, because all are under two people: sort the folders")
+        raise UsageError("no usable face is left: each is in the folders of two people; sort the folders")
     chosen = [one for one, keep in zip(used, kept, strict=True) if keep]
     # Each stranger is one person, keyed by a number, which cannot be a folder's name.
     owners = [entry.person if entry.person is not None else number for number, (entry, _) in enumerate(chosen)]
@@ -169,7 +169,7 @@ def _without_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[LeftO
 def _copies(
     entries: list[AlbumPhoto], embeddings: FloatArray, left_out: Counter[LeftOut]
 ) -> tuple[NDArray[np.bool_], list[TwoPeople]]:
-    """Return which faces to keep: the first of copies, unless they are under two people."""
+    """Return the faces to keep: the first of each copies, unless these are in the folders of two people."""
     kept = np.ones(len(entries), dtype=np.bool_)
     two_people: list[TwoPeople] = []
     for first, copies in _alike(embeddings):

@@ -1,4 +1,4 @@
-"""Comparison of one face with all faces of a photo."""
+"""Comparison of a face with all faces of a photo."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ComparedFace:
-    """A face of a photo, compared with the one face."""
+    """A face of the photo, and its similarity to the source face."""
 
     face: Face
     similarity: float  # cosine of the two embeddings, -1..1
@@ -31,9 +31,9 @@ class ComparedFace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """The comparison of one face with all faces of a photo."""
+    """The comparison of a source face with all faces of a photo."""
 
-    source: Face | Sample  # the one face
+    source: Face | Sample  # the face to compare
     photo: Photo  # the other photo, with its faces
     threshold: float  # the pack's similarity threshold for verification
     faces: tuple[ComparedFace, ...] = field(repr=False)  # of the other photo, largest first

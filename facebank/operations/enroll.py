@@ -41,7 +41,7 @@ _LEAST_SHARPNESS = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Offered:
+class _OfferedFace:
     """A candidate face, without the photo's pixels."""
 
     face: Face
@@ -51,12 +51,12 @@ class _Offered:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
+class _PendingPhoto:
     """A photo to be judged together with the person's other photos."""
 
     position: int
     source: str
-    faces: Sequence[_Offered]  # the candidates
+    faces: Sequence[_OfferedFace]  # the candidates
     reason: str = ""  # why the remaining face was chosen from several; empty for a single face
 
 
@@ -129,19 +129,19 @@ class Enroller:
             The results, in the order of the photos.
         """
         given = person = self._known_as(normalize_name(name))
-        fates: list[EnrolledPhoto | _Waiting] = []
+        fates: list[EnrolledPhoto | _PendingPhoto] = []
         turns: list[int | None] = []
         for photo in photos:
             turns.append(photo.quarter_turns if isinstance(photo, AnalyzedPhoto) else None)
-            fates.append(self._look_at(person, photo, len(fates)))
+            fates.append(self._analyze_photo(person, photo, len(fates)))
             progress.advance()
-        waiting = [fate for fate in fates if isinstance(fate, _Waiting)]
+        waiting = [fate for fate in fates if isinstance(fate, _PendingPhoto)]
         if earlier and not self._force:
             person = read_until_whole(lambda: self._earlier_person(given, earlier, waiting))
-        judged = read_until_whole(lambda: self._judged_together(person, waiting)) if waiting else {}
+        judged = read_until_whole(lambda: self._judge_together(person, waiting)) if waiting else {}
         report: list[EnrolledPhoto] = []
         for position, fate in enumerate(fates):
-            outcome = judged[position] if isinstance(fate, _Waiting) else fate
+            outcome = judged[position] if isinstance(fate, _PendingPhoto) else fate
             photo_fate = outcome if isinstance(outcome, EnrolledPhoto) else self._enroll_face(person, *outcome)
             report.append(replace(photo_fate, person=person, quarter_turns=turns[position]))
             progress.report(report[-1])
@@ -156,7 +156,7 @@ class Enroller:
         except PersonNotFoundError:
             return name
 
-    def _earlier_person(self, name: str, earlier: Sequence[str], photos: Sequence[_Waiting]) -> str:
+    def _earlier_person(self, name: str, earlier: Sequence[str], photos: Sequence[_PendingPhoto]) -> str:
         """Return the person among `earlier` who is in most of the photos; `name` if there is none."""
         alone = [photo.faces[0].guarded for photo in photos if len(photo.faces) == 1]
         faces = [face.embedding for face in alone if face.is_comparable]
@@ -169,7 +169,7 @@ class Enroller:
         guard = PersonGuard(self._gallery, nearest, self._engine.thresholds.verify, enrolled=enrolled)
         return nearest if guard.is_person_of(np.stack(faces)) else name
 
-    def _look_at(self, person: str, photo: AnalyzedPhoto | Photo, position: int) -> EnrolledPhoto | _Waiting:
+    def _analyze_photo(self, person: str, photo: AnalyzedPhoto | Photo, position: int) -> EnrolledPhoto | _PendingPhoto:
         if isinstance(photo, Photo):
             return _refused(photo.path, person, EnrollReason.UNREADABLE, photo.error or "")
         source = photo.photo.path
@@ -180,16 +180,16 @@ class Enroller:
             refusal = _too_poor(faces[0])
             if refusal is not None:
                 return _refused(source, person, *refusal)
-        return _Waiting(position, source, [self._offered(photo, face) for face in faces])
+        return _PendingPhoto(position, source, [self._offered(photo, face) for face in faces])
 
-    def _judged_together(
-        self, person: str, waiting: Sequence[_Waiting]
-    ) -> dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]]:
+    def _judge_together(
+        self, person: str, waiting: Sequence[_PendingPhoto]
+    ) -> dict[int, EnrolledPhoto | tuple[_PendingPhoto, Judgment]]:
         """Return, by position, the offered face of each photo and its judgment, or the refusal."""
         guard = PersonGuard(self._gallery, person, self._engine.thresholds.verify, enrolled=self._known_faces())
         chosen = [photo for photo in waiting if len(photo.faces) == 1]
         several = [photo for photo in waiting if len(photo.faces) > 1]
-        outcomes: dict[int, EnrolledPhoto | tuple[_Waiting, Judgment]] = {}
+        outcomes: dict[int, EnrolledPhoto | tuple[_PendingPhoto, Judgment]] = {}
         for photo, fate in self._choose(person, guard, chosen, several) if several else []:
             if isinstance(fate, EnrolledPhoto):
                 outcomes[photo.position] = fate
@@ -204,14 +204,14 @@ class Enroller:
         self._enrolled.follow()
         return self._enrolled
 
-    def _judged(self, guard: PersonGuard, photos: Sequence[_Waiting]) -> list[Judgment]:
+    def _judged(self, guard: PersonGuard, photos: Sequence[_PendingPhoto]) -> list[Judgment]:
         if self._force:
             return [TAKEN] * len(photos)
         return guard.judge([photo.faces[0].guarded for photo in photos])
 
     def _choose(
-        self, person: str, guard: PersonGuard, alone: Sequence[_Waiting], several: Sequence[_Waiting]
-    ) -> list[tuple[_Waiting, EnrolledPhoto | _Waiting]]:
+        self, person: str, guard: PersonGuard, alone: Sequence[_PendingPhoto], several: Sequence[_PendingPhoto]
+    ) -> list[tuple[_PendingPhoto, EnrolledPhoto | _PendingPhoto]]:
         """Choose the person's face in photos with several, by the samples and the photos with one face."""
         judgments = self._judged(guard, alone)
         known = [
@@ -224,7 +224,7 @@ class Enroller:
             np.concatenate([guard.own, np.reshape(known, (-1, guard.own.shape[1]))], dtype=np.float32),
             self._engine.thresholds.verify,
         )
-        fates: list[tuple[_Waiting, EnrolledPhoto | _Waiting]] = []
+        fates: list[tuple[_PendingPhoto, EnrolledPhoto | _PendingPhoto]] = []
         for photo, (place, reason) in zip(several, choices, strict=True):
             if place is None:
                 found = f"{len(photo.faces)} faces were found and {reason}"
@@ -235,10 +235,10 @@ class Enroller:
             if refusal is not None:
                 fates.append((photo, _refused(photo.source, person, *refusal)))
             else:
-                fates.append((photo, _Waiting(photo.position, photo.source, [photo.faces[place]], reason)))
+                fates.append((photo, _PendingPhoto(photo.position, photo.source, [photo.faces[place]], reason)))
         return fates
 
-    def _enroll_face(self, person: str, photo: _Waiting, judgment: Judgment) -> EnrolledPhoto:
+    def _enroll_face(self, person: str, photo: _PendingPhoto, judgment: Judgment) -> EnrolledPhoto:
         (offered,) = photo.faces
         if judgment.refusal is not None:
             return _refused(photo.source, person, judgment.refusal, judgment.detail)
@@ -282,11 +282,11 @@ class Enroller:
         names = self._gallery.names() if denied else {}
         return any(name_key(names[number]) == name_key(person) for number in denied)
 
-    def _offered(self, photo: AnalyzedPhoto, face: Face) -> _Offered:
+    def _offered(self, photo: AnalyzedPhoto, face: Face) -> _OfferedFace:
         sample = plain_sample(photo, face, thumbnail=self._thumbnails)
         crop = self._engine.analyzer.crop(photo.photo, face)
         place = next(place for place, found in enumerate(photo.faces) if found is face)
-        return _Offered(face, crop, sample, GuardedFace.of(photo.found, place))
+        return _OfferedFace(face, crop, sample, GuardedFace.of(photo.found, place))
 
 
 def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
@@ -298,7 +298,7 @@ def has_only_masked_samples(gallery: Gallery, name: str) -> bool:
     return 0 < person.sample_count == person.masked_count
 
 
-def _several_faces(faces: Sequence[_Offered]) -> SeveralFaces:
+def _several_faces(faces: Sequence[_OfferedFace]) -> SeveralFaces:
     embeddings = np.stack([offered.face.embedding for offered in faces])
     return SeveralFaces(embeddings, tuple(offered.face.size for offered in faces))
 

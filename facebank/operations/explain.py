@@ -377,7 +377,7 @@ def draw_picture(pair: ExplainedPair) -> Image:
     title, text = LabelPainter(_TITLE), LabelPainter(_TEXT)
     rows: list[list[Image]] = [
         [_written(title, f"Similarity {found.similarity:.3f}: {answer(found)}")],
-        [_written(text, f"What it rests on. The threshold for the same person is {found.threshold:.3f}.")],
+        [_written(text, f"The threshold for the same person is {found.threshold:.3f}.")],
     ]
     overlays = explanation.overlays((_enlarged(pair.crops[0]), _enlarged(pair.crops[1])))
     sides = zip(("A", "B"), (found.a, found.b), pair.crops, overlays, strict=True)

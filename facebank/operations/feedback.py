@@ -190,7 +190,7 @@ def _keeps_thumbnails(gallery: Gallery, person: str) -> bool:
 
 
 def _too_poor(quality: float, needed: float) -> str:
-    return f"it is too poor to recognize others by (quality {quality:.2f}, at least {needed:.2f} is needed)"
+    return f"its quality is too low to recognize others by ({quality:.2f}, at least {needed:.2f} is needed)"
 
 
 def _feedback(

@@ -170,17 +170,17 @@ def other_people(gallery: Gallery) -> int:
     return read_until_whole(counted)
 
 
-def described_others(others: int, in_scan: int = 0) -> str:
+def describe_others(others: int, in_scan: int = 0) -> str:
     """Describe the numbers of an `AlbumFacts` in words."""
     if not others:
         return "no other people; scores are plain similarities"
-    counted = counted_others(others)
+    counted = count_in_words(others)
     if in_scan:
         counted += ", only in the scan" if others == 1 else f", {in_scan} of them only in the scan"
     return f"{counted}; scores are corrected by what other people look like"
 
 
-def counted_others(others: int) -> str:
+def count_in_words(others: int) -> str:
     """Format a number of other people."""
     return "1 other person" if others == 1 else f"{others or 'no'} other people"
 
@@ -313,7 +313,7 @@ def _choice(
 ) -> ClassifierChoice:
     if settings.classifier != AUTOMATIC:
         return ClassifierChoice(settings.classifier, "set explicitly")
-    kinds = _worth_choosing(pack_calibration)
+    kinds = _classifiers_to_compare(pack_calibration)
     made_for = {
         "revision": revision,
         "background": pack_calibration.background and pack_calibration.background.digest(),
@@ -330,7 +330,7 @@ def _choice(
     return choice
 
 
-def _worth_choosing(pack_calibration: PackCalibration) -> list[str]:
+def _classifiers_to_compare(pack_calibration: PackCalibration) -> list[str]:
     """Return the classifiers to choose from: calibrated ones if there are any."""
     known = pack_calibration.calibration
     return [kind for kind in TRIED if kind == DEFAULT_CLASSIFIER or known is None or known.of(kind) is not None]

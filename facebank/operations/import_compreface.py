@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import InvalidNameError
 from facebank.gallery import normalize_name
-from facebank.operations.compreface_server import ImageRefusedError
+from facebank.operations.compreface_client import ImageRefusedError
 from facebank.types import EnrollReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from facebank.gallery import Gallery
-    from facebank.operations.compreface_server import CompreFaceServer, Example
+    from facebank.operations.compreface_client import CompreFaceClient, Example
     from facebank.storage.progress import Progress
     from facebank.types import EnrolledPhoto, EnrollReport, Sample
 
@@ -50,7 +50,7 @@ class _Image(io.BytesIO):
 
 
 def import_examples(
-    server: CompreFaceServer,
+    client: CompreFaceClient,
     gallery: Gallery,
     enroll: Callable[[str, Sequence[io.BytesIO]], EnrollReport],
     progress: Progress,
@@ -62,23 +62,23 @@ def import_examples(
 
     Parameters
     ----------
-    server
-        The service.
+    client
+        Client of the service.
     gallery
-        Takes the samples.
+        The gallery that receives the samples.
     enroll
         Function that enrolls images of a person, given the name.
     progress
         Advanced with each example; each `ImportedExample` is reported.
     """
-    by_subject: dict[str, list[Example]] = {name: [] for name in server.subjects()}
-    for example in server.examples():
+    by_subject: dict[str, list[Example]] = {name: [] for name in client.subjects()}
+    for example in client.examples():
         by_subject.setdefault(example.subject, []).append(example)
     known = {sample.path: sample for some in gallery.samples_by_person().values() for sample in some}
     progress.begin("Importing", sum(map(len, by_subject.values())))
     results: list[ImportedExample] = []
     for subject, examples in by_subject.items():
-        for result in _imported(server, subject, examples, known, enroll):
+        for result in _imported(client, subject, examples, known, enroll):
             results.append(result)
             progress.report(result)
             if result.image_id is not None:
@@ -87,7 +87,7 @@ def import_examples(
 
 
 def _imported(
-    server: CompreFaceServer,
+    client: CompreFaceClient,
     subject: str,
     examples: Sequence[Example],
     known: dict[str, Sample],
@@ -112,7 +112,7 @@ def _imported(
             yield ImportedExample(
                 example.image_id, subject, sample.person, True, EnrollReason.ALREADY_ENROLLED, detail, sample.id
             )
-    for batch in _batches(server, new):
+    for batch in _batches(client, new):
         images = {example.image_id: _Image(data, _label(example)) for example, data in batch if isinstance(data, bytes)}
         report = enroll(person, list(images.values())) if images else None
         fates = dict(zip(images, () if report is None else report.photos, strict=True))
@@ -123,13 +123,13 @@ def _imported(
                 yield ImportedExample(example.image_id, subject, person, False, NO_IMAGE, data)
 
 
-def _batches(server: CompreFaceServer, examples: Iterable[Example]) -> Iterator[list[tuple[Example, bytes | str]]]:
+def _batches(client: CompreFaceClient, examples: Iterable[Example]) -> Iterator[list[tuple[Example, bytes | str]]]:
     """Yield batches of examples with their images, or the reason why an image is missing."""
     batch: list[tuple[Example, bytes | str]] = []
     size = 0
     for example in examples:
         try:
-            data: bytes | str = server.image(example.image_id)
+            data: bytes | str = client.image(example.image_id)
         except ImageRefusedError as error:
             data = str(error)
         batch.append((example, data))

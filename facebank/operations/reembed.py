@@ -51,7 +51,7 @@ class ReEmbeddingReport:
     # photos of remembered strangers that could not be re-embedded; they are forgotten if `changed`
     lost_strangers: tuple[str, ...] = ()
     full_disk: bool = False  # whether the disk was too full to wipe old bytes
-    mirrors: tuple[str, ...] = ()  # addresses of mirrors that may still hold old embeddings: done at the next contact
+    mirrors: tuple[str, ...] = ()  # addresses of mirrors that may have old embeddings until the next connection
 
 
 def re_embed(

@@ -230,14 +230,14 @@ def _fewest(samples: AuditedSamples, pair: ConfusablePair) -> list[int]:
 def _disagreeing(samples: AuditedSamples, around: Neighborhood) -> Iterator[Finding]:
     """Yield samples unlike the person's others; once for a person with two, and not if one is mislabelled."""
     owners = samples.enrolled.person_ids
-    told = set(owners[around.mislabelled].tolist())
+    reported = set(owners[around.mislabelled].tolist())
     counts = np.bincount(samples.enrolled.owners)[samples.enrolled.owners]
     rows = np.flatnonzero(around.disagreeing)
     for row in rows[np.argsort(around.own[rows], kind="stable")].tolist():
         name, person = samples.name(row), int(owners[row])
-        if person in told and counts[row] == 2:
+        if person in reported and counts[row] == 2:
             continue
-        told.add(person)
+        reported.add(person)
         concerned = np.flatnonzero(owners == person).tolist() if counts[row] == 2 else [row]
         numbers = tuple(samples.number(place) for place in concerned)
         if len(numbers) == 2:

@@ -68,13 +68,13 @@ class Confusables:
     ) -> None:
         self._people = people
         self._model = USUAL_PAIRS if model is None else model
-        self._told_common = common
+        self._given_common = common
         self._curves: dict[tuple[int, int], PairCurve] = {}
 
     @computed
     def _common(self) -> float:
-        told = self._told_common
-        return common_similarity(self._people) if told is None else min(told, _MOST_COMMON)
+        given = self._given_common
+        return common_similarity(self._people) if given is None else min(given, _MOST_COMMON)
 
     def likeness(self, first: int, second: int) -> float:
         """Return the weight of margins against scores in separating two people, given by place; 0..1."""
@@ -93,9 +93,9 @@ class Confusables:
         `margin` is the cosine with the first person's prototype minus that with the second's.
         """
         low, high = sorted((first, second))
-        told = float(self._curve(low, high).probability(np.array(margin if first == low else -margin)))
-        told = min(max(told, _NEVER_CERTAIN), 1.0 - _NEVER_CERTAIN)
-        return told if first == low else 1.0 - told
+        probability = float(self._curve(low, high).probability(np.array(margin if first == low else -margin)))
+        probability = min(max(probability, _NEVER_CERTAIN), 1.0 - _NEVER_CERTAIN)
+        return probability if first == low else 1.0 - probability
 
     def _curve(self, first: int, second: int) -> PairCurve:
         pair = first, second
@@ -154,9 +154,9 @@ def _share(
     first, other = columns
     likeness = confusables.likeness(people[first], people[other])
     margin = float(similarities[first]) - float(similarities[other])
-    told = confusables.probability(people[first], people[other], margin)
+    probability = confusables.probability(people[first], people[other], margin)
     by_scores = float(probabilities[other] / probabilities[first])
-    return float(by_scores ** (1 - likeness) * ((1 - told) / told) ** likeness)
+    return float(by_scores ** (1 - likeness) * ((1 - probability) / probability) ** likeness)
 
 
 def _margins(people: PeopleIndex, first: int, second: int) -> PairMargins:

@@ -41,8 +41,8 @@ class Ranking:
         """Return the ranking with each probe's people reordered by `columns`, ``(M, K)``."""
         probabilities = self.probabilities
         if probabilities is not None:
-            told = np.take_along_axis(probabilities[:, :-1], columns, axis=1)
-            probabilities = np.concatenate([told, probabilities[:, -1:]], axis=1)
+            predicted = np.take_along_axis(probabilities[:, :-1], columns, axis=1)
+            probabilities = np.concatenate([predicted, probabilities[:, -1:]], axis=1)
         return Ranking(
             np.take_along_axis(self.places, columns, axis=1),
             np.take_along_axis(self.scores, columns, axis=1),
@@ -53,12 +53,12 @@ class Ranking:
 
 def stacked(rankings: Sequence[Ranking]) -> Ranking:
     """Return the rankings of several probes as one."""
-    told = [each.probabilities for each in rankings if each.probabilities is not None]
+    predicted = [each.probabilities for each in rankings if each.probabilities is not None]
     return Ranking(
         np.concatenate([each.places for each in rankings]),
         np.concatenate([each.scores for each in rankings]),
         np.concatenate([each.similarities for each in rankings]),
-        np.concatenate(told) if told else None,
+        np.concatenate(predicted) if predicted else None,
     )
 
 
@@ -69,8 +69,8 @@ def averaged(rows: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
 
 def _remaining(candidates: Sequence[Candidate]) -> float | None:
     """Return the probability of none of the candidates; None for an uncalibrated pack."""
-    told = [candidate.probability for candidate in candidates if candidate.probability is not None]
-    return max(0.0, 1.0 - math.fsum(told)) if told else None
+    predicted = [candidate.probability for candidate in candidates if candidate.probability is not None]
+    return max(0.0, 1.0 - math.fsum(predicted)) if predicted else None
 
 
 def identity_of(decision: Decision, reason: Reason, candidates: tuple[Candidate, ...]) -> Identity:

@@ -131,7 +131,7 @@ class KnnScorer:
     """Scores by the weighted mean similarity of the probe and a person's `neighbors` nearest samples, -1..1.
 
     A sample weighs ``exp((similarity - best similarity) / temperature)``. A person with one sample is scored by it
-    alone, and one with five hundred gains nothing from irrelevant samples.
+    alone, and one with five hundred is not affected by irrelevant samples.
     """
 
     def __init__(

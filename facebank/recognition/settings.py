@@ -229,10 +229,10 @@ def _number_check(rule: str, fits: Callable[[float], bool]) -> Callable[[object]
 
 
 def _allow_twice(value: object) -> bool:
-    said = value.strip().casefold() if isinstance(value, str) else value
-    if said is True or said in ("true", "yes", "on"):
+    text = value.strip().casefold() if isinstance(value, str) else value
+    if text is True or text in ("true", "yes", "on"):
         return True
-    if said is False or said in ("false", "no", "off"):
+    if text is False or text in ("false", "no", "off"):
         return False
     raise UsageError(f"allow_twice must be true or false, not {_shown(value)}")
 

@@ -101,15 +101,15 @@ def share_probabilities(places: NDArray[np.int64], probabilities: NDArray[np.flo
         raised = np.exp(totals - totals.max(axis=1, keepdims=True))
         raised /= raised.sum(axis=1, keepdims=True)
         shared, alone = np.where(owned > 0, raised[:, :-1], 0.0), raised[:, -1]
-    told = np.concatenate([np.take_along_axis(shared, columns, axis=1), alone[:, None]], axis=1)
-    first = told[:, :-1].argmax(axis=1)
+    marginals = np.concatenate([np.take_along_axis(shared, columns, axis=1), alone[:, None]], axis=1)
+    first = marginals[:, :-1].argmax(axis=1)
     best = columns[np.arange(len(places)), first]
     clear = np.full(len(places), -1, dtype=np.int64)
     for row, person in enumerate(best):
         own, others = shared[row, person], np.delete(shared[:, person], row)
         if own > 0 and own >= least_odds * others.max():
             clear[row] = people[person]
-    return Shares(_with_first(first, places.shape[1]), told, clear)
+    return Shares(_with_first(first, places.shape[1]), marginals, clear)
 
 
 def share_similarities(

@@ -1,7 +1,7 @@
 """Access control: every request passes these checks before it reaches a route.
 
-Rejected are requests with an unknown ``Host`` (DNS rebinding), from another site's page, with a key in the address
-(addresses end up in logs), without a valid key where one is required, and above the rate limit.
+Rejects requests with an unknown ``Host`` (DNS rebinding), from another site's page, with a key in the URL (URLs end up
+in logs), without a valid key where one is required, and above the rate limit.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Access:
         self._sessions: OrderedDict[str, tuple[str, float]] = OrderedDict()  # key and expiry, by session
         self._requests = _Rate(options.limits.requests_a_minute)
         self._wrong = _Rate(options.limits.wrong_keys_a_minute)
-        self._proven: OrderedDict[tuple[str, bytes], None] = OrderedDict()  # networks, and valid key hashes
+        self._verified: OrderedDict[tuple[str, bytes], None] = OrderedDict()  # networks, and valid key hashes
         self._own_names = {"localhost", options.host.lower(), *(name.lower() for name in options.hosts)}
         if not is_loopback(options.host):
             self._own_names |= {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"}
@@ -108,14 +108,14 @@ class Access:
         _check_length(headers)
         self._check_host(headers.get("host", ""))
         _check_origin(headers, scope["method"])
-        _check_address(scope["query_string"])
+        _check_query(scope["query_string"])
         address = str((scope.get("client") or ("",))[0])
         try:
-            found = self._found(headers, address)
+            found = self._find_caller(headers, address)
         except RequestError:
-            self._count(address)
+            self._limit_rate(address)
             raise
-        self._count(address if found is None else found.name)
+        self._limit_rate(address if found is None else found.name)
         return found
 
     def sign_in(self, token: str, address: str) -> str | None:
@@ -123,7 +123,7 @@ class Access:
 
         Raises `RequestError` (429) after too many invalid keys from this address.
         """
-        if self._tried(token, address) is None:
+        if self._check_key(token, address) is None:
             return None
         session = secrets.token_urlsafe(32)
         self._sessions[session] = token, time.monotonic() + SESSION_SECONDS
@@ -135,32 +135,32 @@ class Access:
         """End a session."""
         self._sessions.pop(session, None)
 
-    def _found(self, headers: Headers, address: str) -> Caller | None:
+    def _find_caller(self, headers: Headers, address: str) -> Caller | None:
         token = headers.get("x-api-key")
         scheme, _, rest = headers.get("authorization", "").partition(" ")
         if token is None and scheme.lower() == "bearer":
             token = rest.strip()
         if token is not None:
-            named = self._named(token) if self.is_open else self._tried(token, address)
-            if named is not None:
-                return Caller(*named, has_key=True, csrf="")
+            owner = self._key_owner(token) if self.is_open else self._check_key(token, address)
+            if owner is not None:
+                return Caller(*owner, has_key=True, csrf="")
             if not self.is_open:
                 raise RequestError(401, "KeyNotValid", "the key is not valid, or was revoked", _CHALLENGE)
         if self.is_open:  # clients that always send a key may send any
             return Caller("this machine", Role.ADMIN, has_key=token is not None, csrf=self._csrf("this machine"))
         session = _cookie(headers, SESSION_COOKIE)
         token, until = self._sessions.get(session, ("", 0.0))
-        named = self._named(token) if until > time.monotonic() else None
-        return None if named is None else Caller(*named, has_key=False, csrf=self._csrf(session))
+        owner = self._key_owner(token) if until > time.monotonic() else None
+        return None if owner is None else Caller(*owner, has_key=False, csrf=self._csrf(session))
 
-    def _tried(self, token: str, address: str) -> tuple[str, Role] | None:
+    def _check_key(self, token: str, address: str) -> tuple[str, Role] | None:
         """Return the name and role of a key, or None for an invalid one; invalid keys are rate-limited per address.
 
         Above the limit only keys that were valid from this address are checked, because clients may share an address.
         """
         network = network_of(address)
         pair = network, hashlib.sha256(_bytes(token)).digest()
-        wait = 0.0 if pair in self._proven else self._wrong.wait(network)
+        wait = 0.0 if pair in self._verified else self._wrong.wait(network)
         if wait:
             raise RequestError(
                 429,
@@ -168,18 +168,18 @@ class Access:
                 "too many wrong keys came from this address: try again later",
                 {"Retry-After": str(math.ceil(wait))},
             )
-        named = self._named(token)
-        if named is None:
-            self._proven.pop(pair, None)
+        owner = self._key_owner(token)
+        if owner is None:
+            self._verified.pop(pair, None)
             self._wrong.take(network)
         else:
-            self._proven[pair] = None
-            self._proven.move_to_end(pair)
-            while len(self._proven) > _MOST_CLIENTS:
-                self._proven.popitem(last=False)
-        return named
+            self._verified[pair] = None
+            self._verified.move_to_end(pair)
+            while len(self._verified) > _MOST_CLIENTS:
+                self._verified.popitem(last=False)
+        return owner
 
-    def _named(self, token: str) -> tuple[str, Role] | None:
+    def _key_owner(self, token: str) -> tuple[str, Role] | None:
         if self._token is not None and hmac.compare_digest(_bytes(token), _bytes(self._token)):
             return "the token of the service", Role.ADMIN
         return self._keys.role_of(token)
@@ -195,7 +195,7 @@ class Access:
             return
         raise RequestError(403, "UnknownHost", "unknown host name: start the service with --allow-host to allow it")
 
-    def _count(self, client: str) -> None:
+    def _limit_rate(self, client: str) -> None:
         wait = self._requests.wait(client)
         self._requests.take(client)
         if wait:
@@ -282,8 +282,8 @@ def needs(role: Role) -> Callable[[Request], Awaitable[Caller]]:
     async def allowed(request: Request) -> Caller:
         caller = caller_of(request)
         if caller.role < role:
-            named = f"'{role.name.lower()}'"
-            raise RequestError(403, "RoleTooLow", f"this needs a key with the role {named}")
+            needed = f"'{role.name.lower()}'"
+            raise RequestError(403, "RoleTooLow", f"this needs a key with the role {needed}")
         comes_from_page = "origin" in request.headers or "sec-fetch-site" in request.headers
         if request.method not in _SAFE and comes_from_page and not caller.has_key:
             sent = request.headers.get(CSRF_HEADER, "")
@@ -314,7 +314,7 @@ def _check_origin(headers: Headers, method: str) -> None:
         raise RequestError(403, "OtherSite", "only this service's own pages may send this request")
 
 
-def _check_address(query: bytes) -> None:
+def _check_query(query: bytes) -> None:
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name.lower() in _KEY_PARAMETERS or value.startswith(PREFIX):
             raise RequestError(

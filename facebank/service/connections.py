@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from facebank.service.options import Limits
 
 _MOST_EXCESS = 1_024  # temporary excess of connections until others are dropped
-_BETWEEN_LOOKS = 0.05  # seconds; time for a new client to send its request
+_CHECK_DELAY = 0.05  # seconds; time for a new client to send its request
 _NETWORK = 64  # bits of an IPv6 address
 
 
 class ConnectionLimit:
     """Drops connections above a limit, those idle for longest first.
 
-    They are taken from the address with most connections, so that it does not affect others. A connection is not
-    dropped while its client waits for a response. New ones are rejected only if nothing can be dropped.
+    Drops connections of the address with the most connections, so that other clients are not affected. A connection is
+    not dropped while its client waits for a response. New ones are rejected only if none can be dropped.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class ConnectionLimit:
         """Return whether to reject a new connection; otherwise schedules drops if there are too many."""
         excess = len(connection.connections) - self.limits.connections
         if excess > 0 and self._look is None:
-            self._look = connection.loop.call_later(_BETWEEN_LOOKS, self._drop_some, connection)
+            self._look = connection.loop.call_later(_CHECK_DELAY, self._drop_some, connection)
         return excess > _MOST_EXCESS
 
     def _drop_some(self, newest: BoundedConnection) -> None:
@@ -76,8 +76,8 @@ class BoundedConnection(H11Protocol):
     network
         The client's address, or the first half of an IPv6 address.
     waits_since
-        Since when the connection waits for its client: for a request, the rest of one, or reading of the response. None
-        while the client waits for a response.
+        Time since which the connection waits for its client: for a request, the rest of one, or reading of the
+        response. None while the client waits for a response.
     """
 
     def __init__(self, limit: ConnectionLimit, *given: Any, **named: Any) -> None:

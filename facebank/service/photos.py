@@ -35,7 +35,7 @@ class UploadedPhoto(io.BytesIO):
         self.name = UPLOAD + (printable(re.split(r"[\\/]", name)[-1])[:_LONGEST_NAME] or "photo")
 
 
-class Sent:
+class RequestContent:
     """The content of a request: photos by field name, and other fields."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Sent:
         return value
 
 
-async def read_sent(request: Request, limits: Limits) -> Sent:
+async def read_content(request: Request, limits: Limits) -> RequestContent:
     """Read the content of a request, whose size is limited already.
 
     A form has photos as files and other fields as text. JSON is an object whose ``photos`` are a list of base64 or of
@@ -95,7 +95,7 @@ async def read_sent(request: Request, limits: Limits) -> Sent:
     elif kind == "application/json":
         sent = _json(await request.body())
     else:
-        sent = Sent()
+        sent = RequestContent()
         data = await request.body()
         if data:
             sent.photos["photo"] = [UploadedPhoto(data, request.headers.get("x-photo-name", "photo"))]
@@ -105,8 +105,8 @@ async def read_sent(request: Request, limits: Limits) -> Sent:
     return sent
 
 
-async def _form(request: Request, limits: Limits) -> Sent:
-    sent = Sent()
+async def _form(request: Request, limits: Limits) -> RequestContent:
+    sent = RequestContent()
     try:
         form = request.form(max_files=limits.photos + 1, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD)
         async with form as content:
@@ -121,14 +121,14 @@ async def _form(request: Request, limits: Limits) -> Sent:
     return sent
 
 
-def _json(body: bytes) -> Sent:
+def _json(body: bytes) -> RequestContent:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, "JsonNotUnderstood", "the body is not JSON") from error
     if not isinstance(content, dict):
         raise RequestError(422, "InvalidValue", "the body must be a JSON object")
-    sent = Sent()
+    sent = RequestContent()
     for name, value in content.items():
         if name == "photos":
             if not isinstance(value, list):

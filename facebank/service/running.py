@@ -31,7 +31,7 @@ _AT_ONCE = 64  # connections accepted per loop iteration
 _FILES = 4_096  # desired limit of open files
 _KEPT_ALIVE = 15  # seconds
 _GRACE = 20  # seconds to finish requests when the service is stopped
-_FOREIGN = {  # documentation addresses, then home networks, which are routed without the Internet
+_ROUTE_TARGETS = {  # documentation addresses, then home networks, which are routed without the Internet
     socket.AF_INET: ("198.51.100.1", "192.168.1.1", "10.0.0.1", "172.16.0.1"),
     socket.AF_INET6: ("2001:db8::1", "fd00::1"),
 }
@@ -65,7 +65,7 @@ def address_of(options: ServiceOptions, port: int) -> str:
 
 def _own_address(family: socket.AddressFamily) -> str:
     """Return this machine's address in the network, or loopback; sends no packets."""
-    for target in _FOREIGN[family]:
+    for target in _ROUTE_TARGETS[family]:
         with socket.socket(family, socket.SOCK_DGRAM) as asking:
             try:
                 asking.connect((target, 9))  # only selects a route
@@ -110,7 +110,7 @@ class Server(uvicorn.Server):
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until the process is stopped."""
         _allow_files()
-        with _signals_end_nothing():
+        with _survive_stop_signal():
             super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -136,7 +136,7 @@ def _allow_files() -> None:
 
 
 @contextmanager
-def _signals_end_nothing() -> Iterator[None]:
+def _survive_stop_signal() -> Iterator[None]:
     """Prevent the process from being killed by the stop signal, which uvicorn raises again after shutdown."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _MOST_UNREADABLE = 100  # unreadable photos and videos reported with the reason
 _STOPPING = 30.0  # seconds for a scan to end on shutdown
-_BETWEEN_LOOKS = 0.25  # seconds
+_POLL_SECONDS = 0.25  # seconds
 _LONGEST_SILENCE = 10.0  # seconds after which the state is sent again, to detect lost clients
 _MOST_WATCHERS = 64
 _SURE_AFTER = 5.0  # seconds at the videos before the remaining time is estimated
@@ -222,8 +222,8 @@ class BackgroundScan:
                     sent, silent = state, 0.0
                 if not state.is_running or self._is_ended:
                     return
-                await asyncio.sleep(_BETWEEN_LOOKS)
-                silent += _BETWEEN_LOOKS
+                await asyncio.sleep(_POLL_SECONDS)
+                silent += _POLL_SECONDS
         finally:
             self._watchers -= 1
 
@@ -259,7 +259,7 @@ class BackgroundScan:
                 workers=self._workers,
                 within=self._folders.named,
                 needs_photos=False,
-                progress=_Watched(self),
+                progress=_PhotoProgress(self),
             )
             unreadable = {path: self._text.api(why) for path, why in report.unreadable.items()}
             self.change(step=ScanStep.VIDEOS, seconds_left=None, report=replace(report, unreadable=unreadable))
@@ -286,7 +286,7 @@ class BackgroundScan:
             list(self._video_folders),
             workers=self._workers,
             within=self._folders.named,
-            progress=_WatchedVideos(self),
+            progress=_VideoProgress(self),
         )
         self._video_folders.clear()
         unreadable = [(path, self._text.api(why)) for path, why in report.unreadable.items()]
@@ -297,7 +297,7 @@ class _CanceledError(Exception):
     """The scan was canceled."""
 
 
-class _Watched(Progress):
+class _PhotoProgress(Progress):
     """Updates the state of a scan."""
 
     def __init__(self, scan: BackgroundScan) -> None:
@@ -319,7 +319,7 @@ class _Watched(Progress):
             self._scan.change(emptied=result.emptied)
 
 
-class _WatchedVideos(Progress):
+class _VideoProgress(Progress):
     """Updates the state of a scan at the videos."""
 
     def __init__(self, scan: BackgroundScan) -> None:

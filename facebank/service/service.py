@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from facebank.service.options import UPLOAD
-from facebank.service.photos import Sent, read_sent
+from facebank.service.photos import RequestContent, read_content
 
 if TYPE_CHECKING:
     from facebank import Album, FaceBank
@@ -69,12 +69,12 @@ async def service_of(request: Request) -> Service:  # async: FastAPI runs other 
     return service
 
 
-TheService = Annotated[Service, Depends(service_of)]
+ServiceDep = Annotated[Service, Depends(service_of)]
 
 
-async def sent_in(request: Request, service: TheService) -> Sent:
+async def content_of(request: Request, service: ServiceDep) -> RequestContent:
     """Return the content of a request."""
-    return await read_sent(request, service.options.limits)
+    return await read_content(request, service.options.limits)
 
 
-TheSent = Annotated[Sent, Depends(sent_in)]
+ContentDep = Annotated[RequestContent, Depends(content_of)]

@@ -66,7 +66,7 @@ class Work:
         try:
             return await asyncio.wait_for(asyncio.shield(future), self._seconds)
         except TimeoutError as error:
-            future.add_done_callback(_looked_at)
+            future.add_done_callback(_retrieve_exception)
             raise RequestError(504, "TooSlow", f"the request took more than {self._seconds:g} seconds") from error
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class Work:
         self.under_way -= 1
 
 
-def _looked_at(future: asyncio.Future[Result]) -> None:
+def _retrieve_exception(future: asyncio.Future[Result]) -> None:
     """Retrieve the exception of an abandoned function, to avoid a warning by asyncio."""
     if not future.cancelled():
         future.exception()

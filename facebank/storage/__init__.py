@@ -1,1 +1,1 @@
-"""Files, folders and paths, SQLite files, npz without pickle, checked values, printable text, locks and arithmetic."""
+"""Storage helpers: atomic files, safe folders, SQLite, npz without pickle, validation, printable text and locks."""

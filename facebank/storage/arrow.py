@@ -1,4 +1,4 @@
-"""Apache Arrow, which the extra `cluster` brings: imported only where Parquet is read or written."""
+"""Lazy import of pyarrow (extra ``cluster``), for reading and writing Parquet."""
 
 from __future__ import annotations
 

@@ -275,7 +275,7 @@ class NamedFolders:
 
 
 def passed_over(paths: Sequence[str], what: str = "photo", *, as_targets: bool = False) -> str:
-    """Return a message about files, each called `what`, that were skipped because links lead outside to them.
+    """Return a message about files (noun `what`) that were skipped because a link leads outside of the folders.
 
     With `as_targets`, the links are where files would have been written.
     """

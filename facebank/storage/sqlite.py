@@ -198,8 +198,10 @@ class SqliteKind:
             return self.busy_error(
                 f"{self.named(path)} is in use by another process: try again when that process has finished."
             )
-        said = _MESSAGES_BY_EXTENDED_CODE.get(code, _MESSAGES.get(code & 0xFF))
-        return self.damage_error(path, str(error)) if said is None else StorageError(f"{self.named(path)} {said}.")
+        message = _MESSAGES_BY_EXTENDED_CODE.get(code, _MESSAGES.get(code & 0xFF))
+        return (
+            self.damage_error(path, str(error)) if message is None else StorageError(f"{self.named(path)} {message}.")
+        )
 
     def _read_header(self, path: Path) -> bytes:
         file = printable(str(path))
@@ -295,7 +297,7 @@ def begin_in_turn(connection: sqlite3.Connection, path: Path, patience: float) -
 
 
 def _wait(connection: sqlite3.Connection, path: Path, queue: Path, patience: float) -> None:
-    begun, said, is_next = monotonic(), False, False
+    begun, is_warned, is_next = monotonic(), False, False
     lock = LockFile(queue)
     try:
         while True:
@@ -306,8 +308,8 @@ def _wait(connection: sqlite3.Connection, path: Path, queue: Path, patience: flo
             if waited >= patience:
                 connection.execute("BEGIN IMMEDIATE")  # raises the busy error, or succeeds
                 return
-            if not said and waited >= min(_WARN_AFTER, patience):
-                said = True
+            if not is_warned and waited >= min(_WARN_AFTER, patience):
+                is_warned = True
                 _warn(path)
             sleep(_PAUSE)
     finally:

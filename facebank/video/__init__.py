@@ -1,1 +1,1 @@
-"""Who is seen when: in video files and before live cameras."""
+"""Identification of people in video files and live cameras."""

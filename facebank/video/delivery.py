@@ -102,7 +102,7 @@ class DeliveryLog:
         if was_away:
             self._on_trouble(f"{self._shown} is available again")
 
-    def fail(self, reason: str, consequence: str = "trying again; the watch goes on") -> None:
+    def fail(self, reason: str, consequence: str = "trying again; watching continues") -> None:
         """Count a failure, and report it if its reason is new."""
         with self._lock:
             self._failures += 1

@@ -186,9 +186,9 @@ class HomePublisher:
     def _earlier(self, payload: bytes) -> dict[str, object]:
         """Return the last person seen in an earlier run; an empty record for an invalid payload."""
         try:
-            said = json.loads(payload)
-            person, at = said["person"], said["at"]
-            numbers = {key: said[key] for key in ("similarity", "probability")}
+            record = json.loads(payload)
+            person, at = record["person"], record["at"]
+            numbers = {key: record[key] for key in ("similarity", "probability")}
         except (ValueError, KeyError, TypeError, RecursionError):
             return dict(_NOBODY)
         is_time = isinstance(at, str) and re.fullmatch(r"[0-9T:.+-]{19,40}", at) is not None

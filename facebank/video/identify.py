@@ -350,8 +350,10 @@ def labeled(
     words = dict[int, str]()
     counts = dict.fromkeys(Decision, 0)
     for group in dict.fromkeys(groups):
-        said = {found[place].identity.decision for place, each in zip(others, groups, strict=True) if each == group}
-        decision = Decision.UNKNOWN if Decision.UNKNOWN in said else Decision.UNCERTAIN
+        decisions = {
+            found[place].identity.decision for place, each in zip(others, groups, strict=True) if each == group
+        }
+        decision = Decision.UNKNOWN if Decision.UNKNOWN in decisions else Decision.UNCERTAIN
         counts[decision] += 1
         words[group] = f"{'stranger' if decision is Decision.UNKNOWN else 'uncertain'} {counts[decision]}"
     labels = {place: words[group] for place, group in zip(others, groups, strict=True)}

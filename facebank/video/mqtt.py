@@ -1,8 +1,8 @@
 """An MQTT connection that reconnects when lost, and republishes all retained state.
 
 The newest payload of each retained topic is kept in a table, which changes while the broker is unavailable; every new
-connection publishes all of it. So nothing queues up, and a broker that lost its state gets it back. Messages that are
-not retained describe a moment, and are discarded while the broker is unavailable.
+connection publishes all of it. Thus messages do not queue up, and a broker that lost its state gets it again. Messages
+that are not retained describe a moment, and are discarded while the broker is unavailable.
 """
 
 from __future__ import annotations
@@ -273,7 +273,7 @@ class MqttConnection:
         is_short = time.monotonic() - session.began < _STEADY
         self._is_flapping = is_short and (self._is_flapping or self._was_lost)
         self._was_lost = True
-        again = "the connection is lost again and again; is there another watch of a camera of this name?"
+        again = "the connection keeps getting lost; is another facebank watch running with this camera name?"
         return again if self._is_flapping else reason
 
     def _connected(self, session: _Session) -> str | None:

@@ -1,4 +1,4 @@
-"""Presence events of enrolled people, for other machines; only from decisions `known`."""
+"""Presence events of enrolled people, derived from decisions `known` only."""
 
 from __future__ import annotations
 

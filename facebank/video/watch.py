@@ -39,7 +39,7 @@ class VisitorChange(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Visitor:
-    """A person in front of the camera, now or before.
+    """A person who is or was in front of the camera.
 
     Attributes
     ----------

@@ -130,7 +130,7 @@ class WebhookPublisher:
                     self.log.succeed()
                     break
                 if is_final or attempt == _MOST_ATTEMPTS or self._pause(wait):
-                    self.log.fail(reason, "an event is given up; the watch goes on")
+                    self.log.fail(reason, "an event is discarded; watching continues")
                     self.log.drop()
                     break
                 self.log.fail(reason)

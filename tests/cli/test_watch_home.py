@@ -138,7 +138,7 @@ def test_presence_survives_a_killed_broker(
     assert base64.b64decode(event["thumbnail"]).startswith(b"\xff\xd8")
     lines = err.splitlines()
     assert sum("is available again" in line for line in lines) == 2
-    assert sum("the MQTT broker" in line and "the watch goes on" in line for line in lines) >= 1
+    assert sum("the MQTT broker" in line and "watching continues" in line for line in lines) >= 1
     for secret in (PASSWORD, USER + "@", "topsecret", "Traceback"):
         assert secret not in err
 

@@ -21,7 +21,7 @@ from facebank.gallery import FaceKey, Gallery, NewSample
 from facebank.gallery.derived import derived_file
 from facebank.index.indexed_samples import MASK
 from facebank.operations.engine import Engine, load_engine
-from facebank.operations.identify import described_others, identified_photo, prepare_identification
+from facebank.operations.identify import describe_others, identified_photo, prepare_identification
 from facebank.packs import load_pack
 from facebank.recognition import coefficient_cache
 from facebank.recognition.calibration.files import CALIBRATION_NAME, user_folder
@@ -492,4 +492,4 @@ def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine
     ],
 )
 def test_the_album_s_other_people_are_counted_in_plain_words(others: int, in_scan: int, told: str) -> None:
-    assert described_others(others, in_scan) == told
+    assert describe_others(others, in_scan) == told

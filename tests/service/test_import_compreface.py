@@ -22,7 +22,7 @@ import pytest
 
 from facebank import FaceBank
 from facebank.errors import ServiceError, UsageError
-from facebank.operations.compreface_server import CompreFaceServer, ImageRefusedError, ServerLimits
+from facebank.operations.compreface_client import ClientLimits, CompreFaceClient, ImageRefusedError
 from facebank.operations.import_compreface import ImportedExample, import_examples
 from facebank.schemas import load
 from facebank.service.compreface.image_ids import image_id_of
@@ -33,7 +33,7 @@ from facebank.storage.progress import SILENT, Progress
 from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve, served
 
 NETWORK = ServiceOptions(hosts=("photos.home",))
-QUICK = ServerLimits(timeout=1.0, seconds=2.0, attempts=2, pause=0.01)
+QUICK = ClientLimits(timeout=1.0, seconds=2.0, attempts=2, pause=0.01)
 ID = "6b135f5b-a365-4522-b1f1-4c9ac2dd0728"
 
 
@@ -134,7 +134,7 @@ def test_a_busy_service_is_asked_again(gallery: Path, tmp_path: Path) -> None:
         FaceBank.open(tmp_path / "a.facebank", device="cpu") as here,
         served(there, slow) as address,
     ):
-        with CompreFaceServer(address, "any") as server:
+        with CompreFaceClient(address, "any") as server:
             for _ in range(58):
                 server.subjects()
         assert [one.accepted for one in here.import_compreface(address, "any")] == [True, True]
@@ -231,7 +231,7 @@ def service_of(faces: object, image: Answer | None = None, subjects: object = No
 
 def asked(answer: Answer) -> tuple[list[str], list[str]]:
     """Return what a server's subjects and examples are."""
-    with server_of(answer) as address, CompreFaceServer(address, "key", QUICK) as server:
+    with server_of(answer) as address, CompreFaceClient(address, "key", QUICK) as server:
         return server.subjects(), [example.image_id for example in server.examples()]
 
 
@@ -280,7 +280,7 @@ def test_pages_that_never_end_do() -> None:
 
     with (
         server_of(endless) as address,
-        CompreFaceServer(address, "key", ServerLimits(examples=1000)) as server,
+        CompreFaceClient(address, "key", ClientLimits(examples=1000)) as server,
         pytest.raises(ServiceError, match="more than 1,000 examples"),
     ):
         list(server.examples())
@@ -344,8 +344,8 @@ def fails(handler: BaseHTTPRequestHandler) -> None:
 
 @pytest.mark.parametrize("image", [endless_body, huge_body, huger_body, drips, drips_headers, fails])
 def test_an_image_that_is_not_given_in_bounds_is_refused(image: Answer) -> None:
-    limits = ServerLimits(image_bytes=1 << 20, timeout=1.0, seconds=1.0, attempts=2, pause=0.01)
-    with server_of(image) as address, CompreFaceServer(address, "key", limits) as server:
+    limits = ClientLimits(image_bytes=1 << 20, timeout=1.0, seconds=1.0, attempts=2, pause=0.01)
+    with server_of(image) as address, CompreFaceClient(address, "key", limits) as server:
         begun = time.monotonic()
         with pytest.raises(ImageRefusedError) as refused:
             server.image(ID)
@@ -450,7 +450,7 @@ def test_a_service_that_ends_in_between_loses_nothing_and_the_import_goes_on(tmp
 
     with server_of(service_of({"faces": faces}, images)) as address, FaceBank.open(tmp_path / "a.facebank") as bank:
         with (
-            CompreFaceServer(address, "key", QUICK) as server,
+            CompreFaceClient(address, "key", QUICK) as server,
             pytest.raises(ServiceError, match="repeat the command to continue"),
         ):
             import_examples(server, bank.open_gallery(create=True), bank.enroll, SILENT)
@@ -479,13 +479,13 @@ def test_a_service_that_ends_in_between_loses_nothing_and_the_import_goes_on(tmp
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="not the address of a CompreFace service"):
-        CompreFaceServer(url, "key")
+        CompreFaceClient(url, "key")
 
 
 @pytest.mark.parametrize("key", ["", "a b", "a\r\nHost: x", "ключ", "x" * 5000])
 def test_what_is_no_key_is_refused(key: str) -> None:
     with pytest.raises(UsageError, match="key of the CompreFace service is invalid"):
-        CompreFaceServer("http://nas", key)
+        CompreFaceClient("http://nas", key)
 
 
 def test_a_certificate_that_is_not_valid_is_refused(tmp_path: Path) -> None:
@@ -511,7 +511,7 @@ def test_a_certificate_that_is_not_valid_is_refused(tmp_path: Path) -> None:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         with (
-            CompreFaceServer(f"https://127.0.0.1:{server.server_address[1]}", "key", QUICK) as asking,
+            CompreFaceClient(f"https://127.0.0.1:{server.server_address[1]}", "key", QUICK) as asking,
             pytest.raises(ServiceError, match="no valid certificate"),
         ):
             asking.subjects()

@@ -709,5 +709,5 @@ def test_look_alikes_shows_the_learned_face_that_is_there_twice(serve: Serve, ga
     client = serve()
     while "Comparing everybody" in (page := client.get("/look-alikes").text):
         time.sleep(0.05)
-    assert "are the same photo as others again" in page
+    assert "are copies of other ones" in page
     assert any(f'data-send="/samples/{sample}/remove"' in page for sample in samples)

@@ -120,7 +120,7 @@ def test_a_broker_that_is_killed_learns_all_again(broker: Broker) -> None:
     home.close()
     away, back = told
     assert away == f"the MQTT broker at mqtt://127.0.0.1:{broker.port}: {away.split(': ')[1]}"
-    assert "the watch goes on" in away
+    assert "watching continues" in away
     assert back == f"the MQTT broker at mqtt://127.0.0.1:{broker.port} is available again"
 
 

@@ -100,7 +100,7 @@ def _summary(checks: Sequence[Check], skipped: Sequence[tuple[str, str]]) -> tup
 def _verdicts(checks: Sequence[Check], skipped: Sequence[tuple[str, str]]) -> Table:
     rows = [(check.title, check.expected, check.found, check.verdict) for check in checks]
     rows += [(title, "-", why, "not run") for title, why in skipped]
-    return Table("Checks", ("Check", "What must come out", "What came out", "Verdict"), tuple(rows))
+    return Table("Checks", ("Check", "Expected", "Observed", "Verdict"), tuple(rows))
 
 
 def _failures(checks: Sequence[Check]) -> tuple[SkippedEntry, ...]:

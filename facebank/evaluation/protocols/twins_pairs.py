@@ -228,8 +228,7 @@ def _at_thresholds(
         figure = measure(threshold, "the threshold of FMR 0.01 % of unrelated people")
         figures["twin_fmr_at_unrelated_fmr_1e-4"] = replace(figure, descriptive=True, expected=expected)
         sentence = f"At the threshold {threshold:.3f}, {expected:.0f} of {len(unrelated):,} pairs of photos of "
-        "unrelated people "
-        sentence += "match: all people of the dataset except those who look alike."
+        sentence += "unrelated people match: all people of the dataset except those who look alike."
     figures["twin_fmr_at_shipped_threshold"] = measure(shipped, "the shipped threshold")
     rows = tuple(
         (group.label, f"{len(some):,}", *(f"{int((some >= threshold).sum()):,}" for _, threshold in columns))

@@ -73,7 +73,7 @@ def _curve_section(compared: ComparedPairs, figures: Mapping[str, Figure]) -> Se
     shown = tuple(name for name in figures if "fnmr_at_fmr" in name or name in ("equal_error_rate", "area_under_roc"))
     return Section(
         "At all thresholds",
-        ("These points were read off the curve of these very pairs: they describe it, and promise nothing.", BANDS),
+        ("These points were read off the curve of the same pairs, and are no estimate for other pairs.", BANDS),
         shown,
         curve_items(compared, figures),
     )

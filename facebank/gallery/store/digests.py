@@ -43,13 +43,13 @@ class Kind(Enum):
     TEXT = ("a text", str)
     BYTES = ("bytes", bytes)
 
-    def __init__(self, said: str, *types: type) -> None:
-        self.said = said
+    def __init__(self, label: str, *types: type) -> None:
+        self.label = label
         self.types = frozenset(types)
 
     def refused(self) -> InvalidValueError:
         """Return the error for a value of the wrong type."""
-        return InvalidValueError(f"it contains a value that is not {self.said}")
+        return InvalidValueError(f"it contains a value that is not {self.label}")
 
 
 def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]) -> int:

@@ -446,12 +446,12 @@ def is_sealed(table: str, row: Mapping[str, Value], seal: object) -> bool:
 
 def described(connection: sqlite3.Connection, table: str, row: Mapping[str, Value]) -> str:
     """Return the name of a row for messages, with the person's name if it can be read."""
-    said = _DESCRIBED.get(table, f"a row of its table '{table}'").format_map(
+    text = _DESCRIBED.get(table, f"a row of its table '{table}'").format_map(
         {name: printable(str(value)) for name, value in row.items()}
     )
     if table in {"thumbnails", "vectors"}:
-        return f"{said}{_of_owner(connection, row['sample_id'])}"
-    return f"{said}{_of_person(connection, row['person_id'])}" if "person_id" in row else said
+        return f"{text}{_of_owner(connection, row['sample_id'])}"
+    return f"{text}{_of_person(connection, row['person_id'])}" if "person_id" in row else text
 
 
 def _read(connection: sqlite3.Connection, table: str, where: str, values: Sequence[Value]) -> tuple[list[Row], int]:

@@ -142,10 +142,10 @@ class Calibrator:
         shares = prior_shares(scores.shape[1], size, stranger_share)
         possible = np.pad(scores > -np.inf, ((0, 0), (0, 1)), constant_values=True)
         logits = self.evidence(scores, samples, size, further) + math.log(shares[0] / stranger_share)
-        told = softmax(np.where(possible, np.pad(logits, ((0, 0), (0, 1))), -np.inf))
+        predicted = softmax(np.where(possible, np.pad(logits, ((0, 0), (0, 1))), -np.inf))
         prior = np.where(possible, shares, 0.0)
         lapse = sum(share * table.lapse for share, table in self._mixture(size, further))
-        mixed: NDArray[np.float64] = (1 - lapse) * told + lapse * prior / prior.sum(axis=1, keepdims=True)
+        mixed: NDArray[np.float64] = (1 - lapse) * predicted + lapse * prior / prior.sum(axis=1, keepdims=True)
         return mixed
 
     @property
@@ -356,8 +356,8 @@ def named_strangers(
 
     def reached(rate: float) -> NDArray[np.bool_]:
         scores = np.full((len(each), 1), calibrator.threshold(samples, rate, further), dtype=np.float32)
-        told = calibrator.probabilities(scores, each[:, None], len(samples), stranger_share, further)
-        return np.asarray(told[:, 0] >= least_probability)
+        predicted = calibrator.probabilities(scores, each[:, None], len(samples), stranger_share, further)
+        return np.asarray(predicted[:, 0] >= least_probability)
 
     lowest, highest = np.full(len(each), math.log(RATES[0])), np.full(len(each), math.log(fpir))
     lowest[reached(fpir)] = math.log(fpir)

@@ -267,14 +267,14 @@ class _Likelihood:
         lapse, curves = parameters[0], self.curves(parameters)
         evidence = (self.basis @ curves.ravel()).reshape(len(self.own), -1)
         logits = evidence + np.log(self.prior[0] / self.prior[-1])
-        told = softmax(np.concatenate([logits, np.zeros((len(logits), 1))], axis=1))
-        rows = np.arange(len(told))
-        told_own, prior_own = told[rows, self.own], self.prior[self.own]
-        likelihood = np.maximum((1 - lapse) * told_own + lapse * prior_own, 1e-300)
-        told[rows, self.own] -= 1
-        telling = self.weights * (1 - lapse) * told_own / likelihood
-        slope = (self.basis.T @ (told[:, :-1] * telling[:, None]).ravel()).reshape(self.shape)
-        slope_of_lapse = self.weights @ ((told_own - prior_own) / likelihood)
+        predicted = softmax(np.concatenate([logits, np.zeros((len(logits), 1))], axis=1))
+        rows = np.arange(len(predicted))
+        predicted_own, prior_own = predicted[rows, self.own], self.prior[self.own]
+        likelihood = np.maximum((1 - lapse) * predicted_own + lapse * prior_own, 1e-300)
+        predicted[rows, self.own] -= 1
+        gain = self.weights * (1 - lapse) * predicted_own / likelihood
+        slope = (self.basis.T @ (predicted[:, :-1] * gain[:, None]).ravel()).reshape(self.shape)
+        slope_of_lapse = self.weights @ ((predicted_own - prior_own) / likelihood)
         bends = np.diff(curves, n=2, axis=1)
         penalty = np.zeros_like(curves)
         penalty[:, :-2] += bends

@@ -27,8 +27,8 @@ from facebank.service.api.document import (
     object_of,
     page_of,
 )
-from facebank.service.page.memory import TheMemory
-from facebank.service.service import TheService
+from facebank.service.page.memory import MemoryDep
+from facebank.service.service import ServiceDep
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -114,7 +114,7 @@ _EVENTS = {"text/event-stream": {"schema": _EVENT}}
 
 @router.post("/scan", status_code=202, responses=answers(_SCAN, 202, description="The scan runs in the background."))
 async def start_scan(
-    _: Admin, service: TheService, wanted: Annotated[ScanBody | None, Body()] = None
+    _: Admin, service: ServiceDep, wanted: Annotated[ScanBody | None, Body()] = None
 ) -> dict[str, object]:
     """Start scanning folders of the album in the background; all of them if none is named."""
     folders = [] if wanted is None else wanted.folders
@@ -122,13 +122,13 @@ async def start_scan(
 
 
 @router.get("/scan", responses=answers(_SCAN))
-async def scan_state(_: Reader, service: TheService) -> dict[str, object]:
+async def scan_state(_: Reader, service: ServiceDep) -> dict[str, object]:
     """Return the progress of the scan, or the result of the last one."""
     return service.scanning.state.record()
 
 
 @router.delete("/scan", responses=answers(_SCAN))
-async def cancel_scan(_: Admin, service: TheService) -> dict[str, object]:
+async def cancel_scan(_: Admin, service: ServiceDep) -> dict[str, object]:
     """Cancel the scan; its results are kept, and the next scan continues."""
     return service.scanning.cancel().record()
 
@@ -138,7 +138,7 @@ async def cancel_scan(_: Admin, service: TheService) -> dict[str, object]:
     response_class=StreamingResponse,
     responses={200: {"description": "Events, each with the scan's state.", "content": _EVENTS}, **PROBLEMS},
 )
-async def scan_events(_: Reader, service: TheService) -> StreamingResponse:
+async def scan_events(_: Reader, service: ServiceDep) -> StreamingResponse:
     """Watch a scan: server-sent events ``progress``, and ``end`` with the result."""
     return StreamingResponse(_events(service.scanning.watch()), media_type="text/event-stream")
 
@@ -146,8 +146,8 @@ async def scan_events(_: Reader, service: TheService) -> StreamingResponse:
 @router.get("/find", responses=answers(_FOUND))
 async def find(
     _: Reader,
-    service: TheService,
-    memory: TheMemory,
+    service: ServiceDep,
+    memory: MemoryDep,
     *,
     person: Annotated[
         list[str], Query(min_length=1, max_length=_MOST_NAMES, description="Name of a person; may be repeated.")
@@ -164,13 +164,13 @@ async def find(
 
     In a large album photos are identified in the background. Each photo is listed once, regardless of copies.
     """
-    wanted = _Wanted(person, Period.of(since, until), any_of, limit, offset)
+    wanted = _PhotoQuery(person, Period.of(since, until), any_of, limit, offset)
     return await service.look_ups.run(_found, service, memory, wanted)
 
 
 @router.get("/groups", responses=answers(page_of(groups=_GROUP)))
 async def groups(
-    _: Reader, service: TheService, least: Least = 2, limit: Limit = 100, offset: Offset = 0
+    _: Reader, service: ServiceDep, least: Least = 2, limit: Limit = 100, offset: Offset = 0
 ) -> dict[str, object]:
     """Return the last grouping of unnamed faces, largest group first."""
     found = [group for group in await service.look_ups.run(service.album.groups) if len(group.faces) >= least]
@@ -183,7 +183,7 @@ async def groups(
     responses=answers(object_of(groups=list_of(_GROUP), named=NUMBER, poor=NUMBER, alone=NUMBER)),
 )
 async def make_groups(
-    _: Teacher, service: TheService, wanted: Annotated[ClusterBody | None, Body()] = None
+    _: Teacher, service: ServiceDep, wanted: Annotated[ClusterBody | None, Body()] = None
 ) -> dict[str, object]:
     """Group the scanned faces without a name by person; group numbers change."""
     least = (wanted or ClusterBody()).least
@@ -196,14 +196,14 @@ async def make_groups(
 
 @router.get("/groups/{number}", responses=answers(_MEMBERS))
 async def faces_of_group(
-    _: Reader, service: TheService, number: Number, limit: Limit = 100, offset: Offset = 0
+    _: Reader, service: ServiceDep, number: Number, limit: Limit = 100, offset: Offset = 0
 ) -> dict[str, object]:
     """Return the faces of a group, most typical first, with photos, locations and pictures."""
     return await service.look_ups.run(_members, service, number, limit, offset)
 
 
 @router.post("/groups/{number}", responses=answers(command("people-name")))
-async def name_group(_: Teacher, service: TheService, number: Number, wanted: NameBody) -> dict[str, object]:
+async def name_group(_: Teacher, service: ServiceDep, number: Number, wanted: NameBody) -> dict[str, object]:
     """Name a group: its best and most varied faces are enrolled. Of two concurrent requests, one succeeds."""
     return await service.photos.run(_named, service, number, wanted)
 
@@ -240,7 +240,7 @@ def _member_record(service: Service, photo: Photo, face: Face) -> Record:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _PhotoQuery:
     """The query for photos, and the part of the list to return."""
 
     names: list[str]
@@ -250,7 +250,7 @@ class _Wanted:
     offset: int
 
 
-def _found(service: Service, memory: PageMemory, wanted: _Wanted) -> Record:
+def _found(service: Service, memory: PageMemory, wanted: _PhotoQuery) -> Record:
     album, end = service.album, wanted.offset + wanted.limit
     is_current = True
     if album.count() <= _MOST_DECIDED:

@@ -22,12 +22,12 @@ from facebank.service.api.document import (
     photo_body,
 )
 from facebank.service.problems import RequestError
-from facebank.service.service import TheSent, TheService
+from facebank.service.service import ContentDep, ServiceDep
 
 if TYPE_CHECKING:
     from facebank.operations.feedback import Feedback
     from facebank.recognition.audit import Finding
-    from facebank.service.photos import Sent
+    from facebank.service.photos import RequestContent
     from facebank.service.service import Service
 
 router = APIRouter(prefix="/api/v1")
@@ -61,7 +61,7 @@ _ANSWERS = ("confirm", "deny", "nobody")
         needed=("answer",),
     ),
 )
-async def feedback(_: Teacher, service: TheService, sent: TheSent) -> dict[str, object]:
+async def feedback(_: Teacher, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
     """Give feedback on a face of a photo; later identifications take it into account."""
     found = await service.photos.run(_answered, service, sent)
     record = {**feedback_record(found), "sample_id": found.sample_id, "stranger_id": found.stranger_id}
@@ -71,7 +71,7 @@ async def feedback(_: Teacher, service: TheService, sent: TheSent) -> dict[str, 
 @router.get("/audit", tags=["audit"], responses=answers(object_of(findings=list_of(command("audit")))))
 async def audit(
     _: Reader,
-    service: TheService,
+    service: ServiceDep,
     pairs: Annotated[
         int, Query(ge=0, le=_MOST_PAIRS, description="Maximum number of pairs of confusable people.")
     ] = 20,
@@ -82,21 +82,21 @@ async def audit(
 
 
 @router.get("/settings", tags=["settings"], responses=answers(_SETTINGS))
-async def settings(_: Reader, service: TheService) -> dict[str, object]:
+async def settings(_: Reader, service: ServiceDep) -> dict[str, object]:
     """Return the decision settings, with their defaults."""
     found = await service.look_ups.run(list_settings, service.bank.gallery)
     return {"settings": list(map(setting_record, found))}
 
 
 @router.patch("/settings", tags=["settings"], responses=answers(_SETTINGS))
-async def change(_: Admin, service: TheService, wanted: SettingsBody) -> dict[str, object]:
+async def change(_: Admin, service: ServiceDep, wanted: SettingsBody) -> dict[str, object]:
     """Change decision settings, all or none; null resets to the default."""
     values = wanted.model_dump(exclude_unset=True)
     found = await service.look_ups.run(change_settings, service.bank.gallery, values)
     return {"settings": list(map(setting_record, found))}
 
 
-def _answered(service: Service, sent: Sent) -> Feedback:
+def _answered(service: Service, sent: RequestContent) -> Feedback:
     bank, photo = service.bank, sent.one_photo()
     answer, person, face = sent.text("answer"), sent.text("person"), sent.number("face")
     if answer not in _ANSWERS:

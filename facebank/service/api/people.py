@@ -30,12 +30,12 @@ from facebank.service.api.document import (
     photo_body,
 )
 from facebank.service.problems import RequestError
-from facebank.service.service import TheSent, TheService
+from facebank.service.service import ContentDep, ServiceDep
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery
     from facebank.schemas.records import Record
-    from facebank.service.photos import Sent
+    from facebank.service.photos import RequestContent
     from facebank.service.service import Service
 
 router = APIRouter(prefix="/api/v1/people", tags=["people"])
@@ -52,7 +52,7 @@ _FIELDS: dict[str, Any] = {
 
 
 @router.get("", responses=answers(page_of(people=_LISTED)))
-async def list_people(_: Reader, service: TheService, limit: Limit = 100, offset: Offset = 0) -> dict[str, object]:
+async def list_people(_: Reader, service: ServiceDep, limit: Limit = 100, offset: Offset = 0) -> dict[str, object]:
     """Return the enrolled people, by name."""
     return await service.look_ups.run(_people, service.bank.gallery, limit, offset)
 
@@ -62,7 +62,7 @@ async def list_people(_: Reader, service: TheService, limit: Limit = 100, offset
     responses=answers(_ENROLLED, 200, 201, description="The result for each photo; 201 if the person is new."),
     openapi_extra=photo_body(("photos",), {"name": {"type": "string"}, **_FIELDS}, needed=("name",)),
 )
-async def create_person(_: Teacher, service: TheService, sent: TheSent, response: Response) -> dict[str, object]:
+async def create_person(_: Teacher, service: ServiceDep, sent: ContentDep, response: Response) -> dict[str, object]:
     """Enroll a person from photos; a photo sent twice is one sample. Fails if no photo is accepted."""
     name = sent.text("name")
     if name is None:
@@ -80,7 +80,7 @@ async def create_person(_: Teacher, service: TheService, sent: TheSent, response
     responses=answers(_ENROLLED, description="The result for each photo."),
     openapi_extra=photo_body(("photos",), _FIELDS),
 )
-async def enroll(_: Teacher, service: TheService, name: Name, sent: TheSent) -> dict[str, object]:
+async def enroll(_: Teacher, service: ServiceDep, name: Name, sent: ContentDep) -> dict[str, object]:
     """Enroll further photos of a person; a photo sent twice is one sample."""
     await service.look_ups.run(service.bank.person, name)
     _is_new, record = await service.photos.run(_enrolled, service, name, sent)
@@ -89,7 +89,7 @@ async def enroll(_: Teacher, service: TheService, name: Name, sent: TheSent) -> 
 
 @router.get("/{name:path}/samples", responses=answers(page_of(samples=_SAMPLE)))
 async def samples(
-    _: Reader, service: TheService, name: Name, limit: Limit = 100, offset: Offset = 0
+    _: Reader, service: ServiceDep, name: Name, limit: Limit = 100, offset: Offset = 0
 ) -> dict[str, object]:
     """Return a person's samples: the faces that were enrolled."""
     found = await service.look_ups.run(service.bank.samples, name)
@@ -98,25 +98,25 @@ async def samples(
 
 
 @router.post("/{name:path}/merge", responses=answers(command("people-merge")))
-async def merge(_: Teacher, service: TheService, name: Name, wanted: MergeBody) -> dict[str, object]:
+async def merge(_: Teacher, service: ServiceDep, name: Name, wanted: MergeBody) -> dict[str, object]:
     """Merge people into a person; fails if their samples look like two people."""
     return person_record(await service.look_ups.run(service.bank.merge, wanted.sources, name, force=wanted.force))
 
 
 @router.post("/{name:path}/unmerge", responses=answers(object_of(people=list_of(command("people-unmerge")))))
-async def unmerge(_: Teacher, service: TheService, name: Name) -> dict[str, object]:
+async def unmerge(_: Teacher, service: ServiceDep, name: Name) -> dict[str, object]:
     """Undo the last merge into a person, and return the people who are separate again."""
     return {"people": list(map(person_record, await service.look_ups.run(service.bank.unmerge, name)))}
 
 
 @router.get("/{name:path}", responses=answers(_PERSON))
-async def person(_: Reader, service: TheService, name: Name) -> dict[str, object]:
+async def person(_: Reader, service: ServiceDep, name: Name) -> dict[str, object]:
     """Return a person, with warnings about the samples and merged people."""
     return await service.look_ups.run(_person, service.bank.gallery, name)
 
 
 @router.patch("/{name:path}", responses=answers(command("people-set")))
-async def change_person(_: Teacher, service: TheService, name: Name, wanted: PersonBody) -> dict[str, object]:
+async def change_person(_: Teacher, service: ServiceDep, name: Name, wanted: PersonBody) -> dict[str, object]:
     """Rename a person, or set a birth date or note; all changes or none."""
     facts = wanted.model_dump(exclude_unset=True, exclude={"name"})
     if not facts and wanted.name is None:
@@ -125,7 +125,7 @@ async def change_person(_: Teacher, service: TheService, name: Name, wanted: Per
 
 
 @router.delete("/{name:path}", responses=answers(command("people-forget")))
-async def forget(_: Admin, service: TheService, name: Name, dry_run: DryRun = False) -> dict[str, object]:
+async def forget(_: Admin, service: ServiceDep, name: Name, dry_run: DryRun = False) -> dict[str, object]:
     """Remove a person permanently, as ``facebank people forget`` does; returns what remains elsewhere."""
     return await service.look_ups.run(_forgotten, service.bank.gallery, name, dry_run=dry_run)
 
@@ -149,7 +149,7 @@ def _person(gallery: Gallery, name: str) -> Record:
     }
 
 
-def _enrolled(service: Service, name: str, sent: Sent) -> tuple[bool, Record]:
+def _enrolled(service: Service, name: str, sent: RequestContent) -> tuple[bool, Record]:
     """Enroll, and return whether the person is new."""
     bank = service.bank
     before = _is_enrolled(bank.gallery, name)

@@ -10,7 +10,7 @@ from facebank.schemas.records import found_face_record, photo_record, verificati
 from facebank.service.access import Reader
 from facebank.service.api.document import Schema, answers, command, fields_of, list_of, object_of, photo_body
 from facebank.service.problems import RequestError
-from facebank.service.service import TheSent, TheService
+from facebank.service.service import ContentDep, ServiceDep
 
 if TYPE_CHECKING:
     from facebank.schemas.records import Record
@@ -31,14 +31,14 @@ def _found_schema(**more: Schema) -> Schema:
 
 
 @router.post("/identify", responses=answers(object_of(photos=list_of(command("identify")))), openapi_extra=photo_body())
-async def identify(_: Reader, service: TheService, sent: TheSent) -> dict[str, object]:
+async def identify(_: Reader, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
     """Identify people in photos; returns the records of ``facebank identify --json``."""
     photos = [await service.photos.run(_identified, service, photo) for photo in sent.all_photos()]
     return {"photos": photos}
 
 
 @router.post("/verify", responses=answers(command("verify")), openapi_extra=photo_body(("a", "b")))
-async def verify(_: Reader, service: TheService, sent: TheSent) -> dict[str, object]:
+async def verify(_: Reader, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
     """Compare the largest faces of two photos."""
     photos = sent.all_photos()
     if len(photos) != 2:
@@ -48,7 +48,7 @@ async def verify(_: Reader, service: TheService, sent: TheSent) -> dict[str, obj
 
 
 @router.post("/detect", responses=answers(_found_schema()), openapi_extra=photo_body())
-async def detect(_: Reader, service: TheService, sent: TheSent) -> dict[str, object]:
+async def detect(_: Reader, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
     """Detect the faces of photos, without identifying them."""
     photos = [await service.photos.run(_found, service, photo) for photo in sent.all_photos()]
     return {"photos": [_found_record(service, photo, embeddings=False) for photo in photos]}
@@ -59,7 +59,7 @@ async def detect(_: Reader, service: TheService, sent: TheSent) -> dict[str, obj
     responses=answers(_found_schema(embedding={"type": "array", "items": {"type": "number"}})),
     openapi_extra=photo_body(),
 )
-async def embed(_: Reader, service: TheService, sent: TheSent) -> dict[str, object]:
+async def embed(_: Reader, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
     """Return the embeddings of faces; off unless the service was started with ``--embeddings``."""
     if not service.options.embeddings:
         raise RequestError(

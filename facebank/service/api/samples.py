@@ -15,7 +15,7 @@ from facebank.service.access import Reader, Teacher
 from facebank.service.api.bodies import DryRun, Number
 from facebank.service.api.document import PROBLEMS, answers, command
 from facebank.service.problems import RequestError
-from facebank.service.service import TheService
+from facebank.service.service import ServiceDep
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery
@@ -38,7 +38,7 @@ _PICTURE = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
     },
 )
 async def thumbnail(
-    _: Reader, service: TheService, number: Number, if_none_match: Annotated[str | None, Header()] = None
+    _: Reader, service: ServiceDep, number: Number, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """Return the thumbnail of a sample, re-encoded."""
     stored = await service.look_ups.run(_stored, service.bank.gallery, number)
@@ -50,7 +50,7 @@ async def thumbnail(
 
 
 @router.delete("/{number}", responses=answers(command("people-remove-sample")))
-async def remove_sample(_: Teacher, service: TheService, number: Number, dry_run: DryRun = False) -> dict[str, object]:
+async def remove_sample(_: Teacher, service: ServiceDep, number: Number, dry_run: DryRun = False) -> dict[str, object]:
     """Remove a sample permanently; keeps its person."""
     return await service.look_ups.run(_removed, service.bank.gallery, number, dry_run=dry_run)
 

@@ -10,9 +10,9 @@ from fastapi import APIRouter
 import facebank
 from facebank.service.access import Reader
 from facebank.service.compreface.image_ids import sample_of
-from facebank.service.compreface.parameters import TheClientSent, TheParameters
+from facebank.service.compreface.parameters import ClientContentDep, QueryDep
 from facebank.service.problems import RequestError
-from facebank.service.service import TheService
+from facebank.service.service import ServiceDep
 from facebank.types import Decision, Sample
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/api/v1", include_in_schema=False)
 
 
 @router.post("/recognition/recognize")
-async def recognize(_: Reader, service: TheService, asked: TheParameters, sent: TheClientSent) -> dict[str, object]:
+async def recognize(_: Reader, service: ServiceDep, asked: QueryDep, sent: ClientContentDep) -> dict[str, object]:
     """Identify the faces of a photo."""
     _check_plugins(service, asked)
     photo, begun = sent.one_photo(), time.perf_counter()
@@ -36,7 +36,7 @@ async def recognize(_: Reader, service: TheService, asked: TheParameters, sent: 
 
 
 @router.post("/detection/detect")
-async def detect(_: Reader, service: TheService, asked: TheParameters, sent: TheClientSent) -> dict[str, object]:
+async def detect(_: Reader, service: ServiceDep, asked: QueryDep, sent: ClientContentDep) -> dict[str, object]:
     """Detect the faces of a photo."""
     _check_plugins(service, asked)
     photo, begun = sent.one_photo(), time.perf_counter()
@@ -45,7 +45,7 @@ async def detect(_: Reader, service: TheService, asked: TheParameters, sent: The
 
 
 @router.post("/verification/verify")
-async def verify(_: Reader, service: TheService, asked: TheParameters, sent: TheClientSent) -> dict[str, object]:
+async def verify(_: Reader, service: ServiceDep, asked: QueryDep, sent: ClientContentDep) -> dict[str, object]:
     """Compare the faces of one photo with the largest of another."""
     _check_plugins(service, asked)
     photos = [photo for name in ("source_image", "target_image") for photo in sent.photos.get(name, [])[:1]]
@@ -58,7 +58,7 @@ async def verify(_: Reader, service: TheService, asked: TheParameters, sent: The
 
 @router.post("/recognition/faces/{image_id}/verify")
 async def verify_with_example(
-    _: Reader, service: TheService, image_id: str, asked: TheParameters, sent: TheClientSent
+    _: Reader, service: ServiceDep, image_id: str, asked: QueryDep, sent: ClientContentDep
 ) -> dict[str, object]:
     """Compare the faces of a photo with a sample."""
     _check_plugins(service, asked)

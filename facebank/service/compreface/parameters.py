@@ -9,9 +9,9 @@ from urllib.parse import parse_qs
 
 from fastapi import Depends, Request
 
-from facebank.service.photos import Sent, read_sent
+from facebank.service.photos import RequestContent, read_content
 from facebank.service.problems import RequestError
-from facebank.service.service import TheService
+from facebank.service.service import ServiceDep
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ async def parameters_of(request: Request) -> Parameters:
     )
 
 
-async def sent_by_client(request: Request, service: TheService) -> Sent:
+async def client_content_of(request: Request, service: ServiceDep) -> RequestContent:
     """Return the content of a request; the JavaScript client sends forms without declaring the boundary."""
     if request.headers.get("content-type", "").strip().lower() == "multipart/form-data":
         request = _with_separator(request, await request.body())
-    return await read_sent(request, service.options.limits)
+    return await read_content(request, service.options.limits)
 
 
 def _with_separator(request: Request, body: bytes) -> Request:
@@ -114,5 +114,5 @@ def _page(values: Mapping[str, str], name: str) -> int:
     return int(value) if re.fullmatch(r"[0-9]{1,9}", value) else 0
 
 
-TheParameters = Annotated[Parameters, Depends(parameters_of)]
-TheClientSent = Annotated[Sent, Depends(sent_by_client)]
+QueryDep = Annotated[Parameters, Depends(parameters_of)]
+ClientContentDep = Annotated[RequestContent, Depends(client_content_of)]

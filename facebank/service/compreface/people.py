@@ -14,16 +14,16 @@ from facebank.service.access import Admin, Reader, Teacher
 from facebank.service.client_text import without_advice
 from facebank.service.compreface.faces import found_faces
 from facebank.service.compreface.image_ids import image_id_of, sample_of
-from facebank.service.compreface.parameters import TheClientSent, TheParameters
+from facebank.service.compreface.parameters import ClientContentDep, QueryDep
 from facebank.service.problems import RequestError
-from facebank.service.service import TheService
+from facebank.service.service import ServiceDep
 from facebank.storage.text import printable
 from facebank.types import EnrollReason
 
 if TYPE_CHECKING:
     from facebank import FaceBank
     from facebank.service.compreface.parameters import Parameters
-    from facebank.service.photos import Sent, UploadedPhoto
+    from facebank.service.photos import RequestContent, UploadedPhoto
     from facebank.types import Sample
 
 router = APIRouter(prefix="/api/v1", include_in_schema=False)
@@ -36,27 +36,27 @@ _LONGEST_LIST = 64 * _MOST_IMAGES  # bytes
 
 @router.get("/recognition/subjects")
 @router.get("/recognition/subjects/")
-async def list_subjects(_: Reader, service: TheService) -> dict[str, object]:
+async def list_subjects(_: Reader, service: ServiceDep) -> dict[str, object]:
     """List the people's names."""
     people = await service.look_ups.run(service.bank.people)
     return {"subjects": [person.name for person in people]}
 
 
 @router.post("/recognition/subjects", status_code=201)
-async def add_subject(_: Teacher, service: TheService, sent: TheClientSent) -> dict[str, object]:
+async def add_subject(_: Teacher, service: ServiceDep, sent: ClientContentDep) -> dict[str, object]:
     """Add a person without photos."""
     return {"subject": await service.look_ups.run(_add_subject, service.bank, _named(sent))}
 
 
 @router.put("/recognition/subjects/{subject}")
-async def rename_subject(_: Teacher, service: TheService, subject: str, sent: TheClientSent) -> dict[str, object]:
+async def rename_subject(_: Teacher, service: ServiceDep, subject: str, sent: ClientContentDep) -> dict[str, object]:
     """Rename a person; merges the person with an existing one of the new name."""
     await service.look_ups.run(_rename, service.bank, subject, _named(sent))
     return {"updated": True}
 
 
 @router.delete("/recognition/subjects/{subject}")
-async def delete_subject(_: Admin, service: TheService, subject: str) -> dict[str, object]:
+async def delete_subject(_: Admin, service: ServiceDep, subject: str) -> dict[str, object]:
     """Remove a person permanently."""
     person = await service.look_ups.run(service.bank.person, subject)
     await service.look_ups.run(service.bank.forget, person.name)
@@ -65,12 +65,12 @@ async def delete_subject(_: Admin, service: TheService, subject: str) -> dict[st
 
 @router.delete("/recognition/subjects")
 @router.delete("/recognition/subjects/")
-async def delete_all_subjects(_: Admin, service: TheService) -> dict[str, object]:
+async def delete_all_subjects(_: Admin, service: ServiceDep) -> dict[str, object]:
     """Remove all people permanently."""
     return {"deleted": await service.look_ups.run(_forget_everybody, service.bank)}
 
 
-def _named(sent: Sent) -> str:
+def _named(sent: RequestContent) -> str:
     name = sent.text("subject")
     if not name:
         raise RequestError(400, "NoSubject", "Required field is missing: subject")
@@ -108,38 +108,38 @@ def _forget_everybody(bank: FaceBank) -> int:
 
 
 @router.post("/recognition/faces", status_code=201)
-async def add_example(_: Teacher, service: TheService, asked: TheParameters, sent: TheClientSent) -> dict[str, object]:
+async def add_example(_: Teacher, service: ServiceDep, asked: QueryDep, sent: ClientContentDep) -> dict[str, object]:
     """Enroll a photo of a person."""
     return await service.photos.run(_add_example, service.bank, asked, sent.one_photo())
 
 
 @router.get("/recognition/faces")
-async def list_examples(_: Reader, service: TheService, asked: TheParameters) -> dict[str, object]:
+async def list_examples(_: Reader, service: ServiceDep, asked: QueryDep) -> dict[str, object]:
     """List samples, page by page."""
     return await service.look_ups.run(_listed, service.bank, asked)
 
 
 @router.delete("/recognition/faces")
-async def delete_examples(_: Admin, service: TheService, asked: TheParameters) -> dict[str, object]:
+async def delete_examples(_: Admin, service: ServiceDep, asked: QueryDep) -> dict[str, object]:
     """Remove all samples of a person, or of all people; keeps the people."""
     return {"deleted": await service.look_ups.run(_remove_all, service.bank, asked.subject)}
 
 
 @router.post("/recognition/faces/delete")
-async def delete_several_examples(_: Teacher, service: TheService, request: Request) -> list[dict[str, object]]:
+async def delete_several_examples(_: Teacher, service: ServiceDep, request: Request) -> list[dict[str, object]]:
     """Remove samples."""
     return await service.look_ups.run(_remove, service.bank, _image_ids(await request.body()))
 
 
 @router.delete("/recognition/faces/{image_id}")
-async def delete_example(_: Teacher, service: TheService, image_id: str) -> dict[str, object]:
+async def delete_example(_: Teacher, service: ServiceDep, image_id: str) -> dict[str, object]:
     """Remove a sample."""
     (removed,) = await service.look_ups.run(_remove, service.bank, [image_id])
     return removed
 
 
 @router.get("/recognition/faces/{image_id}/img", response_class=Response)
-async def download_image(_: Reader, service: TheService, image_id: str) -> Response:
+async def download_image(_: Reader, service: ServiceDep, image_id: str) -> Response:
     """Return a sample's thumbnail."""
     jpeg = await service.look_ups.run(_thumbnail, service.bank, image_id)
     return Response(jpeg, media_type="image/jpeg")

@@ -11,11 +11,11 @@ from fastapi import APIRouter
 from facebank.media import encode_thumbnail, turn_photo
 from facebank.media.reading import read_photo_bytes
 from facebank.service.access import Reader, Teacher
-from facebank.service.page.memory import TheMemory
+from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, page
 from facebank.service.page.wording import explanation, headline, likelihood, sentence
 from facebank.service.problems import RequestError
-from facebank.service.service import TheSent
+from facebank.service.service import ContentDep
 from facebank.types import Decision, EnrolledPhoto, EnrollReason
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _MOST_CHOICES = 24  # faces of a photo
 
 
 @router.get("")
-async def add(caller: Reader, memory: TheMemory) -> Response:
+async def add(caller: Reader, memory: MemoryDep) -> Response:
     """Show the drop area for photos, and the album's folders."""
     names = await memory.service.look_ups.run(memory.service.bank.gallery.names)
     return page(
@@ -45,20 +45,20 @@ async def add(caller: Reader, memory: TheMemory) -> Response:
 
 
 @router.post("/ask")
-async def ask(_: Reader, memory: TheMemory, sent: TheSent) -> dict[str, object]:
+async def ask(_: Reader, memory: MemoryDep, sent: ContentDep) -> dict[str, object]:
     """Identify the people in a photo, without storing it."""
     return await memory.service.photos.run(_asked, memory, sent.one_photo())
 
 
 @router.post("/enroll")
-async def enroll(_: Teacher, memory: TheMemory, sent: TheSent) -> dict[str, object]:
+async def enroll(_: Teacher, memory: MemoryDep, sent: ContentDep) -> dict[str, object]:
     """Enroll a person from a photo; `face` is the face number in a photo with several."""
-    wanted = _Wanted(sent.text("name") or "", sent.flag("force"), sent.number("face"))
+    wanted = _EnrollRequest(sent.text("name") or "", sent.flag("force"), sent.number("face"))
     return await memory.service.photos.run(_enrolled, memory, wanted, sent.one_photo())
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _EnrollRequest:
     name: str
     force: bool
     face: int | None
@@ -86,7 +86,7 @@ def _asked(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
     return {"faces": faces, "is_turned": photo.quarter_turns != 0}
 
 
-def _enrolled(memory: PageMemory, wanted: _Wanted, upload: UploadedPhoto) -> dict[str, object]:
+def _enrolled(memory: PageMemory, wanted: _EnrollRequest, upload: UploadedPhoto) -> dict[str, object]:
     bank, text = memory.service.bank, memory.service.text
     photo: EnrolledPhoto | Feedback
     if wanted.face is None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from facebank.recognition.audit import SAME_PERSON_ERROR, FindingKind
 from facebank.service.access import Reader
-from facebank.service.page.memory import TheMemory
+from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, page
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ _OF_SAMPLES = (FindingKind.REPEATED, FindingKind.DISAGREEING, FindingKind.TWO_PE
 _HINTS = {
     FindingKind.TWO_PEOPLE: "The learned faces of {name} look like two people: remove those of the other one.",
     FindingKind.DISAGREEING: "A learned face of {name} is unlike the others: is it {name}?",
-    FindingKind.REPEATED: "These learned faces of {name} are the same photo as others again: they can be removed.",
-    FindingKind.TOO_SIMILAR: "All learned faces of {name} are of one moment: photos of other days help.",
+    FindingKind.REPEATED: "These learned faces of {name} are copies of other ones: they can be removed.",
+    FindingKind.TOO_SIMILAR: "All learned faces of {name} are from one moment: photos from other days help.",
     FindingKind.DATED_BEFORE_BIRTH: "A learned face of {name} is from before the birth: one of the dates is wrong.",
     FindingKind.OUTDATED_SAMPLES: "The learned faces of {name} are old by now: a newer photo helps.",
     FindingKind.ONLY_MASKED: "All learned faces of {name} wear a mask: a photo without one helps.",
@@ -61,7 +61,7 @@ class _Hint:
 
 
 @router.get("/look-alikes")
-async def look_alikes(caller: Reader, memory: TheMemory) -> Response:
+async def look_alikes(caller: Reader, memory: MemoryDep) -> Response:
     """Show people who are easily confused, and doubtful samples."""
     found = await memory.service.look_ups.run(_found, memory)
     pairs, hints, more = found or ([], [], 0)
@@ -100,7 +100,7 @@ def _pair(found: Finding, sides: tuple[_Side, _Side]) -> _Pair:
     first, second = found.people[:2]
     if found.kind is FindingKind.SHARED_PHOTO:
         what = f"{first} and {second} have the same learned face."
-        return _Pair(sides, what, "Remove it from the one who it is not, or join the two.", True, found.samples)
+        return _Pair(sides, what, "Remove it from the wrong person, or join the two.", True, found.samples)
     if found.kind is FindingKind.MISLABELLED:
         what = f"A learned face of {first} looks like {second}."
         return _Pair(sides, what, f"If it is {second}, remove it from {first}.", False, found.samples)

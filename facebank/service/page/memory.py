@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 _MOST_ANSWERS = 1_000  # that can be undone
 _STOPPING = 10.0  # seconds for the thread to end on shutdown
 _POLL_SECONDS = 2.0
-_PATIENCE, _BETWEEN_LOOKS = 1.0, 0.02  # seconds
+_SETTLE_SECONDS, _SETTLE_POLL = 1.0, 0.02  # seconds
 _FEW_SAMPLES = 500  # of a gallery that is audited immediately
 _LONGEST_WAIT = 15.0  # seconds without an answer before a large album is identified again
-_WORTH_TELLING = 500  # photos; fewer take a second or two
+_LARGE_ALBUM = 500  # photos; fewer take a second or two
 _MOST_PICTURE_BYTES = 64 << 20
 
 log = logging.getLogger(__name__)
@@ -155,11 +155,11 @@ class PageMemory:
         A large album takes longer; pages show the progress and are reloaded (`progress`).
         """
         self.wake()
-        patience = time.monotonic() + _PATIENCE
-        while len(self.overview) < _WORTH_TELLING and time.monotonic() < patience:
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while len(self.overview) < _LARGE_ALBUM and time.monotonic() < deadline:
             if self.service.scanning.state.is_at_photos or await self.service.look_ups.run(self.progress) is None:
                 return
-            await asyncio.sleep(_BETWEEN_LOOKS)
+            await asyncio.sleep(_SETTLE_POLL)
 
     def progress(self) -> Progress | None:
         """Return the progress of work on the album's photos; None if the pages are up to date."""
@@ -168,7 +168,7 @@ class PageMemory:
         overview, scan = self.overview, self.service.scanning.state
         if scan.is_at_photos:
             return Progress(scan_words(scan.done, scan.total, scan.seconds_left), scan.done, scan.total or 0)
-        if overview.is_refreshing and overview.total >= _WORTH_TELLING:
+        if overview.is_refreshing and overview.total >= _LARGE_ALBUM:
             words = f"Deciding who is in the photos: {overview.done:,} of {overview.total:,} photos"
             return Progress(words, overview.done, overview.total)
         return None if overview.is_current and self.videos.is_current else Progress("", 0, 0)
@@ -210,7 +210,7 @@ class PageMemory:
 
         None for another browser or request, or if the gallery has changed since.
         """
-        wanted = caller.csrf, asked, self._said()
+        wanted = caller.csrf, asked, self._gallery_state()
         answers = reversed(list(self._answers.values()))
         return next((one for one in answers if (one.session, one.asked, one.said_at) == wanted), None)
 
@@ -239,7 +239,7 @@ class PageMemory:
         self.overview.look_again(touched)
         self.wake()
         token = secrets.token_urlsafe(16)
-        learned = UndoableAnswer(token, answer, touched, caller.csrf, asked, words, face_count, self._said())
+        learned = UndoableAnswer(token, answer, touched, caller.csrf, asked, words, face_count, self._gallery_state())
         self._left_out.pop(asked[0], None)
         self._answers[learned.token] = learned
         while len(self._answers) > _MOST_ANSWERS:
@@ -351,11 +351,11 @@ class PageMemory:
                     self._audited()
                 if not self.overview.is_current and self._is_quiet():
                     started = time.monotonic()
-                    if self.overview.refresh(self._goes_on):
+                    if self.overview.refresh(self._is_running):
                         self.questions.look_again()
                     self._took = time.monotonic() - started
                 if not self.videos.is_current:
-                    self.videos.refresh(self._goes_on)
+                    self.videos.refresh(self._is_running)
                 self._group()
             except FacebankError as error:  # such as a damaged scan, reported by the page that needs it
                 log.warning("the album cannot be identified: %s", error)
@@ -367,18 +367,18 @@ class PageMemory:
     def _is_quiet(self) -> bool:
         """Wait while answers arrive in quick succession, if identifying the album takes long; False at the end."""
         quiet = min(self._took, _LONGEST_WAIT)
-        said = self._said()
+        state = self._gallery_state()
         while quiet > _POLL_SECONDS and not self._stopped.wait(quiet):
-            before, said = said, self._said()
-            if before == said:
+            before, state = state, self._gallery_state()
+            if before == state:
                 break
         return not self._stopped.is_set()
 
-    def _said(self) -> tuple[int, int]:
+    def _gallery_state(self) -> tuple[int, int]:
         gallery = self.service.bank.gallery
         return gallery.revision, gallery.denials_revision
 
-    def _goes_on(self) -> bool:
+    def _is_running(self) -> bool:
         return not self._stopped.is_set()
 
     def _group(self) -> None:
@@ -398,4 +398,4 @@ async def memory_of(request: Request) -> PageMemory:
     return memory
 
 
-TheMemory = Annotated[PageMemory, Depends(memory_of)]
+MemoryDep = Annotated[PageMemory, Depends(memory_of)]

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Body, Path, Query
 from facebank.album.copies import ADVICE, copies_of
 from facebank.errors import PersonNotFoundError, UsageError
 from facebank.service.access import Admin, Reader, Teacher
-from facebank.service.page.memory import TheMemory
+from facebank.service.page.memory import MemoryDep
 from facebank.service.page.paging import page_of
 from facebank.service.page.rendering import PageRoute, page
 from facebank.service.page.wording import typed_date
@@ -75,7 +75,7 @@ class _Shown:
 
 @router.get("/")
 async def wall(
-    caller: Reader, memory: TheMemory, q: Annotated[str, Query(max_length=200)] = "", number: PageNumber = 1
+    caller: Reader, memory: MemoryDep, q: Annotated[str, Query(max_length=200)] = "", number: PageNumber = 1
 ) -> Response:
     """Show all people, most photos first."""
     cards, count, asks = await memory.service.look_ups.run(_cards, memory, q)
@@ -96,7 +96,7 @@ async def wall(
 
 
 @router.get("/looking")
-async def looking(_: Reader, memory: TheMemory) -> dict[str, object]:
+async def looking(_: Reader, memory: MemoryDep) -> dict[str, object]:
     """Return the progress of work on the photos."""
     progress = await memory.service.look_ups.run(memory.progress)
     if progress is None:
@@ -125,7 +125,7 @@ def _cards(memory: PageMemory, query: str) -> tuple[list[_Card], int, bool]:
 @router.get("/people/{number}")
 async def person_page(
     caller: Reader,
-    memory: TheMemory,
+    memory: MemoryDep,
     number: PersonNumber,
     together: Annotated[int | None, Query(alias="with", ge=0, le=2**62)] = None,
     page_number: PageNumber = 1,
@@ -154,16 +154,16 @@ async def person_page(
 
 
 @router.post("/people/{number}/rename")
-async def rename(_: Teacher, memory: TheMemory, number: PersonNumber, name: Name) -> dict[str, object]:
+async def rename(_: Teacher, memory: MemoryDep, number: PersonNumber, name: Name) -> dict[str, object]:
     """Rename a person."""
     person = await _changed(memory, lambda bank: bank.rename(_name(bank, number), name))
-    return {"message": f"The name is {person.name} now."}
+    return {"message": f"The new name is {person.name}."}
 
 
 @router.post("/people/{number}/describe")
 async def describe(
     _: Teacher,
-    memory: TheMemory,
+    memory: MemoryDep,
     number: PersonNumber,
     day: Annotated[str, Body(embed=True, max_length=10)] = "",
     born: Annotated[str, Body(embed=True, max_length=10)] = "",
@@ -178,7 +178,7 @@ async def describe(
 @router.post("/people/{number}/merge")
 async def merge(
     _: Teacher,
-    memory: TheMemory,
+    memory: MemoryDep,
     number: PersonNumber,
     into: Name,
     force: Annotated[bool, Body(embed=True)] = False,
@@ -199,14 +199,14 @@ async def merge(
 
 
 @router.post("/people/{number}/unmerge")
-async def unmerge(_: Teacher, memory: TheMemory, number: PersonNumber) -> dict[str, object]:
+async def unmerge(_: Teacher, memory: MemoryDep, number: PersonNumber) -> dict[str, object]:
     """Undo the last merge into a person."""
     people = await _changed(memory, lambda bank: bank.unmerge(_name(bank, number)))
     return {"message": f"Separate again: {', '.join(person.name for person in people)}."}
 
 
 @router.get("/people/{number}/copies")
-async def copies(_: Admin, memory: TheMemory, number: PersonNumber) -> dict[str, object]:
+async def copies(_: Admin, memory: MemoryDep, number: PersonNumber) -> dict[str, object]:
     """Return what would remain after forgetting a person: exports, sorted folders, names in files, backups."""
 
     def found(bank: FaceBank) -> dict[str, object]:
@@ -218,7 +218,7 @@ async def copies(_: Admin, memory: TheMemory, number: PersonNumber) -> dict[str,
 
 
 @router.post("/people/{number}/forget")
-async def forget(_: Admin, memory: TheMemory, number: PersonNumber) -> dict[str, object]:
+async def forget(_: Admin, memory: MemoryDep, number: PersonNumber) -> dict[str, object]:
     """Remove a person permanently."""
 
     def forgotten(bank: FaceBank) -> str:
@@ -232,7 +232,7 @@ async def forget(_: Admin, memory: TheMemory, number: PersonNumber) -> dict[str,
 
 @router.post("/samples/{sample_id}/remove")
 async def remove_sample(
-    _: Teacher, memory: TheMemory, sample_id: Annotated[int, Path(ge=0, le=2**62)]
+    _: Teacher, memory: MemoryDep, sample_id: Annotated[int, Path(ge=0, le=2**62)]
 ) -> dict[str, object]:
     """Remove a sample permanently."""
 

@@ -16,7 +16,7 @@ from facebank.album.pictures import read_as_found
 from facebank.gallery import FaceKey
 from facebank.operations.explain import draw_picture, explain_sample, nearest_samples
 from facebank.service.access import Reader, Teacher
-from facebank.service.page.memory import TheMemory
+from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, page
 from facebank.service.page.wording import NOBODY, NOBODY_WHY, explanation, headline, is_offered, likelihood
 from facebank.service.problems import RequestError
@@ -69,7 +69,7 @@ class Undo(BaseModel):
 
 
 @router.get("/photos/{content_hash}")
-async def photo_page(caller: Reader, memory: TheMemory, content_hash: ContentHash) -> Response:
+async def photo_page(caller: Reader, memory: MemoryDep, content_hash: ContentHash) -> Response:
     """Show a photo with its faces."""
     photo, faces, names = await memory.service.look_ups.run(_shown, memory, content_hash)
     return page(
@@ -86,7 +86,7 @@ async def photo_page(caller: Reader, memory: TheMemory, content_hash: ContentHas
 
 @router.get("/photos/{content_hash}/faces/{face_number}/nearest")
 async def nearest(
-    _: Reader, memory: TheMemory, content_hash: ContentHash, face_number: FaceNumber
+    _: Reader, memory: MemoryDep, content_hash: ContentHash, face_number: FaceNumber
 ) -> dict[str, object]:
     """Return the samples of the likeliest person that are most similar to a face."""
     return await memory.service.look_ups.run(_nearest, memory, content_hash, face_number)
@@ -94,7 +94,7 @@ async def nearest(
 
 @router.get("/pictures/maps/{content_hash}/{face_number}/{sample_id}")
 async def explanation_map(
-    _: Reader, memory: TheMemory, content_hash: ContentHash, face_number: FaceNumber, sample_id: int
+    _: Reader, memory: MemoryDep, content_hash: ContentHash, face_number: FaceNumber, sample_id: int
 ) -> Response:
     """Return the explanation map of a face and a sample; takes seconds."""
     data = await memory.service.photos.run(_map, memory, content_hash, face_number, sample_id)
@@ -102,13 +102,13 @@ async def explanation_map(
 
 
 @router.post("/photos/{content_hash}/answers")
-async def answer(caller: Teacher, memory: TheMemory, content_hash: ContentHash, said: FaceAnswer) -> dict[str, object]:
+async def answer(caller: Teacher, memory: MemoryDep, content_hash: ContentHash, given: FaceAnswer) -> dict[str, object]:
     """Learn a user's answer about a face."""
-    return await memory.service.photos.run(_answered, memory, caller, content_hash, said)
+    return await memory.service.photos.run(_answered, memory, caller, content_hash, given)
 
 
 @router.post("/answers/undo")
-async def undo(_: Teacher, memory: TheMemory, wanted: Undo) -> dict[str, object]:
+async def undo(_: Teacher, memory: MemoryDep, wanted: Undo) -> dict[str, object]:
     """Undo an answer."""
     return {"message": await memory.service.photos.run(memory.take_back, wanted.token)}
 
@@ -186,33 +186,33 @@ def _map(memory: PageMemory, content_hash: str, face_number: int, sample_id: int
     return file.getvalue()
 
 
-def _answered(memory: PageMemory, caller: Caller, content_hash: str, said: FaceAnswer) -> dict[str, object]:
+def _answered(memory: PageMemory, caller: Caller, content_hash: str, given: FaceAnswer) -> dict[str, object]:
     with memory.service.album.naming:
-        asked = content_hash, str(said.face), said.answer, said.name
+        asked = content_hash, str(given.face), given.answer, given.name
         again = memory.repeated(caller, asked)
         if again is None:
-            again = _learned(memory, caller, said, asked)
+            again = _learned(memory, caller, given, asked)
     return {"message": f"{again.words}. Learned.", "undo": again.token}
 
 
-def _learned(memory: PageMemory, caller: Caller, said: FaceAnswer, asked: tuple[str, ...]) -> UndoableAnswer:
+def _learned(memory: PageMemory, caller: Caller, given: FaceAnswer, asked: tuple[str, ...]) -> UndoableAnswer:
     bank, content_hash = memory.service.bank, asked[0]
     _, photo = memory.photo(content_hash)
-    if said.answer == "name":
-        answer = confirm_face(bank, photo, said.face, said.name, force=said.force)
-    elif said.answer == "not":
-        answer = deny_faces(bank.gallery, [(photo, said.face)], said.name)
+    if given.answer == "name":
+        answer = confirm_face(bank, photo, given.face, given.name, force=given.force)
+    elif given.answer == "not":
+        answer = deny_faces(bank.gallery, [(photo, given.face)], given.name)
     else:
-        answer = refuse_everybody(bank.gallery, [(photo, said.face)])
+        answer = refuse_everybody(bank.gallery, [(photo, given.face)])
     if not answer.accepted:
         raise RequestError(409, "NotLearned", f"nothing was learned: {answer.detail}")
-    return memory.learned(answer, [content_hash], caller, asked, _words(said, answer.person))
+    return memory.learned(answer, [content_hash], caller, asked, _words(given, answer.person))
 
 
-def _words(said: FaceAnswer, person: str | None) -> str:
-    if said.answer == "name":
+def _words(given: FaceAnswer, person: str | None) -> str:
+    if given.answer == "name":
         return str(person)
-    return f"Not {person}" if said.answer == "not" else "Nobody you know"
+    return f"Not {person}" if given.answer == "not" else "Nobody you know"
 
 
 def _face(photo: Photo, face_number: int) -> Face:

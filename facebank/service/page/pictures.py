@@ -12,7 +12,7 @@ from facebank.album.pictures import face_picture, photo_picture
 from facebank.media import encode_thumbnail
 from facebank.media.reading import read_photo_bytes
 from facebank.service.access import Reader
-from facebank.service.page.memory import TheMemory
+from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import picture, unchanged
 from facebank.service.problems import RequestError
 
@@ -32,7 +32,7 @@ _PHOTO_SIDES, _FACE_SIDES = (320, 640, 1600), (128, 320)
 
 @router.get("/samples/{sample_id}")
 async def sample_picture(
-    request: Request, _: Reader, memory: TheMemory, sample_id: Annotated[int, Path(ge=0, le=2**62)]
+    request: Request, _: Reader, memory: MemoryDep, sample_id: Annotated[int, Path(ge=0, le=2**62)]
 ) -> Response:
     """Return the thumbnail of a sample."""
     look_ups = memory.service.look_ups
@@ -53,7 +53,7 @@ async def sample_picture(
 
 @router.get("/photos/{content_hash}/{side}")
 async def picture_of_photo(
-    request: Request, _: Reader, memory: TheMemory, content_hash: ContentHash, side: int
+    request: Request, _: Reader, memory: MemoryDep, content_hash: ContentHash, side: int
 ) -> Response:
     """Return a photo of the album with the requested longer side."""
     _check_side(side, _PHOTO_SIDES)
@@ -63,7 +63,7 @@ async def picture_of_photo(
 
 @router.get("/faces/{content_hash}/{face_number}/{side}")
 async def picture_of_face(
-    request: Request, _: Reader, memory: TheMemory, content_hash: ContentHash, face_number: int, side: int
+    request: Request, _: Reader, memory: MemoryDep, content_hash: ContentHash, face_number: int, side: int
 ) -> Response:
     """Return a face of a photo of the album, with a margin."""
     _check_side(side, _FACE_SIDES)

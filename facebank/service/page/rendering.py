@@ -68,8 +68,8 @@ class PageRoute(APIRoute):
                 return await handler(request)
             except FacebankError as error:
                 service: Service = request.app.state.service
-                said = service.text.of_error(error)
-                message = said if isinstance(error, InvalidNameError) else sentence(said)
+                text = service.text.of_error(error)
+                message = text if isinstance(error, InvalidNameError) else sentence(text)
                 if request.method not in {"GET", "HEAD"}:
                     return problem_of(error, message)
                 status = status_of(error)

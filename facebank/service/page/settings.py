@@ -11,7 +11,7 @@ from facebank.errors import ScanNotFoundError
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.settings import AUTOMATIC, change_setting, list_settings, unset_setting
 from facebank.service.access import Admin, Reader
-from facebank.service.page.memory import TheMemory
+from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, page
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/settings", route_class=PageRoute, include_in_schema=
 
 
 @dataclass(frozen=True, slots=True)
-class _Explained:
+class _SettingText:
     title: str
     what: str
     choices: tuple[tuple[str, str], ...]  # values and their descriptions
@@ -37,37 +37,37 @@ _METHODS = {
     "svm-rbf": "curved borders",
     "logistic": "weighed features",
 }
-_EXPLAINED = {
-    "fpir": _Explained(
+_TEXTS = {
+    "fpir": _SettingText(
         "Strangers with a wrong name",
         "How many strangers may be given somebody's name by mistake. Fewer means that facebank says more often that it "
         "does not know.",
         (("0.001", "1 of 1,000"), ("0.01", "1 of 100"), ("0.05", "1 of 20"), ("0.1", "1 of 10")),
     ),
-    "least_probability": _Explained(
+    "least_probability": _SettingText(
         "How sure a name has to be",
         "A face that is less likely than this gets no name, and is asked about instead.",
         (("0.5", "50 %"), ("0.7", "70 %"), ("0.9", "90 %"), ("0.95", "95 %")),
     ),
-    "stranger_share": _Explained(
+    "stranger_share": _SettingText(
         "How many faces are strangers",
-        "What you expect of your photos: at home few faces are strangers, in a town many. Probabilities depend on it.",
+        "What you expect in your photos: few faces are strangers at home, many in town. Probabilities depend on this.",
         (("0.1", "few, 1 of 10"), ("0.5", "half of them"), ("0.9", "most, 9 of 10")),
     ),
-    "confusable_error": _Explained(
+    "confusable_error": _SettingText(
         "Care with look-alikes",
         "How many wrong names are allowed between people who look alike, such as siblings.",
         (("0.01", "1 of 100"), ("0.04", "4 of 100"), ("0.1", "10 of 100")),
     ),
-    "allow_twice": _Explained(
+    "allow_twice": _SettingText(
         "One name twice in a photo",
         "Whether two faces of one photo may have the same name, as in collages and mirrors.",
         (("false", "no"), ("true", "yes")),
     ),
-    "classifier": _Explained(
+    "classifier": _SettingText(
         "How faces are compared",
         "With each person's average face, with the learned faces that are most similar, or by borders drawn between "
-        "people. Leave it unless you tried that another way is better for your photos.",
+        "people. Leave this unless another way works better for your photos.",
         ((AUTOMATIC, "what suits best"), *((kind, _METHODS[kind]) for kind in CLASSIFIERS)),
     ),
 }
@@ -84,7 +84,7 @@ class _Shown:
 
 
 @router.get("")
-async def settings(caller: Reader, memory: TheMemory) -> Response:
+async def settings(caller: Reader, memory: MemoryDep) -> Response:
     """Show the settings."""
     shown, facts = await memory.service.look_ups.run(_shown, memory)
     return page("settings.html", caller, here="/settings", settings=shown, facts=facts)
@@ -93,7 +93,7 @@ async def settings(caller: Reader, memory: TheMemory) -> Response:
 @router.post("")
 async def change(
     _: Admin,
-    memory: TheMemory,
+    memory: MemoryDep,
     key: Annotated[str, Body(max_length=100)],
     value: Annotated[str, Body(max_length=100)],
 ) -> dict[str, object]:
@@ -104,13 +104,13 @@ async def change(
     else:
         await memory.service.look_ups.run(unset_setting, gallery, key)
     memory.wake()
-    return {"message": "Saved. All photos are decided about again."}
+    return {"message": "Saved. All photos will be identified again."}
 
 
 def _shown(memory: PageMemory) -> tuple[list[_Shown], dict[str, int]]:
     gallery = memory.service.bank.gallery
     shown = [_explained(setting) for setting in list_settings(gallery)]
-    shown.sort(key=lambda one: list(_EXPLAINED).index(one.key) if one.key in _EXPLAINED else len(_EXPLAINED))
+    shown.sort(key=lambda one: list(_TEXTS).index(one.key) if one.key in _TEXTS else len(_TEXTS))
     people = gallery.people()
     try:
         scanned = memory.service.album.scan_file.count()
@@ -122,12 +122,12 @@ def _shown(memory: PageMemory) -> tuple[list[_Shown], dict[str, int]]:
 
 
 def _explained(setting: Setting) -> _Shown:
-    explained = _EXPLAINED.get(setting.key, _Explained(setting.key, "", ()))
+    explained = _TEXTS.get(setting.key, _SettingText(setting.key, "", ()))
     value, default = _text(setting.value), _text(setting.default)
     choices = dict(explained.choices)
     for one in (default, value):
         choices.setdefault(one, one)
-    named = [(one, f"{words} (as usual)" if one == default else words) for one, words in choices.items()]
+    named = [(one, f"{words} (default)" if one == default else words) for one, words in choices.items()]
     return _Shown(setting.key, explained.title, explained.what, value, setting.is_set, tuple(named))
 
 

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from facebank.service.access import SESSION_COOKIE, SESSION_SECONDS, Reader
 from facebank.service.page.rendering import PageRoute, page
 from facebank.service.problems import RequestError
-from facebank.service.service import TheService
+from facebank.service.service import ServiceDep
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -29,7 +29,7 @@ async def ask_for_key(request: Request, to: str = "/") -> Response:
 
 @router.post("/sign-in")
 async def sign_in(
-    request: Request, service: TheService, key: Annotated[str, Form(max_length=1000)], to: Annotated[str, Form()] = "/"
+    request: Request, service: ServiceDep, key: Annotated[str, Form(max_length=1000)], to: Annotated[str, Form()] = "/"
 ) -> Response:
     """Start a session with a cookie that is not accessible to scripts and other sites."""
     try:
@@ -51,7 +51,7 @@ async def sign_in(
 
 
 @router.post("/sign-out")
-async def sign_out(request: Request, _: Reader, service: TheService) -> dict[str, bool]:
+async def sign_out(request: Request, _: Reader, service: ServiceDep) -> dict[str, bool]:
     """End the session."""
     service.access.sign_out(request.cookies.get(SESSION_COOKIE, ""))
     return {"signed_out": True}

@@ -22,7 +22,7 @@ from facebank.errors import VideoNotFoundError
 from facebank.media import encode_thumbnail
 from facebank.media.reading import read_photo_bytes
 from facebank.service.access import Reader
-from facebank.service.page.memory import TheMemory
+from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import SECURE, PageRoute, page, picture, unchanged
 from facebank.service.problems import RequestError
 
@@ -70,7 +70,7 @@ class _Person:
 @router.get("/videos/{content_hash}")
 async def video_page(
     caller: Reader,
-    memory: TheMemory,
+    memory: MemoryDep,
     content_hash: ContentHash,
     at: Annotated[float, Query(ge=0, le=_MOST_SECONDS, allow_inf_nan=False)] = 0.0,
 ) -> Response:
@@ -80,7 +80,7 @@ async def video_page(
 
 
 @router.get("/videos/{content_hash}/file")
-async def video_file(request: Request, _: Reader, memory: TheMemory, content_hash: ContentHash) -> Response:
+async def video_file(request: Request, _: Reader, memory: MemoryDep, content_hash: ContentHash) -> Response:
     """Send a video's file, or a range of its bytes."""
     opened = await memory.service.look_ups.run(_OpenVideo, memory, content_hash)
     try:
@@ -92,7 +92,7 @@ async def video_file(request: Request, _: Reader, memory: TheMemory, content_has
 
 @router.get("/pictures/videos/{track}")
 async def video_picture(
-    request: Request, _: Reader, memory: TheMemory, track: Annotated[int, Path(ge=0, le=2**62)]
+    request: Request, _: Reader, memory: MemoryDep, track: Annotated[int, Path(ge=0, le=2**62)]
 ) -> Response:
     """Return the frame with the best face of a track."""
     look_ups = memory.service.look_ups

@@ -19,7 +19,7 @@ from facebank.album.answers import (
 )
 from facebank.errors import GroupNotFoundError
 from facebank.service.access import Reader, Teacher
-from facebank.service.page.memory import TheMemory
+from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, counted, page
 from facebank.service.page.wording import is_offered, percent
 from facebank.service.problems import RequestError
@@ -41,7 +41,7 @@ _MOST_SKIPPED = 5_000
 MOST_SHOWN = 200  # faces of a group
 
 
-class Asked(BaseModel):
+class QuestionKey(BaseModel):
     """A question."""
 
     model_config = ConfigDict(extra="forbid")
@@ -49,7 +49,7 @@ class Asked(BaseModel):
     key: str = Field(max_length=200)
 
 
-class Wanted(BaseModel):
+class SkippedQuestions(BaseModel):
     """The questions to skip."""
 
     model_config = ConfigDict(extra="forbid")
@@ -57,7 +57,7 @@ class Wanted(BaseModel):
     skipped: list[str] = Field(default=[], max_length=_MOST_SKIPPED)
 
 
-class Said(Wanted):
+class GivenAnswer(SkippedQuestions):
     """The answer to a question."""
 
     key: str = Field(max_length=200)
@@ -68,7 +68,7 @@ class Said(Wanted):
 
 
 @router.get("")
-async def ask(caller: Teacher, memory: TheMemory) -> Response:
+async def ask(caller: Teacher, memory: MemoryDep) -> Response:
     """Show the page of questions."""
     names = await memory.service.look_ups.run(memory.service.bank.gallery.names)
     return page(
@@ -81,21 +81,21 @@ async def ask(caller: Teacher, memory: TheMemory) -> Response:
 
 
 @router.post("/next")
-async def following(caller: Reader, memory: TheMemory, wanted: Wanted) -> dict[str, object]:
+async def following(caller: Reader, memory: MemoryDep, wanted: SkippedQuestions) -> dict[str, object]:
     """Return the next question."""
     return await memory.service.look_ups.run(_next, memory, caller, wanted.skipped)
 
 
 @router.post("/faces")
-async def faces(_: Reader, memory: TheMemory, asked: Asked) -> dict[str, object]:
+async def faces(_: Reader, memory: MemoryDep, asked: QuestionKey) -> dict[str, object]:
     """Return the faces of a question's group, up to a limit."""
     return {"faces": await memory.service.look_ups.run(_faces, memory, asked.key)}
 
 
 @router.post("/answers")
-async def answer(caller: Teacher, memory: TheMemory, said: Said) -> dict[str, object]:
+async def answer(caller: Teacher, memory: MemoryDep, given: GivenAnswer) -> dict[str, object]:
     """Learn an answer, and return the next question."""
-    return await memory.service.photos.run(_answered, memory, caller, said)
+    return await memory.service.photos.run(_answered, memory, caller, given)
 
 
 def _next(memory: PageMemory, caller: Caller, skipped: list[str]) -> dict[str, object]:
@@ -107,26 +107,26 @@ def _next(memory: PageMemory, caller: Caller, skipped: list[str]) -> dict[str, o
     }
 
 
-def _answered(memory: PageMemory, caller: Caller, said: Said) -> dict[str, object]:
+def _answered(memory: PageMemory, caller: Caller, given: GivenAnswer) -> dict[str, object]:
     with memory.service.album.naming:  # of two users who name one group, here or over the API, the second gets an error
-        message, token = _settled(memory, caller, said)
-    return {"message": message, "undo": token, **_next(memory, caller, said.skipped)}
+        message, token = _settled(memory, caller, given)
+    return {"message": message, "undo": token, **_next(memory, caller, given.skipped)}
 
 
-def _settled(memory: PageMemory, caller: Caller, said: Said) -> tuple[str, str | None]:
+def _settled(memory: PageMemory, caller: Caller, given: GivenAnswer) -> tuple[str, str | None]:
     """Return the result of an answer, and the token to undo it."""
-    asked = said.key, said.answer, said.name, *map(str, sorted(said.others))
+    asked = given.key, given.answer, given.name, *map(str, sorted(given.others))
     again = memory.repeated(caller, asked)
     if again is not None:
         return _undoable(again)
-    question = memory.questions.question(said.key)
+    question = memory.questions.question(given.key)
     if question is None:
-        person = memory.questions.known_as(said.key)
+        person = memory.questions.known_as(given.key)
         return f"Somebody answered that meanwhile{f': it is {person}' if person is not None else ''}.", None
     members = memory.questions.members(question, MOST_SHOWN)
-    others = {face: at for face, at in members.items() if face in said.others}
+    others = {face: at for face, at in members.items() if face in given.others}
     try:
-        answer = _learned(memory, said, question, others)
+        answer = _learned(memory, given, question, others)
     except GroupNotFoundError:
         memory.questions.forget()
         return "The faces were grouped again meanwhile.", None
@@ -138,39 +138,41 @@ def _settled(memory: PageMemory, caller: Caller, said: Said) -> tuple[str, str |
         except Exception:
             take_back(memory.service.bank, answer, memory.service.album)  # learn and exclude, or neither
             raise
-    if said.answer != "no":
-        memory.questions.settle(said.key)
+    if given.answer != "no":
+        memory.questions.settle(given.key)
     if others and question.group is not None:
-        memory.questions.parted(question, is_settled=said.answer != "no")
+        memory.questions.parted(question, is_settled=given.answer != "no")
     photos = [photo.content_hash for photo, _ in (*question.faces, *others.values())]
     face_count = question.face_count - len(others)
-    return _undoable(memory.learned(answer, photos, caller, asked, _words(said, answer), face_count=face_count))
+    return _undoable(memory.learned(answer, photos, caller, asked, _words(given, answer), face_count=face_count))
 
 
 def _undoable(learned: UndoableAnswer) -> tuple[str, str]:
     return f"{learned.words}: {counted(learned.face_count, 'face')}. Learned.", learned.token
 
 
-def _learned(memory: PageMemory, said: Said, question: Question, others: Mapping[int, tuple[Photo, int]]) -> Answer:
+def _learned(
+    memory: PageMemory, given: GivenAnswer, question: Question, others: Mapping[int, tuple[Photo, int]]
+) -> Answer:
     bank = memory.service.bank
     meant = [at for at, face in _numbered(question) if face not in others]
     if not meant:
         raise RequestError(422, "NoFace", "no face is left: leave one that is meant")
-    if said.answer == "nobody":
+    if given.answer == "nobody":
         return refuse_everybody(bank.gallery, meant)
-    if said.answer == "no":
+    if given.answer == "no":
         members = memory.questions.members(question, MOST_DENIED)
         several = [at for face, at in members.items() if face not in others]
-        return deny_faces(bank.gallery, several or meant, said.name)
+        return deny_faces(bank.gallery, several or meant, given.name)
     if question.group is None:
         ((photo, face_number),) = question.faces
-        return confirm_face(bank, photo, face_number, said.name, force=said.force)
+        return confirm_face(bank, photo, face_number, given.name, force=given.force)
     return name_group(
         memory.service.album,
         bank,
         question.group,
-        said.name,
-        force=said.force,
+        given.name,
+        force=given.force,
         key=question.group_key,
         without=others.keys(),
     )
@@ -197,10 +199,10 @@ def _shown(
     ]
 
 
-def _words(said: Said, answer: Answer) -> str:
-    if said.answer == "name":
+def _words(given: GivenAnswer, answer: Answer) -> str:
+    if given.answer == "name":
         return str(answer.person)
-    return f"Not {answer.person}" if said.answer == "no" else "Nobody you know"
+    return f"Not {answer.person}" if given.answer == "no" else "Nobody you know"
 
 
 def _record(memory: PageMemory, question: Question) -> dict[str, object]:

@@ -35,8 +35,8 @@ _BUSY = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class ServerLimits:
-    """Limits on the answers of a service."""
+class ClientLimits:
+    """Limits on requests and responses."""
 
     json_bytes: int = 16 << 20  # for a page of examples, or all names
     image_bytes: int = 64 << 20
@@ -59,7 +59,7 @@ class ImageRefusedError(Exception):
     """An image cannot be fetched; the message gives the reason."""
 
 
-class _BrokenOffError(Exception):
+class _RetryableError(Exception):
     """The connection broke, or the service is busy; another attempt may succeed."""
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
@@ -67,7 +67,7 @@ class _BrokenOffError(Exception):
         self.wait = wait
 
 
-class CompreFaceServer:
+class CompreFaceClient:
     """Client of a CompreFace service; use ``with`` to close the connection.
 
     Raises `UsageError` for an invalid address or key. Every request raises `ServiceError` if the service
@@ -80,11 +80,11 @@ class CompreFaceServer:
     key
         The key of the recognition service.
     limits
-        Limits on answers; None for the defaults.
+        Limits on requests and responses; None for the defaults.
     """
 
-    def __init__(self, url: str, key: str, limits: ServerLimits | None = None) -> None:
-        self._parts = _checked_address(url)
+    def __init__(self, url: str, key: str, limits: ClientLimits | None = None) -> None:
+        self._parts = _parse_address(url)
         if not _KEY.fullmatch(key):
             raise UsageError("the key of the CompreFace service is invalid: use letters, digits and signs, no spaces")
         self.name = self._parts.netloc
@@ -94,7 +94,7 @@ class CompreFaceServer:
             "Accept-Encoding": "identity",
             "User-Agent": f"facebank/{__version__}",
         }
-        self._limits = limits or ServerLimits()
+        self._limits = limits or ClientLimits()
         self._connection: http.client.HTTPConnection | None = None
 
     def __enter__(self) -> Self:
@@ -126,7 +126,7 @@ class CompreFaceServer:
             new = [one for one in map(self._example, found) if one.image_id not in seen]
             seen.update(one.image_id for one in new)
             if len(seen) > self._limits.examples:
-                raise ServiceError(f"{self._shown} has more than {self._limits.examples:,} examples, the limit")
+                raise ServiceError(f"{self._label} has more than {self._limits.examples:,} examples, the limit")
             yield from new
             if not new:
                 return
@@ -134,7 +134,7 @@ class CompreFaceServer:
 
     def image(self, image_id: str) -> bytes:
         """Return the image of an example; raises `ImageRefusedError` if it cannot be fetched."""
-        status, body = self._asked(f"{_API}/faces/{image_id}/img", self._limits.image_bytes)
+        status, body = self._request_repeatedly(f"{_API}/faces/{image_id}/img", self._limits.image_bytes)
         if status != 200:
             raise ImageRefusedError(f"the service answers with the status {status}{_error_message(body)}")
         if not body:
@@ -142,11 +142,11 @@ class CompreFaceServer:
         return body
 
     @property
-    def _shown(self) -> str:
+    def _label(self) -> str:
         return f"the service at {printable(self.name)}"
 
     def _unexpected(self, what: str) -> ServiceError:
-        return ServiceError(f"{self._shown} answers with {what}: check that a CompreFace service runs at this address")
+        return ServiceError(f"{self._label} answers with {what}: check that a CompreFace service runs at this address")
 
     def _example(self, found: object) -> Example:
         image_id, subject = (found.get(name) if isinstance(found, dict) else None for name in ("image_id", "subject"))
@@ -159,11 +159,11 @@ class CompreFaceServer:
 
     def _json(self, target: str) -> Any:
         try:
-            status, body = self._asked(target, self._limits.json_bytes)
+            status, body = self._request_repeatedly(target, self._limits.json_bytes)
         except ImageRefusedError as error:
-            raise ServiceError(f"{self._shown}: {error}") from error
+            raise ServiceError(f"{self._label}: {error}") from error
         if status in {401, 403} or (status == 404 and b'"code"' in body):
-            raise ServiceError(f"{self._shown} rejects the key{_error_message(body)}: use a recognition key")
+            raise ServiceError(f"{self._label} rejects the key{_error_message(body)}: use a recognition key")
         if status != 200:
             raise self._unexpected(f"the status {status}{_error_message(body)}")
         try:
@@ -171,34 +171,34 @@ class CompreFaceServer:
         except (ValueError, RecursionError) as error:
             raise self._unexpected("no JSON") from error
 
-    def _asked(self, target: str, most: int) -> tuple[int, bytes]:
+    def _request_repeatedly(self, target: str, most: int) -> tuple[int, bytes]:
         pause = self._limits.pause
         for left in reversed(range(self._limits.attempts)):
             try:
-                return self._ask(target, most)
-            except _BrokenOffError as error:
+                return self._request(target, most)
+            except _RetryableError as error:
                 self._close()
                 if not left:
                     raise ServiceError(
-                        f"{self._shown} cannot be reached ({printable(str(error))}): imported people are kept, "
+                        f"{self._label} cannot be reached ({printable(str(error))}): imported people are kept, "
                         "repeat the command to continue"
                     ) from error
                 time.sleep(max(pause, min(error.wait, self._limits.timeout)))
                 pause *= 2
         raise AssertionError  # there is at least one attempt
 
-    def _ask(self, target: str, most: int) -> tuple[int, bytes]:
-        with self._within_time() as connection:
+    def _request(self, target: str, most: int) -> tuple[int, bytes]:
+        with self._connection_with_deadline() as connection:
             connection.request("GET", self._parts.path.rstrip("/") + target, headers=self._headers)
             with contextlib.closing(connection.getresponse()) as response:
                 return self._read(response, most)
 
     def _read(self, response: http.client.HTTPResponse, most: int) -> tuple[int, bytes]:
         if response.status in _BUSY:
-            raise _BrokenOffError(f"status {response.status}", _seconds(response.headers.get("Retry-After", "")))
+            raise _RetryableError(f"status {response.status}", _seconds(response.headers.get("Retry-After", "")))
         if 300 <= response.status < 400:
             where = printable(response.headers.get("Location", "nowhere")[:200])
-            raise ServiceError(f"{self._shown} redirects to {where}, which is not followed: use the final address")
+            raise ServiceError(f"{self._label} redirects to {where}, which is not followed: use the final address")
         length = response.headers.get("Content-Length", "0")
         if length.isdigit() and (len(length) > 18 or int(length) > most):
             self._close()
@@ -214,13 +214,13 @@ class CompreFaceServer:
                 self._close()
                 raise ImageRefusedError(f"it has more bytes than the limit of {most:,}")
         if response.length:
-            raise _BrokenOffError("the answer was cut off")
+            raise _RetryableError("the answer was cut off")
         return b"".join(parts)
 
     @contextlib.contextmanager
-    def _within_time(self) -> Iterator[http.client.HTTPConnection]:
+    def _connection_with_deadline(self) -> Iterator[http.client.HTTPConnection]:
         """Yield a connection, which is closed when the request takes too long."""
-        connection = self._opened()
+        connection = self._open_connection()
         is_late = threading.Event()
 
         def cut() -> None:
@@ -236,18 +236,18 @@ class CompreFaceServer:
         try:
             yield connection
         except ssl.SSLCertVerificationError as error:
-            raise ServiceError(f"{self._shown} has no valid certificate ({error.verify_message})") from error
-        except (_BrokenOffError, OSError, http.client.HTTPException, ValueError) as error:
+            raise ServiceError(f"{self._label} has no valid certificate ({error.verify_message})") from error
+        except (_RetryableError, OSError, http.client.HTTPException, ValueError) as error:
             if is_late.is_set():
                 self._close()
                 raise ImageRefusedError(f"it took more than {self._limits.seconds:g} seconds") from error
-            if isinstance(error, _BrokenOffError):
+            if isinstance(error, _RetryableError):
                 raise
-            raise _BrokenOffError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
+            raise _RetryableError(getattr(error, "strerror", None) or str(error) or type(error).__name__) from error
         finally:
             timer.cancel()
 
-    def _opened(self) -> http.client.HTTPConnection:
+    def _open_connection(self) -> http.client.HTTPConnection:
         if self._connection is None:
             host, port, timeout = self._parts.hostname or "", self._parts.port, self._limits.timeout
             if self._parts.scheme == "https":
@@ -263,7 +263,7 @@ class CompreFaceServer:
         self._connection = None
 
 
-def _checked_address(url: str) -> SplitResult:
+def _parse_address(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
