@@ -10,15 +10,15 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-collect_ignore = ["forked_bank.py"]  # a program
+collect_ignore = ["forked_bank.py"]  # run as a script
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-# A run in the background may inherit that Ctrl-C is ignored; the programs that tests interrupt must not.
+# A background process may inherit ignored Ctrl-C, but tests interrupt their child processes with it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A law that holds does not become wrong on a busy machine.
+# Deadlines would fail on a busy machine.
 hypothesis.settings.register_profile("facebank", deadline=None)
 hypothesis.settings.load_profile("facebank")
 
@@ -30,13 +30,13 @@ def find_shared() -> Path | None:
     if (folder / "data").is_dir() and (folder / "models").is_dir():
         return folder
     if named:
-        raise pytest.UsageError(f"FACEBANK_DATA names {named}, which holds no data/ and models/")
+        raise pytest.UsageError(f"FACEBANK_DATA names {named}, which has no data/ and models/")
     return None
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with ``data/`` and ``models/``; skips the test where it is absent."""
+    """Folder with ``data/`` and ``models/``; skips the test if it is missing."""
     folder = find_shared()
     if folder is None:
         pytest.skip("needs ../shared (or FACEBANK_DATA): real photographs and weights")
@@ -47,9 +47,9 @@ def shared() -> Path:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fail a real-photo test that skips itself although the photographs are there."""
+    """Fail a real-photo test that skips itself although the photos are present."""
     report = yield
     if report.skipped and "shared" in getattr(item, "fixturenames", ()) and find_shared() is not None:
         report.outcome = "failed"
-        report.longrepr = f"skipped although {find_shared()} is there: {report.longrepr}"
+        report.longrepr = f"skipped although {find_shared()} exists: {report.longrepr}"
     return report

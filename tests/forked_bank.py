@@ -1,5 +1,5 @@
 # ruff: noqa: T201
-"""Forks a process that has used a bank, for the tests; prints ``same`` if all answers are."""
+"""Script for tests: forks a process that has used a bank, and prints ``same`` if all results are equal."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ bank = FaceBank.open(path, device="cpu")
 
 
 def answers(_: object = None) -> list[str]:
-    """Identify, to the bit."""
+    """Return exact identifications as text."""
     return [repr((face.embedding.tobytes(), face.decision)) for photo in bank.identify(PHOTO) for face in photo.faces]
 
 
 def child(*, enrolls: bool) -> bool:
-    """Use the bank as a forked process; somebody more who is enrolled makes other answers."""
+    """Use the bank in a forked process; enrolling another person changes the results."""
     signal.alarm(120)
     try:
         next(analyzer.analyze([read_photo(PHOTO)]))
@@ -61,7 +61,7 @@ else:
             finally:
                 if how != "exit":
                     os._exit(status)
-            sys.exit(status)  # frees what it inherited
+            sys.exit(status)  # frees inherited resources
         good &= os.waitpid(number, 0)[1] == 0
     stop.set()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""A real MQTT broker, mosquitto, on a free port of this computer, and a real subscriber."""
+"""A mosquitto MQTT broker on a free local port, and a subscriber."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USER, PASSWORD = "home", "hunter2 #+/@:"
 
 
 def program(name: str) -> str:
-    """Return the path of a program of Debian's package mosquitto; skips the test where it is absent."""
+    """Return the path of a program of Debian's package mosquitto; skips the test if it is missing."""
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if found is None:
         pytest.skip(f"needs {name}: apt-get install mosquitto")
@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 class Broker:
-    """Mosquitto without a memory: what is retained is lost whenever it is killed."""
+    """Mosquitto without persistence: retained messages are lost when it is killed."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Broker:
 
 
 class Message(NamedTuple):
-    """A message as a subscriber gets it."""
+    """A received message."""
 
     topic: str
     payload: bytes
@@ -105,7 +105,7 @@ class Message(NamedTuple):
 
 
 class Subscriber:
-    """Gets every message of a broker; ``with`` ends it."""
+    """Receives all messages of a broker until the end of its ``with`` block."""
 
     def __init__(self, broker: Broker, user: str | None = None, password: str | None = None) -> None:
         self.messages: list[Message] = []
@@ -145,7 +145,7 @@ class Subscriber:
 
     @property
     def state(self) -> dict[str, bytes]:
-        """The newest payload of each topic that has one."""
+        """Latest non-empty payload by topic."""
         with self._news:
             newest = {message.topic: message.payload for message in self.messages}
         return {topic: payload for topic, payload in newest.items() if payload}
@@ -154,7 +154,7 @@ class Subscriber:
         return [topic for topic in self.state if end in topic]
 
     def wait(self, is_there: Callable[[], object], seconds: float = 30) -> None:
-        """Wait until something is true of the messages so far."""
+        """Wait until a condition is true."""
         with self._news:
             found = self._news.wait_for(is_there, seconds)
         assert found, self.messages

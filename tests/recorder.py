@@ -1,4 +1,4 @@
-"""A `Progress` that keeps what it receives."""
+"""A `Progress` that records its calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from facebank.storage.progress import Progress
 
 
 class Recorder(Progress):
-    """Keeps the steps with their totals, the units that are done of each, and the results."""
+    """Records the steps with their totals, the completed units of each, and the results."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, float | None]] = []

@@ -1,4 +1,4 @@
-"""A camera that speaks RTSP (RFC 2326): one stream of MPEG-2 TS over RTP (RFC 2250), interleaved, behind a password."""
+"""RTSP camera (RFC 2326) with a password: one interleaved stream of MPEG-2 TS over RTP (RFC 2250)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _SDP = (
 
 
 class RtspCamera:
-    """Serves frames, each connection from their beginning; with the last of them the connection drops.
+    """Serves frames, from the first for each connection, which is closed after the last.
 
     Parameters
     ----------
     frames
         BGR, ``uint8`` of shape ``(height, width, 3)``, all of one size.
     rate
-        How many a second.
+        Frames per second.
     folder
-        For the stream.
+        Folder of the stream's file.
     """
 
     user, password = "mallory", "hunter2"
@@ -48,7 +48,7 @@ class RtspCamera:
                 try:
                     camera._talk(self)
                 except OSError:
-                    return  # nobody looks any more
+                    return  # the client has disconnected
 
         self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True

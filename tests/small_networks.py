@@ -1,4 +1,4 @@
-"""Small networks that do what a pack must do, and hostile ones: made in a moment, run in less."""
+"""Tiny ONNX networks for tests: a valid detector and embedder, and hostile networks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STRIDES = (8, 16, 32)
 
 @cache
 def small_detector() -> bytes:
-    """A detector of the kind ``yunet``: a face lies wherever 32 x 32 pixels are bright."""
+    """Return a detector of the kind ``yunet`` that finds a face wherever 32 x 32 pixels are bright."""
     nodes = [
         helper.make_node("ReduceMean", ["input"], ["grey"], axes=[1], keepdims=1),
         helper.make_node("AveragePool", ["grey"], ["blocks"], kernel_shape=[32, 32], strides=[32, 32]),
@@ -53,7 +53,7 @@ def small_detector() -> bytes:
 def small_embedder(
     name: str = "data", *, more: tuple[bytes, ...] = (), last: str = "embedding", size: int = EMBEDDING
 ) -> bytes:
-    """An embedder: the mean colours of 4 x 4 parts, or what further nodes make of them in the output `last`."""
+    """Return an embedder of the mean colors of 4 x 4 parts, optionally with further nodes and the output `last`."""
     nodes = [
         helper.make_node("AveragePool", [name], ["parts"], kernel_shape=[28, 28], strides=[28, 28]),
         helper.make_node("Flatten", ["parts"], ["embedding"]),
@@ -69,7 +69,7 @@ def small_embedder(
 
 
 def endless() -> tuple[bytes, ...]:
-    """Nodes that count to 2 to the power of 60."""
+    """Return nodes that count to 2 ** 60."""
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["condition"], ["again"]),
@@ -90,12 +90,12 @@ def endless() -> tuple[bytes, ...]:
 
 
 def then(operation: str, *inputs: str, **attributes: Any) -> tuple[bytes, ...]:
-    """One more node, whose output is ``last``."""
+    """Return a node with the output ``last``."""
     return (helper.make_node(operation, list(inputs), ["last"], **attributes).SerializeToString(),)
 
 
 def greedy() -> tuple[bytes, ...]:
-    """Nodes that make a tensor of 4 TiB."""
+    """Return nodes that create a tensor of 4 TiB."""
     return (
         helper.make_node("ConstantOfShape", ["much"], ["huge"]).SerializeToString(),
         helper.make_node("ReduceMean", ["huge"], ["mean"], keepdims=0).SerializeToString(),
@@ -111,7 +111,7 @@ def network(
     name: str,
     size: int | None = None,
 ) -> bytes:
-    """Return an ONNX file with one picture as its input; unused constants are left out."""
+    """Return an ONNX file with one image input, without unused constants."""
     used = {each for node in nodes for each in node.input}
     last: list[str | int | None] | None = None if size is None else ["batch", size]
     graph = helper.make_graph(
@@ -132,7 +132,7 @@ def serialised(graph: GraphProto, functions: Sequence[FunctionProto] = ()) -> by
 
 
 def external(name: str, location: str = LOCATION) -> TensorProto:
-    """A tensor of four numbers, which are in another file."""
+    """Return a tensor of four numbers with external data."""
     tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
     for key, value in (("location", location), ("length", "16")):
         tensor.external_data.add(key=key, value=value)

@@ -1,4 +1,4 @@
-"""`FaceBank`: the rooms joined, with real networks and the photographs of the package."""
+"""`FaceBank` with the real networks and the demo photos."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def names(bank: FaceBank, *photos: Path | DecodedPhoto) -> list[str | None]:
 
 
 def nobody() -> DecodedPhoto:
-    """Return a photo that shows nobody."""
+    """Return a photo without a face."""
     return DecodedPhoto("nobody", np.full((200, 200, 3), 128, np.uint8), "0" * 64, True, None)
 
 
@@ -71,7 +71,7 @@ def test_opening_and_importing_load_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_people_are_recognised_and_strangers_are_not_named(two_people: FaceBank) -> None:
+def test_people_are_recognized_and_strangers_not_named(two_people: FaceBank) -> None:
     assert names(two_people, SPEECH, BLUE_ROOM, BIDEN) == ["Barack Obama", "Barack Obama", None]
 
 
@@ -85,23 +85,23 @@ def test_photos_are_identified_lazily_and_in_order(two_people: FaceBank, tmp_pat
     assert [len(photo.faces) for photo in found] == [0, 1, 0, 1, 0]
 
 
-def test_only_unreadable_photos_are_all_reported(two_people: FaceBank, tmp_path: Path) -> None:
+def test_unreadable_photos_are_all_reported(two_people: FaceBank, tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_text("no photo")
     found = list(two_people.identify([tmp_path / "a.jpg", tmp_path / "b.jpg"]))
     assert [Path(photo.path).name for photo in found if photo.error] == ["a.jpg", "b.jpg"]
 
 
-def test_a_folder_stands_for_its_photos(two_people: FaceBank) -> None:
+def test_folders_are_expanded(two_people: FaceBank) -> None:
     found = [Path(photo.path) for photo in two_people.identify(DEMO_PHOTOS)]
     assert found == sorted(DEMO_PHOTOS.glob("*.jpg"))
 
 
-def test_photos_in_memory_are_taken(two_people: FaceBank) -> None:
+def test_photos_in_memory_are_accepted(two_people: FaceBank) -> None:
     assert names(two_people, read_photo(SPEECH)) == ["Barack Obama"]
 
 
-def test_a_photo_on_its_side_is_turned(two_people: FaceBank) -> None:
+def test_rotated_photos_are_turned_upright(two_people: FaceBank) -> None:
     upright = read_photo(SPEECH)
     sideways = DecodedPhoto("sideways", np.rot90(upright.pixels).copy(), "1" * 64, has_orientation=False, taken_at=None)
     (found,) = two_people.identify(sideways)
@@ -131,7 +131,7 @@ def test_no_gallery_and_no_photos(bank: FaceBank, tmp_path: Path) -> None:
     assert not bank.path.exists()
 
 
-def test_each_fate_is_told_as_it_is_known(bank: FaceBank, tmp_path: Path) -> None:
+def test_each_result_is_reported_immediately(bank: FaceBank, tmp_path: Path) -> None:
     seen = Recorder()
     report = bank.enroll("Ada", [OBAMA, tmp_path / "absent.jpg", nobody()], progress=seen)
     assert tuple(seen.results) == report.photos
@@ -159,7 +159,7 @@ def test_all_photos_are_read_before_the_first_is_enrolled(bank: FaceBank, tmp_pa
     assert report.accepted == len(photos)
 
 
-def test_several_people_at_once_and_one_without_photos(bank: FaceBank, tmp_path: Path) -> None:
+def test_enrolling_several_people_and_one_without_photos(bank: FaceBank, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     people = [PersonPhotos("Nobody", (tmp_path / "empty",)), PersonPhotos("Barack", (OBAMA, SPEECH))]
     nobody_, barack = bank.enroll_people(people)
@@ -168,7 +168,7 @@ def test_several_people_at_once_and_one_without_photos(bank: FaceBank, tmp_path:
     assert [person.name for person in bank.gallery.people()] == ["Barack"]
 
 
-def test_what_is_passed_over_is_counted(bank: FaceBank, tmp_path: Path) -> None:
+def test_skipped_files_are_counted(bank: FaceBank, tmp_path: Path) -> None:
     folder = tmp_path / "Barack"
     folder.mkdir()
     shutil.copy(OBAMA, folder)
@@ -182,13 +182,13 @@ def test_what_is_passed_over_is_counted(bank: FaceBank, tmp_path: Path) -> None:
     assert bank.enroll("Barack", SPEECH).skipped == SkippedCounts()
 
 
-def test_one_name_that_cannot_be_stops_all(bank: FaceBank) -> None:
+def test_an_invalid_name_stops_all(bank: FaceBank) -> None:
     with pytest.raises(InvalidNameError):
         bank.enroll_people([PersonPhotos("Barack", (OBAMA,)), PersonPhotos("a/b", (SPEECH,))])
     assert not bank.path.exists()
 
 
-def test_a_face_has_one_owner(two_people: FaceBank) -> None:
+def test_an_enrolled_face_has_one_owner(two_people: FaceBank) -> None:
     (again,) = two_people.enroll("barack obama", OBAMA).photos
     assert (again.accepted, again.reason) == (True, EnrollReason.ALREADY_ENROLLED)
     (other,) = two_people.enroll("Somebody", OBAMA).photos
@@ -198,7 +198,7 @@ def test_a_face_has_one_owner(two_people: FaceBank) -> None:
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
-    """A photo of Barack Obama on the left, larger and nearer the middle, and Joe Biden."""
+    """A photo of Barack Obama, on the left, larger and nearer the center, and Joe Biden."""
     from PIL import Image
 
     with Image.open(SPEECH) as first, Image.open(BIDEN) as second:
@@ -211,7 +211,7 @@ def pair(tmp_path: Path) -> Path:
     return tmp_path / "pair.png"
 
 
-def test_of_several_faces_the_one_that_agrees_is_taken_wherever_the_photo_stands(bank: FaceBank, pair: Path) -> None:
+def test_the_face_agreeing_with_other_photos_is_chosen(bank: FaceBank, pair: Path) -> None:
     (alone,) = bank.enroll("Barack", pair).photos
     assert (alone.accepted, alone.reason) == (True, EnrollReason.ENROLLED)
     assert "times as large as the next" in alone.detail
@@ -220,23 +220,21 @@ def test_of_several_faces_the_one_that_agrees_is_taken_wherever_the_photo_stands
     assert names(bank, BIDEN) == [None]
 
 
-def test_of_several_faces_the_largest_or_the_central_can_be_picked(bank: FaceBank, pair: Path) -> None:
+def test_the_largest_or_central_face_can_be_picked(bank: FaceBank, pair: Path) -> None:
     assert bank.enroll("Barack", pair, pick="largest").accepted == 1
     assert names(bank, BLUE_ROOM, BIDEN) == ["Barack", None]
     with pytest.raises(UsageError, match="largest"):
         bank.enroll("Barack", pair, pick="smallest")  # type: ignore[arg-type]
 
 
-def test_thumbnails_can_be_left_out(bank: FaceBank) -> None:
+def test_thumbnails_are_optional(bank: FaceBank) -> None:
     bank.enroll("With", OBAMA)
     bank.enroll("Without", COLLINS, thumbnails=False)
     kept = [bank.gallery.samples(name)[0].has_thumbnail for name in ("With", "Without")]
     assert kept == [True, False]
 
 
-def test_samples_know_the_way_to_their_photo_from_anywhere(
-    bank: FaceBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_samples_store_absolute_paths(bank: FaceBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(OBAMA, tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     (told,) = bank.enroll("Barack", "photo.jpg").photos
@@ -263,7 +261,7 @@ def test_comparing_is_symmetric(bank: FaceBank) -> None:
 
 @pytest.fixture
 def flipped_pack(tmp_path: Path) -> Path:
-    """A pack with the embedded networks whose embeddings are other ones."""
+    """A pack with the embedded networks and different embeddings."""
     embedded = load_pack().folder
     folder = tmp_path / "flipped"
     shutil.copytree(embedded, folder, ignore=shutil.ignore_patterns("calibration.json", "background.npz"))
@@ -273,7 +271,7 @@ def flipped_pack(tmp_path: Path) -> Path:
     return folder
 
 
-def test_another_pack_is_refused_until_the_gallery_goes_over_to_it(two_people: FaceBank, flipped_pack: Path) -> None:
+def test_another_pack_requires_re_embedding(two_people: FaceBank, flipped_pack: Path) -> None:
     two_people.close()
     with FaceBank.open(two_people.path, pack=str(flipped_pack), device="cpu") as bank:
         with pytest.raises(PackMismatchError, match=r"opencv.*flipped.*re-embed"):
@@ -283,7 +281,7 @@ def test_another_pack_is_refused_until_the_gallery_goes_over_to_it(two_people: F
         assert names(bank, SPEECH, BIDEN) == ["Barack Obama", None]
 
 
-def test_re_embedding_with_no_pack_named_keeps_the_gallerys_own(
+def test_re_embedding_without_a_pack_keeps_the_gallerys(
     two_people: FaceBank, flipped_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEBANK_PACKS", str(tmp_path / "packs"))
@@ -296,19 +294,21 @@ def test_re_embedding_with_no_pack_named_keeps_the_gallerys_own(
         assert names(bank, SPEECH, BIDEN) == ["Barack Obama", None]
 
 
-def test_enrolling_between_two_answers_does_no_harm(two_people: FaceBank) -> None:
+def test_enrolling_during_an_identification(two_people: FaceBank) -> None:
     answers = two_people.identify([BIDEN] * 40)
     assert next(answers).faces[0].person is None
     two_people.enroll("Joe Biden", BIDEN)
     assert [photo.faces[0].person for photo in answers][-1] == "Joe Biden"
 
 
-def test_comparing_photos_does_not_mind_a_broken_gallery(bank: FaceBank) -> None:
+def test_comparing_photos_does_not_open_the_gallery(bank: FaceBank) -> None:
     bank.path.write_text("no gallery")
     assert bank.verify(OBAMA, SPEECH).same
 
 
-def test_an_export_makes_a_gallery_of_its_own_pack(two_people: FaceBank, flipped_pack: Path, tmp_path: Path) -> None:
+def test_importing_creates_a_gallery_with_the_exports_pack(
+    two_people: FaceBank, flipped_pack: Path, tmp_path: Path
+) -> None:
     two_people.close()
     with FaceBank.open(two_people.path, pack=str(flipped_pack), device="cpu") as bank:
         bank.re_embed()
@@ -325,7 +325,7 @@ def test_an_export_makes_a_gallery_of_its_own_pack(two_people: FaceBank, flipped
         assert bank.import_people(tmp_path / "export").samples == 2
 
 
-def test_re_embedding_without_the_photos_changes_nothing_unless_told_to(bank: FaceBank, tmp_path: Path) -> None:
+def test_re_embedding_without_the_photos_changes_nothing_by_default(bank: FaceBank, tmp_path: Path) -> None:
     for name, photo in (("Barack", OBAMA), ("Joe", BIDEN)):
         shutil.copy(photo, tmp_path / f"{name}.jpg")
         bank.enroll(name, tmp_path / f"{name}.jpg")
@@ -342,7 +342,7 @@ def test_re_embedding_without_the_photos_changes_nothing_unless_told_to(bank: Fa
     assert [face.decision for face in found.faces] == [Decision.UNKNOWN]
 
 
-def test_people_go_to_another_gallery(two_people: FaceBank, tmp_path: Path) -> None:
+def test_exporting_and_importing_people(two_people: FaceBank, tmp_path: Path) -> None:
     from facebank.gallery import export_gallery
 
     export_gallery(two_people.gallery, tmp_path / "export")
@@ -351,7 +351,7 @@ def test_people_go_to_another_gallery(two_people: FaceBank, tmp_path: Path) -> N
         assert names(other, SPEECH) == ["Barack Obama"]
 
 
-def test_networks_loaded_in_the_background_find_the_same_faces(tmp_path: Path) -> None:
+def test_preloaded_networks_find_the_same_faces(tmp_path: Path) -> None:
     at_once, beforehand = (FaceBank.open(tmp_path / "none.facebank", device="cpu") for _ in range(2))
     beforehand.preload()
     beforehand.preload()
@@ -359,7 +359,7 @@ def test_networks_loaded_in_the_background_find_the_same_faces(tmp_path: Path) -
     assert first == second
 
 
-def test_what_goes_wrong_in_the_background_is_told_to_who_asks(tmp_path: Path) -> None:
+def test_preloading_errors_are_raised_on_use(tmp_path: Path) -> None:
     folder = tmp_path / "pack"
     shutil.copytree(load_pack(None).folder, folder)
     manifest = folder / "pack.toml"
@@ -370,6 +370,6 @@ def test_what_goes_wrong_in_the_background_is_told_to_who_asks(tmp_path: Path) -
         bank.verify(OBAMA, SPEECH)
 
 
-def test_preloading_tells_at_once_that_there_is_no_such_pack(tmp_path: Path) -> None:
+def test_preloading_a_missing_pack_raises(tmp_path: Path) -> None:
     with pytest.raises(PackNotFoundError, match="nobodys"):
         FaceBank.open(tmp_path / "none.facebank", pack="nobodys").preload()

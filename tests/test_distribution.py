@@ -1,4 +1,4 @@
-"""What people install: sdist and wheel hold what they must and nothing else, and work in a clean environment."""
+"""Content of the sdist and the wheel, and their installation in a clean environment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.pyc", "golden",
 def run(
     *command: str | Path, folder: Path, code: int = 0, variables: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command, away from the checkout and from this environment's packages, and check its exit code."""
+    """Run a command outside of the checkout and without this environment's packages; check its exit code."""
     inherited = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     done = subprocess.run(
         [str(part) for part in command],
@@ -50,7 +50,7 @@ def run(
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the sources: a build leaves things behind, and finds what earlier ones left."""
+    """A clean copy of the sources, because builds leave files that affect later builds."""
     folder = tmp_path_factory.mktemp("sources")
     for name in SOURCES:
         if (PROJECT / name).is_dir():
@@ -62,7 +62,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def distributions(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sdist, and the wheel made from it."""
+    """Folder with the sdist and the wheel built from it."""
     folder = tmp_path_factory.mktemp("distributions")
     run(sys.executable, "-m", "build", "--outdir", folder, sources, folder=folder)
     return folder
@@ -74,11 +74,11 @@ def wheel(distributions: Path) -> Path:
 
 
 def files_of(folder: Path, root: Path) -> set[str]:
-    """The files of a folder of the sources, as paths from another."""
+    """Return the files of a folder, as paths relative to `root`."""
     return {path.relative_to(root).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_wheel_holds_the_library_its_data_and_the_program(wheel: Path, sources: Path) -> None:
+def test_the_wheel_has_library_data_and_command(wheel: Path, sources: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
     program = {f"facebank_{name}" for name in files_of(sources / "cli", sources)}
@@ -91,7 +91,7 @@ def test_the_wheel_holds_the_library_its_data_and_the_program(wheel: Path, sourc
     assert any(name.startswith("facebank/schemas/") and name.endswith(".json") for name in names)
 
 
-def test_the_sdist_holds_what_the_wheel_is_made_of_and_no_tests(distributions: Path, sources: Path) -> None:
+def test_the_sdist_has_the_sources_of_the_wheel_without_tests(distributions: Path, sources: Path) -> None:
     top = f"facebank-{__version__}"
     with tarfile.open(distributions / f"{top}.tar.gz") as archive:
         names = {member.name.removeprefix(f"{top}/") for member in archive.getmembers() if member.isfile()}
@@ -102,7 +102,7 @@ def test_the_sdist_holds_what_the_wheel_is_made_of_and_no_tests(distributions: P
 
 
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_no_other_weights_travel_along(distributions: Path, wheel: Path, kind: str) -> None:
+def test_no_other_weights_are_included(distributions: Path, wheel: Path, kind: str) -> None:
     if kind == "wheel":
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()
@@ -114,7 +114,7 @@ def test_no_other_weights_travel_along(distributions: Path, wheel: Path, kind: s
 
 
 def environment(folder: Path) -> tuple[Path, Path]:
-    """Make a clean virtual environment; return its Python and where its programs are."""
+    """Create a clean virtual environment; return its Python and the folder of its commands."""
     run(sys.executable, "-m", "venv", folder, folder=folder.parent)
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
     return programs / "python", programs
@@ -143,7 +143,7 @@ def test_the_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -> 
     run(programs / "facebank", "doctor", folder=tmp_path, variables=places)
 
 
-def test_an_editable_installation_has_the_program_too(sources: Path, tmp_path: Path) -> None:
+def test_an_editable_installation_has_the_command(sources: Path, tmp_path: Path) -> None:
     python, programs = environment(tmp_path / "venv")
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--editable", sources, folder=tmp_path)
     said = run(python, "-c", "import facebank, facebank_cli; print(facebank.__file__, facebank_cli.__file__)",

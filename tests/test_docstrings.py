@@ -1,4 +1,4 @@
-"""Every public name has a docstring with an example; the examples run as doctests (see the ``conftest.py`` above)."""
+"""Public names have docstrings with examples, which run as doctests (see ``conftest.py`` in the root folder)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_public_name_has_an_example(dotted: str) -> None:
     assert "Examples\n--------\n>>> " in text, f"{dotted} has no example"
 
 
-def test_the_ordinary_test_command_runs_the_examples() -> None:
+def test_examples_run_with_the_default_options() -> None:
     options = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
     assert "--doctest-modules" in options["addopts"]
     tested = {PROJECT / path for path in options["testpaths"]}

@@ -1,4 +1,4 @@
-"""README and the pages of ``docs/`` are true: their commands exist, their links lead somewhere, their Python runs."""
+"""Commands, links and Python examples in the README and ``docs/`` are valid."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ Words = tuple[str, ...]
 
 
 def program() -> ModuleType:
-    """Import the command line, installed or from the checkout."""
+    """Import the command line, as installed or from the checkout."""
     if importlib.util.find_spec("facebank_cli") is not None:
         return importlib.import_module("facebank_cli.app")
     return importlib.import_module("cli.app")
 
 
 def commands(app: object, words: Words = ()) -> Iterator[tuple[Words, set[str]]]:
-    """List every command of the program with its options, groups included."""
+    """Yield all commands and groups with their options."""
     options = {name for option in app.params for name in [*option.opts, *option.secondary_opts]}  # type: ignore[attr-defined]
     yield words, {option for option in options if option.startswith("--")} | {"--help"}
     for name, command in getattr(app, "commands", {}).items():
@@ -56,7 +56,7 @@ GLOBAL = COMMANDS[()]
 
 
 def named_lines(text: str) -> list[str]:
-    """Return every ``facebank ...`` command of a document, in blocks and in running text."""
+    """Return all ``facebank ...`` commands of a document, in code blocks and inline."""
     blocks = [block for kind, block in BLOCK.findall(text) if kind not in {"python", "text"}]
     inline = re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", BLOCK.sub("", text))
     lines = [part for block in blocks for line in block.splitlines() for part in line.split("#")[0].split("&&")]
@@ -82,14 +82,14 @@ def words_of(line: str) -> tuple[Words, list[str], list[str]]:
 @pytest.mark.parametrize(
     ("document", "line"), [(name, line) for name, text in DOCUMENTS.items() for line in named_lines(text)]
 )
-def test_a_command_that_is_named_exists(document: str, line: str) -> None:
+def test_mentioned_commands_exist(document: str, line: str) -> None:
     words, before, after = words_of(line)
     assert words in COMMANDS
     assert set(before) <= GLOBAL
     assert set(after) <= COMMANDS[words]
 
 
-def test_the_readme_names_commands() -> None:
+def test_the_readme_mentions_commands() -> None:
     assert len(named_lines(README)) >= 8
 
 
@@ -110,7 +110,7 @@ def test_every_global_option_is_in_a_guide() -> None:
     assert [option for option in ("--gallery", "--pack", "--device", "--runtime") if option not in every] == []
 
 
-def test_every_installation_names_an_extra() -> None:
+def test_every_pip_install_names_an_extra() -> None:
     extras = set(PYPROJECT["project"]["optional-dependencies"])
     installs = [found for text in DOCUMENTS.values() for found in re.findall(r"pip install (?!--)([^`&\n]*)", text)]
     assert len(installs) > 8
@@ -128,7 +128,7 @@ def test_every_command_has_help_with_an_example() -> None:
 
 
 def walk(command: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """List every command with its name."""
+    """Yield all commands with their names."""
     for word, inner in getattr(command, "commands", {}).items():
         full = f"{name} {word}".strip()
         yield full, inner
@@ -142,7 +142,7 @@ def anchors(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_links_lead_somewhere(document: str) -> None:
+def test_links_are_valid(document: str) -> None:
     folder = (PROJECT / document).parent
     for link in re.findall(r"\]\(([^):]+)\)", BLOCK.sub("", DOCUMENTS[document])):
         path, _, anchor = " ".join(link.split()).partition("#")
@@ -158,7 +158,7 @@ def test_the_supported_pythons_are_those_of_the_package() -> None:
     assert sys.version_info[:2] >= (3, 11)
 
 
-def test_where_the_keys_of_json_are_named_is_said() -> None:
+def test_documents_link_to_the_json_schemas() -> None:
     from facebank import schemas
 
     (name,) = re.findall(r'`facebank\.schemas\.load\("([a-z-]+)"\)`', DOCUMENTS["docs/identify.md"])
@@ -172,9 +172,7 @@ def test_documents_are_in_us_english(document: str) -> None:
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/index.md", "docs/enroll.md", "docs/scikit-learn.md"])
-def test_the_examples_run_as_they_are_written(
-    document: str, example_bank: FaceBank, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_python_examples_run(document: str, example_bank: FaceBank, capsys: pytest.CaptureFixture[str]) -> None:
     example_bank.close()
     for path in Path().glob("*.facebank*"):
         path.unlink()

@@ -1,4 +1,4 @@
-"""What docs/home-assistant.md tells to type and to write into files works."""
+"""Commands and files of docs/home-assistant.md work."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def facebank_lines() -> list[str]:
 
 
 @pytest.mark.parametrize("line", facebank_lines())
-def test_a_command_of_the_guide_exists(line: str) -> None:
+def test_commands_in_the_guide_exist(line: str) -> None:
     words, _, after = words_of(line)
     assert set(after) <= COMMANDS[words]
     command = typer.main.get_command(command_line().build_app())
     for word in words:
         command = command.commands[word]  # type: ignore[attr-defined]
-    command.make_context(words[-1], shlex.split(line)[1 + len(words) :])  # the values, too, are of the right kind
+    command.make_context(words[-1], shlex.split(line)[1 + len(words) :])  # also validates the values
 
 
 def test_every_option_of_publishing_is_in_the_guide() -> None:
@@ -80,7 +80,7 @@ def test_the_broker_runs_with_the_configuration_of_the_guide(tmp_path: Path) -> 
         broker.kill()
 
 
-def test_the_file_of_the_address_is_read(tmp_path: Path) -> None:
+def test_the_address_file_is_read(tmp_path: Path) -> None:
     (writing,) = (line for line in LINES if line.startswith("echo "))
     (made,) = (line for line in LINES if line.startswith("install "))
     path = tmp_path / "mqtt"
@@ -96,14 +96,14 @@ def test_the_file_of_the_address_is_read(tmp_path: Path) -> None:
     )
 
 
-def test_the_unit_ends_the_watch_as_ctrl_c_does_and_names_no_secret() -> None:
+def test_the_unit_stops_with_sigint_and_has_no_secret() -> None:
     service = unit()["Service"]
     assert service["KillSignal"] == "SIGINT"
     assert "@${CREDENTIALS_DIRECTORY}/mqtt" in service["ExecStart"]
     assert service["LoadCredential"] == "mqtt:/etc/facebank/mqtt"
 
 
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("needs systemd-analyze: apt-get install systemd")
@@ -114,7 +114,7 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     assert [line for line in checked.stderr.splitlines() if "facebank-door" in line] == []
 
 
-def test_the_event_is_as_the_schema_says() -> None:
+def test_the_event_follows_the_schema() -> None:
     (event,) = map(json.loads, blocks("json"))
     checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
     jsonschema.Draft202012Validator(schemas.load("presence"), format_checker=checker).validate(event)

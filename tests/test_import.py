@@ -1,4 +1,4 @@
-"""``import facebank`` must cost next to nothing: heavy libraries are loaded when they are used."""
+"""``import facebank`` is cheap: heavy libraries are loaded on use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_importing_facebank_loads_nothing_heavy() -> None:
     assert not HEAVY & modules_after("import facebank, facebank.types, facebank.errors")
 
 
-def test_a_public_name_is_loaded_when_it_is_used() -> None:
+def test_public_names_are_loaded_on_use() -> None:
     loaded = modules_after("from facebank import FaceBank")
     assert "numpy" in loaded
     assert not {"sklearn", "onnx", "faiss", "onnxruntime", "matplotlib"} & loaded
@@ -41,6 +41,6 @@ def test_every_public_name_exists(name: str) -> None:
     assert name in dir(facebank)
 
 
-def test_another_name_does_not() -> None:
+def test_unknown_names_raise() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Facebank'"):
         facebank.Facebank  # noqa: B018

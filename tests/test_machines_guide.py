@@ -1,4 +1,4 @@
-"""What docs/machines.md tells to type exists, and its links lead somewhere."""
+"""Commands and links of docs/machines.md are valid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINES = [
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_command_of_the_guide_exists(line: str) -> None:
+def test_commands_in_the_guide_exist(line: str) -> None:
     words, _, after = words_of(line)
     assert set(after) <= COMMANDS[words]
     command = typer.main.get_command(program().build_app())
@@ -36,11 +36,11 @@ def test_a_command_of_the_guide_exists(line: str) -> None:
         Shard.parse(context.params["shard"])
 
 
-def test_the_guide_has_the_lines_of_three_machines() -> None:
+def test_the_guide_has_commands_for_three_machines() -> None:
     assert sum("--shard 1/3" in line for line in LINES) == 2
     assert sum(line.count("-of-3.scan") == 3 for line in LINES) == 2
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_are_valid() -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", GUIDE) if not link.startswith("https://")]
     assert all((DOCUMENTS / link.split("#")[0]).exists() for link in links)

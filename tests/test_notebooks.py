@@ -1,6 +1,6 @@
-"""The notebooks run, and print what is stored in them.
+"""The notebooks run, and print their stored output.
 
-``UPDATE_NOTEBOOKS=1 python -m pytest tests/test_notebooks.py`` stores what they print now.
+``UPDATE_NOTEBOOKS=1 python -m pytest tests/test_notebooks.py`` updates the stored output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.ipynb"))
 NEEDED = ("nbclient", "nbformat", "ipykernel")
 SECONDS = 120
-"""How long one cell may take."""
+"""Timeout of a cell in seconds."""
 
 pytestmark = pytest.mark.skipif(
     not all(map(find_spec, NEEDED)) and "FACEBANK_CI_DOCUMENTS" not in os.environ,
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def printed(notebook: Any) -> list[str]:
-    """Return what each cell printed and returned, as text."""
+    """Return the output and result of each cell as text."""
     return [
         "".join(one["text"] if one["output_type"] == "stream" else one["data"]["text/plain"] for one in cell.outputs)
         for cell in notebook.cells
@@ -38,7 +38,7 @@ def test_there_are_notebooks() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_notebook_prints_what_is_stored_in_it(path: Path, tmp_path: Path) -> None:
+def test_notebooks_print_their_stored_output(path: Path, tmp_path: Path) -> None:
     import nbformat
     from nbclient import NotebookClient
 

@@ -1,4 +1,4 @@
-"""A photo may be a path, bytes, a file, a Pillow image or an array, everywhere; the rest is refused in a sentence."""
+"""Photos as paths, bytes, files, Pillow images and arrays; other types are rejected with a message."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ GIVEN: dict[str, tuple[Callable[[], Any], str, str]] = {
 
 @pytest.mark.filterwarnings("ignore:unclosed file")
 @pytest.mark.parametrize("kind", GIVEN)
-def test_one_answer_for_one_photo_in_any_form(bank: FaceBank, kind: str) -> None:
+def test_all_input_types_give_equal_results(bank: FaceBank, kind: str) -> None:
     make, channels, label = GIVEN[kind]
     expected = next(bank.identify(SPEECH)).faces[0]
     for photos in (make(), [make()], iter([make()])):
@@ -73,7 +73,7 @@ def test_one_answer_for_one_photo_in_any_form(bank: FaceBank, kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["bytes", "pillow in memory", "BGR array"])
-def test_every_verb_takes_every_form(bank: FaceBank, kind: str) -> None:
+def test_all_methods_accept_all_input_types(bank: FaceBank, kind: str) -> None:
     make, order, label = GIVEN[kind]
     channels: Any = order
     assert bank.verify(OBAMA, make(), channels=channels).same
@@ -104,7 +104,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("wrong", "said"), WRONG, ids=[said for _, said in WRONG])
-def test_what_is_no_photo_is_named_before_anything_is_made(tmp_path: Path, wrong: Any, said: str) -> None:
+def test_invalid_inputs_are_rejected_before_a_gallery_is_created(tmp_path: Path, wrong: Any, said: str) -> None:
     with FaceBank.open(tmp_path / "new.facebank") as bank:
         for verb in (lambda: bank.enroll("Ada", wrong), lambda: bank.analyze(wrong)):
             with pytest.raises(UsageError, match=said):
@@ -115,13 +115,13 @@ def test_what_is_no_photo_is_named_before_anything_is_made(tmp_path: Path, wrong
     assert not (tmp_path / "new.facebank").exists()
 
 
-def test_a_photo_is_read_while_another_thread_imports_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checking_inputs_during_an_import_of_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL.Image", ModuleType("PIL.Image"))  # as it is in the middle of its import
     with pytest.raises(UsageError, match="a photo must be"):
         open_photo(object())  # type: ignore[arg-type]
 
 
-def test_a_missing_file_raises_and_makes_no_gallery(tmp_path: Path) -> None:
+def test_a_missing_file_raises_without_creating_a_gallery(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "new.facebank") as bank:
         for verb in (bank.analyze, lambda photo: bank.enroll("Ada", photo), lambda photo: bank.verify(photo, photo)):
             with pytest.raises(PhotoNotFoundError, match=r"absent\.jpg"):
@@ -131,7 +131,7 @@ def test_a_missing_file_raises_and_makes_no_gallery(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_file_raises_where_there_is_a_gallery(bank: FaceBank, tmp_path: Path) -> None:
+def test_a_missing_file_raises_with_a_gallery(bank: FaceBank, tmp_path: Path) -> None:
     with pytest.raises(PhotoNotFoundError):
         bank.identify(tmp_path / "absent.jpg")
     found = [photo.error is None for photo in bank.identify([SPEECH, tmp_path / "absent.jpg"])]
@@ -139,12 +139,12 @@ def test_a_missing_file_raises_where_there_is_a_gallery(bank: FaceBank, tmp_path
 
 
 @pytest.mark.parametrize(("photo", "said"), [(b"", "is empty"), (b"no photo", "is not a photo"), (PHOTOS, "folder")])
-def test_what_cannot_be_read_is_an_error_of_the_photo(photo: Any, said: str) -> None:
+def test_unreadable_photos_have_an_error(photo: Any, said: str) -> None:
     with pytest.raises(UnreadablePhotoError, match=said):
         open_photo(photo)
 
 
-def test_nonsense_is_refused_at_once(bank: FaceBank, tmp_path: Path) -> None:
+def test_invalid_arguments_are_rejected_immediately(bank: FaceBank, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'gpu': use auto, cpu or cuda"):
         FaceBank.open(tmp_path / "a.facebank", device="gpu")
     for threads in (0, -1, 1.5, "2", True):
@@ -164,7 +164,7 @@ def test_nonsense_is_refused_at_once(bank: FaceBank, tmp_path: Path) -> None:
         next(FaceBank.open(tmp_path / "a.facebank", pack="no-such-pack").analyze(SPEECH))
 
 
-def test_photos_of_an_iterator_are_read_as_far_as_asked_for(bank: FaceBank) -> None:
+def test_iterators_are_consumed_lazily(bank: FaceBank) -> None:
     taken = []
 
     def camera() -> Iterator[Any]:
@@ -176,7 +176,7 @@ def test_photos_of_an_iterator_are_read_as_far_as_asked_for(bank: FaceBank) -> N
     assert len(taken) < 200
 
 
-def test_a_face_is_cut_out_of_its_photo(bank: FaceBank, tmp_path: Path) -> None:
+def test_faces_are_cropped_from_their_photo(bank: FaceBank, tmp_path: Path) -> None:
     path = tmp_path / "speech.jpg"
     path.write_bytes(SPEECH.read_bytes())
     (photo,) = bank.identify(path)
@@ -198,7 +198,7 @@ def test_a_face_is_cut_out_of_its_photo(bank: FaceBank, tmp_path: Path) -> None:
     np.testing.assert_array_equal(in_memory.crop(pixels()), crop)
 
 
-def test_results_say_their_place_and_travel_to_other_processes(bank: FaceBank) -> None:
+def test_results_can_be_pickled(bank: FaceBank) -> None:
     (photo,) = bank.identify(SPEECH)
     (face,) = photo.faces
     assert (face.face_number, face.path, face.content_hash) == (1, str(SPEECH), photo.content_hash)

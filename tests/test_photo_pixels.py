@@ -1,4 +1,4 @@
-"""Pixels that no photo has are refused when a `DecodedPhoto` is made, and the message says how to make them right."""
+"""`DecodedPhoto` rejects invalid pixels, with a message that says how to correct them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def photo(pixels: Any) -> DecodedPhoto:
         ([[[0, 0, 0]]], "not list", None),
     ],
 )
-def test_wrong_pixels_are_refused_with_what_to_do(pixels: Any, said: str, mend: Any) -> None:
+def test_invalid_pixels_are_rejected_with_advice(pixels: Any, said: str, mend: Any) -> None:
     with pytest.raises(UsageError, match=r"the pixels of array are invalid") as refused:
         photo(pixels)
     assert said in str(refused.value)
@@ -37,6 +37,6 @@ def test_wrong_pixels_are_refused_with_what_to_do(pixels: Any, said: str, mend: 
         assert photo(mend(pixels)).height == 4
 
 
-def test_right_pixels_are_taken_as_they_are() -> None:
+def test_valid_pixels_are_not_copied() -> None:
     pixels = np.zeros((4, 5, 3), np.uint8)[..., ::-1]
     assert photo(pixels).pixels is pixels

@@ -1,4 +1,4 @@
-"""Every block of ``docs/python.md`` runs, and prints what the page says."""
+"""The code blocks of ``docs/python.md`` run and print the documented output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def test_the_guide_runs_as_it_is_written(example_bank: FaceBank, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_guide_runs(example_bank: FaceBank, capsys: pytest.CaptureFixture[str]) -> None:
     example_bank.close()
     Path("people").mkdir()
     guide = (PROJECT / "docs" / "python.md").read_text(encoding="utf-8")

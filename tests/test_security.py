@@ -1,4 +1,4 @@
-"""Every promise of SECURITY.md names tests that there are."""
+"""Every promise of SECURITY.md names existing tests."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PROMISES = re.findall(
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (PROJECT / "SECURITY.md").read_text("utf-8"))))
 
 
-def test_there_are_promises() -> None:
+def test_the_policy_has_promises() -> None:
     assert len(NAMED) > 20
 
 
 @pytest.mark.parametrize(("file", "test"), NAMED)
-def test_a_named_test_is_there(file: str, test: str) -> None:
+def test_mentioned_tests_exist(file: str, test: str) -> None:
     tree = ast.parse((PROJECT / file).read_text("utf-8"))
     names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert not test or test in names

@@ -1,4 +1,4 @@
-"""A gallery's settings of decisions."""
+"""Decision settings of a gallery."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_new_gallery_has_the_defaults(gallery: Gallery) -> None:
     assert KEYS == ("fpir", "classifier", "stranger_share", "least_probability", "allow_twice", "confusable_error")
 
 
-def test_what_is_written_is_read_and_what_is_the_default_is_not_kept(gallery: Gallery) -> None:
+def test_settings_are_stored_except_defaults(gallery: Gallery) -> None:
     settings = DecisionSettings(
         fpir=0.001, classifier="svm", stranger_share=0.9, least_probability=0.0, allow_twice=True, confusable_error=0.1
     )
@@ -48,12 +48,12 @@ def test_what_is_written_is_read_and_what_is_the_default_is_not_kept(gallery: Ga
 
 
 @pytest.mark.parametrize("kind", ["auto", *CLASSIFIERS])
-def test_every_classifier_can_be_chosen(gallery: Gallery, kind: str) -> None:
+def test_every_classifier_is_accepted(gallery: Gallery, kind: str) -> None:
     assert change_setting(gallery, "classifier", kind) == Setting("classifier", kind, "prototype", is_set=True)
 
 
 @given(st.floats() | st.integers() | st.text(max_size=20) | st.none() | st.booleans())
-def test_a_share_is_taken_or_refused_and_never_something_else(value: float | str | bool | None) -> None:
+def test_fractions_are_accepted_or_rejected(value: float | str | bool | None) -> None:
     for key, smallest, largest in (
         ("fpir", SMALLEST_FPIR, LARGEST_FPIR),
         ("stranger_share", 0.0, 1.0),
@@ -88,19 +88,19 @@ def test_a_share_is_taken_or_refused_and_never_something_else(value: float | str
         {"classifier": "forest"},
     ],
 )
-def test_values_that_cannot_be(settings: dict[str, float | str]) -> None:
+def test_invalid_values_are_rejected(settings: dict[str, float | str]) -> None:
     (key,) = settings
     with pytest.raises(UsageError, match=key):
         DecisionSettings(**settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fpir", [SMALLEST_FPIR, 0.01, LARGEST_FPIR])
-def test_every_rate_that_is_taken_was_measured(fpir: float) -> None:
+def test_accepted_rates_are_within_the_calibration(fpir: float) -> None:
     assert DecisionSettings(fpir=fpir).fpir == fpir
     assert (SMALLEST_FPIR, LARGEST_FPIR) == (0.001, 0.2)
 
 
-def test_settings_for_once_are_checked_like_others() -> None:
+def test_settings_of_a_call_are_checked() -> None:
     settings = DecisionSettings(classifier="knn")
     assert settings.changed({}) == settings
     assert settings.changed({"fpir": 0.1}) == DecisionSettings(fpir=0.1, classifier="knn")
@@ -110,12 +110,12 @@ def test_settings_for_once_are_checked_like_others() -> None:
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("Yes", True), ("off", False), ("false", False)])
-def test_yes_and_no_are_read_as_people_write_them(gallery: Gallery, text: str, value: bool) -> None:
+def test_booleans_are_parsed_from_words(gallery: Gallery, text: str, value: bool) -> None:
     assert change_setting(gallery, "allow_twice", text).value is value
     assert DecisionSettings.from_gallery(gallery).allow_twice is value
 
 
-def test_what_changes_files_can_ask_for_more_probability_and_never_for_less() -> None:
+def test_demanding_settings_only_raise_the_probability() -> None:
     settings = DecisionSettings(least_probability=0.6)
     assert settings.demanding(None) == settings.demanding(0.6) == settings
     assert settings.demanding(0.9).least_probability == 0.9
@@ -124,7 +124,7 @@ def test_what_changes_files_can_ask_for_more_probability_and_never_for_less() ->
         settings.demanding(0.3)
 
 
-def test_one_setting_is_changed_and_taken_back(gallery: Gallery) -> None:
+def test_a_setting_is_changed_and_reset(gallery: Gallery) -> None:
     assert change_setting(gallery, "fpir", "0.02") == Setting("fpir", 0.02, 0.01, is_set=True)
     assert [setting.is_set for setting in list_settings(gallery)] == [True, False, False, False, False, False]
     assert unset_setting(gallery, "fpir") == Setting("fpir", 0.01, 0.01, is_set=False)
@@ -137,7 +137,7 @@ def test_one_setting_is_changed_and_taken_back(gallery: Gallery) -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("fpir", {}), ("fpir", 7), ("classifier", ["knn"]), ("classifier", 1), ("stranger_share", True)]
 )
-def test_a_kept_value_that_cannot_be_names_the_command_that_mends_it(gallery: Gallery, key: str, value: object) -> None:
+def test_an_invalid_stored_value_names_the_command_to_reset_it(gallery: Gallery, key: str, value: object) -> None:
     gallery.write_setting(key, value)
     for read in (DecisionSettings.from_gallery, list_settings):
         with pytest.raises(GalleryFormatError, match=f"`facebank settings unset {key}`"):

@@ -1,4 +1,4 @@
-"""The documentation site: what its hooks make of pages, and what its configuration promises."""
+"""Hooks and configuration of the documentation site."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def page(uri: str) -> Any:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
-def test_lists_stand_apart_from_the_text_before_them(path: Path) -> None:
-    """Python-Markdown, unlike GitHub, takes a list that follows a line of text for more text."""
+def test_lists_follow_a_blank_line(path: Path) -> None:
+    """Python-Markdown, unlike GitHub, treats a list directly after a line of text as text."""
     text = FENCE.sub("", path.read_text(encoding="utf-8"))
     assert LIST_AFTER_TEXT.findall(text) == []
 
@@ -69,7 +69,7 @@ def test_every_public_name_is_in_the_reference_once() -> None:
 
 
 @needs_mkdocs
-def test_links_out_of_the_documents_lead_to_places_on_the_site() -> None:
+def test_links_out_of_the_documents_are_rewritten() -> None:
     repository = hook("repository")
     text = "[a](../CHANGELOG.md#x) ![b](demo.jpg) [c](../models/README.md) [d](https://example.org)"
     unchanged = "`[e](../CHANGELOG.md)` [f](../none.md)"
@@ -103,7 +103,7 @@ def test_the_reference_has_every_command_option_and_example() -> None:
 
 
 @needs_mkdocs
-def test_a_notebook_becomes_text_code_and_what_it_printed() -> None:
+def test_notebooks_are_converted_to_markdown() -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Title\n", "text"]},
         {"cell_type": "code", "source": ["print(1)"], "outputs": [{"output_type": "stream", "text": ["1\n"]}]},
@@ -123,7 +123,7 @@ def test_a_notebook_becomes_text_code_and_what_it_printed() -> None:
 
 
 @needs_mkdocs
-def test_nothing_of_the_site_comes_from_another_host(tmp_path: Path) -> None:
+def test_the_site_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     ran = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)

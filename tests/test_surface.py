@@ -1,4 +1,4 @@
-"""The list of what users may rely on, by which two versions are compared."""
+"""The list of public interfaces by which two versions are compared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from benchmarks.surface import PROJECT, keys, main, surface
 
 
-def test_commands_keys_errors_words_and_names_are_listed() -> None:
+def test_the_public_interface_is_listed() -> None:
     assert {
         "command facebank --gallery",
         "command facebank people list --json",
@@ -22,12 +22,14 @@ def test_commands_keys_errors_words_and_names_are_listed() -> None:
     } <= surface(PROJECT)
 
 
-def test_keys_are_found_in_every_part_of_a_schema() -> None:
+def test_keys_are_found_in_nested_schemas() -> None:
     schema = {"oneOf": [{"properties": {"a": {"const": 1}}}], "$defs": {"part": {"properties": {"b": {}}}}}
     assert set(keys(schema, "x")) == {"schema x.a", "schema x.a = 1", "schema x part.b"}
 
 
-def test_a_version_lacks_nothing_of_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_version_compared_with_itself_has_no_differences(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["surface", "--before", sys.executable, "--documents", str(PROJECT)])
     assert main() == 0
     assert capsys.readouterr().out == "nothing is missing\n"

@@ -1,4 +1,4 @@
-"""One bank in many threads: the answers are those of a single thread, and no change is lost."""
+"""A bank used by many threads: results equal those of a single thread, and no change is lost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def probes(shared: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def people(shared: Path) -> dict[str, list[Path]]:
-    """Sixteen people: those of the album, and others with a photo each."""
+    """Photos of sixteen people: those of the album, and others with one photo each."""
     album = sorted((shared / "data" / "photos" / "enrol").iterdir())
     others = [folder for folder in sorted((shared / "data" / "lfw").iterdir()) if len(list(folder.iterdir())) > 2]
     folders = [*album, *others[: THREADS - len(album)]]
@@ -42,7 +42,7 @@ def people(shared: Path) -> dict[str, list[Path]]:
 
 @pytest.fixture(scope="module")
 def guests(shared: Path) -> list[Path]:
-    """A photo each of sixteen others."""
+    """One photo each of sixteen other people."""
     folders = sorted((shared / "data" / "lfw").iterdir(), reverse=True)
     return [min(folder.iterdir()) for folder in folders[:THREADS]]
 
@@ -58,18 +58,18 @@ def filled(people: dict[str, list[Path]], tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def expected(filled: Path, probes: list[Path]) -> list[object]:
-    """What a single thread answers, asked for each photo on its own."""
+    """Results of a single thread for each photo."""
     with FaceBank.open(filled, device="cpu", threads=1) as bank:
         return [exactly(photo) for probe in probes for photo in bank.identify(probe)]
 
 
 def exactly(photo: Photo) -> object:
-    """Return all of an answer, to the bit."""
+    """Return a result in exactly comparable form."""
     return photo.path, [(face.embedding.tobytes(), face.box.tobytes(), repr(face.decision)) for face in photo.faces]
 
 
 def content(bank: FaceBank, guests: list[Path]) -> object:
-    """Return what a gallery holds, whatever the numbers in it."""
+    """Return the content of a gallery without its numbers."""
     gallery = bank.gallery
     with gallery.snapshot():
         table, names = gallery.vectors(masked=None), gallery.names()
@@ -88,7 +88,7 @@ def content(bank: FaceBank, guests: list[Path]) -> object:
 
 
 def change_and_ask(bank: FaceBank, name: str, photos: list[Path], guest: Path, probe: Path) -> object:
-    """Do a bit of everything; return what does not depend on what others do at the same time."""
+    """Run many operations; return the results that do not depend on other threads."""
     report = bank.enroll(name, photos, force=True)
     bank.enroll(f"guest of {name}", guest, pick="largest", force=True)
     denial = bank.deny(guest, name, 1)
@@ -104,7 +104,7 @@ def change_and_ask(bank: FaceBank, name: str, photos: list[Path], guest: Path, p
     )
 
 
-def test_sixteen_threads_change_and_ask_at_once(
+def test_sixteen_threads_change_and_query(
     people: dict[str, list[Path]], guests: list[Path], probes: list[Path], tmp_path: Path
 ) -> None:
     tasks = [
@@ -144,7 +144,7 @@ def test_asyncio_to_thread(filled: Path, probes: list[Path], expected: list[obje
         assert asyncio.run(ask(bank)) == expected
 
 
-def test_an_answer_goes_on_in_other_threads(filled: Path, probes: list[Path]) -> None:
+def test_an_iterator_continues_in_other_threads(filled: Path, probes: list[Path]) -> None:
     with FaceBank.open(filled, device="cpu", threads=1) as bank:
         expected = [exactly(photo) for photo in bank.identify(probes)]
         photos = bank.identify(probes)
@@ -155,7 +155,7 @@ def test_an_answer_goes_on_in_other_threads(filled: Path, probes: list[Path]) ->
     assert found == expected
 
 
-def test_any_thread_closes_the_bank_for_all(filled: Path, probes: list[Path]) -> None:
+def test_closing_a_bank_applies_to_all_threads(filled: Path, probes: list[Path]) -> None:
     bank = FaceBank.open(filled, device="cpu", threads=1)
     photos = [read_photo(probe) for probe in probes]
     answered = threading.Semaphore(0)
@@ -180,7 +180,7 @@ def test_any_thread_closes_the_bank_for_all(filled: Path, probes: list[Path]) ->
             use()
 
 
-def test_sixteen_threads_ask_one_album(filled: Path, probes: list[Path], tmp_path: Path) -> None:
+def test_sixteen_threads_query_an_album(filled: Path, probes: list[Path], tmp_path: Path) -> None:
     scan = tmp_path / "album.scan"
     with FaceBank.open(filled, device="cpu", threads=1) as bank, Album(bank, scan) as album:
         album.scan(probes)
@@ -197,7 +197,7 @@ def test_sixteen_threads_ask_one_album(filled: Path, probes: list[Path], tmp_pat
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.parametrize("how", ["fork", "exit", "busy", "pool"])
-def test_a_bank_goes_on_after_a_fork(how: str, tmp_path: Path) -> None:
+def test_a_bank_is_usable_after_a_fork(how: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(FORKED), how, str(tmp_path / "family.facebank"), str(DEMO_PHOTOS)],
         capture_output=True,

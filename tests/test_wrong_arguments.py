@@ -1,4 +1,4 @@
-"""Arguments of the wrong kind: each is refused with a sentence, in an error of facebank's own."""
+"""Arguments of wrong types raise facebank's errors with a message."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ IMPOSSIBLE = ["a\0b", "\ud800"]
 
 
 class BytesPath(os.PathLike[Any]):
-    """A path of bytes, which `pathlib` does not take."""
+    """A path of bytes, which `pathlib` does not support."""
 
     def __fspath__(self) -> bytes:
         return b"photos"
 
 
 class Download:
-    """A file-like object with nothing but `read`."""
+    """A file-like object with only a `read` method."""
 
     def read(self) -> bytes:
         return SPEECH.read_bytes()
@@ -56,7 +56,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
         lambda path, bank: bank.gallery.back_up(path),
     ],
 )
-def test_paths_that_no_file_can_have_are_refused(
+def test_impossible_paths_are_rejected(
     bank: FaceBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Any, use: Callable[..., object]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -66,7 +66,7 @@ def test_paths_that_no_file_can_have_are_refused(
 
 
 @pytest.mark.parametrize("path", [".", LONG])
-def test_galleries_and_scans_where_none_can_be_are_refused(bank: FaceBank, path: str) -> None:
+def test_impossible_gallery_and_scan_paths_are_rejected(bank: FaceBank, path: str) -> None:
     for use in (FaceBank.open(path).people, lambda: FaceBank.open(path).enroll("Barack", OBAMA)):
         with pytest.raises((GalleryError, StorageError)):
             use()
@@ -74,7 +74,7 @@ def test_galleries_and_scans_where_none_can_be_are_refused(bank: FaceBank, path:
         bank.album(path).count()
 
 
-def test_a_photo_with_too_long_a_name_does_not_stop_the_others(bank: FaceBank) -> None:
+def test_a_too_long_file_name_does_not_stop_other_photos(bank: FaceBank) -> None:
     long, other = bank.identify([LONG, SPEECH])
     assert "File name too long" in str(long.error)
     assert [face.person for face in other.faces] == ["Barack"]
@@ -85,20 +85,20 @@ def test_a_photo_with_too_long_a_name_does_not_stop_the_others(bank: FaceBank) -
 
 
 @pytest.mark.parametrize("places", [None, 3, 1.5, object(), b"photos", np.array(3), io.StringIO("photos")])
-def test_places_that_are_neither_path_nor_list_are_refused(bank: FaceBank, places: Any) -> None:
+def test_places_of_other_types_are_rejected(bank: FaceBank, places: Any) -> None:
     album = bank.album()
     for use in (album.scan, album.count, album.forget, lambda places: list(album.identify(places))):
         with pytest.raises(UsageError, match=r"the path must be text or a pathlib.Path, not"):
             use(places)
 
 
-def test_scanning_nothing_says_so(bank: FaceBank) -> None:
+def test_scanning_nothing_is_an_error(bank: FaceBank) -> None:
     with pytest.raises(FacebankError, match="nothing given: no photos there"):
         bank.album().scan([])
 
 
 @pytest.mark.parametrize("names", [None, 3, b"Barack"])
-def test_names_that_are_neither_text_nor_list_are_refused(bank: FaceBank, names: Any) -> None:
+def test_names_of_other_types_are_rejected(bank: FaceBank, names: Any) -> None:
     for use in (bank.album().find, lambda names: bank.merge(names, "Barack")):
         with pytest.raises(UsageError, match="names are text or a list of text, not"):
             use(names)
@@ -130,7 +130,7 @@ def test_names_that_are_neither_text_nor_list_are_refused(bank: FaceBank, names:
         (lambda bank: FaceBank.open(bank.path, threads=10**9), "threads are a number from 1 to 1,024"),
     ],
 )
-def test_other_arguments_of_the_wrong_kind_are_refused(
+def test_other_arguments_of_wrong_types_are_rejected(
     bank: FaceBank, use: Callable[[FaceBank], object], sentence: str
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
@@ -138,35 +138,35 @@ def test_other_arguments_of_the_wrong_kind_are_refused(
 
 
 @pytest.mark.parametrize("margin", [-0.5, -3, float("nan"), float("inf"), "a", None])
-def test_margins_that_leave_no_crop_are_refused(bank: FaceBank, margin: Any) -> None:
+def test_margins_without_a_crop_are_rejected(bank: FaceBank, margin: Any) -> None:
     face = next(bank.analyze(SPEECH)).faces[0]
     with pytest.raises(UsageError, match=r"margin must be a fraction above -0.5"):
         face.crop(margin=margin)
     assert min(face.crop(margin=-0.4).shape) > 0
 
 
-def test_the_number_of_a_face_may_be_numpys(bank: FaceBank) -> None:
+def test_numpy_integers_are_accepted_as_face_numbers(bank: FaceBank) -> None:
     number: Any = np.int64(1)
     assert bank.confirm(OBAMA, "Barack", number).face_number == 1
 
 
-def test_a_file_with_nothing_but_read_is_read(bank: FaceBank) -> None:
+def test_objects_with_a_read_method_are_accepted(bank: FaceBank) -> None:
     (photo,) = bank.identify(Download())  # type: ignore[arg-type]
     assert [face.person for face in photo.faces] == ["Barack"]
 
 
-def test_a_file_that_is_open_for_writing_is_refused_in_words(bank: FaceBank, tmp_path: Path) -> None:
+def test_files_open_for_writing_are_rejected(bank: FaceBank, tmp_path: Path) -> None:
     with (tmp_path / "new.jpg").open("wb") as file:
         (photo,) = bank.identify(file)
     assert str(photo.error).endswith("is not open for reading: open it with mode 'rb'")
 
 
-def test_an_image_without_pixels_is_refused_in_words(bank: FaceBank) -> None:
+def test_images_without_pixels_are_rejected(bank: FaceBank) -> None:
     with pytest.raises(UnreadablePhotoError, match="has no pixels: its size is 0 x 7"):
         bank.verify(OBAMA, Image.new("RGB", (0, 7)))
 
 
-def test_a_bank_says_why_it_cannot_be_pickled(bank: FaceBank) -> None:
+def test_pickling_a_bank_is_an_error(bank: FaceBank) -> None:
     for thing in (bank, bank.album(), bank.gallery):
         with pytest.raises(TypeError, match=r"cannot be pickled: call \w+.open in each process"):
             pickle.dumps(thing)

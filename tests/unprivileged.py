@@ -1,4 +1,4 @@
-"""Programs run as somebody who may not write where permissions forbid it, also where tests run as root."""
+"""Child processes without root's right to ignore permissions, for tests that run as root."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _CAP_DAC_OVERRIDE = 1
 
 
 def without_privileges() -> None:
-    """Give up root's right to write everywhere; for `subprocess.Popen`'s ``preexec_fn``, in force after the exec."""
+    """Drop root's right to write everywhere; for ``preexec_fn`` of `subprocess.Popen`, effective after the exec."""
     if os.geteuid() == 0 and ctypes.CDLL(None, use_errno=True).prctl(_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "the right to write everywhere cannot be given up")
+        raise OSError(ctypes.get_errno(), "the right to write everywhere cannot be dropped")
 
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Let nobody without privileges write in a folder, nor to the files in it; nothing in it is new or changed then."""
+    """Make a folder and its files read-only within the block, and check that nothing in it changes."""
     files = [path for path in folder.iterdir() if path.is_file()]
     before = {path: path.read_bytes() for path in files}
     for path in files:

@@ -1,4 +1,4 @@
-"""Videos for tests, all made from one real clip: by moving, cutting and changing its boxes (ISO/IEC 14496-12)."""
+"""Test videos made from one real clip by moving, cutting and changing its boxes (ISO/IEC 14496-12)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 CLIP_FRAMES = 275
 CLIP_RATE = 29.97
 CUTS = (20, 82, 211)
-"""The frames with which the second, third and fourth shot of the clip begin: seen, not computed."""
+"""First frames of the second, third and fourth shot of the clip, found by eye."""
 
 _CONTAINERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 _UPRIGHT = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
@@ -17,12 +17,12 @@ _QUARTER = struct.pack(">9I", 0, 0x10000, 0, 0xFFFF0000, 0, 0, 0, 0, 0x40000000)
 
 
 def clip_of(shared: Path) -> Path:
-    """Where the clip is."""
+    """Return the path of the clip."""
     return shared / "data" / "photos" / "probe" / "short_hamilton_clip.mp4"
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """List the boxes of some bytes: their kinds, and all that is in them behind the header."""
+    """Yield the kind and content of each box, without headers."""
     at = 0
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -31,12 +31,12 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def box(kind: bytes, content: bytes) -> bytes:
-    """Make a box."""
+    """Return the bytes of a box."""
     return struct.pack(">I4s", len(content) + 8, kind) + content
 
 
 def changed(data: bytes, change: Callable[[bytes, bytes], tuple[bytes, bytes]]) -> bytes:
-    """Rebuild boxes, each changed, those inside others first."""
+    """Rebuild all boxes with a change applied to each, inner boxes first."""
     parts = []
     for kind, content in boxes(data):
         inner = changed(content, change) if kind in _CONTAINERS else content
@@ -45,7 +45,7 @@ def changed(data: bytes, change: Callable[[bytes, bytes], tuple[bytes, bytes]]) 
 
 
 def streamable(data: bytes) -> bytes:
-    """Put the index before the pictures, as for the web: a file that is cut off can be read as far as it goes."""
+    """Move the index before the frames, as for streaming, so that a truncated file is readable."""
     parts = dict(boxes(data))
     shift = len(parts[b"moov"]) + 8
 
@@ -64,20 +64,20 @@ def streamable(data: bytes) -> bytes:
 
 
 def beginning(data: bytes) -> bytes:
-    """Leave the first seconds of the clip, of three shots: one singer on a stage, a pianist, the singer alone."""
+    """Cut the clip to its first three shots: a singer on a stage, a pianist, the singer alone."""
     whole = streamable(data)
     return whole[: len(whole) * 45 // 100]
 
 
 def turned(data: bytes) -> bytes:
-    """Say in the file that its pictures are to be shown turned clockwise by a quarter."""
+    """Set the display rotation to a quarter turn clockwise."""
     return changed(
         data, lambda kind, content: (kind, content.replace(_UPRIGHT, _QUARTER) if kind == b"tkhd" else content)
     )
 
 
 def without_pictures(data: bytes) -> bytes:
-    """Leave only the sound."""
+    """Remove the video track, so that only the sound remains."""
 
     def hidden(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
         return (b"free", content) if kind == b"trak" and b"vmhd" in content else (kind, content)
@@ -86,7 +86,7 @@ def without_pictures(data: bytes) -> bytes:
 
 
 def unevenly(data: bytes, first: int) -> bytes:
-    """Let the first frames be shown half as long as the others."""
+    """Halve the duration of the first frames."""
 
     def stretched(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
         if kind != b"stts":

@@ -23,7 +23,7 @@ DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photo
         ("usual.jpeg", (64, 48), "usual.jpeg"),
     ],
 )
-def test_a_picture_that_no_jpeg_can_hold_becomes_a_png(
+def test_pictures_too_large_for_jpeg_are_written_as_png(
     tmp_path: Path, photo: str, size: tuple[int, int], written: str
 ) -> None:
     source = tmp_path / photo
@@ -56,7 +56,7 @@ def test_faces_are_numbered_as_identify_does(tmp_path: Path) -> None:
     assert written.read_bytes() == (tmp_path / "expected.png").read_bytes()
 
 
-def test_links_in_a_circle_and_paths_with_dots_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_circular_links_and_dotted_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("inside/out", "inside/here"):
         (tmp_path / name).mkdir(parents=True)
@@ -70,7 +70,7 @@ def test_links_in_a_circle_and_paths_with_dots_do_no_harm(tmp_path: Path, monkey
     assert originals([Path("../out/photo.jpg")], [Path("../out/photo.jpg")], Path("../out")) != []
 
 
-def test_nothing_is_drawn_where_a_link_leads_out(tmp_path: Path) -> None:
+def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "photos" / "sub" / "deep").mkdir(parents=True)
     (tmp_path / "outside").mkdir()
     (tmp_path / "out").mkdir()

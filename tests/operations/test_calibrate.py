@@ -41,12 +41,12 @@ PACK = PackIdentity("small", "ab" * 32, DIMENSION)
 
 @cache
 def engine() -> Engine:
-    """Return the embedded pack's networks."""
+    """Return the embedded pack's engine."""
     return load_engine()
 
 
 def put(folder: Path, *photos: str) -> Path:
-    """Copy photographs of the package into a new folder."""
+    """Copy demo photos into a new folder."""
     folder.mkdir(parents=True)
     for photo in photos:
         shutil.copy(DEMO_PHOTOS / photo, folder / photo)
@@ -54,7 +54,7 @@ def put(folder: Path, *photos: str) -> Path:
 
 
 def people(count: int, photos: int = 3, singles: int = 0) -> Identities:
-    """Make up people: photos scattered around one direction for each; some of them with one photo."""
+    """Return synthetic people with embeddings around one direction each; `singles` have one photo."""
     generator = np.random.default_rng(0)
     owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
     rows = generator.normal(size=(count + singles, DIMENSION))[owners]
@@ -66,7 +66,7 @@ def people(count: int, photos: int = 3, singles: int = 0) -> Identities:
 # From photos to faces ---------------------------------------------------------------------------------------------
 
 
-def test_an_album_is_a_folder_of_peoples_folders(tmp_path: Path) -> None:
+def test_find_album_lists_one_folder_per_person(tmp_path: Path) -> None:
     put(tmp_path / "album" / "Barack", PORTRAIT, SPEECH)
     put(tmp_path / "album" / "Eileen" / "in space", COLLINS)
     put(tmp_path / "crowd", SPEECH)
@@ -79,7 +79,7 @@ def test_an_album_is_a_folder_of_peoples_folders(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_no_album_is_told(tmp_path: Path) -> None:
+def test_invalid_albums_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "album" / "Ada").mkdir(parents=True)
     (tmp_path / "a file").touch()
     for photos in ("nowhere", "a file"):
@@ -96,7 +96,7 @@ def test_what_is_no_album_is_told(tmp_path: Path) -> None:
         find_album(tmp_path / "album", tmp_path / "album" / "Ada")
 
 
-def test_faces_are_read_and_others_counted_by_reason(tmp_path: Path) -> None:
+def test_read_faces_counts_unused_photos_by_reason(tmp_path: Path) -> None:
     barack = put(tmp_path / "Barack", PORTRAIT, SPEECH)
     eileen = put(tmp_path / "Eileen", COLLINS)
     with Image.open(barack / PORTRAIT) as photo:
@@ -121,7 +121,7 @@ def test_faces_are_read_and_others_counted_by_reason(tmp_path: Path) -> None:
     assert faces.two_people == ()
 
 
-def test_a_persons_photo_gives_the_largest_face_and_a_strangers_all(tmp_path: Path) -> None:
+def test_person_photos_use_the_largest_face_and_stranger_photos_all(tmp_path: Path) -> None:
     with Image.open(DEMO_PHOTOS / PORTRAIT) as large, Image.open(DEMO_PHOTOS / COLLINS) as small:
         both = Image.new("RGB", (large.width + small.width // 4, large.height))
         both.paste(large, (0, 0))
@@ -134,7 +134,7 @@ def test_a_persons_photo_gives_the_largest_face_and_a_strangers_all(tmp_path: Pa
     assert np.array_equal(known.identities.embeddings[0], crowd.identities.embeddings[0])
 
 
-def test_one_face_under_two_people_is_neithers(tmp_path: Path) -> None:
+def test_a_face_in_two_folders_is_not_used(tmp_path: Path) -> None:
     put(tmp_path / "Barack", PORTRAIT, SPEECH)
     put(tmp_path / "Eileen", COLLINS, PORTRAIT)
     faces = read_faces(find_album(tmp_path), engine())
@@ -145,7 +145,7 @@ def test_one_face_under_two_people_is_neithers(tmp_path: Path) -> None:
     assert faces.left_out[LeftOut.TWO_PEOPLE] == 2
 
 
-def test_a_person_among_the_strangers_stays_a_person(tmp_path: Path) -> None:
+def test_a_person_among_the_strangers_counts_as_the_person(tmp_path: Path) -> None:
     put(tmp_path / "album" / "Barack", PORTRAIT)
     put(tmp_path / "crowd", PORTRAIT, COLLINS)
     shutil.copy(tmp_path / "crowd" / COLLINS, tmp_path / "crowd" / "again.jpg")
@@ -156,7 +156,7 @@ def test_a_person_among_the_strangers_stays_a_person(tmp_path: Path) -> None:
     assert (faces.left_out[LeftOut.TWO_PEOPLE], faces.left_out[LeftOut.SAME_PHOTO]) == (1, 1)
 
 
-def test_no_face_at_all_is_told(tmp_path: Path) -> None:
+def test_photos_without_usable_faces_are_rejected(tmp_path: Path) -> None:
     Image.new("RGB", (200, 200), "navy").save(tmp_path / "night.png")
     with pytest.raises(UsageError, match="sufficient quality"):
         read_faces([AlbumPhoto(tmp_path / "night.png", "Ada")], engine())
@@ -177,7 +177,7 @@ def test_classifiers_are_chosen_by_name() -> None:
         wanted_classifiers(["knn", "oracle"])
 
 
-def test_too_few_people_are_told_with_what_helps() -> None:
+def test_too_few_people_are_rejected_with_advice() -> None:
     with pytest.raises(
         UsageError, match=r"needs 40 people, 20 of them .* there are 12, 12 .* strangers count"
     ) as raised:
@@ -185,11 +185,11 @@ def test_too_few_people_are_told_with_what_helps() -> None:
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_strangers_make_up_for_missing_people() -> None:
+def test_strangers_count_as_people() -> None:
     assert plan_calibration(people(20, singles=20)).classifiers == QUICK
 
 
-def test_what_needs_a_background_is_left_out_without_people_enough() -> None:
+def test_classifiers_that_need_a_background_require_enough_people() -> None:
     few, enough = people(45), people(45, singles=5)
     job = plan_calibration(few, ["all"], TINY)
     assert job.classifiers == QUICK
@@ -201,7 +201,7 @@ def test_what_needs_a_background_is_left_out_without_people_enough() -> None:
     assert plan_calibration(enough, ["all"], TINY).classifiers == CLASSIFIERS
 
 
-def test_every_classifier_is_calibrated_and_the_galleries_are_counted() -> None:
+def test_every_classifier_is_calibrated() -> None:
     known = people(60, singles=50)
     job = plan_calibration(known, CLASSIFIERS, TINY)
     done = Recorder()
@@ -224,7 +224,7 @@ def test_every_classifier_is_calibrated_and_the_galleries_are_counted() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Lfw:
-    """Forty-five of LFW's development people with two or three photos each."""
+    """Photos of forty-five of LFW's development people, two or three each."""
 
     folder: Path
     photos: int
@@ -232,7 +232,7 @@ class Lfw:
 
 @pytest.fixture(scope="module")
 def lfw(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Lfw:
-    """Copy them into a folder."""
+    """Copy the photos into a folder."""
     folder = tmp_path_factory.mktemp("lfw") / "album"
     lines = (shared / "data" / "lfw-meta" / "peopleDevTrain.txt").read_text(encoding="utf-8").splitlines()
     names = [line.split("\t")[0] for line in lines if "\t" in line]
@@ -242,7 +242,7 @@ def lfw(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Lfw:
     return Lfw(folder, len(list(folder.glob("*/*.jpg"))))
 
 
-def test_real_people_give_a_calibration_that_is_used(lfw: Lfw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_calibration_from_real_photos_is_used(lfw: Lfw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path))
     faces = read_faces(find_album(lfw.folder), engine())
     assert faces.people == 45
@@ -254,7 +254,7 @@ def test_real_people_give_a_calibration_that_is_used(lfw: Lfw, tmp_path: Path, m
     used = load_engine().pack_calibration.calibration
     assert used is not None
     assert used.calibrators[: len(found.calibration.calibrators)] == found.calibration.calibrators
-    # what was not calibrated keeps what came with the pack
+    # other classifiers keep the pack's calibration
     assert {one.classifier for one in used.calibrators} == set(CLASSIFIERS)
     prototype = found.calibration.of("prototype")
     assert prototype is not None

@@ -1,4 +1,4 @@
-"""One face, compared with every face of a photo."""
+"""Comparison of a face with all faces of a photo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every form of `facebank enroll` with real photographs: who gets which photos."""
+"""Assignment of photos to people for all forms of `facebank enroll`, with real photos."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def album(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
-    """Make folders in the current one, each with one photo of a person, or with none."""
+    """Return a function that creates folders in the current one, with one photo of a person or none."""
     monkeypatch.chdir(tmp_path)
 
     def make(folders: dict[str, str]) -> None:
@@ -63,7 +63,7 @@ BIDEN, KIT = "biden/biden.jpg", "kit_harington/john1.jpeg"
         ({"ada": OBAMA, "imgs": KIT}, ["ada", "imgs"], {}),
     ],
 )
-def test_who_gets_the_photos(
+def test_photos_are_assigned_to_people(
     bank: FaceBank,
     album: Callable[[dict[str, str]], None],
     folders: dict[str, str],
@@ -78,7 +78,7 @@ def test_who_gets_the_photos(
         assert (report.given_as is not None) == (report.person != typed[reports.index(report)].rstrip("/"))
 
 
-def test_a_name_that_is_enrolled_is_that_person_and_force_too(
+def test_an_enrolled_name_or_force_keeps_the_given_name(
     bank: FaceBank, album: Callable[[dict[str, str]], None]
 ) -> None:
     album({"ada": OBAMA, "rome": OBAMA_TOO})
@@ -88,7 +88,7 @@ def test_a_name_that_is_enrolled_is_that_person_and_force_too(
     assert [report.given_as for report in reports] == [None, None]
 
 
-def test_photos_that_are_not_there_raise_and_make_no_gallery(bank: FaceBank) -> None:
+def test_missing_photos_raise_without_creating_a_gallery(bank: FaceBank) -> None:
     for photos in ("nofile.jpg", ["no.jpg", "none.jpg"]):
         with pytest.raises(PhotoNotFoundError, match="no such file"):
             bank.enroll("Ada", photos)

@@ -1,4 +1,4 @@
-"""Enrollment guards the gallery: nobody's face becomes another's sample unnoticed, and samples know their worth."""
+"""Checks at enrollment against wrong samples, and the quality and variants of samples."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def refused(photo: EnrolledPhoto) -> None:
     assert photo.sample_id is None
 
 
-def test_a_sample_nearer_to_another_is_refused_with_both_names(bank: FaceBank) -> None:
+def test_a_face_nearer_to_another_person_is_refused(bank: FaceBank) -> None:
     (photo,) = bank.enroll("Joe", BLUE_ROOM).photos
     refused(photo)
     assert all(word in photo.detail for word in ("Barack", "Joe", "--force"))
     assert [person.sample_count for person in bank.gallery.people()] == [2, 1]
 
 
-def test_a_new_person_who_is_clearly_another_is_refused_and_not_made_known(bank: FaceBank) -> None:
+def test_a_new_person_who_is_clearly_enrolled_is_refused(bank: FaceBank) -> None:
     (photo,) = bank.enroll("Somebody", BLUE_ROOM).photos
     refused(photo)
     assert all(word in photo.detail for word in ("Barack", "Somebody", "--force"))
@@ -55,7 +55,7 @@ def test_force_overrides(bank: FaceBank) -> None:
     assert [photo.reason for photo in report.photos] == [EnrollReason.ENROLLED_AS_ANOTHER]
 
 
-def test_force_goes_through_for_several_people(bank: FaceBank) -> None:
+def test_force_applies_to_all_people_of_a_call(bank: FaceBank) -> None:
     people = [PersonPhotos("Joe", (BLUE_ROOM,))]
     (stopped,) = bank.enroll_people(people)
     refused(stopped.photos[0])
@@ -63,19 +63,19 @@ def test_force_goes_through_for_several_people(bank: FaceBank) -> None:
     assert forced.accepted == 1
 
 
-def test_ones_own_photos_and_strangers_are_not_refused(bank: FaceBank) -> None:
+def test_own_photos_and_new_people_are_accepted(bank: FaceBank) -> None:
     assert bank.enroll("Barack", BLUE_ROOM).accepted == 1
     assert bank.enroll("Eileen", COLLINS).accepted == 1
 
 
-def test_the_very_same_face_is_still_told_as_such(bank: FaceBank) -> None:
+def test_an_enrolled_face_is_reported_as_already_enrolled(bank: FaceBank) -> None:
     (other,) = bank.enroll("Somebody", OBAMA).photos
     assert other.reason is EnrollReason.ENROLLED_AS_ANOTHER
     (again,) = bank.enroll("Barack", OBAMA).photos
     assert again.reason is EnrollReason.ALREADY_ENROLLED
 
 
-def test_advice_about_the_very_same_face_can_be_followed(bank: FaceBank) -> None:
+def test_advice_about_an_enrolled_face_names_commands(bank: FaceBank) -> None:
     (photo,) = bank.enroll("Barack O.", OBAMA).photos
     assert "`facebank people rename Barack 'Barack O.'`" in photo.detail
     (photo,) = bank.enroll("joe", OBAMA, force=True).photos
@@ -83,13 +83,13 @@ def test_advice_about_the_very_same_face_can_be_followed(bank: FaceBank) -> None
     assert f"`facebank people remove-sample {bank.gallery.samples('Barack')[0].id}`" in photo.detail
 
 
-def test_a_name_is_given_as_the_gallery_spells_it(bank: FaceBank) -> None:
+def test_names_are_spelled_as_in_the_gallery(bank: FaceBank) -> None:
     report = bank.enroll("barack", BLUE_ROOM)
     assert (report.person, report.given_as) == ("Barack", None)
     assert [photo.person for photo in report.photos] == ["Barack"]
 
 
-def test_a_picked_face_is_looked_at_too(bank: FaceBank, tmp_path: Path) -> None:
+def test_picked_faces_are_checked_too(bank: FaceBank, tmp_path: Path) -> None:
     with Image.open(BLUE_ROOM) as left, Image.open(COLLINS) as right:
         parts = [left.convert("RGB").resize((700, 700 * left.height // left.width)), right.convert("RGB")]
         parts[1] = parts[1].resize((250, 250 * right.height // right.width))
@@ -102,7 +102,7 @@ def test_a_picked_face_is_looked_at_too(bank: FaceBank, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_the_majority_of_a_call_decides_whatever_the_order(tmp_path: Path, order: int) -> None:
+def test_the_majority_of_photos_decides_in_any_order(tmp_path: Path, order: int) -> None:
     with FaceBank.open(tmp_path / "new.facebank", device="cpu") as opened:
         photos = opened.enroll("Mia", [COLLINS, OBAMA, SPEECH, BLUE_ROOM][::order]).photos
         odd = {Path(photo.path): photo for photo in photos if not photo.accepted}
@@ -112,7 +112,7 @@ def test_the_majority_of_a_call_decides_whatever_the_order(tmp_path: Path, order
         assert [person.sample_count for person in opened.gallery.people()] == [3]
 
 
-def test_of_two_photos_that_disagree_neither_is_enrolled(tmp_path: Path) -> None:
+def test_two_disagreeing_photos_are_both_refused(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "new.facebank", device="cpu") as opened:
         photos = opened.enroll("Mia", [COLLINS, OBAMA]).photos
         assert [photo.reason for photo in photos] == [EnrollReason.UNLIKE_THE_PERSON] * 2
@@ -120,18 +120,18 @@ def test_of_two_photos_that_disagree_neither_is_enrolled(tmp_path: Path) -> None
         assert opened.enroll("Mia", [COLLINS, OBAMA], force=True).accepted == 2
 
 
-def test_of_two_photos_that_disagree_the_one_of_somebody_enrolled_is_refused(bank: FaceBank) -> None:
+def test_of_two_disagreeing_photos_that_of_an_enrolled_person_is_refused(bank: FaceBank) -> None:
     photos = bank.enroll("Eileen", [BLUE_ROOM, COLLINS]).photos
     assert [photo.reason for photo in photos] == [EnrollReason.NEARER_TO_ANOTHER, EnrollReason.ENROLLED]
 
 
-def test_a_face_unlike_the_samples_is_refused_though_nobody_is_enrolled_who_has_it(bank: FaceBank) -> None:
+def test_a_face_unlike_the_samples_is_refused(bank: FaceBank) -> None:
     (photo,) = bank.enroll("Barack", COLLINS).photos
     assert (photo.accepted, photo.reason) == (False, EnrollReason.UNLIKE_THE_PERSON)
     assert bank.enroll("Barack", COLLINS, force=True).accepted == 1
 
 
-def test_samples_that_most_photos_are_unlike_are_named(tmp_path: Path) -> None:
+def test_samples_unlike_most_photos_are_named(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "new.facebank", device="cpu") as opened:
         opened.enroll("Mia", COLLINS)
         photos = opened.enroll("Mia", [OBAMA, SPEECH, BLUE_ROOM]).photos
@@ -139,7 +139,7 @@ def test_samples_that_most_photos_are_unlike_are_named(tmp_path: Path) -> None:
         assert all("remove-sample" in photo.detail and "sample 1" in photo.detail for photo in photos)
 
 
-def test_samples_keep_the_variants_that_help_and_a_quality_that_knows_stability(bank: FaceBank) -> None:
+def test_samples_have_variants_and_quality_with_stability(bank: FaceBank) -> None:
     expected = {"plain", *(name if name == "flip" else f"augmented:{name}" for name in ENROLLED_VARIANTS)}
     assert set(bank.gallery.variants()) == expected
     plain = bank.gallery.vectors()

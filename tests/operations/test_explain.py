@@ -1,4 +1,4 @@
-"""Explanation maps: known networks give known maps, and real maps hold against another occluder."""
+"""Explanation maps of synthetic networks, and faithfulness of real maps with another occluder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alejandro_Toledo", "Alvaro_Uribe", "Am
 
 
 def sees_only_the_top(crops: np.ndarray) -> np.ndarray:
-    """A network that knows nothing of the lower half."""
+    """Embed the upper half only."""
     top = crops[:, : SIZE // 2].reshape(len(crops), SIZE // 2, -1).astype(np.float32)
     vectors = np.concatenate([top.mean(axis=2) - 60, np.ones((len(crops), 1), np.float32)], axis=1)
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
@@ -41,7 +41,7 @@ def face(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
 
 
-def test_only_what_a_network_sees_matters() -> None:
+def test_only_parts_seen_by_the_network_matter() -> None:
     stripes = np.zeros((SIZE, SIZE, 3), dtype=np.uint8)
     stripes[::8] = 255
     found = explain(sees_only_the_top, stripes, stripes, occluder=Occluder(8, 0.1, Filling.COLOR))
@@ -62,7 +62,7 @@ def test_the_regions_cover_a_crop_once() -> None:
 
 
 @given(st.integers(1, 6), st.floats(0.05, 0.4), st.sampled_from(Filling))
-def test_hiding_changes_what_is_hidden_and_nothing_else(positions: int, radius: float, filling: Filling) -> None:
+def test_hiding_changes_only_the_hidden_part(positions: int, radius: float, filling: Filling) -> None:
     patches = Occluder(positions, radius, filling).patches(32)
     assert patches.shape == (positions**2, 32, 32)
     assert patches.min() >= 0
@@ -74,13 +74,13 @@ def test_hiding_changes_what_is_hidden_and_nothing_else(positions: int, radius: 
     assert (hidden[untouched] == np.broadcast_to(crop, hidden.shape)[untouched]).all()
 
 
-def test_faces_of_two_sizes_are_refused() -> None:
+def test_faces_of_different_sizes_are_rejected() -> None:
     with pytest.raises(UsageError, match="square faces of equal size"):
         explain(sees_only_the_top, face(1), face(2)[:100])
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
-def test_the_cells_of_a_map_have_its_mean(cells: int, more: int) -> None:
+def test_grid_cells_preserve_the_mean(cells: int, more: int) -> None:
     size = cells + more
     drops = np.random.default_rng(size).random((size, size), dtype=np.float32)
     even = np.ones((cells * 3, cells * 3), dtype=np.float32)
@@ -94,7 +94,7 @@ def test_the_cells_of_a_map_have_its_mean(cells: int, more: int) -> None:
     np.testing.assert_allclose(top[1:], 1)
 
 
-def test_an_overlay_is_grey_where_nothing_changes() -> None:
+def test_overlays_are_gray_without_changes() -> None:
     drops = np.zeros((SIZE, SIZE), dtype=np.float32)
     drops[:20], drops[-20:] = 0.2, -0.2
     tinted = overlay(face(1), drops).astype(int)
@@ -104,7 +104,7 @@ def test_an_overlay_is_grey_where_nothing_changes() -> None:
     assert tinted[-20:, :, 2].mean() > tinted[-20:, :, 0].mean() + 50  # blue
 
 
-def test_what_a_map_calls_important_matters_to_another_occluder(shared: Path) -> None:
+def test_map_order_lowers_similarity_faster_with_another_occluder(shared: Path) -> None:
     """Hard cells of noise, removed in the map's order, lower the similarity faster than in a random order."""
     paths = [path for person in PEOPLE for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:2]]
     photos = tuple(DatasetPhoto(path.stem, path.parent.name, path) for path in paths)
@@ -136,12 +136,12 @@ def removed(crop: np.ndarray, order: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("low", "high", "zero"), [(-0.009, 0.105, 0.079), (-0.1, 0.1, 0.5), (0.0, 0.2, 0.0), (-0.2, -0.1, 1.0)]
 )
-def test_the_key_of_the_picture_is_marked_where_nothing_changes(low: float, high: float, zero: float) -> None:
+def test_the_color_key_marks_zero(low: float, high: float, zero: float) -> None:
     drops = np.linspace(low, high, SIZE * SIZE, dtype=np.float32).reshape(SIZE, SIZE)
     verification = Verification("a.jpg", "b.jpg", 0.5, 0.3, same=True)
     pair = ExplainedPair(verification, (face(1), face(2)), Explanation(0.5, (drops, drops), ()))
     picture = np.asarray(draw_picture(pair)).astype(int)
-    # the key is a band of the same row again and again, over the full width between white margins
+    # the key is a band of equal rows over the full width between white margins
     rows = [row for row in range(800, len(picture) - 1) if (picture[row] == picture[row + 1]).all()]
     rows = [row for row in rows if (picture[row, 30:-30] < 250).any(axis=1).all()]
     assert len(rows) >= 15
@@ -149,7 +149,7 @@ def test_the_key_of_the_picture_is_marked_where_nothing_changes(low: float, high
     marked = np.flatnonzero((band == 20).all(axis=1))
     assert 1 <= len(marked) <= 2
     assert marked.mean() / len(band) == pytest.approx(zero, abs=0.01)
-    # below it stand at least a 0 and the end that is not 0, apart from each other
+    # below it are at least a 0 and the other end, separately
     below = (picture[rows[-1] + 4 : rows[-1] + 36].min(axis=2) < 120).any(axis=0)
     gaps = np.diff(np.flatnonzero(below))
     assert (gaps > 8).sum() == (low < 0) + (high > 0)

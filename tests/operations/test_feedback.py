@@ -1,4 +1,4 @@
-"""Confirming and denying, with real networks and the photographs of the package."""
+"""Confirmations and denials with the real networks and the demo photos."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def health(bank: FaceBank) -> GalleryHealth:
     return inspect_gallery(bank.path)
 
 
-def test_a_denial_is_found_by_the_key_of_the_face(bank: FaceBank) -> None:
+def test_denials_are_found_by_face_key(bank: FaceBank) -> None:
     photo = analyzed(bank, BIDEN)
     key = FaceKey.of(photo, photo.faces[0])
     assert bank.deny(BIDEN, "barack obama").reason is FeedbackReason.DENIED
@@ -58,7 +58,7 @@ def test_a_denial_is_found_by_the_key_of_the_face(bank: FaceBank) -> None:
     assert health(bank).problems == ()
 
 
-def test_a_photo_on_its_side_has_other_faces_than_the_upright_one(bank: FaceBank) -> None:
+def test_a_rotated_photo_has_different_face_keys(bank: FaceBank) -> None:
     upright = read_photo(SPEECH)
     sideways = DecodedPhoto(
         "side", np.rot90(upright.pixels).copy(), upright.content_hash, has_orientation=False, taken_at=None
@@ -70,7 +70,7 @@ def test_a_photo_on_its_side_has_other_faces_than_the_upright_one(bank: FaceBank
     assert bank.gallery.denials_of(first.key) == set()
 
 
-def test_a_stranger_is_known_again_by_the_embedding(bank: FaceBank) -> None:
+def test_strangers_are_recognized_by_embedding(bank: FaceBank) -> None:
     report = bank.deny_everybody(BIDEN)
     assert (report.person, report.accepted, report.stranger_id) == (None, True, 1)
     table = bank.gallery.strangers()
@@ -79,14 +79,14 @@ def test_a_stranger_is_known_again_by_the_embedding(bank: FaceBank) -> None:
     assert bank.gallery.stranger_faces()[0].path == str(BIDEN)
 
 
-def test_a_stranger_goes_along_to_other_embeddings(bank: FaceBank) -> None:
+def test_strangers_are_re_embedded(bank: FaceBank) -> None:
     bank.deny_everybody(BIDEN)
     before = bank.gallery.strangers().matrix
     assert bank.re_embed().lost_strangers == ()
     np.testing.assert_allclose(bank.gallery.strangers().matrix, before, atol=1e-4)
 
 
-def test_where_people_stay_strangers_stay_too(bank: FaceBank, tmp_path: Path) -> None:
+def test_a_refused_re_embedding_keeps_strangers(bank: FaceBank, tmp_path: Path) -> None:
     lost = tmp_path / "lost.jpg"
     lost.write_bytes(BIDEN.read_bytes())
     bank.enroll("Joe", lost)
@@ -102,7 +102,7 @@ def test_where_people_stay_strangers_stay_too(bank: FaceBank, tmp_path: Path) ->
     assert len(bank.gallery.strangers().matrix) == 0
 
 
-def test_pictures_are_kept_where_the_person_has_some(bank: FaceBank) -> None:
+def test_confirmed_samples_have_thumbnails_if_others_do(bank: FaceBank) -> None:
     bank.enroll("Joe", BIDEN, thumbnails=False)
     bank.confirm(SPEECH, "Barack Obama")
     bank.confirm(BLUE_ROOM, "Joe", force=True)
@@ -130,7 +130,7 @@ def test_a_refusal_changes_nothing(bank: FaceBank) -> None:
     assert health(bank).problems == ()
 
 
-def test_a_face_of_somebody_else_is_refused_and_the_right_one_is_named(bank: FaceBank) -> None:
+def test_confirming_the_wrong_face_names_the_right_one(bank: FaceBank) -> None:
     photo = DEMO_PHOTOS.parent.parent.parent / "shared" / "data" / "cases" / "confirm" / "two_people.jpg"
     if not photo.exists():
         pytest.skip(f"needs {photo}")
@@ -144,7 +144,7 @@ def test_a_face_of_somebody_else_is_refused_and_the_right_one_is_named(bank: Fac
     assert bank.confirm(photo, "Barack Obama", 1, force=True).accepted
 
 
-def test_the_newest_word_counts_and_that_is_said(bank: FaceBank) -> None:
+def test_the_latest_feedback_takes_effect(bank: FaceBank) -> None:
     bank.deny(SPEECH, "Barack Obama")
     (photo,) = bank.enroll("Barack Obama", SPEECH).photos
     assert photo.accepted
@@ -154,14 +154,14 @@ def test_the_newest_word_counts_and_that_is_said(bank: FaceBank) -> None:
     assert "no longer remembered as a stranger" in bank.confirm(BIDEN, "Eileen Collins", force=True).detail
 
 
-def test_lookalikes_are_everybody(bank: FaceBank) -> None:
+def test_lookalikes_rank_all_people(bank: FaceBank) -> None:
     found = bank.lookalikes(SPEECH)
     assert [one.person for one in found.people] == ["Barack Obama", "Eileen Collins"]
     assert sum(one.share for one in found.people) == pytest.approx(1)
     assert found.people[0].share > 0.9
 
 
-def test_a_confirmed_face_is_as_good_a_sample_as_an_enrolled_one(bank: FaceBank, tmp_path: Path) -> None:
+def test_confirmed_and_enrolled_samples_are_equal(bank: FaceBank, tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "enrolled.facebank", device="cpu") as other:
         other.enroll("Barack Obama", [OBAMA, SPEECH])
         (_, enrolled), variants = other.gallery.samples("Barack Obama"), other.gallery.vectors(MASK).matrix
@@ -171,7 +171,7 @@ def test_a_confirmed_face_is_as_good_a_sample_as_an_enrolled_one(bank: FaceBank,
     np.testing.assert_allclose(masks.matrix[masks.sample_ids == confirmed][0], variants[1], atol=1e-4)
 
 
-def test_samples_that_are_embedded_anew_keep_all_their_embeddings(bank: FaceBank) -> None:
+def test_re_embedded_samples_have_all_variants(bank: FaceBank) -> None:
     bank.confirm(SPEECH, "Barack Obama")
     before = bank.gallery.vectors(MASK)
     assert bank.re_embed().changed
@@ -180,7 +180,7 @@ def test_samples_that_are_embedded_anew_keep_all_their_embeddings(bank: FaceBank
     np.testing.assert_allclose(after.matrix, before.matrix, atol=1e-4)
 
 
-def test_somebody_new_is_confirmed_only_where_that_is_meant(bank: FaceBank) -> None:
+def test_confirming_a_new_person_requires_new(bank: FaceBank) -> None:
     with pytest.raises(PersonNotFoundError):
         bank.confirm(BIDEN, "Joe Biden")
     made = bank.confirm(BIDEN, " Joe  Biden", new=True)

@@ -1,4 +1,4 @@
-"""The rule about faces that are unlike their person, with made-up embeddings."""
+"""The check for faces unlike their person, with synthetic embeddings."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def photos_of(person: int, count: int, alike: float = 0.6) -> FloatArray:
 
 
 def kinds(offered: FloatArray, samples: FloatArray = NONE, others: OtherPeople = NOBODY) -> list[Kind | None]:
-    """Return what is odd about each face."""
+    """Return the kind of doubt about each face, or None."""
     return [doubt and doubt.kind for doubt in compare(offered, samples, others, VERIFY).doubts]
 
 
 def enrolled(*people: FloatArray) -> OtherPeople:
-    """Return other people, numbered from 0."""
+    """Return other enrolled people, numbered from 0."""
     owners = np.repeat(np.arange(len(people)), [len(one) for one in people])
     return OtherPeople.of(owners, np.concatenate(people))
 
 
-def test_two_of_five_are_odd_in_any_order() -> None:
+def test_two_of_five_faces_are_unlike_in_any_order() -> None:
     offered = np.concatenate([photos_of(0, 3), photos_of(1, 2)])
     for seed in range(5):
         order = np.random.default_rng(seed).permutation(5)
@@ -55,19 +55,19 @@ def test_two_of_five_are_odd_in_any_order() -> None:
         assert kinds(offered[order]) == expected
 
 
-def test_as_many_of_either_are_undecided_unless_one_is_enrolled() -> None:
+def test_equally_many_faces_of_two_people_are_undecided() -> None:
     offered = np.concatenate([photos_of(0, 2), photos_of(1, 2)])
     assert kinds(offered) == [Kind.UNDECIDED] * 4
     others = enrolled(photos_of(1, 5)[2:])
     assert kinds(offered, others=others) == [None, None, Kind.ANOTHER, Kind.ANOTHER]
 
 
-def test_samples_count_more_than_what_is_offered() -> None:
+def test_samples_outweigh_offered_faces() -> None:
     assert kinds(photos_of(1, 4), photos_of(0, 2)) == [Kind.OUTVOTED] * 4
     assert kinds(photos_of(0, 3)[2:], photos_of(0, 2)) == [None]
 
 
-def test_a_face_nearer_to_another_is_told_as_that() -> None:
+def test_a_face_nearer_to_another_person_is_reported() -> None:
     others = enrolled(photos_of(1, 5)[1:], photos_of(2, 3))
     (doubt,) = compare(photos_of(1, 1), photos_of(0, 3), others, VERIFY).doubts
     assert doubt is not None
@@ -75,7 +75,7 @@ def test_a_face_nearer_to_another_is_told_as_that() -> None:
     assert kinds(photos_of(1, 5, 0.8)[:1], others=enrolled(photos_of(1, 5, 0.8)[1:])) == [Kind.ANOTHER]
 
 
-def test_sets_are_those_of_average_linkage() -> None:
+def test_sets_equal_average_linkage() -> None:
     from scipy.cluster.hierarchy import fcluster, linkage
 
     faces = np.concatenate([photos_of(person, 6, 0.5) for person in range(6)])
@@ -96,7 +96,7 @@ def test_sets_are_those_of_average_linkage() -> None:
         (2001, 2013, "1970-05-03", True),
     ],
 )
-def test_years_explain_what_they_can(first: int, second: int, born: str | None, differs: bool) -> None:
+def test_years_between_photos_explain_differences(first: int, second: int, born: str | None, differs: bool) -> None:
     dates = [datetime(year, 1, 1) for year in (first, second)]
     assert may_look_different(dates[0], dates[1], born) is differs
     assert may_look_different(dates[1], dates[0], born) is differs
@@ -107,7 +107,7 @@ def several(*faces: FloatArray, sizes: tuple[float, ...] = (100, 90)) -> Several
     return SeveralFaces(np.stack(faces), sizes)
 
 
-def test_the_face_that_photos_have_in_common_is_chosen() -> None:
+def test_the_face_common_to_photos_is_chosen() -> None:
     mine = photos_of(0, 3)
     photos = [several(mine[0], photos_of(1, 1)[0]), several(photos_of(2, 1)[0], mine[1])]
     assert [choice.place for choice in choose_faces(photos, NONE, VERIFY)] == [0, 1]
@@ -116,7 +116,7 @@ def test_the_face_that_photos_have_in_common_is_chosen() -> None:
     assert [choice.place for choice in choose_faces(couple, photos_of(0, 4)[3:], VERIFY)] == [0] * 3
 
 
-def test_a_face_that_is_clearly_the_largest_is_chosen() -> None:
+def test_the_clearly_largest_face_is_chosen() -> None:
     faces = photos_of(0, 1)[0], photos_of(1, 1)[0]
     (choice,) = choose_faces([several(*faces, sizes=(100, 40))], NONE, VERIFY)
     assert (choice.place, "2.5 times" in choice.reason) == (0, True)
@@ -124,7 +124,7 @@ def test_a_face_that_is_clearly_the_largest_is_chosen() -> None:
     assert choice.place is None
 
 
-def test_two_people_who_were_joined_are_two_halves() -> None:
+def test_merged_people_have_two_halves() -> None:
     faces = np.concatenate([photos_of(0, 3), photos_of(1, 2)])
     found = halves(faces, VERIFY)
     assert found is not None
@@ -143,6 +143,6 @@ def test_one_person_has_no_halves() -> None:
     assert halves(NONE, VERIFY) is None
 
 
-def test_folders_of_one_person_are_taken_for_one() -> None:
+def test_folders_of_one_person_are_joined() -> None:
     assert is_one_person(photos_of(0, 5)[:2], photos_of(0, 5)[2:], VERIFY)
     assert not is_one_person(photos_of(0, 3), photos_of(1, 3), VERIFY)

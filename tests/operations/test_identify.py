@@ -1,4 +1,4 @@
-"""From a gallery to its recogniser, with the embedded pack's calibration and people made up."""
+"""Recognizers of galleries with synthetic people and the embedded pack's calibration."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ CALIBRATED_KINDS = ("prototype", "knn", "svm", "logistic")
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders of the test's own."""
+    """Set temporary folders for the cache and calibrations."""
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
 
 
 def look(person: int, photo: int = 0, likeness: float = 0.8) -> FloatArray:
-    """Make up the embedding of a photo of a person: all looks of one person lean to one direction."""
+    """Return the embedding of a synthetic person's photo; those of one person lean to one direction."""
     direction = np.random.default_rng(person).normal(size=DIMENSION)
     other = np.random.default_rng([person, photo, 1]).normal(size=DIMENSION)
     other -= other @ direction / (direction @ direction) * direction
@@ -71,14 +71,14 @@ def look(person: int, photo: int = 0, likeness: float = 0.8) -> FloatArray:
 
 
 def sample(vector: FloatArray) -> NewSample:
-    """Return a sample of an embedding."""
+    """Return a sample with the given embedding."""
     name = hashlib.sha256(vector.tobytes()).hexdigest()
     where = (np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
     return NewSample(*where, 0.9, f"/photos/{name}.jpg", name, 0, None, None, {"plain": vector})
 
 
 def face(vector: FloatArray, quality: float = 0.9) -> Face:
-    """Return a probe of an embedding."""
+    """Return a probe with the given embedding."""
     where = Detection(np.array([10, 10, 90, 90], np.float32), np.zeros((5, 2), np.float32), 0.9)
     return Face(where.box, where.landmarks, where.detection_score, Quality(quality, 80, 1, 1), vector)
 
@@ -94,7 +94,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def make(tmp_path: Path, engine: Engine, request: pytest.FixtureRequest) -> Made:
-    """Make galleries of people made up: of each as many samples as are said."""
+    """Return a function that creates a gallery of synthetic people with the given numbers of samples."""
 
     def made(*counts: int, name: str = "some") -> Gallery:
         gallery = Gallery.open(tmp_path / f"{name}.facebank", engine.identity, create=True)
@@ -109,7 +109,7 @@ def make(tmp_path: Path, engine: Engine, request: pytest.FixtureRequest) -> Made
 
 @pytest.fixture
 def uncalibrated(tmp_path: Path) -> Engine:
-    """The embedded pack without what its scores are worth."""
+    """The embedded pack without its calibration."""
     folder = tmp_path / "uncalibrated"
     shutil.copytree(load_pack().folder, folder)
     (folder / CALIBRATION_NAME).unlink()
@@ -146,9 +146,7 @@ def test_the_embedded_pack_is_calibrated(kind: str, make: Made, engine: Engine) 
 
 
 @pytest.mark.parametrize("kind", ["prototype", "knn", "svm", "svm-rbf", "logistic"])
-def test_without_a_calibration_there_are_no_probabilities_and_the_packs_threshold_counts(
-    kind: str, make: Made, uncalibrated: Engine
-) -> None:
+def test_uncalibrated_packs_use_their_own_threshold(kind: str, make: Made, uncalibrated: Engine) -> None:
     found = prepare_identification(make(3, 2, 1), uncalibrated, DecisionSettings(classifier=kind))
     assert not found.calibrated
     assert threshold(found) == uncalibrated.thresholds.known
@@ -158,7 +156,7 @@ def test_without_a_calibration_there_are_no_probabilities_and_the_packs_threshol
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
-def test_a_classifier_that_the_calibration_leaves_out_is_uncalibrated(
+def test_classifiers_missing_in_the_calibration_are_uncalibrated(
     kind: str, make: Made, uncalibrated: Engine, engine: Engine
 ) -> None:
     known = engine.pack_calibration.calibration
@@ -171,9 +169,7 @@ def test_a_classifier_that_the_calibration_leaves_out_is_uncalibrated(
     assert (found.calibrated, threshold(found)) == (False, uncalibrated.thresholds.known)
 
 
-def test_auto_chooses_no_classifier_that_the_calibration_leaves_out(
-    make: Made, uncalibrated: Engine, engine: Engine
-) -> None:
+def test_auto_chooses_calibrated_classifiers_only(make: Made, uncalibrated: Engine, engine: Engine) -> None:
     gallery, automatic = make(10, 10, 10, 10), DecisionSettings(classifier="auto")
     assert "knn" in prepare_identification(gallery, engine, automatic).choice.why
     known = engine.pack_calibration.calibration
@@ -186,7 +182,7 @@ def test_auto_chooses_no_classifier_that_the_calibration_leaves_out(
     assert (found.calibrated, found.choice.classifier, "knn" in found.choice.why) == (True, "prototype", False)
 
 
-def test_the_threshold_follows_the_rate_asked_for_and_the_size(make: Made, engine: Engine) -> None:
+def test_the_threshold_depends_on_fpir_and_gallery_size(make: Made, engine: Engine) -> None:
     small, large = make(1, 1), make(*[1] * 60, name="large")
     rates = [0.001, 0.01, 0.05, 0.2]
     thresholds = [
@@ -197,7 +193,7 @@ def test_the_threshold_follows_the_rate_asked_for_and_the_size(make: Made, engin
     assert all(few < many for few, many in zip(*thresholds, strict=True))
 
 
-def test_the_more_strangers_are_expected_the_less_probable_anybody_is(make: Made, engine: Engine) -> None:
+def test_probabilities_decrease_with_the_stranger_share(make: Made, engine: Engine) -> None:
     gallery = make(2, 2)
     probe = look(0, 50, 0.5)
     probabilities = [
@@ -212,7 +208,7 @@ def test_the_more_strangers_are_expected_the_less_probable_anybody_is(make: Made
 
 
 @pytest.mark.parametrize("people", [(), (0, 0)], ids=["empty", "people without samples"])
-def test_where_nobody_is_enrolled_nobody_is_known(people: Sequence[int], make: Made, engine: Engine) -> None:
+def test_an_empty_gallery_names_nobody(people: Sequence[int], make: Made, engine: Engine) -> None:
     gallery = make(*people)
     found = prepare_identification(gallery, engine, DEFAULTS)
     assert (found.recognizer, found.calibrated) == (None, False)
@@ -227,12 +223,12 @@ def test_a_gallery_of_one_person(kind: str, samples: int, make: Made, engine: En
     assert [decision.candidates[0].person for decision in decide(found, look(0, 50), look(99))] == ["Ada", "Ada"]
 
 
-def test_one_single_person_cannot_be_told_from_nobody(make: Made, uncalibrated: Engine) -> None:
+def test_a_fitted_classifier_needs_negatives(make: Made, uncalibrated: Engine) -> None:
     with pytest.raises(UsageError, match="svm needs negatives"):
         prepare_identification(make(3), uncalibrated, DecisionSettings(classifier="svm"))
 
 
-def test_two_people_with_the_same_look_are_never_told_apart(make: Made, engine: Engine) -> None:
+def test_people_with_equal_embeddings_are_not_named(make: Made, engine: Engine) -> None:
     gallery = make(1, 1)
     nearly = look(0) + np.float32(1e-3) * look(7)
     gallery.enroll("Twin", [sample(nearly / np.linalg.norm(nearly))])
@@ -242,12 +238,12 @@ def test_two_people_with_the_same_look_are_never_told_apart(make: Made, engine: 
         assert {candidate.person for candidate in decision.candidates[:2]} == {"Ada", "Twin"}
 
 
-def test_people_without_samples_are_no_candidates(make: Made, engine: Engine) -> None:
+def test_people_without_samples_are_not_candidates(make: Made, engine: Engine) -> None:
     (decision,) = decide(prepare_identification(make(1, 0, 1), engine, DEFAULTS), look(0, 50))
     assert [candidate.person for candidate in decision.candidates] == ["Ada", "Cleo"]
 
 
-# What was taught -------------------------------------------------------------------------------------------------
+# Feedback and facts ----------------------------------------------------------------------------------------------
 
 
 def analyzed(*vectors: FloatArray) -> AnalyzedPhoto:
@@ -260,7 +256,7 @@ def analyzed(*vectors: FloatArray) -> AnalyzedPhoto:
     return AnalyzedPhoto(photo, tuple(faces))
 
 
-def test_a_denied_person_is_not_offered_for_that_face_and_is_for_others(make: Made, engine: Engine) -> None:
+def test_a_denial_applies_to_one_face(make: Made, engine: Engine) -> None:
     gallery = make(2, 2)
     photo = analyzed(look(0, 50), look(0, 51))
     gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
@@ -272,7 +268,7 @@ def test_a_denied_person_is_not_offered_for_that_face_and_is_for_others(make: Ma
 
 
 def dated(photo: AnalyzedPhoto, day: str, *, by_camera: bool = True) -> Photo:
-    """Return what was found in a photo, as taken on a day."""
+    """Return a photo result with the given date."""
     return replace(photo.found, taken_at=datetime.fromisoformat(day), camera_dated=by_camera)
 
 
@@ -285,7 +281,7 @@ KNOWN_ADA, KNOWN_BEN = ((Decision.KNOWN, Reason.MATCH, name) for name in ("Ada",
 UNBORN = (Decision.UNCERTAIN, Reason.BEFORE_BIRTH, None)
 
 
-def test_nobody_is_named_in_a_photo_of_before_their_birth(make: Made, engine: Engine) -> None:
+def test_nobody_is_named_before_birth(make: Made, engine: Engine) -> None:
     gallery = make(2, 2)
     gallery.describe("Ada", born="2015-06")
     photo = analyzed(look(0, 50), look(1, 50))
@@ -296,7 +292,7 @@ def test_nobody_is_named_in_a_photo_of_before_their_birth(make: Made, engine: En
     assert said(photo.found, gallery, engine) == [KNOWN_ADA, KNOWN_BEN]
 
 
-def test_who_is_not_born_is_no_candidate(make: Made, engine: Engine) -> None:
+def test_unborn_people_are_not_candidates(make: Made, engine: Engine) -> None:
     gallery = make(2, 2, 2)
     gallery.describe("Ada", born="2015")
     photo = dated(analyzed(look(0, 50), look(99)), "2010-01-01")
@@ -306,7 +302,7 @@ def test_who_is_not_born_is_no_candidate(make: Made, engine: Engine) -> None:
     assert found.faces[1].reason is Reason.BELOW_THRESHOLD
 
 
-def test_who_is_like_somebody_not_born_is_not_named_instead(make: Made, engine: Engine) -> None:
+def test_a_face_like_an_unborn_person_is_not_named(make: Made, engine: Engine) -> None:
     gallery = make(2)
     mother = 0.55 * look(0, 0, 1.0) + 0.8 * look(20, 0, 1.0)
     gallery.enroll("Eve", [sample(np.asarray(mother / np.linalg.norm(mother), np.float32))])
@@ -318,14 +314,14 @@ def test_who_is_like_somebody_not_born_is_not_named_instead(make: Made, engine: 
     assert said(dated(photo, "2010-01-01"), gallery, engine) == [(Decision.KNOWN, Reason.MATCH, "Eve")]
 
 
-def test_where_everybody_is_born_later_nobody_is_named(make: Made, engine: Engine) -> None:
+def test_nobody_is_named_if_all_are_unborn(make: Made, engine: Engine) -> None:
     gallery = make(2)
     gallery.describe("Ada", born="2015")
     photo = dated(analyzed(look(0, 50), look(0, 51), look(99)), "2010-01-01")
     assert said(photo, gallery, engine) == [UNBORN, UNBORN, (Decision.UNKNOWN, Reason.BELOW_THRESHOLD, None)]
 
 
-def test_a_denial_comes_before_a_birth_date(make: Made, engine: Engine) -> None:
+def test_denials_precede_birth_dates(make: Made, engine: Engine) -> None:
     gallery = make(2, 2)
     gallery.describe("Ada", born="2015")
     photo = analyzed(look(0, 50))
@@ -334,7 +330,7 @@ def test_a_denial_comes_before_a_birth_date(make: Made, engine: Engine) -> None:
     assert (outcome, reason) == (Decision.UNKNOWN, Reason.BELOW_THRESHOLD)
 
 
-def test_a_remembered_stranger_is_refused(make: Made, engine: Engine) -> None:
+def test_a_remembered_stranger_is_not_named(make: Made, engine: Engine) -> None:
     gallery = make(2, 2)
     before = prepare_identification(gallery, engine, DEFAULTS)
     gallery.remember_stranger(sample(look(99)))
@@ -343,10 +339,10 @@ def test_a_remembered_stranger_is_refused(make: Made, engine: Engine) -> None:
     assert (decision.decision, decision.reason) == (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER)
 
 
-# What is kept ----------------------------------------------------------------------------------------------------
+# Caching ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_prepared_is_kept_until_gallery_or_settings_change(make: Made) -> None:
+def test_an_identification_is_cached_until_a_change(make: Made) -> None:
     with FaceBank.open(make(2, 2).path) as bank:
         first = bank.identification()
         assert bank.identification() is first
@@ -362,7 +358,7 @@ def test_what_was_prepared_is_kept_until_gallery_or_settings_change(make: Made) 
         assert decide(later, look(4, 50))[0].person == "Eve"
 
 
-def test_another_process_changes_what_is_kept_too(make: Made, engine: Engine) -> None:
+def test_changes_by_another_process_invalidate_the_cache(make: Made, engine: Engine) -> None:
     gallery = make(2, 2)
     with FaceBank.open(gallery.path) as bank:
         assert decide(bank.identification(), look(0, 50))[0].person == "Ada"
@@ -372,7 +368,7 @@ def test_another_process_changes_what_is_kept_too(make: Made, engine: Engine) ->
         assert "Ada Lovelace" not in {one.person for one in decide(bank.identification(), look(0, 50))[0].candidates}
 
 
-def test_auto_says_what_it_chose_and_keeps_it_while_the_gallery_is_the_same(
+def test_the_automatic_choice_is_stored_until_a_change(
     make: Made, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery, automatic = make(10, 10, 10, 10), DecisionSettings(classifier="auto")
@@ -391,7 +387,7 @@ def test_auto_says_what_it_chose_and_keeps_it_while_the_gallery_is_the_same(
 @pytest.mark.parametrize(
     "kept", [7, "svm", [], {}, {"revision": 1}, {"classifier": "svm"}, {"revision": "x", "classifier": ["svm"]}]
 )
-def test_a_choice_that_nobody_made_is_not_believed(kept: object, make: Made, engine: Engine) -> None:
+def test_an_invalid_stored_choice_is_ignored(kept: object, make: Made, engine: Engine) -> None:
     gallery = make(2, 2)
     gallery.write_setting("chosen_classifier", kept)
     choice = prepare_identification(gallery, engine, DecisionSettings(classifier="auto")).choice
@@ -399,7 +395,7 @@ def test_a_choice_that_nobody_made_is_not_believed(kept: object, make: Made, eng
 
 
 @pytest.mark.parametrize("kind", ["auto", *CLASSIFIERS])
-def test_a_gallery_that_can_only_be_read_works(kind: str, make: Made, engine: Engine) -> None:
+def test_a_read_only_gallery_works(kind: str, make: Made, engine: Engine) -> None:
     gallery = make(10, 10, 10)
     gallery.close()
     before = gallery.path.read_bytes()
@@ -411,7 +407,7 @@ def test_a_gallery_that_can_only_be_read_works(kind: str, make: Made, engine: En
 
 
 @pytest.mark.parametrize("kind", ["svm", "svm-rbf", "logistic"])
-def test_fitted_coefficients_are_kept_and_used_again(kind: str, make: Made, engine: Engine) -> None:
+def test_fitted_coefficients_are_cached(kind: str, make: Made, engine: Engine) -> None:
     gallery, settings = make(3, 2, 1), DecisionSettings(classifier=kind)
     first = prepare_identification(gallery, engine, settings)
     path = derived_file(gallery.path)
@@ -426,13 +422,13 @@ def test_fitted_coefficients_are_kept_and_used_again(kind: str, make: Made, engi
 
 
 @pytest.mark.parametrize("kind", ["prototype", "knn"])
-def test_what_has_nothing_to_fit_leaves_no_file(kind: str, make: Made, engine: Engine) -> None:
+def test_classifiers_without_fitting_write_no_cache(kind: str, make: Made, engine: Engine) -> None:
     gallery = make(3, 2, 1)
     prepare_identification(gallery, engine, DecisionSettings(classifier=kind))
     assert not derived_file(gallery.path).exists()
 
 
-def test_forgetting_somebody_wipes_the_fitted_coefficients(make: Made, engine: Engine) -> None:
+def test_forgetting_a_person_wipes_the_coefficients(make: Made, engine: Engine) -> None:
     gallery, settings = make(3, 2, 1), DecisionSettings(classifier="svm")
     forgets: list[Callable[[], object]] = [
         lambda: gallery.forget("Ada"),
@@ -452,7 +448,7 @@ def test_forgetting_somebody_wipes_the_fitted_coefficients(make: Made, engine: E
     assert "Ada" not in {candidate.person for candidate in decision.candidates}
 
 
-def test_coefficients_written_while_somebody_was_forgotten_do_not_stay(
+def test_coefficients_written_during_forgetting_are_wiped(
     make: Made, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery = make(3, 2, 1)
@@ -491,5 +487,5 @@ def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine
         (9, 2, "9 other people, 2 of them only in the scan; scores are corrected by what other people look like"),
     ],
 )
-def test_the_album_s_other_people_are_counted_in_plain_words(others: int, in_scan: int, told: str) -> None:
+def test_the_albums_other_people_are_described(others: int, in_scan: int, told: str) -> None:
     assert describe_others(others, in_scan) == told

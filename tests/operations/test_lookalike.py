@@ -1,4 +1,4 @@
-"""Laws of resemblance."""
+"""Ranking of look-alikes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PROBE = at(1.0)
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 30), min_size=1, max_size=60))
-def test_shares_add_to_one_and_follow_the_similarity(seed: int, people: list[int]) -> None:
+def test_shares_sum_to_one_and_increase_with_similarity(seed: int, people: list[int]) -> None:
     generator = np.random.default_rng(seed)
     matrix, (probe,) = units(generator, len(people)), units(generator, 1)
     found = rank_resemblance(probe, table_of(people, matrix), names(*people))
@@ -69,20 +69,20 @@ def test_the_order_of_samples_does_not_matter(seed: int, people: list[int]) -> N
     assert [one.share for one in shuffled] == pytest.approx([one.share for one in found], rel=1e-9)
 
 
-def test_a_tenth_more_similarity_is_e_times_the_share() -> None:
+def test_a_similarity_higher_by_a_tenth_has_e_times_the_share() -> None:
     table = table_of([1, 2], np.stack([at(0.4), at(0.3)]))
     first, second = rank_resemblance(PROBE, table, names(1, 2))
     assert first.share / second.share == pytest.approx(math.e, rel=1e-5)
 
 
-def test_a_person_counts_with_the_most_similar_sample() -> None:
+def test_the_most_similar_sample_counts() -> None:
     table = table_of([1, 2, 1], np.stack([at(-0.9), at(0.2), at(0.7)]))
     first, second = rank_resemblance(PROBE, table, names(1, 2))
     assert (first.person, second.person) == ("person 1", "person 2")
     assert first.similarity == pytest.approx(0.7, abs=1e-6)
 
 
-def test_one_person_has_all_of_it_and_opposites_do_no_harm() -> None:
+def test_a_single_person_has_share_one() -> None:
     (alone,) = rank_resemblance(PROBE, table_of([1], at(-1.0)[np.newaxis]), names(1))
     assert (alone.similarity, alone.share) == (-1.0, 1.0)
     first, second = rank_resemblance(PROBE, table_of([1, 2], np.stack([at(1.0), at(-1.0)])), names(1, 2))
@@ -90,7 +90,7 @@ def test_one_person_has_all_of_it_and_opposites_do_no_harm() -> None:
     assert second.share == pytest.approx(math.exp(-2 / TEMPERATURE), rel=1e-6)
 
 
-def test_equally_similar_people_come_by_name() -> None:
+def test_ties_are_ordered_by_name() -> None:
     table = table_of([1, 2, 3], np.stack([at(0.3), at(0.5), at(0.5)]))
     found = rank_resemblance(PROBE, table, {1: "Ada", 2: "Zoë", 3: "Bob"})
     assert [one.person for one in found] == ["Bob", "Zoë", "Ada"]
@@ -98,6 +98,6 @@ def test_equally_similar_people_come_by_name() -> None:
 
 
 @pytest.mark.parametrize("probe", [np.ones(4, np.float32), np.full(DIMENSION, np.nan, np.float32)])
-def test_what_is_no_embedding_is_refused(probe: FloatArray) -> None:
+def test_invalid_embeddings_are_rejected(probe: FloatArray) -> None:
     with pytest.raises(UsageError, match="the face"):
         rank_resemblance(probe, table_of([1], at(0.5)[np.newaxis]), names(1))

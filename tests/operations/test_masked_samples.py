@@ -1,4 +1,4 @@
-"""Photos of people in masks at enrollment: accepted, and used for faces in masks only."""
+"""Enrollment of masked photos, which are compared with masked faces only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def masked(bank: FaceBank, source: Path, target: Path, *, shape: MaskShape, colo
     return target
 
 
-def test_a_masked_sample_counts_for_masked_faces_only(bank: FaceBank, tmp_path: Path) -> None:
+def test_masked_samples_affect_masked_faces_only(bank: FaceBank, tmp_path: Path) -> None:
     worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
     probe = masked(bank, BLUE_ROOM, tmp_path / "probe.png", shape=MaskShape.CLOTH, color="black")
     bank.enroll("Barack", SPEECH)
@@ -75,9 +75,7 @@ def test_other_classifiers_do_not_learn_from_masked_samples(bank: FaceBank, tmp_
     assert scores() == before
 
 
-def test_somebody_of_masked_samples_only_is_warned_about_and_no_candidate_for_bare_faces(
-    bank: FaceBank, tmp_path: Path
-) -> None:
+def test_people_with_masked_samples_only_are_not_candidates_for_bare_faces(bank: FaceBank, tmp_path: Path) -> None:
     worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
     report = bank.enroll("Barack", worn)
     assert report.only_masked
@@ -94,7 +92,7 @@ def test_somebody_of_masked_samples_only_is_warned_about_and_no_candidate_for_ba
     assert not bank.enroll("Barack", SPEECH).only_masked
 
 
-def test_a_gallery_of_masked_samples_only_knows_no_bare_face(tmp_path: Path) -> None:
+def test_a_gallery_of_masked_samples_only_names_no_bare_face(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "test.facebank", device="cpu") as bank:
         worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
         bank.enroll("Barack", worn)
@@ -105,7 +103,7 @@ def test_a_gallery_of_masked_samples_only_knows_no_bare_face(tmp_path: Path) -> 
         assert [found.kind for found in audit.findings] == [FindingKind.ONLY_MASKED]
 
 
-def test_an_export_keeps_who_wears_a_mask(bank: FaceBank, tmp_path: Path) -> None:
+def test_exports_keep_masks(bank: FaceBank, tmp_path: Path) -> None:
     worn = masked(bank, OBAMA, tmp_path / "worn.png", shape=MaskShape.SURGICAL, color="light blue")
     bank.enroll("Joe", worn, force=True)
     export_gallery(bank.gallery, tmp_path / "export")
@@ -114,7 +112,7 @@ def test_an_export_keeps_who_wears_a_mask(bank: FaceBank, tmp_path: Path) -> Non
         assert [sample.masked for sample in other.samples("Joe")] == [False, True]
 
 
-def test_hidden_mouths_of_real_masks_are_noticed(shared: Path) -> None:
+def test_real_masks_are_detected(shared: Path) -> None:
     from facebank.vision.quality import NOTICED, hidden_mouth, provenance
 
     crops = [read_photo(path).pixels for path in sorted((shared / "data" / "hard" / "masks").glob("*.png"))]

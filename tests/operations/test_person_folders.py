@@ -1,4 +1,4 @@
-"""Who is to be enrolled from what."""
+"""Interpretation of the arguments of an enrollment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ABSENT = ("Alan", "none.jpg", "-x")
 
 @pytest.fixture(scope="module", autouse=True)
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with some folders and files, which is the current one."""
+    """The current folder, with some folders and files."""
     top = tmp_path_factory.mktemp("place")
     for folder in FOLDERS:
         (top / "tree" / folder).mkdir(parents=True)
@@ -44,23 +44,23 @@ anything = st.sampled_from([*FOLDERS, *FILES, *ABSENT])
 
 
 @given(st.lists(st.tuples(folders, slashes), min_size=1, max_size=4))
-def test_folders_are_people_whatever_slash_follows(typed: list[tuple[str, str]]) -> None:
+def test_folders_are_people_with_or_without_a_slash(typed: list[tuple[str, str]]) -> None:
     planned = plan_enrollment([folder + slash for folder, slash in typed])
     assert planned == [PersonPhotos(folder, (Path(folder),)) for folder, _ in typed]
 
 
 @given(st.sampled_from(["Alan", "-x", "../up"]), st.lists(anything, min_size=1, max_size=4))
-def test_a_first_argument_that_is_not_there_is_the_name(name: str, places: list[str]) -> None:
+def test_a_missing_first_argument_is_the_name(name: str, places: list[str]) -> None:
     assert plan_enrollment([name, *places]) == [PersonPhotos(name, tuple(map(Path, places)))]
 
 
 @given(st.text(min_size=1), st.lists(anything, min_size=1, max_size=4))
-def test_a_given_name_settles_any_doubt(name: str, places: list[str]) -> None:
+def test_an_explicit_name_applies_to_all_arguments(name: str, places: list[str]) -> None:
     assert plan_enrollment(places, name=name) == [PersonPhotos(name, tuple(map(Path, places)))]
 
 
 @given(folders, st.lists(anything, max_size=3), st.sampled_from([*FILES, *ABSENT]), st.lists(anything, max_size=2))
-def test_a_folder_and_what_is_none_are_refused_with_both_spellings(
+def test_mixed_folders_and_files_are_rejected_with_advice(
     folder: str, some: list[str], other: str, more: list[str]
 ) -> None:
     with pytest.raises(UsageError) as refused:
@@ -72,7 +72,7 @@ def test_a_folder_and_what_is_none_are_refused_with_both_spellings(
 
 
 @given(st.lists(anything, min_size=1, max_size=4), st.booleans())
-def test_whatever_is_typed_is_understood_or_refused(places: list[str], tree: bool) -> None:
+def test_any_arguments_are_parsed_or_rejected(places: list[str], tree: bool) -> None:
     try:
         planned = plan_enrollment(places, tree=tree)
     except (UsageError, PhotoNotFoundError):
@@ -81,7 +81,7 @@ def test_whatever_is_typed_is_understood_or_refused(places: list[str], tree: boo
     assert all(person.name and person.places for person in planned)
 
 
-def test_a_tree_gives_its_folders_in_order_without_hidden_ones() -> None:
+def test_a_tree_lists_visible_folders_in_order() -> None:
     planned = plan_enrollment(["tree/"], tree=True)
     assert [person.name for person in planned] == sorted(FOLDERS)
     assert planned[0].places == (Path("tree") / planned[0].name,)
@@ -114,7 +114,7 @@ def test_a_folder_with_a_generic_name_holds_the_persons_photos() -> None:
         (["imgs", "100APPLE"], "--name NAME imgs`"),
     ],
 )
-def test_a_generic_name_is_no_person(typed: list[str], advice: str) -> None:
+def test_a_generic_folder_alone_is_rejected(typed: list[str], advice: str) -> None:
     with pytest.raises(UsageError, match="whose photos") as refused:
         plan_enrollment(typed)
     assert advice in str(refused.value)
@@ -122,29 +122,29 @@ def test_a_generic_name_is_no_person(typed: list[str], advice: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["img", "Photos", "DCIM", "102CANON", "2019", "2019-06", "20190601", "2019-06 Rome"])
-def test_names_of_folders_that_are_of_nobody(name: str) -> None:
+def test_generic_names(name: str) -> None:
     assert is_generic(name)
 
 
 @pytest.mark.parametrize(
     "name", ["My Photos", "Ima\u0301genes", "Immagini", "Фото", "фотографии", "Zdjęcia", "照片", "写真", "사진"]
 )
-def test_names_of_folders_in_other_languages_are_of_nobody(name: str) -> None:
+def test_generic_names_in_other_languages(name: str) -> None:
     assert is_generic(name)
 
 
 @pytest.mark.parametrize("name", ["Ada", "May", "April", "Pixie", "Imogen", "0001", "3456", "Álan", "Ada 2019", ""])
-def test_names_that_may_be_a_persons(name: str) -> None:
+def test_personal_names(name: str) -> None:
     assert not is_generic(name)
 
 
 @pytest.mark.parametrize("typed", [["Alan"], ["one.jpg"], ["one.jpg", "two.png"], [], [""], ["/"]])
-def test_what_names_nobody_is_refused(typed: list[str]) -> None:
+def test_arguments_without_a_name_are_rejected(typed: list[str]) -> None:
     with pytest.raises(UsageError):
         plan_enrollment(typed)
 
 
-def test_a_folder_of_folders_is_one_person_only_where_that_is_plain(tmp_path: Path) -> None:
+def test_ambiguous_nested_folders_are_rejected(tmp_path: Path) -> None:
     folder = tmp_path / "family"
     for photo in ("Alan/a.jpg", "Bea/b.jpg"):
         (folder / photo).parent.mkdir(parents=True)
@@ -166,7 +166,7 @@ def test_a_folder_of_folders_with_generic_names_is_one_person(tmp_path: Path) ->
     assert plan_enrollment([str(tmp_path / "Ada")]) == [PersonPhotos("Ada", (tmp_path / "Ada",))]
 
 
-def test_trees_without_people_are_refused() -> None:
+def test_trees_without_people_are_rejected() -> None:
     with pytest.raises(PhotoNotFoundError, match="bare"):
         plan_enrollment(["bare"], tree=True)
     with pytest.raises(UsageError, match=r"one\.jpg"):
@@ -175,7 +175,7 @@ def test_trees_without_people_are_refused() -> None:
         plan_enrollment(["tree"], name="Ada", tree=True)
 
 
-def test_a_folder_is_called_by_its_real_name_where_the_path_has_none(place: Path) -> None:
+def test_a_path_without_a_name_uses_the_real_folder_name(place: Path) -> None:
     os.chdir(place / "Ada")
     try:
         assert plan_enrollment(["."]) == [PersonPhotos("Ada", (Path(),))]

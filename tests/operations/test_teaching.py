@@ -1,4 +1,4 @@
-"""One check for every way in which a person gets faces, with real networks and photographs."""
+"""The same check for enrollment, confirmation, merges and imports, with real networks and photos."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def counts(bank: FaceBank) -> dict[str, int]:
     return {person.name: person.sample_count for person in bank.gallery.people()}
 
 
-def test_a_photo_in_which_another_face_is_the_person_is_refused(bank: FaceBank, shared: Path, tmp_path: Path) -> None:
+def test_a_photo_with_another_face_of_the_person_is_refused(bank: FaceBank, shared: Path, tmp_path: Path) -> None:
     brothers = shared / "data" / "cases" / "relatives" / "brothers.jpg"
     lfw = shared / "data" / "lfw" / "Jeb_Bush"
     bank.enroll("Jeb", [lfw / "Jeb_Bush_0006.jpg", lfw / "Jeb_Bush_0008.jpg"])
@@ -58,14 +58,14 @@ def test_a_photo_in_which_another_face_is_the_person_is_refused(bank: FaceBank, 
     assert bank.confirm(brothers, "Jeb", 2, force=True).accepted
 
 
-def test_two_people_are_not_joined_unless_forced(bank: FaceBank) -> None:
+def test_merging_different_people_requires_force(bank: FaceBank) -> None:
     with pytest.raises(UsageError, match=r"Eileen and Barack look like two people \(mean similarity .*--force"):
         bank.merge(["Eileen"], "Barack")
     assert counts(bank) == {"Barack": 2, "Eileen": 1}
     assert bank.merge(["Eileen"], "Barack", force=True).sample_count == 3
 
 
-def test_one_person_under_two_names_is_joined(bank: FaceBank) -> None:
+def test_one_person_with_two_names_is_merged(bank: FaceBank) -> None:
     bank.enroll("The President", BLUE_ROOM, force=True)
     assert bank.merge(["The President"], "Barack").sample_count == 3
 
@@ -92,7 +92,7 @@ def test_an_audit_finds_the_two_halves_of_a_wrong_merge(bank: FaceBank, shared: 
         bank.unmerge("Barack")
 
 
-def test_two_faces_of_one_photo_are_not_joined(bank: FaceBank, shared: Path) -> None:
+def test_people_in_one_photo_are_not_merged(bank: FaceBank, shared: Path) -> None:
     photo = shared / "data" / "cases" / "confirm" / "two_people.jpg"
     bank.enroll("Joe", BIDEN)
     for name, face in (("Joe", 1), ("Barack", 2)):
@@ -101,7 +101,9 @@ def test_two_faces_of_one_photo_are_not_joined(bank: FaceBank, shared: Path) -> 
         bank.merge(["Joe"], "Barack")
 
 
-def test_an_export_of_somebody_else_of_the_same_name_is_refused(bank: FaceBank, engine: Engine, tmp_path: Path) -> None:
+def test_samples_of_a_different_person_of_the_same_name_are_not_imported(
+    bank: FaceBank, engine: Engine, tmp_path: Path
+) -> None:
     with FaceBank.open(tmp_path / "other.facebank") as other:
         other.engine = engine
         other.enroll("Barack", BIDEN)
@@ -118,9 +120,7 @@ def test_an_export_of_somebody_else_of_the_same_name_is_refused(bank: FaceBank, 
     assert counts(bank) == {"Barack": 3, "Chief": 1, "Eileen": 1}
 
 
-def test_an_export_comes_back_wholly_whatever_its_people_look_like(
-    bank: FaceBank, engine: Engine, tmp_path: Path
-) -> None:
+def test_an_export_is_imported_completely_into_an_empty_gallery(bank: FaceBank, engine: Engine, tmp_path: Path) -> None:
     bank.merge(["Eileen"], "Barack", force=True)
     folder = export_gallery(bank.gallery, tmp_path / "export").folder
     assert bank.import_people(folder).refused == ()

@@ -15,7 +15,7 @@ def box(*numbers: float) -> np.ndarray:
 
 
 @given(NUMBERS)
-def test_an_overlap_is_a_share_and_the_same_both_ways(numbers: list[float]) -> None:
+def test_overlaps_are_fractions_and_symmetric(numbers: list[float]) -> None:
     one, other = (
         box(*map(min, part[:2], part[2:]), *map(max, part[:2], part[2:])) for part in (numbers[:4], numbers[4:])
     )
@@ -33,7 +33,7 @@ def test_overlaps_by_hand() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_rows_of_length_1(kind: type[np.floating]) -> None:
+def test_normalized_rows_have_length_one(kind: type[np.floating]) -> None:
     rows = normalized(np.array([[3, 4], [0, 0], [1e-8, 0]], dtype=kind))
     assert rows.dtype == kind
     assert rows.tolist() == pytest.approx(np.array([[0.6, 0.8], [0, 0], [0, 0]]))

@@ -1,4 +1,4 @@
-"""Files that may not be written are read, with what others change in them, and nothing is written beside them."""
+"""Read-only files are read with the changes of other processes, and nothing is written beside them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rows(path: Path) -> list[int]:
 
 
 def killed_writer(path: Path, to: Path) -> None:
-    """Copy a file as a writer leaves it that is killed, its last change in the log."""
+    """Copy a file in the state left by a killed writer, with its last change in the log."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("INSERT INTO t VALUES (2)")
         for suffix in ("", "-wal"):
@@ -49,13 +49,13 @@ def killed_writer(path: Path, to: Path) -> None:
 
 
 @pytest.mark.usefixtures("unwritable_here")
-def test_a_file_is_read_and_nothing_is_made_beside_it(filled: Path) -> None:
+def test_reading_creates_no_files(filled: Path) -> None:
     assert rows(filled) == [1]
     assert list(filled.parent.iterdir()) == [filled]
 
 
 @pytest.mark.usefixtures("unwritable_here")
-def test_changes_that_a_killed_writer_left_are_read(filled: Path, tmp_path: Path) -> None:
+def test_changes_left_by_a_killed_writer_are_read(filled: Path, tmp_path: Path) -> None:
     (tmp_path / "left").mkdir()
     left = tmp_path / "left" / "a.db"
     killed_writer(filled, left)
@@ -65,7 +65,7 @@ def test_changes_that_a_killed_writer_left_are_read(filled: Path, tmp_path: Path
 
 
 @pytest.mark.usefixtures("unwritable_here")
-def test_what_is_too_large_to_be_copied_says_what_to_do(
+def test_a_log_too_large_to_copy_is_an_error_with_advice(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed_writer(filled, tmp_path / "a.db")
@@ -75,7 +75,7 @@ def test_what_is_too_large_to_be_copied_says_what_to_do(
 
 
 @pytest.mark.usefixtures("unwritable_here")
-def test_a_writer_who_is_there_is_followed(filled: Path) -> None:
+def test_changes_by_a_running_writer_are_read(filled: Path) -> None:
     with closing(sqlite3.connect(filled, isolation_level=None)) as writer:
         writer.execute("INSERT INTO t VALUES (3)")
         with closing(connect(filled, busy_timeout=0.1)) as reader:
@@ -84,7 +84,7 @@ def test_a_writer_who_is_there_is_followed(filled: Path) -> None:
             assert reader.execute("SELECT count(*) FROM t").fetchone() == (3,)
 
 
-def test_what_others_change_in_a_gallery_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_by_others_in_a_read_only_gallery_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.facebank"
     with Gallery.open(path, PACK, create=True) as writer:
         writer.enroll("Ada", [])

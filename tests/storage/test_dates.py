@@ -21,7 +21,7 @@ BIRTHS = st.dates(EARLIEST_BIRTH, TODAY)
 
 
 @given(born=BIRTHS)
-def test_a_partial_date_means_its_first_day(born: date) -> None:
+def test_a_partial_date_starts_on_its_first_day(born: date) -> None:
     text = born.isoformat()
     assert earliest_day(checked_birth_date(text, TODAY)) == born
     assert earliest_day(checked_birth_date(text[:7], TODAY)) == born.replace(day=1)
@@ -29,7 +29,7 @@ def test_a_partial_date_means_its_first_day(born: date) -> None:
 
 
 @given(days=st.integers(1, 5000))
-def test_dates_out_of_range_are_refused(days: int) -> None:
+def test_dates_out_of_range_are_rejected(days: int) -> None:
     with pytest.raises(UsageError, match="future"):
         checked_birth_date((TODAY + timedelta(days)).isoformat(), TODAY)
     with pytest.raises(UsageError, match="before 1850"):
@@ -37,7 +37,7 @@ def test_dates_out_of_range_are_refused(days: int) -> None:
 
 
 @given(text=st.text())
-def test_any_text_is_a_date_or_refused(text: str) -> None:
+def test_any_text_is_a_date_or_rejected(text: str) -> None:
     refusal = ""
     try:
         born = checked_birth_date(text, TODAY)
@@ -52,13 +52,13 @@ def test_any_text_is_a_date_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "85", "1985-6", "1985-06-1", "1985-13", "1985-02-29", "1985/06/01", "19850601", "１９８５", "1985-00"]
 )
-def test_what_is_no_date_is_refused(text: str) -> None:
+def test_invalid_dates_are_rejected(text: str) -> None:
     with pytest.raises(UsageError, match="YYYY"):
         checked_birth_date(text, TODAY)
 
 
 @given(taken_at=st.datetimes() | st.datetimes(timezones=st.timezones()))
-def test_only_possible_dates_are_believed(taken_at: datetime) -> None:
+def test_implausible_photo_dates(taken_at: datetime) -> None:
     now = datetime(2026, 11, 28, tzinfo=UTC)
     day = taken_at.date()
     possible = date(1840, 1, 1) <= day <= date(2026, 11, 29) and day.isoformat() not in CLOCK_RESETS
@@ -66,12 +66,12 @@ def test_only_possible_dates_are_believed(taken_at: datetime) -> None:
 
 
 @pytest.mark.parametrize("day", CLOCK_RESETS)
-def test_a_clock_that_was_reset_is_not_believed(day: str) -> None:
+def test_dates_of_reset_clocks_are_implausible(day: str) -> None:
     assert not is_believable(datetime.fromisoformat(day))
     assert is_believable(datetime.fromisoformat(day) + timedelta(days=7))
 
 
-def test_a_date_that_is_no_cameras_says_so_or_is_left_away() -> None:
+def test_file_dates_are_marked_and_implausible_ones_omitted() -> None:
     when = datetime(2019, 6, 1, 8, 30)
     assert shown_date(when, camera_dated=True) == "2019-06-01"
     assert shown_date(when, camera_dated=True, time=True) == "2019-06-01 08:30"

@@ -32,11 +32,11 @@ nonsense
         ("/mnt/both/family.facebank", "fuse.sshfs"),
     ],
 )
-def test_a_path_lies_on_the_innermost_mount(place: str, kind: str) -> None:
+def test_the_innermost_mount_applies(place: str, kind: str) -> None:
     assert filesystem_kind(MOUNTS, place) == kind
 
 
-def test_where_nothing_is_mounted_nothing_is_known() -> None:
+def test_an_unmounted_path_has_no_type() -> None:
     assert filesystem_kind("", "/var/family.facebank") == ""
 
 
@@ -46,7 +46,7 @@ def test_a_temporary_folder_is_not_on_the_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("log", "mode"), [(True, "wal"), (False, "delete")])
 @pytest.mark.parametrize("before", ["wal", "delete", "truncate"])
-def test_the_journal_is_chosen_by_the_place(tmp_path: Path, before: str, log: bool, mode: str) -> None:
+def test_the_journal_mode_depends_on_the_location(tmp_path: Path, before: str, log: bool, mode: str) -> None:
     with closing(sqlite3.connect(tmp_path / "some.facebank", isolation_level=None)) as connection:
         connection.execute(f"PRAGMA journal_mode = {before}")
         connection.execute("CREATE TABLE some (x)")
@@ -54,14 +54,14 @@ def test_the_journal_is_chosen_by_the_place(tmp_path: Path, before: str, log: bo
         assert connection.execute("PRAGMA journal_mode").fetchone() == (mode,)
 
 
-def test_where_no_log_can_be_the_rollback_journal_stays(tmp_path: Path) -> None:
+def test_without_shared_memory_the_rollback_journal_is_kept(tmp_path: Path) -> None:
     place = f"{(tmp_path / 'some.facebank').as_uri()}?vfs=unix-dotfile"  # has no shared memory, as network shares
     with closing(sqlite3.connect(place, uri=True, isolation_level=None)) as connection:
         connection.execute("CREATE TABLE some (x)")
         assert choose_journal(connection, log=True) == "delete"
 
 
-def test_a_journal_that_others_use_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_journal_mode_in_use_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "some.facebank"
     with (
         closing(sqlite3.connect(path, isolation_level=None)) as reader,

@@ -48,13 +48,13 @@ def age(path: Path) -> None:
     os.utime(path, (then, then))
 
 
-def test_a_new_file_is_private_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_new_files_are_private_without_leftovers(tmp_path: Path) -> None:
     write_file(tmp_path / "faces.html", b"Ada")
     assert names_in(tmp_path) == ["faces.html"]
     assert mode_of(tmp_path / "faces.html") == 0o600
 
 
-def test_what_fails_midway_leaves_the_former_file(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_previous_file(tmp_path: Path) -> None:
     (tmp_path / "target").write_bytes(b"before")
     with pytest.raises(ValueError, match="no"), new_file(tmp_path / "target") as part:  # noqa: PT012
         part.stream.write(b"half")
@@ -63,7 +63,7 @@ def test_what_fails_midway_leaves_the_former_file(tmp_path: Path) -> None:
     assert (tmp_path / "target").read_bytes() == b"before"
 
 
-def test_nothing_is_overwritten_where_that_was_not_asked_for(tmp_path: Path) -> None:
+def test_existing_files_are_kept_without_replaces(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError), new_file(tmp_path / "target", replaces=False) as part:  # noqa: PT012
         part.stream.write(b"mine")
         (tmp_path / "target").write_bytes(b"theirs")
@@ -71,13 +71,13 @@ def test_nothing_is_overwritten_where_that_was_not_asked_for(tmp_path: Path) -> 
     assert (tmp_path / "target").read_bytes() == b"theirs"
 
 
-def test_a_file_over_nothing_keeps_its_bytes(tmp_path: Path) -> None:
+def test_a_new_file_is_written_completely(tmp_path: Path) -> None:
     write_file(tmp_path / "target", b"mine", replaces=False)
     assert names_in(tmp_path) == ["target"]
     assert (tmp_path / "target").read_bytes() == b"mine"
 
 
-def test_files_with_faces_are_private_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_with_faces_are_private_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SHARING, raising=False)
     assert (face_file_mode(), face_folder_mode()) == (0o600, 0o700)
     monkeypatch.setenv(SHARING, "0")
@@ -87,7 +87,7 @@ def test_files_with_faces_are_private_unless_told_otherwise(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_what_a_killed_process_was_writing_is_found_and_removed_once_it_is_dead(tmp_path: Path, what: str) -> None:
+def test_partial_files_of_killed_processes_are_removed(tmp_path: Path, what: str) -> None:
     writer = start_writer(tmp_path, what)
     (part,) = tmp_path.iterdir()
     try:
@@ -101,7 +101,7 @@ def test_what_a_killed_process_was_writing_is_found_and_removed_once_it_is_dead(
     assert names_in(tmp_path) == ["other"]
 
 
-def test_strangers_files_stay(tmp_path: Path) -> None:
+def test_foreign_files_are_kept(tmp_path: Path) -> None:
     names = (
         ".facebank-notes.part",
         ".facebank-1-0123456789abcdef.part.sh.txt",
@@ -134,7 +134,7 @@ def test_strangers_files_stay(tmp_path: Path) -> None:
     assert outside.read_bytes() == b"mine"
 
 
-def test_a_folder_named_like_a_former_export_counts_only_with_an_exports_files(tmp_path: Path) -> None:
+def test_old_export_folders_are_recognized_by_content(tmp_path: Path) -> None:
     former, photos = tmp_path / ".backup.0123abcd.partial", tmp_path / ".photos.0123abcd.partial"
     for folder, name in ((former, "people.jsonl"), (photos, "ada.jpg")):
         folder.mkdir()
@@ -153,14 +153,14 @@ def test_a_folder_named_like_a_former_export_counts_only_with_an_exports_files(t
         f"{'0' * 32}.vectors.ab12_xyz",
     ],
 )
-def test_what_earlier_versions_left_counts_after_a_day(tmp_path: Path, name: str) -> None:
+def test_leftovers_of_earlier_versions_count_after_a_day(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"Ada")
     assert find_leftovers(tmp_path) == []
     age(tmp_path / name)
     assert find_leftovers(tmp_path) == [tmp_path / name]
 
 
-def test_a_leftover_that_has_another_name_too_loses_only_its_own(tmp_path: Path) -> None:
+def test_a_leftover_with_another_hard_link_loses_its_name_only(tmp_path: Path) -> None:
     photo = tmp_path / "ada.jpg"
     photo.write_bytes(b"the only copy")
     (tmp_path / ".facebank-1-0123456789abcdef.part").hardlink_to(photo)
@@ -177,7 +177,9 @@ def test_a_leftover_is_overwritten_before_it_is_removed(tmp_path: Path) -> None:
         assert still_open.read() == bytes(3)
 
 
-def test_without_locks_a_file_counts_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_locks_a_partial_file_is_a_leftover_after_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(leftovers, "flock_now", lambda _: None)
     path = tmp_path / ".facebank-1-0123456789abcdef.part"
     path.write_bytes(b"Ada")
@@ -188,7 +190,7 @@ def test_without_locks_a_file_counts_after_a_day(tmp_path: Path, monkeypatch: py
     assert names_in(tmp_path) == ["target"]
 
 
-def test_a_folder_is_looked_through_once_in_a_while(tmp_path: Path) -> None:
+def test_a_folder_is_cleaned_at_intervals(tmp_path: Path) -> None:
     clean_once(tmp_path)
     path = tmp_path / ".facebank-1-0123456789abcdef.part"
     path.touch()
@@ -197,7 +199,7 @@ def test_a_folder_is_looked_through_once_in_a_while(tmp_path: Path) -> None:
     assert remove_leftovers([tmp_path, tmp_path]) == ([path], [])
 
 
-def test_a_new_folder_goes_unless_it_is_named(tmp_path: Path) -> None:
+def test_a_new_folder_is_removed_unless_renamed(tmp_path: Path) -> None:
     with new_folder(tmp_path / "deep" / "kept") as folder:
         (folder / "file").touch()
         assert mode_of(folder) == 0o700
@@ -207,7 +209,7 @@ def test_a_new_folder_goes_unless_it_is_named(tmp_path: Path) -> None:
     assert names_in(tmp_path / "deep") == ["kept"]
 
 
-def test_wiping_a_link_leaves_what_it_leads_to(tmp_path: Path) -> None:
+def test_wiping_a_link_keeps_its_target(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"Ada")
     (tmp_path / "link").symlink_to(tmp_path / "file")
     wipe_file(tmp_path / "link")

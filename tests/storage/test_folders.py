@@ -1,4 +1,4 @@
-"""Links do not lead out of the folders that somebody named."""
+"""Links that lead out of the named folders are not followed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facebank.storage.folders import NamedFolders, passed_over
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    """A folder with links of all kinds, and what they lead to beside it."""
+    """A folder with links of all kinds, and their targets beside it."""
     folder, outside = tmp_path / "album", tmp_path / "outside"
     for each in (folder / "2019", outside):
         each.mkdir(parents=True)
@@ -44,11 +44,11 @@ def album(tmp_path: Path) -> Path:
         ("../album2/mia.jpg", False),
     ],
 )
-def test_what_a_link_leads_to_outside_is_not_held(album: Path, name: str, held: bool) -> None:
+def test_targets_outside_are_excluded(album: Path, name: str, held: bool) -> None:
     assert NamedFolders([album]).hold(album / name) is held
 
 
-def test_a_folder_that_became_a_link_is_noticed_where_nothing_is_remembered(album: Path) -> None:
+def test_without_a_cache_a_folder_replaced_by_a_link_is_excluded(album: Path) -> None:
     folders, photo = NamedFolders([album], remember=False), album / "2019" / "mia.jpg"
     assert folders.hold(photo)
     (album / "2019").rename(album.parent / "elsewhere")
@@ -56,17 +56,17 @@ def test_a_folder_that_became_a_link_is_noticed_where_nothing_is_remembered(albu
     assert not folders.hold(photo)
 
 
-def test_a_circle_of_links_comes_to_an_end(album: Path) -> None:
+def test_circular_links_terminate(album: Path) -> None:
     NamedFolders([album]).hold(album / "circle.jpg")
 
 
-def test_a_link_that_somebody_named_is_what_is_named(album: Path) -> None:
+def test_a_named_link_stands_for_its_target(album: Path) -> None:
     assert NamedFolders([album / "folder"]).hold(album / "folder" / "mia.jpg")
     assert NamedFolders([album / "file.jpg"]).hold(album / "file.jpg")
     assert NamedFolders([album, album.parent / "outside"]).hold(album / "file.jpg")
 
 
-def test_the_sidecars_of_a_named_photo_are_named_with_it(album: Path) -> None:
+def test_sidecars_of_a_named_photo_are_included(album: Path) -> None:
     named = NamedFolders([album / "2019" / "mia.jpg"])
     assert named.hold(album / "2019" / "mia.jpg.xmp")
     assert named.hold(album / "2019" / "mia.xmp")
@@ -75,20 +75,20 @@ def test_the_sidecars_of_a_named_photo_are_named_with_it(album: Path) -> None:
     assert not NamedFolders([album / "2019" / "mia.jpg"]).hold(album / "2019" / "mia.jpg.xmp")
 
 
-def test_without_a_name_nothing_behind_a_link_is_held(album: Path) -> None:
+def test_without_named_folders_links_are_excluded(album: Path) -> None:
     named = NamedFolders([])
     assert named.hold(album / "2019" / "mia.jpg")
     assert not any(named.hold(album / name) for name in ("file.jpg", "folder/mia.jpg", "within.jpg", "back/file.jpg"))
 
 
-def test_a_relative_path_is_one_too(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_paths_are_accepted(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(album)
     named = NamedFolders(["."])
     assert named.hold("2019/mia.jpg")
     assert not named.hold("file.jpg")
 
 
-def test_the_sentence_counts_and_shows_the_first() -> None:
+def test_the_message_counts_and_lists_files() -> None:
     assert "1 photo is skipped" in passed_over(["a.jpg"])
     told = passed_over([f"{number}\x1b.jpg" for number in range(5)], "file")
     assert "5 files are skipped" in told
@@ -98,7 +98,7 @@ def test_the_sentence_counts_and_shows_the_first() -> None:
 
 
 class ReplacedMeanwhile(NamedFolders):
-    """Folders of which one becomes a link after a path was looked at and before it is opened."""
+    """Folders of which one is replaced by a link between its check and its opening."""
 
     def real(self, path: str | os.PathLike[str]) -> str:
         found = super().real(path)
@@ -109,7 +109,7 @@ class ReplacedMeanwhile(NamedFolders):
         return found
 
 
-def test_what_lies_inside_is_opened(album: Path) -> None:
+def test_files_inside_are_opened(album: Path) -> None:
     year = album / "2019"
     for named in (NamedFolders([album]), NamedFolders([year]), NamedFolders([year / "mia.jpg"])):
         with named.opened_file(year / "mia.jpg") as file:
@@ -119,7 +119,7 @@ def test_what_lies_inside_is_opened(album: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [".", "2019"])
-def test_what_becomes_a_link_before_it_is_opened_is_not_followed(album: Path, place: str) -> None:
+def test_links_created_before_opening_are_not_followed(album: Path, place: str) -> None:
     named = ReplacedMeanwhile([album / place])
     with pytest.raises(OSError, match=r"Not a directory|is a link|symbolic link"), named.opened_folder(album / "2019"):
         pass
@@ -128,7 +128,7 @@ def test_what_becomes_a_link_before_it_is_opened_is_not_followed(album: Path, pl
 
 
 @pytest.mark.parametrize("path", ["file.jpg", "folder/mia.jpg", "../outside/mia.jpg"])
-def test_what_lies_outside_is_not_opened(album: Path, path: str) -> None:
+def test_files_outside_are_not_opened(album: Path, path: str) -> None:
     with (
         pytest.raises(OSError, match="leads out of the named folders"),
         NamedFolders([album]).opened_file(album / path),

@@ -1,4 +1,4 @@
-"""An empty path is refused everywhere: Python takes it for the current folder."""
+"""Empty paths, which Python treats as the current folder, are rejected everywhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PHOTO = Path(__file__).parents[2] / "facebank" / "demo" / "photos" / "eileen_col
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder that holds what an empty path would find."""
+    """A current folder with files that an empty path would find."""
     (tmp_path / "pack.toml").touch()
     (tmp_path / "eileen.jpg").write_bytes(PHOTO.read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -56,7 +56,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lambda empty: Album(FaceBank(Path("g.facebank")), empty),
     ],
 )
-def test_an_empty_path_is_refused(use: Callable[[str], Any], here: Path) -> None:
+def test_empty_paths_are_rejected(use: Callable[[str], Any], here: Path) -> None:
     with pytest.raises(UsageError, match="is empty"):
         use("")
 
@@ -73,7 +73,7 @@ def test_an_empty_package_folder_is_not_the_current_folder(here: Path) -> None:
         open_package("insightface:")
 
 
-def test_a_bank_takes_nothing_for_an_empty_path(here: Path) -> None:
+def test_a_bank_rejects_empty_paths(here: Path) -> None:
     with FaceBank.open("g.facebank") as bank:
         for use in (
             lambda: bank.enroll("Ada", ""),
@@ -95,7 +95,7 @@ def test_a_bank_takes_nothing_for_an_empty_path(here: Path) -> None:
         ("FACEBANK_CALIBRATIONS", calibrations_folder),
     ],
 )
-def test_an_empty_variable_counts_as_not_set(
+def test_empty_environment_variables_count_as_unset(
     variable: str, use: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(variable, raising=False)

@@ -1,4 +1,4 @@
-"""SQLite files from anybody: other tables are refused before they are used, and nothing runs without an end."""
+"""Untrusted SQLite files: foreign schemas are rejected before use, and every statement terminates."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ HOSTILE = {
 
 @KINDS
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_other_tables_are_refused_before_they_are_used(
+def test_foreign_schemas_are_rejected_before_use(
     tmp_path: Path,
     make: Callable[[Path], None],
     use: Callable[[Path], None],
@@ -92,7 +92,7 @@ def test_other_tables_are_refused_before_they_are_used(
 
 
 def made_of_itself(path: Path) -> None:
-    """Let the pages of the faces' table point at each other: a file of 100 KB with 10^20 rows."""
+    """Make the pages of the table of faces reference each other: a file of 100 KB with 10^20 rows."""
     new_scan(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -123,7 +123,7 @@ def made_of_itself(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_pages_that_point_at_each_other_are_not_read_for_ever(tmp_path: Path) -> None:
+def test_circular_pages_terminate(tmp_path: Path) -> None:
     path = tmp_path / "loop.scan"
     made_of_itself(path)
     with ScanFile.open(path, PACK) as scan_file, pytest.raises(ScanFormatError, match="is damaged"):
@@ -132,8 +132,8 @@ def test_pages_that_point_at_each_other_are_not_read_for_ever(tmp_path: Path) ->
         connection.execute("SELECT count(*) FROM faces NOT INDEXED WHERE photo < 0").fetchone()
 
 
-def test_what_a_file_may_hold_can_be_read_and_changed(tmp_path: Path) -> None:
-    """The bound grows with the file, so that a large one is never taken for an endless one."""
+def test_the_step_limit_allows_large_files(tmp_path: Path) -> None:
+    """The limit grows with the file, so that large files are not interrupted."""
     path = tmp_path / "large.db"
     path.touch()
     with closing(connect(path, busy_timeout=1)) as connection:
@@ -146,7 +146,7 @@ def test_what_a_file_may_hold_can_be_read_and_changed(tmp_path: Path) -> None:
         connection.execute("VACUUM")
 
 
-def test_a_statement_without_an_end_is_ended(tmp_path: Path) -> None:
+def test_endless_statements_are_interrupted(tmp_path: Path) -> None:
     path = tmp_path / "small.db"
     path.touch()
     with closing(connect(path, busy_timeout=1)) as connection:
@@ -157,7 +157,7 @@ def test_a_statement_without_an_end_is_ended(tmp_path: Path) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path: Path) -> None:
+def test_missing_and_foreign_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ScanNotFoundError, match=r"no scan .* yet"):
         SCAN_FILE.check_header(tmp_path / "none.scan")
     new_gallery(tmp_path / "a.facebank")
@@ -165,7 +165,7 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path: Path) ->
         open_scan(tmp_path / "a.facebank")
 
 
-def test_a_cache_of_other_tables_is_made_anew(tmp_path: Path) -> None:
+def test_a_cache_with_a_foreign_schema_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     FaceCache(path, 8).close()
     with closing(sqlite3.connect(path)) as connection:

@@ -1,4 +1,4 @@
-"""Text from outside is shown as it is spelled, and nothing in it acts on a terminal or hides."""
+"""Untrusted text is shown without hidden characters and terminal control sequences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from facebank.storage.text import printable, shell_command, shell_word, spreadsh
         "🏳\ufe0f\u200d🌈",
     ],
 )
-def test_what_a_language_needs_is_shown(text: str) -> None:
+def test_needed_joiners_are_kept(text: str) -> None:
     assert printable(text) == text
 
 
@@ -46,29 +46,29 @@ def test_what_a_language_needs_is_shown(text: str) -> None:
         ("\udcff", "\\udcff"),
     ],
 )
-def test_what_hides_or_acts_is_escaped(text: str, shown: str) -> None:
+def test_hidden_and_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
 @given(st.text())
-def test_only_joiners_are_left_of_what_cannot_be_seen(text: str) -> None:
+def test_only_joiners_remain_of_invisible_characters(text: str) -> None:
     shown = printable(text)
     assert shown.replace("\u200c", "").replace("\u200d", "").isprintable()
     assert printable(shown) == shown
 
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n"])
-def test_what_a_spreadsheet_takes_for_a_formula_is_text(first: str) -> None:
+def test_formulas_are_quoted(first: str) -> None:
     assert spreadsheet_cell(f"{first}cmd|' /C calc'!A0").startswith("'")
 
 
 @pytest.mark.parametrize("text", ["", "Ada", "-0.25", "+1", "-1e-05", "0.5", "Ada=1", "-.5"])
-def test_numbers_and_other_text_stay_as_they_are_in_csv(text: str) -> None:
+def test_numbers_and_plain_text_are_unchanged_in_csv(text: str) -> None:
     assert spreadsheet_cell(text) == text
 
 
 @pytest.mark.parametrize("text", ["-1+1", "-", "-nan", "--1", "-0.5\t"])
-def test_what_only_begins_like_a_number_is_text(text: str) -> None:
+def test_text_that_starts_like_a_number_is_quoted(text: str) -> None:
     assert spreadsheet_cell(text).startswith("'")
 
 
@@ -90,19 +90,19 @@ PROJECT = Path(__file__).resolve().parents[2]
         "",
     ],
 )
-def test_what_is_to_be_typed_is_one_word_for_a_shell(text: str) -> None:
+def test_shell_words_survive_a_shell(text: str) -> None:
     word = shell_word(text)
     assert printable(word) == word
     said = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True).stdout
     assert said == text.encode("utf-8", "surrogateescape")
 
 
-def test_a_command_quotes_what_must_be() -> None:
+def test_commands_are_quoted() -> None:
     typed = shell_command("--gallery", Path("/my data/g.facebank"), "people", "unmerge", "Ada Lovelace")
     assert typed == "facebank --gallery '/my data/g.facebank' people unmerge 'Ada Lovelace'"
 
 
-def test_commands_with_paths_and_names_are_written_in_one_place() -> None:
+def test_commands_in_messages_use_shell_command() -> None:
     sources = [*(PROJECT / "facebank").rglob("*.py"), *(PROJECT / "cli").rglob("*.py")]
     assert [path.name for path in sources if re.search(r"\bshlex\b", path.read_text(encoding="utf-8"))] == ["text.py"]
     unquoted = re.compile(

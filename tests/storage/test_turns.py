@@ -1,4 +1,4 @@
-"""Writers take turns: one who waits says so, and is not starved by those who write again and again."""
+"""Writers take turns: a waiting writer logs a warning, and is not starved by frequent writers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from facebank.storage.sqlite import QUEUE, begin_in_turn, writing
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# Writes again and again until its input closes, and says how often; it never leaves the file alone for long.
+# Writes continuously until its input closes, then prints the number of writes.
 LOOP = """
 import sys, select, time
 from pathlib import Path
@@ -39,7 +39,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 print(count, flush=True)
 """
 
-# Writes once, and says after how many writes of others.
+# Writes once, and prints the number of other processes' writes before it.
 ONCE = """
 import sys
 from pathlib import Path
@@ -55,7 +55,7 @@ for _ in range(int(sys.argv[2])):
     print(at - before, flush=True)
 """
 
-# Begins to write, and never ends.
+# Holds a write transaction until it is killed.
 HOLD = """
 import sys
 from pathlib import Path
@@ -104,9 +104,7 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def test_one_who_waits_comes_before_those_who_write_again_and_again(
-    path: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
+def test_a_waiting_writer_precedes_frequent_writers(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     loops = [start(LOOP, path, 0.03) for _ in range(3)]
     for loop in loops:
         assert line(loop) == "ready"
@@ -114,11 +112,11 @@ def test_one_who_waits_comes_before_those_who_write_again_and_again(
     waited = [int(line(patient)) for _ in range(8)]
     counts = [int(loop.communicate("stop")[0].split()[-1]) for loop in loops]
     assert all(counts)
-    assert max(waited) <= 40  # in turn with three others; without turns hundreds
+    assert max(waited) <= 40  # in turn with three others; hundreds without turns
     assert not path.with_name(path.name + QUEUE).exists()
 
 
-def test_one_who_waits_says_so_once(
+def test_waiting_is_logged_once(
     path: Path, start: Callable[..., subprocess.Popen[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     holder = start(HOLD, path)
@@ -137,9 +135,7 @@ def test_one_who_waits_says_so_once(
     assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name]
 
 
-def test_a_queue_that_a_killed_process_left_holds_nobody_up(
-    path: Path, start: Callable[..., subprocess.Popen[str]]
-) -> None:
+def test_a_stale_queue_file_blocks_nobody(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     holder = start(HOLD, path)
     assert line(holder) == "ready"
     waiting = start(ONCE, path, 1)
@@ -154,7 +150,7 @@ def test_a_queue_that_a_killed_process_left_holds_nobody_up(
 
 
 @pytest.mark.parametrize("obstacle", ["folder", "link"])
-def test_what_stands_in_the_queues_place_is_left_alone(path: Path, obstacle: str) -> None:
+def test_other_files_in_place_of_the_queue_are_kept(path: Path, obstacle: str) -> None:
     queue, outside = path.with_name(path.name + QUEUE), path.with_name("outside")
     outside.write_text("x")
     queue.mkdir() if obstacle == "folder" else queue.symlink_to(outside)
@@ -164,7 +160,7 @@ def test_what_stands_in_the_queues_place_is_left_alone(path: Path, obstacle: str
     assert queue.is_dir() or queue.is_symlink()
 
 
-def test_only_one_holds_a_lock(tmp_path: Path) -> None:
+def test_a_lock_has_one_holder(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.write_bytes(b"no database")
     with hold_lock_file(path) as first:

@@ -1,4 +1,4 @@
-"""A row's digest tells any other row from it."""
+"""Different rows have different digests."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def typed(row: list[object]) -> list[tuple[type, object]]:
 
 
 @given(ROWS, ROWS)
-def test_two_rows_have_one_digest_only_if_they_are_the_same(one: list[object], other: list[object]) -> None:
+def test_different_rows_have_different_digests(one: list[object], other: list[object]) -> None:
     assert (row_digest("t", one) == row_digest("t", other)) == (typed(one) == typed(other))
     assert row_digest("t", one) != row_digest("u", one)
 
 
 @given(st.lists(VALUES, min_size=1, max_size=5))
-def test_sql_computes_the_same(row: list[object]) -> None:
+def test_the_sql_function_is_equal(row: list[object]) -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         register_row_digest(connection)
         marks = ", ".join("?" * len(row))
@@ -40,12 +40,12 @@ def test_sql_computes_the_same(row: list[object]) -> None:
     assert digest == row_digest("t", row)
 
 
-def test_a_value_cannot_take_anothers_place() -> None:
+def test_swapped_values_change_the_digest() -> None:
     rows = (["ab", "c"], ["a", "bc"], ["abc"], [b"ab", "c"], [1, "1"], ["1", 1], [1.0, "1"], [None, ""], ["", None])
     assert len({row_digest("t", row) for row in rows}) == len(rows)
 
 
-def test_an_altered_row_is_refused() -> None:
+def test_altered_rows_are_rejected() -> None:
     row = [1, "Ada", b"\1\2", 0.5, None]
     digest = row_digest("people", row)
     assert checked_row("people", [*row, digest]) == row

@@ -1,4 +1,4 @@
-"""Fixtures of videos and of what is told about them."""
+"""Fixtures for video and message tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People before a camera at a real broker: topics, discovery, what an earlier run left, and brokers that go away."""
+"""Presence in Home Assistant with a real broker: topics, discovery, earlier runs, and lost connections."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_states_events_and_the_device_are_published(broker: Broker) -> None:
 
 
 def check_discovery(topic: str, payload: dict[str, object], topics: set[str]) -> None:
-    """Check a description by the rules of Home Assistant's device discovery."""
+    """Check a message against the rules of Home Assistant's device discovery."""
     assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic)
     device, origin, components = payload["device"], payload["origin"], payload["components"]
     assert isinstance(device, dict)
@@ -98,7 +98,7 @@ def check_discovery(topic: str, payload: dict[str, object], topics: set[str]) ->
         assert 0 < len(each["name"]) <= 100
 
 
-def test_a_broker_that_is_killed_learns_all_again(broker: Broker) -> None:
+def test_a_restarted_broker_gets_all_state_again(broker: Broker) -> None:
     told: list[str] = []
     home = publisher(broker, ["Ada", "Grace"], told)
     home.start()
@@ -116,7 +116,7 @@ def test_a_broker_that_is_killed_learns_all_again(broker: Broker) -> None:
         states = {name: json.loads(subscriber.state[topic])["state"] for name, topic in people.items()}
         assert states == {"Ada": "OFF", "Grace": "ON"}
         assert json.loads(subscriber.state["home/door/last_seen"])["person"] == "Grace"
-        assert not subscriber.topics("door/event"), "an event of the past is none"
+        assert not subscriber.topics("door/event"), "past events are not sent again"
     home.close()
     away, back = told
     assert away == f"the MQTT broker at mqtt://127.0.0.1:{broker.port}: {away.split(': ')[1]}"
@@ -124,7 +124,7 @@ def test_a_broker_that_is_killed_learns_all_again(broker: Broker) -> None:
     assert back == f"the MQTT broker at mqtt://127.0.0.1:{broker.port} is available again"
 
 
-def test_a_broker_that_was_never_there_holds_nothing_up(tmp_path: Path) -> None:
+def test_an_unreachable_broker_does_not_block(tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     broker.kill()
     told: list[str] = []
@@ -143,7 +143,7 @@ def test_a_broker_that_was_never_there_holds_nothing_up(tmp_path: Path) -> None:
     assert home.log.deliveries.dropped == 500
 
 
-def test_two_of_one_name_are_told_once(broker: Broker) -> None:
+def test_two_clients_with_one_name_are_reported_once(broker: Broker) -> None:
     told: list[str] = []
     homes = [publisher(broker, [], told) for _ in range(2)]
     for home in homes:
@@ -151,11 +151,11 @@ def test_two_of_one_name_are_told_once(broker: Broker) -> None:
     wait_until(lambda: sum(home.log.deliveries.failures for home in homes) > 12)
     for home in homes:
         home.close()
-    assert sum("is there another watch of a camera of this name?" in sentence for sentence in told) == 2
+    assert sum("is another facebank watch running with this camera name?" in sentence for sentence in told) == 2
     assert len(told) <= 8
 
 
-def test_a_server_that_says_nothing_is_left(tmp_path: Path) -> None:
+def test_a_silent_server_is_disconnected(tmp_path: Path) -> None:
     told: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = mqtt_broker(f"mqtt://127.0.0.1:{silent.getsockname()[1]}")
@@ -177,12 +177,12 @@ SUBSCRIBED = ACCEPTED + b"\x90\x04\x00\x01\x01\x01"
         b"\x20\x00",
         b"\x20\x02\x00\xff",
         ACCEPTED + bytes(range(256)),
-        SUBSCRIBED + b"\x31\x06\x00\x02\xff\xfeax",  # the topic is no UTF-8
+        SUBSCRIBED + b"\x31\x06\x00\x02\xff\xfeax",  # the topic is not UTF-8
         SUBSCRIBED + b"\x31\x04\xff\xffab",  # the topic is longer than the message
         SUBSCRIBED + b"\x31\xff\xff\xff\xff\xff",
     ],
 )
-def test_a_server_that_speaks_nonsense_is_left(answer: bytes) -> None:
+def test_a_server_with_invalid_packets_is_disconnected(answer: bytes) -> None:
     told: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(20)
@@ -207,7 +207,7 @@ def test_a_server_that_speaks_nonsense_is_left(answer: bytes) -> None:
     assert home.log.deliveries.delivered == 0
 
 
-def test_people_of_an_earlier_run_have_their_sensor_and_those_who_were_forgotten_are_taken_away(broker: Broker) -> None:
+def test_sensors_of_an_earlier_run_are_kept_or_removed(broker: Broker) -> None:
     earlier = publisher(broker, ["Ada", "Grace"])
     earlier.start()
     for person in ("Ada", "Grace"):
@@ -215,7 +215,7 @@ def test_people_of_an_earlier_run_have_their_sensor_and_those_who_were_forgotten
     with Subscriber(broker) as subscriber:
         subscriber.wait(lambda: len(subscriber.topics("/person/")) == 2)
         subscriber.publish("home/door/person/of another", b"garbage")
-        earlier._connection._closing.set()  # ends as a killed one does: nobody leaves, and it is online
+        earlier._connection._closing.set()  # ends as if killed: no departures, still online
         wait_until(lambda: subscriber.state.get("home/door/availability") == b"offline")
         home = publisher(broker, ["Ada", "Mary"])
         before = len(subscriber.messages)
@@ -227,7 +227,7 @@ def test_people_of_an_earlier_run_have_their_sensor_and_those_who_were_forgotten
         assert (state["person"], state["state"]) == ("Ada", "OFF")
         grace = f"person-{topic_word('Grace')}"
         described = [each.json["components"] for each in subscriber.messages[before:] if "/device/" in each.topic]
-        assert described[-2][grace] == {"platform": "binary_sensor"}, "Home Assistant forgets what is described so"
+        assert described[-2][grace] == {"platform": "binary_sensor"}, "Home Assistant removes entities without settings"
         assert grace not in described[-1]
         assert json.loads(subscriber.state["home/door/last_seen"])["person"] is None
     with Subscriber(broker) as late:
@@ -235,7 +235,7 @@ def test_people_of_an_earlier_run_have_their_sensor_and_those_who_were_forgotten
         assert not any(b"Grace" in message.payload for message in late.messages)
 
 
-def test_who_was_seen_last_in_an_earlier_run_stays_so(broker: Broker) -> None:
+def test_last_seen_is_kept_from_an_earlier_run(broker: Broker) -> None:
     earlier = publisher(broker, ["Ada"])
     earlier.start()
     earlier.publish(came("Ada"))
@@ -257,7 +257,7 @@ def test_who_was_seen_last_in_an_earlier_run_stays_so(broker: Broker) -> None:
         b'{"person": "Ada", "at": "2030-01-01T00:00:00", "similarity": NaN, "probability": null}',
     ],
 )
-def test_what_somebody_else_wrote_as_seen_last_is_not_believed(tmp_path: Path, payload: bytes) -> None:
+def test_an_invalid_last_seen_message_is_ignored(tmp_path: Path, payload: bytes) -> None:
     address = mqtt_broker("mqtt://127.0.0.1")
     home = HomePublisher(address, "door", ["Ada"], print)
     home._inherit({"facebank/door/last_seen": payload})
@@ -265,7 +265,7 @@ def test_what_somebody_else_wrote_as_seen_last_is_not_believed(tmp_path: Path, p
     assert (told["person"], told["at"]) == (None, None)
 
 
-def test_people_who_are_forgotten_while_watched_are_taken_away(broker: Broker) -> None:
+def test_people_forgotten_during_a_watch_are_removed(broker: Broker) -> None:
     home = publisher(broker, ["Ada", "Grace"], announces_all=True)
     home.start()
     with Subscriber(broker) as subscriber:
@@ -280,7 +280,7 @@ def test_people_who_are_forgotten_while_watched_are_taken_away(broker: Broker) -
         assert not any(b"Ada" in message.payload for message in late.messages)
 
 
-def test_odd_names_are_safe_in_topics_and_whole_in_messages(broker: Broker) -> None:
+def test_odd_names_in_topics_and_messages(broker: Broker) -> None:
     home = publisher(broker, ODD, announces_all=True)
     home.start()
     with Subscriber(broker) as subscriber:
@@ -296,13 +296,13 @@ def test_odd_names_are_safe_in_topics_and_whole_in_messages(broker: Broker) -> N
 
 
 @given(st.lists(st.text(st.characters()), min_size=2, max_size=5, unique=True))
-def test_words_of_topics_are_safe_and_differ(names: list[str]) -> None:
+def test_topic_words_are_safe_and_unique(names: list[str]) -> None:
     words = [topic_word(name) for name in names]
     assert len(set(words)) == len(names)
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,52}", word) for word in words)
 
 
-def test_a_password_is_used_and_a_wrong_one_told(tmp_path: Path) -> None:
+def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
     broker = Broker(tmp_path, with_password=True)
     try:
         told: list[str] = []
@@ -372,26 +372,26 @@ def test_addresses(address: str, shown: str, prefix: str) -> None:
         f"mqtt://{'x' * 5000}",
     ],
 )
-def test_wrong_addresses_are_refused_and_not_shown(address: str) -> None:
+def test_invalid_addresses_are_rejected_and_not_shown(address: str) -> None:
     with pytest.raises(UsageError) as error:
         mqtt_broker(address)
     assert "cret" not in str(error.value).replace("/nonexistent/secret.txt", "")
     assert len(str(error.value)) < 250
 
 
-def test_an_address_may_be_in_a_file(tmp_path: Path) -> None:
+def test_addresses_are_read_from_files(tmp_path: Path) -> None:
     (tmp_path / "address").write_text("mqtt://ada:secret@broker\nnothing\n")
     broker = mqtt_broker(f"@{tmp_path / 'address'}")
     assert (broker.host, broker.user, broker.password) == ("broker", "ada", "secret")
 
 
 @pytest.mark.parametrize("text", ["", "a/", "/a", "a+b", "#", "$a", "a\x00"])
-def test_prefixes_that_no_topic_may_have(text: str) -> None:
+def test_invalid_prefixes_are_rejected(text: str) -> None:
     with pytest.raises(UsageError):
         topic_prefix(text, "the prefix")
 
 
-def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "paho.mqtt.enums", None)
     with pytest.raises(MissingDependencyError, match=r"facebank\[mqtt\]"):
         mqtt_broker("mqtt://broker")

@@ -1,4 +1,4 @@
-"""A real clip, beside what somebody sees who watches it."""
+"""Identification in a real clip, compared with a manual annotation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEP = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Whom people see in a shot, and where when it begins: noted from looking at the frames."""
+    """Manual annotation of the people in a shot, and their positions at its start."""
 
     first_frame: int
     last_frame: int
@@ -45,7 +45,7 @@ SHOTS = (
 
 @pytest.fixture(scope="module")
 def bank(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
-    """A gallery of the three people of the clip who are to be had, and of three who are not in it."""
+    """A gallery of three people of the clip, and of three others."""
     photos = shared / "data" / "photos"
     bank = FaceBank.open(tmp_path_factory.mktemp("video") / "six.facebank", threads=1)
     bank.enroll(MIRANDA, photos / "probe" / "lin-manuel-miranda.png")
@@ -65,14 +65,14 @@ def report(bank: FaceBank, shared: Path) -> VideoReport:
     return identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(thumbnails=True))
 
 
-def test_the_shots_are_those_that_people_see(report: VideoReport) -> None:
+def test_shots_match_the_annotation(report: VideoReport) -> None:
     np.testing.assert_allclose(report.shots, [shot.first_frame / CLIP_RATE for shot in SHOTS], atol=0.01)
     assert not report.ends_early
     assert report.position == pytest.approx((CLIP_FRAMES - 1) / CLIP_RATE, abs=0.01)
 
 
 @pytest.mark.parametrize("number", range(len(SHOTS)))
-def test_who_is_known_is_one_track_a_shot_from_its_first_to_its_last_frame(report: VideoReport, number: int) -> None:
+def test_known_people_have_one_track_per_shot(report: VideoReport, number: int) -> None:
     shot = SHOTS[number]
     there = [each for each in report.appearances if each.track.shot == number]
     named = [each for each in there if each.identity.person is not None]
@@ -88,7 +88,7 @@ def test_who_is_known_is_one_track_a_shot_from_its_first_to_its_last_frame(repor
 
 
 @pytest.mark.parametrize("number", range(len(SHOTS)))
-def test_nobody_who_is_seen_clearly_is_left_out(report: VideoReport, number: int) -> None:
+def test_clearly_visible_people_are_found(report: VideoReport, number: int) -> None:
     shot = SHOTS[number]
     for place in shot.others:
         found = [
@@ -100,7 +100,7 @@ def test_nobody_who_is_seen_clearly_is_left_out(report: VideoReport, number: int
         assert {each.identity.person for each in found} <= {None, *shot.may_be_named}
 
 
-def test_strangers_have_the_same_number_only_if_they_may_be_one(report: VideoReport) -> None:
+def test_different_strangers_have_different_numbers(report: VideoReport) -> None:
     strangers = [each for each in report.appearances if each.identity.person is None]
     assert all(each.label.split()[0] in {"stranger", "uncertain"} for each in strangers)
     for shot in range(len(SHOTS)):
@@ -117,14 +117,14 @@ def test_a_part_of_the_video(bank: FaceBank, shared: Path) -> None:
     assert not part.ends_early
 
 
-def test_more_workers_find_the_same(bank: FaceBank, shared: Path, report: VideoReport) -> None:
+def test_the_number_of_workers_does_not_matter(bank: FaceBank, shared: Path, report: VideoReport) -> None:
     alone = identify_video(bank.engine, bank.identification, clip_of(shared), VideoPlan(workers=1))
     assert [(each.label, each.start, each.end) for each in alone.appearances] == [
         (each.label, each.start, each.end) for each in report.appearances
     ]
 
 
-def test_a_video_that_is_cut_off_tells_what_was_read(bank: FaceBank, shared: Path, tmp_path: Path) -> None:
+def test_a_truncated_video_reports_its_end(bank: FaceBank, shared: Path, tmp_path: Path) -> None:
     whole = streamable(clip_of(shared).read_bytes())
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 6 // 10])
     report = identify_video(bank.engine, bank.identification, tmp_path / "cut.mp4")
@@ -133,7 +133,7 @@ def test_a_video_that_is_cut_off_tells_what_was_read(bank: FaceBank, shared: Pat
     assert 4 < report.position < 8
 
 
-def test_where_nobody_is_enrolled_everybody_is_a_stranger(shared: Path, tmp_path: Path) -> None:
+def test_an_empty_gallery_names_strangers_only(shared: Path, tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "none.facebank", threads=1) as bank:
         with pytest.raises(GalleryNotFoundError):
             identify_video(bank.engine, bank.identification, clip_of(shared))
@@ -147,9 +147,7 @@ def test_where_nobody_is_enrolled_everybody_is_a_stranger(shared: Path, tmp_path
     )
 
 
-def test_the_annotated_video_has_all_frames_and_frames_around_faces(
-    shared: Path, tmp_path: Path, report: VideoReport
-) -> None:
+def test_annotated_videos_have_all_frames_and_boxes(shared: Path, tmp_path: Path, report: VideoReport) -> None:
     out = tmp_path / "named.mp4"
     annotate_video(clip_of(shared), report.appearances, out, VideoPlan())
     (miranda,) = (each for each in report.appearances if each.label == MIRANDA and each.track.shot == 2)
@@ -165,7 +163,7 @@ def test_the_annotated_video_has_all_frames_and_frames_around_faces(
     assert not changed[:, 500:].any()
 
 
-def test_the_best_face_of_each_track_is_a_picture(tmp_path: Path, report: VideoReport) -> None:
+def test_each_track_has_a_picture(tmp_path: Path, report: VideoReport) -> None:
     (tmp_path / f"{MIRANDA} 00m02.jpg").write_bytes(b"mine")
     written = write_pictures(report.appearances, tmp_path)
     assert set(written) == {each.track.number for each in report.appearances}
@@ -176,6 +174,6 @@ def test_the_best_face_of_each_track_is_a_picture(tmp_path: Path, report: VideoR
 
 
 def holds(box: np.ndarray[tuple[int], np.dtype[np.float32]], place: tuple[int, int]) -> bool:
-    """Tell whether a place is in a box, or next to it."""
+    """Return whether a position is in a box or next to it."""
     x, y = place
     return bool(box[0] - 25 <= x <= box[2] + 25 and box[1] - 25 <= y <= box[3] + 25)

@@ -1,4 +1,4 @@
-"""Presence: who is there of those who are known, whatever tracks come, change and go."""
+"""Presence of known people for arriving, changing and leaving tracks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def visitor(number: int, person: str | None, decision: Decision = Decision.KNOWN
 
 
 class Told:
-    """Follows news, a second apart, and keeps what is told."""
+    """Passes visitor changes, a second apart, and records the events."""
 
     def __init__(self, *, thumbnails: bool = False) -> None:
         self.people = PresentPeople("door", thumbnails=thumbnails)
@@ -48,7 +48,7 @@ class Told:
         return [(event.change.value, event.person) for event in events]
 
 
-def test_people_come_and_leave() -> None:
+def test_arrivals_and_departures() -> None:
     told = Told()
     assert told(VisitorChange.CAME, visitor(1, "Ada")) == [("came", "Ada")]
     assert told(VisitorChange.CAME, visitor(2, "Grace")) == [("came", "Grace")]
@@ -59,13 +59,13 @@ def test_people_come_and_leave() -> None:
 
 @pytest.mark.parametrize("decision", [Decision.UNKNOWN, Decision.UNCERTAIN])
 @pytest.mark.parametrize("person", [None, "Ada"])
-def test_who_is_not_known_is_not_told(decision: Decision, person: str | None) -> None:
+def test_unknown_and_uncertain_faces_cause_no_events(decision: Decision, person: str | None) -> None:
     told = Told(thumbnails=True)
     for news in VisitorChange:
         assert told(news, visitor(1, person, decision)) == []
 
 
-def test_who_is_known_no_more_has_left_and_is_told_with_the_numbers_of_before() -> None:
+def test_a_changed_decision_is_a_departure() -> None:
     told = Told()
     told(VisitorChange.CAME, visitor(1, "Ada"))
     doubtful = visitor(1, None, Decision.UNCERTAIN)
@@ -76,7 +76,7 @@ def test_who_is_known_no_more_has_left_and_is_told_with_the_numbers_of_before() 
     assert told(VisitorChange.CHANGED, visitor(1, "Ada")) == [("left", "Grace"), ("came", "Ada")]
 
 
-def test_a_person_of_two_faces_is_there_until_the_last_one_goes() -> None:
+def test_a_person_with_two_tracks_leaves_with_the_last() -> None:
     told = Told()
     told(VisitorChange.CAME, visitor(1, "Ada"))
     assert told(VisitorChange.CAME, visitor(2, "Ada")) == []
@@ -84,7 +84,7 @@ def test_a_person_of_two_faces_is_there_until_the_last_one_goes() -> None:
     assert told(VisitorChange.LEFT, visitor(2, "Ada")) == [("left", "Ada")]
 
 
-def test_faces_are_in_events_only_if_asked_for() -> None:
+def test_thumbnails_are_included_on_request() -> None:
     for wanted in (False, True):
         told = Told(thumbnails=wanted)
         told(VisitorChange.CAME, visitor(1, "Ada"))

@@ -1,4 +1,4 @@
-"""Videos of folders, each looked through once, and decided about as often as people get names."""
+"""Scans of folders for videos: each is analyzed once, and identified again after changes of the gallery."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def bank(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
 
 @pytest.fixture(scope="module")
 def scanned(bank: FaceBank, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the clip, and beside it the scan of it."""
+    """Return a folder with the clip, with its scan beside it."""
     folder = tmp_path_factory.mktemp("scanned") / "films"
     folder.mkdir()
     (folder / "clip.mp4").write_bytes(beginning(clip_of(shared).read_bytes()))
@@ -53,7 +53,7 @@ def films(scanned: Path, tmp_path: Path) -> Path:
     return tmp_path / "films"
 
 
-def test_a_scan_decides_as_a_look_at_the_whole_video_does(bank: FaceBank, scanned: Path) -> None:
+def test_a_scan_and_identify_video_agree(bank: FaceBank, scanned: Path) -> None:
     whole = identify_video(bank.engine, bank.identification, scanned / "clip.mp4", VideoPlan(rate=RATE))
     with bank.album(scanned.with_suffix(".scan")) as album:
         overview = VideoOverview(bank, album, [scanned])
@@ -69,7 +69,7 @@ def test_a_scan_decides_as_a_look_at_the_whole_video_does(bank: FaceBank, scanne
     assert stored.seconds == whole.position
 
 
-def test_people_who_get_a_name_are_found_without_another_look(films: Path, shared: Path, tmp_path: Path) -> None:
+def test_new_people_are_found_without_another_scan(films: Path, shared: Path, tmp_path: Path) -> None:
     photos = shared / "data" / "photos"
     with (
         FaceBank.open(tmp_path / "own.facebank", device="cpu", threads=1) as own,
@@ -97,7 +97,7 @@ def test_people_who_get_a_name_are_found_without_another_look(films: Path, share
         assert overview.refresh()
         assert overview.videos_of(miranda) == []
         assert album.scan_file.videos.picture(track) is None
-        assert scan_videos(own, album, films).gone == 0  # an empty folder is more likely a missing disk
+        assert scan_videos(own, album, films).gone == 0  # an empty folder is probably a missing disk
         (films / "photo.jpg").touch()
         assert scan_videos(own, album, films).gone == 1
         assert overview.refresh()
@@ -105,7 +105,7 @@ def test_people_who_get_a_name_are_found_without_another_look(films: Path, share
 
 
 class Canceled(Progress):
-    """Cancels once some frames of a video were looked at."""
+    """Cancels after some frames of a video."""
 
     def __init__(self, after: int) -> None:
         self.left = after
@@ -118,7 +118,7 @@ class Canceled(Progress):
             raise InterruptedError
 
 
-def test_a_canceled_scan_goes_on_with_the_next(bank: FaceBank, films: Path) -> None:
+def test_a_canceled_scan_continues(bank: FaceBank, films: Path) -> None:
     clip = films / "clip.mp4"
     clip.write_bytes(clip.read_bytes() + b"\0\0\0\x08free")
     (films / "later.mp4").write_bytes(b"no video")
@@ -133,7 +133,7 @@ def test_a_canceled_scan_goes_on_with_the_next(bank: FaceBank, films: Path) -> N
 
 
 class Told(Progress):
-    """Keeps what is told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.told: list[object] = []
@@ -149,7 +149,7 @@ class Told(Progress):
         self.told.append(result)
 
 
-def test_what_cannot_be_read_is_told_and_tried_again_only_with_another_decoder(
+def test_unreadable_videos_are_retried_with_another_decoder_only(
     bank: FaceBank, films: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (films / "torn.mp4").write_bytes((films / "clip.mp4").read_bytes()[:3000])
@@ -170,7 +170,7 @@ def test_what_cannot_be_read_is_told_and_tried_again_only_with_another_decoder(
 
 
 class Swapped(Progress):
-    """Does something to a file while it is looked at."""
+    """Changes or replaces a file during its analysis."""
 
     def __init__(self, path: Path, target: Path | None = None) -> None:
         self.path, self.target = path, target
@@ -183,16 +183,16 @@ class Swapped(Progress):
             self.path.symlink_to(self.target)
 
 
-def test_a_file_that_changes_meanwhile_is_looked_at_again(bank: FaceBank, films: Path) -> None:
+def test_a_file_changed_during_a_scan_is_scanned_again(bank: FaceBank, films: Path) -> None:
     with bank.album(films.with_suffix(".scan")) as album:
         report = scan_videos(bank, album, films, progress=Swapped(films / "clip.mp4"))
         assert "changed while it was read" in report.unreadable[str(films / "clip.mp4")]
         assert album.scan_file.videos.known(str(films))[str(films / "clip.mp4")].state == UNSETTLED
-        assert scan_videos(bank, album, films).known_by_content == 1  # the clip where the scan was made
+        assert scan_videos(bank, album, films).known_by_content == 1  # the clip at its original path
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-def test_a_file_that_becomes_a_link_meanwhile_is_not_followed_out(bank: FaceBank, films: Path, tmp_path: Path) -> None:
+def test_a_file_replaced_by_a_link_is_not_followed(bank: FaceBank, films: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.mp4"
     shutil.copy2(films / "clip.mp4", outside)
     with bank.album(films.with_suffix(".scan")) as album:
@@ -227,7 +227,7 @@ def track(number: int, begun: float, ended: float, quality: float = 0.5) -> Scan
     return ScannedTrack(0, begun, ended, ended, (face,), number=number)
 
 
-def test_what_lies_close_together_is_one_visit() -> None:
+def test_nearby_tracks_form_one_visit() -> None:
     tracks = (
         track(1, 0.0, 3.0),
         track(2, 4.5, 6.0, quality=0.9),

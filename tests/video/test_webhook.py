@@ -1,4 +1,4 @@
-"""Events posted to a real web server that fails, is slow, leads elsewhere, or has a certificate."""
+"""Events posted to a local web server that fails, is slow, redirects, or has a certificate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SOON = Timeouts(first=0.02, longest=0.05, patience=1.0)
 
 
 class Site:
-    """A web server that notes what is posted and answers with the next of its statuses, at last 204."""
+    """A web server that records posts, and answers with its statuses in order, finally 204."""
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
@@ -99,7 +99,7 @@ def came(person: str, thumbnail: bytes | None = None) -> PresenceEvent:
 
 
 def posted(address: str, events: list[PresenceEvent], waits: Timeouts = SOON) -> tuple[WebhookPublisher, list[str]]:
-    """Post events, and return when they are delivered or given up."""
+    """Post events, and return when all are delivered or discarded."""
     told: list[str] = []
     publisher = WebhookPublisher(webhook(address), told.append, waits)
     publisher.start()
@@ -113,7 +113,7 @@ def posted(address: str, events: list[PresenceEvent], waits: Timeouts = SOON) ->
     return publisher, told
 
 
-def test_events_are_posted_in_order_as_the_schema_says(site: Site) -> None:
+def test_events_are_posted_in_order_by_the_schema(site: Site) -> None:
     address = f"http://ada:p%40ss@127.0.0.1:{site.port}/api/webhook/secret?a=b"
     publisher, told = posted(address, [came("Ada", b"jpeg"), came("#+/\n李")])
     assert told == []
@@ -130,7 +130,7 @@ def test_events_are_posted_in_order_as_the_schema_says(site: Site) -> None:
         ).validate(each)
 
 
-def test_a_server_that_fails_is_asked_again_and_told_once(site: Site) -> None:
+def test_failed_posts_are_retried_and_reported_once(site: Site) -> None:
     site.statuses = [500, 429, 503, 204]
     publisher, told = posted(f"http://127.0.0.1:{site.port}/secret", [came("Ada"), came("Grace")])
     assert site.people == ["Ada"] * 4 + ["Grace"]
@@ -143,7 +143,7 @@ def test_a_server_that_fails_is_asked_again_and_told_once(site: Site) -> None:
     assert "secret" not in "".join(told)
 
 
-def test_an_event_is_given_up_after_five_attempts_and_the_next_one_tried(site: Site) -> None:
+def test_an_event_is_discarded_after_five_attempts(site: Site) -> None:
     site.statuses = [500] * 5
     publisher, told = posted(f"http://127.0.0.1:{site.port}", [came("Ada"), came("Grace")])
     assert site.people == ["Ada"] * 5 + ["Grace"]
@@ -152,11 +152,11 @@ def test_an_event_is_given_up_after_five_attempts_and_the_next_one_tried(site: S
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410])
-def test_what_a_server_refuses_is_not_posted_again(site: Site, status: int) -> None:
+def test_rejected_events_are_not_retried(site: Site, status: int) -> None:
     site.statuses = [status]
     publisher, told = posted(f"http://127.0.0.1:{site.port}", [came("Ada")])
     assert len(site.posts) == publisher.log.deliveries.dropped == len(told) == 1
-    assert f"HTTP {status}; an event is given up" in told[0]
+    assert f"HTTP {status}; an event is discarded" in told[0]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -176,7 +176,7 @@ def test_proxies_of_the_environment_are_not_used(site: Site, monkeypatch: pytest
     assert publisher.log.deliveries.delivered == 1
 
 
-def test_a_server_that_never_finishes_its_answer_is_left(site: Site) -> None:
+def test_an_endless_response_times_out(site: Site) -> None:
     site.hold = 0.05
     waits = Timeouts(first=0.02, longest=0.05, patience=0.3)
     began = time.monotonic()
@@ -187,7 +187,7 @@ def test_a_server_that_never_finishes_its_answer_is_left(site: Site) -> None:
     assert "it does not answer in time" in sentence
 
 
-def test_nothing_waits_for_the_server_and_the_oldest_are_given_up(site: Site) -> None:
+def test_publishing_does_not_block_and_discards_the_oldest(site: Site) -> None:
     site.hold = 0.05
     told: list[str] = []
     publisher = WebhookPublisher(webhook(f"http://127.0.0.1:{site.port}"), told.append, SOON)
@@ -203,7 +203,7 @@ def test_nothing_waits_for_the_server_and_the_oldest_are_given_up(site: Site) ->
     assert deliveries.delivered + deliveries.dropped >= 999
 
 
-def test_a_certificate_is_verified(tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificates_are_verified(tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(certificate) as site:
         publisher, told = posted(f"https://127.0.0.1:{site.port}", [came("Ada")])
         assert site.posts == []
@@ -215,7 +215,7 @@ def test_a_certificate_is_verified(tmp_path: Path, certificate: Path, monkeypatc
         assert told == []
 
 
-def test_a_server_that_is_not_there_is_told_once() -> None:
+def test_an_unreachable_server_is_reported_once() -> None:
     _, told = posted("http://127.0.0.1:9/secret", [came("Ada"), came("Grace")])
     assert len(told) == 1
     assert told[0].startswith("the webhook at http://127.0.0.1:9: it cannot be reached (Connection refused)")
@@ -229,7 +229,7 @@ def test_a_server_that_is_not_there_is_told_once() -> None:
         f"http://{'x' * 100}/",
     ],
 )
-def test_wrong_addresses_are_refused_and_not_shown(address: str) -> None:
+def test_invalid_addresses_are_rejected_and_not_shown(address: str) -> None:
     with pytest.raises(UsageError) as error:
         webhook(address)
     assert "cret" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The floor plan: which room may use which, drawn from the imports; a circle or an import that climbs is a fault."""
+"""Layers of the packages: no package imports a higher layer, and there are no import cycles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-STOREYS = (
+LAYERS = (
     {"types", "errors", "storage"},
     {"media"},
     {"packs"},
@@ -27,11 +27,11 @@ STOREYS = (
     {"service", "cluster"},
     {"pyinstaller"},
 )
-"""From the ground up: a room uses itself and those below."""
+"""Packages by layer, lowest first; a package imports only itself and lower layers."""
 
 
 class Import(NamedTuple):
-    """One module that names another; `when` is ``eager``, ``lazy`` (inside a function) or ``typing``."""
+    """An import of a module by another; `when` is ``eager``, ``lazy`` (inside a function) or ``typing``."""
 
     module: str
     other: str
@@ -44,14 +44,14 @@ def modules() -> dict[str, Path]:
     found = {}
     for path in sorted((PROJECT / "facebank").rglob("*.py")):
         parts = path.relative_to(PROJECT).with_suffix("").parts
-        if "-" not in path.stem:  # hooks of PyInstaller are no modules
+        if "-" not in path.stem:  # PyInstaller hooks are not modules
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
 
 @cache
 def homes() -> dict[tuple[str, str], str]:
-    """Return the modules that the names of a package's ``__init__`` come from, by package and name."""
+    """Return the modules that define the names of each package's ``__init__``, by package and name."""
     found = {}
     for package, path in modules().items():
         if path.name == "__init__.py":
@@ -62,7 +62,7 @@ def homes() -> dict[tuple[str, str], str]:
 
 
 def imports_in(node: ast.AST, when: str = "eager") -> Iterator[tuple[ast.ImportFrom, str]]:
-    """Yield what a module imports from the library, with when that happens."""
+    """Yield a module's imports from the library, and when they happen."""
     for child in ast.iter_child_nodes(node):
         now = when
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
@@ -76,7 +76,7 @@ def imports_in(node: ast.AST, when: str = "eager") -> Iterator[tuple[ast.ImportF
 
 @cache
 def imports() -> frozenset[Import]:
-    """Return all imports between modules; names of a package count for the module that they live in."""
+    """Return all imports between modules; a name of a package counts for the module that defines it."""
     found = set()
     for module, path in modules().items():
         if path.name == "__init__.py":
@@ -90,31 +90,31 @@ def imports() -> frozenset[Import]:
     return frozenset(found)
 
 
-def storey(module: str) -> int:
-    """Return how high a module's room lies."""
-    room = module.split(".")[1]
-    return next(number for number, rooms in enumerate(STOREYS) if room in rooms)
+def layer(module: str) -> int:
+    """Return the layer of a module's package."""
+    package = module.split(".")[1]
+    return next(number for number, packages in enumerate(LAYERS) if package in packages)
 
 
-def circles(edges: dict[str, set[str]]) -> list[list[str]]:
-    """Return the modules that need one another, in groups (Tarjan's strongly connected components)."""
+def import_cycles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Return the import cycles: strongly connected components of several modules (Tarjan's algorithm)."""
     order: dict[str, int] = {}
     lowest: dict[str, int] = {}
-    open_ones: list[str] = []
+    stack: list[str] = []
     found: list[list[str]] = []
 
     def visit(module: str) -> None:
         order[module] = lowest[module] = len(order)
-        open_ones.append(module)
+        stack.append(module)
         for other in sorted(edges[module]):
             if other not in order:
                 visit(other)
                 lowest[module] = min(lowest[module], lowest[other])
-            elif other in open_ones:
+            elif other in stack:
                 lowest[module] = min(lowest[module], order[other])
         if lowest[module] == order[module]:
-            group = open_ones[open_ones.index(module) :]
-            del open_ones[-len(group) :]
+            group = stack[stack.index(module) :]
+            del stack[-len(group) :]
             if len(group) > 1:
                 found.append(sorted(group))
 
@@ -124,30 +124,30 @@ def circles(edges: dict[str, set[str]]) -> list[list[str]]:
     return found
 
 
-def test_every_room_is_on_the_plan() -> None:
-    rooms = {module.split(".")[1] for module in modules() if "." in module}
-    assert rooms == set().union(*STOREYS)
+def test_every_package_has_a_layer() -> None:
+    packages = {module.split(".")[1] for module in modules() if "." in module}
+    assert packages == set().union(*LAYERS)
 
 
-def test_no_import_climbs() -> None:
-    climbing = {
+def test_no_package_imports_a_higher_layer() -> None:
+    violations = {
         (found.module, found.other)
         for found in imports()
-        if found.other != "facebank" and storey(found.other) > storey(found.module)
+        if found.other != "facebank" and layer(found.other) > layer(found.module)
     }
-    assert climbing == set()
+    assert violations == set()
 
 
 @pytest.mark.parametrize("when", [{"eager"}, {"eager", "lazy"}, {"eager", "lazy", "typing"}], ids=len)
-def test_no_modules_need_one_another(when: set[str]) -> None:
+def test_there_are_no_import_cycles(when: set[str]) -> None:
     edges: dict[str, set[str]] = defaultdict(set)
     for found in imports():
         if found.when in when and found.other != found.module:
             edges[found.module].add(found.other)
-    assert circles(edges) == []
+    assert import_cycles(edges) == []
 
 
-def test_a_circle_would_be_found() -> None:
+def test_import_cycles_are_detected() -> None:
     one, two, three = sorted(modules())[:3]
     edges = defaultdict(set, {one: {two}, two: {three}, three: {one}})
-    assert circles(edges) == [[one, two, three]]
+    assert import_cycles(edges) == [[one, two, three]]
