@@ -53,7 +53,7 @@ def tamper(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
-def test_a_whole_gallery_is_whole(filled: Path) -> None:
+def test_an_intact_gallery_has_no_faults(filled: Path) -> None:
     before, steps = filled.read_bytes(), Recorder()
     checked = check_gallery(filled, steps)
     assert (checked.damage, checked.is_sealed, steps.done) == ((), True, [len(TABLES)])
@@ -76,7 +76,7 @@ def test_a_whole_gallery_is_whole(filled: Path) -> None:
         ("UPDATE sums SET total = total + 1 WHERE name = 'people'", "row", "sums"),
     ],
 )
-def test_damage_is_found_and_named(filled: Path, statement: str, kind: str, said: str) -> None:
+def test_damage_is_detected_and_reported(filled: Path, statement: str, kind: str, said: str) -> None:
     tamper(filled, statement)
     found = [damage for damage in check_gallery(filled).damage if damage.kind == kind]
     assert any(said in damage.message for damage in found), check_gallery(filled).damage
@@ -84,13 +84,13 @@ def test_damage_is_found_and_named(filled: Path, statement: str, kind: str, said
 
 
 @pytest.mark.parametrize("statement", ["UPDATE thumbnails SET sample_id = 1000", "DELETE FROM thumbnails"])
-def test_a_thumbnail_that_is_astray_or_lost_is_missed(filled: Path, faces: Faces, statement: str) -> None:
+def test_misplaced_and_lost_thumbnails_are_detected(filled: Path, faces: Faces, statement: str) -> None:
     tamper(filled, f"{statement} WHERE sample_id = 2")
     with Gallery.open(filled, faces.pack) as gallery, pytest.raises(GalleryFormatError, match="thumbnail"):
         gallery.thumbnail(2)
 
 
-def test_a_flipped_bit_is_put_back(filled: Path) -> None:
+def test_a_flipped_bit_is_repaired(filled: Path) -> None:
     before = contents(filled)
     vectors = {row[:3]: row for row in before["vectors"]}
     (first, *_) = vectors
@@ -116,7 +116,7 @@ def test_a_flipped_bit_is_put_back(filled: Path) -> None:
     assert first
 
 
-def test_what_is_lost_is_named_and_nothing_is_made_up(filled: Path, faces: Faces) -> None:
+def test_losses_are_reported_and_nothing_is_invented(filled: Path, faces: Faces) -> None:
     with Gallery.open(filled) as gallery:
         photos = [sample.path for sample in gallery.samples("Ada")]
         revision = gallery.revision
@@ -140,7 +140,7 @@ def test_what_is_lost_is_named_and_nothing_is_made_up(filled: Path, faces: Faces
         assert outcome.sample_id == 7  # a number that was lost is not given again
 
 
-def test_a_damaged_index_is_made_anew(filled: Path) -> None:
+def test_damaged_indexes_are_rebuilt(filled: Path) -> None:
     before = contents(filled)
     with closing(sqlite3.connect(filled, isolation_level=None)) as connection:
         (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'samples_by_person'").fetchone()
@@ -154,7 +154,7 @@ def test_a_damaged_index_is_made_anew(filled: Path) -> None:
     assert contents(filled) == before
 
 
-def test_flips_are_never_silent_and_never_make_anything_up(filled: Path, faces: Faces) -> None:
+def test_flipped_bits_are_never_silent(filled: Path, faces: Faces) -> None:
     """Sixty flips anywhere: the same answers, or an error; and after a repair nothing that was not there before."""
     whole, before = filled.read_bytes(), contents(filled)
     right, draw, mended = told(filled, faces), random.Random(5), 0
@@ -198,7 +198,7 @@ def told(path: Path, faces: Faces) -> object:
         )
 
 
-def test_a_gallery_is_copied_while_it_is_in_use(filled: Path, faces: Faces, tmp_path: Path) -> None:
+def test_a_gallery_in_use_can_be_copied(filled: Path, faces: Faces, tmp_path: Path) -> None:
     target = tmp_path / "copy.facebank"
     with Gallery.open(filled, faces.pack) as gallery:
         gallery.enroll("Carl", faces.samples(1))  # lies in the log only
@@ -221,14 +221,14 @@ def test_a_gallery_is_copied_while_it_is_in_use(filled: Path, faces: Faces, tmp_
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_copy_that_cannot_be_written_says_so(filled: Path, tmp_path: Path) -> None:
+def test_an_unwritable_copy_is_an_error(filled: Path, tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o500)
     with Gallery.open(filled) as gallery, pytest.raises(StorageError):
         gallery.back_up(folder / "copy")
 
 
-def test_an_old_gallery_is_copied_before_it_is_changed_and_the_copy_goes_with_whoever_is_forgotten(path: Path) -> None:
+def test_backups_before_upgrades_are_wiped_when_forgetting(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(Path(__file__).with_name("schema_2.sql").read_text(encoding="utf-8"))
         connection.execute(f"PRAGMA application_id = {0x46424E4B}")
@@ -252,14 +252,14 @@ def contents_of_version_2(path: Path) -> object:
         ).fetchall()
 
 
-def test_files_of_others_are_no_automatic_backups(gallery: Gallery) -> None:
+def test_other_files_are_not_automatic_backups(gallery: Gallery) -> None:
     for name in ("family.facebank.backup", "family.facebank.before-schema-x.backup", "other.before-schema-4.backup"):
         gallery.path.with_name(name).touch()
     gallery.path.with_name("family.facebank.before-schema-4.backup").symlink_to(gallery.path)
     assert gallery.automatic_backups() == []
 
 
-def test_embeddings_that_cannot_be_are_found_although_they_are_sealed(filled: Path) -> None:
+def test_invalid_embeddings_with_intact_seals_are_detected(filled: Path) -> None:
     from facebank.gallery.store.rows import seal_table
 
     with closing(sqlite3.connect(filled)) as connection, connection:

@@ -43,7 +43,7 @@ def test_writers_take_turns(gallery: Gallery, start_worker: Start) -> None:
     assert inspect_gallery(gallery.path).problems == ()
 
 
-def test_a_reader_sees_one_moment_while_a_writer_works(gallery: Gallery, faces: Faces, start_worker: Start) -> None:
+def test_a_snapshot_is_consistent_during_writes(gallery: Gallery, faces: Faces, start_worker: Start) -> None:
     gallery.enroll("Ada", faces.samples(2))
     reader = start_worker("read", gallery.path)
     assert lines(reader, 2) == ["ready", "reading"]
@@ -53,7 +53,7 @@ def test_a_reader_sees_one_moment_while_a_writer_works(gallery: Gallery, faces: 
     assert len(gallery.vectors().sample_ids) == 12
 
 
-def test_the_index_keeps_up_with_a_writer(gallery: Gallery, start_worker: Start) -> None:
+def test_the_index_follows_another_process(gallery: Gallery, start_worker: Start) -> None:
     writer = start_worker("enrol", gallery.path, "Ada", 20)
     lines(writer, 1)
     seen = []
@@ -66,7 +66,7 @@ def test_the_index_keeps_up_with_a_writer(gallery: Gallery, start_worker: Start)
     assert all(count >= done for done, count in enumerate(seen, start=1))
 
 
-def test_processes_that_make_one_gallery_do_not_collide(path: Path, faces: Faces, start_worker: Start) -> None:
+def test_concurrent_creation_of_a_gallery(path: Path, faces: Faces, start_worker: Start) -> None:
     workers = [start_worker("create", path, f"Person {number}", 1) for number in range(6)]
     for worker in workers:
         finish(worker)
@@ -78,7 +78,7 @@ def test_processes_that_make_one_gallery_do_not_collide(path: Path, faces: Faces
 @POSIX_SIGNALS
 @pytest.mark.parametrize("action", ["enrol", "bulk"])
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
-def test_a_stopped_enrollment_keeps_what_was_done(
+def test_an_interrupted_enrollment_keeps_completed_photos(
     gallery: Gallery, faces: Faces, start_worker: Start, action: str, name: str
 ) -> None:
     gallery.enroll("Ada", faces.samples(2))
@@ -100,7 +100,7 @@ def test_a_stopped_enrollment_keeps_what_was_done(
 
 
 @POSIX_SIGNALS
-def test_a_gallery_whose_making_was_killed_is_made_by_the_next(
+def test_an_interrupted_creation_is_completed_by_the_next_process(
     tmp_path: Path, faces: Faces, start_worker: Start
 ) -> None:
     for attempt in range(5):

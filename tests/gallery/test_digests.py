@@ -23,7 +23,7 @@ ROWS = st.lists(
 
 
 @given(ROWS)
-def test_many_rows_have_the_digests_that_each_has_alone(rows: list[dict[str, Value]]) -> None:
+def test_digests_of_many_rows_equal_single_digests(rows: list[dict[str, Value]]) -> None:
     alone = [row_digest("people", row, KINDS) for row in rows]
     columns = {name: [row[name] for row in rows] for name in KINDS}
     together = row_digests("people", columns, KINDS, len(rows))
@@ -32,7 +32,7 @@ def test_many_rows_have_the_digests_that_each_has_alone(rows: list[dict[str, Val
 
 
 @pytest.mark.parametrize("column", list(KINDS))
-def test_every_flipped_bit_makes_another_digest(column: str) -> None:
+def test_every_flipped_bit_changes_the_digest(column: str) -> None:
     row: dict[str, Value] = {"id": 5, "share": 0.75, "name": "Ada", "vector": np.arange(128, dtype="<f4").tobytes()}
     seen = {row_digest("people", row, KINDS)}
     count = {"vector": 8 * 512, "name": 7 * 3}.get(column, 64)
@@ -51,7 +51,7 @@ def flipped(value: Value, bit: int) -> Value:
     return signed(int(value or 0) ^ 1 << bit)
 
 
-def test_a_digest_is_of_a_row_of_a_table_and_of_no_other() -> None:
+def test_digests_depend_on_the_table_and_columns() -> None:
     one: dict[str, Value] = {"id": 1, "name": "Ada"}
     others: list[tuple[str, dict[str, Value]]] = [
         ("samples", one),
@@ -63,12 +63,12 @@ def test_a_digest_is_of_a_row_of_a_table_and_of_no_other() -> None:
     assert len(digests) == 5
 
 
-def test_a_column_without_a_value_changes_no_digest() -> None:
+def test_null_columns_do_not_change_the_digest() -> None:
     assert row_digest("people", {"id": 1, "name": None}, KINDS) == row_digest("people", {"id": 1}, KINDS)
 
 
 @pytest.mark.parametrize("row", [{"id": "1"}, {"name": b"Ada"}, {"vector": "x"}, {"share": "x"}])
-def test_a_value_of_another_kind_has_no_digest(row: dict[str, Value]) -> None:
+def test_values_of_wrong_types_are_rejected(row: dict[str, Value]) -> None:
     with pytest.raises(InvalidValueError, match="that is not"):
         row_digest("people", row, KINDS)
     with pytest.raises(InvalidValueError, match="that is not"):

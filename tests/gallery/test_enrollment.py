@@ -30,7 +30,7 @@ def boxed(sample: NewSample, x1: float, y1: float, x2: float, y2: float) -> NewS
 # Enrolling ------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_enrolled_comes_back_as_it_was(gallery: Gallery, faces: Faces) -> None:
+def test_enrolled_samples_are_returned_unchanged(gallery: Gallery, faces: Faces) -> None:
     new = faces.sample(taken_at=datetime(1999, 12, 31, 23, 59, tzinfo=UTC))
     (enrolled,) = gallery.enroll("Ada", [new])
     (sample,) = gallery.samples("Ada")
@@ -51,7 +51,7 @@ def test_what_is_enrolled_comes_back_as_it_was(gallery: Gallery, faces: Faces) -
     assert gallery.variants() == ["flip", "plain"]
 
 
-def test_it_is_there_when_the_file_is_opened_again(gallery: Gallery, faces: Faces) -> None:
+def test_samples_persist(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(2))
     people, vectors = gallery.people(), gallery.vectors()
@@ -63,7 +63,7 @@ def test_it_is_there_when_the_file_is_opened_again(gallery: Gallery, faces: Face
         assert len(again.vectors().sample_ids) == 5
 
 
-def test_a_sample_needs_neither_thumbnail_nor_time(gallery: Gallery, faces: Faces) -> None:
+def test_thumbnail_and_time_are_optional(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", [faces.sample(thumbnail=None, taken_at=None)])
     (sample,) = gallery.samples("Ada")
     assert not sample.has_thumbnail
@@ -73,27 +73,27 @@ def test_a_sample_needs_neither_thumbnail_nor_time(gallery: Gallery, faces: Face
 
 
 @pytest.mark.parametrize("source", ["/photos/\udcff\udce9.jpg", "C:\\photos\\愛達.jpg", "line\nbreak", 'it\'s "x"; --'])
-def test_a_photo_may_lie_anywhere(gallery: Gallery, faces: Faces, source: str) -> None:
+def test_paths_of_any_form_are_stored(gallery: Gallery, faces: Faces, source: str) -> None:
     gallery.enroll("Robert'); DROP TABLE people;--", [faces.sample(path=source)])
     (person,) = gallery.people()
     assert gallery.samples(person.name)[0].path == source
 
 
-def test_a_name_is_found_whatever_its_case_and_normal_form(gallery: Gallery, faces: Faces) -> None:
+def test_names_are_found_regardless_of_case_and_normal_form(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Zo\u00eb  Straße", faces.samples(1))
     gallery.enroll("ZOE\u0308 STRASSE", faces.samples(1))
     assert [person.name for person in gallery.people()] == ["Zo\u00eb Straße"]
     assert gallery.person("zoë strasse").sample_count == 2
 
 
-def test_people_come_in_the_order_of_their_names(gallery: Gallery, faces: Faces) -> None:
+def test_people_are_ordered_by_name(gallery: Gallery, faces: Faces) -> None:
     for name in ("bob", "Ada", "Carl"):
         gallery.enroll(name, faces.samples(1))
     assert [person.name for person in gallery.people()] == ["Ada", "bob", "Carl"]
     assert gallery.names() == {1: "bob", 2: "Ada", 3: "Carl"}
 
 
-def test_a_person_can_be_written_down_without_samples(gallery: Gallery) -> None:
+def test_a_person_can_have_no_samples(gallery: Gallery) -> None:
     before = gallery.revision
     assert gallery.enroll("Ada", []) == []
     assert gallery.person("Ada").sample_count == 0
@@ -101,7 +101,7 @@ def test_a_person_can_be_written_down_without_samples(gallery: Gallery) -> None:
     assert gallery.samples("Ada") == []
 
 
-def test_several_people_are_enrolled_together_or_not_at_all(gallery: Gallery, faces: Faces) -> None:
+def test_enrolling_several_people_is_atomic(gallery: Gallery, faces: Faces) -> None:
     good, twin = faces.samples(2)
     outcomes = gallery.enroll_people([("Ada", [good]), ("Bob", [twin, good])])
     assert [[outcome.duplicate_of_person for outcome in person] for person in outcomes] == [[None], [None, "Ada"]]
@@ -130,7 +130,7 @@ def test_several_people_are_enrolled_together_or_not_at_all(gallery: Gallery, fa
         ({"landmarks": np.zeros((5, 3), np.float32)}, r"shape \(5, 2\)"),
     ],
 )
-def test_what_is_no_sample_is_refused(gallery: Gallery, faces: Faces, change: dict[str, Any], complaint: str) -> None:
+def test_invalid_samples_are_rejected(gallery: Gallery, faces: Faces, change: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         gallery.enroll("Ada", [faces.sample(), faces.sample(**change)])
     assert gallery.people() == []
@@ -157,7 +157,7 @@ def test_the_same_face_within_one_call_is_enrolled_once(gallery: Gallery, faces:
     assert gallery.person("Ada").sample_count == 1
 
 
-def test_a_face_of_somebody_else_is_told_whose_it_is(gallery: Gallery, faces: Faces) -> None:
+def test_a_face_of_another_person_names_the_owner(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample()
     (ada,) = gallery.enroll("Ada", [sample])
     assert gallery.enroll("Bob", [sample]) == [EnrolledSample(ada.sample_id, "Ada")]
@@ -180,7 +180,7 @@ def test_two_faces_of_one_photo_are_two_samples(gallery: Gallery, faces: Faces, 
     assert gallery.enroll("Bob", [other])[0].duplicate_of_person is None
 
 
-def test_boxes_of_a_photo_turned_differently_say_nothing(gallery: Gallery, faces: Faces) -> None:
+def test_boxes_of_differently_rotated_photos_are_not_compared(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample(quarter_turns=0)
     gallery.enroll("Ada", [sample])
     turned = replace(sample, quarter_turns=1, vectors={"plain": faces.vector()})
@@ -188,7 +188,7 @@ def test_boxes_of_a_photo_turned_differently_say_nothing(gallery: Gallery, faces
 
 
 @pytest.mark.parametrize(("distance", "same"), [(0.0, True), (0.5e-4, True), (2e-4, False)])
-def test_embeddings_this_near_are_one_face(gallery: Gallery, faces: Faces, distance: float, same: bool) -> None:
+def test_nearly_equal_embeddings_are_one_face(gallery: Gallery, faces: Faces, distance: float, same: bool) -> None:
     for _ in range(30):
         gallery.enroll("Others", faces.samples(1))
     vector = faces.vector().astype(np.float64)

@@ -53,13 +53,13 @@ def told(gallery: Gallery) -> dict[str, list[Any]]:
 # There and back ---------------------------------------------------------------------------------------------------
 
 
-def test_an_export_comes_back_as_it_was(gallery: Gallery, other: Gallery, exported: Path) -> None:
+def test_exports_are_imported_unchanged(gallery: Gallery, other: Gallery, exported: Path) -> None:
     assert import_gallery(other, exported) == Imported(people=3, samples=5, duplicates=0, duplicates_elsewhere=0)
     assert told(other) == told(gallery)
     assert len(other.vectors().sample_ids) == 5
 
 
-def test_birth_dates_notes_masks_and_camera_dates_come_back(
+def test_facts_and_metadata_are_exported(
     gallery: Gallery, other: Gallery, faces: Faces, tmp_path: Path
 ) -> None:
     gallery.enroll("Ada", [faces.sample(masked=True), faces.sample(camera_dated=True), faces.sample()])
@@ -72,7 +72,7 @@ def test_birth_dates_notes_masks_and_camera_dates_come_back(
     assert other.birth_dates() == {other.person("Ada").id: "1985-06"}
 
 
-def test_an_import_fills_in_what_is_not_known(gallery: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_imports_add_missing_facts(gallery: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
     gallery.enroll("Ada", faces.samples(1))
     gallery.enroll("Bob", [])
     gallery.describe("Ada", born="1985-06", note="from the sea")
@@ -88,7 +88,7 @@ def test_an_import_fills_in_what_is_not_known(gallery: Gallery, other: Gallery, 
         assert (ada.born, ada.note, other.person("Bob").born) == ("1985-06", "tall; from the sea", "1991")
 
 
-def test_an_export_from_before_birth_dates_is_read(other: Gallery, exported: Path) -> None:
+def test_exports_without_birth_dates_are_read(other: Gallery, exported: Path) -> None:
     new = {"people.jsonl": {"born", "note"}, "samples.jsonl": {"masked", "camera_dated"}}
     manifest = json.loads((exported / "manifest.json").read_text())
     for file, keys in new.items():
@@ -110,14 +110,14 @@ def test_a_second_import_adds_nothing(other: Gallery, exported: Path) -> None:
     assert told(other) == before
 
 
-def test_an_import_joins_people_of_one_name(other: Gallery, exported: Path, random_faces: type[Faces]) -> None:
+def test_imports_merge_people_of_one_name(other: Gallery, exported: Path, random_faces: type[Faces]) -> None:
     faces = random_faces(1)
     other.enroll("ADA", faces.samples(2))
     assert import_gallery(other, exported).people == 2
     assert other.person("ada").sample_count == 6
 
 
-def test_an_import_tells_of_faces_that_somebody_else_has(gallery: Gallery, other: Gallery, exported: Path) -> None:
+def test_imports_report_faces_of_other_people(gallery: Gallery, other: Gallery, exported: Path) -> None:
     import_gallery(other, exported)
     other.rename("Ada", "Augusta")
     assert import_gallery(other, exported) == Imported(people=0, samples=0, duplicates=5, duplicates_elsewhere=4)
@@ -134,7 +134,7 @@ def test_some_people_are_exported(gallery: Gallery, other: Gallery, exported: Pa
     assert not (tmp_path / "none").exists()
 
 
-def test_thumbnails_can_stay_behind(gallery: Gallery, other: Gallery, exported: Path, tmp_path: Path) -> None:
+def test_thumbnails_are_optional(gallery: Gallery, other: Gallery, exported: Path, tmp_path: Path) -> None:
     folder = export_gallery(gallery, tmp_path / "plain", thumbnails=False).folder
     assert not (folder / "thumbnails.npz").exists()
     import_gallery(other, folder)
@@ -149,7 +149,7 @@ def test_an_empty_gallery_is_exported_too(gallery: Gallery, other: Gallery, tmp_
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), counts=st.lists(st.integers(0, 4), max_size=5), thumbnails=st.booleans())
-def test_any_population_comes_back(random_faces: type[Faces], seed: int, counts: list[int], thumbnails: bool) -> None:
+def test_any_population_is_exported_and_imported(random_faces: type[Faces], seed: int, counts: list[int], thumbnails: bool) -> None:
     faces = random_faces(seed)
     bare = {} if thumbnails else {"thumbnail": None}
     with tempfile.TemporaryDirectory() as folder:
@@ -190,7 +190,7 @@ def test_an_export_needs_a_new_or_empty_folder(gallery: Gallery, exported: Path,
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_an_export_is_what_its_description_says(exported: Path) -> None:
+def test_exports_have_the_documented_format(exported: Path) -> None:
     manifest = json.loads((exported / "manifest.json").read_text())
     assert manifest["format"] == "facebank-export"
     assert manifest["counts"]["samples"] == 5

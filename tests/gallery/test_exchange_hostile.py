@@ -41,7 +41,7 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda man
 # What is refused ----------------------------------------------------------------------------------------------------
 
 
-def test_another_packs_export_is_refused(gallery: Gallery, exported: Path, faces: Faces, tmp_path: Path) -> None:
+def test_exports_of_another_pack_are_rejected(gallery: Gallery, exported: Path, faces: Faces, tmp_path: Path) -> None:
     with (
         Gallery.open(tmp_path / "buffalo", faces.other_pack, create=True) as buffalo,
         pytest.raises(PackMismatchError, match=r"'opencv'.*'buffalo_l'.*re-embed"),
@@ -49,7 +49,7 @@ def test_another_packs_export_is_refused(gallery: Gallery, exported: Path, faces
         import_gallery(buffalo, exported)
 
 
-def test_what_is_no_export_is_refused(gallery: Gallery, tmp_path: Path) -> None:
+def test_other_folders_are_rejected(gallery: Gallery, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     for place in (tmp_path / "missing", tmp_path / "empty", tmp_path / "file"):
@@ -58,7 +58,7 @@ def test_what_is_no_export_is_refused(gallery: Gallery, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "people.jsonl", "samples.jsonl", "vectors.npz", "thumbnails.npz"])
-def test_a_missing_cut_or_altered_file_is_refused(other: Gallery, exported: Path, name: str) -> None:
+def test_missing_truncated_and_altered_files_are_rejected(other: Gallery, exported: Path, name: str) -> None:
     whole = (exported / name).read_bytes()
     altered = bytearray(whole)
     altered[len(whole) // 2] ^= 1
@@ -73,7 +73,7 @@ def test_a_missing_cut_or_altered_file_is_refused(other: Gallery, exported: Path
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and pipes")
-def test_links_and_pipes_are_refused(other: Gallery, exported: Path) -> None:
+def test_links_and_pipes_are_rejected(other: Gallery, exported: Path) -> None:
     for name in ("people.jsonl", "manifest.json"):
         (exported / name).rename(exported.parent / name)
         (exported / name).symlink_to(exported.parent / name)
@@ -122,7 +122,7 @@ def set_in(*keys: str | int, to: object) -> Callable[[Any], None]:
         set_in("files", "people.jsonl", "sha256", to="x"),
     ],
 )
-def test_a_manifest_that_lies_is_refused(other: Gallery, exported: Path, change: Callable[[Any], None]) -> None:
+def test_wrong_manifests_are_rejected(other: Gallery, exported: Path, change: Callable[[Any], None]) -> None:
     reseal(exported, change)
     with pytest.raises(ExchangeError) as refusal:
         import_gallery(other, exported)
@@ -131,7 +131,7 @@ def test_a_manifest_that_lies_is_refused(other: Gallery, exported: Path, change:
 
 
 @pytest.mark.parametrize("content", ["[]", "7", "{", '{"a": NaN}', "[" * 60_000, "\ud800", "1" * 50_000, " " * 70_000])
-def test_a_manifest_that_is_none_is_refused(other: Gallery, exported: Path, content: str) -> None:
+def test_invalid_manifests_are_rejected(other: Gallery, exported: Path, content: str) -> None:
     (exported / "manifest.json").write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(ExchangeError):
         import_gallery(other, exported)
@@ -165,7 +165,7 @@ def test_a_manifest_that_is_none_is_refused(other: Gallery, exported: Path, cont
         lambda record: record.pop("quality"),
     ],
 )
-def test_a_sample_that_cannot_be_is_refused(other: Gallery, exported: Path, change: Callable[[Any], None]) -> None:
+def test_invalid_samples_are_rejected(other: Gallery, exported: Path, change: Callable[[Any], None]) -> None:
     lines = (exported / "samples.jsonl").read_text().splitlines()
     record = json.loads(lines[0])
     change(record)
@@ -177,7 +177,7 @@ def test_a_sample_that_cannot_be_is_refused(other: Gallery, exported: Path, chan
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a\nb", "", "Ada", "ADA", "Zoe\u0308", 7, None])
-def test_a_person_that_cannot_be_is_refused(other: Gallery, exported: Path, name: object) -> None:
+def test_invalid_people_are_rejected(other: Gallery, exported: Path, name: object) -> None:
     lines = (exported / "people.jsonl").read_text().splitlines()
     lines[1] = json.dumps({"name": name})
     (exported / "people.jsonl").write_text("\n".join(lines) + "\n")
@@ -199,7 +199,7 @@ def test_a_person_that_cannot_be_is_refused(other: Gallery, exported: Path, name
         {"note": ["x"]},
     ],
 )
-def test_facts_that_cannot_be_are_refused(other: Gallery, exported: Path, facts: dict[str, object]) -> None:
+def test_invalid_facts_are_rejected(other: Gallery, exported: Path, facts: dict[str, object]) -> None:
     lines = (exported / "people.jsonl").read_text().splitlines()
     lines[1] = json.dumps({**json.loads(lines[1]), **facts})
     (exported / "people.jsonl").write_text("\n".join(lines) + "\n")
@@ -244,7 +244,7 @@ def scaled(arrays: dict[str, Any], factor: float) -> None:
         lambda arrays: arrays.update(variants=arrays["variants"] + 1),
     ],
 )
-def test_vectors_that_cannot_be_are_refused(other: Gallery, exported: Path, change: Callable[[Any], object]) -> None:
+def test_invalid_vectors_are_rejected(other: Gallery, exported: Path, change: Callable[[Any], object]) -> None:
     rewrite(exported / "vectors.npz", change)
     reseal(exported)
     with pytest.raises(ExchangeError):
@@ -263,7 +263,7 @@ def test_vectors_that_cannot_be_are_refused(other: Gallery, exported: Path, chan
         lambda arrays: arrays.update(sample_ids=arrays["sample_ids"] + 50),
     ],
 )
-def test_thumbnails_that_cannot_be_are_refused(other: Gallery, exported: Path, change: Callable[[Any], object]) -> None:
+def test_invalid_thumbnails_are_rejected(other: Gallery, exported: Path, change: Callable[[Any], object]) -> None:
     rewrite(exported / "thumbnails.npz", change)
     reseal(exported)
     with pytest.raises(ExchangeError):
@@ -290,7 +290,7 @@ def test_a_file_larger_than_its_arrays_is_refused(other: Gallery, exported: Path
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_an_altered_export_raises_nothing_unforeseen(random_faces: type[Faces], data: st.DataObject) -> None:
+def test_altered_exports_raise_typed_errors_only(random_faces: type[Faces], data: st.DataObject) -> None:
     """The hashes are made to fit, so that the files themselves must be read with care."""
     faces = random_faces(0)
     with tempfile.TemporaryDirectory() as folder:

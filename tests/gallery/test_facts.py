@@ -46,7 +46,7 @@ def test_facts_are_cleared_one_by_one(ada: Gallery, empty: str | None) -> None:
     assert facts(ada, "Ada") == (None, None)
 
 
-def test_a_change_of_facts_advances_the_revision_and_none_does_not(ada: Gallery) -> None:
+def test_only_changed_facts_advance_the_revision(ada: Gallery) -> None:
     before = ada.revision
     ada.describe("Ada", born="1985-06")
     assert ada.revision == before
@@ -66,31 +66,31 @@ def test_a_change_of_facts_advances_the_revision_and_none_does_not(ada: Gallery)
         ({"note": "\udcff"}, "not valid Unicode"),
     ],
 )
-def test_facts_that_cannot_be_are_refused(ada: Gallery, changes: dict[str, str], why: str) -> None:
+def test_invalid_facts_are_rejected(ada: Gallery, changes: dict[str, str], why: str) -> None:
     with pytest.raises(UsageError, match=why) as refusal:
         ada.describe("Ada", **changes)
     assert len(str(refusal.value)) < 200
     assert facts(ada, "Ada") == ("1985-06", "from the sea")
 
 
-def test_nobody_unknown_is_described(ada: Gallery) -> None:
+def test_describing_an_unknown_person_raises(ada: Gallery) -> None:
     with pytest.raises(PersonNotFoundError, match="Bob"):
         ada.describe("Bob", born="1985")
 
 
-def test_facts_need_a_gallery_that_can_be_written(ada: Gallery, path: Path) -> None:
+def test_facts_cannot_be_changed_in_a_read_only_gallery(ada: Gallery, path: Path) -> None:
     with Gallery.open(path, read_only=True) as reader, pytest.raises(StorageError):
         reader.describe("Ada", born="1985")
 
 
-def test_facts_stay_through_renaming_and_re_embedding(ada: Gallery, faces: Faces) -> None:
+def test_facts_are_kept_when_renaming_and_re_embedding(ada: Gallery, faces: Faces) -> None:
     ada.rename("Ada", "Ada Lovelace")
     vectors = {sample.id: {"plain": faces.vector(24)} for sample in ada.samples("Ada Lovelace")}
     ada.rebind(faces.other_pack, vectors)
     assert facts(ada, "Ada Lovelace") == ("1985-06", "from the sea")
 
 
-def test_merging_keeps_the_facts_of_who_stays_and_fills_in_the_others(ada: Gallery) -> None:
+def test_merging_keeps_and_completes_facts(ada: Gallery) -> None:
     for name, born, note in (("Bob", "1990", "tall"), ("Carl", "1991", None), ("Dora", None, "tall")):
         ada.enroll(name, [])
         ada.describe(name, born=born, note=note)
@@ -102,14 +102,14 @@ def test_merging_keeps_the_facts_of_who_stays_and_fills_in_the_others(ada: Galle
     assert facts(ada, "Ada") == ("1985-06", "from the sea; tall")
 
 
-def test_notes_that_are_too_long_together_are_not_joined(ada: Gallery) -> None:
+def test_too_long_notes_are_not_joined(ada: Gallery) -> None:
     ada.enroll("Bob", [])
     ada.describe("Bob", note="x" * 2000)
     ada.merge(["Bob"], into="Ada")
     assert facts(ada, "Ada") == ("1985-06", "from the sea")
 
 
-def test_a_forgotten_note_is_gone_from_the_file(ada: Gallery, path: Path) -> None:
+def test_a_cleared_note_leaves_no_bytes(ada: Gallery, path: Path) -> None:
     assert b"from the sea" in path.read_bytes() + path.with_name(path.name + "-wal").read_bytes()
     ada.forget("Ada")
     ada.close()

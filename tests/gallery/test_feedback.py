@@ -40,7 +40,7 @@ def seen(faces: Faces) -> NewSample:
 # Denials --------------------------------------------------------------------------------------------------------
 
 
-def test_a_denial_is_of_one_person_and_one_face(two: Gallery, seen: NewSample) -> None:
+def test_a_denial_applies_to_one_person_and_one_face(two: Gallery, seen: NewSample) -> None:
     face = FaceKey.enrolled(seen)
     revision = two.revision
     assert two.deny("ada", face)
@@ -57,7 +57,7 @@ def test_a_denial_is_of_one_person_and_one_face(two: Gallery, seen: NewSample) -
         assert again.denials_of(face) == {1, 2}
 
 
-def test_a_key_names_a_face_of_an_analysed_photo(seen: NewSample, faces: Faces) -> None:
+def test_face_keys_of_an_analyzed_photo(seen: NewSample, faces: Faces) -> None:
     photo = DecodedPhoto("x", np.zeros((9, 9, 3), np.uint8), seen.content_hash, has_orientation=True, taken_at=None)
     face = Face(seen.box, seen.landmarks, seen.detection_score, Quality(1.0, 90.0, 1.0, 1.0), faces.vector())
     key = FaceKey.of(AnalyzedPhoto(photo, (face,), seen.quarter_turns), face)
@@ -65,7 +65,7 @@ def test_a_key_names_a_face_of_an_analysed_photo(seen: NewSample, faces: Faces) 
     np.testing.assert_array_equal(key.box, seen.box)
 
 
-def test_a_denial_can_be_taken_back(two: Gallery, seen: NewSample) -> None:
+def test_a_denial_can_be_withdrawn(two: Gallery, seen: NewSample) -> None:
     face = FaceKey.enrolled(seen)
     two.deny("Ada", face)
     two.deny("Bob", face)
@@ -74,7 +74,7 @@ def test_a_denial_can_be_taken_back(two: Gallery, seen: NewSample) -> None:
     assert two.denials_of(face) == {2}
 
 
-def test_a_person_with_this_very_face_cannot_be_denied_it(two: Gallery, seen: NewSample) -> None:
+def test_a_persons_own_sample_cannot_be_denied(two: Gallery, seen: NewSample) -> None:
     (enrolled,) = two.enroll("Ada", [seen])
     command = rf"enrolled as Ada.*`facebank people remove-sample {enrolled.sample_id}`"
     with pytest.raises(UsageError, match=command):
@@ -87,7 +87,7 @@ def test_a_person_with_this_very_face_cannot_be_denied_it(two: Gallery, seen: Ne
     assert two.deny("Ada", FaceKey.enrolled(seen))
 
 
-def test_a_face_that_becomes_a_sample_is_denied_no_more(two: Gallery, seen: NewSample) -> None:
+def test_enrolling_a_face_drops_its_denial(two: Gallery, seen: NewSample) -> None:
     for name in ("Ada", "Bob"):
         two.deny(name, FaceKey.enrolled(seen))
     two.enroll("ADA", [seen])
@@ -132,19 +132,19 @@ def test_merging_drops_denials_of_samples(two: Gallery, seen: NewSample, faces: 
         ({"box": np.full(4, np.nan, np.float32)}, "finite"),
     ],
 )
-def test_what_is_no_face_is_refused(two: Gallery, seen: NewSample, change: dict[str, Any], complaint: str) -> None:
+def test_invalid_faces_are_rejected(two: Gallery, seen: NewSample, change: dict[str, Any], complaint: str) -> None:
     for say in (two.deny, two.withdraw_denial):
         with pytest.raises(UsageError, match=complaint):
             say("Ada", replace(FaceKey.enrolled(seen), **change))
 
 
-def test_what_is_no_embedding_is_refused(two: Gallery, seen: NewSample) -> None:
+def test_invalid_embeddings_are_rejected(two: Gallery, seen: NewSample) -> None:
     for vector in (np.ones(16, np.float32), np.full(16, np.nan, np.float32), np.eye(4, dtype=np.float32)[0]):
         with pytest.raises(UsageError):
             two.deny("Ada", FaceKey.enrolled(seen), vector)
 
 
-def test_nobody_of_that_name(two: Gallery, seen: NewSample) -> None:
+def test_unknown_names_raise(two: Gallery, seen: NewSample) -> None:
     for say in (two.deny, two.withdraw_denial):
         with pytest.raises(PersonNotFoundError, match="Carl"):
             say("Carl", FaceKey.enrolled(seen))
@@ -172,7 +172,7 @@ def test_a_stranger_is_a_face_with_its_photo(two: Gallery, faces: Faces) -> None
     assert inspect_gallery(two.path).problems == ()
 
 
-def test_somebodys_face_is_no_strangers(two: Gallery, seen: NewSample) -> None:
+def test_a_sample_cannot_be_a_stranger(two: Gallery, seen: NewSample) -> None:
     (enrolled,) = two.enroll("Ada", [seen])
     for face in (seen, replace(seen, content_hash="0" * 64)):
         with pytest.raises(UsageError, match=rf"remove-sample {enrolled.sample_id}`"):
@@ -181,7 +181,7 @@ def test_somebodys_face_is_no_strangers(two: Gallery, seen: NewSample) -> None:
         two.remember_stranger(replace(seen, content_hash="x"))
 
 
-def test_a_stranger_whose_face_is_enrolled_is_none_any_more(two: Gallery, faces: Faces) -> None:
+def test_enrolling_a_stranger_forgets_the_stranger(two: Gallery, faces: Faces) -> None:
     met = faces.samples(3)
     for sample in met:
         two.remember_stranger(sample)
@@ -189,7 +189,7 @@ def test_a_stranger_whose_face_is_enrolled_is_none_any_more(two: Gallery, faces:
     assert two.strangers().stranger_ids.tolist() == [2]
 
 
-def test_a_forgotten_stranger_is_gone_and_the_number_is_not_used_again(two: Gallery, faces: Faces) -> None:
+def test_numbers_of_forgotten_strangers_are_not_reused(two: Gallery, faces: Faces) -> None:
     seen = faces.sample()
     two.remember_stranger(seen)
     revision = two.revision
@@ -201,7 +201,7 @@ def test_a_forgotten_stranger_is_gone_and_the_number_is_not_used_again(two: Gall
     assert two.remember_stranger(seen) == (2, True)
 
 
-def test_strangers_go_over_to_another_pack(two: Gallery, faces: Faces) -> None:
+def test_strangers_are_re_embedded(two: Gallery, faces: Faces) -> None:
     for sample in faces.samples(2):
         two.remember_stranger(sample)
     vectors = {number: {"plain": faces.vector(24)} for number in (1, 2, 3, 4)}
@@ -215,7 +215,7 @@ def test_strangers_go_over_to_another_pack(two: Gallery, faces: Faces) -> None:
     np.testing.assert_array_equal(two.strangers().matrix, [embedded])
 
 
-def test_a_reader_changes_nothing(two: Gallery, seen: NewSample) -> None:
+def test_a_read_only_gallery_refuses_feedback(two: Gallery, seen: NewSample) -> None:
     two.deny("Ada", FaceKey.enrolled(seen))
     two.close()
     with Gallery.open(two.path, two.pack, read_only=True) as reader:
@@ -225,7 +225,7 @@ def test_a_reader_changes_nothing(two: Gallery, seen: NewSample) -> None:
                 change()
 
 
-def test_exports_carry_neither(two: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_exports_contain_no_feedback(two: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
     denied, stranger = faces.samples(2)
     two.deny("Ada", FaceKey.enrolled(denied))
     two.remember_stranger(stranger)

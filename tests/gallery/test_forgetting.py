@@ -70,7 +70,7 @@ def left_in(path: Path, betraying: Iterable[bytes]) -> list[bytes]:
     return [piece for piece in betraying if piece in data]
 
 
-def test_what_is_enrolled_is_seen_in_the_files(gallery: Gallery, faces: Faces) -> None:
+def test_enrolled_data_are_in_the_files(gallery: Gallery, faces: Faces) -> None:
     """The other tests look for bytes in vain; this one shows that they would find them."""
     samples = faces.samples(5)
     gallery.enroll("Augusta Ada King", samples)
@@ -80,7 +80,7 @@ def test_what_is_enrolled_is_seen_in_the_files(gallery: Gallery, faces: Faces) -
     assert len(left_in(gallery.path, betraying)) > 0.9 * len(betraying)
 
 
-def test_a_forgotten_person_leaves_no_byte(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_a_person_erases_all_bytes(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(5)
     gallery.enroll("Augusta Ada King", samples)
     gallery.enroll("Bob", faces.samples(5))
@@ -91,7 +91,7 @@ def test_a_forgotten_person_leaves_no_byte(gallery: Gallery, faces: Faces) -> No
 
 
 @pytest.mark.parametrize("action", ["forget", "remove_sample", "rebind"])
-def test_whoever_is_forgotten_leaves_no_byte_in_the_file_that_is_searched(
+def test_forgetting_erases_the_search_index(
     gallery: Gallery, faces: Faces, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     samples = faces.samples(2)
@@ -121,7 +121,7 @@ def test_whoever_is_forgotten_leaves_no_byte_in_the_file_that_is_searched(
     assert (left_in(gallery.path, vectors) == []) == (action != "remove_sample")
 
 
-def test_neither_do_the_names_of_before(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_erases_earlier_names(gallery: Gallery, faces: Faces) -> None:
     called = ["First Name Of All", "Second Name Of All", "Third Name Of All", "Somebody Merged"]
     samples = faces.samples(4)
     gallery.enroll(called[0], samples[:2])
@@ -133,7 +133,7 @@ def test_neither_do_the_names_of_before(gallery: Gallery, faces: Faces) -> None:
     assert left_in(gallery.path, [*names(*called), *pieces(samples)]) == []
 
 
-def test_a_removed_sample_leaves_no_byte(gallery: Gallery, faces: Faces) -> None:
+def test_removing_a_sample_erases_all_bytes(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(6)
     gallery.enroll("Ada", samples)
     gallery.remove_sample(2)
@@ -141,7 +141,7 @@ def test_a_removed_sample_leaves_no_byte(gallery: Gallery, faces: Faces) -> None
     assert left_in(gallery.path, pieces(samples[:1])) != []
 
 
-def test_several_are_forgotten_at_once_or_nobody(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_several_people_is_atomic(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(6)
     for number, name in enumerate(("First Of Two", "Second Of Two", "Bob")):
         gallery.enroll(name, samples[2 * number : 2 * number + 2])
@@ -157,7 +157,7 @@ def test_several_are_forgotten_at_once_or_nobody(gallery: Gallery, faces: Faces)
     assert left_in(gallery.path, [*names("First Of Two", "Second Of Two"), *pieces(samples)]) == []
 
 
-def test_re_embedding_leaves_no_old_embedding(gallery: Gallery, faces: Faces) -> None:
+def test_re_embedding_erases_old_embeddings(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(4)
     gallery.enroll("Ada", samples)
     gallery.rebind(faces.other_pack, {number: {"plain": faces.vector(24)} for number in (1, 2, 3)}, dropped=[4])
@@ -165,7 +165,7 @@ def test_re_embedding_leaves_no_old_embedding(gallery: Gallery, faces: Faces) ->
     assert left_in(gallery.path, [*old, *pieces(samples[3:])]) == []
 
 
-def test_a_forgotten_persons_denials_leave_no_byte(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_erases_denials(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Augusta Ada King", faces.samples(2))
     gallery.enroll("Bob", faces.samples(2))
     denied, shared = faces.samples(20), faces.sample()
@@ -181,7 +181,7 @@ def test_a_forgotten_persons_denials_leave_no_byte(gallery: Gallery, faces: Face
     assert left_in(gallery.path, betraying) == []
 
 
-def test_a_forgotten_stranger_leaves_no_byte(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_a_stranger_erases_all_bytes(gallery: Gallery, faces: Faces) -> None:
     met = faces.samples(30)
     for sample in met:
         gallery.remember_stranger(sample)
@@ -196,7 +196,7 @@ def test_a_forgotten_stranger_leaves_no_byte(gallery: Gallery, faces: Faces) -> 
     assert left_in(gallery.path, gone) == []
 
 
-def test_of_a_stranger_nothing_is_kept_but_what_is_needed(gallery: Gallery, faces: Faces) -> None:
+def test_strangers_are_stored_without_thumbnail_and_variants(gallery: Gallery, faces: Faces) -> None:
     sample = faces.sample()
     gallery.remember_stranger(sample)
     unneeded = [*pieces_of(sample.thumbnail or b""), *pieces_of(sample.landmarks.tobytes())]
@@ -210,7 +210,7 @@ def traces_of_stranger(sample: NewSample) -> list[bytes]:
     return [*found, *pieces_of(sample.vectors["plain"].tobytes())]
 
 
-def test_a_strangers_old_embedding_goes_with_the_pack(gallery: Gallery, faces: Faces) -> None:
+def test_re_embedding_erases_old_embeddings_of_strangers(gallery: Gallery, faces: Faces) -> None:
     kept, dropped = faces.samples(2)
     for sample in (kept, dropped):
         gallery.remember_stranger(sample)
@@ -220,7 +220,7 @@ def test_a_strangers_old_embedding_goes_with_the_pack(gallery: Gallery, faces: F
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_rows_that_sqlite_moved_leave_no_copy(gallery: Gallery, random_faces: type[Faces], seed: int) -> None:
+def test_moved_rows_leave_no_copies(gallery: Gallery, random_faces: type[Faces], seed: int) -> None:
     """With ``secure_delete`` alone some of these populations leave copies in the unused parts of pages."""
     faces, random = random_faces(seed), Random(seed)
     called = [f"Person {random.randbytes(9).hex()}" for _ in range(60)]
@@ -245,7 +245,7 @@ def test_rows_that_sqlite_moved_leave_no_copy(gallery: Gallery, random_faces: ty
     rounds=st.integers(1, 3),
     data=st.data(),
 )
-def test_whoever_is_forgotten_leaves_no_byte(
+def test_forgetting_erases_random_people(
     random_faces: type[Faces], seed: int, people: list[int], rounds: int, data: st.DataObject
 ) -> None:
     faces = random_faces(seed)
@@ -271,7 +271,7 @@ def test_whoever_is_forgotten_leaves_no_byte(
         assert len(left_in(path, names(*kept))) == 2 * len(kept)
 
 
-def test_a_rollback_journal_leaves_no_byte_either(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_with_a_rollback_journal(gallery: Gallery, faces: Faces) -> None:
     gallery.close()
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -286,7 +286,7 @@ def test_a_rollback_journal_leaves_no_byte_either(gallery: Gallery, faces: Faces
         assert left_in(gallery.path, [*names("Augusta Ada King"), *pieces(samples)]) == []
 
 
-def test_a_busy_reader_is_reported_and_disturbed_by_nothing(
+def test_a_busy_reader_is_reported_and_not_disturbed(
     gallery: Gallery, faces: Faces, start_worker: Callable[..., subprocess.Popen[str]]
 ) -> None:
     samples = faces.samples(4)

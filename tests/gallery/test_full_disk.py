@@ -67,7 +67,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path, faces: Faces) -> None:
     assert inspect_gallery(path).problems == ()
 
 
-def test_a_gallery_that_does_not_fit_on_a_disk_harms_nothing(small_disk: Path, faces: Faces) -> None:
+def test_creating_a_gallery_on_a_full_disk(small_disk: Path, faces: Faces) -> None:
     filler = small_disk / "filler"
     try:
         with filler.open("wb") as stream:
@@ -83,7 +83,7 @@ def test_a_gallery_that_does_not_fit_on_a_disk_harms_nothing(small_disk: Path, f
     assert inspect_gallery(path).problems == ()
 
 
-def test_somebody_is_forgotten_on_a_full_disk_and_cleaned_away_later(small_disk: Path, faces: Faces) -> None:
+def test_forgetting_on_a_full_disk_is_cleaned_later(small_disk: Path, faces: Faces) -> None:
     path, filler = small_disk / "family.facebank", small_disk / "filler"
     marker = "/photos/of/somebody/who/is/forgotten.jpg"
     with Gallery.open(path, faces.pack, create=True) as gallery:
@@ -107,7 +107,7 @@ def test_somebody_is_forgotten_on_a_full_disk_and_cleaned_away_later(small_disk:
 
 @pytest.mark.parametrize("small_disk", [4], indirect=True)
 @pytest.mark.parametrize("count", [1, 60])
-def test_a_disk_without_a_free_byte_keeps_nobody(small_disk: Path, faces: Faces, count: int) -> None:
+def test_forgetting_without_a_free_byte(small_disk: Path, faces: Faces, count: int) -> None:
     """Sixty samples are more than fits into the log at once."""
     path, filler = small_disk / "family.facebank", small_disk / "filler"
     marker = "/photos/of/somebody/who/is/forgotten"
@@ -133,7 +133,7 @@ def test_a_disk_without_a_free_byte_keeps_nobody(small_disk: Path, faces: Faces,
 
 
 @pytest.mark.usefixtures("file_limit")
-def test_a_file_that_may_not_grow_loses_nothing(gallery: Gallery, faces: Faces) -> None:
+def test_a_file_size_limit_loses_nothing(gallery: Gallery, faces: Faces) -> None:
     done = fill(gallery, faces)
     assert done > 3
     assert gallery.person("Ada").sample_count == len(gallery.vectors().sample_ids) == done
@@ -144,7 +144,7 @@ def test_a_file_that_may_not_grow_loses_nothing(gallery: Gallery, faces: Faces) 
 
 
 @pytest.mark.usefixtures("file_limit")
-def test_an_export_that_does_not_fit_leaves_nothing(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_a_failed_export_leaves_nothing(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
     for _ in range(3):
         gallery.enroll("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
     resource.setrlimit(resource.RLIMIT_FSIZE, (40 * 1024, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))

@@ -63,7 +63,7 @@ def test_merging_keeps_every_sample(gallery: Gallery, faces: Faces) -> None:
     assert len(gallery.vectors().sample_ids) == 7
 
 
-def test_merging_with_somebody_unknown_changes_nothing(gallery: Gallery, faces: Faces) -> None:
+def test_merging_an_unknown_person_changes_nothing(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(1))
     gallery.enroll("Bob", faces.samples(1))
     revision = gallery.revision
@@ -94,7 +94,7 @@ def test_a_forgotten_person_is_gone(gallery: Gallery, faces: Faces) -> None:
         gallery.forget("Ada")
 
 
-def test_a_forgotten_person_can_come_back_under_other_numbers(gallery: Gallery, faces: Faces) -> None:
+def test_a_forgotten_person_can_be_enrolled_with_new_numbers(gallery: Gallery, faces: Faces) -> None:
     samples = faces.samples(2)
     gallery.enroll("Ada", samples)
     gallery.forget("Ada")
@@ -103,7 +103,7 @@ def test_a_forgotten_person_can_come_back_under_other_numbers(gallery: Gallery, 
     assert [outcome.sample_id for outcome in outcomes] == [3, 4]
 
 
-def test_a_removed_sample_is_gone_and_its_person_stays(gallery: Gallery, faces: Faces) -> None:
+def test_removing_a_sample_keeps_the_person(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(2))
     assert gallery.remove_sample(1).samples == 1
     assert [sample.id for sample in gallery.samples("Ada")] == [2]
@@ -148,7 +148,7 @@ def test_the_index_follows_the_gallery(gallery: Gallery, faces: Faces) -> None:
     assert index.people.count == 2
 
 
-def test_the_index_follows_what_others_do(gallery: Gallery, faces: Faces) -> None:
+def test_the_index_follows_other_connections(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(2))
     assert len(gallery.vectors().sample_ids) == 2
     with Gallery.open(gallery.path, faces.pack) as other:
@@ -158,7 +158,7 @@ def test_the_index_follows_what_others_do(gallery: Gallery, faces: Faces) -> Non
         assert open_index(gallery).revision == gallery.revision == other.revision
 
 
-def test_a_snapshot_stays_as_it_is(gallery: Gallery, faces: Faces) -> None:
+def test_a_snapshot_does_not_change(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(1))
     with Gallery.open(gallery.path, faces.pack) as other, gallery.snapshot():
         before = gallery.revision
@@ -173,7 +173,7 @@ def test_a_snapshot_stays_as_it_is(gallery: Gallery, faces: Faces) -> None:
 # Another pack -----------------------------------------------------------------------------------------------------
 
 
-def test_another_pack_is_refused_and_the_way_out_told(gallery: Gallery, faces: Faces) -> None:
+def test_another_pack_is_rejected_with_advice(gallery: Gallery, faces: Faces) -> None:
     gallery.close()
     with pytest.raises(PackMismatchError, match=r"'opencv' .*'buffalo_l'.*--pack opencv.*people re-embed"):
         Gallery.open(gallery.path, faces.other_pack)
@@ -182,7 +182,7 @@ def test_another_pack_is_refused_and_the_way_out_told(gallery: Gallery, faces: F
             assert opened.pack == faces.pack
 
 
-def test_a_gallery_goes_over_to_another_pack(gallery: Gallery, faces: Faces) -> None:
+def test_a_gallery_is_re_embedded_with_another_pack(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(2))
     gallery.enroll("Bob", faces.samples(1))
     anew = {number: {"plain": faces.vector(24)} for number in (1, 3)}
@@ -220,7 +220,7 @@ def test_re_embedding_must_account_for_every_sample(
     assert len(gallery.vectors().sample_ids) == 2
 
 
-def test_who_still_uses_the_old_pack_is_stopped(gallery: Gallery, faces: Faces) -> None:
+def test_users_of_the_old_pack_get_an_error(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(1))
     with Gallery.open(gallery.path, faces.pack) as other:
         other.rebind(faces.other_pack, {1: {"plain": faces.vector(24)}})
@@ -246,12 +246,12 @@ def test_settings_are_kept(gallery: Gallery) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), "x" * 70_000, {1, 2}])
-def test_what_is_no_setting_is_refused(gallery: Gallery, value: object) -> None:
+def test_invalid_settings_are_rejected(gallery: Gallery, value: object) -> None:
     with pytest.raises(UsageError, match="'key' cannot be stored"):
         gallery.write_setting("key", value)
 
 
-def test_a_gallery_opened_for_reading_refuses_changes(gallery: Gallery, faces: Faces) -> None:
+def test_a_read_only_gallery_refuses_changes(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(1))
     with Gallery.open(gallery.path, faces.pack, read_only=True) as reader:
         assert reader.read_only
@@ -267,14 +267,14 @@ def test_a_gallery_opened_for_reading_refuses_changes(gallery: Gallery, faces: F
     assert not gallery.read_only
 
 
-def test_a_closed_gallery_says_so(gallery: Gallery) -> None:
+def test_using_a_closed_gallery_raises(gallery: Gallery) -> None:
     gallery.close()
     gallery.close()
     with pytest.raises(UsageError, match="closed"):
         gallery.people()
 
 
-def test_the_default_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_default_path_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from facebank.gallery import default_gallery_path
 
     monkeypatch.setenv("FACEBANK_GALLERY", str(tmp_path / "mine"))

@@ -29,14 +29,14 @@ def test_a_healthy_gallery_is_described(gallery: Gallery, faces: Faces) -> None:
     assert {file.name for file in gallery.path.parent.iterdir()} == {gallery.path.name, f"{gallery.path.name}-reserve"}
 
 
-def test_a_gallery_that_is_not_there_is_no_problem(path: Path) -> None:
+def test_a_missing_gallery_has_no_problems(path: Path) -> None:
     assert inspect_gallery(path) == GalleryHealth(path, exists=False)
     path.touch()
     assert inspect_gallery(path) == GalleryHealth(path, exists=True)
 
 
 @pytest.mark.parametrize("content", [b"text", b"SQLite format 3\0" + bytes(4080)])
-def test_what_is_no_gallery_is_a_problem_and_no_exception(path: Path, content: bytes) -> None:
+def test_a_foreign_file_is_a_problem(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     health = inspect_gallery(path)
     assert health.exists
@@ -45,7 +45,7 @@ def test_what_is_no_gallery_is_a_problem_and_no_exception(path: Path, content: b
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
-def test_faces_that_others_can_read_are_a_problem(gallery: Gallery) -> None:
+def test_readable_permissions_are_a_problem(gallery: Gallery) -> None:
     gallery.path.chmod(0o644)
     (problem,) = inspect_gallery(gallery.path).problems
     assert "chmod 600" in problem
@@ -78,7 +78,7 @@ def test_damage_is_found(gallery: Gallery, faces: Faces, statement: str) -> None
     assert all("damaged" in problem for problem in problems)
 
 
-def test_an_index_that_does_not_fit_its_table_is_found(gallery: Gallery, faces: Faces) -> None:
+def test_an_inconsistent_index_is_found(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(30))
     gallery.close()
     content = bytearray(gallery.path.read_bytes())

@@ -233,6 +233,6 @@ class GalleryMachine(RuleBasedStateMachine):
         np.testing.assert_array_equal(table.matrix, np.array(expected_rows).reshape(-1, self.faces.dimension))
 
 
-def test_a_gallery_is_as_a_dictionary_would_be(random_faces: type[Faces]) -> None:
+def test_a_gallery_behaves_like_a_dictionary(random_faces: type[Faces]) -> None:
     GalleryMachine.faces_class = random_faces
     run_state_machine_as_test(GalleryMachine, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))

@@ -42,7 +42,7 @@ def people(gallery: Gallery, faces: Faces) -> Gallery:
     return gallery
 
 
-def test_a_merge_is_undone_wholly(people: Gallery, faces: Faces) -> None:
+def test_a_merge_is_undone_completely(people: Gallery, faces: Faces) -> None:
     only_bea, both, only_ada = (key(faces, number) for number in (1, 2, 3))
     people.deny("Bea", only_bea)
     for name in ("Ada", "Bea"):
@@ -64,7 +64,7 @@ def test_a_merge_is_undone_wholly(people: Gallery, faces: Faces) -> None:
         people.unmerge("Ada")
 
 
-def test_merges_are_undone_in_the_other_order(people: Gallery) -> None:
+def test_merges_are_undone_in_reverse_order(people: Gallery) -> None:
     first = state(people)
     people.merge(["Cleo"], "Bea")
     second = state(people)
@@ -77,7 +77,7 @@ def test_merges_are_undone_in_the_other_order(people: Gallery) -> None:
     assert state(people) == first
 
 
-def test_three_merges_within_each_other_come_apart(people: Gallery, faces: Faces) -> None:
+def test_nested_merges_are_undone(people: Gallery, faces: Faces) -> None:
     people.enroll("Dora", faces.samples(1))
     states = [state(people)]
     for source, into in (("Dora", "Cleo"), ("Cleo", "Bea"), ("Bea", "Ada")):
@@ -90,7 +90,7 @@ def test_three_merges_within_each_other_come_apart(people: Gallery, faces: Faces
     assert inspect_gallery(people.path).problems == ()
 
 
-def test_what_was_changed_since_stays(people: Gallery, faces: Faces) -> None:
+def test_later_changes_are_kept(people: Gallery, faces: Faces) -> None:
     people.merge(["Bea"], "Ada")
     people.enroll("Ada", faces.samples(1))
     people.describe("Ada", note="third")
@@ -104,7 +104,7 @@ def test_what_was_changed_since_stays(people: Gallery, faces: Faces) -> None:
     }
 
 
-def test_a_name_that_somebody_else_has_is_not_taken(people: Gallery, faces: Faces) -> None:
+def test_undoing_a_merge_requires_a_free_name(people: Gallery, faces: Faces) -> None:
     people.merge(["Bea"], "Ada")
     people.enroll("bea", faces.samples(1))
     before = state(people)
@@ -113,14 +113,14 @@ def test_a_name_that_somebody_else_has_is_not_taken(people: Gallery, faces: Face
     assert state(people) == before
 
 
-def test_a_name_that_went_says_where_to(people: Gallery) -> None:
+def test_the_name_of_a_merged_person_is_explained(people: Gallery) -> None:
     people.merge(["Bea"], "Ada")
     for use in (people.person, people.forget):
         with pytest.raises(PersonNotFoundError, match=r"merged into Ada.*people unmerge Ada"):
             use("bea")
 
 
-def test_forgetting_takes_the_names_of_who_was_joined(people: Gallery, tmp_path: Path) -> None:
+def test_forgetting_erases_names_of_merged_people(people: Gallery, tmp_path: Path) -> None:
     people.rename("Bea", "Beatrix Unlikely")
     people.describe("Beatrix Unlikely", note="lives in Utrecht")
     people.merge(["Beatrix Unlikely"], "Ada")
@@ -135,7 +135,7 @@ def test_forgetting_takes_the_names_of_who_was_joined(people: Gallery, tmp_path:
     assert inspect_gallery(people.path).problems == ()
 
 
-def test_the_last_sample_takes_the_name_along(people: Gallery) -> None:
+def test_removing_the_last_sample_erases_the_merged_name(people: Gallery) -> None:
     people.rename("Bea", "Beatrix Unlikely")
     people.merge(["Beatrix Unlikely"], "Ada")
     for number in (3, 4):
@@ -174,7 +174,7 @@ def test_samples_are_split_off(people: Gallery) -> None:
         ("Ada", [1], PersonExistsError, "another name"),
     ],
 )
-def test_a_split_that_cannot_be_is_refused(
+def test_invalid_splits_are_rejected(
     people: Gallery, into: str, samples: list[int], error: type[Exception], why: str
 ) -> None:
     before = state(people)
@@ -183,7 +183,7 @@ def test_a_split_that_cannot_be_is_refused(
     assert state(people) == before
 
 
-def test_one_sample_is_not_split(people: Gallery) -> None:
+def test_a_single_sample_cannot_be_split(people: Gallery) -> None:
     people.split("Ada", "Eve", [2])
     with pytest.raises(UsageError, match="has one sample, which cannot be split"):
         people.split("Eve", "Mallory", [2])

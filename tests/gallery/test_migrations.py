@@ -44,7 +44,7 @@ def test_migrations_are_applied_once_and_recorded(connection: sqlite3.Connection
     assert rows == [(number, migration.__name__.strip("_")) for number, migration in enumerate(MIGRATIONS, start=1)]
 
 
-def test_the_next_migration_is_applied_to_what_is_there(connection: sqlite3.Connection) -> None:
+def test_new_migrations_are_applied_to_existing_data(connection: sqlite3.Connection) -> None:
     migrate(connection)
     connection.execute("INSERT INTO people (name, key, created_at) VALUES ('Ada', 'ada', 'then')")
     migrate(connection, (*MIGRATIONS, next_migration))
@@ -53,7 +53,7 @@ def test_the_next_migration_is_applied_to_what_is_there(connection: sqlite3.Conn
     assert connection.execute("SELECT name, title FROM people").fetchall() == [("Ada", None)]
 
 
-def test_an_older_gallery_is_brought_up_to_date_when_it_is_opened(
+def test_older_galleries_are_upgraded_on_opening(
     gallery: Gallery, faces: Faces, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery.enroll("Ada", faces.samples(2))
@@ -93,7 +93,7 @@ def restored(dump: str, path: Path) -> Path:
     return path
 
 
-def test_a_gallery_of_the_first_version_is_read_as_it_is(first_gallery: Path, faces: Faces) -> None:
+def test_version_1_is_read_without_an_upgrade(first_gallery: Path, faces: Faces) -> None:
     before = first_gallery.read_bytes()
     with Gallery.open(first_gallery, read_only=True) as gallery:
         assert {person.name: person.sample_count for person in gallery.people()} == {"Ada": 2, "Bob": 1}
@@ -107,7 +107,7 @@ def test_a_gallery_of_the_first_version_is_read_as_it_is(first_gallery: Path, fa
     assert first_gallery.read_bytes() == before
 
 
-def test_a_gallery_of_the_first_version_learns_what_is_new(first_gallery: Path) -> None:
+def test_version_1_is_upgraded(first_gallery: Path) -> None:
     with Gallery.open(first_gallery) as gallery:
         vectors = gallery.vectors().matrix
         face = FaceKey("ab" * 32, 0, gallery.samples("Ada")[0].box)
@@ -120,7 +120,7 @@ def test_a_gallery_of_the_first_version_learns_what_is_new(first_gallery: Path) 
         assert gallery.thumbnail(1) == b"\xff\xd8\xffpicture"
 
 
-def test_a_gallery_of_the_second_version_is_read_as_it_is(second_gallery: Path) -> None:
+def test_version_2_is_read_without_an_upgrade(second_gallery: Path) -> None:
     before = second_gallery.read_bytes()
     with Gallery.open(second_gallery, read_only=True) as gallery:
         assert {(person.name, person.sample_count) for person in gallery.people()} == {("Ada", 2), ("Bob", 1)}
@@ -134,7 +134,7 @@ def test_a_gallery_of_the_second_version_is_read_as_it_is(second_gallery: Path) 
     assert second_gallery.read_bytes() == before
 
 
-def test_a_gallery_of_the_second_version_takes_birth_dates(second_gallery: Path, tmp_path: Path) -> None:
+def test_version_2_is_upgraded_with_birth_dates(second_gallery: Path, tmp_path: Path) -> None:
     with Gallery.open(second_gallery) as gallery:
         vectors = gallery.vectors().matrix
         assert gallery.describe("Ada", born="1985-06").born == "1985-06"
@@ -147,7 +147,7 @@ def test_a_gallery_of_the_second_version_takes_birth_dates(second_gallery: Path,
 
 
 @pytest.mark.parametrize("dump", ["schema_1.sql", "schema_2.sql"])
-def test_that_a_gallery_was_brought_up_to_date_is_told_once(dump: str, path: Path) -> None:
+def test_an_upgrade_is_reported_once(dump: str, path: Path) -> None:
     restored(dump, path)
     told: list[Upgrade] = []
     Gallery.open(path, read_only=True, on_upgrade=told.append).close()
@@ -159,7 +159,7 @@ def test_that_a_gallery_was_brought_up_to_date_is_told_once(dump: str, path: Pat
 
 
 @pytest.mark.parametrize("before", range(1, SCHEMA_VERSION))
-def test_each_version_that_was_missed_is_told_of(before: int, first_gallery: Path) -> None:
+def test_all_skipped_versions_are_reported(before: int, first_gallery: Path) -> None:
     with closing(sqlite3.connect(first_gallery, isolation_level=None)) as connection:
         migrate(connection, MIGRATIONS[:before])
     told: list[Upgrade] = []
@@ -171,7 +171,7 @@ def test_each_version_that_was_missed_is_told_of(before: int, first_gallery: Pat
         assert schema_version(connection) == before
 
 
-def test_who_is_slower_keeps_the_copy_of_who_was_faster(second_gallery: Path) -> None:
+def test_the_backup_of_a_faster_process_is_kept(second_gallery: Path) -> None:
     with Gallery.open(second_gallery) as gallery:
         gallery._file._upgrade()
         (copy,) = gallery.automatic_backups()
@@ -192,7 +192,7 @@ def test_who_is_slower_keeps_the_copy_of_who_was_faster(second_gallery: Path) ->
         (None, 0),
     ],
 )
-def test_older_samples_are_dated_by_a_camera_where_only_one_can_have(
+def test_older_samples_with_camera_dates_are_recognized(
     connection: sqlite3.Connection, taken_at: str | None, dated: int
 ) -> None:
     migrate(connection, MIGRATIONS[:2])
@@ -206,7 +206,7 @@ def test_older_samples_are_dated_by_a_camera_where_only_one_can_have(
     assert connection.execute("SELECT camera_dated, masked FROM samples").fetchall() == [(dated, 0)]
 
 
-def test_a_new_gallery_is_not_told_of(path: Path, faces: Faces) -> None:
+def test_new_galleries_report_no_upgrade(path: Path, faces: Faces) -> None:
     told: list[Upgrade] = []
     for _ in range(2):
         Gallery.open(path, faces.pack, create=True, on_upgrade=told.append).close()

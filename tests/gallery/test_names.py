@@ -29,7 +29,7 @@ CLEAN_TEXT = st.text(
         ("x" * 200, "x" * 200),
     ],
 )
-def test_a_name_has_one_spelling(typed: str, kept: str) -> None:
+def test_names_are_normalized(typed: str, kept: str) -> None:
     assert normalize_name(typed) == kept
 
 
@@ -40,7 +40,7 @@ def test_a_name_has_one_spelling(typed: str, kept: str) -> None:
         *("\u202eadA", "a\u2066b", "a\u200eb", "a\u200bb", "\ufeffAda", "a\u2028b", "\udcff", "x" * 201),
     ],
 )
-def test_what_is_no_name_is_refused(typed: str) -> None:
+def test_invalid_names_are_rejected(typed: str) -> None:
     with pytest.raises(InvalidNameError) as refusal:
         normalize_name(typed)
     assert str(refusal.value).isprintable()
@@ -48,7 +48,7 @@ def test_what_is_no_name_is_refused(typed: str) -> None:
 
 
 @given(CLEAN_TEXT)
-def test_a_normalised_name_stays_as_it_is(typed: str) -> None:
+def test_normalization_is_idempotent(typed: str) -> None:
     try:
         name = normalize_name(typed)
     except InvalidNameError:
@@ -59,7 +59,7 @@ def test_a_normalised_name_stays_as_it_is(typed: str) -> None:
 
 
 @given(CLEAN_TEXT)
-def test_a_key_does_not_depend_on_case_or_normal_form(typed: str) -> None:
+def test_keys_ignore_case_and_normal_form(typed: str) -> None:
     key = name_key(typed)
     assert name_key(unicodedata.normalize("NFD", typed)) == key
     assert name_key(unicodedata.normalize("NFC", typed)) == key
@@ -67,11 +67,11 @@ def test_a_key_does_not_depend_on_case_or_normal_form(typed: str) -> None:
     assert name_key(key) == key
 
 
-def test_marks_of_direction_around_a_name_do_not_count() -> None:
+def test_direction_marks_around_names_are_ignored() -> None:
     assert name_key("Ada\u200f") == name_key("ada")
 
 
-def test_keys_tell_people_apart() -> None:
+def test_keys_of_different_names_differ() -> None:
     assert len({name_key(name) for name in ("Ada", "Äda", "Ada L", "Аda")}) == 4
     assert name_key("STRASSE") == name_key("straße")
     assert name_key("ΣΊΣΥΦΟΣ") == name_key("σίσυφος")

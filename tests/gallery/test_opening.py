@@ -58,14 +58,14 @@ def filled(gallery: Gallery, faces: Faces) -> Path:
 # New galleries ----------------------------------------------------------------------------------------------------
 
 
-def test_there_is_no_gallery_yet(path: Path, faces: Faces) -> None:
+def test_a_missing_gallery_raises(path: Path, faces: Faces) -> None:
     for missing in (path, path / "deeper"):
         with pytest.raises(GalleryNotFoundError, match="enroll"):
             Gallery.open(missing, faces.pack)
     assert list(path.parent.iterdir()) == []
 
 
-def test_an_empty_file_is_no_gallery_until_somebody_is_enrolled(path: Path, faces: Faces) -> None:
+def test_an_empty_file_becomes_a_gallery_when_created(path: Path, faces: Faces) -> None:
     path.touch()
     with pytest.raises(GalleryNotFoundError, match="empty"):
         Gallery.open(path, faces.pack)
@@ -88,16 +88,16 @@ def test_only_its_owner_can_read_a_new_gallery(tmp_path: Path, faces: Faces) -> 
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_a_gallery_is_one_file_when_it_is_closed_and_room_is_kept_beside_it(filled: Path) -> None:
+def test_a_closed_gallery_is_one_file_with_a_reserve(filled: Path) -> None:
     assert sorted(file.name for file in filled.parent.iterdir()) == [filled.name, f"{filled.name}-reserve"]
 
 
-def test_opening_makes_no_second_gallery(filled: Path, faces: Faces) -> None:
+def test_opening_keeps_the_existing_gallery(filled: Path, faces: Faces) -> None:
     with Gallery.open(filled, faces.pack, create=True) as gallery:
         assert len(gallery.people()) == 2
 
 
-def test_a_gallery_that_cannot_be_made_says_so(path: Path, faces: Faces) -> None:
+def test_failed_creation_is_an_error(path: Path, faces: Faces) -> None:
     path.touch()
     with pytest.raises(StorageError, match="cannot be created"):
         Gallery.open(path / "below a file", faces.pack, create=True)
@@ -108,7 +108,7 @@ def test_a_gallery_that_cannot_be_made_says_so(path: Path, faces: Faces) -> None
         Gallery.open(path, PackIdentity("x", "ab" * 32, 0), create=True)
 
 
-def test_a_first_opening_that_was_broken_off_harms_nothing(path: Path, faces: Faces) -> None:
+def test_an_interrupted_creation_can_be_repeated(path: Path, faces: Faces) -> None:
     """The journal of a killed process lies beside a half-written file; SQLite undoes it and we begin again."""
     source = path.with_name("source")
     with closing(sqlite3.connect(source, isolation_level=None)) as connection:
@@ -130,7 +130,7 @@ def test_a_first_opening_that_was_broken_off_harms_nothing(path: Path, faces: Fa
 
 @pytest.mark.parametrize("content", [b"x", b"no gallery at all" * 1000, b"SQLite format 3", b"\0" * 8192])
 @pytest.mark.parametrize("create", [False, True])
-def test_what_is_no_sqlite_file_is_refused_and_kept(path: Path, faces: Faces, content: bytes, create: bool) -> None:
+def test_other_files_are_rejected_and_kept(path: Path, faces: Faces, content: bytes, create: bool) -> None:
     path.write_bytes(content)
     with pytest.raises(GalleryFormatError, match="is not a gallery"):
         Gallery.open(path, faces.pack, create=create)
@@ -140,7 +140,7 @@ def test_what_is_no_sqlite_file_is_refused_and_kept(path: Path, faces: Faces, co
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 @pytest.mark.parametrize("application_id", [0, 252006674])
-def test_another_programs_file_is_refused_and_kept(path: Path, faces: Faces, mode: str, application_id: int) -> None:
+def test_files_of_other_programs_are_rejected_and_kept(path: Path, faces: Faces, mode: str, application_id: int) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA journal_mode = {mode}")
         connection.execute(f"PRAGMA application_id = {application_id}")
@@ -152,7 +152,7 @@ def test_another_programs_file_is_refused_and_kept(path: Path, faces: Faces, mod
 
 
 @POSIX
-def test_what_is_no_file_is_refused_at_once(tmp_path: Path, faces: Faces) -> None:
+def test_folders_and_pipes_are_rejected_immediately(tmp_path: Path, faces: Faces) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for place in (tmp_path, pipe, Path("/dev/zero")):
@@ -161,7 +161,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, faces: Faces) -> Non
                 Gallery.open(place, faces.pack, create=create)
 
 
-def test_a_gallery_of_a_newer_facebank_is_refused(filled: Path, faces: Faces) -> None:
+def test_newer_galleries_are_rejected(filled: Path, faces: Faces) -> None:
     with tampering(filled) as connection:
         connection.execute("INSERT INTO migrations VALUES (99, 'dreams', 'later')")
         connection.execute("CREATE TABLE dreams (x)")
@@ -169,7 +169,7 @@ def test_a_gallery_of_a_newer_facebank_is_refused(filled: Path, faces: Faces) ->
         Gallery.open(filled, faces.pack)
 
 
-def test_a_name_with_control_characters_is_escaped_in_messages(tmp_path: Path, faces: Faces) -> None:
+def test_control_characters_are_escaped_in_messages(tmp_path: Path, faces: Faces) -> None:
     path = tmp_path / "a\x1b[31m\n\u202eb"
     path.write_bytes(b"text")
     with pytest.raises(GalleryFormatError) as refusal:
@@ -194,7 +194,7 @@ def test_a_name_with_control_characters_is_escaped_in_messages(tmp_path: Path, f
         "UPDATE migrations SET number = -number",
     ],
 )
-def test_tables_other_than_a_gallerys_are_refused(filled: Path, faces: Faces, statement: str) -> None:
+def test_foreign_schemas_are_rejected(filled: Path, faces: Faces, statement: str) -> None:
     with tampering(filled) as connection:
         connection.execute(statement)
     with pytest.raises(GalleryFormatError, match="damaged"):
@@ -242,7 +242,7 @@ def test_tables_other_than_a_gallerys_are_refused(filled: Path, faces: Faces, st
         "UPDATE thumbnails SET jpeg = 'text'",
     ],
 )
-def test_rows_that_cannot_be_are_refused(filled: Path, faces: Faces, statement: str) -> None:
+def test_invalid_rows_are_rejected(filled: Path, faces: Faces, statement: str) -> None:
     with tampering(filled) as connection:
         connection.execute(statement)
     with pytest.raises(GalleryFormatError, match=r"damaged") as refusal:
@@ -262,7 +262,7 @@ def use_everything(path: Path, pack: PackIdentity) -> None:
         assert (0 if index.people is None else index.people.count) == len(gallery.vectors().sample_ids)
 
 
-def test_a_setting_that_is_no_json_is_refused(filled: Path, faces: Faces) -> None:
+def test_settings_must_be_json(filled: Path, faces: Faces) -> None:
     with tampering(filled) as connection:
         connection.execute("INSERT INTO settings (key, value) VALUES ('one', '{'), ('deep', ?)", ("[" * 60_000,))
         seal_table(connection, "settings")
@@ -273,7 +273,7 @@ def test_a_setting_that_is_no_json_is_refused(filled: Path, faces: Faces) -> Non
 
 
 @pytest.mark.parametrize("size", [50, 100, 512, 4096, 8192, 20_000])
-def test_a_cut_off_gallery_is_refused(filled: Path, faces: Faces, size: int) -> None:
+def test_truncated_galleries_are_rejected(filled: Path, faces: Faces, size: int) -> None:
     os.truncate(filled, size)
     with pytest.raises(GalleryFormatError):
         use_everything(filled, faces.pack)
@@ -282,7 +282,7 @@ def test_a_cut_off_gallery_is_refused(filled: Path, faces: Faces, size: int) -> 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_a_damaged_gallery_raises_nothing_unforeseen(random_faces: type[Faces], data: st.DataObject) -> None:
+def test_damaged_galleries_raise_typed_errors_only(random_faces: type[Faces], data: st.DataObject) -> None:
     faces = random_faces(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "damaged.facebank"
@@ -304,7 +304,7 @@ def test_a_damaged_gallery_raises_nothing_unforeseen(random_faces: type[Faces], 
 # Locks, media, threads ------------------------------------------------------------------------------------------------
 
 
-def test_a_locked_gallery_is_waited_for_and_then_reported(
+def test_a_locked_gallery_raises_after_the_timeout(
     gallery: Gallery, faces: Faces, start_worker: Callable[..., subprocess.Popen[str]]
 ) -> None:
     gallery.enroll("Ada", faces.samples(1))
@@ -352,7 +352,7 @@ def test_a_gallery_on_a_read_only_medium_can_be_read(
         Gallery.open(medium / "new.facebank", faces.pack, create=True)
 
 
-def test_a_log_that_was_left_on_a_read_only_medium_is_not_passed_over(
+def test_logs_on_read_only_media_are_read(
     gallery: Gallery, faces: Faces, mount: Callable[[str], Path]
 ) -> None:
     gallery.enroll("Ada", faces.samples(1))
@@ -366,7 +366,7 @@ def test_a_log_that_was_left_on_a_read_only_medium_is_not_passed_over(
 
 @POSIX
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="the superuser may do everything")
-def test_a_gallery_without_permission_says_so(filled: Path, faces: Faces) -> None:
+def test_missing_permissions_are_reported(filled: Path, faces: Faces) -> None:
     filled.chmod(0o400)
     with Gallery.open(filled, faces.pack) as gallery:
         assert gallery.read_only

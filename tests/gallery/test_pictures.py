@@ -32,7 +32,7 @@ def edited(face: FaceKey, picture: str | None = PICTURE) -> FaceKey:
     return replace(face, content_hash=EDITED, picture_hash=picture)
 
 
-def test_two_faces_are_one_by_bytes_or_by_picture(seen: NewSample) -> None:
+def test_faces_match_by_bytes_or_by_picture(seen: NewSample) -> None:
     face = FaceKey.enrolled(seen)
     assert is_same_place(face, edited(face))
     assert is_same_place(face, replace(face, picture_hash=None)), "an older note of the same bytes"
@@ -59,7 +59,7 @@ def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, see
     assert gallery.denials_of(face) == set()
 
 
-def test_what_was_kept_before_pictures_were_known_learns_them(
+def test_older_rows_get_picture_hashes(
     gallery: Gallery, faces: Faces, seen: NewSample, path: Path
 ) -> None:
     old, enrolled = replace(FaceKey.enrolled(seen), picture_hash=None), faces.sample(content_hash=seen.content_hash)
@@ -82,7 +82,7 @@ def test_what_was_kept_before_pictures_were_known_learns_them(
         assert again.denials_of(edited(old)) == {1}
 
 
-def test_what_is_said_again_with_the_picture_teaches_it(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
+def test_repeated_feedback_adds_the_picture_hash(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
     gallery.enroll("Ada", faces.samples(1))
     old = replace(FaceKey.enrolled(seen), picture_hash=None)
     assert gallery.deny("Ada", old)
@@ -110,7 +110,7 @@ def test_an_edited_photo_of_a_stranger_is_the_same_stranger(gallery: Gallery, fa
     assert gallery.stranger_faces() == []
 
 
-def test_exports_carry_pictures(gallery: Gallery, other: Gallery, seen: NewSample, tmp_path: Path) -> None:
+def test_exports_contain_picture_hashes(gallery: Gallery, other: Gallery, seen: NewSample, tmp_path: Path) -> None:
     gallery.enroll("Ada", [seen])
     folder = export_gallery(gallery, tmp_path / "export").folder
     import_gallery(other, folder)
@@ -118,7 +118,7 @@ def test_exports_carry_pictures(gallery: Gallery, other: Gallery, seen: NewSampl
 
 
 @pytest.mark.parametrize("wrong", ["", "AB" * 32, "ab" * 31, "g" * 64])
-def test_what_is_no_hash_is_refused(gallery: Gallery, seen: NewSample, wrong: str) -> None:
+def test_invalid_hashes_are_rejected(gallery: Gallery, seen: NewSample, wrong: str) -> None:
     with pytest.raises(UsageError, match="SHA-256"):
         gallery.enroll("Ada", [replace(seen, picture_hash=wrong)])
     gallery.enroll("Ada", [])

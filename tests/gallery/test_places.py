@@ -29,7 +29,7 @@ def noted(gallery: Gallery) -> list[tuple[str, str]]:
     return [(place.kind.value, place.path.name) for place in gallery.written_places()]
 
 
-def test_places_that_are_there_are_told_of_the_latest_first(gallery: Gallery, tmp_path: Path) -> None:
+def test_existing_places_are_listed_latest_first(gallery: Gallery, tmp_path: Path) -> None:
     for name in ("one", "two", "gone"):
         (tmp_path / name).mkdir()
         gallery.note_written(PlaceKind.ANNOTATED, tmp_path / name)
@@ -38,7 +38,7 @@ def test_places_that_are_there_are_told_of_the_latest_first(gallery: Gallery, tm
     assert noted(gallery) == [("names in photos", "one"), ("annotated photos", "two")]
 
 
-def test_an_export_is_a_place(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_exports_are_recorded(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
     gallery.enroll("Ada", faces.samples(1))
     export_gallery(gallery, tmp_path / "backup")
     assert noted(gallery) == [("export", "backup")]
@@ -46,7 +46,7 @@ def test_an_export_is_a_place(gallery: Gallery, faces: Faces, tmp_path: Path) ->
     assert noted(gallery) == [("export", "backup")]
 
 
-def test_a_place_called_after_somebody_is_forgotten_too(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_places_named_after_a_person_are_forgotten(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
     gallery.enroll("Augusta Ada King", faces.samples(1))
     for name in ("for augusta ada KING.html", "page.html"):
         (tmp_path / name).touch()
@@ -57,7 +57,7 @@ def test_a_place_called_after_somebody_is_forgotten_too(gallery: Gallery, faces:
     assert b"augusta" not in gallery.path.read_bytes().lower()
 
 
-def test_places_are_never_too_many_for_a_setting() -> None:
+def test_the_number_of_places_is_limited() -> None:
     known: object = None
     for number in range(300):
         known = with_place(known, PlaceKind.PAGE, Path("/", "ü" * 200, str(number)))
@@ -66,7 +66,7 @@ def test_places_are_never_too_many_for_a_setting() -> None:
     assert known[-1]["path"].endswith("/299")
 
 
-def test_what_a_setting_cannot_be_is_passed_over(gallery: Gallery, tmp_path: Path) -> None:
+def test_invalid_entries_are_ignored(gallery: Gallery, tmp_path: Path) -> None:
     whole = {"kind": "export", "path": str(tmp_path)}
     damaged = [None, 3, {"kind": "spell", "path": "/"}, {"kind": "export", "path": "here"}, {"kind": "export"}]
     damaged.append({"kind": "export", "path": "/\0"})
@@ -76,7 +76,7 @@ def test_what_a_setting_cannot_be_is_passed_over(gallery: Gallery, tmp_path: Pat
     assert gallery.written_places() == []
 
 
-def test_a_gallery_that_cannot_be_changed_notes_nothing(gallery: Gallery, tmp_path: Path) -> None:
+def test_read_only_galleries_record_nothing(gallery: Gallery, tmp_path: Path) -> None:
     with Gallery.open(gallery.path, read_only=True) as reader:
         reader.note_written(PlaceKind.PAGE, tmp_path)
         assert reader.written_places() == []
@@ -102,7 +102,7 @@ def test_files_in_another_cache_are_wiped_too(
     assert list(coefficients.parent.iterdir()) == [other]
 
 
-def test_leftovers_are_wiped_wherever_something_was_written(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
+def test_leftovers_are_wiped_in_all_recorded_folders(gallery: Gallery, faces: Faces, tmp_path: Path) -> None:
     gallery.enroll("Ada", faces.samples(2))
     deep = tmp_path / "annotated" / "2019"
     deep.mkdir(parents=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])
-def test_vectors_and_qualities_are_read_at_once(
+def test_vectors_and_qualities_are_consistent(
     gallery: Gallery, faces: Faces, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, count in (("Ada", 2), ("Bob", 3), ("Ada", 1)):
@@ -37,14 +37,14 @@ def test_vectors_and_qualities_are_read_at_once(
     assert rated.dtype == table.matrix.dtype == np.float32
 
 
-def test_nobody_is_read_at_once_too(gallery: Gallery) -> None:
+def test_an_empty_gallery_is_read(gallery: Gallery) -> None:
     table, rated = gallery.rated_vectors()
     assert table.matrix.shape == (0, gallery.pack.dimension)
     assert len(rated) == len(table.sample_ids) == len(table.person_ids) == len(gallery.name_table()) == 0
 
 
 @pytest.mark.parametrize("damaged", ["'x'", "x'00'", "-1"])
-def test_a_damaged_quality_is_refused_with_whose_it_is(gallery: Gallery, faces: Faces, damaged: str) -> None:
+def test_a_damaged_quality_names_the_person(gallery: Gallery, faces: Faces, damaged: str) -> None:
     gallery.enroll("Ada", faces.samples(2))
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute(f"UPDATE samples SET quality = {damaged} WHERE id = 1")
@@ -52,7 +52,7 @@ def test_a_damaged_quality_is_refused_with_whose_it_is(gallery: Gallery, faces: 
         gallery.rated_vectors()
 
 
-def test_a_name_table_says_what_names_says(gallery: Gallery, faces: Faces) -> None:
+def test_name_table_equals_names(gallery: Gallery, faces: Faces) -> None:
     called = [f"person {number}" for number in range(2 * NAMES_TOGETHER)]
     called[3], called[NAMES_TOGETHER + 1] = "Zoë Straße", "علی\u200cرضا"
     gallery.enroll_people([(name, []) for name in called])
@@ -66,7 +66,7 @@ def test_a_name_table_says_what_names_says(gallery: Gallery, faces: Faces) -> No
 
 
 @pytest.mark.parametrize("name", ["a/b", "", ".", "..", " a", "a\nb", "x" * 201])
-def test_a_damaged_name_is_told(gallery: Gallery, faces: Faces, name: str) -> None:
+def test_a_damaged_name_is_reported(gallery: Gallery, faces: Faces, name: str) -> None:
     gallery.enroll("Ada", faces.samples(1))
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute("UPDATE people SET name = ?", (name,))
@@ -75,19 +75,19 @@ def test_a_damaged_name_is_told(gallery: Gallery, faces: Faces, name: str) -> No
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=("C", "Z")), min_size=1), max_size=3 * NAMES_TOGETHER))
-def test_a_table_gives_every_name_back(names: list[str]) -> None:
+def test_a_name_table_returns_all_names(names: list[str]) -> None:
     numbers = 3 * np.arange(len(names), dtype=np.int64)
     blocks = [names[start : start + NAMES_TOGETHER] for start in range(0, len(names), NAMES_TOGETHER)]
     assert dict(NameTable(numbers, blocks)) == dict(zip(numbers.tolist(), names, strict=True))
 
 
 @given(st.text(max_size=250))
-def test_a_plain_name_is_kept_as_it_is(text: str) -> None:
+def test_plain_names_are_normalized_already(text: str) -> None:
     if are_plain([text]):
         assert normalize_name(text) == text == " ".join(text.split())
         assert text.isascii()
 
 
-def test_one_name_that_is_not_plain_is_noticed_among_others() -> None:
+def test_a_name_that_is_not_plain_is_detected() -> None:
     assert are_plain(["Ada", "O'Neil, J. (jr.)"])
     assert not any(are_plain(["Ada", other]) for other in ("", " a", "a  b", "a/b", "..", "é", "x" * 201, 7, None))

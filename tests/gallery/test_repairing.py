@@ -71,7 +71,7 @@ def names_beside(path: Path) -> list[str]:
     return sorted(other.name for other in path.parent.iterdir())
 
 
-def test_a_gallery_that_somebody_has_open_is_not_repaired(filled: Path) -> None:
+def test_a_gallery_in_use_is_not_repaired(filled: Path) -> None:
     damage(filled)
     with Gallery.open(filled) as other:
         with pytest.raises(GalleryBusyError, match="in use"):
@@ -82,7 +82,7 @@ def test_a_gallery_that_somebody_has_open_is_not_repaired(filled: Path) -> None:
         assert [person.name for person in gallery.people()] == ["Bob", "Grace"]
 
 
-def test_what_is_in_the_log_only_is_not_lost(filled: Path) -> None:
+def test_rows_in_the_log_are_kept(filled: Path) -> None:
     damage(filled)
     with closing(sqlite3.connect(filled, isolation_level=None)) as reader:
         reader.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -96,7 +96,7 @@ def test_what_is_in_the_log_only_is_not_lost(filled: Path) -> None:
         assert [person.name for person in gallery.people()] == ["Bob", "Grace"]
 
 
-def test_a_gallery_behind_a_link_is_repaired_where_it_is(filled: Path, tmp_path: Path) -> None:
+def test_the_target_of_a_link_is_repaired(filled: Path, tmp_path: Path) -> None:
     damage(filled)
     filled.chmod(0o640)
     elsewhere = tmp_path / "elsewhere"
@@ -117,7 +117,7 @@ def test_a_gallery_behind_a_link_is_repaired_where_it_is(filled: Path, tmp_path:
     assert names_beside(link) == ["link"]
 
 
-def test_a_repair_that_fails_changes_nothing_and_does_not_advise_itself(filled: Path) -> None:
+def test_a_failed_repair_changes_nothing(filled: Path) -> None:
     change(filled, "CREATE TABLE further (number INTEGER)")
     before, beside = dumped(filled), names_beside(filled)
     with pytest.raises(GalleryFormatError, match="restore a backup") as raised:
@@ -134,7 +134,7 @@ def test_a_repair_that_fails_changes_nothing_and_does_not_advise_itself(filled: 
         ("DELETE FROM sums WHERE name = 'thumbnails'", "the row count of 'thumbnails' is lost"),
     ],
 )
-def test_what_is_lost_without_a_trace_is_named(filled: Path, statement: str, said: str) -> None:
+def test_losses_known_only_from_checksums_are_reported(filled: Path, statement: str, said: str) -> None:
     change(filled, statement)
     lost = repair_gallery(filled).lost
     assert any(said in one.message for one in lost), lost
@@ -142,7 +142,7 @@ def test_what_is_lost_without_a_trace_is_named(filled: Path, statement: str, sai
 
 
 @pytest.mark.parametrize("name", ["denials_by_content", "samples_by_owner", "vectors_by_components", "migrations"])
-def test_a_page_that_is_overwritten_is_found_and_nothing_is_lost_with_it(filled: Path, name: str) -> None:
+def test_an_overwritten_page_is_detected_and_repaired(filled: Path, name: str) -> None:
     overwrite_page_of(filled, name)
     assert check_gallery(filled).damage
     assert repair_gallery(filled).lost == ()
@@ -151,13 +151,13 @@ def test_a_page_that_is_overwritten_is_found_and_nothing_is_lost_with_it(filled:
         assert [person.sample_count for person in gallery.people()] == [3, 2]
 
 
-def test_a_damaged_page_of_rows_is_told_of_and_not_raised(filled: Path) -> None:
+def test_a_damaged_page_of_rows_is_reported(filled: Path) -> None:
     overwrite_page_of(filled, "vectors")
     assert "vectors" in {damage.table for damage in check_gallery(filled).damage}
 
 
 @pytest.mark.parametrize("name", ["-wal", "-shm", "-journal", "-queue", ".before-schema-6.backup"])
-def test_no_copy_is_called_as_what_belongs_to_the_gallery(filled: Path, name: str) -> None:
+def test_reserved_names_are_rejected_for_copies(filled: Path, name: str) -> None:
     target = filled.with_name(filled.name + name)
     with Gallery.open(filled) as gallery, pytest.raises(UsageError):
         gallery.back_up(target)
@@ -166,7 +166,7 @@ def test_no_copy_is_called_as_what_belongs_to_the_gallery(filled: Path, name: st
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of files there")
-def test_a_full_disk_is_said_of_the_copy(filled: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_for_the_backup(filled: Path, tmp_path: Path) -> None:
     import resource
     import signal
 
@@ -183,7 +183,7 @@ def test_a_full_disk_is_said_of_the_copy(filled: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
-def test_a_killed_copy_leaves_nothing_that_is_not_cleaned_away(filled: Path, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_copy_are_removed(filled: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copies"
     folder.mkdir()
     command = [sys.executable, "-c", KILLED_WHILE_COPYING, os.fspath(filled), os.fspath(folder / "first")]

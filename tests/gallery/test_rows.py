@@ -47,7 +47,7 @@ def sealed_anew(path: Path) -> dict[str, object]:
         return state_of(connection)
 
 
-def test_whatever_is_done_every_row_is_sealed_and_every_table_summed(gallery: Gallery, faces: Faces) -> None:
+def test_rows_are_sealed_and_summed_after_all_changes(gallery: Gallery, faces: Faces) -> None:
     masked, face = faces.sample(masked=True), faces.sample()
     changes = (
         lambda: gallery.enroll("Ada", [*faces.samples(3), masked]),
@@ -81,7 +81,7 @@ def test_whatever_is_done_every_row_is_sealed_and_every_table_summed(gallery: Ga
         assert state(gallery.path) == sealed_anew(gallery.path)
 
 
-def test_a_new_gallery_and_an_old_one_are_sealed_alike(path: Path, faces: Faces) -> None:
+def test_new_and_upgraded_galleries_have_equal_seals(path: Path, faces: Faces) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         migrate(connection, MIGRATIONS[:3])
         connection.execute("INSERT INTO packs VALUES (1, 'opencv', ?, 16)", (faces.pack.digest,))
@@ -101,7 +101,7 @@ def test_a_new_gallery_and_an_old_one_are_sealed_alike(path: Path, faces: Faces)
     }
 
 
-def test_every_column_is_sealed_but_those_that_follow_from_others() -> None:
+def test_all_columns_except_derived_ones_are_sealed() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrate(connection)
         assert GALLERY_FILE.has_tables(connection, SCHEMA_VERSION)
@@ -125,7 +125,7 @@ def test_every_column_is_sealed_but_those_that_follow_from_others() -> None:
         "UPDATE sums SET row_count = 9 WHERE name = 'people'",
     ],
 )
-def test_damage_is_not_sealed_anew(gallery: Gallery, faces: Faces, damage: str) -> None:
+def test_damaged_rows_are_not_resealed(gallery: Gallery, faces: Faces, damage: str) -> None:
     gallery.enroll("Ada", faces.samples(2))
     gallery.close()
     with closing(sqlite3.connect(gallery.path)) as connection, connection:
@@ -136,7 +136,7 @@ def test_damage_is_not_sealed_anew(gallery: Gallery, faces: Faces, damage: str) 
     assert state(gallery.path) == before
 
 
-def test_a_damaged_index_hides_nothing_of_somebody_who_is_to_be_forgotten(gallery: Gallery, faces: Faces) -> None:
+def test_forgetting_ignores_damaged_indexes(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(1))
     gallery.close()
@@ -154,7 +154,7 @@ def test_a_damaged_index_hides_nothing_of_somebody_who_is_to_be_forgotten(galler
     assert state(gallery.path) == before
 
 
-def test_sums_are_told_apart_by_their_tables() -> None:
+def test_sums_depend_on_the_table() -> None:
     assert is_sum_of("people", "people")
     assert is_sum_of("people.names", "people")
     assert is_sum_of("vectors plain", "vectors")
@@ -163,7 +163,7 @@ def test_sums_are_told_apart_by_their_tables() -> None:
 
 
 @pytest.mark.parametrize("earlier", [0, 20])
-def test_a_damaged_index_of_names_hides_nobody(gallery: Gallery, faces: Faces, earlier: int) -> None:
+def test_a_damaged_index_of_names_is_detected(gallery: Gallery, faces: Faces, earlier: int) -> None:
     for name in ("Ada", "Bob"):
         gallery.enroll(name, faces.samples(1))
     gallery.close()
@@ -184,7 +184,7 @@ def test_a_damaged_index_of_names_hides_nobody(gallery: Gallery, faces: Faces, e
 
 
 @pytest.mark.parametrize("earlier", [0, 20])
-def test_a_damaged_index_of_samples_hides_none(gallery: Gallery, faces: Faces, earlier: int) -> None:
+def test_a_damaged_index_of_samples_is_detected(gallery: Gallery, faces: Faces, earlier: int) -> None:
     gallery.enroll("Ada", faces.samples(3))
     for number in range(earlier):
         gallery.enroll(f"Person {number}", faces.samples(1))

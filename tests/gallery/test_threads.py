@@ -60,7 +60,7 @@ def at_once(work: Callable[[int], object], threads: int = THREADS) -> list[objec
         return list(pool.map(begin, range(threads)))
 
 
-def test_no_change_of_sixteen_threads_is_lost(shared_gallery: Gallery, random_faces: type[Faces]) -> None:
+def test_changes_of_sixteen_threads_are_kept(shared_gallery: Gallery, random_faces: type[Faces]) -> None:
     def work(number: int) -> None:
         faces, name = random_faces(number), f"Person {number}"
         for _ in range(3):
@@ -83,7 +83,7 @@ def test_no_change_of_sixteen_threads_is_lost(shared_gallery: Gallery, random_fa
     assert inspect_gallery(gallery.path).problems == ()
 
 
-def test_a_snapshot_is_its_own_threads(shared_gallery: Gallery, faces: Faces) -> None:
+def test_a_snapshot_belongs_to_its_thread(shared_gallery: Gallery, faces: Faces) -> None:
     with shared_gallery as gallery, ThreadPoolExecutor(1) as pool, gallery.snapshot():
         assert gallery.people() == []
         pool.submit(gallery.enroll, "Ada", faces.samples(1)).result()
@@ -91,7 +91,7 @@ def test_a_snapshot_is_its_own_threads(shared_gallery: Gallery, faces: Faces) ->
         assert [person.name for person in pool.submit(gallery.people).result()] == ["Ada"]
 
 
-def test_threads_that_end_leave_nothing_open(shared_gallery: Gallery) -> None:
+def test_ended_threads_leave_no_connections(shared_gallery: Gallery) -> None:
     with shared_gallery as gallery:
         before = open_here(gallery.path)
         for _ in range(50):
@@ -102,7 +102,7 @@ def test_threads_that_end_leave_nothing_open(shared_gallery: Gallery) -> None:
     assert not is_open_here(gallery.path)
 
 
-def test_any_thread_closes_it_for_all(shared_gallery: Gallery, faces: Faces) -> None:
+def test_closing_applies_to_all_threads(shared_gallery: Gallery, faces: Faces) -> None:
     gallery = shared_gallery
     gallery.enroll("Ada", faces.samples(200))
     begun = threading.Semaphore(0)
@@ -133,7 +133,7 @@ def test_any_thread_closes_it_for_all(shared_gallery: Gallery, faces: Faces) -> 
         gallery.people()
 
 
-def test_a_call_in_flight_ends_when_it_is_closed(shared_gallery: Gallery, faces: Faces) -> None:
+def test_closing_interrupts_running_calls(shared_gallery: Gallery, faces: Faces) -> None:
     gallery = shared_gallery
     gallery.enroll("Ada", faces.samples(3))
     inside, closed = threading.Event(), threading.Event()
@@ -155,12 +155,12 @@ def test_a_call_in_flight_ends_when_it_is_closed(shared_gallery: Gallery, faces:
     assert not is_open_here(gallery.path)
 
 
-def test_a_gallery_is_not_repaired_while_it_is_open_here(shared_gallery: Gallery) -> None:
+def test_a_gallery_open_in_this_process_is_not_repaired(shared_gallery: Gallery) -> None:
     with shared_gallery as gallery, pytest.raises(GalleryBusyError, match="close it first"):
         repair_gallery(gallery.path)
 
 
-def test_a_file_put_in_its_place_is_not_mixed_with_it(shared_gallery: Gallery, tmp_path: Path, faces: Faces) -> None:
+def test_a_replaced_file_raises(shared_gallery: Gallery, tmp_path: Path, faces: Faces) -> None:
     with shared_gallery as gallery, ThreadPoolExecutor(1) as pool:
         copy = gallery.back_up(tmp_path / "copy.facebank")
         copy.replace(gallery.path)
@@ -169,7 +169,7 @@ def test_a_file_put_in_its_place_is_not_mixed_with_it(shared_gallery: Gallery, t
 
 
 @pytest.mark.parametrize("is_replaced", [False, True])
-def test_nothing_is_written_into_a_file_that_was_taken_away(
+def test_a_removed_file_is_not_written(
     shared_gallery: Gallery, tmp_path: Path, faces: Faces, is_replaced: bool
 ) -> None:
     with shared_gallery as gallery:
@@ -184,7 +184,7 @@ def test_nothing_is_written_into_a_file_that_was_taken_away(
     assert gallery.path.exists() == is_replaced
 
 
-def test_a_change_under_way_is_finished_in_the_file_that_it_began(
+def test_a_running_change_completes_in_its_file(
     shared_gallery: Gallery, tmp_path: Path, faces: Faces
 ) -> None:
     away = tmp_path / "away.facebank"
@@ -197,7 +197,7 @@ def test_a_change_under_way_is_finished_in_the_file_that_it_began(
         assert [person.name for person in gallery.people()] == ["Ada"]
 
 
-def test_indexes_of_two_threads_do_not_disturb_each_other(shared_gallery: Gallery, faces: Faces) -> None:
+def test_indexes_in_two_threads(shared_gallery: Gallery, faces: Faces) -> None:
     with shared_gallery as gallery, ThreadPoolExecutor(1) as pool:
         gallery.enroll("Ada", faces.samples(2))
         mine = open_index(gallery).people
@@ -208,7 +208,7 @@ def test_indexes_of_two_threads_do_not_disturb_each_other(shared_gallery: Galler
         assert (mine.count, theirs.count) == (2, 3)
 
 
-def test_a_second_opening_lets_go_of_no_lock(path: Path, faces: Faces, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_opening_releases_no_lock(path: Path, faces: Faces, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(vars(file), "choose_journal", lambda *_, **__: "delete")
     writes = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
     with Gallery.open(path, faces.pack, create=True) as gallery, gallery._file.changing():
@@ -238,12 +238,12 @@ def forked(*arguments: object) -> list[str]:
 
 
 @pytest.mark.parametrize("journal", ["wal", "delete"])
-def test_both_processes_go_on_after_a_fork(path: Path, journal: str) -> None:
+def test_both_processes_work_after_a_fork(path: Path, journal: str) -> None:
     assert forked("both", path, journal) == ["child 31", "parent 61"]
     assert inspect_gallery(path).problems == ()
 
 
-def test_a_process_forked_while_the_gallery_is_read_is_refused_it(path: Path) -> None:
+def test_a_child_forked_during_a_read_gets_an_error(path: Path) -> None:
     said = forked("busy", path)
     assert [line.partition(":")[0] for line in said] == ["child inside", "child opening", "child using", "parent"]
     assert all("was in use when this process was forked" in line for line in said[:3])
@@ -251,19 +251,19 @@ def test_a_process_forked_while_the_gallery_is_read_is_refused_it(path: Path) ->
     assert inspect_gallery(path).problems == ()
 
 
-def test_a_process_forked_in_a_snapshot_leaves_it_alone(path: Path) -> None:
+def test_a_child_forked_in_a_snapshot_gets_an_error(path: Path) -> None:
     assert forked("snapshot", path) == ["child: UsageError", "parent: 2"]
     assert inspect_gallery(path).problems == ()
 
 
-def test_many_forks_while_threads_work_lose_nothing(path: Path) -> None:
+def test_many_forks_with_running_threads(path: Path) -> None:
     said = forked("many", path)
     kept = sum(int(line.split()[1]) for line in said if line.startswith("kept"))
     assert {f"people {kept}"} == {line for line in said if line.startswith("people")}
     assert inspect_gallery(path).problems == ()
 
 
-def test_an_index_on_faiss_is_searched_after_a_fork(path: Path) -> None:
+def test_a_faiss_index_works_after_a_fork(path: Path) -> None:
     pytest.importorskip("faiss")
     child, parent = forked("faiss", path)
     assert child.removeprefix("child ") == parent.removeprefix("parent ")

@@ -43,7 +43,7 @@ def after_another(first: Callable[..., object], original: Callable[..., object])
     return called
 
 
-def test_the_copy_of_before_is_not_replaced_by_one_of_after(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_upgrades_keep_the_original_backup(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def somebody_else_is_faster() -> None:
         Gallery.open(older).close()
 
@@ -54,7 +54,7 @@ def test_the_copy_of_before_is_not_replaced_by_one_of_after(older: Path, monkeyp
         assert schema_version(connection) == 2
 
 
-def test_a_gallery_that_is_just_brought_up_to_date_is_not_called_damaged(
+def test_opening_during_an_upgrade(
     older: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = sqlite._objects
@@ -77,7 +77,7 @@ def test_a_gallery_that_is_just_brought_up_to_date_is_not_called_damaged(
         assert schema_version(connection) == SCHEMA_VERSION
 
 
-def test_the_copy_lies_where_a_link_leads_to(older: Path, tmp_path: Path) -> None:
+def test_the_backup_is_beside_the_target_of_a_link(older: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     link = elsewhere / "link"

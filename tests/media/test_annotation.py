@@ -62,7 +62,7 @@ def shows(
 @pytest.mark.parametrize(
     ("decision", "color"), [(Decision.KNOWN, GREEN), (Decision.UNCERTAIN, ORANGE), (Decision.UNKNOWN, GRAY)]
 )
-def test_frame_is_on_the_box_in_the_decisions_colour(
+def test_frames_have_the_color_of_the_decision(
     decision: Decision, color: tuple[int, int, int], tmp_path: Path
 ) -> None:
     pixels = annotated(blank(), mark(200, 150, 320, 300, decision=decision), folder=tmp_path)
@@ -75,14 +75,14 @@ def test_frame_is_on_the_box_in_the_decisions_colour(
     assert (pixels[170:280, 220:300] == BACKGROUND).all(), "the face itself stays as it is"
 
 
-def test_the_photo_itself_is_not_changed(tmp_path: Path) -> None:
+def test_the_photo_is_not_modified(tmp_path: Path) -> None:
     photo = blank()
     annotated(photo, mark(200, 150, 320, 300, "Ada"), folder=tmp_path)
     assert (photo.pixels == BACKGROUND).all()
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".png"])
-def test_an_annotated_picture_is_told_from_others(tmp_path: Path, suffix: str) -> None:
+def test_annotated_pictures_are_recognized(tmp_path: Path, suffix: str) -> None:
     own, other, absent = (tmp_path / f"{name}{suffix}" for name in ("own", "other", "absent"))
     annotate_photo(blank(), [mark(200, 150, 320, 300, "Ada")], own)
     Image.fromarray(blank().pixels).save(other)
@@ -90,7 +90,7 @@ def test_an_annotated_picture_is_told_from_others(tmp_path: Path, suffix: str) -
     assert [is_annotated(path) for path in (own, other, absent, tmp_path / "pipe", tmp_path)] == [True] + [False] * 4
 
 
-def test_landmarks_are_dots(tmp_path: Path) -> None:
+def test_landmarks_are_drawn_as_dots(tmp_path: Path) -> None:
     without = annotated(blank(), mark(200, 150, 320, 300), folder=tmp_path)
     dotted = annotated(blank(), mark(200, 150, 320, 300, dots=True), folder=tmp_path)
     for x, y in ((220, 170), (300, 170), (240, 190), (220, 280)):
@@ -105,7 +105,7 @@ def label_area(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], color: t
     return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
 
 
-def test_label_stands_above_its_box(tmp_path: Path) -> None:
+def test_labels_are_above_their_box(tmp_path: Path) -> None:
     pixels = annotated(blank(), mark(300, 200, 330, 230, "Grace Hopper"), folder=tmp_path)
     top, _, left, right = label_area(pixels, GREEN)
     assert 160 < top < 190
@@ -116,7 +116,7 @@ def test_label_stands_above_its_box(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "corner", [(0, 0, 60, 60), (580, 0, 640, 60), (0, 420, 60, 480), (580, 420, 640, 480), (-50, -50, 700, 500)]
 )
-def test_label_is_whole_at_every_edge(corner: tuple[int, int, int, int], tmp_path: Path) -> None:
+def test_labels_are_complete_at_every_edge(corner: tuple[int, int, int, int], tmp_path: Path) -> None:
     plate = LabelPainter(11).paint("Grace Brewster Hopper", GREEN, 640)
     pixels = annotated(blank(), mark(*corner, "Grace Brewster Hopper"), folder=tmp_path)
     painted = (np.asarray(plate)[..., 3] == 255) & (np.asarray(plate)[..., :3] == 255).all(axis=2)
@@ -126,7 +126,7 @@ def test_label_is_whole_at_every_edge(corner: tuple[int, int, int, int], tmp_pat
     assert corner[1] - 25 <= rows.min() <= rows.max() <= corner[3] + 25, "the label is at its box"
 
 
-def test_labels_stay_off_each_other(tmp_path: Path) -> None:
+def test_labels_do_not_overlap(tmp_path: Path) -> None:
     one = mark(200, 200, 260, 260, "Grace Hopper of the Navy")
     two = mark(265, 200, 325, 260, "Ada Lovelace of London", Decision.UNCERTAIN)
     pixels = annotated(blank(), one, two, folder=tmp_path)
@@ -135,7 +135,7 @@ def test_labels_stay_off_each_other(tmp_path: Path) -> None:
     assert bottom < other_top or other_bottom < top
 
 
-def test_lines_and_letters_grow_with_the_photo(tmp_path: Path) -> None:
+def test_lines_and_text_scale_with_the_photo(tmp_path: Path) -> None:
     small = annotated(blank(320, 240), mark(80, 100, 160, 180, "Ada"), folder=tmp_path)
     large = annotated(blank(1600, 1200), mark(400, 500, 800, 900, "Ada"), folder=tmp_path)
     assert shows(small, GREEN)[140, 60:100].sum() >= 1
@@ -164,7 +164,7 @@ def test_any_mark_can_be_drawn(
 
 
 @pytest.mark.parametrize("name", ["Łukasz Żółć", "Дмитрий", "Ελένη", "محمد", "שלום"])
-def test_scripts_of_dejavu_are_written_with_it(name: str) -> None:
+def test_scripts_supported_by_dejavu_are_drawn(name: str) -> None:
     try:
         ImageFont.truetype("DejaVuSans.ttf", 20)
     except OSError:
@@ -175,7 +175,7 @@ def test_scripts_of_dejavu_are_written_with_it(name: str) -> None:
     assert not annotation_module._missing(name, font)
 
 
-def test_without_system_fonts_accents_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_letters_are_drawn_without_accents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(annotation_module, "_SYSTEM_FONTS", ())
     _, text = LabelPainter(20)._written("José Ångström 王")
     assert text == "Jose Angstrom 王"
@@ -201,7 +201,7 @@ def test_ink_contrasts_with_the_plate(color: tuple[int, int, int], ink: int) -> 
 
 
 @pytest.mark.parametrize(("name", "file_type"), [("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.png", "PNG")])
-def test_suffix_chooses_the_format(name: str, file_type: str, tmp_path: Path) -> None:
+def test_the_suffix_determines_the_format(name: str, file_type: str, tmp_path: Path) -> None:
     annotate_photo(blank(), [], tmp_path / name)
     with Image.open(tmp_path / name) as image:
         assert (image.format, image.size) == (file_type, (640, 480))
@@ -209,13 +209,13 @@ def test_suffix_chooses_the_format(name: str, file_type: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a", "a.txt"])
-def test_other_suffixes_are_refused(name: str, tmp_path: Path) -> None:
+def test_other_suffixes_are_rejected(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"annotated photos are written as \.jpg or \.png"):
         annotate_photo(blank(), [], tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_older_picture_is_replaced_and_only_its_owner_reads_the_new_one(
+def test_existing_pictures_are_replaced_privately(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "a.png"
@@ -232,13 +232,13 @@ def test_an_older_picture_is_replaced_and_only_its_owner_reads_the_new_one(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "other", "reader"]
 
 
-def test_absent_folder_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"a\.png cannot be written: No such file or directory"):
         annotate_photo(blank(), [], tmp_path / "absent" / "a.png")
 
 
 @pytest.mark.parametrize("size", [(65_501, 2), (2, 65_501)])
-def test_photo_too_large_for_jpeg_is_refused_in_silence(
+def test_photos_too_large_for_jpeg_are_rejected_silently(
     size: tuple[int, int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(
@@ -275,7 +275,7 @@ except StorageError as error:
 """
 
 
-def test_full_disk_leaves_the_older_picture(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_existing_picture(tmp_path: Path) -> None:
     target = tmp_path / "a.png"
     target.write_bytes(b"old")
     process = subprocess.run(

@@ -39,7 +39,7 @@ print(all(changed), os.environ.get(asked) == before)
 
 
 @pytest.mark.parametrize("asked", [None, "56"])
-def test_a_damaged_file_makes_no_noise_and_its_reader_leaves_the_environment_alone(
+def test_damaged_files_cause_no_output_and_no_environment_changes(
     shared: Path, tmp_path: Path, asked: str | None
 ) -> None:
     data = bytearray(clip_of(shared).read_bytes())
@@ -56,7 +56,7 @@ def test_a_damaged_file_makes_no_noise_and_its_reader_leaves_the_environment_alo
     assert (ran.stdout.split(), ran.stderr) == (["True", "True"], "")
 
 
-def test_silences_that_overlap_end_as_it_was_before() -> None:
+def test_overlapping_silence_restores_the_log_level() -> None:
     before = _LEVEL()
     assert before > 0
     one, other = silent(), silent()
@@ -69,7 +69,7 @@ def test_silences_that_overlap_end_as_it_was_before() -> None:
     assert _LEVEL() == before
 
 
-def test_many_threads_see_the_environment_as_it_is() -> None:
+def test_other_threads_see_an_unchanged_environment() -> None:
     before, level = os.environ.get(_ASKED), _LEVEL()
     with silent():
         pass
@@ -89,7 +89,7 @@ def test_many_threads_see_the_environment_as_it_is() -> None:
     assert _LEVEL() == level
 
 
-def test_what_fails_inside_ends_the_silence() -> None:
+def test_an_exception_ends_the_silence() -> None:
     before = _LEVEL()
     with pytest.raises(KeyError), silent():
         raise KeyError

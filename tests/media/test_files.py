@@ -42,7 +42,7 @@ def png_chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def test_photo_knows_its_file(photo_path: Path) -> None:
+def test_photos_have_path_and_hash(photo_path: Path) -> None:
     photo = read_photo(photo_path)
     assert photo.path == str(photo_path)
     assert photo.content_hash == hashlib.sha256(photo_path.read_bytes()).hexdigest()
@@ -54,44 +54,44 @@ def test_path_may_be_a_string_and_stays_as_given(photo_path: Path, monkeypatch: 
     assert read_photo("./party.png").path == "./party.png"
 
 
-def test_link_to_a_photo_is_read(photo_path: Path) -> None:
+def test_links_to_photos_are_read(photo_path: Path) -> None:
     link = photo_path.with_name("link.png")
     link.symlink_to(photo_path)
     assert read_photo(link).width == 40
 
 
 @pytest.mark.parametrize("name", ["absent.jpg", "party.png/inside.jpg", "nul\0l.jpg"])
-def test_absent_file_is_not_found(photo_path: Path, name: str) -> None:
+def test_a_missing_file_raises(photo_path: Path, name: str) -> None:
     with pytest.raises(PhotoNotFoundError, match=r"there is no photo .*; check the path"):
         read_photo(photo_path.parent / name)
 
 
-def test_link_to_nothing_is_not_found(tmp_path: Path) -> None:
+def test_a_broken_link_raises(tmp_path: Path) -> None:
     (tmp_path / "link.jpg").symlink_to(tmp_path / "absent.jpg")
     with pytest.raises(PhotoNotFoundError):
         read_photo(tmp_path / "link.jpg")
 
 
 @pytest.mark.parametrize("name", ["loop.jpg", "x" * 300 + ".jpg"])
-def test_path_that_cannot_be_followed_is_unreadable(tmp_path: Path, name: str) -> None:
+def test_circular_links_are_unreadable(tmp_path: Path, name: str) -> None:
     if name == "loop.jpg":
         (tmp_path / name).symlink_to(tmp_path / name)
     with pytest.raises(UnreadablePhotoError, match=r"cannot be read: "):
         read_photo(tmp_path / name)
 
 
-def test_folder_is_refused(tmp_path: Path) -> None:
+def test_folders_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(UnreadablePhotoError, match=r"is a folder, not a photo$"):
         read_photo(tmp_path)
 
 
-def test_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
+def test_pipes_are_rejected_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(UnreadablePhotoError, match=r"is a named pipe, not a photo$"):
         read_photo(tmp_path / "pipe.jpg")
 
 
-def test_socket_and_device_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sockets_and_devices_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.jpg")
@@ -101,7 +101,7 @@ def test_socket_and_device_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
         read_photo("/dev/zero")
 
 
-def test_file_without_permission_is_refused(photo_path: Path) -> None:
+def test_files_without_permission_are_unreadable(photo_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
     photo_path.chmod(0)
@@ -109,13 +109,13 @@ def test_file_without_permission_is_refused(photo_path: Path) -> None:
         read_photo(photo_path)
 
 
-def test_empty_file_is_refused(tmp_path: Path) -> None:
+def test_empty_files_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     with pytest.raises(UnreadablePhotoError, match=r"is empty$"):
         read_photo(tmp_path / "empty.jpg")
 
 
-def test_name_in_a_message_is_escaped(tmp_path: Path) -> None:
+def test_names_in_messages_are_escaped(tmp_path: Path) -> None:
     path = tmp_path / "a\x1b[31m\n\u202egpj.jpg"
     path.write_bytes(b"text")
     with pytest.raises(UnreadablePhotoError) as caught:
@@ -124,7 +124,7 @@ def test_name_in_a_message_is_escaped(tmp_path: Path) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_name_of_undecodable_bytes_can_be_read(tmp_path: Path) -> None:
+def test_undecodable_names_are_read(tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
     Image.fromarray(PIXELS).save(path)
     assert read_photo(path).width == 40
@@ -137,7 +137,7 @@ def test_limit_on_bytes_is_checked_before_opening(photo_path: Path) -> None:
         read_photo(photo_path, PhotoLimits(max_bytes=size - 1))
 
 
-def test_huge_sparse_file_is_refused_by_its_size(tmp_path: Path) -> None:
+def test_huge_sparse_files_are_rejected_by_size(tmp_path: Path) -> None:
     with (tmp_path / "huge.jpg").open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(PhotoTooLargeError, match=r"1,099,511,627,776 bytes"):
@@ -193,7 +193,7 @@ def test_webp_is_measured_before_pillow_allocates_its_canvas(
 
 
 @pytest.mark.parametrize("limits", [{"max_bytes": 0}, {"max_pixels": -1}])
-def test_limits_have_to_be_positive(limits: dict[str, int]) -> None:
+def test_limits_must_be_positive(limits: dict[str, int]) -> None:
     with pytest.raises(UsageError, match=r"1 or more"):
         PhotoLimits(**limits)
 
@@ -251,7 +251,7 @@ MEMORY_FILES: dict[str, tuple[str, str, dict[str, Any], float]] = {
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux only")
-def test_largest_photos_of_every_format_stay_below_one_and_a_half_gigabytes(tmp_path: Path) -> None:
+def test_the_largest_photos_need_less_than_1500_megabytes(tmp_path: Path) -> None:
     width, height = 2400, 1600
     smooth = np.add.outer(np.arange(height), np.arange(width))[..., np.newaxis] // np.array([9, 11, 13])
     image = Image.fromarray((smooth % 256).astype(np.uint8))
@@ -291,7 +291,7 @@ def test_200_megapixel_png_is_refused_without_allocating(tmp_path: Path) -> None
     assert process.stderr == ""
 
 
-def test_photo_that_pillow_would_warn_of_is_read_in_silence() -> None:
+def test_large_photos_cause_no_pillow_warning() -> None:
     # between Pillow's warning at 89 megapixels and our limit
     rows = zlib.compress(bytes((1 + 1250) * 9500), 1)
     data = png_header(10_000, 9_500, bits=1, colour_type=0) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
@@ -322,7 +322,7 @@ def test_pillows_warnings_do_not_leak() -> None:
     assert caught == []
 
 
-def test_warnings_of_others_come_through_while_photos_are_read() -> None:
+def test_other_warnings_are_shown_while_photos_are_read() -> None:
     data = corrupt_exif_jpeg()
     done = threading.Event()
 
@@ -355,7 +355,7 @@ def test_reading_in_threads_leaves_the_warning_filters_alone() -> None:
     assert list(warnings.filters) == before
 
 
-def test_no_setting_of_pillow_is_changed(photo_path: Path) -> None:
+def test_pillow_settings_are_not_changed(photo_path: Path) -> None:
     before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, sorted(Image.OPEN))
     read_photo(photo_path)
     with pytest.raises(UnreadablePhotoError):
@@ -364,7 +364,7 @@ def test_no_setting_of_pillow_is_changed(photo_path: Path) -> None:
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-def test_importing_the_room_loads_no_decoder() -> None:
+def test_importing_the_package_loads_no_decoder() -> None:
     check = "import sys, facebank.media; print(sorted({'PIL', 'cv2', 'pillow_heif'} & set(sys.modules)))"
     process = subprocess.run(
         [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]

@@ -23,7 +23,7 @@ def found(folder: Path) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in find_photos(folder)]
 
 
-def test_photos_are_known_by_suffix(tmp_path: Path) -> None:
+def test_photos_are_found_by_suffix(tmp_path: Path) -> None:
     photos = [
         "a.jpg", "b.JPEG", "c.Png", "d.webp", "e.bmp", "f.tif", "g.tiff", "h.gif", "i.avif", "j.heic", "k.HEIF",
         "l.mpo", "m.ppm", "n.pgm", "o.jfif",
@@ -32,23 +32,23 @@ def test_photos_are_known_by_suffix(tmp_path: Path) -> None:
     assert found(tmp_path) == photos
 
 
-def test_videos_are_found_apart_from_photos(tmp_path: Path) -> None:
+def test_videos_are_listed_separately(tmp_path: Path) -> None:
     make(tmp_path, "a.jpg", "films/c.MOV", "b.mp4", "films/notes.txt", ".d.mp4")
     assert find_videos(tmp_path) == [tmp_path / "b.mp4", tmp_path / "films" / "c.MOV"]
     assert find_videos(tmp_path / "b.mp4") == []
 
 
-def test_folders_are_searched_and_hidden_things_left_out(tmp_path: Path) -> None:
+def test_subfolders_are_searched_without_hidden_files(tmp_path: Path) -> None:
     make(tmp_path, "2019/summer/b.jpg", "2019/a.jpg", ".hidden.jpg", ".thumbnails/c.jpg", "2019/.d/e.jpg", "._f.jpg")
     assert found(tmp_path) == ["2019/a.jpg", "2019/summer/b.jpg"]
 
 
-def test_hidden_folder_is_searched_when_asked_for(tmp_path: Path) -> None:
+def test_a_named_hidden_folder_is_searched(tmp_path: Path) -> None:
     make(tmp_path, ".secret/a.jpg")
     assert found(tmp_path / ".secret") == ["a.jpg"]
 
 
-def test_order_is_peoples_order(tmp_path: Path) -> None:
+def test_files_are_in_natural_order(tmp_path: Path) -> None:
     ordered = [
         "1.jpg",
         "2.jpg",
@@ -65,18 +65,18 @@ def test_order_is_peoples_order(tmp_path: Path) -> None:
     assert found(tmp_path) == ordered
 
 
-def test_folder_named_like_a_photo_is_a_folder(tmp_path: Path) -> None:
+def test_a_folder_named_like_a_photo_is_searched(tmp_path: Path) -> None:
     make(tmp_path, "album.jpg/a.png")
     assert found(tmp_path) == ["album.jpg/a.png"]
 
 
-def test_paths_start_as_they_were_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_start_with_the_given_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "album/a.jpg")
     monkeypatch.chdir(tmp_path)
     assert find_photos("album") == [Path("album/a.jpg")]
 
 
-def test_file_is_itself_whatever_its_name(tmp_path: Path) -> None:
+def test_a_named_file_is_listed_regardless_of_suffix(tmp_path: Path) -> None:
     make(tmp_path, "photo.dat")
     assert find_photos(tmp_path / "photo.dat") == [tmp_path / "photo.dat"]
 
@@ -86,12 +86,12 @@ def test_empty_folder_has_no_photos(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["absent", "nul\0l", "x" * 300])
-def test_absent_place_is_an_error(tmp_path: Path, name: str) -> None:
+def test_a_missing_place_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(PhotoNotFoundError, match=r"there is no photo or folder .*; check the path"):
         find_photos(tmp_path / name)
 
 
-def test_links_in_a_circle_come_to_an_end(tmp_path: Path) -> None:
+def test_circular_links_terminate(tmp_path: Path) -> None:
     make(tmp_path, "a/1.jpg", "b/2.jpg")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     (tmp_path / "a" / "across").symlink_to(tmp_path / "b")
@@ -100,7 +100,7 @@ def test_links_in_a_circle_come_to_an_end(tmp_path: Path) -> None:
     assert found(tmp_path) == ["a/1.jpg", "b/2.jpg"]
 
 
-def test_link_to_itself_does_not_hide_the_others(tmp_path: Path) -> None:
+def test_a_link_to_itself_does_not_hide_other_files(tmp_path: Path) -> None:
     make(tmp_path, "1.jpg")
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "loop.jpg").symlink_to("loop.jpg")
@@ -109,7 +109,7 @@ def test_link_to_itself_does_not_hide_the_others(tmp_path: Path) -> None:
     assert found(tmp_path) == ["1.jpg", "loop.jpg"]
 
 
-def test_link_to_a_folder_elsewhere_is_followed(tmp_path: Path) -> None:
+def test_links_to_other_folders_are_followed(tmp_path: Path) -> None:
     make(tmp_path, "elsewhere/1.jpg", "album/2.jpg")
     (tmp_path / "album" / "more").symlink_to(tmp_path / "elsewhere")
     assert found(tmp_path / "album") == ["2.jpg", "more/1.jpg"]
@@ -136,7 +136,7 @@ def test_very_deep_folders_are_searched(tmp_path: Path, monkeypatch: pytest.Monk
         subprocess.run(["rm", "-r", "d"], check=True)
 
 
-def test_folder_that_may_not_be_opened_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folders_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "a/1.jpg", "closed/2.jpg", "z.jpg")
     if os.geteuid() == 0:
         # root may open everything: say what the system says to others
@@ -162,7 +162,7 @@ def test_folder_that_may_not_be_opened_is_listed(tmp_path: Path, monkeypatch: py
 JPEG = b"\xff\xd8\xff\xe0" + bytes(60)
 
 
-def test_pictures_of_kinds_that_are_not_read_are_listed_with_their_kind(tmp_path: Path) -> None:
+def test_unsupported_pictures_are_listed_by_kind(tmp_path: Path) -> None:
     kinds = {
         "raw": ["a.CR2", "b.nef", "c.dng", "d.arw", "sub/e.raf"],
         "jpeg_xl": ["f.jxl"],
@@ -181,7 +181,7 @@ def test_pictures_of_kinds_that_are_not_read_are_listed_with_their_kind(tmp_path
     assert found == kinds
 
 
-def test_what_can_be_read_is_found_by_its_content_where_the_name_does_not_say(tmp_path: Path) -> None:
+def test_files_without_suffix_are_recognized_by_content(tmp_path: Path) -> None:
     names = ["Summer 2.5", "no-extension", "photo 12.03.2019", "really-a-jpeg.cr2", "sub/DSC0001"]
     make(tmp_path, *names, "BMW", "Makefile", "a.txt", "b.thm", "c.jpg.part")
     for name in (*names, "a.txt", "b.thm", "c.jpg.part"):
@@ -192,13 +192,13 @@ def test_what_can_be_read_is_found_by_its_content_where_the_name_does_not_say(tm
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_without_extension_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_without_suffix_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "circle").symlink_to("circle")
     assert look_through(tmp_path).photos == ()
 
 
-def test_how_many_of_each_kind_in_words() -> None:
+def test_counts_of_skipped_kinds_are_described() -> None:
     kinds = {kind.code: kind for kind in SKIPPED}
     assert counted_skipped([]) == ""
     assert counted_skipped([kinds["raw"]]) == "1 camera raw file"

@@ -48,7 +48,7 @@ def on_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.flo
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "BMP", "TIFF", "PPM"])
-def test_lossless_colour_is_read_exactly(file_type: str) -> None:
+def test_lossless_color_is_read_exactly(file_type: str) -> None:
     np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(COLORS), file_type)), COLORS)
 
 
@@ -57,12 +57,12 @@ def test_lossless_webp_is_read_exactly() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": "4:4:4"}])
-def test_jpeg_is_read_in_colour(options: dict[str, Any]) -> None:
+def test_jpeg_is_read_in_color(options: dict[str, Any]) -> None:
     difference = pixels_of(encoded(Image.fromarray(SMOOTH), "JPEG", quality=95, **options)).astype(int) - SMOOTH
     assert np.abs(difference).max() <= 12
 
 
-def test_avif_is_read_in_colour() -> None:
+def test_avif_is_read_in_color() -> None:
     difference = pixels_of(encoded(Image.fromarray(SMOOTH), "AVIF", quality=95)).astype(int) - SMOOTH
     assert np.abs(difference).max() <= 12
 
@@ -93,7 +93,7 @@ def test_first_picture_of_an_mpo_is_read() -> None:
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "BMP", "TIFF", "PPM", "GIF"])
-def test_grey_is_three_equal_channels(file_type: str) -> None:
+def test_gray_has_three_equal_channels(file_type: str) -> None:
     np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(GRAY), file_type)), as_grey(GRAY))
 
 
@@ -106,7 +106,7 @@ def test_one_bit_is_black_and_white(file_type: str) -> None:
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "GIF", "BMP", "TIFF"])
-def test_palette_gives_its_colours(file_type: str) -> None:
+def test_palettes_are_applied(file_type: str) -> None:
     image = Image.fromarray(GRAY % 4)
     image.putpalette([10, 20, 30, 200, 100, 0, 0, 255, 0, 9, 9, 250])
     palette = np.array([[10, 20, 30], [200, 100, 0], [0, 255, 0], [9, 9, 250]], np.uint8)
@@ -125,7 +125,7 @@ def test_transparent_palette_entry_is_white(file_type: str, transparency: int | 
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "TIFF", "WEBP"])
-def test_alpha_lies_on_white(file_type: str) -> None:
+def test_transparency_becomes_white(file_type: str) -> None:
     alpha = RNG.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
     alpha[0], alpha[1] = 0, 255
     image = Image.fromarray(np.dstack([COLORS, alpha]))
@@ -135,13 +135,13 @@ def test_alpha_lies_on_white(file_type: str) -> None:
     np.testing.assert_array_equal(pixels[1], COLORS[1])
 
 
-def test_grey_with_alpha_lies_on_white() -> None:
+def test_transparent_gray_becomes_white() -> None:
     alpha = COLORS[..., 1]
     pixels = pixels_of(encoded(Image.fromarray(np.dstack([GRAY, alpha])), "PNG"))
     assert np.abs(pixels - on_white(as_grey(GRAY), alpha)).max() <= 1
 
 
-def test_grey_multiplied_by_its_alpha_lies_on_white() -> None:
+def test_premultiplied_gray_becomes_white() -> None:
     alpha = COLORS[..., 1]
     premultiplied = np.rint(GRAY * (alpha / 255)).astype(np.uint8)
     straight = encoded(Image.fromarray(np.dstack([premultiplied, alpha])), "TIFF")
@@ -150,7 +150,7 @@ def test_grey_multiplied_by_its_alpha_lies_on_white() -> None:
     assert np.abs(pixels_of(data) - on_white(as_grey(GRAY), alpha)).max() <= 2
 
 
-def test_transparent_colour_of_a_png_is_white() -> None:
+def test_a_transparent_color_of_png_is_white() -> None:
     colors = COLORS.copy()
     colors[3, 5] = (1, 2, 3)
     expected = colors.copy()
@@ -159,7 +159,7 @@ def test_transparent_colour_of_a_png_is_white() -> None:
 
 
 @pytest.mark.parametrize("file_type", ["JPEG", "TIFF"])
-def test_cmyk_becomes_the_colours_it_was_made_from(file_type: str) -> None:
+def test_cmyk_is_converted(file_type: str) -> None:
     data = encoded(
         Image.fromarray(SMOOTH).convert("CMYK"), file_type, **({"quality": 95} if file_type == "JPEG" else {})
     )
@@ -172,17 +172,17 @@ DEEP_AS_8_BIT = as_grey(np.rint(DEEP / 257).astype(np.uint8))
 
 
 @pytest.mark.parametrize("file_type", ["PNG", "TIFF", "PPM"])
-def test_16_bit_grey_is_scaled_not_clipped(file_type: str) -> None:
+def test_16_bit_gray_is_scaled(file_type: str) -> None:
     np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(DEEP), file_type)), DEEP_AS_8_BIT)
 
 
-def test_dark_16_bit_grey_stays_dark() -> None:
+def test_dark_16_bit_gray_stays_dark() -> None:
     dark = (DEEP // 512).astype(np.uint16)
     for file_type in ("PNG", "TIFF", "PPM"):
         assert pixels_of(encoded(Image.fromarray(dark), file_type)).max() == 0
 
 
-def test_transparent_value_of_16_bit_grey_is_white() -> None:
+def test_a_transparent_value_of_16_bit_gray_is_white() -> None:
     data = encoded(Image.fromarray(DEEP), "PNG", transparency=int(DEEP[2, 3]))
     expected = DEEP_AS_8_BIT.copy()
     expected[2, 3] = 255
@@ -190,13 +190,13 @@ def test_transparent_value_of_16_bit_grey_is_white() -> None:
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0, 65_535.0, 1e9])
-def test_float_tiff_is_scaled_from_its_usual_white(white: float) -> None:
+def test_float_tiff_is_scaled_to_its_white(white: float) -> None:
     values = np.linspace(0, white, WIDTH * HEIGHT, dtype=np.float32).reshape(HEIGHT, WIDTH)
     expected = as_grey(np.rint(np.linspace(0, 255, WIDTH * HEIGHT)).astype(np.uint8).reshape(HEIGHT, WIDTH))
     assert np.abs(pixels_of(encoded(Image.fromarray(values), "TIFF")).astype(int) - expected).max() <= 1
 
 
-def test_float_tiff_may_hold_what_is_no_number() -> None:
+def test_float_tiff_may_contain_nan() -> None:
     values = np.full((2, 4), 0.5, np.float32)
     values[0] = np.nan, np.inf, -np.inf, -3
     pixels = pixels_of(encoded(Image.fromarray(values), "TIFF"))[..., 0]
@@ -204,7 +204,7 @@ def test_float_tiff_may_hold_what_is_no_number() -> None:
     assert pixels[1].tolist() == [128] * 4
 
 
-def test_32_bit_tiff_is_scaled_not_clipped() -> None:
+def test_32_bit_tiff_is_scaled() -> None:
     values = DEEP.astype(np.int32)
     np.testing.assert_array_equal(pixels_of(encoded(Image.fromarray(values), "TIFF")), DEEP_AS_8_BIT)
 
@@ -232,18 +232,18 @@ def tiff(bits: int, samples: int, photometric: int, strip: bytes, size: tuple[in
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_16_bit_colour_tiff_keeps_the_high_bytes(order: str) -> None:
+def test_16_bit_color_tiff_keeps_the_high_bytes(order: str) -> None:
     values = RNG.integers(0, 65_536, (4, 5, 3), np.uint16)
     data = tiff(16, 3, 2, values.astype(f"{order}u2").tobytes(), (5, 4), order)
     np.testing.assert_array_equal(pixels_of(data), (values >> 8).astype(np.uint8))
 
 
-def test_big_endian_16_bit_grey_tiff_is_scaled() -> None:
+def test_big_endian_16_bit_gray_tiff_is_scaled() -> None:
     data = tiff(16, 1, 1, DEEP.astype(">u2").tobytes(), (WIDTH, HEIGHT), ">")
     np.testing.assert_array_equal(pixels_of(data), DEEP_AS_8_BIT)
 
 
-def test_12_bit_tiff_is_white_at_its_own_white() -> None:
+def test_12_bit_tiff_is_scaled_to_its_white() -> None:
     # two pixels in three bytes: 0xFFF and 0x800
     assert pixels_of(tiff(12, 1, 1, b"\xff\xf8\x00", (2, 1)))[0, :, 0].tolist() == [255, 128]
 
@@ -270,7 +270,7 @@ VIDEOS = {
 
 
 @pytest.mark.parametrize(("name", "head"), FOREIGN.items(), ids=FOREIGN)
-def test_other_kinds_are_refused_by_name(name: str, head: bytes) -> None:
+def test_unsupported_formats_are_named(name: str, head: bytes) -> None:
     with pytest.raises(UnsupportedPhotoError, match=f"^party is {name}, which is not supported; save it as"):
         read_photo_bytes(head + bytes(100), "party")
 
@@ -288,17 +288,17 @@ def test_formats_outside_the_list_are_not_decoded(file_type: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"hello, I am text\n", b"\0" * 1000, b"P", b"GIF", b"\xff\xd8", b"<html><body>"])
-def test_what_is_no_photo_is_refused(data: bytes) -> None:
+def test_other_files_are_rejected(data: bytes) -> None:
     with pytest.raises(UnreadablePhotoError, match=r"^party is not a photo"):
         read_photo_bytes(data, "party")
 
 
-def test_nothing_is_refused() -> None:
+def test_empty_bytes_are_rejected() -> None:
     with pytest.raises(UnreadablePhotoError, match=r"^party is empty$"):
         read_photo_bytes(b"", "party")
 
 
-def test_thumbnail_of_a_camera_raw_file_is_not_taken_for_the_photo() -> None:
+def test_thumbnails_of_raw_files_are_not_read() -> None:
     data = encoded(Image.fromarray(COLORS), "TIFF", tiffinfo={254: 1})
     with pytest.raises(UnsupportedPhotoError, match=r"^party is a camera raw file"):
         read_photo_bytes(data, "party")
@@ -310,11 +310,11 @@ def test_heic_without_its_extra_names_the_command(monkeypatch: pytest.MonkeyPatc
         read_photo_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "party")
 
 
-def test_the_name_of_a_file_does_not_matter() -> None:
+def test_the_file_name_does_not_matter() -> None:
     assert read_photo_bytes(encoded(Image.fromarray(COLORS), "PNG"), "photo.jpg").width == WIDTH
 
 
-def test_a_decoder_that_is_missing_or_of_another_version_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoder_versions_reflect_missing_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
     with_heic = decoder_versions.__wrapped__()
     assert with_heic == decoder_versions()
     assert "PIL.JpegImagePlugin=" in with_heic

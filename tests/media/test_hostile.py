@@ -64,7 +64,7 @@ def read_or_refuse(data: bytes) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_changed_bytes_are_read_or_refused(kind: str, data: st.DataObject) -> None:
+def test_changed_bytes_are_read_or_rejected(kind: str, data: st.DataObject) -> None:
     file = bytearray(FILES[kind])
     positions = st.integers(0, len(file) - 1) | st.integers(0, min(len(file), 120) - 1)
     for position, value in data.draw(st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=12)):
@@ -73,18 +73,18 @@ def test_changed_bytes_are_read_or_refused(kind: str, data: st.DataObject) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_truncation_is_read_or_refused(kind: str) -> None:
+def test_truncated_files_are_read_or_rejected(kind: str) -> None:
     for length in range(len(FILES[kind])):
         read_or_refuse(FILES[kind][:length])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_file_cut_in_half_is_refused(kind: str) -> None:
+def test_files_cut_in_half_are_rejected(kind: str) -> None:
     with pytest.raises(UnreadablePhotoError, match=r"^party is a damaged \w+: .*; use another copy$"):
         read_photo_bytes(FILES[kind][: len(FILES[kind]) // 2], "party")
 
 
-def test_reasons_from_decoders_are_made_safe_to_print() -> None:
+def test_decoder_messages_are_escaped() -> None:
     photo_format = recognize_format(FILES["png"], "party")
     message = str(_explained(ValueError("bad\nchunk \x1b[31m" + "x" * 10_000), photo_format, "party"))
     assert message.startswith(r"party is a damaged PNG: bad chunk \x1b[31mxxx")
@@ -92,7 +92,7 @@ def test_reasons_from_decoders_are_made_safe_to_print() -> None:
     assert message.isprintable()
 
 
-def test_truncated_jpeg_is_refused_with_the_reason() -> None:
+def test_a_truncated_jpeg_is_rejected_with_the_reason() -> None:
     large = encoded(Image.fromarray(np.random.default_rng(1).integers(0, 256, (400, 600, 3), np.uint8)), "JPEG")
     for share in (0.3, 0.6, 0.9, 0.99):
         with pytest.raises(UnreadablePhotoError, match=r"^party is a damaged JPEG: .*truncated"):
@@ -102,11 +102,11 @@ def test_truncated_jpeg_is_refused_with_the_reason() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=40, deadline=None)
 @given(rest=st.binary(max_size=300))
-def test_nothing_but_a_signature_is_refused(kind: str, rest: bytes) -> None:
+def test_a_bare_signature_is_rejected(kind: str, rest: bytes) -> None:
     read_or_refuse(FILES[kind][:16] + rest)
 
 
-def test_jpeg_of_endless_scans_is_refused_at_once() -> None:
+def test_a_flood_of_jpeg_scans_is_rejected() -> None:
     progressive = encoded(Image.new("L", (4000, 3000), 128), "JPEG", progressive=True)
     last_scan = progressive[progressive.rindex(b"\xff\xda") : -2]
     # each of these 30 bytes or less would be a pass over 12 megapixels: hours of work for such a file
@@ -115,45 +115,45 @@ def test_jpeg_of_endless_scans_is_refused_at_once() -> None:
         read_photo_bytes(bomb, "party")
 
 
-def test_progressive_jpeg_of_usual_scans_is_read() -> None:
+def test_progressive_jpegs_are_read() -> None:
     progressive = FILES["progressive-jpeg"]
     assert len(re.findall(rb"\xff\xda", progressive)) > 5
     assert read_photo_bytes(progressive).width == 19
 
 
-def test_jpeg_of_endless_segments_is_refused_at_once() -> None:
+def test_a_flood_of_jpeg_segments_is_rejected() -> None:
     jpeg = FILES["jpeg"]
     with pytest.raises(UnreadablePhotoError, match=r"more than 10,000 segments"):
         read_photo_bytes(jpeg[:2] + b"\xff\xe5\0\2" * 1_000_000 + jpeg[2:], "party")
 
 
 @pytest.mark.parametrize("junk", [b"\0", b"\xff"])
-def test_jpeg_of_endless_junk_is_refused_at_once(junk: bytes) -> None:
+def test_a_flood_of_junk_in_a_jpeg_is_rejected(junk: bytes) -> None:
     jpeg = FILES["jpeg"]
     with pytest.raises(UnreadablePhotoError, match=r"no picture data"):
         read_photo_bytes(jpeg[:20] + junk * 10_000_000 + jpeg[20:], "party")
 
 
-def test_jpeg_with_a_little_junk_and_fill_bytes_is_read() -> None:
+def test_little_junk_in_a_jpeg_is_accepted() -> None:
     jpeg = FILES["jpeg"]
     np.testing.assert_array_equal(
         read_photo_bytes(jpeg[:20] + b"\0junk\xff\xff\xff" + jpeg[20:]).pixels, read_photo_bytes(jpeg).pixels
     )
 
 
-def test_jpeg_with_much_before_its_picture_is_read() -> None:
+def test_a_jpeg_with_many_segments_is_read() -> None:
     file = encoded(Image.fromarray(PIXELS), "JPEG", icc_profile=bytes(500_000))
     np.testing.assert_array_equal(read_photo_bytes(file).pixels, read_photo_bytes(FILES["jpeg"]).pixels)
 
 
-def test_jpeg_followed_by_a_film_is_read() -> None:
+def test_a_jpeg_followed_by_a_video_is_read() -> None:
     # as telephones write "motion photos"; the film's bytes look like a thousand scans
     jpeg = FILES["jpeg"]
     film = b"\0\0\0\x18ftypmp42" + b"\xff\xda\0\2" * 1000
     np.testing.assert_array_equal(read_photo_bytes(jpeg + film).pixels, read_photo_bytes(jpeg).pixels)
 
 
-def test_jpeg_of_endless_exif_is_refused_at_once() -> None:
+def test_a_flood_of_exif_is_rejected() -> None:
     jpeg, exif = FILES["jpeg"], b"\xff\xe1\xff\xffExif\0\0" + bytes(65_527)
     read_or_refuse(jpeg[:2] + exif * 3 + jpeg[2:])
     with pytest.raises(UnreadablePhotoError, match=r"more than 16,777,216 bytes before its picture"):
@@ -168,7 +168,7 @@ def png_chunk(name: bytes, content: bytes = b"") -> bytes:
     ("name", "most", "reason"),
     [(b"prVt", 1_000, "1,000 chunks that are not pixels"), (b"IDAT", 65_000, "65,536 chunks")],
 )
-def test_png_of_endless_chunks_is_refused_at_once(name: bytes, most: int, reason: str) -> None:
+def test_a_flood_of_png_chunks_is_rejected(name: bytes, most: int, reason: str) -> None:
     png = FILES["png"]
     at = png.index(b"IDAT") - 4
     assert png[8:at].count(b"IHDR") == 1
@@ -178,7 +178,7 @@ def test_png_of_endless_chunks_is_refused_at_once(name: bytes, most: int, reason
         read_photo_bytes(png[:at] + png_chunk(name) * 70_000 + png[at:], "party")
 
 
-def test_gif_of_endless_comments_is_refused_at_once() -> None:
+def test_a_flood_of_gif_comments_is_rejected() -> None:
     gif = FILES["gif"]
     at = 13 + (3 << (gif[10] & 7) + 1)
     comment = b"\x21\xfe\xff" + bytes(255) + b"\0"
@@ -189,7 +189,7 @@ def test_gif_of_endless_comments_is_refused_at_once() -> None:
             read_photo_bytes(gif[:at] + flood + gif[at:], "party")
 
 
-def test_webp_of_endless_chunks_is_refused_at_once() -> None:
+def test_a_flood_of_webp_chunks_is_rejected() -> None:
     webp = FILES["webp"]
     for count, is_flood in ((9_000, False), (10_000, True)):
         body = webp[8:] + b"abcd\0\0\0\0" * count
@@ -201,7 +201,7 @@ def test_webp_of_endless_chunks_is_refused_at_once() -> None:
             np.testing.assert_array_equal(read_photo_bytes(file).pixels, read_photo_bytes(webp).pixels)
 
 
-def test_ppm_of_an_endless_header_is_refused_at_once() -> None:
+def test_a_very_long_ppm_header_is_rejected() -> None:
     pixels = PIXELS.tobytes()
     header = b"P6 # made by hand\n#\n 19\t13 # size\r255\n"
     np.testing.assert_array_equal(read_photo_bytes(header + pixels).pixels, PIXELS)
@@ -211,7 +211,7 @@ def test_ppm_of_an_endless_header_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize("kind", [b"P1", b"P2", b"P3"])
-def test_plain_text_ppm_is_refused(kind: bytes) -> None:
+def test_plain_text_ppm_is_rejected(kind: bytes) -> None:
     with pytest.raises(UnsupportedPhotoError, match=r"^party is a plain-text PPM picture, which is not supported"):
         read_photo_bytes(kind + b" 1 1 1 1 1 1", "party")
 
@@ -223,7 +223,7 @@ RLE_BMP = b"BM" + struct.pack("<IHHIIiiHHIIiiII", 1084, 0, 0, 1078, 40, 2, 1, 1,
     ("name", "data"),
     [("PPM", b"P6 2 1 254\n" + bytes(6)), ("PPM", b"P5 2 1 1000\n" + bytes(4)), ("BMP", RLE_BMP + b"\2\0\0\1")],
 )
-def test_what_pillow_decodes_in_python_is_refused(name: str, data: bytes) -> None:
+def test_formats_decoded_in_python_are_rejected(name: str, data: bytes) -> None:
     Image.open(BytesIO(data)).load()
     with pytest.raises(UnsupportedPhotoError, match=f"^party is a {name} of a rare kind that is not supported"):
         read_photo_bytes(data, "party")
@@ -254,7 +254,7 @@ def test_tiff_entry_inside_the_file_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(("count", "offset"), [(100, 1 << 31), (1 << 31, 8), ((1 << 32) - 1, (1 << 32) - 1)])
-def test_tiff_entry_behind_the_file_is_refused_in_silence(
+def test_a_tiff_entry_beyond_the_end_is_rejected_silently(
     count: int, offset: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UnreadablePhotoError, match=r"damaged TIFF: tag 60000 is beyond the end of the file"):
@@ -271,7 +271,7 @@ def test_tiff_entry_behind_the_file_is_refused_in_silence(
         (b"II+\0\x08\0\0\0" + struct.pack("<Q", (1 << 64) - 1), "its directory is beyond the end of the file"),
     ],
 )
-def test_hostile_tiff_directory_is_refused(head: bytes, reason: str) -> None:
+def test_hostile_tiff_directories_are_rejected(head: bytes, reason: str) -> None:
     with pytest.raises(UnreadablePhotoError, match=f"^party is a damaged TIFF: {reason}; use another copy$"):
         read_photo_bytes(head, "party")
 
@@ -294,35 +294,35 @@ def tiled_tiff(side: int, tile: int, *, kind: int = 4) -> bytes:
 
 
 @pytest.mark.parametrize("tile", [16, 256, 2_048])
-def test_small_tiff_in_one_usual_tile_is_read(tile: int) -> None:
+def test_a_small_tiff_in_one_tile_is_read(tile: int) -> None:
     assert not read_photo_bytes(tiled_tiff(16, tile)).pixels.any()
 
 
 @pytest.mark.parametrize("tile", [4_096, 1 << 16])
-def test_tiff_tile_far_larger_than_its_picture_is_refused(tile: int) -> None:
+def test_oversized_tiff_tiles_are_rejected(tile: int) -> None:
     data = tiled_tiff(16, 4_096).replace(struct.pack("<II", 1, 4_096), struct.pack("<II", 1, tile))
     with pytest.raises(UnreadablePhotoError, match=rf"1 x {tile:,} x {tile:,} pixels for a picture of 16 x 16; use"):
         read_photo_bytes(data, "party")
 
 
-def test_long_thin_tiff_in_many_tiles_is_refused() -> None:
+def test_a_thin_tiff_with_many_tiles_is_rejected() -> None:
     data = tiled_tiff(16, 2_048).replace(struct.pack("<HHII", 256, 4, 1, 16), struct.pack("<HHII", 256, 4, 1, 10**6))
     with pytest.raises(UnreadablePhotoError, match=r"489 x 2,048 x 2,048 pixels for a picture of 1,000,000 x 16"):
         read_photo_bytes(data, "party")
 
 
 @pytest.mark.parametrize(("kind", "reason"), [(5, "tag 322 is not an integer"), (9, "tag 322 is not an integer")])
-def test_tiff_measures_have_to_be_whole_numbers(kind: int, reason: str) -> None:
+def test_tiff_dimensions_must_be_integers(kind: int, reason: str) -> None:
     with pytest.raises(UnreadablePhotoError, match=reason):
         read_photo_bytes(tiled_tiff(16, 16, kind=kind) + bytes(200), "party")
 
 
-def test_tiff_that_states_a_measure_twice_is_refused() -> None:
+def test_duplicate_tiff_tags_are_rejected() -> None:
     with pytest.raises(UnreadablePhotoError, match=r"tag 256 occurs twice"):
         read_photo_bytes(tiff_with_entry(256, 3, 1, 19), "party")
 
 
-def test_tiff_of_the_whole_picture_many_times_is_refused() -> None:
+def test_repeated_tiff_strips_are_rejected() -> None:
     # all strips are the same bytes; Pillow would decode each over the whole picture
     def striped(count: int) -> bytes:
         strips = {273: (4, count, 200), 278: (4, 1, (1 << 32) - 1), 279: (4, 1, 1_000_000)}
@@ -334,7 +334,7 @@ def test_tiff_of_the_whole_picture_many_times_is_refused() -> None:
 
 
 @pytest.mark.parametrize("tag", [60_000, 34_665])
-def test_tiff_of_endless_numbers_is_refused(tag: int) -> None:
+def test_a_flood_of_tiff_numbers_is_rejected(tag: int) -> None:
     # as its own entry, and in its EXIF, which lies at 200
     numbers = (5, 140_000, 300)
     strips = {273: (4, 1, 200), 278: (4, 1, 10), 279: (4, 1, 100)}
@@ -346,7 +346,7 @@ def test_tiff_of_endless_numbers_is_refused(tag: int) -> None:
 
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
-def test_tiff_of_every_layout_is_accepted(compression: str, big: bool) -> None:
+def test_all_tiff_layouts_are_accepted(compression: str, big: bool) -> None:
     image = Image.fromarray(np.tile(PIXELS, (30, 30, 1)))
     data = encoded(image, "TIFF", compression=compression, big_tiff=big, strip_size=8_192)
     assert read_photo_bytes(data).pixels.shape == (390, 570, 3)

@@ -107,12 +107,12 @@ def outcomes(odd: Path) -> dict[str, tuple[str, str, float, int]]:
     return {Path(path).name: (outcome, message, seconds, memory) for path, outcome, message, seconds, memory in lines}
 
 
-def test_the_list_names_every_file(odd: Path) -> None:
+def test_the_list_is_complete(odd: Path) -> None:
     assert sorted(path.name for path in odd.iterdir()) == sorted(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_file_is_read_or_refused_within_bounds(name: str, outcomes: dict[str, tuple[str, str, float, int]]) -> None:
+def test_files_are_read_or_rejected_within_bounds(name: str, outcomes: dict[str, tuple[str, str, float, int]]) -> None:
     assert name in outcomes, "reading this file, or one before it, ended the process"
     outcome, message, seconds, memory = outcomes[name]
     assert outcome == FILES[name]
@@ -122,7 +122,7 @@ def test_file_is_read_or_refused_within_bounds(name: str, outcomes: dict[str, tu
 
 
 @pytest.mark.parametrize("name", [name for name, outcome in FILES.items() if outcome == READ])
-def test_file_is_read_as_pillow_reads_it(name: str, odd: Path) -> None:
+def test_pixels_equal_pillows(name: str, odd: Path) -> None:
     pixels = read_photo(odd / name).pixels
     np.testing.assert_array_equal(pixels, reference(odd / name))
 

@@ -71,7 +71,7 @@ def edited(kind: str, orientation: int | None = None) -> bytes:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_metadata_is_left_out_and_pixels_count(kind: str) -> None:
+def test_the_hash_covers_pixels_without_metadata(kind: str) -> None:
     data, other = made(kind), edited(kind)
     assert data != other
     assert picture_hash(data) == picture_hash(other)
@@ -82,11 +82,11 @@ def test_metadata_is_left_out_and_pixels_count(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "progressive", "png", "webp"])
-def test_what_lies_behind_the_picture_is_left_out(kind: str) -> None:
+def test_trailing_data_are_omitted(kind: str) -> None:
     assert picture_hash(made(kind) + b"a film of the same moment \xff\xd8\xff\xd9" * 9) == picture_hash(made(kind))
 
 
-def test_a_picture_turned_otherwise_is_another_one() -> None:
+def test_the_orientation_changes_the_hash() -> None:
     data = made("jpeg")
     assert len({picture_hash(data, orientation) for orientation in range(1, 9)}) == 8
     assert picture_hash(data, 1) == picture_hash(data)
@@ -94,7 +94,7 @@ def test_a_picture_turned_otherwise_is_another_one() -> None:
     assert [photo.picture_hash for photo in photos] == [picture_hash(data), picture_hash(data), picture_hash(data, 6)]
 
 
-def test_other_formats_are_known_by_all_of_their_bytes() -> None:
+def test_other_formats_are_hashed_completely() -> None:
     for file_type in ("BMP", "GIF", "TIFF", "PPM"):
         file = BytesIO()
         Image.fromarray(PIXELS[..., :3]).save(file, file_type)
@@ -107,7 +107,7 @@ def segment(code: int, body: bytes) -> bytes:
     return bytes((0xFF, code)) + struct.pack(">H", len(body) + 2) + body
 
 
-def test_a_jpeg_s_segment_that_decides_on_its_colors_counts() -> None:
+def test_jpeg_segments_that_affect_colors_count() -> None:
     plain = made("jpeg")
     bare = plain[:2] + plain[20:]  # without JFIF: its 18 bytes come first
     adobe = b"Adobe\0\x64\0\0\0\0"
@@ -117,7 +117,7 @@ def test_a_jpeg_s_segment_that_decides_on_its_colors_counts() -> None:
     assert np.array_equal(read_photo_bytes(plain).pixels, read_photo_bytes(bare).pixels)
 
 
-def test_a_png_s_transparent_color_counts() -> None:
+def test_the_transparent_color_of_a_png_counts() -> None:
     file, clear = BytesIO(), BytesIO()
     image = Image.fromarray(PIXELS[..., 0])
     image.save(file, "PNG")
@@ -151,14 +151,14 @@ class _Counted(BytesIO):
     ],
     ids=["segments in a scan", "segments", "fill bytes", "chunks", "WebP chunks"],
 )
-def test_floods_are_read_a_few_times_at_most(data: bytes) -> None:
+def test_the_amount_of_reading_is_bounded(data: bytes) -> None:
     file = _Counted(data)
     assert picture_hash_of(file) == hashlib.sha256(data).hexdigest()
     assert file.given < 4 * len(data)
 
 
 @given(st.sampled_from(sorted(FORMATS)), st.data())
-def test_files_of_one_hash_have_the_same_pixels(kind: str, draw: st.DataObject) -> None:
+def test_files_with_equal_hashes_have_equal_pixels(kind: str, draw: st.DataObject) -> None:
     """Changed bytes give another hash, or change no pixel."""
     data = bytearray(edited(kind))
     for _ in range(draw.draw(st.integers(1, 3))):
@@ -174,7 +174,7 @@ def test_files_of_one_hash_have_the_same_pixels(kind: str, draw: st.DataObject) 
             assert np.array_equal(photo.pixels, read_photo_bytes(made(kind)).pixels)
 
 
-def test_real_photos_keep_their_hash_when_metadata_is_taken_out(shared: Path) -> None:
+def test_removing_metadata_keeps_the_hash_of_real_photos(shared: Path) -> None:
     checked = 0
     for path in sorted((shared / "data" / "odd").iterdir()):
         data = path.read_bytes()
@@ -192,7 +192,7 @@ def test_real_photos_keep_their_hash_when_metadata_is_taken_out(shared: Path) ->
     assert checked >= 10
 
 
-def test_a_photo_that_is_not_decoded_has_the_same_hash(shared: Path) -> None:
+def test_undecoded_photos_have_the_same_hash(shared: Path) -> None:
     for path in sorted((shared / "data" / "odd").iterdir()):
         try:
             photo = read_photo(path, PhotoLimits(max_pixels=4_000_000))

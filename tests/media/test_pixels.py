@@ -35,7 +35,7 @@ def decoded(data: bytes) -> Image.Image:
 BLUE = photo_of(np.full((HEIGHT, WIDTH, 3), (0, 0, 255), np.uint8))
 
 
-def test_the_box_and_a_quarter_around_it_are_shown() -> None:
+def test_thumbnails_have_a_margin_of_a_quarter() -> None:
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     pixels[100:200, 150:250] = (255, 0, 0)
     thumbnail = np.asarray(decoded(encode_thumbnail(photo_of(pixels), box(150, 100, 250, 200), side=150)))
@@ -47,12 +47,12 @@ def test_the_box_and_a_quarter_around_it_are_shown() -> None:
 
 
 @pytest.mark.parametrize(("side", "size"), [(128, (128, 64)), (64, (64, 32)), (1000, (300, 150))])
-def test_the_longer_side_is_kept_within_bounds_and_never_enlarged(side: int, size: tuple[int, int]) -> None:
+def test_thumbnails_are_downsized_and_never_enlarged(side: int, size: tuple[int, int]) -> None:
     data = encode_thumbnail(BLUE, box(100, 100, 300, 200), side)
     assert decoded(data).size == size
 
 
-def test_margin_ends_at_the_photos_edge() -> None:
+def test_the_margin_is_clipped_to_the_photo() -> None:
     assert decoded(encode_thumbnail(BLUE, box(-50, -50, 40, 40), side=1000)).size == (63, 63)
 
 
@@ -61,18 +61,18 @@ def test_margin_ends_at_the_photos_edge() -> None:
     values=st.lists(st.floats(-1e6, 1e6, width=32), min_size=4, max_size=4),
     side=st.integers(1, 200),
 )
-def test_any_box_gives_a_picture_within_bounds(values: list[float], side: int) -> None:
+def test_any_box_gives_a_thumbnail_within_bounds(values: list[float], side: int) -> None:
     image = decoded(encode_thumbnail(BLUE, box(*values), side))
     assert 1 <= max(image.size) <= side
 
 
 @pytest.mark.parametrize("side", [0, -5])
-def test_side_has_to_be_positive(side: int) -> None:
+def test_the_side_must_be_positive(side: int) -> None:
     with pytest.raises(UsageError, match=r"1 pixel or more"):
         encode_thumbnail(BLUE, box(0, 0, 9, 9), side)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_box_has_to_be_finite(bad: float) -> None:
+def test_the_box_must_be_finite(bad: float) -> None:
     with pytest.raises(UsageError, match=r"finite"):
         encode_thumbnail(BLUE, box(0, 0, bad, 9))

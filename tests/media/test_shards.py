@@ -19,7 +19,7 @@ NAMES = st.text(st.characters(blacklist_characters="/\0"), min_size=1, max_size=
 
 @given(st.lists(NAMES, min_size=1, max_size=4), st.integers(1, 40), st.sampled_from(["/", "/mnt/photos", "/a"]))
 @settings(max_examples=150, deadline=None)
-def test_every_photo_is_in_exactly_one_shard_wherever_its_folder_lies(names: list[str], count: int, place: str) -> None:
+def test_each_photo_is_in_one_shard_at_any_mount_point(names: list[str], count: int, place: str) -> None:
     below = "/".join(names)
     shards = [Shard(number, count) for number in range(1, count + 1)]
     (holder,) = [shard for shard in shards if shard.holds(f"{place.rstrip('/')}/{below}", [place])]
@@ -27,7 +27,7 @@ def test_every_photo_is_in_exactly_one_shard_wherever_its_folder_lies(names: lis
     assert not any(shard.holds(f"/nowhere/{below}", [f"{place}/x"]) for shard in shards)
 
 
-def test_shards_are_these_for_good() -> None:
+def test_shard_numbers_are_stable() -> None:
     paths = ["1.jpg", "2019/Zürich.jpg", "2019/Zu\u0308rich.jpg", os.fsdecode(b"\xff.jpg")]
     numbers = {
         path: next(n for n in range(1, 17) if Shard(n, 16).holds(f"/photos/{path}", ["/photos"])) for path in paths
@@ -35,14 +35,14 @@ def test_shards_are_these_for_good() -> None:
     assert numbers == {"1.jpg": 10, "2019/Zürich.jpg": 15, "2019/Zu\u0308rich.jpg": 15, os.fsdecode(b"\xff.jpg"): 7}
 
 
-def test_shards_are_of_one_size() -> None:
+def test_shards_have_similar_sizes() -> None:
     sizes = Counter(
         next(n for n in range(1, 5) if Shard(n, 4).holds(f"/p/IMG_{number:04}.JPG", ["/p"])) for number in range(2000)
     )
     assert all(430 < sizes[number] < 570 for number in range(1, 5)), sizes
 
 
-def test_a_photo_that_is_named_itself_goes_by_its_name() -> None:
+def test_a_named_photo_is_assigned_by_file_name() -> None:
     shards = [Shard(number, 5) for number in range(1, 6)]
     alone = [shard.holds("/a/b/1.jpg", ["/a/b/1.jpg"]) for shard in shards]
     assert alone == [shard.holds("/c/1.jpg", ["/c"]) for shard in shards]
@@ -52,24 +52,24 @@ def test_a_photo_that_is_named_itself_goes_by_its_name() -> None:
 @pytest.mark.parametrize(
     "text", ["0/4", "5/4", "x/y", "3", "1/", "-1/2", " 1/2", "1/2/3", "1/99999", "9" * 5000, "1/٣"]
 )
-def test_what_is_no_shard_is_told_in_a_sentence(text: str) -> None:
+def test_invalid_shards_are_rejected(text: str) -> None:
     with pytest.raises(UsageError, match=r"there is no shard .*such as 3/16") as refusal:
         Shard.parse(text)
     assert len(str(refusal.value)) < 200
 
 
 @pytest.mark.parametrize("pair", [(0, 4), (5, 4), (1, MOST_SHARDS + 1), (True, 1), (1.0, 2), (1,), "12", None, [1, 2]])
-def test_pairs_that_are_no_shard(pair: object) -> None:
+def test_invalid_pairs_are_rejected(pair: object) -> None:
     with pytest.raises(UsageError, match="there is no shard"):
         Shard.of(pair)  # type: ignore[arg-type]
 
 
-def test_a_shard_is_named_as_it_is_typed() -> None:
+def test_a_shard_is_printed_as_typed() -> None:
     assert Shard.parse("3/16") == Shard.of((3, 16)) == Shard(3, 16)
     assert str(Shard(3, 16)) == "3/16"
 
 
-def test_a_folder_that_may_not_be_opened_is_in_every_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folders_are_in_every_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "closed").mkdir()
     (tmp_path / "open.jpg").touch()
     scandir = os.scandir
@@ -86,7 +86,7 @@ def test_a_folder_that_may_not_be_opened_is_in_every_shard(tmp_path: Path, monke
     assert sum(tmp_path / "open.jpg" in part for part in parts) == 1
 
 
-def test_of_places_inside_each_other_the_outermost_counts() -> None:
+def test_outermost_removes_nested_places() -> None:
     assert outermost(["/a/b", "/a", "/a-b", "/a/b/c", "/a"]) == ["/a", "/a-b"]
     assert outermost(["/x", "/"]) == ["/"]
     assert outermost(["b", "b/../a"]) == [str(Path.cwd() / "a"), str(Path.cwd() / "b")]

@@ -55,7 +55,7 @@ def sampled(path: Path, rate: float = 5.0, start: float = 0.0, end: float | None
         return list(video.sampled(rate, start, end))
 
 
-def test_every_shot_begins_with_a_frame_that_is_looked_at(clip: Path) -> None:
+def test_the_first_frame_of_every_shot_is_sampled(clip: Path) -> None:
     frames = sampled(clip)
     firsts = [next(frame for frame in frames if frame.shot == shot) for shot in range(4)]
     assert {frame.shot for frame in frames} == {0, 1, 2, 3}
@@ -65,7 +65,7 @@ def test_every_shot_begins_with_a_frame_that_is_looked_at(clip: Path) -> None:
         assert (step <= 0.2 + 1.5 / CLIP_RATE) if one.shot == other.shot else step > 0
 
 
-def test_frames_have_the_times_and_the_size_of_the_file(clip: Path) -> None:
+def test_frames_have_the_files_times_and_size(clip: Path) -> None:
     with Video(clip) as video:
         assert (video.info.width, video.info.height, video.info.frames) == (640, 360, CLIP_FRAMES)
         times = [frame.time for frame in video.frames()]
@@ -74,7 +74,7 @@ def test_frames_have_the_times_and_the_size_of_the_file(clip: Path) -> None:
     np.testing.assert_allclose(times, np.arange(CLIP_FRAMES) / CLIP_RATE, atol=0.002)
 
 
-def test_uneven_times_are_those_of_the_file(made: Made) -> None:
+def test_uneven_frame_times_are_kept(made: Made) -> None:
     path = made(lambda data: unevenly(data, first=60))
     with Video(path) as video:
         times = [frame.time for frame in video.frames()]
@@ -82,7 +82,7 @@ def test_uneven_times_are_those_of_the_file(made: Made) -> None:
     np.testing.assert_allclose(np.diff(times), steps, atol=0.002)
 
 
-def test_a_video_that_lies_on_its_side_is_upright(clip: Path, made: Made) -> None:
+def test_rotated_videos_are_turned_upright(clip: Path, made: Made) -> None:
     (straight, *_), (upright, *_) = sampled(clip), sampled(made(turned))
     assert upright.pixels.shape == (640, 360, 3)
     difference = np.abs(np.rot90(straight.pixels, -1).astype(int) - upright.pixels)
@@ -91,7 +91,7 @@ def test_a_video_that_lies_on_its_side_is_upright(clip: Path, made: Made) -> Non
 
 @settings(max_examples=12)
 @given(start=st.floats(0, 8.9), seconds=st.floats(0.3, 3))
-def test_a_part_of_a_video_is_what_the_whole_has_there(start: float, seconds: float) -> None:
+def test_a_part_equals_the_same_part_of_the_whole(start: float, seconds: float) -> None:
     from tests.conftest import find_shared
 
     shared = find_shared()
@@ -103,7 +103,7 @@ def test_a_part_of_a_video_is_what_the_whole_has_there(start: float, seconds: fl
     assert part == [each for each in whole if start - 1e-6 <= each[0] < start + seconds]
 
 
-def test_times_that_make_no_sense(clip: Path) -> None:
+def test_invalid_times_are_rejected(clip: Path) -> None:
     for rate, start, end in ((0, 0, None), (5, -1, None), (5, 3, 2), (5, float("nan"), None), (1e9, 0, None)):
         with pytest.raises(UsageError):
             sampled(clip, rate, start, end)
@@ -112,7 +112,7 @@ def test_times_that_make_no_sense(clip: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.9, 0.95])
-def test_a_video_that_is_cut_off_is_read_as_far_as_it_goes(made: Made, share: float) -> None:
+def test_truncated_videos_are_read_as_far_as_possible(made: Made, share: float) -> None:
     path = made(lambda data: streamable(data)[: round(len(data) * share)])
     with Video(path) as video:
         last = list(video.sampled(5))[-1]
@@ -120,13 +120,13 @@ def test_a_video_that_is_cut_off_is_read_as_far_as_it_goes(made: Made, share: fl
         assert 0 < last.time <= video.position < video.info.seconds - 0.25
 
 
-def test_the_whole_of_a_streamable_video_is_whole(made: Made) -> None:
+def test_a_complete_streamable_video_does_not_end_early(made: Made) -> None:
     with Video(made(streamable)) as video:
         assert len(list(video.frames())) == CLIP_FRAMES
         assert not video.ends_early
 
 
-def test_a_video_that_is_damaged_in_the_middle(made: Made) -> None:
+def test_a_video_damaged_in_the_middle(made: Made) -> None:
     def damaged(data: bytes) -> bytes:
         return data[:200_000] + bytes(30_000) + data[230_000:]
 
@@ -145,7 +145,7 @@ def test_a_video_that_is_damaged_in_the_middle(made: Made) -> None:
         (b"\xff\xd8\xff\xe0" + bytes(100), "is a photo"),
     ],
 )
-def test_what_is_no_video(tmp_path: Path, content: bytes, message: str) -> None:
+def test_other_files_are_rejected(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "holidays.mp4"
     path.write_bytes(content)
     with pytest.raises(UnreadableVideoError, match=message) as raised:
@@ -172,7 +172,7 @@ def written(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("left", ["a little", "half", "all but the index", "half of the index"])
-def test_an_mp4_that_is_cut_off_before_its_index_says_so(tmp_path: Path, left: str) -> None:
+def test_a_truncated_mp4_without_index_is_explained(tmp_path: Path, left: str) -> None:
     path = tmp_path / "holidays.mp4"
     data = written(path)
     kinds = [kind for kind, _ in boxes(data)]
@@ -184,7 +184,7 @@ def test_an_mp4_that_is_cut_off_before_its_index_says_so(tmp_path: Path, left: s
         Video(path)
 
 
-def test_a_recording_that_was_never_finished_says_that_its_index_is_missing(tmp_path: Path) -> None:
+def test_an_unfinished_recording_without_index_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "killed.mp4"
     for size in (struct.pack(">I4s", 0, b"mdat"), struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1)):
         path.write_bytes(box(b"ftyp", b"isomiso2" * 2) + box(b"free", b"") + size + bytes(5_000))
@@ -203,7 +203,7 @@ def test_a_recording_that_was_never_finished_says_that_its_index_is_missing(tmp_
         b"RIFF" + box(b"mdat", bytes(100)),
     ],
 )
-def test_boxes_that_make_no_sense_are_no_video(tmp_path: Path, content: bytes) -> None:
+def test_invalid_boxes_are_rejected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "odd.mp4"
     path.write_bytes(content)
     with pytest.raises(UnreadableVideoError, match="is not a readable video"):
@@ -211,7 +211,7 @@ def test_boxes_that_make_no_sense_are_no_video(tmp_path: Path, content: bytes) -
 
 
 @pytest.mark.parametrize("share", [0.4, 0.8])
-def test_a_matroska_file_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path: Path, share: float) -> None:
+def test_truncated_matroska_files_are_read_as_far_as_possible(tmp_path: Path, share: float) -> None:
     path = tmp_path / "cut.mkv"
     data = written(path)
     path.write_bytes(data[: round(len(data) * share)])
@@ -220,7 +220,7 @@ def test_a_matroska_file_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path: Pat
         assert video.ends_early
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_folders_and_pipes_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(VideoNotFoundError, match="there is no video"):
         Video(tmp_path / "none.mp4")
     with pytest.raises(UnreadableVideoError, match="is a folder"):
@@ -234,13 +234,13 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         Video(name)
 
 
-def test_a_name_like_an_address_is_a_file(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_like_addresses_are_files(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("concat:holidays.mp4").write_bytes(clip.read_bytes())
     assert len(sampled(Path("concat:holidays.mp4"))) > 40
 
 
-def test_frames_that_are_too_large(tmp_path: Path) -> None:
+def test_too_large_frames_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "large.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5, (8000, 6000))
     writer.write(np.zeros((6000, 8000, 3), dtype=np.uint8))
@@ -249,7 +249,7 @@ def test_frames_that_are_too_large(tmp_path: Path) -> None:
         sampled(path)
 
 
-def test_a_video_that_is_too_long(clip: Path, made: Made) -> None:
+def test_too_long_videos_are_rejected(clip: Path, made: Made) -> None:
     with pytest.raises(VideoTooLargeError, match="cut it into parts"):
         Video(clip, VideoLimits(max_seconds=5))
     with pytest.raises(VideoTooLargeError, match="cut it into parts"):
@@ -260,7 +260,7 @@ def test_a_video_that_is_too_long(clip: Path, made: Made) -> None:
 
 @settings(max_examples=25)
 @given(st.data())
-def test_whatever_a_file_holds_its_times_rise_or_it_is_refused(
+def test_frame_times_increase_for_any_file(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     from tests.conftest import find_shared
@@ -282,7 +282,7 @@ def test_whatever_a_file_holds_its_times_rise_or_it_is_refused(
     assert all(one < other for one, other in itertools.pairwise(times))
 
 
-def test_a_codec_that_is_not_decoded_is_named_with_what_converts_it(shared: Path, tmp_path: Path) -> None:
+def test_unsupported_codecs_are_named_with_a_conversion_command(shared: Path, tmp_path: Path) -> None:
     path = tmp_path / "a clip.mp4"
     path.write_bytes((shared / "data" / "cases" / "av1" / "clip_av1.mp4").read_bytes())
     with pytest.raises(UnreadableVideoError, match=r"AV1.*ffmpeg -i '.*a clip\.mp4' .*'.*a clip-h264\.mp4'"):

@@ -18,7 +18,7 @@ def grey(level: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_what_is_written_is_there_at_its_time(tmp_path: Path, suffix: str) -> None:
+def test_frames_are_written_at_their_times(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
     with VideoFile(path, 64, 48, 10) as file:
         for time, level in ((0.0, 20), (0.1, 60), (0.5, 120), (0.6, 200)):
@@ -29,14 +29,14 @@ def test_what_is_written_is_there_at_its_time(tmp_path: Path, suffix: str) -> No
     np.testing.assert_allclose(list(levels.values()), [20, 60, 60, 60, 60, 120, 200], atol=6)
 
 
-def test_a_video_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_videos_are_written_atomically(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     with pytest.raises(TypeError), VideoFile(path, 64, 48, 10) as file:
         file.write(0.0, "no picture")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_is_written_over(tmp_path: Path) -> None:
+def test_existing_files_are_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     path.write_bytes(b"before")
     with pytest.raises(UsageError, match="already exists: choose another name, or remove it first"):
@@ -52,7 +52,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_what_comes_there_while_a_video_is_written_stays(
+def test_a_file_created_meanwhile_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
     if not links:  # as on a memory stick
@@ -77,7 +77,7 @@ def test_what_comes_there_while_a_video_is_written_stays(
         assert len(list(video.frames())) == 1
 
 
-def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
+def test_unwritable_targets_are_rejected(tmp_path: Path) -> None:
     source = tmp_path / "in.mp4"
     source.write_bytes(b"video")
     with pytest.raises(UsageError, match="is the video itself"):
@@ -91,12 +91,12 @@ def test_targets_that_cannot_be_written(tmp_path: Path) -> None:
         check_target(tmp_path / "folder.mp4", source)
 
 
-def test_a_full_disk_is_told() -> None:
+def test_a_full_disk_is_reported() -> None:
     with pytest.raises(StorageError), VideoFile(Path("/proc/out.mp4"), 64, 48, 10) as file:
         file.write(0.0, grey(20))
 
 
-def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_folder_name_that_is_not_utf8_is_rejected(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"\xff")
     folder.mkdir()
     with pytest.raises(StorageError, match="UTF-8"):
