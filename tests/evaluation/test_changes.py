@@ -37,7 +37,7 @@ def photo() -> DecodedPhoto:
 
 
 @pytest.mark.parametrize("change", EVERY, ids=lambda change: change.name)
-def test_a_change_leaves_its_photo_alone_and_is_the_same_every_time(change: Change, photo: DecodedPhoto) -> None:
+def test_changes_are_deterministic_and_leave_the_input_unchanged(change: Change, photo: DecodedPhoto) -> None:
     before = photo.pixels.copy()
     first, second = change(photo, FACE), change(photo, FACE)
     assert np.array_equal(photo.pixels, before)
@@ -46,24 +46,24 @@ def test_a_change_leaves_its_photo_alone_and_is_the_same_every_time(change: Chan
     assert first.pixels.dtype == np.uint8
 
 
-def test_every_change_has_a_name_of_its_own() -> None:
+def test_change_names_are_unique() -> None:
     names = [change.name for change in EVERY]
     assert len(set(names)) == len(names)
 
 
 @given(st.integers(8, 99))
-def test_a_photo_shrinks_with_its_face(size: int) -> None:
+def test_photo_shrinks_with_its_face(size: int) -> None:
     photo = DecodedPhoto("p", np.zeros((200, 160, 3), dtype=np.uint8), "", has_orientation=True, taken_at=None)
     small = Shrink(size)(photo, FACE)
     assert small.height == round(200 * size / SIDE)
     assert small.width == round(160 * size / SIDE)
 
 
-def test_a_small_face_is_not_enlarged(photo: DecodedPhoto) -> None:
+def test_small_face_is_not_enlarged(photo: DecodedPhoto) -> None:
     assert Shrink(101)(photo, FACE) is photo
 
 
-def test_more_light_is_brighter_and_less_contrast_is_flatter(photo: DecodedPhoto) -> None:
+def test_brightness_and_contrast(photo: DecodedPhoto) -> None:
     def mean(stops: float) -> float:
         return float(ExposureShift(stops)(photo, FACE).pixels.mean())
 
@@ -75,7 +75,7 @@ def test_more_light_is_brighter_and_less_contrast_is_flatter(photo: DecodedPhoto
     assert flat[inside].mean() == pytest.approx(photo.pixels[inside].mean(), abs=1)
 
 
-def test_blur_grows_with_the_face(photo: DecodedPhoto) -> None:
+def test_blur_scales_with_the_face(photo: DecodedPhoto) -> None:
     larger = replace(FACE, box=np.array([0, 0, 150, 200], dtype=np.float32))
     assert (
         GaussianBlur(0.02)(photo, larger).pixels.std()
@@ -84,7 +84,7 @@ def test_blur_grows_with_the_face(photo: DecodedPhoto) -> None:
     )
 
 
-def test_a_mask_covers_the_mouth_and_not_the_eyes(photo: DecodedPhoto) -> None:
+def test_mask_covers_the_mouth_and_not_the_eyes(photo: DecodedPhoto) -> None:
     masked = DrawnMask(MaskShape.CLOTH, "black")(photo, FACE).pixels
     assert masked[105:112, 70:90].std() < 30 < photo.pixels[105:112, 70:90].std()
     assert np.array_equal(masked[60:72], photo.pixels[60:72])

@@ -34,14 +34,14 @@ def test_rates_at_a_threshold_are_counted() -> None:
     assert some.fmr(0.3).events == 2
 
 
-def test_a_face_that_was_not_found_is_a_false_non_match_and_never_a_match() -> None:
+def test_missing_face_is_a_false_non_match_and_never_a_match() -> None:
     some = comparisons([np.nan] * 3, [np.nan] * 2)
     assert some.fnmr(-1.0).value == 1
     assert some.fmr(-1.0).value == 0
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=40), st.sampled_from([0.0, 0.01, 0.1, 0.5]))
-def test_a_threshold_lets_no_more_false_matches_through_than_asked(other: list[float], fmr: float) -> None:
+def test_threshold_passes_no_more_false_matches_than_requested(other: list[float], fmr: float) -> None:
     some = comparisons([0.5], other)
     threshold = some.threshold_at(fmr)
     assert np.mean(np.array(other) >= threshold) <= fmr
@@ -51,7 +51,7 @@ def test_a_threshold_lets_no_more_false_matches_through_than_asked(other: list[f
         assert np.mean(np.array(other) >= max(below)) > fmr
 
 
-def test_roc_and_its_area_are_those_of_scikit_learn() -> None:
+def test_roc_and_area_match_scikit_learn() -> None:
     some = drawn()
     curve = ErrorCurve.of(some)
     false, true, _ = roc_curve(some.same, some.similarities, drop_intermediate=False)
@@ -67,7 +67,7 @@ def test_rates_rise_and_fall_with_the_threshold() -> None:
     assert (curve.fmr[0], curve.fnmr[0], curve.fmr[-1], curve.fnmr[-1]) == (1, 0, 0, 1)
 
 
-def test_the_equal_error_rate_of_two_normal_distributions() -> None:
+def test_equal_error_rate_of_two_normal_distributions() -> None:
     figure = equal_error_rate(drawn(4000))
     assert figure.value == pytest.approx(0.0478, abs=0.006)  # the normal distribution beyond 0.25 / 0.15 deviations
     assert figure.interval is not None
@@ -82,7 +82,7 @@ def test_shuffled_labels_give_chance() -> None:
     assert ErrorCurve.of(shuffled).equal_error_rate == pytest.approx(0.5, abs=0.06)
 
 
-def test_a_thinned_curve_keeps_its_ends_and_its_shape() -> None:
+def test_thinned_curve_keeps_its_ends_and_shape() -> None:
     curve = ErrorCurve.of(drawn(20_000))
     line = curve.det("all")
     assert len(line.x) <= 402
@@ -92,12 +92,12 @@ def test_a_thinned_curve_keeps_its_ends_and_its_shape() -> None:
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_pairs_of_one_kind_only_have_no_error_rates(same: bool) -> None:
+def test_pairs_of_one_kind_have_no_error_rates(same: bool) -> None:
     with pytest.raises(UsageError, match="pairs of one person and pairs of different people"):
         comparisons([0.5] if same else [], [] if same else [0.5])
 
 
-def test_rates_of_no_errors_are_insufficient_and_bounded() -> None:
+def test_rates_without_errors_are_insufficient_and_bounded() -> None:
     clear = comparisons(list(np.linspace(0.6, 0.9, 300)), list(np.linspace(-0.1, 0.3, 300)))
     figure = equal_error_rate(clear)
     assert (figure.value, figure.insufficient) == (0, True)
@@ -112,7 +112,7 @@ def test_rates_of_no_errors_are_insufficient_and_bounded() -> None:
     assert not error_curves((("pairs", drawn()),), 0.5)[0].note
 
 
-def test_a_curve_lies_in_its_band_which_narrows_with_more_pairs() -> None:
+def test_band_contains_the_curve_and_narrows_with_more_pairs() -> None:
     widths = []
     for count in (200, 2000):
         some = drawn(count)
@@ -129,7 +129,7 @@ def test_a_curve_lies_in_its_band_which_narrows_with_more_pairs() -> None:
     assert widths[1] == pytest.approx(widths[0] / np.sqrt(10), rel=0.5)
 
 
-def test_differences_of_shares_are_written_in_points() -> None:
+def test_differences_of_rates_are_in_percentage_points() -> None:
     ours, theirs = np.zeros(20_000), np.zeros(20_000)
     ours[:2] = 1
     people = np.arange(20_000)
@@ -141,17 +141,17 @@ def test_differences_of_shares_are_written_in_points() -> None:
         assert plain_number(value) == written
 
 
-def test_the_surest_are_answered_first() -> None:
+def test_most_certain_are_answered_first() -> None:
     curve = risk_coverage(np.array([0.1, 0.9, np.nan, 0.5]), np.array([True, False, True, False]))
     assert curve.coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
     assert curve.risk == pytest.approx([0, 0, 1 / 3, 1 / 2])
     assert curve.area == pytest.approx((1 / 3 + 1 / 2) / 4)
 
 
-def test_the_order_of_equally_sure_ones_does_not_matter() -> None:
+def test_order_of_equally_certain_ones_does_not_matter() -> None:
     assert risk_coverage(np.full(4, 0.5), np.array([True, True, False, False])).risk == pytest.approx([0.5] * 4)
 
 
-def test_nothing_answered_is_told() -> None:
+def test_no_answers_are_an_error() -> None:
     with pytest.raises(UsageError, match="at least one answer"):
         risk_coverage(np.empty(0), np.empty(0, dtype=bool))

@@ -43,7 +43,7 @@ def same(one: Face, other: Face) -> bool:
     )
 
 
-def test_faces_come_back_as_they_were_kept(tmp_path: Path) -> None:
+def test_faces_round_trip(tmp_path: Path) -> None:
     kept = [face(1), face(2, exposure=None, weaknesses=())]
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
         cache.store_faces("a", 3, kept)
@@ -57,7 +57,7 @@ def test_faces_come_back_as_they_were_kept(tmp_path: Path) -> None:
         assert cache.faces("b") is None
 
 
-def test_embeddings_come_back_as_they_were_kept(tmp_path: Path) -> None:
+def test_embeddings_round_trip(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
         cache.store_embedding("a", face().embedding)
         kept = cache.embedding("a")
@@ -66,14 +66,14 @@ def test_embeddings_come_back_as_they_were_kept(tmp_path: Path) -> None:
         assert cache.embedding("b") is None
 
 
-def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+def test_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
         cache.store_faces("a", 0, [face()])
     assert stat.S_IMODE((tmp_path / "c.sqlite").stat().st_mode) & 0o077 == 0
 
 
 @given(st.binary(max_size=300))
-def test_a_damaged_file_is_made_anew(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_damaged_file_is_recreated(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("damaged") / "c.sqlite"
     path.write_bytes(content)
     with FaceCache(path, DIMENSION) as cache:
@@ -94,7 +94,7 @@ def test_a_damaged_file_is_made_anew(tmp_path_factory: pytest.TempPathFactory, c
         "UPDATE photos SET turns = 'x', row_digest = row_digest('photos', key, 'x', weaknesses, numbers)",
     ],
 )
-def test_an_altered_row_is_not_used(tmp_path: Path, change: str) -> None:
+def test_altered_row_is_not_used(tmp_path: Path, change: str) -> None:
     path = tmp_path / "c.sqlite"
     with FaceCache(path, DIMENSION) as cache:
         cache.store_faces("a", 0, [face()])
@@ -105,7 +105,7 @@ def test_an_altered_row_is_not_used(tmp_path: Path, change: str) -> None:
         assert cache.faces("a") is None
 
 
-def test_two_may_write_at_once(tmp_path: Path) -> None:
+def test_two_processes_may_write_concurrently(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as one, FaceCache(tmp_path / "c.sqlite", DIMENSION) as other:
         one.store_faces("a", 0, [face(1)])
         other.store_faces("b", 0, [face(2)])
@@ -116,7 +116,7 @@ def test_two_may_write_at_once(tmp_path: Path) -> None:
         assert cache.faces("b") is not None
 
 
-def test_much_is_written_before_the_end(tmp_path: Path) -> None:
+def test_rows_are_written_before_closing(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
         for number in range(300):
             cache.store_embedding(str(number), face(number).embedding)
@@ -124,7 +124,7 @@ def test_much_is_written_before_the_end(tmp_path: Path) -> None:
             assert other.embedding("0") is not None
 
 
-def test_an_embedding_of_another_length_is_not_used(tmp_path: Path) -> None:
+def test_embedding_of_another_length_is_not_used(tmp_path: Path) -> None:
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
         cache.store_faces("a", 0, [face()])
         cache.store_embedding("a", face().embedding)
@@ -133,7 +133,7 @@ def test_an_embedding_of_another_length_is_not_used(tmp_path: Path) -> None:
         assert cache.embedding("a") is None
 
 
-def test_without_a_cache_everything_is_kept_in_memory(tmp_path: Path) -> None:
+def test_everything_stays_in_memory_without_a_cache_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with FaceCache(tmp_path / "file" / "c.sqlite", DIMENSION) as cache:
         for number in range(300):
@@ -141,7 +141,7 @@ def test_without_a_cache_everything_is_kept_in_memory(tmp_path: Path) -> None:
         assert cache.embedding("0") is not None
 
 
-def test_everything_can_be_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_can_be_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path))
     with FaceCache(evaluation_folder() / "c.sqlite", DIMENSION) as cache:
         cache.store_faces("a", 0, [face()])
@@ -150,6 +150,6 @@ def test_everything_can_be_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert forget_evaluated_faces() == 0
 
 
-def test_the_code_has_a_digest_that_stays() -> None:
+def test_digest_of_the_code_is_stable() -> None:
     assert code_digest() == code_digest()
     assert len(code_digest()) == 64

@@ -63,7 +63,7 @@ def test_the_same_person_is_more_similar_than_others(engine: Engine, photos: Dat
     assert similarities[same].min() > similarities[~same].max()
 
 
-def test_a_second_run_needs_no_network(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
+def test_second_run_embeds_nothing(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
     steps = Recorder()
     first = FaceReader(engine, cache).read(photos, steps)
     crops = np.stack([FaceReader(engine).crop(first, index) for index in range(2)])
@@ -77,7 +77,7 @@ def test_a_second_run_needs_no_network(engine: Engine, cache: FaceCache, photos:
     assert steps.advances == 2 * len(photos.photos)
 
 
-def test_an_aligned_crop_embeds_as_its_photo_does(engine: Engine, photos: Dataset) -> None:
+def test_aligned_crop_embeds_like_its_photo(engine: Engine, photos: Dataset) -> None:
     reader = FaceReader(engine)
     faces = reader.read(photos)
     crop = reader.crop(faces, 0)
@@ -87,7 +87,7 @@ def test_an_aligned_crop_embeds_as_its_photo_does(engine: Engine, photos: Datase
     assert np.array_equal(reader.crop(found, 1), crop)
 
 
-def test_the_face_in_a_region_is_the_one_of_that_region(engine: Engine, photos: Dataset) -> None:
+def test_face_in_a_region_is_the_regions_own(engine: Engine, photos: Dataset) -> None:
     first, second = (read_pixels(photos.photos[index]).pixels for index in (0, 2))
     both = np.concatenate([first, second], axis=1)
     tagged = tuple(
@@ -102,12 +102,12 @@ def test_the_face_in_a_region_is_the_one_of_that_region(engine: Engine, photos: 
 
 
 @pytest.mark.parametrize("region", [Region(-50, -50, 20, 20), Region(900, 900, 10, 400), Region(99, 99, 0, 0)])
-def test_a_region_outside_the_photo_is_cut_to_something(region: Region) -> None:
+def test_region_outside_the_photo_is_clipped(region: Region) -> None:
     cut = cut_square(np.zeros((100, 100, 3), dtype=np.uint8), region)
     assert min(cut.shape) >= 1
 
 
-def test_photos_without_a_face_are_told_of(engine: Engine, photos: Dataset, tmp_path: Path) -> None:
+def test_photos_without_a_face_are_reported(engine: Engine, photos: Dataset, tmp_path: Path) -> None:
     broken, missing = tmp_path / "broken.jpg", tmp_path / "missing.jpg"
     broken.write_bytes(b"no picture")
     grey = np.full((200, 200, 3), 128, dtype=np.uint8)
@@ -132,7 +132,7 @@ class Blur:
         return replace(photo, pixels=np.asarray(cv2.GaussianBlur(photo.pixels, (0, 0), 30), dtype=np.uint8))
 
 
-def test_a_change_is_made_before_faces_are_looked_for(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
+def test_change_is_applied_before_detection(engine: Engine, cache: FaceCache, photos: Dataset) -> None:
     reader = FaceReader(engine, cache)
     plain, blurred = reader.read(photos), reader.read(photos, change=Blur())
     assert blurred.found.sum() < plain.found.sum() or (plain.embeddings * blurred.embeddings).sum(axis=1).mean() < 0.5
@@ -141,7 +141,7 @@ def test_a_change_is_made_before_faces_are_looked_for(engine: Engine, cache: Fac
     assert np.array_equal(reader.read(photos).embeddings, plain.embeddings)
 
 
-def test_a_part_of_a_dataset_keeps_what_belongs_to_it(engine: Engine, photos: Dataset) -> None:
+def test_subset_of_a_dataset_keeps_its_data(engine: Engine, photos: Dataset) -> None:
     paired = replace(photos, pairs=(Pair(0, 1, same=True), Pair(0, 2, same=False), Pair(2, 3, same=True)))
     faces = FaceReader(engine).read(paired)
     part = faces.where(np.array([False, False, True, True, True, True]))
@@ -150,7 +150,7 @@ def test_a_part_of_a_dataset_keeps_what_belongs_to_it(engine: Engine, photos: Da
     assert np.array_equal(part.embeddings, faces.embeddings[2:])
 
 
-def test_names_of_photos_are_unlike() -> None:
+def test_photo_names_are_unique() -> None:
     photo = DatasetPhoto("a", "A", np.zeros((9, 9, 3), dtype=np.uint8))
     with pytest.raises(DatasetError, match="the same name"):
         Dataset("twice", (photo, photo))

@@ -15,7 +15,7 @@ def bits(*values: int) -> np.ndarray:
     return np.array(values, dtype=np.bool_)
 
 
-def test_a_rate_is_the_share_of_events_with_its_counts() -> None:
+def test_rate_is_the_fraction_of_events_with_its_counts() -> None:
     figure = rate(bits(1, 0, 0, 0).repeat(25), np.arange(100), "misses")
     assert (figure.value, figure.events, figure.count, figure.meaning) == (0.25, 25, 100, "misses")
     assert figure.interval is not None
@@ -23,13 +23,13 @@ def test_a_rate_is_the_share_of_events_with_its_counts() -> None:
 
 
 @pytest.mark.parametrize(("events", "interval"), [(0, (0.0, 0.03)), (100, (0.97, 1.0))])
-def test_without_a_single_event_the_rule_of_three_speaks(events: int, interval: tuple[float, float]) -> None:
+def test_rule_of_three_applies_without_events(events: int, interval: tuple[float, float]) -> None:
     figure = rate(np.arange(100) < events, np.arange(100))
     assert figure.interval == pytest.approx(interval)
     assert figure.insufficient
 
 
-def test_a_photo_searched_for_ten_times_is_one_photo() -> None:
+def test_photo_searched_ten_times_counts_once() -> None:
     photos = np.repeat(np.arange(50), 10)
     figure = rate(photos == 7, photos, ids=photos)
     assert figure.events == 10
@@ -51,7 +51,7 @@ def test_photos_of_one_person_do_not_count_as_independent() -> None:
     assert together.interval[1] - together.interval[0] > 3 * (alone.interval[1] - alone.interval[0])
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_interval_has_its_nominal_coverage() -> None:
     random = np.random.default_rng(3)
     covered = 0
     for _ in range(200):
@@ -63,7 +63,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 12))
-def test_an_interval_holds_the_value_and_lies_within_0_and_1(events: list[bool], people: int) -> None:
+def test_interval_contains_the_value_and_lies_within_0_and_1(events: list[bool], people: int) -> None:
     figure = rate(np.array(events), np.arange(len(events)) % people)
     if figure.interval is None:  # of one person nothing can be said about others
         assert min(people, len(events)) == 1
@@ -73,12 +73,12 @@ def test_an_interval_holds_the_value_and_lies_within_0_and_1(events: list[bool],
     assert low - 1e-9 <= figure.value <= high + 1e-9 or len(set(np.arange(len(events)) % people)) < 8
 
 
-def test_the_same_data_give_the_same_interval() -> None:
+def test_same_data_give_same_interval() -> None:
     wrong, people = np.arange(80) % 7 == 0, np.arange(80) // 4
     assert rate(wrong, people) == rate(wrong, people)
 
 
-def test_pairs_are_drawn_by_the_people_of_both_sides() -> None:
+def test_pairs_are_resampled_by_people_of_both_sides() -> None:
     # One person, who matches everybody: whether she is drawn decides over all errors.
     first, second = (side.ravel() for side in np.meshgrid(np.arange(40), np.arange(40), indexing="ij"))
     different = first < second
@@ -91,20 +91,20 @@ def test_pairs_are_drawn_by_the_people_of_both_sides() -> None:
     assert figure.interval[1] > 1.5 * naive.interval[1]
 
 
-def test_pairs_of_one_person_count_as_often_as_the_person_is_drawn() -> None:
+def test_pairs_of_a_person_count_as_often_as_the_person_is_drawn() -> None:
     people = np.repeat(np.arange(25), 8)
     wrong = people < 5
     assert pair_rate(wrong, people, people).interval == pytest.approx(rate(wrong, people).interval, abs=0.02)
 
 
-def test_few_people_are_drawn_by_groups_of_photos() -> None:
+def test_few_people_are_resampled_by_groups_of_photos() -> None:
     few, many = np.repeat(np.arange(3), 20), np.repeat(np.arange(30), 2)
     groups = np.arange(60)
     assert sampling_units(few, groups) is groups
     assert sampling_units(many, groups) is many
 
 
-def test_a_paired_difference_is_surer_than_two_rates() -> None:
+def test_paired_difference_is_narrower_than_two_rates() -> None:
     random = np.random.default_rng(5)
     hard = random.random(400) < 0.3
     better = hard & (np.arange(400) % 3 != 0)
@@ -120,19 +120,19 @@ def test_a_paired_difference_is_surer_than_two_rates() -> None:
     assert gain.interval[1] - gain.interval[0] < apart / 1.5
 
 
-def test_what_is_not_paired_has_no_difference() -> None:
+def test_unpaired_rates_have_no_difference() -> None:
     with pytest.raises(UsageError, match="two measurements of equal shape"):
         difference(np.zeros(3), np.zeros(4), np.arange(3))
 
 
-def test_nothing_has_no_rate() -> None:
+def test_no_trials_have_no_rate() -> None:
     with pytest.raises(UsageError, match="no trials to count"):
         rate(bits(), np.zeros(0, np.int64))
     with pytest.raises(UsageError, match="no trials to count"):
         mean_figure(np.zeros(0), np.zeros(0, np.int64))
 
 
-def test_the_rule_of_three_never_leaves_0_and_1() -> None:
+def test_rule_of_three_stays_within_0_and_1() -> None:
     assert rule_of_three(0, 2) == (0.0, 1.0)
     assert rule_of_three(2, 2) == (0.0, 1.0)
     assert rule_of_three(1, 2) is None

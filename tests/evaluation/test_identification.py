@@ -52,7 +52,7 @@ FIRST = [0, 0, 0, NOBODY, 0, 1, 1, 1]
 SAID = [0.9, 0.4, 0.8, np.nan, 0.1, 0.9, 0.0, 0.0]
 
 
-def test_figures_count_what_happened() -> None:
+def test_figures_count_outcomes() -> None:
     condition = condition_of(searches_of(OWN, NAMED, FIRST, SAID))
     figures = condition.figures()
     assert figures["rank_1_plain"].value == 2 / 4
@@ -66,7 +66,7 @@ def test_figures_count_what_happened() -> None:
     assert row[1:] == ("4", "1", "0", "3", "0")
 
 
-def test_few_enrolled_people_are_not_drawn_because_strangers_are_many() -> None:
+def test_strangers_do_not_narrow_intervals_of_enrolled_people() -> None:
     strangers = list(range(30))
     condition = condition_of(searches_of([0, 0, 1, 1], [0, 0, 1, NOBODY], [0, 0, 1, 1], [1, 1, 1, 1]))
     photos = tuple(DatasetPhoto(f"s{number}", f"S{number}", b"") for number in strangers)
@@ -79,7 +79,7 @@ def test_few_enrolled_people_are_not_drawn_because_strangers_are_many() -> None:
     assert whole.figures()["fnir_plain"].interval == condition.figures()["fnir_plain"].interval
 
 
-def test_right_probabilities_cost_nothing_and_strangers_have_their_share() -> None:
+def test_right_probabilities_have_no_loss_and_count_strangers() -> None:
     sure = searches_of([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [1.0, 0.0, 0.0, 0.0])
     assert calibration_figures(sure, np.arange(4))["brier"].value == pytest.approx(0)
     wrong = searches_of([0, NOBODY, NOBODY, NOBODY], [0] + [NOBODY] * 3, [0] * 4, [0.0, 0.0, 0.0, 0.0])
@@ -89,14 +89,14 @@ def test_right_probabilities_cost_nothing_and_strangers_have_their_share() -> No
     assert found["log_loss"].value > 5
 
 
-def test_a_tie_of_bins_is_counted_by_hand() -> None:
+def test_bins_with_ties_match_hand_computed_values() -> None:
     some = searches_of([0, 0, NOBODY, NOBODY], [0] * 4, [0, 1, 0, 0], [0.75, 0.75, 0.25, 0.15])
     found = calibration_figures(some, np.arange(4))
     assert found["expected_calibration_error"].value == pytest.approx((abs(1.5 - 1) + 0.25 + 0.15) / 4)
     assert found["brier"].value == pytest.approx((0.25**2 + 0.75**2 + 0.25**2 + 0.15**2) / 4)
 
 
-def test_searches_are_counted_by_what_was_said() -> None:
+def test_searches_are_counted_by_decision() -> None:
     said = [0.95] * 12 + [0.05] * 3 + [1.0]
     count = len(said)
     searches = searches_of([0] * 8 + [NOBODY] * (count - 8), [NOBODY] * count, [0] * count, said)
@@ -104,7 +104,7 @@ def test_searches_are_counted_by_what_was_said() -> None:
     assert row == ("as they are", "3 (few)", *["0"] * 8, "13")
 
 
-def test_nothing_is_said_of_what_was_not_searched_for() -> None:
+def test_figures_without_searches_are_omitted() -> None:
     condition = condition_of(searches_of([0, 0], [0, 0], [0, 0], [0.9, 0.8]))
     assert not [name for name in condition.figures() if name.startswith(("fpir", "brier"))]
     assert calibration_table([condition]).rows == ()
@@ -130,7 +130,7 @@ def searches(own: list[int], named: list[int], uncertain: list[bool]) -> Searche
     )
 
 
-def test_strangers_and_uncertain_answers_have_their_places() -> None:
+def test_confusion_matrix_has_strangers_and_uncertain_answers() -> None:
     found = searches([0, 0, 0, 1, -1, -1], [0, 1, -1, 1, 0, -1], [False, False, True, False, False, False])
     matrix = confusion_matrix(found, ("Ann", "Bob"), "who for whom")
     assert matrix.rows == ("Ann", "Bob", "nobody")
@@ -142,7 +142,7 @@ def test_strangers_and_uncertain_answers_have_their_places() -> None:
     )
 
 
-def test_without_strangers_there_is_no_row_of_them_and_nobody_named_has_no_precision() -> None:
+def test_no_stranger_row_without_strangers_and_no_precision_without_names() -> None:
     matrix = confusion_matrix(searches([0], [-1], [False]), ("Ann",), "who for whom")
     assert matrix.rows == ("Ann",)
     assert classification_report(matrix, "each").rows == (("Ann", "-", "0.00 %", "0.00 %", "1"),)

@@ -19,28 +19,28 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_the_list_of_lfw(shared: Path) -> None:
+def test_relatives_of_lfw(shared: Path) -> None:
     found = read_relatives(shared / "data/lfw-meta/relatives.tsv")
     assert found[0] == RelatedPair("Ashley_Olsen", "Mary-Kate_Olsen", "twins")
     assert len(found) == 26
 
 
-def test_two_names_a_line_are_enough(tmp_path: Path) -> None:
+def test_two_names_per_line_are_enough(tmp_path: Path) -> None:
     path = written(tmp_path, "# ours\n\nAda, Byron\nByron,ADA,again\nGrace,Rosa,sisters\n")
     assert read_relatives(path) == (RelatedPair("Ada", "Byron"), RelatedPair("Grace", "Rosa", "sisters"))
 
 
-def test_quoted_names_may_hold_commas(tmp_path: Path) -> None:
+def test_quoted_names_may_contain_commas(tmp_path: Path) -> None:
     assert read_relatives(written(tmp_path, 'First,Second\n"Byron, Ada",Grace\n')) == (
         RelatedPair("Byron, Ada", "Grace"),
     )
 
 
-def test_people_may_be_called_like_columns(tmp_path: Path) -> None:
+def test_people_may_be_named_like_columns(tmp_path: Path) -> None:
     assert read_relatives(written(tmp_path, "A\tB\n")) == (RelatedPair("A", "B"),)
 
 
-def test_decomposed_letters_are_the_same_name(tmp_path: Path) -> None:
+def test_names_are_compared_after_unicode_normalization(tmp_path: Path) -> None:
     assert read_relatives(written(tmp_path, "Rene\u0301e\tAda\n")) == (RelatedPair("Ren\u00e9e", "Ada"),)
 
 
@@ -55,25 +55,25 @@ def test_decomposed_letters_are_the_same_name(tmp_path: Path) -> None:
         ("Ada\tBy\u202eron\n", r"line 1: .*U\+202E|line 1: .*202e"),
     ],
 )
-def test_what_names_no_two_people_is_refused(tmp_path: Path, text: str, why: str) -> None:
+def test_invalid_list_is_refused(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(DatasetError, match=why) as caught:
         read_relatives(written(tmp_path, text))
     assert "list.tsv" in str(caught.value)
     assert "\u202e" not in str(caught.value)
 
 
-def test_a_list_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_list_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relatives, "MAX_PAIRS", 2)
     with pytest.raises(DatasetError, match="line 3: more than 2 pairs"):
         read_relatives(written(tmp_path, "a,b\nb,c\nc,d\n"))
 
 
-def test_a_missing_list_is_told(tmp_path: Path) -> None:
+def test_missing_list_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="list"):
         read_relatives(tmp_path / "list.tsv")
 
 
-def test_the_threshold_lets_no_more_strangers_pass_than_said() -> None:
+def test_threshold_passes_no_more_strangers_than_requested() -> None:
     similarities = np.random.default_rng(1).normal(0, 0.1, 20_000)
     threshold = threshold_at_fmr(similarities, 1e-3)
     assert (similarities >= threshold).sum() == 20
@@ -93,20 +93,20 @@ def test_all_pairs_of_a_family_are_relatives() -> None:
     assert [(pair.first, pair.second) for pair in pairs] == [("a", "b"), ("a", "d"), ("b", "d")]
 
 
-def test_a_large_family_does_not_outweigh_others() -> None:
+def test_large_family_does_not_outweigh_others() -> None:
     data = album(**{f"p{number:02}": "1" if number < 11 else "2" for number in range(13)})
     pairs = relatives_in(data, np.random.default_rng(0))
     assert len(pairs) == 10 + 1
     assert pairs == relatives_in(data, np.random.default_rng(0))
 
 
-def test_families_are_joined_over_others() -> None:
+def test_families_are_connected_components() -> None:
     data = album(a="1", b="1", c="2", d="2", e="", f="")
     families = families_of(data, [RelatedPair("b", "c"), RelatedPair("e", "nobody")])
     assert len(set(families[:4].tolist())) == 1
     assert len(set(families.tolist())) == 3
 
 
-def test_nobody_related_is_told() -> None:
+def test_no_relatives_is_an_error() -> None:
     with pytest.raises(DatasetError, match="no related people are given"):
         relatives_in(album(a="1", b="2"), np.random.default_rng(0))

@@ -44,9 +44,7 @@ def places_of(faces: FaceSet, people: tuple[str, ...], photos: slice) -> np.ndar
 
 
 @pytest.mark.parametrize("classifier", ["prototype", "logistic"])
-def test_a_trial_decides_as_a_gallery_file_does(
-    engine: Engine, faces: FaceSet, classifier: str, tmp_path: Path
-) -> None:
+def test_trial_decides_like_a_gallery_file(engine: Engine, faces: FaceSet, classifier: str, tmp_path: Path) -> None:
     settings = DecisionSettings(classifier=classifier)
     enrolled, probes = places_of(faces, PEOPLE, slice(0, 2)), places_of(faces, PEOPLE + STRANGERS, slice(2, 4))
     trial = enroll(FaceReader(engine), faces, enrolled, settings)
@@ -70,7 +68,7 @@ def content_of(faces: FaceSet, index: int) -> Path:
     return content
 
 
-def test_strangers_misses_and_names_are_told_apart(engine: Engine, faces: FaceSet) -> None:
+def test_strangers_misses_and_names_are_distinguished(engine: Engine, faces: FaceSet) -> None:
     trial = enroll(FaceReader(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
     searches = trial.search(places_of(faces, PEOPLE + STRANGERS, slice(2, 4)))
     assert searches.mated.tolist() == [person in PEOPLE for person in owners(faces, searches)]
@@ -86,7 +84,7 @@ def owners(faces: FaceSet, searches: Searches) -> list[str]:
     return [faces.dataset.photos[index].person or "" for index in searches.indices]
 
 
-def test_a_probe_without_a_face_is_a_miss_and_names_nobody(engine: Engine, faces: FaceSet) -> None:
+def test_probe_without_a_face_is_a_miss(engine: Engine, faces: FaceSet) -> None:
     trial = enroll(FaceReader(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
     index = places_of(faces, PEOPLE, slice(2, 3))
     blind = replace(faces, faces=tuple(None if p in index else face for p, face in enumerate(faces.faces)))
@@ -98,7 +96,7 @@ def test_a_probe_without_a_face_is_a_miss_and_names_nobody(engine: Engine, faces
     assert np.isnan(searches.similarities).all()
 
 
-def test_parts_put_together_are_the_whole(engine: Engine, faces: FaceSet) -> None:
+def test_concatenated_parts_equal_the_whole(engine: Engine, faces: FaceSet) -> None:
     trial = enroll(FaceReader(engine), faces, places_of(faces, PEOPLE, slice(0, 2)))
     indices = places_of(faces, PEOPLE + STRANGERS, slice(2, 4))
     whole = trial.search(indices)
@@ -107,7 +105,7 @@ def test_parts_put_together_are_the_whole(engine: Engine, faces: FaceSet) -> Non
     assert np.array_equal(whole.where(whole.mated).own, whole.own[whole.mated])
 
 
-def test_nobody_named_cannot_be_enrolled(engine: Engine, faces: FaceSet) -> None:
+def test_unnamed_photos_cannot_be_enrolled(engine: Engine, faces: FaceSet) -> None:
     nameless = replace(
         faces, dataset=Dataset("nameless", tuple(replace(photo, person=None) for photo in faces.dataset.photos))
     )
@@ -115,7 +113,7 @@ def test_nobody_named_cannot_be_enrolled(engine: Engine, faces: FaceSet) -> None
         enroll(FaceReader(engine), nameless, np.arange(4))
 
 
-def test_the_largest_face_is_meant_unless_said_otherwise(faces: FaceSet) -> None:
+def test_largest_face_is_used_by_default(faces: FaceSet) -> None:
     assert faces.dataset.pick is Pick.LARGEST
 
 
@@ -140,7 +138,7 @@ def faces_of(counts: list[int], groups: bool = False) -> FaceSet:
 
 
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=40), st.integers(1, 4), st.integers(0, 99), st.booleans())
-def test_parts_never_meet(counts: list[int], photos: int, seed: int, groups: bool) -> None:
+def test_enrolled_and_searched_parts_are_disjoint(counts: list[int], photos: int, seed: int, groups: bool) -> None:
     faces = faces_of(counts, groups)
     random = np.random.default_rng(seed)
     if max(counts) <= photos:
@@ -158,12 +156,12 @@ def test_parts_never_meet(counts: list[int], photos: int, seed: int, groups: boo
     assert len(roles.strangers) <= 30
 
 
-def test_some_are_held_out_where_nobody_is_left_to_be_a_stranger() -> None:
+def test_people_are_held_out_if_no_stranger_is_left() -> None:
     roles = choose_roles(faces_of([5] * 9), photos=2, mated=99, strangers=99, random=np.random.default_rng(0))
     assert (len(roles.enrolled), len(roles.strangers)) == (2 * 6, 5 * 3)
 
 
-def test_people_take_turns() -> None:
+def test_round_robin_alternates_people() -> None:
     indices = [np.array([0, 1, 2]), np.array([3]), np.array([4, 5])]
     assert round_robin(indices, 5).tolist() == [0, 3, 4, 1, 5]
     assert round_robin([], 5).tolist() == []

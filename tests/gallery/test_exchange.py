@@ -59,9 +59,7 @@ def test_exports_are_imported_unchanged(gallery: Gallery, other: Gallery, export
     assert len(other.vectors().sample_ids) == 5
 
 
-def test_facts_and_metadata_are_exported(
-    gallery: Gallery, other: Gallery, faces: Faces, tmp_path: Path
-) -> None:
+def test_facts_and_metadata_are_exported(gallery: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
     gallery.enroll("Ada", [faces.sample(masked=True), faces.sample(camera_dated=True), faces.sample()])
     gallery.describe("Ada", born="1985-06", note="\U0001f600" * 2000)
     gallery.enroll("Bob", faces.samples(1))
@@ -149,7 +147,9 @@ def test_an_empty_gallery_is_exported_too(gallery: Gallery, other: Gallery, tmp_
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), counts=st.lists(st.integers(0, 4), max_size=5), thumbnails=st.booleans())
-def test_any_population_is_exported_and_imported(random_faces: type[Faces], seed: int, counts: list[int], thumbnails: bool) -> None:
+def test_any_population_is_exported_and_imported(
+    random_faces: type[Faces], seed: int, counts: list[int], thumbnails: bool
+) -> None:
     faces = random_faces(seed)
     bare = {} if thumbnails else {"thumbnail": None}
     with tempfile.TemporaryDirectory() as folder:

@@ -140,7 +140,9 @@ def test_other_files_are_rejected_and_kept(path: Path, faces: Faces, content: by
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 @pytest.mark.parametrize("application_id", [0, 252006674])
-def test_files_of_other_programs_are_rejected_and_kept(path: Path, faces: Faces, mode: str, application_id: int) -> None:
+def test_files_of_other_programs_are_rejected_and_kept(
+    path: Path, faces: Faces, mode: str, application_id: int
+) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA journal_mode = {mode}")
         connection.execute(f"PRAGMA application_id = {application_id}")
@@ -352,9 +354,7 @@ def test_a_gallery_on_a_read_only_medium_can_be_read(
         Gallery.open(medium / "new.facebank", faces.pack, create=True)
 
 
-def test_logs_on_read_only_media_are_read(
-    gallery: Gallery, faces: Faces, mount: Callable[[str], Path]
-) -> None:
+def test_logs_on_read_only_media_are_read(gallery: Gallery, faces: Faces, mount: Callable[[str], Path]) -> None:
     gallery.enroll("Ada", faces.samples(1))
     medium = mount("size=4m")
     for file in gallery.path.parent.glob("family.facebank*"):

@@ -59,9 +59,7 @@ def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, see
     assert gallery.denials_of(face) == set()
 
 
-def test_older_rows_get_picture_hashes(
-    gallery: Gallery, faces: Faces, seen: NewSample, path: Path
-) -> None:
+def test_older_rows_get_picture_hashes(gallery: Gallery, faces: Faces, seen: NewSample, path: Path) -> None:
     old, enrolled = replace(FaceKey.enrolled(seen), picture_hash=None), faces.sample(content_hash=seen.content_hash)
     gallery.enroll("Ada", [enrolled])
     gallery.deny("Ada", old)

@@ -184,9 +184,7 @@ def test_a_removed_file_is_not_written(
     assert gallery.path.exists() == is_replaced
 
 
-def test_a_running_change_completes_in_its_file(
-    shared_gallery: Gallery, tmp_path: Path, faces: Faces
-) -> None:
+def test_a_running_change_completes_in_its_file(shared_gallery: Gallery, tmp_path: Path, faces: Faces) -> None:
     away = tmp_path / "away.facebank"
     with shared_gallery as gallery:
         gallery.enroll("Ada", faces.samples(1))

@@ -54,9 +54,7 @@ def test_concurrent_upgrades_keep_the_original_backup(older: Path, monkeypatch: 
         assert schema_version(connection) == 2
 
 
-def test_opening_during_an_upgrade(
-    older: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_opening_during_an_upgrade(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = sqlite._objects
     looked: list[object] = []
 

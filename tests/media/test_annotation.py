@@ -62,9 +62,7 @@ def shows(
 @pytest.mark.parametrize(
     ("decision", "color"), [(Decision.KNOWN, GREEN), (Decision.UNCERTAIN, ORANGE), (Decision.UNKNOWN, GRAY)]
 )
-def test_frames_have_the_color_of_the_decision(
-    decision: Decision, color: tuple[int, int, int], tmp_path: Path
-) -> None:
+def test_frames_have_the_color_of_the_decision(decision: Decision, color: tuple[int, int, int], tmp_path: Path) -> None:
     pixels = annotated(blank(), mark(200, 150, 320, 300, decision=decision), folder=tmp_path)
     shown = shows(pixels, color)
     for y, x in ((150, 260), (300, 260), (225, 200), (225, 320)):
@@ -215,9 +213,7 @@ def test_other_suffixes_are_rejected(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_existing_pictures_are_replaced_privately(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_existing_pictures_are_replaced_privately(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "a.png"
     target.write_bytes(b"old")
     (tmp_path / "reader").hardlink_to(target)

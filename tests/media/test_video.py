@@ -260,9 +260,7 @@ def test_too_long_videos_are_rejected(clip: Path, made: Made) -> None:
 
 @settings(max_examples=25)
 @given(st.data())
-def test_frame_times_increase_for_any_file(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_frame_times_increase_for_any_file(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     from tests.conftest import find_shared
 
     shared = find_shared()

@@ -56,11 +56,11 @@ def of_kind(findings: Sequence[Finding], kind: FindingKind) -> list[Finding]:
     return [finding for finding in findings if finding.kind is kind]
 
 
-def test_nothing_is_found_where_nothing_is_wrong() -> None:
+def test_clean_gallery_has_no_findings() -> None:
     assert audit_samples(gallery(people(60, 4), np.repeat(np.arange(60), 4).tolist())) == []
 
 
-def test_a_mislabelled_sample_is_found_and_whose_it_is() -> None:
+def test_mislabeled_sample_is_found_with_its_owner() -> None:
     owners = np.repeat(np.arange(20), 4)
     owners[5] = 9
     findings = audit_samples(gallery(people(20, 4), owners.tolist()))
@@ -71,7 +71,7 @@ def test_a_mislabelled_sample_is_found_and_whose_it_is() -> None:
     assert "sample 106 of P9 looks like P1" in finding.message
 
 
-def test_a_sample_like_nobody_disagrees() -> None:
+def test_sample_similar_to_nobody_disagrees() -> None:
     matrix = people(20, 4)
     matrix[13] = people(1, 1, seed=5)[0]
     (finding,) = audit_samples(gallery(matrix, np.repeat(np.arange(20), 4).tolist()))
@@ -80,7 +80,7 @@ def test_a_sample_like_nobody_disagrees() -> None:
     assert finding.value < 0.4
 
 
-def test_two_samples_that_disagree_are_told_of_once() -> None:
+def test_two_disagreeing_samples_are_reported_once() -> None:
     matrix = np.concatenate([people(20, 3), people(2, 1, seed=8)])
     owners = [*np.repeat(np.arange(20), 3).tolist(), 20, 20]
     (finding,) = audit_samples(gallery(matrix, owners))
@@ -89,7 +89,7 @@ def test_two_samples_that_disagree_are_told_of_once() -> None:
 
 
 @pytest.mark.parametrize("by", ["embedding", "place"])
-def test_the_same_photo_of_two_people_comes_first(by: str) -> None:
+def test_photo_shared_by_two_people_comes_first(by: str) -> None:
     matrix, owners = people(10, 3), np.repeat(np.arange(10), 3).tolist()
     matrix[9] = matrix[0]
     photos = [str(row) for row in range(30)]
@@ -103,7 +103,7 @@ def test_the_same_photo_of_two_people_comes_first(by: str) -> None:
     assert findings[0].commands[-1] == "facebank people merge P3 --into P0"
 
 
-def test_two_faces_of_one_photo_are_no_duplicate() -> None:
+def test_two_faces_of_one_photo_are_not_duplicates() -> None:
     samples = gallery(people(2, 2), [1, 1, 2, 2], photos=["a", "b", "a", "c"])
     beside = FaceKey(samples.faces[2].content_hash, 0, BOX + 200)
     moved = AuditedSamples(
@@ -112,7 +112,7 @@ def test_two_faces_of_one_photo_are_no_duplicate() -> None:
     assert audit_samples(moved) == []
 
 
-def test_two_people_with_one_photo_only() -> None:
+def test_two_people_with_a_single_photo() -> None:
     one = people(1, 1)
     findings = audit_samples(gallery(np.concatenate([one, one]), [1, 2]))
     assert [finding.kind for finding in findings] == [
@@ -126,7 +126,7 @@ def test_two_people_with_one_photo_only() -> None:
     assert findings[1].commands[0] == "facebank people merge P2 --into P1"
 
 
-def test_siblings_will_be_confused_and_the_number_of_pairs_is_limited() -> None:
+def test_siblings_are_reported_up_to_the_pair_limit() -> None:
     rows = people(8, 2, seed=3)
     centers = np.repeat(rows[::2], 2, axis=0)
     rows[8:] = unit(rows[8:] + 3 * centers[:8].astype(np.float64))
@@ -142,7 +142,7 @@ def test_siblings_will_be_confused_and_the_number_of_pairs_is_limited() -> None:
         audit_samples(samples, most_pairs=-1)
 
 
-def test_repeated_samples_go_but_the_best_of_them() -> None:
+def test_all_repeated_samples_but_the_best_are_removed() -> None:
     matrix = people(10, 4)
     matrix[1], matrix[2] = matrix[0], matrix[0]
     qualities = np.full(40, 0.5)
@@ -153,14 +153,14 @@ def test_repeated_samples_go_but_the_best_of_them() -> None:
     assert finding.samples == (101, 103)
 
 
-def test_a_burst_is_too_similar() -> None:
+def test_burst_is_too_similar() -> None:
     matrix = np.concatenate([people(10, 3), people(1, 6, seed=4, scatter=0.2)])
     findings = audit_samples(gallery(matrix, [*np.repeat(np.arange(10), 3).tolist(), *[10] * 6]))
     assert [(finding.kind, finding.people) for finding in findings] == [(FindingKind.TOO_SIMILAR, ("P10",))]
     assert findings[0].commands == ("facebank enroll --name P10 PHOTO...",)
 
 
-def test_one_person_with_one_sample_and_somebody_without() -> None:
+def test_person_with_one_sample_and_person_with_none() -> None:
     findings = audit_samples(gallery(people(1, 1), [4], names={4: "Ada", 5: "Zoë"}))
     assert [(finding.kind, finding.people) for finding in findings] == [
         (FindingKind.NO_SAMPLES, ("Zoë",)),
@@ -193,7 +193,7 @@ def test_thousands_of_people() -> None:
     assert len(wrong) < 0.02 * len(matrix)
 
 
-def test_what_does_not_fit_together_is_refused() -> None:
+def test_mismatched_arguments_are_refused() -> None:
     fine = gallery(people(2, 1), [1, 2])
     with pytest.raises(UsageError, match="2 samples"):
         AuditedSamples(fine.enrolled, fine.sample_ids[:1], fine.faces, fine.names)
@@ -201,7 +201,7 @@ def test_what_does_not_fit_together_is_refused() -> None:
         AuditedSamples(fine.enrolled, fine.sample_ids, fine.faces, {1: "P1"})
 
 
-def test_more_photos_are_agreed_with_more() -> None:
+def test_agreement_rises_with_number_of_photos() -> None:
     least = least_similarity(np.array([0, 1, 2, 5, 500]), 0.65)
     assert np.isinf(least[0])
     assert (np.diff(least[1:]) > 0).all()

@@ -31,13 +31,13 @@ def background() -> Background:
     return Background.measure(*faces(300))
 
 
-def test_it_measures_mean_and_spread(background: Background) -> None:
+def test_background_has_mean_and_spread(background: Background) -> None:
     matrix, _ = faces(300)
     np.testing.assert_allclose(background.mean, matrix.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(background.covariance, np.cov(matrix.T, bias=True), atol=0.01)
 
 
-def test_every_person_counts_the_same_however_many_samples() -> None:
+def test_every_person_has_the_same_weight() -> None:
     matrix, owners = faces(60)
     again = np.concatenate([np.arange(len(matrix)), np.repeat(np.flatnonzero(owners == 0), 500)])
     once, often = Background.measure(matrix, owners), Background.measure(matrix[again], owners[again])
@@ -45,7 +45,7 @@ def test_every_person_counts_the_same_however_many_samples() -> None:
     np.testing.assert_allclose(often.covariance, once.covariance, atol=1e-6)
 
 
-def test_few_people_are_shrunken_so_that_no_direction_is_without_variance() -> None:
+def test_covariance_of_few_people_is_shrunk() -> None:
     generator = np.random.default_rng(0)
     rows = generator.normal(size=(LEAST_IDENTITIES, 128))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -59,14 +59,14 @@ def test_too_few_people_are_refused() -> None:
         Background.measure(*faces(LEAST_IDENTITIES - 1, each=10))
 
 
-def test_identities_must_fit() -> None:
+def test_mismatched_identities_are_refused() -> None:
     matrix, owners = faces(60)
     with pytest.raises(UsageError, match="120 identities"):
         Background.measure(matrix, owners[:-1])
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 50))
-def test_draws_are_of_length_one_and_the_same_for_the_same_seed(seed: int, count: int) -> None:
+def test_draws_have_unit_length_and_are_reproducible(seed: int, count: int) -> None:
     background = Background.measure(*faces(60))
     drawn = background.draw(count, seed)
     assert drawn.shape == (count, DIMENSION)
@@ -75,7 +75,7 @@ def test_draws_are_of_length_one_and_the_same_for_the_same_seed(seed: int, count
     np.testing.assert_array_equal(drawn, background.draw(count, seed))
 
 
-def test_draws_are_like_the_people_and_none_of_them(background: Background) -> None:
+def test_draws_resemble_people_but_copy_none(background: Background) -> None:
     matrix, _ = faces(300)
     drawn = background.draw(2000)
     np.testing.assert_allclose(drawn.mean(axis=0), matrix.mean(axis=0), atol=0.05)
@@ -83,7 +83,7 @@ def test_draws_are_like_the_people_and_none_of_them(background: Background) -> N
     assert not np.array_equal(background.draw(1, seed=1), background.draw(1, seed=2))
 
 
-def test_it_is_read_as_it_was_written(background: Background, tmp_path: Path) -> None:
+def test_background_round_trips(background: Background, tmp_path: Path) -> None:
     background.write(tmp_path / "background.npz")
     read = Background.read(tmp_path / "background.npz", DIMENSION)
     np.testing.assert_array_equal(read.mean, background.mean)
@@ -93,7 +93,7 @@ def test_it_is_read_as_it_was_written(background: Background, tmp_path: Path) ->
     np.testing.assert_array_equal(read.within, background.within)
 
 
-def test_photos_scatter_less_around_a_person_than_people_do(background: Background) -> None:
+def test_spread_within_people_is_less_than_between_them(background: Background) -> None:
     matrix, owners = faces(300)
     apart = matrix[owners == 7] - matrix[owners == 7].mean(axis=0)
     assert background.within is not None
@@ -105,14 +105,14 @@ def test_photos_scatter_less_around_a_person_than_people_do(background: Backgrou
     assert not np.allclose(background.within, apart.T @ apart, atol=1e-6)
 
 
-def test_people_with_one_photo_teach_nothing_about_photos_of_one_person(tmp_path: Path) -> None:
+def test_people_with_one_photo_give_no_within_person_spread(tmp_path: Path) -> None:
     background = Background.measure(*faces(60, each=1))
     assert background.within is None
     background.write(tmp_path / "background.npz")
     assert Background.read(tmp_path / "background.npz", DIMENSION).within is None
 
 
-def test_the_file_holds_statistics_only(background: Background, tmp_path: Path) -> None:
+def test_file_holds_statistics_only(background: Background, tmp_path: Path) -> None:
     background.write(tmp_path / "background.npz")
     with np.load(tmp_path / "background.npz", allow_pickle=False) as arrays:
         assert {name: arrays[name].shape for name in arrays} == {
@@ -137,14 +137,14 @@ def test_the_file_holds_statistics_only(background: Background, tmp_path: Path) 
         {"mean": np.array([{"a": 1}] * 8, dtype=object), "covariance": np.eye(8, dtype="<f4")},
     ],
 )
-def test_a_file_of_something_else_is_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
+def test_other_file_is_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
     np.savez(tmp_path / "wrong.npz", **arrays)
     with pytest.raises(UsageError, match=r"wrong\.npz is not a background of 8 dimensions"):
         Background.read(tmp_path / "wrong.npz", DIMENSION)
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, -1])
-def test_a_damaged_file_is_refused(length: int, background: Background, tmp_path: Path) -> None:
+def test_damaged_file_is_refused(length: int, background: Background, tmp_path: Path) -> None:
     path = tmp_path / "background.npz"
     background.write(path)
     path.write_bytes(path.read_bytes()[:length])
@@ -152,7 +152,7 @@ def test_a_damaged_file_is_refused(length: int, background: Background, tmp_path
         Background.read(path, DIMENSION)
 
 
-def test_a_missing_file_and_a_full_place_are_told(background: Background, tmp_path: Path) -> None:
+def test_missing_file_and_full_disk_are_errors(background: Background, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.npz cannot be read"):
         Background.read(tmp_path / "none.npz", DIMENSION)
     with pytest.raises(StorageError, match="cannot write"):
@@ -168,6 +168,6 @@ def test_a_missing_file_and_a_full_place_are_told(background: Background, tmp_pa
         (np.ones(3), np.full((3, 3), np.inf)),
     ],
 )
-def test_statistics_that_do_not_fit_are_refused(mean: Any, covariance: Any) -> None:
+def test_mismatched_statistics_are_refused(mean: Any, covariance: Any) -> None:
     with pytest.raises(UsageError, match="background"):
         Background(mean, covariance)

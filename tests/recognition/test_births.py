@@ -26,13 +26,13 @@ BIRTHS = BirthDates.of({1: "1985-06-15", 2: "2010", 3: "1960-01"}, NAMES)
         ("1900-01-01", ["Ada", "Ben", "Cleo"]),
     ],
 )
-def test_who_was_born_later(day: str, unborn: list[str]) -> None:
+def test_born_after_the_photo(day: str, unborn: list[str]) -> None:
     assert sorted(BIRTHS.unborn(datetime.fromisoformat(day)).values()) == unborn
     ahead = datetime.fromisoformat(f"{day}T23:00:00").replace(tzinfo=timezone(timedelta(hours=14)))
     assert sorted(BIRTHS.unborn(ahead).values()) == unborn
 
 
-def test_where_no_birth_date_is_known_nobody_was_born_later() -> None:
+def test_unknown_birth_dates_exclude_nobody() -> None:
     assert BirthDates().unborn(datetime(1900, 1, 1, tzinfo=UTC)) == {}
     assert BirthDates.of({}, NAMES).unborn(datetime(1900, 1, 1)) == {}
 
@@ -42,9 +42,7 @@ def test_where_no_birth_date_is_known_nobody_was_born_later() -> None:
     taken_at=st.datetimes(datetime(1840, 1, 1), datetime(2026, 1, 1)),
     length=st.sampled_from([4, 7, 10]),
 )
-def test_partial_dates_never_exclude_anybody_who_was_alive(
-    born: dict[int, date], taken_at: datetime, length: int
-) -> None:
+def test_partial_dates_exclude_nobody_who_was_alive(born: dict[int, date], taken_at: datetime, length: int) -> None:
     names = {number: str(number) for number in born}
     unborn = BirthDates.of({number: day.isoformat()[:length] for number, day in born.items()}, names).unborn(taken_at)
     assert all(born[number] > taken_at.date() + timedelta(days=1) for number in unborn)

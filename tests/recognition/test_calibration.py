@@ -43,7 +43,7 @@ from .made_up_calibrators import (
 
 
 @given(calibrators(), st.lists(st.tuples(scores, counts), min_size=1, max_size=10), sizes, shares)
-def test_candidates_and_the_stranger_add_to_one(
+def test_probabilities_of_candidates_and_stranger_sum_to_one(
     calibrator: Calibrator, candidates: list[tuple[float, int]], size: int, stranger_share: float
 ) -> None:
     row, samples = [score for score, _ in candidates], [count for _, count in candidates]
@@ -53,7 +53,7 @@ def test_candidates_and_the_stranger_add_to_one(
 
 
 @given(calibrators(), st.lists(scores, min_size=1, max_size=6), counts, sizes, shares, st.data())
-def test_whom_a_face_is_known_not_to_be_has_no_part_in_it(
+def test_denied_person_has_no_probability(
     calibrator: Calibrator, row: list[float], samples: int, size: int, stranger_share: float, data: st.DataObject
 ) -> None:
     size = max(size, len(row) + 1)
@@ -66,7 +66,7 @@ def test_whom_a_face_is_known_not_to_be_has_no_part_in_it(
 
 
 @given(calibrators(), st.lists(scores, min_size=1, max_size=6), counts, sizes, shares, st.floats(0, 2), st.data())
-def test_a_probability_never_falls_with_the_own_score_nor_when_another_falls(
+def test_probability_is_monotone_in_the_scores(
     calibrator: Calibrator,
     row: list[float],
     samples: int,
@@ -86,7 +86,7 @@ def test_a_probability_never_falls_with_the_own_score_nor_when_another_falls(
 
 
 @given(calibrators(), st.lists(scores, min_size=1, max_size=6), sizes, shares, shares)
-def test_the_more_strangers_are_expected_the_less_probable_is_everybody(
+def test_probabilities_fall_with_expected_strangers(
     calibrator: Calibrator, row: list[float], size: int, first: float, second: float
 ) -> None:
     few, many = sorted((first, second))
@@ -97,14 +97,14 @@ def test_the_more_strangers_are_expected_the_less_probable_is_everybody(
     assert expecting_many[-1] >= expecting_few[-1] - 1e-12
 
 
-def test_scores_that_say_nothing_leave_what_was_expected() -> None:
+def test_uninformative_scores_leave_the_prior() -> None:
     flat = SizeTable(10, ((0.0, 0.0),) * 3, tuple(-0.1 * place for place in range(len(RATES))), 0.0, 0.02)
     found = with_strangers(Calibrator("knn", (0.0, 1.0), (flat,)), [0.9] * 10, [1] * 10, 10, 0.4)
     np.testing.assert_allclose(found, [0.06] * 10 + [0.4])
 
 
 @given(calibrators(), scores, scores, counts, sizes)
-def test_people_with_equal_scores_and_samples_are_as_probable_as_each_other(
+def test_equal_scores_and_samples_give_equal_probabilities(
     calibrator: Calibrator, score: float, other: float, samples: int, size: int
 ) -> None:
     first, second, _, _ = with_strangers(calibrator, [score, score, other], [samples] * 3, size)
@@ -112,20 +112,20 @@ def test_people_with_equal_scores_and_samples_are_as_probable_as_each_other(
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, 2.0, math.nan, math.inf])
-def test_a_share_of_strangers_that_cannot_be_is_refused(share: float) -> None:
+def test_invalid_share_of_strangers_is_refused(share: float) -> None:
     with pytest.raises(UsageError, match="share of strangers"):
         with_strangers(embedded().calibrators[0], [0.5], [1], 10, share)
 
 
 @given(st.lists(st.floats(-800, 800), min_size=1, max_size=8), st.floats(-1000, 1000))
-def test_shares_of_logits_add_to_one_and_depend_on_differences_only(logits: list[float], shift: float) -> None:
+def test_softmax_sums_to_one_and_depends_on_differences_only(logits: list[float], shift: float) -> None:
     found = softmax(np.array([logits]))
     assert found.sum() == pytest.approx(1)
     np.testing.assert_allclose(softmax(np.array([logits]) + shift), found, atol=1e-9)
 
 
 @given(st.integers(1, 1000), shares)
-def test_before_anything_is_seen_everybody_is_as_likely(size: int, stranger_share: float) -> None:
+def test_prior_is_uniform(size: int, stranger_share: float) -> None:
     prior = prior_shares(size, size, stranger_share)
     assert (prior[:-1] == prior[0]).all()
     assert prior[-1] == stranger_share
@@ -136,7 +136,7 @@ def test_before_anything_is_seen_everybody_is_as_likely(size: int, stranger_shar
 
 
 @given(calibrators(), scores, counts, st.data())
-def test_evidence_between_two_sizes_lies_between_theirs(
+def test_evidence_interpolates_between_sizes(
     calibrator: Calibrator, score: float, samples: int, data: st.DataObject
 ) -> None:
     measured = [table.size for table in calibrator.tables]
@@ -151,9 +151,7 @@ def test_evidence_between_two_sizes_lies_between_theirs(
 
 
 @given(calibrators(), st.data())
-def test_evidence_at_a_measured_size_number_and_knot_is_what_was_measured(
-    calibrator: Calibrator, data: st.DataObject
-) -> None:
+def test_evidence_at_measured_points_is_exact(calibrator: Calibrator, data: st.DataObject) -> None:
     table = data.draw(st.sampled_from(calibrator.tables))
     number = data.draw(st.integers(0, len(SAMPLES) - 1))
     samples = np.full(len(calibrator.knots), SAMPLES[number])
@@ -162,9 +160,7 @@ def test_evidence_at_a_measured_size_number_and_knot_is_what_was_measured(
 
 
 @given(calibrators(), sizes, counts, st.floats(0, 3))
-def test_beyond_the_knots_evidence_stays_as_it_is(
-    calibrator: Calibrator, size: int, samples: int, beyond: float
-) -> None:
+def test_evidence_is_constant_beyond_the_knots(calibrator: Calibrator, size: int, samples: int, beyond: float) -> None:
     first, last = calibrator.knots[0], calibrator.knots[-1]
     inside, outside = (
         calibrator.evidence(np.array(ends), np.array([samples] * 2), size)
@@ -174,7 +170,7 @@ def test_beyond_the_knots_evidence_stays_as_it_is(
 
 
 @given(st.integers(1, 500))
-def test_shares_of_the_tabulated_numbers_of_samples(samples: int) -> None:
+def test_interpolation_weights_of_sample_counts(samples: int) -> None:
     found = sample_shares(np.array([samples]))[:, 0]
     assert found.sum() == pytest.approx(1)
     assert (found >= 0).all()
@@ -185,7 +181,7 @@ def test_shares_of_the_tabulated_numbers_of_samples(samples: int) -> None:
         assert found[-1] == pytest.approx(1)
 
 
-def test_five_hundred_samples_count_as_five() -> None:
+def test_five_hundred_samples_count_like_five() -> None:
     assert sample_spread(np.array([500, 1])) == sample_spread(np.array([5, 1]))
 
 
@@ -193,7 +189,7 @@ def test_five_hundred_samples_count_as_five() -> None:
 
 
 @given(calibrators(), counts, st.floats(RATES[0], RATES[-1]), st.floats(RATES[0], RATES[-1]), st.data())
-def test_a_threshold_never_rises_with_the_rate_that_is_allowed(
+def test_threshold_never_rises_with_the_allowed_rate(
     calibrator: Calibrator, samples: int, first: float, second: float, data: st.DataObject
 ) -> None:
     size = data.draw(st.integers(1, calibrator.tables[-1].size))
@@ -203,7 +199,7 @@ def test_a_threshold_never_rises_with_the_rate_that_is_allowed(
 
 
 @given(calibrators(), counts, sizes, sizes, st.floats(RATES[0], RATES[-1]))
-def test_an_uncorrected_threshold_never_falls_with_the_size_of_the_gallery(
+def test_uncorrected_threshold_never_falls_with_gallery_size(
     calibrator: Calibrator, samples: int, first: int, second: int, fpir: float
 ) -> None:
     calibrator = replace(calibrator, correction=NO_CORRECTION)
@@ -213,20 +209,20 @@ def test_an_uncorrected_threshold_never_falls_with_the_size_of_the_gallery(
 
 
 @given(calibrators(), st.sampled_from(RATES))
-def test_thresholds_of_the_smallest_size_are_what_was_measured(calibrator: Calibrator, fpir: float) -> None:
+def test_thresholds_of_the_smallest_size_are_exact(calibrator: Calibrator, fpir: float) -> None:
     smallest = calibrator.tables[0]
     measured = smallest.thresholds[RATES.index(fpir)]
     assert calibrator.threshold(alike(smallest.size), fpir) == pytest.approx(measured, abs=1e-9)
 
 
 @pytest.mark.parametrize("fpir", [0.0, 0.0009, 0.21, 1.0, math.nan, -0.01])
-def test_a_rate_that_was_not_measured_is_refused(fpir: float) -> None:
+def test_unmeasured_rate_is_refused(fpir: float) -> None:
     with pytest.raises(UsageError, match=r"0\.001 to 0\.2"):
         embedded().calibrators[0].threshold(alike(10), fpir)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
-def test_the_embedded_packs_thresholds_are_sensible_for_galleries_of_any_size(classifier: str) -> None:
+def test_embedded_packs_thresholds_are_sensible_for_any_size(classifier: str) -> None:
     calibrator = embedded().of(classifier)
     if calibrator is None:
         assert classifier == "svm-rbf"  # too slow to simulate large galleries of
@@ -244,7 +240,7 @@ def scored(*values: float) -> FloatArray:
     return np.array([values], dtype=np.float32)
 
 
-def test_probabilities_of_many_probes_are_those_of_each_alone() -> None:
+def test_probabilities_do_not_depend_on_other_probes() -> None:
     calibrator = embedded().calibrators[0]
     rows = np.random.default_rng(0).uniform(-0.2, 0.9, (20, 10)).astype(np.float32)
     samples = np.random.default_rng(1).integers(1, 9, (20, 10))

@@ -35,7 +35,7 @@ from .made_up_calibrators import (
 
 
 @given(st.lists(calibrators(), max_size=3), st.text(max_size=20), st.integers(0, 2**40))
-def test_what_is_written_is_read(made: list[Calibrator], words: str, people: int) -> None:
+def test_calibration_round_trips(made: list[Calibrator], words: str, people: int) -> None:
     named = tuple(replace(one, classifier=kind) for one, kind in zip(made, CLASSIFIERS, strict=False))
     calibration = Calibration("ab" * 32, "".join(filter(str.isprintable, words)), people, people, named)
     assert Calibration.from_json(calibration.to_json()) == calibration
@@ -44,20 +44,20 @@ def test_what_is_written_is_read(made: list[Calibrator], words: str, people: int
         assert calibration.of(kind) == next((one for one in named if one.classifier == kind), None)
 
 
-def test_the_first_format_is_read_and_corrects_nothing() -> None:
+def test_first_format_is_read_without_correction() -> None:
     (calibrator,) = Calibration.from_json(json.dumps(valid())).calibrators
     assert calibrator.correction == NO_CORRECTION
     assert [table.further for table in calibrator.tables] == [0, 0]
 
 
-def test_the_embedded_calibration_corrects_scores_and_says_of_whom_it_was_made() -> None:
+def test_embedded_calibration_corrects_scores_and_names_its_data() -> None:
     assert all(one.correction.share > 0 for one in embedded().calibrators)
     assert embedded().pairs is not None
     for word in ("LFW", "Families In the Wild", "Large Age Gap"):
         assert word in embedded().made_from
 
 
-def test_the_embedded_calibration_is_of_the_embedded_pack() -> None:
+def test_embedded_calibration_belongs_to_the_embedded_pack() -> None:
     assert embedded().pack_digest == load_pack().digest
     assert {one.classifier for one in embedded().calibrators} >= {"prototype", "knn", "svm", "logistic"}
     assert Calibration.from_json(embedded().to_json()) == embedded()
@@ -83,7 +83,7 @@ def valid() -> dict[str, Any]:
     }
 
 
-def test_the_smallest_calibration_is_read() -> None:
+def test_smallest_calibration_is_read() -> None:
     found = Calibration.from_json(json.dumps(valid()))
     assert [table.size for table in found.calibrators[0].tables] == [10, 100]
 
@@ -166,7 +166,7 @@ HOSTILE: list[tuple[tuple[str | int, ...], Any]] = [
 
 
 @pytest.mark.parametrize(("where", "what"), HOSTILE, ids=lambda value: str(value)[:60])
-def test_a_calibration_that_cannot_be_is_refused(where: tuple[str | int, ...], what: Any) -> None:
+def test_invalid_calibration_is_refused(where: tuple[str | int, ...], what: Any) -> None:
     content: Any = valid()
     place = content
     for key in where[:-1]:
@@ -186,7 +186,7 @@ def keys_of(content: Any, *way: str | int) -> list[tuple[str | int, ...]]:
 
 
 @pytest.mark.parametrize("way", keys_of(valid()), ids=str)
-def test_a_calibration_lacks_nothing(way: tuple[str | int, ...]) -> None:
+def test_every_missing_key_is_refused(way: tuple[str | int, ...]) -> None:
     content: Any = valid()
     place = content
     for key in way[:-1]:
@@ -214,7 +214,7 @@ def test_a_calibration_lacks_nothing(way: tuple[str | int, ...]) -> None:
     ],
     ids=lambda text: repr(text[:20]),
 )
-def test_what_is_no_json_or_another_is_refused_in_one_line(text: str | bytes) -> None:
+def test_other_content_is_refused_in_one_line(text: str | bytes) -> None:
     with pytest.raises(UsageError, match="evil") as raised:
         Calibration.from_json(text, "evil\n\x1b[31m.json")
     assert str(raised.value).isprintable()
@@ -229,7 +229,7 @@ json_values = st.recursive(
 
 
 @given(st.sampled_from(keys_of(valid())), json_values)
-def test_any_value_anywhere_is_read_or_refused(way: tuple[str | int, ...], value: Any) -> None:
+def test_any_value_is_read_or_refused(way: tuple[str | int, ...], value: Any) -> None:
     content: Any = valid()
     place = content
     for key in way[:-1]:
@@ -246,7 +246,7 @@ def test_any_value_anywhere_is_read_or_refused(way: tuple[str | int, ...], value
 
 
 @pytest.mark.parametrize("name", PairModel.names())
-def test_what_tells_people_apart_stays_within_what_can_be_computed(name: str) -> None:
+def test_pair_parameters_stay_within_computable_bounds(name: str) -> None:
     content = json.loads(embedded().to_json())
     content["pairs"][name] = 20
     Calibration.from_json(json.dumps(content))
@@ -255,6 +255,6 @@ def test_what_tells_people_apart_stays_within_what_can_be_computed(name: str) ->
         Calibration.from_json(json.dumps(content))
 
 
-def test_words_of_a_file_do_nothing_to_a_terminal() -> None:
+def test_text_of_a_file_is_escaped_for_terminals() -> None:
     found = Calibration.from_json(json.dumps({**valid(), "made_from": "\x1b[31mred\u202e"}))
     assert found.made_from.isprintable()

@@ -48,13 +48,13 @@ def made_from(known: PackCalibration) -> str:
     return known.calibration.made_from
 
 
-def test_nothing_is_known_of_a_pack_without_one(tmp_path: Path) -> None:
+def test_pack_without_calibration_has_none(tmp_path: Path) -> None:
     for folder in (None, tmp_path, tmp_path / "nowhere"):
         known = find_pack_calibration(PACK, folder)
         assert (known.calibration, known.background, known.folder) == (None, None, None)
 
 
-def test_what_is_saved_is_found_again(packs: Path) -> None:
+def test_saved_calibration_is_loaded(packs: Path) -> None:
     known = find_pack_calibration(PACK, packs)
     assert known.calibration == replace(CALIBRATION, made_from="the pack's people")
     assert known.background is not None
@@ -63,7 +63,7 @@ def test_what_is_saved_is_found_again(packs: Path) -> None:
     assert sorted(path.name for path in packs.iterdir()) == [BACKGROUND_NAME, CALIBRATION_NAME]
 
 
-def test_the_users_own_wins(packs: Path, users: Path) -> None:
+def test_users_own_calibration_wins(packs: Path, users: Path) -> None:
     other = replace(BACKGROUND, mean=np.zeros(3, np.float32))
     save_pack_calibration(CALIBRATION, other, users)
     known = find_pack_calibration(PACK, packs)
@@ -75,16 +75,14 @@ def test_the_users_own_wins(packs: Path, users: Path) -> None:
     assert find_pack_calibration(another, packs).folder == packs
 
 
-def test_an_own_one_without_a_background_leaves_the_packs(packs: Path, users: Path) -> None:
+def test_own_calibration_without_background_keeps_the_packs(packs: Path, users: Path) -> None:
     save_pack_calibration(CALIBRATION, None, users)
     known = find_pack_calibration(PACK, packs)
     assert (made_from(known), known.background is not None) == ("a test", True)
     assert find_pack_calibration(PACK, None).background is None
 
 
-def test_a_classifier_that_the_user_did_not_calibrate_keeps_what_came_with_the_pack(
-    users: Path, tmp_path: Path
-) -> None:
+def test_uncalibrated_classifier_keeps_the_packs_calibration(users: Path, tmp_path: Path) -> None:
     svm, knn = (Calibrator(kind, (0.0, 1.0), (TABLE,)) for kind in ("svm", "knn"))
     shipped = replace(CALIBRATION, calibrators=(*CALIBRATION.calibrators, svm))
     save_pack_calibration(shipped, BACKGROUND, tmp_path / "pack")
@@ -100,14 +98,14 @@ def test_a_classifier_that_the_user_did_not_calibrate_keeps_what_came_with_the_p
     assert known.folder == users
 
 
-def test_a_background_does_not_outlive_its_calibration(users: Path) -> None:
+def test_background_is_removed_with_its_calibration(users: Path) -> None:
     save_pack_calibration(CALIBRATION, BACKGROUND, users)
     save_pack_calibration(CALIBRATION, None, users)
     assert [path.name for path in users.iterdir()] == [CALIBRATION_NAME]
     assert find_pack_calibration(PACK, None).background is None
 
 
-def test_files_are_as_readable_as_any_new_file(packs: Path, tmp_path: Path) -> None:
+def test_files_have_default_permissions(packs: Path, tmp_path: Path) -> None:
     (tmp_path / "new").touch()
     usual = stat.S_IMODE((tmp_path / "new").stat().st_mode)
     assert {stat.S_IMODE(path.stat().st_mode) for path in packs.iterdir()} == {usual}
@@ -126,7 +124,7 @@ def test_files_are_as_readable_as_any_new_file(packs: Path, tmp_path: Path) -> N
     ],
     ids=["empty", "other", "binary", "deep", "long", "empty background", "half a background"],
 )
-def test_a_damaged_one_is_told_in_one_line(packs: Path, name: str, content: bytes, why: str) -> None:
+def test_damaged_calibration_gives_a_one_line_error(packs: Path, name: str, content: bytes, why: str) -> None:
     (packs / name).write_bytes(content)
     with pytest.raises(PackIntegrityError, match=why) as raised:
         find_pack_calibration(PACK, packs)
@@ -137,25 +135,25 @@ def test_a_damaged_one_is_told_in_one_line(packs: Path, name: str, content: byte
     assert "facebank packs calibrate" in told
 
 
-def test_one_for_another_pack_is_passed_over(packs: Path) -> None:
+def test_calibration_of_another_pack_is_ignored(packs: Path) -> None:
     (packs / CALIBRATION_NAME).write_text(replace(CALIBRATION, pack_digest="cd" * 32).to_json(), encoding="utf-8")
     found = find_pack_calibration(PACK, packs)
     assert (found.calibration, found.background, found.folder) == (None, None, None)
 
 
-def test_a_background_of_another_length_is_refused(packs: Path) -> None:
+def test_background_of_another_length_is_refused(packs: Path) -> None:
     with pytest.raises(PackIntegrityError, match="not a background of 5 dimensions"):
         find_pack_calibration(replace(PACK, dimension=5), packs)
 
 
-def test_a_damaged_own_one_is_told_and_not_passed_over(packs: Path, users: Path) -> None:
+def test_damaged_own_calibration_is_an_error(packs: Path, users: Path) -> None:
     users.mkdir(parents=True)
     (users / CALIBRATION_NAME).write_text("{}")
     with pytest.raises(PackIntegrityError, match=str(users)):
         find_pack_calibration(PACK, packs)
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_and_after(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for attempt in (require_folder, lambda folder: save_pack_calibration(CALIBRATION, BACKGROUND, folder)):
         with pytest.raises(StorageError, match=r"cannot write .*FACEBANK_CALIBRATIONS"):
@@ -163,7 +161,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_and_after(tmp_path: Path) -
     assert (tmp_path / "file").read_bytes() == b""
 
 
-def test_requiring_a_folder_leaves_it_empty_and_a_calibration_alone(tmp_path: Path, packs: Path) -> None:
+def test_checking_the_folder_leaves_it_unchanged(tmp_path: Path, packs: Path) -> None:
     require_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
     before = (packs / CALIBRATION_NAME).read_bytes()

@@ -50,27 +50,27 @@ def two_faced(people: int = 10, samples: int = 10, seed: int = 0) -> Enrolled:
 
 
 @pytest.mark.parametrize("counts", [[1] * 100, [LEAST_SAMPLES - 1] * 100, [LEAST_TRIALS - 1, 2, 2, 1], [500]], ids=len)
-def test_with_too_little_to_go_by_the_default_is_taken(counts: list[int]) -> None:
+def test_default_is_chosen_with_too_few_samples(counts: list[int]) -> None:
     choice = choose_classifier(gallery(counts), BACKGROUND)
     assert choice.classifier == DEFAULT_CLASSIFIER
     assert "too few" in choice.why
 
 
-def test_too_many_samples_are_not_tried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_galleries_are_not_tried_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(training, "build_scorer")
     choice = choose_classifier(gallery([10] * (MOST_SAMPLES // 10 + 1)), BACKGROUND)
     assert (choice.classifier, "too many" in choice.why) == (DEFAULT_CLASSIFIER, True)
 
 
 @pytest.mark.parametrize("background", [BACKGROUND, None], ids=["background", "no background"])
-def test_where_all_are_right_the_default_is_taken(background: Background | None) -> None:
+def test_default_is_chosen_when_all_are_right(background: Background | None) -> None:
     choice = choose_classifier(gallery([5] * 10, noise=0.05), background)
     assert choice.classifier == DEFAULT_CLASSIFIER
     assert "none was clearly better" in choice.why
     assert all(f"{kind} 100.0%" in choice.why for kind in TRIED)
 
 
-def test_where_another_is_clearly_better_it_is_taken() -> None:
+def test_clearly_better_classifier_is_chosen() -> None:
     choice = choose_classifier(two_faced(), BACKGROUND)
     assert choice.classifier == "knn"
     assert "correct most often on 100 samples" in choice.why
@@ -80,9 +80,7 @@ def test_where_another_is_clearly_better_it_is_taken() -> None:
 
 @settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(3, 9), min_size=5, max_size=9), st.floats(0.1, 1.5))
-def test_the_same_samples_give_the_same_choice_whoever_is_called_what(
-    seed: int, counts: list[int], noise: float
-) -> None:
+def test_choice_does_not_depend_on_names(seed: int, counts: list[int], noise: float) -> None:
     enrolled = gallery(counts, noise, seed)
     choice = choose_classifier(enrolled, BACKGROUND)
     assert choice == choose_classifier(enrolled, BACKGROUND)
@@ -91,13 +89,13 @@ def test_the_same_samples_give_the_same_choice_whoever_is_called_what(
     assert choose_classifier(renumbered, BACKGROUND) == choice
 
 
-def test_what_is_tried_can_be_built_and_has_the_default() -> None:
+def test_tried_kinds_can_be_built_and_include_the_default() -> None:
     assert DEFAULT_CLASSIFIER in TRIED
     assert set(TRIED) <= set(CLASSIFIERS)
 
 
 @given(sample_counts, st.integers(0, 2**32 - 1))
-def test_each_sample_is_left_out_once_and_nobody_loses_all(counts: list[int], seed: int) -> None:
+def test_each_sample_is_left_out_once_and_nobody_loses_all_samples(counts: list[int], seed: int) -> None:
     owners = gallery(counts, seed=seed).owners
     several = np.bincount(owners)[owners] >= LEAST_SAMPLES
     folds = training._folds(owners, several)
@@ -110,7 +108,7 @@ def test_each_sample_is_left_out_once_and_nobody_loses_all(counts: list[int], se
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
-def test_the_sign_test_is_a_fair_coins(better: int, worse: int) -> None:
+def test_sign_test_is_binomial(better: int, worse: int) -> None:
     chance = training._sign_test(better, worse)
     assert 0 < chance <= 1
     assert chance >= training._sign_test(better + 1, worse)
@@ -118,5 +116,5 @@ def test_the_sign_test_is_a_fair_coins(better: int, worse: int) -> None:
     assert chance + training._sign_test(worse, better) == pytest.approx(1 + exactly)
 
 
-def test_five_of_five_is_no_chance_and_four_of_five_may_be() -> None:
+def test_five_of_five_is_significant_and_four_of_five_is_not() -> None:
     assert training._sign_test(5, 0) == 1 / 32 < training.SIGNIFICANCE < training._sign_test(4, 1)

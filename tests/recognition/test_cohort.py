@@ -51,7 +51,7 @@ def by_hand(prototypes: np.ndarray, further: np.ndarray, probes: np.ndarray, cor
 
 
 @given(seeds, st.integers(1, 8), st.integers(0, 5), st.floats(0, 2))
-def test_is_what_the_docstring_says(seed: int, people: int, groups: int, alike: float) -> None:
+def test_correction_matches_its_formula(seed: int, people: int, groups: int, alike: float) -> None:
     prototypes, further, probes = made(seed, people, alike), made(seed + 1, groups, alike), made(seed + 2, 3, alike)
     cohort = Cohort(index(prototypes), further, CORRECTION)
     expected = by_hand(prototypes, further, probes, CORRECTION)
@@ -59,21 +59,21 @@ def test_is_what_the_docstring_says(seed: int, people: int, groups: int, alike: 
     assert cohort.others == people + groups - 1
 
 
-def test_alone_nothing_is_corrected() -> None:
+def test_single_person_is_not_corrected() -> None:
     prototypes, probes = made(0, 1), made(1, 4)
     assert np.array_equal(
         corrected(Cohort(index(prototypes), None, CORRECTION), prototypes, probes), probes @ prototypes.T
     )
 
 
-def test_without_a_correction_scores_stay() -> None:
+def test_scores_without_correction_are_unchanged() -> None:
     prototypes, probes = made(0, 5), made(1, 4)
     scores = np.asarray(probes @ prototypes.T, dtype=np.float32)
     assert Cohort(index(prototypes), None, NO_CORRECTION).corrected(scores, scores, probes, np.arange(5)) is scores
 
 
 @given(seeds, st.integers(2, 6))
-def test_the_order_of_the_enrolled_does_not_matter(seed: int, people: int) -> None:
+def test_order_of_enrolled_people_does_not_matter(seed: int, people: int) -> None:
     prototypes, probes = made(seed, people, 1.0), made(seed + 1, 3, 1.0)
     order = np.random.default_rng(seed).permutation(people)
     one = corrected(Cohort(index(prototypes), None, CORRECTION), prototypes, probes)
@@ -82,7 +82,7 @@ def test_the_order_of_the_enrolled_does_not_matter(seed: int, people: int) -> No
 
 
 @given(seeds, st.integers(1, 5))
-def test_a_probe_alone_is_corrected_as_among_others(seed: int, count: int) -> None:
+def test_correction_does_not_depend_on_other_probes(seed: int, count: int) -> None:
     prototypes, probes = made(seed, 4, 1.0), made(seed + 1, count, 1.0)
     cohort = Cohort(index(prototypes), None, CORRECTION)
     together = corrected(cohort, prototypes, probes)
@@ -90,7 +90,7 @@ def test_a_probe_alone_is_corrected_as_among_others(seed: int, count: int) -> No
         assert np.allclose(corrected(cohort, prototypes, probe[None])[0], together[row], atol=1e-6)
 
 
-def test_people_who_look_alike_are_no_more_similar_than_others_are() -> None:
+def test_look_alikes_in_the_cohort_do_not_raise_scores() -> None:
     """Strangers of a group that is alike score as strangers elsewhere, once the album knows the group."""
     correction = Correction(share=0.75, level=0.5, shrinkage=0.01)
     means = []
@@ -101,7 +101,7 @@ def test_people_who_look_alike_are_no_more_similar_than_others_are() -> None:
     assert (made(3, 40, 0.7) @ made(4, 300, 0.7).T).mean() > 0.25
 
 
-def test_who_is_enrolled_is_no_further_person() -> None:
+def test_enrolled_people_are_excluded_from_the_cohort() -> None:
     prototypes = made(5, 3)
     near = unit(prototypes[:1] + 0.1 * made(6, 1))
     assert float(near[0] @ prototypes[0]) > SAME_PERSON
@@ -111,7 +111,7 @@ def test_who_is_enrolled_is_no_further_person() -> None:
     assert np.array_equal(left, others)
 
 
-def test_poor_photos_of_oneself_in_the_scan_cost_nothing() -> None:
+def test_own_poor_photos_in_the_cohort_do_not_lower_scores() -> None:
     """Groups of unnamed photos of an enrolled person, as unlike as photos years apart, do not count for that person."""
     generator = np.random.default_rng(8)
     prototypes, probes = made(9, 3), made(10, 2)

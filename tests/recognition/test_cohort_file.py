@@ -28,7 +28,7 @@ def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "family.facebank"
 
 
-def test_what_is_written_is_read_and_wiped_with_the_rest(gallery: Path) -> None:
+def test_cohort_round_trips_and_is_wiped(gallery: Path) -> None:
     people = made(0, 7)
     assert read_album_people(gallery, DIGEST, DIMENSION) is None
     assert album_version(gallery) == 0
@@ -42,7 +42,7 @@ def test_what_is_written_is_read_and_wiped_with_the_rest(gallery: Path) -> None:
     assert read_album_people(gallery, DIGEST, DIMENSION) is None
 
 
-def test_the_people_with_most_faces_are_kept(gallery: Path) -> None:
+def test_people_with_most_faces_are_kept(gallery: Path) -> None:
     people = made(0, MOST_PEOPLE + 5)
     write_album_people(gallery, DIGEST, people)
     found = read_album_people(gallery, DIGEST, DIMENSION)
@@ -50,14 +50,14 @@ def test_the_people_with_most_faces_are_kept(gallery: Path) -> None:
     assert np.array_equal(found, people[:MOST_PEOPLE])
 
 
-def test_a_scan_without_people_is_kept_as_such(gallery: Path) -> None:
+def test_scan_without_people_is_kept(gallery: Path) -> None:
     write_album_people(gallery, DIGEST, made(0, 7)[:0])
     found = read_album_people(gallery, DIGEST, DIMENSION)
     assert found is not None
     assert found.shape == (0, DIMENSION)
 
 
-def test_of_another_pack_or_damaged_it_is_nothing(gallery: Path) -> None:
+def test_file_of_another_pack_or_damaged_is_ignored(gallery: Path) -> None:
     assert album_people_problem(gallery, DIGEST, DIMENSION) is None
     write_album_people(gallery, DIGEST, made(0, 7))
     assert album_people_problem(gallery, DIGEST, DIMENSION) is None
@@ -76,7 +76,7 @@ def test_of_another_pack_or_damaged_it_is_nothing(gallery: Path) -> None:
     assert f"{path} is damaged: " in (album_people_problem(gallery, DIGEST, DIMENSION) or "")
 
 
-def test_every_flipped_bit_is_told_of(gallery: Path) -> None:
+def test_every_flipped_bit_is_detected(gallery: Path) -> None:
     write_album_people(gallery, DIGEST, made(0, 2))
     path = cohort_file(gallery)
     whole = path.read_bytes()
@@ -85,7 +85,7 @@ def test_every_flipped_bit_is_told_of(gallery: Path) -> None:
         assert album_people_problem(gallery, DIGEST, DIMENSION) is not None
 
 
-def test_damage_is_warned_of_once(gallery: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_warns_once(gallery: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_album_people(gallery, DIGEST, made(0, 7))
     warn_of_unusable_people(gallery, DIGEST, DIMENSION)
     assert caplog.messages == []

@@ -64,7 +64,7 @@ def margin(enrolled: Enrolled, probe: FloatArray) -> float:
     return float(probe @ one - probe @ other)
 
 
-def test_siblings_are_found_among_many_people() -> None:
+def test_siblings_are_found_in_a_large_gallery() -> None:
     people = identities(300)
     people[200] = siblings(0.85, seed=5)[1]
     people[17] = siblings(0.85, seed=5)[0]
@@ -74,7 +74,7 @@ def test_siblings_are_found_among_many_people() -> None:
     assert 0.6 < pairs[0].similarity < 0.9
 
 
-def test_a_pair_is_the_same_wherever_it_is_looked_for() -> None:
+def test_pair_does_not_depend_on_the_rest_of_the_gallery() -> None:
     people = np.concatenate([identities(600), siblings(0.8)])
     enrolled = enroll(people, *[2] * 602)
     (pair,) = (found for found in confusable_pairs(enrolled.index) if (found.first, found.second) == (6010, 6020))
@@ -85,14 +85,14 @@ def test_a_pair_is_the_same_wherever_it_is_looked_for() -> None:
 
 
 @given(st.floats(0.3, 0.9), st.integers(0, 1000))
-def test_the_more_alike_the_more_is_expected(alike: float, seed: int) -> None:
+def test_expected_confusion_rises_with_similarity(alike: float, seed: int) -> None:
     nearer = enroll(siblings(alike, seed), 4, 4, seed=seed)
     farther = enroll(siblings(alike - 0.3, seed), 4, 4, seed=seed)
     errors = [Confusables(enrolled.index).expected_error(0, 1) for enrolled in (farther, nearer)]
     assert 0 < errors[0] <= errors[1] + 0.01 <= 0.51
 
 
-def test_more_samples_are_confused_less() -> None:
+def test_confusion_falls_with_number_of_samples() -> None:
     errors = []
     for count in (4, 10, 30):
         found = [
@@ -103,7 +103,7 @@ def test_more_samples_are_confused_less() -> None:
     assert errors[0] > 1.2 * errors[2]
 
 
-def test_one_person_and_people_with_the_same_photo() -> None:
+def test_single_person_and_people_with_the_same_photo() -> None:
     alone = Enrolled(photos(identities(1)[0], 1), np.array([7]), np.ones(1, np.float32))
     assert confusable_pairs(alone.index) == []
     twice = Enrolled(alone.matrix[[0, 0]], np.array([7, 9]), np.ones(2, np.float32))
@@ -113,7 +113,7 @@ def test_one_person_and_people_with_the_same_photo() -> None:
     assert Confusables(twice.index).probability(0, 1, 0.0) == pytest.approx(0.5)
 
 
-def test_photos_that_look_like_the_other_are_named() -> None:
+def test_photos_resembling_the_other_person_are_listed() -> None:
     people = siblings(0.5, 3)
     swapped = [photos(people[0], 4, 1), photos(people[1], 1, 2), photos(people[1], 5, 3)]
     enrolled = Enrolled(np.concatenate(swapped), np.repeat([10, 20], 5), np.full(10, 0.8, np.float32))
@@ -121,7 +121,7 @@ def test_photos_that_look_like_the_other_are_named() -> None:
     assert pair.doubtful == (4,)
 
 
-def test_many_who_are_all_alike_are_told_of_up_to_a_limit() -> None:
+def test_many_look_alikes_are_reported_up_to_a_limit() -> None:
     one = photos(identities(1)[0], 1)
     many = Enrolled(np.repeat(one, 1200, axis=0), np.arange(1200), np.ones(1200, np.float32))
     pairs = confusable_pairs(many.index, background=made_background())
@@ -130,7 +130,7 @@ def test_many_who_are_all_alike_are_told_of_up_to_a_limit() -> None:
     assert all(pair.first < pair.second for pair in pairs)
 
 
-def test_what_all_faces_have_in_common_is_no_resemblance() -> None:
+def test_common_component_of_all_faces_is_no_resemblance() -> None:
     common = identities(1, seed=99)[0]
     people = identities(100)
     rows = np.concatenate([photos(one, 3, seed=i) for i, one in enumerate(people)])
@@ -141,14 +141,14 @@ def test_what_all_faces_have_in_common_is_no_resemblance() -> None:
     assert confusable_pairs(enrolled.index) == []
 
 
-def test_both_orders_agree() -> None:
+def test_order_of_the_pair_does_not_matter() -> None:
     enrolled = enroll(siblings(0.8), 2, 4)
     confusables = Confusables(enrolled.index)
     lead = margin(enrolled, photos(siblings(0.8)[0], 1, seed=5)[0])
     assert confusables.probability(0, 1, lead) == pytest.approx(1 - confusables.probability(1, 0, -lead))
 
 
-def test_those_told_apart_are_told_rightly() -> None:
+def test_distinguished_people_are_named_correctly() -> None:
     right = answered = 0
     for seed in range(40):
         people = siblings(0.7, seed)
@@ -174,7 +174,7 @@ def test_five_hundred_samples_beside_one() -> None:
     assert 0 < confusables.probability(0, 1, margin(enrolled, enrolled.matrix[0])) < 1
 
 
-def test_how_alike_photos_of_one_person_are_is_measured() -> None:
+def test_similarity_within_a_person_is_measured() -> None:
     assert agreement(None) == TYPICAL_AGREEMENT
     assert agreement(made_background()) == pytest.approx(TYPICAL_AGREEMENT, abs=0.03)
     without = Background(np.zeros(4, np.float32), np.eye(4, dtype=np.float32))

@@ -15,14 +15,14 @@ PEOPLE = np.array([7, 3, 7])
 QUALITIES = np.array([0.5, 1, 0], dtype=np.float32)
 
 
-def test_people_are_listed_once_and_rising() -> None:
+def test_people_are_unique_and_sorted() -> None:
     enrolled = Enrolled(MATRIX, PEOPLE, QUALITIES)
     assert enrolled.people.tolist() == [3, 7]
     assert enrolled.owners.tolist() == [1, 0, 1]
     assert (enrolled.count, enrolled.dimension) == (3, 4)
 
 
-def test_numbers_are_kept_in_the_types_that_are_promised() -> None:
+def test_array_types() -> None:
     enrolled = Enrolled(MATRIX.astype(np.float64), PEOPLE.astype(np.int32), QUALITIES.astype(np.float64))
     assert enrolled.matrix.dtype == enrolled.qualities.dtype == np.float32
     assert enrolled.person_ids.dtype == enrolled.people.dtype == enrolled.owners.dtype == np.int64
@@ -47,12 +47,12 @@ def test_numbers_are_kept_in_the_types_that_are_promised() -> None:
         (MATRIX, PEOPLE, np.array([0.5, np.nan, 0]), "0..1"),
     ],
 )
-def test_what_cannot_be_learnt_from_is_refused(matrix: Any, people: Any, qualities: Any, said: str) -> None:
+def test_invalid_samples_are_refused(matrix: Any, people: Any, qualities: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Enrolled(matrix, people, qualities)
 
 
-def test_the_digest_tells_samples_apart() -> None:
+def test_digest_distinguishes_samples() -> None:
     digest = Enrolled(MATRIX, PEOPLE, QUALITIES).digest()
     assert Enrolled(MATRIX.copy(), PEOPLE.astype(np.int32), QUALITIES).digest() == digest
     others = [

@@ -55,7 +55,7 @@ def faces(counts: list[int], seed: int = 0, noise: float = 0.4) -> tuple[FloatAr
 # Some checks skip themselves, with a warning, for want of packages such as pandas.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @kinds
-def test_scikit_learns_own_checks_pass(kind: str) -> None:
+def test_scikit_learn_estimator_checks(kind: str) -> None:
     check_estimator(estimator(kind))
 
 
@@ -77,7 +77,7 @@ def test_wrapper_and_scorer_agree(kind: str, background: Background | None, coun
 
 @kinds
 @backgrounds
-def test_shares_add_to_one_and_rise_with_the_score(kind: str, background: Background | None) -> None:
+def test_predict_proba_sums_to_one_and_rises_with_the_score(kind: str, background: Background | None) -> None:
     fitted = estimator(kind, background).fit(*faces([1, 2, 3]))
     probes, _ = faces([4, 4], seed=3)
     shares = fitted.predict_proba(probes)
@@ -88,7 +88,7 @@ def test_shares_add_to_one_and_rise_with_the_score(kind: str, background: Backgr
 
 @kinds
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
-def test_asking_before_fitting_is_refused(kind: str, method: str) -> None:
+def test_predicting_before_fitting_is_refused(kind: str, method: str) -> None:
     with pytest.raises(NotFittedError):
         getattr(estimator(kind), method)(np.eye(2, DIMENSION))
 
@@ -122,7 +122,7 @@ def test_one_sample_beside_five_hundred(kind: str) -> None:
         (np.ones(DIMENSION), "2D"),
     ],
 )
-def test_data_that_cannot_be_are_refused(kind: str, rows: Any, said: str) -> None:
+def test_invalid_data_are_refused(kind: str, rows: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         estimator(kind).fit(rows, ["a", "b", "a", "b"][: len(rows)])
     fitted = estimator(kind).fit(*faces([2, 2]))
@@ -140,7 +140,7 @@ def test_rows_of_another_length_are_refused(kind: str) -> None:
         estimator(kind, BACKGROUND).fit(rows[:, :8], labels)
 
 
-def test_too_many_samples_for_a_kernel_and_another_kernel_are_refused() -> None:
+def test_too_many_samples_and_unknown_kernels_are_refused() -> None:
     rows, labels = faces([MOST_FOR_KERNEL, 1])
     with pytest.raises(ValueError, match="at most"):
         FaceSvmClassifier(kernel="rbf").fit(rows, labels)
@@ -148,13 +148,13 @@ def test_too_many_samples_for_a_kernel_and_another_kernel_are_refused() -> None:
         FaceSvmClassifier(kernel="cubic").fit(*faces([2, 2]))
 
 
-def test_qualities_that_do_not_fit_are_refused() -> None:
+def test_mismatched_qualities_are_refused() -> None:
     rows, labels = faces([2, 2])
     with pytest.raises(ValueError, match="4 qualities"):
         FacePrototypeClassifier().fit(rows, labels, qualities=[1.0])
 
 
 @kinds
-def test_they_can_be_cross_validated(kind: str) -> None:
+def test_estimators_can_be_cross_validated(kind: str) -> None:
     rows, labels = faces([6, 6, 6])
     assert cross_val_score(estimator(kind, BACKGROUND), rows, labels, cv=3).mean() > 0.9

@@ -52,11 +52,11 @@ def codes(born: str | None, *samples: Sample) -> list[str]:
         ("2020", [taken("2019-06-01")], ["outdated_samples", "dated_before_birth"]),
     ],
 )
-def test_what_is_warned_of(born: str | None, samples: list[Sample], expected: list[str]) -> None:
+def test_warnings_of_a_decision(born: str | None, samples: list[Sample], expected: list[str]) -> None:
     assert codes(born, *samples) == expected
 
 
-def test_a_warning_names_the_samples() -> None:
+def test_warning_names_the_samples() -> None:
     early = [taken("1980-05-01", number=3), taken("1990-05-01", number=4), taken("1981-05-01", number=7)]
     (warning,) = fact_warnings(ada("1985"), early, TODAY)
     assert (warning.code, warning.samples) == (FactWarningCode.DATED_BEFORE_BIRTH, (3, 7))
@@ -66,7 +66,7 @@ def test_a_warning_names_the_samples() -> None:
 @given(
     born=st.dates(date(1850, 1, 1), TODAY), days=st.lists(st.datetimes(datetime(1840, 1, 1), datetime(2026, 11, 28)))
 )
-def test_any_dates_can_be_judged(born: date, days: list[datetime]) -> None:
+def test_any_dates_are_accepted(born: date, days: list[datetime]) -> None:
     samples = [taken(day.isoformat(), number=number) for number, day in enumerate(days, start=1)]
     for today in (TODAY, date(2028, 2, 29)):
         for warning in fact_warnings(ada(born.isoformat()), samples, today):

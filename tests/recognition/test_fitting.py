@@ -74,7 +74,7 @@ galleries = pytest.mark.parametrize(("size", "samples_each"), [(5, 1), (30, 2), 
 
 @galleries
 @pytest.mark.parametrize("fpir", [0.02, 0.1])
-def test_strangers_are_named_at_about_the_rate_that_was_asked_for(size: int, samples_each: int, fpir: float) -> None:
+def test_strangers_are_named_at_about_the_requested_rate(size: int, samples_each: int, fpir: float) -> None:
     named = []
     for searches in fresh(size, samples_each):
         threshold = fitted().threshold(searches.enrolled, fpir)
@@ -84,7 +84,7 @@ def test_strangers_are_named_at_about_the_rate_that_was_asked_for(size: int, sam
 
 @galleries
 @pytest.mark.parametrize("stranger_share", [0.1, 0.5, 0.9])
-def test_probabilities_hold_when_they_are_counted(size: int, samples_each: int, stranger_share: float) -> None:
+def test_probabilities_match_observed_frequencies(size: int, samples_each: int, stranger_share: float) -> None:
     probabilities, right, weights = [], [], []
     for searches in fresh(size, samples_each):
         told = fitted().probabilities(searches.scores, searches.samples, size, stranger_share)
@@ -102,7 +102,7 @@ def test_probabilities_hold_when_they_are_counted(size: int, samples_each: int, 
     assert (weight * (told - true) ** 2).sum() < 0.75 * (weight @ true) * (1 - weight @ true)
 
 
-def test_a_fitted_calibrator_is_one_that_can_be_kept() -> None:
+def test_fitted_calibrator_can_be_saved() -> None:
     calibration = Calibration("ab" * 32, "a test", 260, 1560, (fitted(),))
     assert Calibration.from_json(calibration.to_json()) == calibration
     kinds = [(table.size, table.further) for table in fitted().tables]
@@ -112,14 +112,14 @@ def test_a_fitted_calibrator_is_one_that_can_be_kept() -> None:
         assert [len(curve) for curve in table.evidence] == [len(fitted().knots)] * len(SAMPLES)
 
 
-def test_evidence_speaks_against_low_scores_and_for_high_ones() -> None:
+def test_evidence_is_negative_for_low_scores_and_positive_for_high_ones() -> None:
     for samples in SAMPLES:
         low, high = fitted().evidence(np.array([0.1, 0.9]), np.array([samples] * 2), 10)
         assert low < -2
         assert high > 2
 
 
-def test_more_is_asked_of_larger_galleries() -> None:
+def test_larger_galleries_need_higher_scores() -> None:
     thresholds = [fitted().threshold(np.ones(size, np.int64), 0.01) for size in (1, 10, 100)]
     assert thresholds[0] < thresholds[1] < thresholds[2]
 
@@ -136,14 +136,14 @@ def test_every_classifier_can_be_calibrated(classifier: str) -> None:
     assert 0 < calibrator.threshold(np.ones(10, np.int64), 0.01) < 1
 
 
-def test_the_same_seed_gives_the_same_calibrator() -> None:
+def test_same_seed_gives_same_calibrator() -> None:
     first, second, other = (
         fit_calibrator(people(25, 2, singles=30), "prototype", None, effort=TINY, seed=seed) for seed in (1, 1, 2)
     )
     assert first == second != other
 
 
-def test_photos_that_were_given_wrong_names_make_no_score_certain() -> None:
+def test_mislabeled_photos_make_no_score_certain() -> None:
     known = people(60, 4, noise=0.4)
     wrong = known.people.copy()
     generator = np.random.default_rng(0)
@@ -158,7 +158,7 @@ def test_photos_that_were_given_wrong_names_make_no_score_certain() -> None:
     assert at_best[0] < at_best[1]
 
 
-def test_several_kinds_of_people_each_weigh_what_they_are_given() -> None:
+def test_kinds_of_people_have_the_given_weights() -> None:
     """Strangers who look like everybody raise thresholds, the more the more they weigh."""
     plain, alike = people(120, 3), people(120, 3, seed=5)
     rows = alike.embeddings + 0.6 * np.ones(DIMENSION, np.float32) / np.sqrt(DIMENSION)
@@ -172,7 +172,7 @@ def test_several_kinds_of_people_each_weigh_what_they_are_given() -> None:
     assert thresholds[1] > thresholds[0] + 0.02
 
 
-def test_families_are_searched_among_others() -> None:
+def test_families_are_searched_among_other_people() -> None:
     known = people(40, 4)
     families = Identities(known.embeddings, known.people, known.qualities, np.arange(40) // 2)
     found = simulate(
@@ -199,7 +199,7 @@ def test_families_are_searched_among_others() -> None:
         (20, 230, [1, 3, 10, 30, 100]),
     ],
 )
-def test_galleries_are_simulated_while_two_thirds_or_so_stay_strangers(
+def test_about_two_thirds_stay_strangers_in_simulated_galleries(
     several: int, singles: int, expected: list[int]
 ) -> None:
     known = people(several, 2, singles=singles)
@@ -211,12 +211,12 @@ def test_galleries_are_simulated_while_two_thirds_or_so_stay_strangers(
 
 
 @pytest.mark.parametrize(("several", "singles"), [(0, 1), (LEAST_PEOPLE - 1, 500), (LEAST_PEOPLE, LEAST_PEOPLE - 1)])
-def test_too_few_people_are_refused_with_their_number(several: int, singles: int) -> None:
+def test_too_few_people_are_refused(several: int, singles: int) -> None:
     with pytest.raises(UsageError, match=rf"needs 40 people, 20 of them .* {several + singles}, {several} of them"):
         fit_calibrator(people(several, 2, singles=singles), "prototype", None, effort=TINY)
 
 
-def test_embeddings_that_tell_nobody_apart_are_refused() -> None:
+def test_uninformative_embeddings_are_refused() -> None:
     known = people(50, 3)
     alike = Identities(np.repeat(known.embeddings[:1], 150, axis=0), known.people, known.qualities)
     with pytest.raises(UsageError, match="Cannot calibrate"):
@@ -224,7 +224,7 @@ def test_embeddings_that_tell_nobody_apart_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("size", "expected"), [(1, 200), (100, 40), (1000, 12)])
-def test_the_effort_is_spread_over_sizes(size: int, expected: int) -> None:
+def test_trials_are_spread_over_sizes(size: int, expected: int) -> None:
     count, plan = Effort().plan(size, 3)
     assert (count, plan.size, plan.samples_each) == (expected, size, 3)
     assert 200 <= plan.strangers <= 2000
@@ -235,7 +235,7 @@ def test_the_effort_is_spread_over_sizes(size: int, expected: int) -> None:
 
 @pytest.mark.parametrize("lapse", [0.001, 0.05])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_likelihoods_slope_is_the_one_that_differences_show(seed: int, lapse: float) -> None:
+def test_likelihood_slope_matches_finite_differences(seed: int, lapse: float) -> None:
     generator = np.random.default_rng(seed)
     probes, candidates, knots = 40, 4, np.array([-0.2, 0.1, 0.3, 0.6, 0.8])
     scores = -np.sort(-generator.uniform(-0.3, 0.9, (probes, candidates)).astype(np.float32), axis=1)
@@ -253,7 +253,7 @@ def test_the_likelihoods_slope_is_the_one_that_differences_show(seed: int, lapse
     assert error < 1e-5 * max(1.0, float(np.linalg.norm(likelihood(parameters)[1])))
 
 
-def test_the_basis_says_what_the_calibrator_interpolates() -> None:
+def test_basis_matches_the_calibrators_interpolation() -> None:
     generator = np.random.default_rng(0)
     table, knots = fitted().tables[1], np.array(fitted().knots)
     scores = generator.uniform(-1, 1, (30, 5)).astype(np.float32)
@@ -262,7 +262,7 @@ def test_the_basis_says_what_the_calibrator_interpolates() -> None:
     np.testing.assert_allclose(found, fitted().evidence(scores, samples, table.size, table.further), atol=1e-5)
 
 
-def test_thresholds_of_larger_galleries_are_lifted_to_those_of_smaller_ones() -> None:
+def test_thresholds_never_fall_with_gallery_size() -> None:
     first, second = fitted().tables[:2]
     kept = fitting._never_falling_with_size([second, first])
     assert kept[1].thresholds == second.thresholds

@@ -31,7 +31,7 @@ def galleries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_kind_of_decision_is_recorded() -> None:
+def test_every_decision_kind_is_recorded() -> None:
     decisions = [face for photos in kept().values() for faces in photos.values() for face in faces]
     reasons = {face["reason"] for face in decisions}
     assert {
@@ -47,7 +47,7 @@ def test_every_kind_of_decision_is_recorded() -> None:
 
 
 @pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)
-def test_decisions_are_those_that_were_recorded(case: golden.Case, galleries: Path) -> None:
+def test_decisions_match_the_recorded_ones(case: golden.Case, galleries: Path) -> None:
     path = galleries / f"{case.people}.facebank"
     found = golden.decided(path, load_engine(None), case)
     wanted = kept()[case.name]

@@ -26,7 +26,7 @@ def probability_at(calibrator: Calibrator, people: int, fpir: float, share: floa
 
 
 @given(calibrators(), st.lists(counts, min_size=1, max_size=20), rates, shares, st.floats(0, 0.99))
-def test_it_is_between_the_lowest_rate_and_the_one_asked_for(
+def test_rate_lies_between_the_lowest_and_the_requested_rate(
     calibrator: Calibrator, samples: list[int], fpir: float, share: float, least: float
 ) -> None:
     both = named(calibrator, samples, fpir, share, least)
@@ -38,7 +38,7 @@ def test_it_is_between_the_lowest_rate_and_the_one_asked_for(
 
 
 @given(st.integers(2, 300), st.floats(0.05, 0.95))
-def test_at_the_rate_that_is_told_a_sole_candidate_has_the_least_probability(people: int, share: float) -> None:
+def test_sole_candidate_at_the_reported_rate_has_the_least_probability(people: int, share: float) -> None:
     calibrator = embedded().of("prototype")
     assert calibrator is not None
     both = named(calibrator, [1] * people, 0.2, share, 0.5)
@@ -50,7 +50,7 @@ def test_at_the_rate_that_is_told_a_sole_candidate_has_the_least_probability(peo
         assert probability_at(calibrator, people, 0.2, share) >= 0.5
 
 
-def test_people_with_other_numbers_of_samples_count_by_how_many_they_are() -> None:
+def test_sample_counts_are_weighted_by_number_of_people() -> None:
     few, many = (named(CALIBRATOR, [count] * 10, 0.2, 0.5, 0.5).share for count in (1, 5))
     mixed = named(CALIBRATOR, [1] * 5 + [5] * 5, 0.2, 0.5, 0.5).share
     assert min(few, many) * 0.5 < mixed < max(few, many) * 1.5

@@ -30,7 +30,7 @@ def measured(one: np.ndarray, other: np.ndarray) -> PairMargins:
 
 
 @given(seeds, st.integers(1, 5), st.integers(1, 5))
-def test_margins_are_those_of_photos_left_out(seed: int, first: int, second: int) -> None:
+def test_margins_come_from_left_out_photos(seed: int, first: int, second: int) -> None:
     one, other = two(seed, first, second, 0.5)
     found = measured(one, other)
     margins = []
@@ -43,7 +43,7 @@ def test_margins_are_those_of_photos_left_out(seed: int, first: int, second: int
 
 
 @given(seeds, st.integers(1, 6), st.integers(1, 6), st.floats(0, 2))
-def test_probabilities_are_probabilities_and_rise(seed: int, first: int, second: int, apart: float) -> None:
+def test_probabilities_lie_in_bounds_and_rise(seed: int, first: int, second: int, apart: float) -> None:
     curve = PairCurve(USUAL_PAIRS, measured(*two(seed, first, second, apart)))
     told = curve.probability(np.linspace(-1, 1, 101))
     assert ((told > 0) & (told < 1)).all()
@@ -52,7 +52,7 @@ def test_probabilities_are_probabilities_and_rise(seed: int, first: int, second:
 
 
 @given(seeds, st.integers(1, 6), st.integers(1, 6))
-def test_turned_round_it_says_the_same(seed: int, first: int, second: int) -> None:
+def test_swapping_the_two_people_is_symmetric(seed: int, first: int, second: int) -> None:
     one, other = two(seed, first, second, 0.7)
     there, back = (PairCurve(USUAL_PAIRS, measured(*pair)) for pair in ((one, other), (other, one)))
     margins = np.linspace(-0.5, 0.5, 21)
@@ -67,7 +67,7 @@ def test_wide_margins_count_more_than_narrow_ones() -> None:
     assert float(wide.probability(np.array(0.3))) > 0.95
 
 
-def test_one_person_cut_in_two_is_not_told_apart() -> None:
+def test_one_person_split_in_two_is_not_distinguished() -> None:
     """As twins: photos left out are as often nearer to the other half, and no margin that occurs is enough."""
     named = total = 0
     for seed in range(40):
@@ -83,20 +83,20 @@ def test_one_person_cut_in_two_is_not_told_apart() -> None:
     assert named / total < 0.05
 
 
-def test_photos_in_the_wrong_folder_make_it_doubtful() -> None:
+def test_misfiled_photos_flatten_the_curve() -> None:
     mixed = replace(WELL_APART, margins=5 * (0.5,) + 3 * (-0.03,))
     sure, doubtful = (float(PairCurve(USUAL_PAIRS, pair).probability(np.array(0.6))) for pair in (WELL_APART, mixed))
     assert sure > doubtful
 
 
-def test_one_photo_each_falls_back_to_what_is_usual() -> None:
+def test_one_photo_each_falls_back_to_defaults() -> None:
     one = PairCurve(USUAL_PAIRS, PairMargins(0.35, 1, 1))
     assert 0.02 < one.expected_error < 0.25
     assert float(one.probability(np.array(0.0))) == pytest.approx(0.5)
 
 
 @given(st.lists(st.sampled_from([-20.0, -1.0, 0.0, 1.0, 20.0]), min_size=11, max_size=11), st.integers(0, 6))
-def test_any_numbers_that_a_calibration_may_have_make_a_curve(numbers: list[float], photos: int) -> None:
+def test_any_valid_parameters_make_a_curve(numbers: list[float], photos: int) -> None:
     for similarity in (-1.0, 0.2, 1.0):
         curve = PairCurve(PairModel(*numbers), PairMargins(similarity, 1, 4, photos * (-0.3,)), common=0.9)
         assert 0 <= curve.expected_error <= 0.5

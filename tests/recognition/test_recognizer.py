@@ -51,7 +51,7 @@ from .made_up import (
 
 
 @given(seeds, sample_counts)
-def test_without_a_calibration_a_name_is_earned_by_threshold_and_margin(seed: int, counts: list[int]) -> None:
+def test_naming_without_calibration_uses_threshold_and_margin(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     asked = probes(generator, enrolled)
@@ -69,7 +69,7 @@ def test_without_a_calibration_a_name_is_earned_by_threshold_and_margin(seed: in
 
 
 @given(seeds, sample_counts, st.floats(0.01, 0.99))
-def test_with_a_calibration_the_odds_over_the_runner_up_take_the_margins_place(
+def test_naming_with_calibration_uses_the_odds_over_the_runner_up(
     seed: int, counts: list[int], stranger_share: float
 ) -> None:
     generator = np.random.default_rng(seed)
@@ -95,7 +95,7 @@ def test_with_a_calibration_the_odds_over_the_runner_up_take_the_margins_place(
 @kinds
 @settings(max_examples=20)
 @given(seeds, sample_counts, st.floats(0.01, 0.999999), st.floats(-1, 0.6), st.floats(0, 0.99))
-def test_nobody_is_named_against_the_probability(
+def test_nobody_is_named_below_the_probability(
     kind: str, seed: int, counts: list[int], stranger_share: float, threshold: float, least: float
 ) -> None:
     generator = np.random.default_rng(seed)
@@ -111,7 +111,7 @@ def test_nobody_is_named_against_the_probability(
             assert (decision.probability or 0) < least
 
 
-def test_only_where_it_is_calibrated_a_probability_is_asked_for() -> None:
+def test_probability_applies_only_with_a_calibration() -> None:
     demanding = replace(CALIBRATED, threshold=0.2, least_probability=0.999)
     assert said(decide(recognizer(TWO, demanding), 0.5)) == IMPROBABLE
     assert said(decide(recognizer(TWO, replace(demanding, least_probability=0.0)), 0.5)) == (*MATCH, "person 1")
@@ -122,9 +122,7 @@ def test_only_where_it_is_calibrated_a_probability_is_asked_for() -> None:
 @rules
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_a_person_is_named_only_if_known_and_is_the_first_candidate(
-    kind: str, rule: Rule, seed: int, counts: list[int]
-) -> None:
+def test_only_a_known_first_candidate_is_named(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     for decision in recognizer(enrolled, rule, kind).identify(probes(generator, enrolled)):
@@ -139,7 +137,7 @@ def test_a_person_is_named_only_if_known_and_is_the_first_candidate(
 
 @kinds
 @rules
-def test_candidates_come_best_first_by_the_classifiers_score(kind: str, rule: Rule) -> None:
+def test_candidates_are_sorted_by_score(kind: str, rule: Rule) -> None:
     generator = np.random.default_rng(1)
     enrolled = people(generator, [3, 1, 5, 2, 2, 4, 1, 1])
     asked = probes(generator, enrolled, 30)
@@ -155,7 +153,7 @@ def test_candidates_come_best_first_by_the_classifiers_score(kind: str, rule: Ru
 
 @rules
 @given(seed=seeds, counts=sample_counts)
-def test_the_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: list[int]) -> None:
+def test_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     order = generator.permutation(enrolled.count)
@@ -172,7 +170,7 @@ def test_the_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: lis
 @rules
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_the_order_of_faces_does_not_matter(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
+def test_order_of_faces_does_not_matter(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     asked = probes(generator, enrolled)
@@ -185,9 +183,7 @@ def test_the_order_of_faces_does_not_matter(kind: str, rule: Rule, seed: int, co
 
 @rules
 @given(own=st.floats(0, 0.9), rise=st.floats(0, 0.3), other=st.floats(-0.4, 0.4), fall=st.floats(0, 0.3))
-def test_who_is_known_stays_known_when_more_similar_or_the_runner_up_less(
-    rule: Rule, own: float, rise: float, other: float, fall: float
-) -> None:
+def test_known_stays_known_as_the_margin_grows(rule: Rule, own: float, rise: float, other: float, fall: float) -> None:
     judge = recognizer(TWO, rule)
     before = decide(judge, own, other)
     after = decide(judge, min(own + rise, 0.9), other - fall * (other - fall > -0.4))
@@ -197,7 +193,7 @@ def test_who_is_known_stays_known_when_more_similar_or_the_runner_up_less(
 
 
 @given(seeds, sample_counts)
-def test_somebody_far_away_from_the_probe_changes_no_name(seed: int, counts: list[int]) -> None:
+def test_distant_person_changes_no_name(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     for probe in probes(generator, enrolled):
@@ -215,14 +211,14 @@ def test_somebody_far_away_from_the_probe_changes_no_name(seed: int, counts: lis
 
 
 @rules
-def test_a_gallery_of_one_person_with_one_sample_uses_the_threshold_alone(rule: Rule) -> None:
+def test_gallery_of_one_sample_uses_the_threshold_only(rule: Rule) -> None:
     judge = recognizer(enrolled_as((7, axis(0))), rule)
     assert said(decide(judge, 0.51)) == (*MATCH, "person 7")
     assert said(decide(judge, 0.49)) == BELOW
 
 
 @pytest.mark.parametrize("kind", ["svm", "svm-rbf", "logistic"])
-def test_a_fitted_classifier_can_do_with_one_sample_of_one_person(kind: str) -> None:
+def test_fitted_classifier_works_with_a_single_sample(kind: str) -> None:
     judge = recognizer(enrolled_as((1, axis(0))), PLAIN, kind)
     own, other = judge.identify([face(axis(0)), face(-axis(0))])
     assert (own.person, other.person) == ("person 1", None)
@@ -230,7 +226,7 @@ def test_a_fitted_classifier_can_do_with_one_sample_of_one_person(kind: str) -> 
 
 @rules
 @kinds
-def test_a_runner_up_too_near_makes_it_uncertain_and_names_nobody(kind: str, rule: Rule) -> None:
+def test_near_runner_up_makes_the_decision_uncertain(kind: str, rule: Rule) -> None:
     decision = decide(recognizer(TWO, replace(rule, threshold=-1), kind), 0.7, 0.69)
     assert said(decision) == TOO_NEAR
     assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2"]
@@ -238,7 +234,7 @@ def test_a_runner_up_too_near_makes_it_uncertain_and_names_nobody(kind: str, rul
 
 @rules
 @kinds
-def test_two_people_with_the_same_photo_are_never_told_apart(kind: str, rule: Rule) -> None:
+def test_two_people_with_the_same_photo_are_never_distinguished(kind: str, rule: Rule) -> None:
     twins = enrolled_as((1, axis(0)), (2, axis(0)), (3, axis(5)))
     decision = decide(recognizer(twins, replace(rule, threshold=-1), kind), 0.95)
     assert said(decision) == TOO_NEAR
@@ -247,7 +243,7 @@ def test_two_people_with_the_same_photo_are_never_told_apart(kind: str, rule: Ru
 
 @rules
 @pytest.mark.parametrize("quality", [0.0, 0.19, 0.2, 1.0])
-def test_a_poor_face_is_named_only_beyond_doubt(rule: Rule, quality: float) -> None:
+def test_poor_face_needs_higher_certainty(rule: Rule, quality: float) -> None:
     judge = recognizer(TWO, rule)
     poor = quality < rule.minimum_quality
     assert said(decide(judge, 0.95, quality=quality)) == (*MATCH, "person 1")
@@ -259,7 +255,7 @@ def test_a_poor_face_is_named_only_beyond_doubt(rule: Rule, quality: float) -> N
 
 
 @rules
-def test_what_is_hardly_a_face_is_never_named_where_it_is_poor(rule: Rule) -> None:
+def test_poor_face_of_low_detection_score_is_never_named(rule: Rule) -> None:
     judge = recognizer(TWO, rule)
     for quality, expected in ((0.1, POOR), (1.0, (*MATCH, "person 1"))):
         plain = face(axis(0), quality)
@@ -270,7 +266,7 @@ def test_what_is_hardly_a_face_is_never_named_where_it_is_poor(rule: Rule) -> No
 
 @rules
 @given(seed=seeds, counts=sample_counts, quality=st.floats(0, 0.19))
-def test_a_poor_face_gets_no_name_that_a_good_one_would_not_get(
+def test_poor_face_gets_no_name_that_a_good_one_would_not(
     rule: Rule, seed: int, counts: list[int], quality: float
 ) -> None:
     generator = np.random.default_rng(seed)
@@ -287,7 +283,7 @@ def test_a_poor_face_gets_no_name_that_a_good_one_would_not_get(
 
 @kinds
 @pytest.mark.parametrize("samples", [2, 31, 500])
-def test_one_person_with_many_samples_beside_one_with_one(kind: str, samples: int) -> None:
+def test_many_samples_beside_a_single_one(kind: str, samples: int) -> None:
     generator = np.random.default_rng(0)
     many = [(1, vector) for vector in unit(axis(0) + 0.1 * generator.normal(size=(samples, DIMENSION)))]
     few = [*many[:400], (2, axis(1))] if kind == "svm-rbf" else [*many, (2, axis(1))]
@@ -308,7 +304,7 @@ def test_thousands_of_people() -> None:
 # What cannot be --------------------------------------------------------------------------------------------------
 
 
-def test_nobody_is_known_where_nobody_is_enrolled() -> None:
+def test_nobody_is_known_in_an_empty_gallery() -> None:
     (decision,) = nobody_enrolled([face(axis(0))])
     assert decision == Identity(Decision.UNKNOWN, Reason.GALLERY_EMPTY, None, None, None, ())
     assert nobody_enrolled([]) == recognizer(TWO).identify([]) == []
@@ -327,17 +323,17 @@ def test_nobody_is_known_where_nobody_is_enrolled() -> None:
         [np.full(DIMENSION, "a")],
     ],
 )
-def test_embeddings_that_cannot_be_are_refused(wrong: list[Any]) -> None:
+def test_invalid_embeddings_are_refused(wrong: list[Any]) -> None:
     with pytest.raises(UsageError, match="probes"):
         recognizer(TWO).identify([face(np.asarray(embedding)) for embedding in wrong])
 
 
 @pytest.mark.parametrize("strangers", [np.ones((1, 4)), np.full((1, DIMENSION), np.nan), np.ones(DIMENSION)])
-def test_strangers_of_other_embeddings_are_refused(strangers: Any) -> None:
+def test_strangers_of_another_length_are_refused(strangers: Any) -> None:
     with pytest.raises(UsageError, match="strangers"):
         recognizer(TWO, strangers=strangers)
 
 
-def test_a_classifier_of_other_people_is_refused() -> None:
+def test_classifier_of_other_people_is_refused() -> None:
     with pytest.raises(UsageError, match="people other than"):
         Recognizer(TWO.index, called(TWO), PrototypeScorer(THREE.index), PLAIN)

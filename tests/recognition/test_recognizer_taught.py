@@ -78,7 +78,7 @@ def test_denied_people_are_never_offered(
 
 
 @rules
-def test_a_denied_runner_up_is_not_too_near(rule: Rule) -> None:
+def test_denied_runner_up_is_not_too_near(rule: Rule) -> None:
     judge = recognizer(TWO, rule)
     assert said(decide(judge, 0.7, 0.69)) == TOO_NEAR
     assert said(decide(judge, 0.7, 0.69, denied=[{2}])) == (*MATCH, "person 1")
@@ -86,12 +86,12 @@ def test_a_denied_runner_up_is_not_too_near(rule: Rule) -> None:
 
 
 @rules
-def test_where_everybody_is_denied_nobody_is_offered(rule: Rule) -> None:
+def test_nobody_is_offered_if_everybody_is_denied(rule: Rule) -> None:
     decision = decide(recognizer(TWO, rule), 0.99, denied=[{1, 2, 77}])
     assert decision == Identity(*BELOW, None, None, ())
 
 
-def test_a_denial_is_about_its_face_only() -> None:
+def test_denial_concerns_its_face_only() -> None:
     first, second = recognizer(TWO).identify([face(leaning(0.9)), face(leaning(0.91))], [set(), {1}])
     assert (first.person, second.person) == ("person 1", None)
     assert first == decide(recognizer(TWO), 0.9)
@@ -106,7 +106,7 @@ def test_denials_of_another_number_of_faces_are_refused() -> None:
 
 
 @rules
-def test_a_remembered_stranger_is_not_named_unless_somebody_is_more_similar(rule: Rule) -> None:
+def test_remembered_stranger_is_named_only_if_somebody_is_more_similar(rule: Rule) -> None:
     judge = recognizer(TWO, rule, strangers=np.stack([axis(4), axis(3)]))
     remembered = (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER, None)
     assert said(decide(judge, 0.6, 0, 0, 0.7)) == remembered
@@ -117,13 +117,13 @@ def test_a_remembered_stranger_is_not_named_unless_somebody_is_more_similar(rule
 
 
 @rules
-def test_a_stranger_is_remembered_where_everybody_is_denied(rule: Rule) -> None:
+def test_stranger_is_remembered_if_everybody_is_denied(rule: Rule) -> None:
     judge = recognizer(TWO, rule, strangers=axis(3)[None])
     assert said(decide(judge, 0.6, 0, 0, 0.7, denied=[{1, 2}])) == (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER, None)
     assert said(decide(judge, 0.6, 0, 0, 0.1, denied=[{1, 2}])) == BELOW
 
 
-def test_no_stranger_is_remembered_where_there_is_none() -> None:
+def test_no_stranger_is_remembered_without_strangers() -> None:
     asked = [face(leaning(0.3)), face(leaning(0.8))]
     none = np.empty((0, DIMENSION), np.float32)
     assert recognizer(TWO, strangers=none).identify(asked) == recognizer(TWO).identify(asked)
@@ -136,7 +136,7 @@ CONFUSABLE = (Decision.UNCERTAIN, Reason.CONFUSABLE, None)
 
 
 @rules
-def test_people_who_look_alike_are_named_only_if_they_are_told_apart(rule: Rule) -> None:
+def test_look_alikes_are_named_only_if_distinguished(rule: Rule) -> None:
     told, untold = Pairs(THREE, ONE_AND_TWO, TOLD), Pairs(THREE, ONE_AND_TWO, UNTOLD)
     assert said(decide(recognizer(THREE, rule, confusables=told), 0.7, 0.69)) == (*MATCH, "person 1")
     assert decide(recognizer(THREE, rule, confusables=told), 0.69, 0.7).person == "person 2"
@@ -146,7 +146,7 @@ def test_people_who_look_alike_are_named_only_if_they_are_told_apart(rule: Rule)
         assert {candidate.person for candidate in decision.candidates[:2]} == {"person 1", "person 2"}
 
 
-def test_probabilities_of_people_who_look_alike_follow_from_their_margin() -> None:
+def test_probabilities_of_look_alikes_follow_from_their_margin() -> None:
     for told in (TOLD, UNTOLD):
         alike = decide(recognizer(THREE, CALIBRATED, confusables=Pairs(THREE, ONE_AND_TWO, told)), 0.7, 0.69)
         plain = decide(recognizer(THREE, CALIBRATED), 0.7, 0.69)
@@ -157,7 +157,7 @@ def test_probabilities_of_people_who_look_alike_follow_from_their_margin() -> No
         assert alike.stranger_probability == pytest.approx(plain.stranger_probability)
 
 
-def test_people_who_look_alike_behind_somebody_else_share_by_their_margin_too() -> None:
+def test_look_alikes_behind_another_person_share_by_margin() -> None:
     pairs = Pairs(THREE, {frozenset({2, 3})}, UNTOLD)
     decision = decide(recognizer(THREE, CALIBRATED, confusables=pairs), 0.7, 0.5, 0.4)
     assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2", "person 3"]
@@ -166,7 +166,7 @@ def test_people_who_look_alike_behind_somebody_else_share_by_their_margin_too() 
 
 
 @rules
-def test_others_are_judged_as_if_nobody_looked_alike(rule: Rule) -> None:
+def test_look_alikes_do_not_affect_other_people(rule: Rule) -> None:
     judge = recognizer(THREE, rule, confusables=Pairs(THREE, ONE_AND_TWO, UNTOLD))
     assert said(decide(judge, 0, 0, 0.9)) == (*MATCH, "person 3")
     assert said(decide(judge, 0.7, 0, 0.69)) == TOO_NEAR
@@ -176,7 +176,7 @@ def test_others_are_judged_as_if_nobody_looked_alike(rule: Rule) -> None:
 
 
 @rules
-def test_told_from_one_a_person_may_still_be_too_near_to_a_third(rule: Rule) -> None:
+def test_person_distinguished_from_one_may_be_too_near_to_a_third(rule: Rule) -> None:
     pairs = Pairs(THREE, ONE_AND_TWO, TOLD)
     assert said(decide(recognizer(THREE, rule, confusables=pairs), 0.57, 0.565, 0.56)) == TOO_NEAR
     siblings = Pairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, TOLD)
@@ -184,7 +184,7 @@ def test_told_from_one_a_person_may_still_be_too_near_to_a_third(rule: Rule) -> 
     assert decide(recognizer(THREE, lenient, confusables=siblings), 0.57, 0.565, 0.56).person == "person 1"
 
 
-def test_told_from_another_a_person_is_still_not_named_against_the_probability() -> None:
+def test_distinguished_person_is_not_named_below_the_probability() -> None:
     pairs = Pairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, TOLD)
     careful = replace(CALIBRATED, stranger_share=0.9999)
     assert said(decide(recognizer(THREE, careful, confusables=pairs), 0.57, 0.565, 0.56)) == IMPROBABLE

@@ -17,7 +17,7 @@ from .made_up import called, kinds, people, probes, recognizer, rules, sample_co
 
 @rules
 @kinds
-def test_one_face_or_many_copies_of_it_are_decided_as_a_photo(kind: str, rule: Rule) -> None:
+def test_track_of_one_face_is_decided_like_a_photo(kind: str, rule: Rule) -> None:
     generator = np.random.default_rng(7)
     enrolled = people(generator, [3, 2, 4])
     decides = recognizer(enrolled, rule=rule, kind=kind)
@@ -33,7 +33,7 @@ def test_one_face_or_many_copies_of_it_are_decided_as_a_photo(kind: str, rule: R
 
 
 @given(seeds, sample_counts)
-def test_a_track_is_as_similar_as_its_faces_are_on_the_average(seed: int, counts: list[int]) -> None:
+def test_similarity_of_a_track_is_the_mean_of_its_faces(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     decides, faces = recognizer(enrolled), probes(generator, enrolled)
@@ -47,7 +47,7 @@ def test_a_track_is_as_similar_as_its_faces_are_on_the_average(seed: int, counts
 
 
 @given(seeds, sample_counts, st.randoms(use_true_random=False))
-def test_the_order_of_frames_does_not_matter(seed: int, counts: list[int], random: object) -> None:
+def test_order_of_frames_does_not_matter(seed: int, counts: list[int], random: object) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     decides, faces = recognizer(enrolled), probes(generator, enrolled)
@@ -75,7 +75,7 @@ def test_good_faces_weigh_more() -> None:
         assert decides.identify_track(faces).candidates[0].person == name
 
 
-def test_a_track_without_a_face() -> None:
+def test_track_without_faces() -> None:
     enrolled = people(np.random.default_rng(1), [2])
     with pytest.raises(UsageError, match="needs at least one face"):
         recognizer(enrolled).identify_track([])

@@ -47,7 +47,7 @@ def searches(scores: list[float], own: list[int]) -> Searches:
     )
 
 
-def test_figures_are_those_by_hand() -> None:
+def test_figures_match_hand_computed_values() -> None:
     # Told 0.9 from a score of 0 on and 0.1 below; three of the person's photos, one missed, and four strangers.
     found = searches([0.5, 0.6, -0.5, -0.5, -0.5, 0.3, 0.7], [0, 0, 0, -1, -1, -1, -1])
     counted = reliability([([found], calibrator_of(9.0, 0.4))])
@@ -61,7 +61,7 @@ def test_figures_are_those_by_hand() -> None:
     assert counted.ece == pytest.approx(low + high)
 
 
-def test_a_calibrator_that_boasts_is_found_out() -> None:
+def test_overconfident_calibrator_is_detected() -> None:
     found = searches([0.5] * 8 + [-0.5] * 8, [0] * 6 + [-1] * 2 + [0] * 2 + [-1] * 6)
     honest, boasting = (reliability([([found], calibrator_of(odds, 0.9))]) for odds in (3.0, 999.0))
     assert honest.ece == pytest.approx(0, abs=1e-6)
@@ -71,7 +71,7 @@ def test_a_calibrator_that_boasts_is_found_out() -> None:
 
 
 @pytest.mark.parametrize("classifier", ["prototype", "knn", "svm"])
-def test_halves_of_many_people_confirm_each_other(classifier: str) -> None:
+def test_cross_fitting_on_halves_confirms_the_calibration(classifier: str) -> None:
     known = people(160, singles=60)
     done = Recorder()
     counted = cross_fit(known, classifier, effort=TINY, progress=done)
@@ -84,20 +84,20 @@ def test_halves_of_many_people_confirm_each_other(classifier: str) -> None:
         assert 0 < one.log_loss < 0.3
 
 
-def test_people_that_are_too_few_to_halve_are_not_counted_on() -> None:
+def test_too_few_people_to_halve_give_no_figures() -> None:
     for known, classifier in ((people(20, singles=20), "prototype"), (people(45), "svm")):
         assert cross_fit(known, classifier, effort=TINY) == ()
         assert galleries_of(known, classifier, effort=TINY) == 0
 
 
-def test_the_number_of_galleries_is_told_beforehand() -> None:
+def test_number_of_galleries_is_known_beforehand() -> None:
     known = people(40, 2, singles=40)
     done = Recorder()
     fit_calibrator(known, "prototype", None, effort=TINY, progress=done)
     assert done.advances == simulated_galleries(known, "prototype", TINY)
 
 
-def test_the_same_seed_counts_the_same() -> None:
+def test_same_seed_gives_same_figures() -> None:
     known = people(40, 3, singles=40)
     first, second, other = (cross_fit(known, "prototype", effort=TINY, seed=seed) for seed in (1, 1, 2))
     assert first == second != other

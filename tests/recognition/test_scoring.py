@@ -75,7 +75,7 @@ def test_scoring_does_not_load_scikit_learn() -> None:
 @kinds
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_scores_are_of_the_shape_and_range_that_is_promised(kind: str, seed: int, counts: list[int]) -> None:
+def test_shape_and_range_of_scores(kind: str, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     scorer = build_scorer(kind, enrolled, background())
@@ -91,7 +91,7 @@ def test_scores_are_of_the_shape_and_range_that_is_promised(kind: str, seed: int
 @kinds
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_a_probe_is_scored_alike_alone_and_among_others(kind: str, seed: int, counts: list[int]) -> None:
+def test_probe_scores_do_not_depend_on_other_probes(kind: str, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     scorer = build_scorer(kind, people(generator, counts), background())
     probes = unit(generator.normal(size=(9, DIMENSION)))
@@ -102,7 +102,7 @@ def test_a_probe_is_scored_alike_alone_and_among_others(kind: str, seed: int, co
 @kinds
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_the_order_of_samples_does_not_matter(kind: str, seed: int, counts: list[int]) -> None:
+def test_order_of_samples_does_not_matter(kind: str, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     order = generator.permutation(enrolled.count)
@@ -114,7 +114,7 @@ def test_the_order_of_samples_does_not_matter(kind: str, seed: int, counts: list
 
 @kinds
 @pytest.mark.parametrize("known", [background(), None], ids=["background", "no background"])
-def test_a_persons_own_face_is_most_like_that_person(kind: str, known: Background | None) -> None:
+def test_own_face_scores_highest(kind: str, known: Background | None) -> None:
     enrolled = people(np.random.default_rng(1), [1, 5, 1, 20, 3], noise=0.2)
     scorer = build_scorer(kind, enrolled, known)
     found = scorer.people[scorer.scores(enrolled.matrix).argmax(axis=1)]
@@ -122,7 +122,7 @@ def test_a_persons_own_face_is_most_like_that_person(kind: str, known: Backgroun
 
 
 @kinds
-def test_one_person_with_one_sample_is_told_from_strangers(kind: str) -> None:
+def test_single_sample_is_distinguished_from_strangers(kind: str) -> None:
     enrolled = people(np.random.default_rng(2), [1])
     scores = build_scorer(kind, enrolled, background()).scores(enrolled.matrix)
     strangers = build_scorer(kind, enrolled, background()).scores(background().draw(200, seed=7))
@@ -132,7 +132,7 @@ def test_one_person_with_one_sample_is_told_from_strangers(kind: str) -> None:
 
 @kinds
 @pytest.mark.parametrize("known", [background(), None], ids=["background", "no background"])
-def test_two_people_with_the_same_photo_are_scored_alike(kind: str, known: Background | None) -> None:
+def test_two_people_with_the_same_photo_have_equal_scores(kind: str, known: Background | None) -> None:
     face = unit(np.random.default_rng(3).normal(size=(1, DIMENSION)))
     enrolled = Enrolled(np.repeat(face, 2, axis=0), np.array([1, 2]), np.ones(2, np.float32))
     scores = build_scorer(kind, enrolled, known).scores(face)
@@ -141,7 +141,7 @@ def test_two_people_with_the_same_photo_are_scored_alike(kind: str, known: Backg
 
 
 @kinds
-def test_five_hundred_samples_do_not_outvote_one(kind: str) -> None:
+def test_five_hundred_samples_do_not_outweigh_one(kind: str) -> None:
     generator = np.random.default_rng(4)
     # A kernel SVM has its limit: there the one with many has as many as it allows.
     many = 499 if kind == "svm-rbf" else 500
@@ -178,26 +178,26 @@ def test_two_thousand_people_are_scored(kind: str) -> None:
         (np.full((1, DIMENSION), "face"), "real numbers"),
     ],
 )
-def test_probes_that_cannot_be_are_refused(kind: str, probes: Any, said: str) -> None:
+def test_invalid_probes_are_refused(kind: str, probes: Any, said: str) -> None:
     scorer = build_scorer(kind, people(np.random.default_rng(6), [2, 2]), background())
     with pytest.raises(UsageError, match=said):
         scorer.scores(probes)
 
 
 @kinds
-def test_a_background_of_another_length_is_refused(kind: str) -> None:
+def test_background_of_another_length_is_refused(kind: str) -> None:
     other = Background(np.zeros(3, np.float32), np.eye(3, dtype=np.float32))
     with pytest.raises(UsageError, match=r"length 3.*16"):
         build_scorer(kind, people(np.random.default_rng(7), [2, 2]), other)
 
 
-def test_another_kind_is_refused() -> None:
+def test_unknown_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="prototype, knn, svm, svm-rbf, logistic"):
         build_scorer("oracle", people(np.random.default_rng(8), [2, 2]))
 
 
 @given(seeds, sample_counts)
-def test_a_prototype_is_the_mean_weighted_by_quality(seed: int, counts: list[int]) -> None:
+def test_prototype_is_the_quality_weighted_mean(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     probes = unit(generator.normal(size=(4, DIMENSION)))
@@ -208,20 +208,20 @@ def test_a_prototype_is_the_mean_weighted_by_quality(seed: int, counts: list[int
         np.testing.assert_allclose(scores[:, place], probes @ mean / np.linalg.norm(mean), atol=1e-5)
 
 
-def test_a_prototype_of_samples_without_quality_is_their_mean() -> None:
+def test_prototype_without_qualities_is_the_mean() -> None:
     rows = np.eye(2, DIMENSION, dtype=np.float32)
     scores = PrototypeScorer(Enrolled(rows, np.array([1, 1]), np.zeros(2, np.float32)).index).scores(rows)
     np.testing.assert_allclose(scores[:, 0], 2**-0.5, atol=1e-6)
 
 
-def test_samples_that_cancel_one_another_out_are_like_nobody() -> None:
+def test_samples_that_cancel_out_resemble_nobody() -> None:
     rows = np.eye(1, DIMENSION, dtype=np.float32)
     opposite = Enrolled(np.concatenate([rows, -rows]), np.array([1, 1]), np.ones(2, np.float32))
     assert PrototypeScorer(opposite.index).scores(rows).tolist() == [[0.0]]
 
 
 @given(seeds, sample_counts)
-def test_knn_weighs_the_nearest_samples_by_their_similarity(seed: int, counts: list[int]) -> None:
+def test_knn_weights_samples_by_similarity(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     probe = unit(generator.normal(size=(1, DIMENSION)))
@@ -233,7 +233,7 @@ def test_knn_weighs_the_nearest_samples_by_their_similarity(seed: int, counts: l
 
 
 @given(seeds, sample_counts)
-def test_knn_with_one_neighbor_is_the_most_similar_sample(seed: int, counts: list[int]) -> None:
+def test_knn_with_one_neighbor_scores_the_most_similar_sample(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     probes = unit(generator.normal(size=(3, DIMENSION)))
@@ -249,7 +249,7 @@ def test_knn_without_neighbors_or_temperature_is_refused(neighbors: int, tempera
         KnnScorer(enrolled.index, neighbors=neighbors, temperature=temperature)
 
 
-def test_a_linear_machine_sees_probes_from_its_center() -> None:
+def test_linear_classifier_centers_probes() -> None:
     center = np.eye(1, DIMENSION, dtype=np.float32)[0] * 0.5
     weights = unit(np.random.default_rng(10).normal(size=(2, DIMENSION)))
     probes = unit(np.random.default_rng(11).normal(size=(5, DIMENSION)))
@@ -260,7 +260,7 @@ def test_a_linear_machine_sees_probes_from_its_center() -> None:
     assert seen.scores(center[None]).tolist() == [[0.0, 0.0]]
 
 
-def test_coefficients_that_do_not_fit_are_refused() -> None:
+def test_mismatched_coefficients_are_refused() -> None:
     two = np.array([1, 2])
     zeros = np.zeros((2, 3), np.float32)
     with pytest.raises(UsageError, match="do not fit 2 people"):
@@ -269,7 +269,7 @@ def test_coefficients_that_do_not_fit_are_refused() -> None:
         KernelScorer(two, zeros, zeros, zeros[0, :2], 1.0)
 
 
-def test_a_kernel_machine_is_the_sum_over_its_support_vectors() -> None:
+def test_kernel_machine_sums_over_support_vectors() -> None:
     generator = np.random.default_rng(12)
     support, probes = unit(generator.normal(size=(4, 3))), unit(generator.normal(size=(6, 3)))
     duals, biases = generator.normal(size=(2, 4)).astype(np.float32), np.array([0.5, -1], np.float32)
@@ -279,7 +279,7 @@ def test_a_kernel_machine_is_the_sum_over_its_support_vectors() -> None:
 
 
 @given(seeds, st.integers(1, 40), st.integers(1, 12))
-def test_the_greatest_scores_come_in_order_and_equal_ones_in_theirs(seed: int, people: int, count: int) -> None:
+def test_top_scores_are_sorted_stably(seed: int, people: int, count: int) -> None:
     scores = np.random.default_rng(seed).integers(-3, 4, (5, people)).astype(np.float32)
     scores[scores == -3] = -np.inf
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :count]

@@ -86,9 +86,7 @@ def plans(draw: st.DrawFn) -> tuple[list[int], GalleryPlan]:
 
 
 @given(plans(), seeds)
-def test_no_photo_is_searched_for_that_is_enrolled_and_none_twice(
-    planned: tuple[list[int], GalleryPlan], seed: int
-) -> None:
+def test_probes_are_distinct_and_not_enrolled(planned: tuple[list[int], GalleryPlan], seed: int) -> None:
     photos, plan = planned
     known, searches, enrolled, probes = run(photos, plan, seed)
     kept, searched = photos_of(known, enrolled.matrix), photos_of(known, probes)
@@ -98,9 +96,7 @@ def test_no_photo_is_searched_for_that_is_enrolled_and_none_twice(
 
 
 @given(plans(), seeds)
-def test_who_is_enrolled_is_no_stranger_and_strangers_come_with_one_photo(
-    planned: tuple[list[int], GalleryPlan], seed: int
-) -> None:
+def test_strangers_are_not_enrolled_and_have_one_photo(planned: tuple[list[int], GalleryPlan], seed: int) -> None:
     photos, plan = planned
     known, searches, enrolled, probes = run(photos, plan, seed)
     people = known.people[photos_of(known, enrolled.matrix)]
@@ -113,9 +109,7 @@ def test_who_is_enrolled_is_no_stranger_and_strangers_come_with_one_photo(
 
 
 @given(plans(), seeds)
-def test_as_many_samples_as_planned_but_one_photo_is_left_to_search(
-    planned: tuple[list[int], GalleryPlan], seed: int
-) -> None:
+def test_planned_samples_leave_one_photo_to_search(planned: tuple[list[int], GalleryPlan], seed: int) -> None:
     photos, plan = planned
     known, searches, enrolled, probes = run(photos, plan, seed)
     owners = known.people[photos_of(known, enrolled.matrix)]
@@ -129,9 +123,7 @@ def test_as_many_samples_as_planned_but_one_photo_is_left_to_search(
 
 
 @given(plans(), seeds)
-def test_each_enrolled_persons_probes_weigh_one_and_each_stranger_one(
-    planned: tuple[list[int], GalleryPlan], seed: int
-) -> None:
+def test_probe_weights_sum_to_one_per_person(planned: tuple[list[int], GalleryPlan], seed: int) -> None:
     photos, plan = planned
     known, searches, _, probes = run(photos, plan, seed)
     searched = known.people[photos_of(known, probes)]
@@ -140,7 +132,7 @@ def test_each_enrolled_persons_probes_weigh_one_and_each_stranger_one(
 
 
 @given(plans(), seeds, st.sampled_from(["prototype", "knn", "svm"]))
-def test_scores_fall_and_the_own_column_is_the_probes_own_person(
+def test_scores_are_sorted_and_own_column_is_the_probes_person(
     planned: tuple[list[int], GalleryPlan], seed: int, kind: str
 ) -> None:
     photos, plan = planned
@@ -166,7 +158,7 @@ def test_scores_fall_and_the_own_column_is_the_probes_own_person(
     np.testing.assert_array_equal(searches.right, searches.own == 0)
 
 
-def test_a_probe_whose_person_is_not_among_the_kept_says_so() -> None:
+def test_probe_whose_person_is_cut_off_is_marked() -> None:
     found = [
         simulate(identities([2] * 60, 3.0), GalleryPlan(40, 1), "prototype", None, np.random.default_rng(seed))
         for seed in range(3)
@@ -177,7 +169,7 @@ def test_a_probe_whose_person_is_not_among_the_kept_says_so() -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
-def test_the_same_seed_gives_the_same_searches(kind: str) -> None:
+def test_same_seed_gives_same_searches(kind: str) -> None:
     plan = GalleryPlan(6, 2)
     first, second, other = (run([4] * 20, plan, seed, kind)[1] for seed in (7, 7, 8))
     for name in ("scores", "samples", "own", "weights", "enrolled"):
@@ -185,21 +177,21 @@ def test_the_same_seed_gives_the_same_searches(kind: str) -> None:
     assert not np.array_equal(first.scores, other.scores)
 
 
-def test_people_with_photos_enough_are_preferred_while_there_are_twice_as_many() -> None:
+def test_people_with_enough_photos_are_preferred() -> None:
     photos = [1] * 30 + [4] * 10
     assert (run(photos, GalleryPlan(5, 3))[1].enrolled == 3).all()
     for seed in range(5):
         assert 1 in run(photos, GalleryPlan(6, 3), seed)[1].enrolled
 
 
-def test_well_separated_people_are_all_found_and_no_stranger_is_alike() -> None:
+def test_well_separated_people_are_found_and_strangers_are_not() -> None:
     _, searches, _, _ = run([6] * 40, GalleryPlan(20, 3), noise=0.02)
     assert searches.right[searches.mated].all()
     assert searches.scores[searches.mated, 0].min() > searches.scores[~searches.mated, 0].max()
 
 
 @pytest.mark.parametrize("people", [1, 5])
-def test_somebody_must_be_left_to_be_a_stranger(people: int) -> None:
+def test_at_least_one_stranger_must_remain(people: int) -> None:
     with pytest.raises(UsageError, match="too few to enroll 5"):
         simulate(identities([2] * people), GalleryPlan(5, 1), "prototype", None, np.random.default_rng(0))
 
@@ -220,6 +212,6 @@ ROWS = identities([2, 2]).embeddings
         (np.full_like(ROWS, np.nan), [0, 0, 1, 1], [1, 1, 1, 1]),
     ],
 )
-def test_people_that_cannot_be_are_refused(embeddings: FloatArray, people: Any, qualities: Any) -> None:
+def test_invalid_people_are_refused(embeddings: FloatArray, people: Any, qualities: Any) -> None:
     with pytest.raises(UsageError):
         Identities(embeddings, np.array(people, np.int64), np.array(qualities, np.float32))

@@ -83,7 +83,7 @@ def test_no_two_faces_of_a_photo_get_one_name(
 
 @rules
 @given(seed=seeds, data=st.data())
-def test_whom_a_face_is_denied_to_be_it_is_not_given(rule: Rule, seed: int, data: st.DataObject) -> None:
+def test_face_never_gets_a_denied_name(rule: Rule, seed: int, data: st.DataObject) -> None:
     asked = like_somebody(np.random.default_rng(seed), 3, 5)
     denied = [data.draw(st.sets(st.integers(1, 3))) for _ in asked]
     for people_denied, decision in zip(denied, recognizer(THREE, rule).identify(asked, denied), strict=True):
@@ -93,7 +93,7 @@ def test_whom_a_face_is_denied_to_be_it_is_not_given(rule: Rule, seed: int, data
 
 @rules
 @given(seed=seeds, order=st.permutations(range(6)))
-def test_the_order_of_competing_faces_does_not_matter(rule: Rule, seed: int, order: list[int]) -> None:
+def test_order_of_competing_faces_does_not_matter(rule: Rule, seed: int, order: list[int]) -> None:
     asked = like_somebody(np.random.default_rng(seed), 2, 6)
     judge = recognizer(THREE, rule)
     together = judge.identify(asked)
@@ -102,7 +102,7 @@ def test_the_order_of_competing_faces_does_not_matter(rule: Rule, seed: int, ord
 
 @rules
 @given(seed=seeds, counts=sample_counts)
-def test_a_face_unlike_everybody_changes_nothing(rule: Rule, seed: int, counts: list[int]) -> None:
+def test_face_unlike_everybody_changes_nothing(rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     asked = probes(generator, enrolled)
@@ -120,7 +120,7 @@ def test_a_face_unlike_everybody_changes_nothing(rule: Rule, seed: int, counts: 
 @rules
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
-def test_faces_that_do_not_compete_are_decided_as_alone(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
+def test_faces_that_do_not_compete_are_decided_separately(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
     """And with them a photo's single face; allowing names twice decides each as alone but for a reason."""
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
@@ -140,7 +140,7 @@ def test_faces_that_do_not_compete_are_decided_as_alone(kind: str, rule: Rule, s
 
 
 @rules
-def test_of_two_faces_of_one_person_the_clearly_likelier_has_the_name(rule: Rule) -> None:
+def test_clearly_likelier_of_two_faces_gets_the_name(rule: Rule) -> None:
     judge = recognizer(TWO, replace(rule, threshold=0.4))
     clear, weak = judge.identify([face(leaning(0.95)), face(leaning(0.42))])
     assert said(clear) == (*MATCH, "person 1")
@@ -151,7 +151,7 @@ def test_of_two_faces_of_one_person_the_clearly_likelier_has_the_name(rule: Rule
 
 
 @rules
-def test_of_two_faces_about_equally_likely_neither_has_the_name(rule: Rule) -> None:
+def test_neither_of_two_equally_likely_faces_gets_the_name(rule: Rule) -> None:
     judge = recognizer(TWO, rule)
     for cosines in ((0.95, 0.95), (0.72, 0.7), (0.95, 0.92, 0.9)):
         decisions = judge.identify([face(leaning(cosine)) for cosine in cosines])
@@ -165,7 +165,7 @@ def test_of_two_faces_about_equally_likely_neither_has_the_name(rule: Rule) -> N
 
 
 @rules
-def test_a_face_that_loses_one_name_may_earn_another(rule: Rule) -> None:
+def test_face_that_loses_one_name_may_get_another(rule: Rule) -> None:
     judge = recognizer(TWO, rule)
     both = [face(leaning(0.95)), face(leaning(0.62, 0.6))]
     assert said(judge.identify(both[1:])[0]) == TOO_NEAR
@@ -176,7 +176,7 @@ def test_a_face_that_loses_one_name_may_earn_another(rule: Rule) -> None:
 
 
 @rules
-def test_two_siblings_in_one_photo_help_each_other(rule: Rule) -> None:
+def test_siblings_in_one_photo_help_each_other(rule: Rule) -> None:
     faces = [face(leaning(0.68, 0.62)), face(leaning(0.62, 0.68))]
     judge = recognizer(THREE, rule, confusables=Pairs(THREE, ONE_AND_TWO, 0.8))
     assert not names(one_by_one(judge, faces))
@@ -189,7 +189,7 @@ def test_two_siblings_in_one_photo_help_each_other(rule: Rule) -> None:
 
 
 @rules
-def test_a_remembered_stranger_does_not_compete(rule: Rule) -> None:
+def test_remembered_stranger_does_not_compete(rule: Rule) -> None:
     judge = recognizer(TWO, rule, strangers=leaning(0.7)[None])
     known, stranger = judge.identify([face(axis(0)), face(leaning(0.7))])
     assert said(known) == (*MATCH, "person 1")
@@ -197,7 +197,7 @@ def test_a_remembered_stranger_does_not_compete(rule: Rule) -> None:
 
 
 @rules
-def test_only_tracks_that_are_seen_together_compete(rule: Rule) -> None:
+def test_only_tracks_seen_together_compete(rule: Rule) -> None:
     judge = recognizer(TWO, rule)
     tracks = [[face(leaning(0.9))] * 3, [face(leaning(0.89))] * 2, [face(leaning(0.91))]]
     assert names(judge.identify_tracks(tracks)) == ["person 1"] * 3
@@ -231,7 +231,7 @@ def drawn(seed: int, faces: int, candidates: int, persons: int) -> tuple[np.ndar
 
 
 @given(seeds, st.integers(2, 5), st.integers(1, 3))
-def test_shares_are_those_of_all_assignments(seed: int, faces: int, candidates: int) -> None:
+def test_probabilities_match_enumeration_of_assignments(seed: int, faces: int, candidates: int) -> None:
     places, probabilities = drawn(seed, faces, candidates, 4)
     shares = share_probabilities(places, probabilities, LEAST_ODDS)
     assert shares.probabilities == pytest.approx(by_hand(places, probabilities), abs=1e-9)
@@ -240,7 +240,7 @@ def test_shares_are_those_of_all_assignments(seed: int, faces: int, candidates: 
 
 @settings(max_examples=20)
 @given(seeds)
-def test_many_faces_share_out_people_too(seed: int) -> None:
+def test_many_faces_are_assigned_jointly(seed: int) -> None:
     places, probabilities = drawn(seed, MOST_EXACT + 4, 3, 6)
     shares = share_probabilities(places, probabilities, LEAST_ODDS)
     assert shares.probabilities is not None
@@ -249,7 +249,7 @@ def test_many_faces_share_out_people_too(seed: int) -> None:
     assert len(set(clear)) == len(clear)
 
 
-def test_faces_compete_through_others_and_only_for_somebody_who_is_near() -> None:
+def test_faces_compete_transitively_for_near_people_only() -> None:
     places = np.array([[0, 1], [1, 2], [2, 3], [4, 5], [4, 6]])
     everything, near = np.ones((5, 2), bool), np.array([[0, 0], [1, 1], [1, 0], [0, 0], [0, 0]], bool)
     assert competing(places, everything, near, range(5)) == [[0, 1, 2]]
@@ -257,7 +257,7 @@ def test_faces_compete_through_others_and_only_for_somebody_who_is_near() -> Non
     assert competing(places, ~everything, near, range(5)) == []
 
 
-def test_a_photo_whose_faces_do_not_compete_needs_no_scipy() -> None:
+def test_photo_without_competing_faces_needs_no_scipy() -> None:
     code = (
         "import sys; from tests.recognition.made_up import *; judge = recognizer(TWO, CALIBRATED);"
         "judge.identify([face(leaning(0.95)), face(leaning(0, 0.95))]); assert 'scipy.optimize' not in sys.modules"

@@ -52,7 +52,7 @@ BACKGROUND = Background(np.full(DIMENSION, 0.05, np.float32), np.diag(np.full(DI
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
 @pytest.mark.parametrize("strength", [0.3, 3.0, 30.0])
 @pytest.mark.parametrize("others", [0, 40])
-def test_it_finds_what_liblinear_finds_person_by_person(loss: Loss, strength: float, others: int) -> None:
+def test_coefficients_match_liblinear(loss: Loss, strength: float, others: int) -> None:
     generator = np.random.default_rng(0)
     owners = np.repeat(np.arange(5), [1, 2, 5, 30, 1])
     rows = unit(generator.normal(size=(len(owners) + others, DIMENSION)))
@@ -70,7 +70,7 @@ def test_it_finds_what_liblinear_finds_person_by_person(loss: Loss, strength: fl
         assert intercepts[person] == pytest.approx(model.intercept_[0], abs=2e-4 * strength)
 
 
-def test_people_solved_in_portions_are_solved_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_solving_in_portions_gives_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     enrolled = people([1, 3, 2, 4, 1, 1, 5])
     together = separate(enrolled.matrix, enrolled.owners, loss="logistic", strength=5, tolerance=1e-6)
     monkeypatch.setattr(solving, "_NUMBERS_AT_ONCE", 2 * enrolled.count)
@@ -79,7 +79,7 @@ def test_people_solved_in_portions_are_solved_alike(monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(together[1], portions[1], atol=1e-5)
 
 
-def test_a_sample_given_twice_changes_nobody() -> None:
+def test_repeated_sample_changes_nothing() -> None:
     rows, owners = people([3, 2, 1]).matrix, np.array([0, 0, 0, 1, 1, 2])
     twice = np.repeat(np.arange(6), 2)
     once_found = separate(rows, owners, loss="squared_hinge", strength=3, tolerance=1e-6)
@@ -91,33 +91,33 @@ def test_a_sample_given_twice_changes_nobody() -> None:
 
 
 @fitted_kinds
-def test_one_single_person_needs_a_background(kind: str) -> None:
+def test_single_person_needs_a_background(kind: str) -> None:
     with pytest.raises(UsageError, match=f"{kind} needs negatives for a single person"):
         fit(kind, people([5]))
     assert fit(kind, people([5]), BACKGROUND).weights.shape[0] == 1
 
 
 @pytest.mark.parametrize("kind", ["prototype", "knn", "oracle"])
-def test_what_has_nothing_to_fit_is_refused(kind: str) -> None:
+def test_classifier_without_fitting_is_refused(kind: str) -> None:
     with pytest.raises(UsageError, match=kind):
         fit(kind, people([2, 2]), BACKGROUND)
 
 
-def test_a_kernel_machine_is_refused_beyond_its_limit_with_the_reason() -> None:
+def test_kernel_machine_beyond_its_limit_is_refused_with_the_reason() -> None:
     fit("svm-rbf", people([MOST_FOR_KERNEL // 10] * 10), BACKGROUND)
     with pytest.raises(UsageError, match=f"at most {MOST_FOR_KERNEL} samples.*has {MOST_FOR_KERNEL + 1}.*Choose svm"):
         fit("svm-rbf", people([1] * (MOST_FOR_KERNEL + 1)), BACKGROUND)
 
 
 @fitted_kinds
-def test_the_same_samples_give_the_same_coefficients(kind: str) -> None:
+def test_same_samples_give_same_coefficients(kind: str) -> None:
     first, second = fit(kind, people([1, 4, 2]), BACKGROUND), fit(kind, people([1, 4, 2]), BACKGROUND)
     np.testing.assert_array_equal(first.weights, second.weights)
     np.testing.assert_array_equal(first.biases, second.biases)
 
 
 @fitted_kinds
-def test_strangers_prefer_no_one_for_the_number_of_samples(kind: str) -> None:
+def test_strangers_scores_do_not_depend_on_sample_counts(kind: str) -> None:
     enrolled = people([1, 20] * 10, noise=0.5)
     scores = fit(kind, enrolled, BACKGROUND).scorer().scores(BACKGROUND.draw(4000, seed=99))
     winners = scores.argmax(axis=1) % 2
@@ -127,12 +127,12 @@ def test_strangers_prefer_no_one_for_the_number_of_samples(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["svm", "logistic"])
-def test_weights_are_directions(kind: str) -> None:
+def test_weights_point_in_a_direction(kind: str) -> None:
     weights = fit(kind, people([1, 20, 3]), BACKGROUND).weights
     np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 1, atol=1e-5)
 
 
-def test_a_kernel_machine_tells_what_no_hyperplane_can() -> None:
+def test_kernel_machine_separates_what_no_hyperplane_can() -> None:
     # One person's faces lie on both sides of the other's.
     generator = np.random.default_rng(0)
     angles = np.concatenate([np.repeat([-0.9, 0.9], 20), np.zeros(40)]) + 0.1 * generator.normal(size=80)
@@ -178,7 +178,7 @@ def ask(gallery: Path, kind: str = "svm", enrolled: Enrolled | None = None, **ch
 
 @fitted_kinds
 @pytest.mark.parametrize("background", [BACKGROUND, None], ids=["background", "no background"])
-def test_what_was_fitted_is_found_again(
+def test_fitted_coefficients_are_cached(
     kind: str, background: Background | None, gallery: Path, fits: list[str]
 ) -> None:
     first, second = ask(gallery, kind, background=background), ask(gallery, kind, background=background)
@@ -201,7 +201,7 @@ def test_what_was_fitted_is_found_again(
         {"enrolled": people([1, 4, 3])},
     ],
 )
-def test_anything_else_is_fitted_anew_and_replaces_the_file(
+def test_any_change_refits_and_replaces_the_file(
     changes: dict[str, Any], gallery: Path, cache: Path, fits: list[str]
 ) -> None:
     ask(gallery)
@@ -212,7 +212,7 @@ def test_anything_else_is_fitted_anew_and_replaces_the_file(
     assert len(fits) == 3
 
 
-def test_another_gallery_has_another_file(gallery: Path, tmp_path: Path, fits: list[str]) -> None:
+def test_each_gallery_has_its_own_file(gallery: Path, tmp_path: Path, fits: list[str]) -> None:
     ask(gallery)
     ask(tmp_path / "other.facebank")
     ask(gallery)
@@ -220,7 +220,7 @@ def test_another_gallery_has_another_file(gallery: Path, tmp_path: Path, fits: l
 
 
 @pytest.mark.parametrize("length", [0, 10, 500, -1])
-def test_a_damaged_file_is_fitted_anew(length: int, gallery: Path, fits: list[str]) -> None:
+def test_damaged_file_is_refitted(length: int, gallery: Path, fits: list[str]) -> None:
     first = ask(gallery)
     path = derived_file(gallery)
     path.write_bytes(path.read_bytes()[:length])
@@ -229,7 +229,7 @@ def test_a_damaged_file_is_fitted_anew(length: int, gallery: Path, fits: list[st
     assert len(fits) == 2
 
 
-def test_an_altered_file_is_fitted_anew(gallery: Path, fits: list[str]) -> None:
+def test_altered_file_is_refitted(gallery: Path, fits: list[str]) -> None:
     ask(gallery)
     path = derived_file(gallery)
     data = bytearray(path.read_bytes())
@@ -239,7 +239,7 @@ def test_an_altered_file_is_fitted_anew(gallery: Path, fits: list[str]) -> None:
     assert len(fits) == 2
 
 
-def test_a_file_with_pickled_objects_is_not_believed(gallery: Path, fits: list[str]) -> None:
+def test_pickled_objects_are_not_loaded(gallery: Path, fits: list[str]) -> None:
     ask(gallery)
     path = derived_file(gallery)
     with np.load(path) as arrays:
@@ -249,7 +249,7 @@ def test_a_file_with_pickled_objects_is_not_believed(gallery: Path, fits: list[s
     assert len(fits) == 2
 
 
-def test_nothing_of_a_forgotten_person_lingers(gallery: Path, cache: Path) -> None:
+def test_wiped_file_is_overwritten_with_zeros(gallery: Path, cache: Path) -> None:
     ask(gallery)
     path = derived_file(gallery)
     size = path.stat().st_size
@@ -261,7 +261,7 @@ def test_nothing_of_a_forgotten_person_lingers(gallery: Path, cache: Path) -> No
     wipe_derived(gallery)
 
 
-def test_a_replaced_file_is_overwritten_first(gallery: Path) -> None:
+def test_replaced_file_is_overwritten_first(gallery: Path) -> None:
     ask(gallery)
     path = derived_file(gallery)
     size = path.stat().st_size
@@ -272,19 +272,19 @@ def test_a_replaced_file_is_overwritten_first(gallery: Path) -> None:
     assert kept.read_bytes() == bytes(size)
 
 
-def test_only_the_owner_may_read_it(gallery: Path) -> None:
+def test_file_is_readable_by_its_owner_only(gallery: Path) -> None:
     ask(gallery)
     assert derived_file(gallery).stat().st_mode & 0o077 == 0
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing_but_time(gallery: Path, cache: Path, fits: list[str]) -> None:
+def test_unwritable_cache_is_not_an_error(gallery: Path, cache: Path, fits: list[str]) -> None:
     cache.write_bytes(b"a file where a folder should be")
     ask(gallery)
     ask(gallery)
     assert len(fits) == 2
 
 
-def test_coefficients_that_cannot_be_removed_are_told(gallery: Path) -> None:
+def test_coefficients_that_cannot_be_removed_are_an_error(gallery: Path) -> None:
     derived_file(gallery).mkdir(parents=True)
     with pytest.raises(StorageError, match="forgotten"):
         wipe_derived(gallery)

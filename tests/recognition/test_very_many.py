@@ -58,7 +58,7 @@ def figures(decisions: Sequence[Identity]) -> list[float]:
 
 @rules
 @given(seed=seeds, counts=sample_counts)
-def test_decisions_are_those_of_the_whole_matrix(rule: Rule, seed: int, counts: list[int]) -> None:
+def test_decisions_in_chunks_equal_those_of_the_whole_matrix(rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = shuffled(generator, counts)
     asked, people_index = probes(generator, enrolled), enrolled.index
@@ -75,7 +75,7 @@ def test_decisions_are_those_of_the_whole_matrix(rule: Rule, seed: int, counts: 
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30), st.booleans())
-def test_people_and_owners_are_the_same_in_any_order(numbers: list[int], in_order: bool) -> None:
+def test_order_of_samples_changes_neither_people_nor_owners(numbers: list[int], in_order: bool) -> None:
     ids = np.array(sorted(numbers) if in_order else numbers, dtype=np.int64)
     enrolled = Enrolled(np.eye(1, 4, dtype=np.float32).repeat(len(ids), 0), ids, np.ones(len(ids), np.float32))
     expected: tuple[NDArray[np.int64], NDArray[np.int64]] = np.unique(ids, return_inverse=True)
@@ -84,7 +84,7 @@ def test_people_and_owners_are_the_same_in_any_order(numbers: list[int], in_orde
     assert enrolled.owners.dtype == np.int64
 
 
-def test_equal_scores_are_ranked_in_the_order_of_people() -> None:
+def test_equal_scores_are_ranked_in_order_of_people() -> None:
     count = KEPT + 7
     enrolled = Enrolled(
         np.eye(1, DIMENSION, dtype=np.float32).repeat(count, 0), np.arange(count), np.ones(count, np.float32)

@@ -28,12 +28,12 @@ TOKEN = "a token of twenty characters".replace(" ", "-")
     "host",
     ["evil.example", "evil.example:8470", "127.0.0.1.evil.example", "localhost.evil.example", "", "[::1", "10.1.2.3"],
 )
-def test_another_name_is_refused_so_that_dns_cannot_be_rebound(client: httpx.Client, host: str) -> None:
+def test_other_host_names_are_refused_against_dns_rebinding(client: httpx.Client, host: str) -> None:
     answer = client.get("/api/v1/health", headers={"Host": host})
     assert answer.status_code in {400, 403}, answer.text
 
 
-def test_the_own_names_are_answered(serve: Serve, client: httpx.Client) -> None:
+def test_own_host_names_are_accepted(serve: Serve, client: httpx.Client) -> None:
     for host in ("localhost:1", "127.0.0.1", "[::1]:8470", "LOCALHOST"):
         assert client.get("/api/v1/health", headers={"Host": host}).status_code == 200
     assert serve(NETWORK, TOKEN).get("/api/v1/health", headers={"Host": "photos.home"}).status_code == 200
@@ -49,14 +49,12 @@ def test_the_own_names_are_answered(serve: Serve, client: httpx.Client) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_pages_of_other_sites_can_neither_read_nor_write(
-    client: httpx.Client, headers: dict[str, str], method: str
-) -> None:
+def test_other_origins_can_neither_read_nor_write(client: httpx.Client, headers: dict[str, str], method: str) -> None:
     answer = client.request(method, "/api/v1/identify", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "OtherSite")
 
 
-def test_a_page_changes_nothing_without_its_csrf_token(client: httpx.Client) -> None:
+def test_page_requests_need_a_csrf_token(client: httpx.Client) -> None:
     origin = f"http://{urlsplit(str(client.base_url)).netloc}"
     answer = client.post("/api/v1/identify", headers={"Origin": origin}, content=b"x")
     assert (answer.status_code, answer.json()["code"]) == (403, "PageOutdated")
@@ -65,12 +63,12 @@ def test_a_page_changes_nothing_without_its_csrf_token(client: httpx.Client) -> 
 
 
 @pytest.mark.parametrize("query", ["token=1", "api_key=1", "x=facebank_abc", "KEY=1", "access_token="])
-def test_a_key_in_an_address_is_refused(client: httpx.Client, query: str) -> None:
+def test_key_in_the_url_is_refused(client: httpx.Client, query: str) -> None:
     answer = client.get(f"/api/v1/health?{query}")
     assert (answer.status_code, answer.json()["code"]) == (400, "KeyInAddress")
 
 
-def test_other_machines_need_a_key_which_can_be_revoked(serve: Serve, gallery: Path) -> None:
+def test_remote_clients_need_a_revocable_key(serve: Serve, gallery: Path) -> None:
     client, keys = serve(NETWORK, TOKEN), KeyFile.of_gallery(gallery)
     assert client.get("/api/v1/metrics").json()["code"] == "KeyNeeded"
     assert client.get("/api/v1/metrics", headers={"x-api-key": "wrong"}).json()["code"] == "KeyNotValid"
@@ -99,7 +97,7 @@ def test_keys_are_stored_as_hashes_for_their_owner_only(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"keys": [{}]}', '{"keys": 1}', "\x00", '{"keys": [' * 9999])
-def test_a_file_of_keys_that_is_none_lets_nobody_in(serve: Serve, gallery: Path, content: str) -> None:
+def test_damaged_key_file_admits_nobody(serve: Serve, gallery: Path, content: str) -> None:
     client = serve(NETWORK)
     KeyFile.of_gallery(gallery).path.write_text(content)
     answer = client.get("/api/v1/metrics", headers={"x-api-key": "facebank_x"})
@@ -108,7 +106,7 @@ def test_a_file_of_keys_that_is_none_lets_nobody_in(serve: Serve, gallery: Path,
         KeyFile.of_gallery(gallery).keys()
 
 
-def test_what_is_not_there_has_a_code(client: httpx.Client) -> None:
+def test_unknown_route_has_an_error_code(client: httpx.Client) -> None:
     nowhere = client.get("/api/v1/nothing")
     assert (nowhere.status_code, nowhere.json()["code"]) == (404, "NoSuchRoute")
     wrong = client.get("/api/v1/identify")
@@ -118,7 +116,7 @@ def test_what_is_not_there_has_a_code(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_the_address_that_is_told_is_answered(serve: Serve, host: str) -> None:
+def test_printed_address_is_reachable(serve: Serve, host: str) -> None:
     try:
         serving = serve(ServiceOptions(host=host), TOKEN)
     except ServiceError:
@@ -131,14 +129,14 @@ def test_the_address_that_is_told_is_answered(serve: Serve, host: str) -> None:
     assert httpx.get(f"{address}/api/v1/health", trust_env=False, timeout=60).status_code == 200
 
 
-def test_a_rate_of_requests_is_kept(serve: Serve) -> None:
+def test_requests_are_rate_limited(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(requests_a_minute=10)))
     codes = [client.get("/api/v1/health").status_code for _ in range(12)]
     assert codes[:10] == [200] * 10
     assert codes[-1] == 429
 
 
-def test_wrong_keys_are_slowed_down_but_no_right_one_that_was_used_before(serve: Serve, gallery: Path) -> None:
+def test_wrong_keys_are_slowed_down_but_known_right_keys_are_not(serve: Serve, gallery: Path) -> None:
     keys = KeyFile.of_gallery(gallery)
     used, unused = (keys.add(name, Role.READ) for name in ("used", "unused"))
     client = serve(ServiceOptions(limits=Limits(wrong_keys_a_minute=3)))
@@ -166,7 +164,7 @@ def test_wrong_keys_are_slowed_down_but_no_right_one_that_was_used_before(serve:
         assert other.get("/api/v1/people", headers={"x-api-key": unused}).status_code == 200
 
 
-def test_headers_keep_browsers_careful(client: httpx.Client) -> None:
+def test_security_headers(client: httpx.Client) -> None:
     for path in ("/api/v1/health", "/nothing", "/api/v1/health?token=1"):
         headers = client.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
@@ -187,7 +185,7 @@ def raw(address: str, data: bytes, *, wait: float = 20.0) -> bytes:
     return answer
 
 
-def test_a_body_too_large_is_refused_before_it_is_sent(serve: Serve) -> None:
+def test_too_large_body_is_refused_before_it_is_sent(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(body=1000)))
     start = b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\n"
     for length in (b"Content-Length: 2147483648", b"Content-Length: 1001"):
@@ -199,7 +197,7 @@ def test_a_body_too_large_is_refused_before_it_is_sent(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(("header", "status"), [("Accept: */*", b" 413 "), ("Origin: http://evil.example", b" 403 ")])
-def test_a_client_that_sends_everything_first_sees_why_it_is_refused(serve: Serve, header: str, status: bytes) -> None:
+def test_client_that_sends_everything_first_sees_the_refusal(serve: Serve, header: str, status: bytes) -> None:
     client = serve(ServiceOptions(limits=Limits(body=1000)))
     length = 20_000_000  # more than the system keeps for a connection
     head = f"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\n{header}\r\nContent-Length: {length}\r\n\r\n"
@@ -209,7 +207,7 @@ def test_a_client_that_sends_everything_first_sees_why_it_is_refused(serve: Serv
         assert status in connection.recv(65536).splitlines()[0]
 
 
-def test_requests_that_are_large_together_are_told_to_come_back(serve: Serve) -> None:
+def test_large_concurrent_requests_are_told_to_retry(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(body=1000, bodies=1500)))
     place = urlsplit(str(client.base_url))
     begun = b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + b"x" * 900
@@ -230,7 +228,7 @@ def test_requests_that_are_large_together_are_told_to_come_back(serve: Serve) ->
             time.sleep(0.1)
 
 
-def test_an_upload_that_never_ends_is_given_up(serve: Serve) -> None:
+def test_endless_upload_times_out(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(upload_seconds=0.3)))
     begun = time.monotonic()
     request = (
@@ -241,7 +239,9 @@ def test_an_upload_that_never_ends_is_given_up(serve: Serve) -> None:
     assert client.get("/api/v1/health").status_code == 200
 
 
-def test_clients_that_go_away_leave_nothing_in_the_log(client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
+def test_disconnecting_clients_leave_nothing_in_the_log(
+    client: httpx.Client, capfd: pytest.CaptureFixture[str]
+) -> None:
     place = urlsplit(str(client.base_url))
     for _ in range(3):
         with socket.create_connection((place.hostname or "", place.port or 0)) as connection:
@@ -250,7 +250,7 @@ def test_clients_that_go_away_leave_nothing_in_the_log(client: httpx.Client, cap
     assert capfd.readouterr().err == ""
 
 
-def test_wrong_chunks_after_the_answer_leave_nothing_in_the_log(
+def test_invalid_chunks_after_the_response_leave_nothing_in_the_log(
     serve: Serve, capfd: pytest.CaptureFixture[str]
 ) -> None:
     client = serve(NETWORK, TOKEN)
@@ -268,7 +268,7 @@ def test_wrong_chunks_after_the_answer_leave_nothing_in_the_log(
     assert capfd.readouterr().err == ""
 
 
-def test_answers_are_not_held_back() -> None:
+def test_responses_are_not_buffered() -> None:
     """What is sent in two parts waits for nobody: each answer on a kept connection took 40 ms more."""
     with listen(ServiceOptions(port=0)) as listening, socket.create_connection(listening.getsockname()):
         accepted, _ = listening.accept()

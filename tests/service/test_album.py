@@ -55,9 +55,7 @@ def test_photos_of_people_are_found(scanned: httpx.Client, gallery: Path, album:
     assert none["photos"] == []
 
 
-def test_a_large_album_is_answered_from_what_was_decided_before(
-    scanned: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_album_is_answered_from_stored_decisions(scanned: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     searches: tuple[dict[str, list[str] | str], ...] = (
         {"person": ["barack"]},
         {"person": ["Barack", "Eileen"], "any": "true"},
@@ -95,11 +93,11 @@ def test_a_large_album_is_answered_from_what_was_decided_before(
         ({"person": "Barack", "any": "perhaps"}, 422),
     ],
 )
-def test_a_search_that_makes_no_sense_is_refused(client: httpx.Client, params: dict[str, str], status: int) -> None:
+def test_invalid_search_is_refused(client: httpx.Client, params: dict[str, str], status: int) -> None:
     assert client.get("/api/v1/album/find", params=params).status_code == status
 
 
-def test_before_a_scan_there_is_nothing_to_find(client: httpx.Client, gallery: Path) -> None:
+def test_nothing_is_found_before_a_scan(client: httpx.Client, gallery: Path) -> None:
     for answer in (
         client.get("/api/v1/album/find", params={"person": "Barack"}),
         client.get(GROUPS),
@@ -110,7 +108,7 @@ def test_before_a_scan_there_is_nothing_to_find(client: httpx.Client, gallery: P
         assert str(gallery.parent) not in answer.json()["detail"]
 
 
-def test_photos_outside_of_the_album_are_named_only(serve: Serve, gallery: Path, tmp_path: Path) -> None:
+def test_photos_outside_the_album_are_listed_without_pictures(serve: Serve, gallery: Path, tmp_path: Path) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as scan:
         scan.scan(DEMO_PHOTOS)
     empty = tmp_path / "Pictures"
@@ -119,7 +117,7 @@ def test_photos_outside_of_the_album_are_named_only(serve: Serve, gallery: Path,
     assert [photo["image"] for photo in told["photos"]] == ["eileen_collins.jpg"]
 
 
-def test_of_two_who_name_a_group_one_succeeds(scanned: httpx.Client) -> None:
+def test_only_one_of_two_concurrent_namings_succeeds(scanned: httpx.Client) -> None:
     made = scanned.post(GROUPS, json={"least": 2}).json()
     told = scanned.get(GROUPS).json()
     assert (told["groups"], told["total"]) == (made["groups"], 1)
@@ -157,7 +155,7 @@ def test_of_two_who_name_a_group_one_succeeds(scanned: httpx.Client) -> None:
     assert scanned.post(f"{GROUPS}/1", json={"person": "a/b"}).json()["code"] == "InvalidNameError"
 
 
-def test_the_faces_of_a_group_are_shown(scanned: httpx.Client, album: Path) -> None:
+def test_faces_of_a_group_are_shown(scanned: httpx.Client, album: Path) -> None:
     scanned.post(GROUPS)
     (group,) = scanned.get(GROUPS).json()["groups"]
     told = scanned.get(f"{GROUPS}/1").json()
@@ -182,7 +180,7 @@ def test_the_faces_of_a_group_are_shown(scanned: httpx.Client, album: Path) -> N
     assert (missing.status_code, missing.json()["code"]) == (404, "GroupNotFoundError")
 
 
-def test_a_disk_that_is_full_while_a_group_is_named_leaves_it_without_a_name(scanned: httpx.Client) -> None:
+def test_full_disk_leaves_a_group_unnamed(scanned: httpx.Client) -> None:
     scanned.post(GROUPS)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # no file can grow beyond a page

@@ -13,7 +13,7 @@ PHOTOS = sorted(DEMO_PHOTOS.glob("*.jpg"))
 REQUESTS = 64
 
 
-def test_64_requests_at_once_get_a_single_clients_answers(serve: Serve) -> None:
+def test_64_concurrent_requests_get_the_same_answers(serve: Serve) -> None:
     client = serve(ServiceOptions(exact=True, embeddings=True))
     together = threading.Barrier(REQUESTS)
 

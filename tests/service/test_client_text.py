@@ -46,7 +46,7 @@ def _texts(tree: ast.AST) -> Iterator[str]:
             yield command if whole[:1] == "X" else f"It went wrong: {command}"
 
 
-def test_no_sentence_tells_programs_or_people_of_commands(text: ClientText) -> None:
+def test_messages_never_mention_commands(text: ClientText) -> None:
     told = list(sentences())
     assert len(told) > 40
     for each in told:
@@ -68,11 +68,11 @@ def test_no_sentence_tells_programs_or_people_of_commands(text: ClientText) -> N
          "the gallery was made with the pack X"),
     ],
 )  # fmt: skip
-def test_programs_are_told_of_parameters_and_routes(text: ClientText, said: str, told: str) -> None:
+def test_api_messages_mention_parameters_and_routes(text: ClientText, said: str, told: str) -> None:
     assert text.api(said) == told
 
 
-def test_paths_of_the_server_are_not_told(text: ClientText, tmp_path: Path) -> None:
+def test_server_paths_are_not_disclosed(text: ClientText, tmp_path: Path) -> None:
     private = tmp_path / "my private"
     for said in (
         f"{private}/family.facebank is not a gallery",
@@ -99,7 +99,7 @@ _REFUSED = (  # names, as they are shown, and what of them is refused
 )
 
 
-def test_a_refused_name_comes_back_as_it_was_with_the_reason(client: httpx.Client) -> None:
+def test_refused_name_is_returned_with_the_reason(client: httpx.Client) -> None:
     for name, shown, character in _REFUSED:
         said = f"A person cannot be called '{shown}': the character "
         for answer in (
@@ -115,9 +115,7 @@ def test_a_refused_name_comes_back_as_it_was_with_the_reason(client: httpx.Clien
 
 
 @pytest.mark.parametrize("content", [b"x" * 5_000, b"", b"SQLite format 3\0" + bytes(5_000)])
-def test_a_gallery_that_became_something_else_is_told_without_its_place(
-    client: httpx.Client, gallery: Path, content: bytes
-) -> None:
+def test_replaced_gallery_is_an_error_without_its_path(client: httpx.Client, gallery: Path, content: bytes) -> None:
     gallery.with_name("other").write_bytes(content)
     gallery.with_name("other").rename(gallery)
     gallery.with_name(f"{gallery.name}.keys").write_text("no keys")

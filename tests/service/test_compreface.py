@@ -42,7 +42,7 @@ def code_of(answer: httpx.Response) -> tuple[int, int]:
     return answer.status_code, content["code"]
 
 
-def test_the_forgotten_are_gone_from_the_files_bytes(client: httpx.Client, gallery: Path) -> None:
+def test_forgotten_people_are_gone_from_the_file(client: httpx.Client, gallery: Path) -> None:
     name = "Joseph Robinette"
     added = client.post(f"{RECOGNITION}/faces", params={"subject": name}, files=photo(JOE))
     assert added.status_code == 201
@@ -76,7 +76,7 @@ def all_bytes(gallery: Path) -> bytes:
     return b"\0".join(file.read_bytes() for file in files)
 
 
-def test_what_is_removed_at_once_is_gone(client: httpx.Client, gallery: Path) -> None:
+def test_removing_everything_leaves_no_trace(client: httpx.Client, gallery: Path) -> None:
     client.post(f"{RECOGNITION}/faces", params={"subject": "Barack"}, files=photo())
     assert client.delete(f"{RECOGNITION}/faces", params={"subject": "barack"}).json() == {"deleted": 2}
     assert client.delete(f"{RECOGNITION}/faces").json() == {"deleted": 1}
@@ -89,7 +89,7 @@ def test_what_is_removed_at_once_is_gone(client: httpx.Client, gallery: Path) ->
     assert code_of(client.delete(f"{RECOGNITION}/faces", params={"subject": "barack"})) == (404, 42)
 
 
-def test_every_face_is_decided_as_the_library_decides(client: httpx.Client, gallery: Path) -> None:
+def test_decisions_match_the_library(client: httpx.Client, gallery: Path) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         for path in sorted(DEMO_PHOTOS.glob("*.jpg")):
             (expected,) = bank.identify(path)
@@ -111,7 +111,7 @@ def side_by_side(width: int) -> dict[str, Any]:
     return {"file": ("both.jpg", data.getvalue())}
 
 
-def test_parameters_choose_faces(client: httpx.Client) -> None:
+def test_parameters_select_faces(client: httpx.Client) -> None:
     sent = side_by_side(400)
 
     def names(query: str) -> list[str]:
@@ -134,7 +134,7 @@ def test_parameters_choose_faces(client: httpx.Client) -> None:
     assert client.get(f"{RECOGNITION}/subjects").json() == {"subjects": ["Barack", "Eileen"]}
 
 
-def test_examples_are_listed_page_by_page(client: httpx.Client, gallery: Path) -> None:
+def test_examples_are_listed_in_pages(client: httpx.Client, gallery: Path) -> None:
     client.post(f"{RECOGNITION}/faces", params={"subject": "Barack"}, files=photo())
     client.post(f"{RECOGNITION}/subjects", json={"subject": "Carl"})
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
@@ -160,7 +160,7 @@ def test_examples_are_listed_page_by_page(client: httpx.Client, gallery: Path) -
     )
 
 
-def test_an_example_is_downloaded_by_its_id_which_no_other_gallery_has(client: httpx.Client, gallery: Path) -> None:
+def test_example_is_downloaded_by_its_unique_id(client: httpx.Client, gallery: Path) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         (sample,) = bank.samples("Barack")
         thumbnail = bank.gallery.thumbnail(sample.id)
@@ -177,7 +177,7 @@ def test_an_example_is_downloaded_by_its_id_which_no_other_gallery_has(client: h
     assert client.get(f"{RECOGNITION}/faces").json()["total_elements"] == 2
 
 
-def test_several_are_deleted_or_none(client: httpx.Client) -> None:
+def test_several_examples_are_deleted_or_none(client: httpx.Client) -> None:
     ids = [face["image_id"] for face in client.get(f"{RECOGNITION}/faces").json()["faces"]]
     url = f"{RECOGNITION}/faces/delete"
     assert code_of(client.post(url, json=[*ids, str(uuid.uuid4())])) == (404, 11)
@@ -189,7 +189,7 @@ def test_several_are_deleted_or_none(client: httpx.Client) -> None:
     assert client.post(url, json=[]).json() == []
 
 
-def test_renaming_joins_people_only_if_they_look_alike(client: httpx.Client, gallery: Path) -> None:
+def test_renaming_merges_people_only_if_they_look_alike(client: httpx.Client, gallery: Path) -> None:
     client.post(f"{RECOGNITION}/faces", params={"subject": "B. Obama"}, files=photo())
     assert code_of(client.put(f"{RECOGNITION}/subjects/Eileen", json={"subject": "Barack"})) == (400, 26)
     assert code_of(client.put(f"{RECOGNITION}/subjects/Nobody", json={"subject": "Barack"})) == (404, 42)
@@ -203,7 +203,7 @@ def test_renaming_joins_people_only_if_they_look_alike(client: httpx.Client, gal
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", " ", "x" * 201, "a\u202eb", "a\nb"])
-def test_names_that_nobody_can_have_are_refused(client: httpx.Client, name: str) -> None:
+def test_invalid_names_are_refused(client: httpx.Client, name: str) -> None:
     for answer in (
         client.post(f"{RECOGNITION}/subjects", json={"subject": name}),
         client.put(f"{RECOGNITION}/subjects/Eileen", json={"subject": name}),
@@ -213,7 +213,7 @@ def test_names_that_nobody_can_have_are_refused(client: httpx.Client, name: str)
     assert client.get(f"{RECOGNITION}/subjects").json() == {"subjects": ["Barack", "Eileen"]}
 
 
-def test_names_with_spaces_and_of_other_scripts_are_found(client: httpx.Client) -> None:
+def test_names_with_spaces_and_other_scripts_are_found(client: httpx.Client) -> None:
     for name in ("Ada Lovelace", "Ирина", "山田 太郎", "50% & more?", "<script>alert(1)</script>".replace("/", "")):
         assert client.post(f"{RECOGNITION}/subjects", json={"subject": name}).json() == {"subject": name}
         url = httpx.URL(f"{client.base_url}{RECOGNITION}/subjects").join(f"subjects/{quoted(name)}")
@@ -226,7 +226,7 @@ def quoted(name: str) -> str:
     return quote(name, safe="")
 
 
-def test_a_form_without_its_separator_is_read(client: httpx.Client) -> None:
+def test_form_without_boundary_is_read(client: httpx.Client) -> None:
     body = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
     body += SPEECH.read_bytes() + b"\r\n--xyz--\r\n"
     headers = {"Content-Type": "multipart/form-data"}
@@ -250,21 +250,21 @@ def test_a_form_without_its_separator_is_read(client: httpx.Client) -> None:
         ("face_plugins=calculator", "--embeddings"),
     ],
 )
-def test_what_cannot_be_asked_is_told(client: httpx.Client, query: str, told: str) -> None:
+def test_invalid_requests_are_errors(client: httpx.Client, query: str, told: str) -> None:
     for path in (f"{RECOGNITION}/recognize", "/api/v1/detection/detect"):
         answer = client.post(f"{path}?{query}", files=photo())
         assert code_of(answer) == (400, 26)
         assert told in answer.json()["message"]
 
 
-def test_embeddings_are_told_if_the_service_tells_them(serve: Serve) -> None:
+def test_embeddings_are_returned_if_enabled(serve: Serve) -> None:
     client = serve(ServiceOptions(embeddings=True))
     told = client.post("/api/v1/detection/detect?face_plugins=calculator,landmarks", files=photo()).json()
     (face,) = told["result"]
     assert (len(face["embedding"]), len(face["landmarks"])) == (128, 5)
 
 
-def test_errors_have_compreface_shape_everywhere(serve: Serve, gallery: Path) -> None:
+def test_errors_have_compreface_format(serve: Serve, gallery: Path) -> None:
     client = serve(ServiceOptions(hosts=("photos.home",), limits=Limits(body=2_000_000)))
     keys = KeyFile.of_gallery(gallery)
     key = {name: {"x-api-key": keys.add(name, role)} for name, role in (("read", Role.READ), ("teach", Role.TEACH))}
@@ -300,14 +300,14 @@ def test_errors_have_compreface_shape_everywhere(serve: Serve, gallery: Path) ->
     assert told.headers["content-type"] == "application/problem+json"
 
 
-def test_nobody_is_known_to_an_empty_gallery(client: httpx.Client) -> None:
+def test_empty_gallery_knows_nobody(client: httpx.Client) -> None:
     assert client.delete(f"{RECOGNITION}/subjects").json() == {"deleted": 2}
     (face,) = client.post(f"{RECOGNITION}/recognize", files=photo(EILEEN)).json()["result"]
     assert (face["subjects"], face["candidates"], face["reason"]) == ([], [], "gallery_empty")
     assert client.get(f"{RECOGNITION}/faces").json()["faces"] == []
 
 
-def test_clients_that_teach_and_forget_at_once_leave_a_whole_gallery(client: httpx.Client, gallery: Path) -> None:
+def test_concurrent_enrolling_and_forgetting_keeps_the_gallery_intact(client: httpx.Client, gallery: Path) -> None:
     def teach(number: int) -> list[int]:
         with httpx.Client(base_url=client.base_url, timeout=60.0, trust_env=False) as own:
             if number == 0:
@@ -325,7 +325,7 @@ def test_clients_that_teach_and_forget_at_once_leave_a_whole_gallery(client: htt
 @pytest.mark.parametrize(
     "path", ["recognition/embeddings/recognize", "recognition/other", "detection/other", "static/x"]
 )
-def test_what_is_not_answered_says_so(client: httpx.Client, path: str) -> None:
+def test_unsupported_routes_say_so(client: httpx.Client, path: str) -> None:
     answer = client.post(f"/api/v1/{path}", json={})
     assert code_of(answer)[1] == 0
     assert "docs/compreface.md" in answer.json()["message"]

@@ -142,7 +142,7 @@ def update(client: Client) -> str:
     return "subjects.rename" if "node" in client.command[0] else "subjects.update"
 
 
-def test_a_subject_is_added_taught_recognized_renamed_and_deleted(client: Client) -> None:
+def test_subject_lifecycle(client: Client) -> None:
     added, again, listed = client.run(("subjects.add", "Joe Biden"), ("subjects.add", "joe biden"), ("subjects.list",))
     assert added == {"subject": "Joe Biden"}
     assert error_of(again) == 43
@@ -180,7 +180,7 @@ def error_of(result: Any) -> int:
     return code
 
 
-def test_examples_come_as_path_bytes_base64_and_address(client: Client, photo_server: str) -> None:
+def test_examples_as_path_bytes_base64_and_url(client: Client, photo_server: str) -> None:
     ways: list[Any] = [f"./{SPEECH.name}", {"file": str(SPEECH)}, f"{photo_server}/{SPEECH.name}"]
     if "node" in client.command[0]:
         ways.append({"base64": str(SPEECH)})
@@ -197,7 +197,7 @@ def test_examples_come_as_path_bytes_base64_and_address(client: Client, photo_se
         assert client.counts()["Barack"] == 1
 
 
-def test_a_stranger_has_no_subject(client: Client) -> None:
+def test_stranger_has_no_subject(client: Client) -> None:
     (found,) = client.run(("recognition.recognize", f"./{JOE.name}", {"limit": 1, "prediction_count": 3}))
     (face,) = found["result"]
     (expected,) = client.look(lambda bank: next(bank.identify(JOE)).faces)
@@ -263,7 +263,7 @@ def test_examples_are_listed_and_deleted(client: Client) -> None:
     assert client.counts() == {}
 
 
-def test_the_steps_of_the_guide_work(
+def test_steps_of_the_guide_work(
     javascript: tuple[list[str], Path], python: tuple[list[str], Path], serve: Serve, gallery: Path, tmp_path: Path
 ) -> None:
     """Every command and program of docs/compreface.md, with our own service in the place of CompreFace."""
@@ -307,7 +307,7 @@ def test_the_steps_of_the_guide_work(
             service.terminate()
 
 
-def test_a_wrong_key_and_a_photo_without_a_face_are_told(client: Client, tmp_path: Path) -> None:
+def test_wrong_key_and_photo_without_a_face_are_errors(client: Client, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (300, 300), "gray").save(client.folder / "gray.jpg")

@@ -46,7 +46,7 @@ def ask_on(connection: socket.socket, asked: bytes) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"POST /api/v1/identify HTTP/1.1\r\nHost: loc"])
-def test_a_connection_without_a_whole_request_is_dropped(serve: Serve, begun: bytes) -> None:
+def test_connection_without_a_complete_request_is_dropped(serve: Serve, begun: bytes) -> None:
     client = serve(ServiceOptions(limits=Limits(head_seconds=0.2)))
     with connected(client, 3) as connections:
         for connection in connections:
@@ -54,7 +54,7 @@ def test_a_connection_without_a_whole_request_is_dropped(serve: Serve, begun: by
         assert all(map(is_dropped, connections))
 
 
-def test_a_second_request_that_only_begins_is_dropped_too(serve: Serve) -> None:
+def test_incomplete_second_request_is_dropped(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(head_seconds=0.2)))
     with connected(client, 1) as (connection,):
         connection.sendall(b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -71,7 +71,7 @@ _HALF_A_BODY = (
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /api/v1/health HTTP/1.1\r\nHo", _HALF_A_BODY], ids=len)
-def test_of_too_many_connections_those_that_wait_longest_are_dropped(serve: Serve, begun: bytes) -> None:
+def test_longest_waiting_connections_are_dropped_first(serve: Serve, begun: bytes) -> None:
     client = serve(ServiceOptions(limits=Limits(connections=20)))
     with connected(client, 60) as connections:
         for connection in connections:
@@ -83,7 +83,7 @@ def test_of_too_many_connections_those_that_wait_longest_are_dropped(serve: Serv
             assert all(map(is_dropped, connections[40:]))
 
 
-def test_one_address_costs_no_other_a_connection(serve: Serve) -> None:
+def test_one_address_cannot_exhaust_connections_of_others(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(connections=20)))
     with connected(client, 10) as honest, connected(client, 60, "127.0.0.2") as greedy:
         assert all(map(is_dropped, greedy[:50]))
@@ -92,7 +92,7 @@ def test_one_address_costs_no_other_a_connection(serve: Serve) -> None:
             assert b" 200 " in connection.recv(1000)
 
 
-def test_a_connection_whose_client_waits_for_an_answer_is_kept(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_awaiting_a_response_is_kept(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     is_worked_on, may_go_on, people = threading.Event(), threading.Event(), Gallery.people
 
     def slow(gallery: Gallery) -> list[Person]:
@@ -120,11 +120,11 @@ def test_a_connection_whose_client_waits_for_an_answer_is_kept(serve: Serve, mon
         ("unix", "unix"),
     ],
 )
-def test_an_address_is_known_by_its_network(address: str, network: str) -> None:
+def test_addresses_are_grouped_by_network(address: str, network: str) -> None:
     assert network_of(address) == network
 
 
-def test_a_client_that_never_reads_is_dropped(serve: Serve) -> None:
+def test_client_that_never_reads_is_dropped(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(unread_seconds=0.3)))
     with connected(client, 1) as (connection,):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -134,7 +134,7 @@ def test_a_client_that_never_reads_is_dropped(serve: Serve) -> None:
     assert client.get("/api/v1/health").status_code == 200
 
 
-def test_what_is_no_http_leaves_nothing_in_the_log(client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
+def test_invalid_http_leaves_nothing_in_the_log(client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
     with connected(client, 2) as (one, other):
         one.sendall(b"\x16\x03\x01\x02\x00\x01 tls\r\n\r\n")
         other.sendall(b"GET /\r\n\r\n")

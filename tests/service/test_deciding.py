@@ -24,7 +24,7 @@ def asked(client: httpx.Client, data: bytes) -> dict[str, object]:
     return face
 
 
-def test_an_answer_changes_the_next_decision(client: httpx.Client) -> None:
+def test_answer_changes_the_next_decision(client: httpx.Client) -> None:
     data = PARTY.read_bytes()
     assert asked(client, data)["person"] == "Barack"
     files = {"photo": ("party.jpg", data)}
@@ -42,7 +42,7 @@ def test_an_answer_changes_the_next_decision(client: httpx.Client) -> None:
     assert asked(client, data)["person"] == "Barack"
 
 
-def test_somebody_nobody_knows_is_remembered(client: httpx.Client) -> None:
+def test_stranger_is_remembered(client: httpx.Client) -> None:
     data = (DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes()
     files = {"photo": ("joe.jpg", data)}
     told = client.post("/api/v1/feedback", data={"answer": "nobody", "face": "1"}, files=files).json()
@@ -63,15 +63,13 @@ def test_somebody_nobody_knows_is_remembered(client: httpx.Client) -> None:
         ({"answer": "deny", "person": "Eileen", "face": "0"}, 422, "UsageError"),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_refused(
-    client: httpx.Client, data: dict[str, str], status: int, code: str
-) -> None:
+def test_invalid_answer_is_refused(client: httpx.Client, data: dict[str, str], status: int, code: str) -> None:
     answer = client.post("/api/v1/feedback", data=data, files={"photo": ("a.jpg", BARACK.read_bytes())})
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
     assert client.get("/api/v1/people/Barack").json()["samples"] == 1
 
 
-def test_the_audit_is_that_of_the_command(client: httpx.Client) -> None:
+def test_audit_follows_the_schema(client: httpx.Client) -> None:
     client.post(
         "/api/v1/people", data={"name": "Ellen", "force": "true"}, files={"photo": ("e.jpg", PARTY.read_bytes())}
     )
@@ -82,7 +80,7 @@ def test_the_audit_is_that_of_the_command(client: httpx.Client) -> None:
     assert client.get("/api/v1/audit", params={"pairs": -1}).status_code == 422
 
 
-def test_settings_are_changed_all_or_none(client: httpx.Client) -> None:
+def test_settings_change_all_or_none(client: httpx.Client) -> None:
     before = client.get("/api/v1/settings").json()["settings"]
     for setting in before:
         jsonschema.validate(setting, load("settings-show"))
@@ -105,7 +103,7 @@ def test_every_setting_can_be_changed() -> None:
     assert set(SettingsBody.model_fields) == {field.name for field in fields(DecisionSettings)}
 
 
-def test_a_stricter_setting_decides_differently_at_once(client: httpx.Client) -> None:
+def test_stricter_setting_applies_at_once(client: httpx.Client) -> None:
     assert asked(client, EILEEN.read_bytes())["person"] == "Eileen"
     client.patch("/api/v1/settings", json={"least_probability": 0.99999999999})
     assert asked(client, PARTY.read_bytes())["person"] is None

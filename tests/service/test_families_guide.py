@@ -26,7 +26,7 @@ def environment(gallery: Path, tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "FACEBANK_GALLERY": str(gallery), "HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
 
 
-def test_the_commands_of_the_guide_work_one_after_another(environment: dict[str, str]) -> None:
+def test_commands_of_the_guide_work_in_sequence(environment: dict[str, str]) -> None:
     found = commands()
     assert len(found) == 4
     for command in found:
@@ -48,7 +48,7 @@ def test_the_commands_of_the_guide_work_one_after_another(environment: dict[str,
         assert service.returncode == 0
 
 
-def test_the_pictures_of_the_guide_are_there() -> None:
+def test_pictures_of_the_guide_exist() -> None:
     pictures = re.findall(r"\]\((pages/[^)]+)\)", GUIDE.read_text(encoding="utf-8"))
     assert len(pictures) >= 4
     assert all((GUIDE.parent / picture).is_file() for picture in pictures)

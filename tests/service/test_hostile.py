@@ -23,7 +23,7 @@ JSON = {"Content-Type": "application/json"}
 TAG = re.compile(r"<script src=//|<img src=x|onerror=alert\(1\)>[^&]*<|>49<")
 
 
-def test_html_in_all_that_others_named_is_shown_as_text(marked: httpx.Client) -> None:
+def test_html_in_external_names_is_shown_as_text(marked: httpx.Client) -> None:
     asked = [
         "/",
         "/who",
@@ -53,7 +53,7 @@ def test_html_in_all_that_others_named_is_shown_as_text(marked: httpx.Client) ->
     assert "/people/1" in seen
 
 
-def test_no_picture_has_the_place_or_the_text_of_its_photo(marked: httpx.Client) -> None:
+def test_pictures_have_no_metadata_of_their_photo(marked: httpx.Client) -> None:
     pages = [marked.get(address).text for address in ("/", "/people/1", "/people/2")]
     photos = {link for page in pages for link in re.findall(r'href="(/photos/\w+)"', page)}
     pages += [marked.get(photo).text for photo in photos]
@@ -68,7 +68,7 @@ def test_no_picture_has_the_place_or_the_text_of_its_photo(marked: httpx.Client)
 
 
 @pytest.mark.parametrize("how", ["api", "compreface", "library"])
-def test_no_picture_of_a_forgotten_person_is_sent(serve: Serve, gallery: Path, how: str) -> None:
+def test_picture_of_a_forgotten_person_is_not_sent(serve: Serve, gallery: Path, how: str) -> None:
     client = serve()
     address = re.findall(r'src="(/pictures/samples/\d+)"', client.get("/people/1").text)[0]
     tag = client.get(address).headers["etag"]
@@ -82,7 +82,7 @@ def test_no_picture_of_a_forgotten_person_is_sent(serve: Serve, gallery: Path, h
     assert client.get(address, headers={"If-None-Match": tag}).status_code == 404
 
 
-def test_a_folder_that_became_a_link_is_not_scanned(serve: Serve, album: Path, tmp_path: Path) -> None:
+def test_folder_replaced_by_a_link_is_not_scanned(serve: Serve, album: Path, tmp_path: Path) -> None:
     client, deep = serve(ServiceOptions(albums=(album,))), album / "2012" / "spring"
     deep.mkdir()
     shutil.copy(BARACK, deep / "a.jpg")
@@ -97,7 +97,7 @@ def test_a_folder_that_became_a_link_is_not_scanned(serve: Serve, album: Path, t
 
 
 @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b", "//", "http://", "\x7f"])
-def test_an_origin_that_is_none_is_another_site(client: httpx.Client, origin: str) -> None:
+def test_null_origin_is_another_site(client: httpx.Client, origin: str) -> None:
     answer = client.get("/api/v1/health", headers={"Origin": origin})
     assert (answer.status_code, answer.json()["code"]) == (403, "OtherSite")
 
@@ -106,32 +106,32 @@ def test_an_origin_that_is_none_is_another_site(client: httpx.Client, origin: st
     "route", ["/api/v1/identify", "/api/v1/people", "/who/next", "/api/v1/recognition/subjects", "/api/v1/album/scan"]
 )
 @pytest.mark.parametrize("part", ["[],", '{"a":1},', "1,"])
-def test_json_of_very_many_values_is_refused_before_it_is_read(client: httpx.Client, route: str, part: str) -> None:
+def test_json_with_too_many_values_is_refused_before_parsing(client: httpx.Client, route: str, part: str) -> None:
     answer = client.post(route, content=f'{{"skipped": [{part * 200_000}1]}}'.encode(), headers=JSON)
     assert answer.status_code == 413
 
 
 @pytest.mark.parametrize("content", [b"[" * 40_000, b'{"a":' * 20_000, b"1" * 9_000, b"1e999", b"NaN", b'"\\ud800"'])
 @pytest.mark.parametrize("route", ["/api/v1/identify", "/who/next", "/api/v1/recognition/faces/delete"])
-def test_json_that_makes_no_sense_is_told_so(client: httpx.Client, route: str, content: bytes) -> None:
+def test_invalid_json_is_an_error(client: httpx.Client, route: str, content: bytes) -> None:
     for body in (content, b'{"name": ' + content + b"}"):
         answer = client.post(route, content=body, headers=JSON)
         assert 400 <= answer.status_code < 500, answer.text
 
 
-def test_a_very_long_list_of_images_is_refused(client: httpx.Client) -> None:
+def test_too_many_images_are_refused(client: httpx.Client) -> None:
     body = json.dumps(["x" * 100_000] * 10).encode()
     assert client.post("/api/v1/recognition/faces/delete", content=body).status_code == 400
 
 
-def test_an_error_about_many_values_is_short(client: httpx.Client) -> None:
+def test_error_about_many_values_is_short(client: httpx.Client) -> None:
     answer = client.post("/who/next", json={"skipped": [1] * 4_000})
     assert answer.status_code == 422
     assert len(answer.content) < 2_000
 
 
 @pytest.mark.parametrize("what", ["deleted", "replaced", "garbled", "folder"])
-def test_a_gallery_that_was_taken_away_is_the_services_trouble(client: httpx.Client, gallery: Path, what: str) -> None:
+def test_missing_gallery_is_a_server_error(client: httpx.Client, gallery: Path, what: str) -> None:
     other = gallery.with_name("other")
     shutil.copy(gallery, other)
     if what == "garbled":
@@ -151,7 +151,7 @@ def test_a_gallery_that_was_taken_away_is_the_services_trouble(client: httpx.Cli
     assert gallery.exists() == (what != "deleted")
 
 
-def test_a_request_of_two_lengths_is_refused_and_what_follows_is_no_request(client: httpx.Client) -> None:
+def test_conflicting_content_lengths_are_refused(client: httpx.Client) -> None:
     follows = b"GET /api/v1/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     head = b"POST /api/v1/detect HTTP/1.1\r\nHost: localhost\r\n"
     for lengths in (
@@ -164,7 +164,7 @@ def test_a_request_of_two_lengths_is_refused_and_what_follows_is_no_request(clie
         assert answer.count(b"HTTP/1.1 ") == 1, answer
 
 
-def test_addresses_in_redirects_are_this_service_s(client: httpx.Client) -> None:
+def test_redirects_stay_on_this_service(client: httpx.Client) -> None:
     for path in ("//evil.example/", "/\\evil.example/", "/%2f%2fevil.example/", "/who/", "//evil.example/who/"):
         answer = client.get(f"http://{urlsplit(str(client.base_url)).netloc}{path}")
         assert "evil" not in answer.headers.get("location", "")

@@ -59,7 +59,7 @@ def command(gallery: Path, *arguments: str, code: int = 0, **environment: str) -
 # Full circle ----------------------------------------------------------------------------------------------------
 
 
-def test_real_photographs_are_decided_the_same_after_the_import(shared: Path, tmp_path: Path) -> None:
+def test_real_photos_get_the_same_decisions_after_the_import(shared: Path, tmp_path: Path) -> None:
     photos = shared / "data" / "photos"
     with (
         FaceBank.open(tmp_path / "a.facebank", device="cpu") as here,
@@ -78,7 +78,7 @@ def test_real_photographs_are_decided_the_same_after_the_import(shared: Path, tm
         assert decisions(here, photos / "probe") == expected
 
 
-def test_the_command_takes_everybody_and_adds_nothing_twice(serve: Serve, gallery: Path, tmp_path: Path) -> None:
+def test_command_imports_everybody_once(serve: Serve, gallery: Path, tmp_path: Path) -> None:
     client, target = serve(NETWORK), tmp_path / "new" / "family.facebank"
     key = KeyFile.of_gallery(gallery).add("import", Role.READ)
     teach = {"x-api-key": KeyFile.of_gallery(gallery).add("teach", Role.TEACH)}
@@ -117,7 +117,7 @@ def photo(name: str) -> tuple[str, bytes]:
     return path.name, path.read_bytes()
 
 
-def test_a_wrong_key_a_missing_key_and_a_missing_service_are_told(serve: Serve, tmp_path: Path) -> None:
+def test_wrong_key_missing_key_and_missing_service_are_errors(serve: Serve, tmp_path: Path) -> None:
     address, target = str(serve(NETWORK).base_url), tmp_path / "none.facebank"
     told = command(target, address, "wrong", code=2).stderr
     assert "rejects the key (the key is not valid, or was revoked)" in told
@@ -127,7 +127,7 @@ def test_a_wrong_key_a_missing_key_and_a_missing_service_are_told(serve: Serve, 
     assert "one line" in command(target, address, "--key-file", str(tmp_path / "two"), code=2).stderr
 
 
-def test_a_busy_service_is_asked_again(gallery: Path, tmp_path: Path) -> None:
+def test_busy_service_is_retried(gallery: Path, tmp_path: Path) -> None:
     slow = ServiceOptions(limits=Limits(requests_a_minute=60))
     with (
         FaceBank.open(gallery, device="cpu", threads=1) as there,
@@ -140,7 +140,7 @@ def test_a_busy_service_is_asked_again(gallery: Path, tmp_path: Path) -> None:
         assert [one.accepted for one in here.import_compreface(address, "any")] == [True, True]
 
 
-def test_progress_tells_each_example_once(gallery: Path, tmp_path: Path) -> None:
+def test_progress_reports_each_example_once(gallery: Path, tmp_path: Path) -> None:
     class Steps(Progress):
         def __init__(self) -> None:
             self.told: list[object] = []
@@ -258,18 +258,18 @@ def asked(answer: Answer) -> tuple[list[str], list[str]]:
     ],
     ids=str,
 )
-def test_what_is_no_list_of_examples_is_refused(content: object) -> None:
+def test_invalid_list_of_examples_is_refused(content: object) -> None:
     with pytest.raises(ServiceError, match="check that a CompreFace service"):
         asked(service_of(content))
 
 
 @pytest.mark.parametrize("subjects", [{"subjects": "a"}, {"subjects": [1]}, [], b"{", {"subjects": ["x" * 5000]}])
-def test_what_is_no_list_of_subjects_is_refused(subjects: object) -> None:
+def test_invalid_list_of_subjects_is_refused(subjects: object) -> None:
     with pytest.raises(ServiceError, match="check that a CompreFace service"):
         asked(service_of({"faces": []}, subjects=subjects))
 
 
-def test_pages_that_never_end_do() -> None:
+def test_endless_pages_are_stopped() -> None:
     count = 0
 
     def endless(handler: BaseHTTPRequestHandler) -> None:
@@ -293,7 +293,7 @@ def test_pages_that_never_end_do() -> None:
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "http://169.254.169.254/", "//evil.example", "/subjects"])
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_no_redirect_is_followed(location: str, status: int) -> None:
+def test_redirects_are_not_followed(location: str, status: int) -> None:
     count = 0
 
     def leads_away(handler: BaseHTTPRequestHandler) -> None:
@@ -343,7 +343,7 @@ def fails(handler: BaseHTTPRequestHandler) -> None:
 
 
 @pytest.mark.parametrize("image", [endless_body, huge_body, huger_body, drips, drips_headers, fails])
-def test_an_image_that_is_not_given_in_bounds_is_refused(image: Answer) -> None:
+def test_image_beyond_limits_is_refused(image: Answer) -> None:
     limits = ClientLimits(image_bytes=1 << 20, timeout=1.0, seconds=1.0, attempts=2, pause=0.01)
     with server_of(image) as address, CompreFaceClient(address, "key", limits) as server:
         begun = time.monotonic()
@@ -376,18 +376,18 @@ def busy(handler: BaseHTTPRequestHandler) -> None:
 
 
 @pytest.mark.parametrize("answer", [silent, hangs_up, cuts_off, nonsense, busy])
-def test_a_service_that_does_not_answer_is_given_up(answer: Answer) -> None:
+def test_unresponsive_service_times_out(answer: Answer) -> None:
     with pytest.raises(ServiceError, match="repeat the command to continue"):
         asked(answer)
 
 
-def test_a_huge_list_is_refused() -> None:
+def test_huge_list_is_refused() -> None:
     for answer in (huge_body, endless_body):
         with pytest.raises(ServiceError, match="bytes"):
             asked(answer)
 
 
-def test_whoever_cannot_be_enrolled_is_told_and_the_others_are_taken(tmp_path: Path) -> None:
+def test_subjects_that_cannot_be_enrolled_are_reported_and_others_imported(tmp_path: Path) -> None:
     good, gone, broken, face = (str(uuid.uuid4()) for _ in range(4))
     faces = [
         {"image_id": str(uuid.uuid4()), "subject": "a/../b"},
@@ -427,7 +427,7 @@ def test_whoever_cannot_be_enrolled_is_told_and_the_others_are_taken(tmp_path: P
         assert [(one.name, one.sample_count) for one in bank.people()] == [("Ada", 1)]
 
 
-def test_many_images_are_taken_in_batches_of_bounded_size(tmp_path: Path) -> None:
+def test_images_are_imported_in_bounded_batches(tmp_path: Path) -> None:
     faces = [{"image_id": str(uuid.uuid4()), "subject": "Ada"} for _ in range(40)]
     with server_of(service_of({"faces": faces})) as address, FaceBank.open(tmp_path / "a.facebank") as bank:
         told = bank.import_compreface(address, "key")
@@ -435,7 +435,7 @@ def test_many_images_are_taken_in_batches_of_bounded_size(tmp_path: Path) -> Non
         assert bank.people()[0].sample_count == 1  # all are one photo
 
 
-def test_a_service_that_ends_in_between_loses_nothing_and_the_import_goes_on(tmp_path: Path) -> None:
+def test_import_resumes_after_the_service_stopped(tmp_path: Path) -> None:
     ids = [str(uuid.uuid4()) for _ in range(2)]
     faces = [{"image_id": ids[0], "subject": "Barack"}, {"image_id": ids[1], "subject": "Eileen"}]
     is_there = threading.Event()
@@ -477,18 +477,18 @@ def test_a_service_that_ends_in_between_loses_nothing_and_the_import_goes_on(tmp
         "",
     ],
 )
-def test_what_is_no_address_is_refused(url: str) -> None:
+def test_invalid_address_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="not the address of a CompreFace service"):
         CompreFaceClient(url, "key")
 
 
 @pytest.mark.parametrize("key", ["", "a b", "a\r\nHost: x", "ключ", "x" * 5000])
-def test_what_is_no_key_is_refused(key: str) -> None:
+def test_invalid_key_is_refused(key: str) -> None:
     with pytest.raises(UsageError, match="key of the CompreFace service is invalid"):
         CompreFaceClient("http://nas", key)
 
 
-def test_a_certificate_that_is_not_valid_is_refused(tmp_path: Path) -> None:
+def test_invalid_certificate_is_refused(tmp_path: Path) -> None:
     import ssl
 
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"

@@ -52,7 +52,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield path, method, operation
 
 
-def test_the_document_is_the_committed_one(document: dict[str, Any]) -> None:
+def test_schema_matches_the_committed_file(document: dict[str, Any]) -> None:
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     if RENEW in os.environ:
         SNAPSHOT.write_text(text, encoding="utf-8")
@@ -62,7 +62,7 @@ def test_the_document_is_the_committed_one(document: dict[str, Any]) -> None:
     )
 
 
-def test_every_route_is_described(document: dict[str, Any]) -> None:
+def test_every_route_is_documented(document: dict[str, Any]) -> None:
     names = set()
     for path, method, operation in operations(document):
         where = f"{method} {path}"
@@ -87,7 +87,7 @@ def test_every_route_is_described(document: dict[str, Any]) -> None:
     assert set(document["components"]["securitySchemes"]) == {"bearer", "key"}
 
 
-def test_routes_of_photos_say_how_photos_are_sent(document: dict[str, Any]) -> None:
+def test_photo_routes_document_their_request_bodies(document: dict[str, Any]) -> None:
     kinds = {
         path: set(operation["requestBody"]["content"])
         for path, _, operation in operations(document)
@@ -130,9 +130,7 @@ def asked_routes() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("path", "method"), asked_routes())
-def test_whatever_is_asked_is_answered_as_the_document_says(
-    api: schemathesis.BaseSchema, path: str, method: str
-) -> None:
+def test_responses_match_the_schema(api: schemathesis.BaseSchema, path: str, method: str) -> None:
     httpx.post(f"{api.config.base_url}/api/v1/people", data={"name": "Eileen"}, files={"photo": EILEEN.read_bytes()})
     route = api[path][method]
     sense, nonsense = (route.as_strategy(generation_mode=mode) for mode in GenerationMode)

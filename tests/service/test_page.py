@@ -27,7 +27,7 @@ from tests.service.conftest import DEMO_PHOTOS, Serve, looked_through, side_by_s
 TOKEN = "a-token-of-more-than-twenty-characters"
 
 
-def test_the_wall_shows_everybody_with_a_picture(client: httpx.Client) -> None:
+def test_people_page_shows_everybody_with_a_picture(client: httpx.Client) -> None:
     page = client.get("/")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
@@ -40,7 +40,7 @@ def test_the_wall_shows_everybody_with_a_picture(client: httpx.Client) -> None:
         assert client.get(address, headers={"If-None-Match": picture.headers["etag"]}).status_code == 304
 
 
-def test_the_wall_can_be_searched(client: httpx.Client) -> None:
+def test_people_page_can_be_searched(client: httpx.Client) -> None:
     page = client.get("/", params={"q": "eil"}).text
     assert "Eileen" in page
     assert "Barack" not in page
@@ -53,7 +53,7 @@ def test_no_page_has_inline_scripts_or_styles_or_other_hosts(client: httpx.Clien
     assert "unsafe" not in client.get("/").headers["content-security-policy"]
 
 
-def test_a_name_of_script_tags_is_shown_as_text(serve: Serve, gallery: Path) -> None:
+def test_name_with_script_tags_is_shown_as_text(serve: Serve, gallery: Path) -> None:
     with FaceBank.open(gallery) as bank:
         bank.rename("Barack", "<script>alert(1)")
         bank.rename("Eileen", "<img src=x onerror=alert(1)>")
@@ -63,7 +63,7 @@ def test_a_name_of_script_tags_is_shown_as_text(serve: Serve, gallery: Path) -> 
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_whoever_needs_a_key_is_led_to_sign_in(serve: Serve) -> None:
+def test_missing_key_redirects_to_sign_in(serve: Serve) -> None:
     client = serve(token=TOKEN)
     assert client.get("/").status_code == 303
     assert client.get("/").headers["location"] == "/sign-in"
@@ -90,7 +90,7 @@ def test_whoever_needs_a_key_is_led_to_sign_in(serve: Serve) -> None:
     assert client.get("/").status_code == 303
 
 
-def test_signing_in_leads_to_the_page_that_was_asked_for(serve: Serve) -> None:
+def test_signing_in_leads_to_the_requested_page(serve: Serve) -> None:
     client = serve(token=TOKEN)
     asked = client.get("/people/1?with=2&page=1")
     form = client.get(asked.headers["location"])
@@ -131,7 +131,7 @@ def test_signing_in_leads_to_no_other_site(serve: Serve) -> None:
         client.cookies.clear()
 
 
-def test_only_its_own_form_signs_in(serve: Serve) -> None:
+def test_sign_in_needs_its_own_form(serve: Serve) -> None:
     client = serve(token=TOKEN)
     for headers in (
         {"Origin": "null"},
@@ -146,11 +146,11 @@ def test_only_its_own_form_signs_in(serve: Serve) -> None:
 @pytest.mark.parametrize(
     "path", ["../access.py", "..%2faccess.py", "%2e%2e/access.py", "....//access.py", "/etc/passwd"]
 )
-def test_nothing_beside_the_static_files_is_sent(client: httpx.Client, path: str) -> None:
+def test_only_static_files_are_sent(client: httpx.Client, path: str) -> None:
     assert client.get(f"/static/{path}").status_code in {403, 404}
 
 
-def test_pictures_of_no_photo_are_not_found(client: httpx.Client) -> None:
+def test_pictures_of_unknown_photos_are_not_found(client: httpx.Client) -> None:
     assert client.get("/pictures/samples/999999").status_code == 404
     assert client.get(f"/pictures/photos/{'0' * 64}/320").status_code == 404
     assert client.get("/pictures/photos/..%2f..%2fetc%2fpasswd/320").status_code in {404, 422}
@@ -165,7 +165,7 @@ def hash_of(client: httpx.Client, name: str) -> str:
     raise AssertionError(name)
 
 
-def test_a_person_has_a_page_with_photos_by_year_and_samples(family: httpx.Client) -> None:
+def test_person_page_has_photos_by_year_and_samples(family: httpx.Client) -> None:
     page = family.get("/people/1").text
     assert len(set(re.findall(r"/photos/[0-9a-f]{64}", page))) == 3
     assert "by the files&#39; dates" in page or re.search(r">\d{4}</h2>", page)
@@ -181,7 +181,7 @@ def test_a_person_has_a_page_with_photos_by_year_and_samples(family: httpx.Clien
     assert "Not found" in family.get("/people/999").text
 
 
-def test_a_photo_has_a_page_with_its_faces(family: httpx.Client) -> None:
+def test_photo_page_has_its_faces(family: httpx.Client) -> None:
     address = f"/photos/{hash_of(family, 'barack_obama_speech.jpg')}"
     page = family.get(address).text
     assert "Barack" in page
@@ -193,7 +193,7 @@ def test_a_photo_has_a_page_with_its_faces(family: httpx.Client) -> None:
     assert family.get(f"{address}/faces/99/nearest").status_code == 404
 
 
-def test_what_a_likeness_rests_on_is_drawn_for_samples_of_the_album_only(
+def test_explanation_is_drawn_for_album_samples_only(
     family: httpx.Client, gallery: Path, scanned: tuple[Path, Path]
 ) -> None:
     photo = hash_of(family, "barack_obama_speech.jpg")
@@ -205,7 +205,7 @@ def test_what_a_likeness_rests_on_is_drawn_for_samples_of_the_album_only(
     assert drawn.headers["content-type"] == "image/png"
 
 
-def test_a_photo_that_leads_out_of_the_album_is_never_sent(serve: Serve, own_album: Path, tmp_path: Path) -> None:
+def test_photo_linking_out_of_the_album_is_never_sent(serve: Serve, own_album: Path, tmp_path: Path) -> None:
     family = looked_through(serve(ServiceOptions(albums=(own_album,))))
     photo = hash_of(family, "barack_obama_speech.jpg")
     outside = tmp_path / "outside.jpg"
@@ -215,14 +215,14 @@ def test_a_photo_that_leads_out_of_the_album_is_never_sent(serve: Serve, own_alb
     assert family.get(f"/photos/{photo}").status_code == 404
 
 
-def test_a_photo_that_changed_is_not_sent_as_the_one_that_was_scanned(serve: Serve, own_album: Path) -> None:
+def test_changed_photo_is_not_sent_as_the_scanned_one(serve: Serve, own_album: Path) -> None:
     family = looked_through(serve(ServiceOptions(albums=(own_album,))))
     photo = hash_of(family, "barack_obama_speech.jpg")
     shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", own_album / "barack_obama_speech.jpg")
     assert family.get(f"/pictures/photos/{photo}/640").status_code == 422
 
 
-def test_photos_outside_of_the_albums_are_not_shown_at_all(serve: Serve, gallery: Path, own_album: Path) -> None:
+def test_photos_outside_the_albums_are_not_shown(serve: Serve, gallery: Path, own_album: Path) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         (photo, *_) = bank.album().identify()
     client = serve()  # without an album
@@ -231,7 +231,7 @@ def test_photos_outside_of_the_albums_are_not_shown_at_all(serve: Serve, gallery
     assert str(own_album) not in client.get("/people/1").text
 
 
-def test_changes_from_a_page_need_its_token(family: httpx.Client) -> None:
+def test_page_changes_need_a_token(family: httpx.Client) -> None:
     own = {"Origin": str(family.base_url).rstrip("/")}
     photo = hash_of(family, "barack_obama_speech.jpg")
     for address, content in (
@@ -249,7 +249,7 @@ def test_changes_from_a_page_need_its_token(family: httpx.Client) -> None:
     assert "Barack" in family.get("/").text
 
 
-def test_answers_about_a_face_are_learned_and_undone(family: httpx.Client) -> None:
+def test_answers_about_a_face_and_undo(family: httpx.Client) -> None:
     photo = hash_of(family, "barack_obama_speech.jpg")
     address = f"/photos/{photo}/answers"
     refused = family.post(address, json={"face": 1, "answer": "name", "name": "Eileen"})
@@ -274,7 +274,7 @@ def test_answers_about_a_face_are_learned_and_undone(family: httpx.Client) -> No
     assert "3 photos" in family.get("/").text
 
 
-def test_corrections_of_corrections_are_undone_one_by_one(family: httpx.Client, gallery: Path) -> None:
+def test_repeated_corrections_are_undone_one_by_one(family: httpx.Client, gallery: Path) -> None:
     photo = asked_first(family)["photo"]["hash"]  # of a stranger
 
     def said(answer: str, name: str = "") -> str:
@@ -305,7 +305,7 @@ def test_corrections_of_corrections_are_undone_one_by_one(family: httpx.Client, 
             assert "data-nobody" in page
 
 
-def test_an_undo_that_changes_nothing_says_so(family: httpx.Client, gallery: Path) -> None:
+def test_undo_without_effect_says_so(family: httpx.Client, gallery: Path) -> None:
     photo = hash_of(family, "barack_obama_speech.jpg")
     said = {"face": 1, "answer": "not", "name": "Barack"}
     token = family.post(f"/photos/{photo}/answers", json=said).json()["undo"]
@@ -315,7 +315,7 @@ def test_an_undo_that_changes_nothing_says_so(family: httpx.Client, gallery: Pat
     assert undone.json()["message"] == "Nothing is left to undo of this: Not Barack, 1 face."
 
 
-def test_people_are_renamed_described_joined_separated_and_forgotten(family: httpx.Client, gallery: Path) -> None:
+def test_renaming_describing_merging_splitting_and_forgetting_people(family: httpx.Client, gallery: Path) -> None:
     assert family.post("/people/1/rename", json={"name": "Barack Obama"}).status_code == 200
     assert family.post("/people/1/rename", json={"name": "Eileen"}).status_code == 409
     assert family.post("/people/1/rename", json={"name": "a/b"}).status_code == 422
@@ -348,7 +348,7 @@ def test_people_are_renamed_described_joined_separated_and_forgotten(family: htt
     assert b"Barack Obama" not in gallery.read_bytes()
 
 
-def test_questions_are_asked_and_answered(family: httpx.Client) -> None:
+def test_answering_a_question(family: httpx.Client) -> None:
     for _ in range(300):
         question = family.post("/who/next", json={}).json()["question"]
         if question is not None:
@@ -386,7 +386,7 @@ def test_questions_are_asked_and_answered(family: httpx.Client) -> None:
     assert late["undo"] is None
 
 
-def test_only_faces_of_the_question_are_left_out_and_not_all(family: httpx.Client) -> None:
+def test_only_faces_of_the_question_can_be_excluded_and_not_all(family: httpx.Client) -> None:
     for _ in range(300):
         question = family.post("/who/next", json={}).json()["question"]
         if question is not None and question["faces"][0]["id"] is not None:
@@ -402,7 +402,7 @@ def test_only_faces_of_the_question_are_left_out_and_not_all(family: httpx.Clien
     )
 
 
-def test_who_was_left_out_of_a_group_stays_left_out_once_that_is_undone(
+def test_face_excluded_from_a_group_stays_excluded_after_undo(
     serve: Serve, gallery: Path, own_album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def busy(*_: object) -> None:
@@ -436,7 +436,7 @@ def test_who_was_left_out_of_a_group_stays_left_out_once_that_is_undone(
     assert client.post("/who/faces", json={"key": again["key"]}).json()["faces"] == again["faces"]
 
 
-def test_nobody_is_offered_to_undo_what_another_browser_said(serve: Serve, gallery: Path, own_album: Path) -> None:
+def test_undo_is_offered_to_the_same_browser_only(serve: Serve, gallery: Path, own_album: Path) -> None:
     from facebank.service.keys import KeyFile, Role
 
     key = KeyFile.of_gallery(gallery).add("family", Role.TEACH)
@@ -456,7 +456,7 @@ def test_nobody_is_offered_to_undo_what_another_browser_said(serve: Serve, galle
     assert second is None
 
 
-def test_a_reader_sees_and_changes_nothing(serve: Serve, gallery: Path) -> None:
+def test_reader_can_change_nothing(serve: Serve, gallery: Path) -> None:
     from facebank.service.keys import KeyFile, Role
 
     key = KeyFile.of_gallery(gallery).add("grandma", Role.READ)
@@ -470,7 +470,7 @@ def test_a_reader_sees_and_changes_nothing(serve: Serve, gallery: Path) -> None:
     assert "This is not allowed" in client.get("/who").text
 
 
-def test_look_alikes_are_shown_with_what_helps(serve: Serve, gallery: Path) -> None:
+def test_look_alikes_are_shown_with_advice(serve: Serve, gallery: Path) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         bank.enroll("Barry", DEMO_PHOTOS / "barack_obama_speech.jpg", force=True)
     page = serve().get("/look-alikes").text
@@ -479,7 +479,7 @@ def test_look_alikes_are_shown_with_what_helps(serve: Serve, gallery: Path) -> N
     assert "one learned face only" in page
 
 
-def test_settings_are_explained_changed_and_reset(client: httpx.Client) -> None:
+def test_changing_and_resetting_settings(client: httpx.Client) -> None:
     page = client.get("/settings").text
     assert "Strangers with a wrong name" in page
     assert "2 people with 2 learned faces" in page
@@ -491,7 +491,7 @@ def test_settings_are_explained_changed_and_reset(client: httpx.Client) -> None:
     assert re.search(r'value="0.01" selected', client.get("/settings").text)
 
 
-def test_a_photo_is_asked_about_or_learned_from(client: httpx.Client) -> None:
+def test_uploaded_photo_is_identified_or_enrolled(client: httpx.Client) -> None:
     photo = (DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes()
     asked = client.post("/add/ask", files={"photo": ("joe.jpg", photo)}).json()
     assert asked["faces"][0]["title"] == "No name yet"
@@ -506,7 +506,7 @@ def test_a_photo_is_asked_about_or_learned_from(client: httpx.Client) -> None:
     assert client.post("/add/ask", files={"photo": ("zip.jpg", b"PK\x03\x04" + bytes(99))}).status_code == 422
 
 
-def test_of_a_photo_of_two_people_the_one_who_is_meant_is_chosen(client: httpx.Client, tmp_path: Path) -> None:
+def test_face_is_chosen_in_a_photo_of_two_people(client: httpx.Client, tmp_path: Path) -> None:
     sent = {"photo": ("two.jpg", side_by_side(tmp_path / "two.jpg").read_bytes())}
     asked = client.post("/add/enroll", files=sent, data={"name": "Joe"}).json()
     assert not asked["accepted"]
@@ -524,7 +524,7 @@ def test_of_a_photo_of_two_people_the_one_who_is_meant_is_chosen(client: httpx.C
     assert client.post("/add/enroll", files=sent, data={"name": "Joe", "face": "9"}).status_code == 422
 
 
-def test_the_album_is_scanned_from_the_page(serve: Serve, own_album: Path) -> None:
+def test_scanning_the_album_from_the_page(serve: Serve, own_album: Path) -> None:
     client = serve(ServiceOptions(albums=(own_album,)))
     assert str(own_album) in client.get("/add").text
     shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", own_album)
@@ -536,7 +536,7 @@ def test_the_album_is_scanned_from_the_page(serve: Serve, own_album: Path) -> No
     raise AssertionError
 
 
-def test_an_empty_start_has_one_button_and_then_the_way_on(serve: Serve, gallery: Path, album: Path) -> None:
+def test_empty_gallery_page_shows_the_next_step(serve: Serve, gallery: Path, album: Path) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         for person in bank.people():
             bank.forget(person.name)
@@ -550,7 +550,7 @@ def test_an_empty_start_has_one_button_and_then_the_way_on(serve: Serve, gallery
     assert "data-ask-page" in client.get("/who").text
 
 
-def test_a_scan_that_failed_is_told_where_it_was_begun(serve: Serve, tmp_path: Path) -> None:
+def test_failed_scan_is_reported_where_it_was_started(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     client = serve(ServiceOptions(albums=(tmp_path / "empty",)))
     page_with(client, "/", "Look through my photos")
@@ -578,7 +578,7 @@ def asked_first(family: httpx.Client) -> dict[str, Any]:
     raise AssertionError("no question")
 
 
-def test_of_two_browsers_that_name_one_group_the_second_is_told(family: httpx.Client) -> None:
+def test_second_browser_naming_a_group_is_told(family: httpx.Client) -> None:
     key = asked_first(family)["key"]
     with ThreadPoolExecutor(2) as browsers:
         answers = browsers.map(
@@ -593,7 +593,7 @@ def test_of_two_browsers_that_name_one_group_the_second_is_told(family: httpx.Cl
     assert undo is not None
 
 
-def test_an_answer_that_is_sent_twice_is_learned_once_and_undone_once(family: httpx.Client, gallery: Path) -> None:
+def test_repeated_answer_counts_once_and_is_undone_once(family: httpx.Client, gallery: Path) -> None:
     said = {"key": asked_first(family)["key"], "answer": "name", "name": "Joe"}
     with ThreadPoolExecutor(2) as clicks:
         first, second = (each.json() for each in clicks.map(lambda _: family.post("/who/answers", json=said), range(2)))
@@ -609,7 +609,7 @@ def test_an_answer_that_is_sent_twice_is_learned_once_and_undone_once(family: ht
         assert [person.name for person in bank.people()] == ["Barack", "Eileen"]
 
 
-def test_of_a_page_and_a_program_that_name_one_group_the_second_is_told(family: httpx.Client, gallery: Path) -> None:
+def test_naming_a_group_from_page_and_program_tells_the_second(family: httpx.Client, gallery: Path) -> None:
     key = asked_first(family)["key"]
     assert family.post(f"/api/v1/album/groups/{key.split('-')[1]}", json={"person": "Joe"}).status_code == 200
     told = family.post("/who/answers", json={"key": key, "answer": "name", "name": "Jim"}).json()
@@ -618,7 +618,7 @@ def test_of_a_page_and_a_program_that_name_one_group_the_second_is_told(family: 
         assert [person.name for person in bank.people()] == ["Barack", "Eileen", "Joe"]
 
 
-def test_an_album_that_was_unplugged_is_still_shown_without_its_pictures(serve: Serve, own_album: Path) -> None:
+def test_unplugged_album_is_shown_without_pictures(serve: Serve, own_album: Path) -> None:
     family = looked_through(serve(ServiceOptions(albums=(own_album,))))
     photo = hash_of(family, "barack_obama_speech.jpg")
     own_album.rename(own_album.with_name("unplugged"))
@@ -631,7 +631,7 @@ def test_an_album_that_was_unplugged_is_still_shown_without_its_pictures(serve: 
     assert photo in family.get("/people/1").text
 
 
-def test_what_the_command_line_changes_is_seen(family: httpx.Client, gallery: Path) -> None:
+def test_changes_by_the_command_line_are_seen(family: httpx.Client, gallery: Path) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         bank.rename("Barack", "Barack Obama")
         bank.forget("Eileen")
@@ -642,7 +642,7 @@ def test_what_the_command_line_changes_is_seen(family: httpx.Client, gallery: Pa
     assert family.get("/people/2").status_code == 404
 
 
-def test_no_page_speaks_of_what_only_programs_know(family: httpx.Client) -> None:
+def test_pages_use_no_technical_terms(family: httpx.Client) -> None:
     photo = f"/photos/{hash_of(family, 'barack_obama_speech.jpg')}"
     for address in ("/", "/people/1", photo, "/who", "/look-alikes", "/add", "/settings"):
         words = re.sub(r"<[^>]*>", " ", family.get(address).text)
@@ -653,7 +653,7 @@ def test_no_page_speaks_of_what_only_programs_know(family: httpx.Client) -> None
         assert found is None, (address, found)
 
 
-def test_what_a_program_denies_is_seen(family: httpx.Client) -> None:
+def test_denials_by_a_program_are_seen(family: httpx.Client) -> None:
     photo = hash_of(family, "barack_obama_speech.jpg")
     told = family.post(
         "/api/v1/feedback",
@@ -669,7 +669,7 @@ def test_what_a_program_denies_is_seen(family: httpx.Client) -> None:
     raise AssertionError(family.get("/people/1").text)
 
 
-def test_uploads_that_are_no_photos_are_refused(serve: Serve) -> None:
+def test_uploads_other_than_photos_are_refused(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(body=100_000)))
     assert client.post("/add/ask", files={"photo": ("big.jpg", bytes(200_000))}).status_code == 413
     assert client.post("/add/ask", content=b"").status_code == 400
@@ -679,7 +679,7 @@ def test_uploads_that_are_no_photos_are_refused(serve: Serve) -> None:
     assert client.get("/people/99999999999999999999999").status_code == 422
 
 
-def test_a_second_name_that_is_insisted_on_leaves_confirmed_faces_alone(family: httpx.Client) -> None:
+def test_confirmed_second_name_leaves_confirmed_faces_unchanged(family: httpx.Client) -> None:
     said = {"face": 1, "answer": "name", "name": "Barry"}
     portrait, speech = (hash_of(family, f"barack_obama_{name}.jpg") for name in ("portrait_2012", "speech"))
     assert family.post(f"/photos/{speech}/answers", json=said).status_code == 409
@@ -699,7 +699,7 @@ def test_a_second_name_that_is_insisted_on_leaves_confirmed_faces_alone(family: 
     assert "Barry" in family.get("/look-alikes").text
 
 
-def test_look_alikes_shows_the_learned_face_that_is_there_twice(serve: Serve, gallery: Path, tmp_path: Path) -> None:
+def test_look_alikes_page_shows_duplicate_samples(serve: Serve, gallery: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.jpg"
     with Image.open(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg") as photo:
         photo.save(again, quality=97)

@@ -154,7 +154,7 @@ def follow(page: Any, name: str) -> None:
     page.wait_for_load_state("load")
 
 
-def test_people_are_named_by_keyboard_alone_and_undone(nameless: httpx.Client, open_page: Open) -> None:
+def test_naming_by_keyboard_and_undo(nameless: httpx.Client, open_page: Open) -> None:
     page = open_page(nameless, "/who")
     question(page)
     page.get_by_role("button", name="Save for 2 faces").wait_for()
@@ -220,7 +220,7 @@ def test_yes_and_no_are_learned(serve: Serve, own_album: Path, gallery: Path, op
     assert len(client.get("/api/v1/people/Barack/samples").json()["samples"]) == 2
 
 
-def test_a_wrong_name_is_corrected_on_the_photo_and_undone(family: httpx.Client, open_page: Open) -> None:
+def test_correcting_a_name_on_the_photo_and_undo(family: httpx.Client, open_page: Open) -> None:
     page = open_page(family, "/people/1")
     page.get_by_role("link", name=re.compile("barack_obama_speech")).click()
     page.get_by_role("heading", name="Barack", exact=True).wait_for()
@@ -235,7 +235,7 @@ def test_a_wrong_name_is_corrected_on_the_photo_and_undone(family: httpx.Client,
     page.get_by_text("Compared with the most similar learned faces of Barack").wait_for()
 
 
-def test_people_are_renamed_joined_separated_and_forgotten(family: httpx.Client, open_page: Open) -> None:
+def test_renaming_merging_splitting_and_forgetting_people(family: httpx.Client, open_page: Open) -> None:
     page = open_page(family, "/")
     follow(page, "Eileen")
     page.get_by_role("button", name="Rename").click()
@@ -259,7 +259,7 @@ def test_people_are_renamed_joined_separated_and_forgotten(family: httpx.Client,
     assert names(family) == ["Barack"]
 
 
-def test_what_is_under_way_is_answered_before_the_page_is_loaded_anew(family: httpx.Client, open_page: Open) -> None:
+def test_pending_requests_finish_before_the_page_reloads(family: httpx.Client, open_page: Open) -> None:
     held = list[Any]()
 
     def with_progress(route: Any) -> None:
@@ -279,7 +279,7 @@ def test_what_is_under_way_is_answered_before_the_page_is_loaded_anew(family: ht
     page.get_by_text("The face is removed.").wait_for()
 
 
-def test_a_sample_is_removed_only_when_that_is_said_twice(family: httpx.Client, open_page: Open) -> None:
+def test_removing_a_sample_needs_confirmation(family: httpx.Client, open_page: Open) -> None:
     page = open_page(family, "/people/2")
     page.get_by_role("button", name="Remove learned face 1").click()
     assert len(family.get("/api/v1/people/Eileen/samples").json()["samples"]) == 1
@@ -342,7 +342,7 @@ def test_no_page_is_wider_than_the_screen(family: httpx.Client, open_page: Open,
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_barrier(
+def test_pages_have_no_accessibility_violations(
     family: httpx.Client, serve: Serve, open_page: Open, axe: str, scheme: str, tmp_path: Path
 ) -> None:
     page = open_page(family, color_scheme=scheme)
@@ -383,7 +383,7 @@ def test_the_first_view_is_small(family: httpx.Client, open_page: Open, address:
     assert whole < FIRST_VIEW
 
 
-def test_names_of_script_tags_are_text_everywhere(family: httpx.Client, open_page: Open, gallery: Path) -> None:
+def test_names_with_script_tags_are_shown_as_text(family: httpx.Client, open_page: Open, gallery: Path) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         bank.rename("Barack", '"><img src=x onerror=alert(1)>')
         bank.rename("Eileen", "<script>alert(2)<b>")
@@ -398,7 +398,7 @@ def test_names_of_script_tags_are_text_everywhere(family: httpx.Client, open_pag
     assert page.locator("[data-added] b").count() == 0
 
 
-def test_a_key_is_asked_for_and_ends_with_signing_out(serve: Serve, open_page: Open) -> None:
+def test_signing_in_with_a_key_and_signing_out(serve: Serve, open_page: Open) -> None:
     token = "a-token-of-more-than-twenty-characters"
     client = serve(token=token)
     page = open_page(client, "/people/1")
@@ -410,7 +410,7 @@ def test_a_key_is_asked_for_and_ends_with_signing_out(serve: Serve, open_page: O
     page.get_by_label("Key").wait_for()
 
 
-def test_everything_is_reached_by_keyboard_with_a_visible_focus(family: httpx.Client, open_page: Open) -> None:
+def test_every_control_is_reachable_by_keyboard_with_visible_focus(family: httpx.Client, open_page: Open) -> None:
     page = open_page(family)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to content"
@@ -423,7 +423,7 @@ def test_everything_is_reached_by_keyboard_with_a_visible_focus(family: httpx.Cl
     assert {"/", "/who", "/look-alikes", "/add", "/settings", "/people/1", "/people/2"} <= reached
 
 
-def test_html_in_names_notes_files_and_folders_does_nothing(marked: httpx.Client, open_page: Open) -> None:
+def test_html_in_names_notes_files_and_folders_is_inert(marked: httpx.Client, open_page: Open) -> None:
     page = open_page(marked, "/")
     asked = re.findall(r'href="(/people/\d+)"', marked.get("/").text)
     photos = [link for person in asked for link in re.findall(r'href="(/photos/\w+)"', marked.get(person).text)]

@@ -43,7 +43,7 @@ def test_people_are_listed_in_pages(client: httpx.Client) -> None:
     assert client.get(PEOPLE, params={"limit": 0}).json()["code"] == "InvalidValue"
 
 
-def test_a_photo_that_is_sent_twice_is_one_sample(client: httpx.Client) -> None:
+def test_repeated_photo_is_one_sample(client: httpx.Client) -> None:
     data = PHOTO.read_bytes()
     files = [("photos", ("a.jpg", data)), ("photos", ("b.jpg", data))]
     made = client.post(PEOPLE, data={"name": "Ada", "force": "true"}, files=files)
@@ -62,7 +62,7 @@ def test_a_photo_that_is_sent_twice_is_one_sample(client: httpx.Client) -> None:
         jsonschema.validate({**photo, "advice": None}, load("enroll"))
 
 
-def test_nobody_is_made_where_no_photo_is_accepted(client: httpx.Client) -> None:
+def test_no_person_is_created_without_an_accepted_photo(client: httpx.Client) -> None:
     answer = client.post(PEOPLE, data={"name": "Ada"}, files={"photo": ("zip.jpg", b"PK\x03\x04")})
     problem = answer.json()
     assert (answer.status_code, problem["code"]) == (422, "NobodyEnrolled")
@@ -93,7 +93,7 @@ def test_nobody_is_made_where_no_photo_is_accepted(client: httpx.Client) -> None
         "-",
     ],
 )
-def test_names_are_any_text_in_addresses(client: httpx.Client, name: str) -> None:
+def test_any_name_works_in_a_url(client: httpx.Client, name: str) -> None:
     assert client.patch(path_of("Eileen"), json={"name": name}).json()["person"] == name
     assert client.get(path_of(name)).json()["person"] == name
     assert client.get(path_of(name, "samples")).json()["total"] == 1
@@ -101,14 +101,14 @@ def test_names_are_any_text_in_addresses(client: httpx.Client, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["a/b", "</script>", "a\\b", "\x00", "\u202eevil", "a/samples/b", "/", "a" * 201])
-def test_names_that_nobody_can_have_are_refused(client: httpx.Client, name: str) -> None:
+def test_invalid_names_are_refused(client: httpx.Client, name: str) -> None:
     answer = client.patch(path_of("Eileen"), json={"name": name})
     assert (answer.status_code, answer.json()["code"]) == (422, "InvalidNameError")
     assert client.get(path_of(name)).status_code in {404, 422}
     assert client.get(path_of(name)).headers["content-type"] == "application/problem+json"
 
 
-def test_a_person_is_renamed_and_described_at_once_or_not_at_all(client: httpx.Client) -> None:
+def test_renaming_and_describing_is_atomic(client: httpx.Client) -> None:
     told = client.patch(
         path_of("eileen"), json={"name": "Eileen Collins", "born": "1956-11-19", "note": "pilot"}
     ).json()
@@ -127,7 +127,7 @@ def test_a_person_is_renamed_and_described_at_once_or_not_at_all(client: httpx.C
         assert client.patch(path_of("Eileen Collins"), json=nothing).status_code == 422
 
 
-def test_samples_are_listed_pictured_and_removed(client: httpx.Client) -> None:
+def test_listing_showing_and_removing_samples(client: httpx.Client) -> None:
     client.post(path_of("Barack", "photos"), content=PHOTO.read_bytes(), headers={"X-Photo-Name": "../me.jpg"})
     told = client.get(path_of("Barack", "samples")).json()
     about = client.get(path_of("Barack")).json()
@@ -159,7 +159,7 @@ def test_samples_are_listed_pictured_and_removed(client: httpx.Client) -> None:
     assert client.get(f"/api/v1/samples/{2**70}/thumbnail").status_code == 422
 
 
-def test_people_are_merged_and_separated(client: httpx.Client) -> None:
+def test_merging_and_splitting_people(client: httpx.Client) -> None:
     client.post(PEOPLE, data={"name": "B. Obama", "force": "true"}, files={"photo": ("b.jpg", PHOTO.read_bytes())})
     refused = client.post(path_of("Eileen", "merge"), json={"sources": ["Barack"]})
     assert (refused.status_code, refused.json()["code"]) == (422, "UsageError")
@@ -172,7 +172,7 @@ def test_people_are_merged_and_separated(client: httpx.Client) -> None:
     assert client.post(path_of("Barack", "merge"), json={"sources": ["Nobody"]}).status_code == 404
 
 
-def test_forgetting_says_what_goes_and_what_stays(client: httpx.Client, gallery: Path, tmp_path: Path) -> None:
+def test_forgetting_reports_what_was_removed_and_kept(client: httpx.Client, gallery: Path, tmp_path: Path) -> None:
     copies = tmp_path / "sorted"
     copies.mkdir()
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
@@ -194,7 +194,7 @@ def test_forgetting_says_what_goes_and_what_stays(client: httpx.Client, gallery:
     assert "Eileen" not in str(told)
 
 
-def test_each_role_may_do_its_own(serve: Serve, gallery: Path) -> None:
+def test_permissions_of_roles(serve: Serve, gallery: Path) -> None:
     client, keys = serve(ServiceOptions(hosts=("photos.home",))), KeyFile.of_gallery(gallery)
     read, teach = ({"x-api-key": keys.add(role.name, role)} for role in (Role.READ, Role.TEACH))
     changes: list[tuple[str, str, dict[str, Any]]] = [
@@ -223,7 +223,7 @@ def test_each_role_may_do_its_own(serve: Serve, gallery: Path) -> None:
         assert client.get(path, headers=read).status_code == 200
 
 
-def test_what_the_command_line_changes_counts_at_once(client: httpx.Client, gallery: Path) -> None:
+def test_changes_by_the_command_line_apply_at_once(client: httpx.Client, gallery: Path) -> None:
     asked = EILEEN.read_bytes()
     (before,) = client.post("/api/v1/identify", content=asked).json()["photos"]
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:  # as another process has it open
@@ -235,7 +235,7 @@ def test_what_the_command_line_changes_counts_at_once(client: httpx.Client, gall
     assert [each["person"] for each in client.get(PEOPLE).json()["people"]] == ["Barack"]
 
 
-def test_two_who_enroll_at_once_make_one_sample(client: httpx.Client) -> None:
+def test_concurrent_enrolling_makes_one_sample(client: httpx.Client) -> None:
     told: list[httpx.Response] = []
 
     def enroll() -> None:
@@ -251,7 +251,7 @@ def test_two_who_enroll_at_once_make_one_sample(client: httpx.Client) -> None:
     assert client.get(path_of("Barack")).json()["samples"] == 2
 
 
-def test_a_full_disk_is_told_and_nothing_is_half_written(client: httpx.Client, gallery: Path) -> None:
+def test_full_disk_is_an_error_and_writes_nothing(client: httpx.Client, gallery: Path) -> None:
     assert client.get(path_of("Eileen")).status_code == 200
     size = gallery.stat().st_size
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

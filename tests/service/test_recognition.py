@@ -20,7 +20,7 @@ from .conftest import BARACK, DEMO_PHOTOS, EILEEN, Serve
 PHOTOS = sorted(DEMO_PHOTOS.glob("*.jpg"))
 
 
-def test_decisions_are_the_librarys_to_the_bit(serve: Serve, gallery: Path) -> None:
+def test_decisions_equal_the_librarys(serve: Serve, gallery: Path) -> None:
     client = serve(ServiceOptions(exact=True))
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         expected = {path.name: photo_record(*bank.identify(path)) for path in PHOTOS}
@@ -43,7 +43,7 @@ def test_answers_follow_the_schema_and_are_rounded(client: httpx.Client) -> None
         assert number == round(number, 3)
 
 
-def test_photos_come_in_forms_raw_and_in_json(client: httpx.Client) -> None:
+def test_photos_are_accepted_as_form_raw_and_json(client: httpx.Client) -> None:
     data = BARACK.read_bytes()
     text = base64.b64encode(data).decode()
     named = {"files": {"photos": ("me.jpg", data)}}
@@ -58,7 +58,7 @@ def test_photos_come_in_forms_raw_and_in_json(client: httpx.Client) -> None:
         assert (told["image"], told["faces"][0]["person"]) == (name, "Barack")
 
 
-def test_several_photos_keep_their_order_and_a_broken_one_has_its_error(client: httpx.Client) -> None:
+def test_several_photos_keep_their_order_and_errors(client: httpx.Client) -> None:
     parts = [("photos", ("a.jpg", BARACK.read_bytes())), ("photos", ("b.jpg", b"PK\x03\x04 no photo"))]
     first, second = client.post("/api/v1/identify", files=parts).json()["photos"]
     assert (first["image"], first["error"], second["image"]) == ("a.jpg", None, "b.jpg")
@@ -100,7 +100,7 @@ def test_faces_are_found_without_names_and_embeddings_are_off(serve: Serve, clie
         ({"files": [("photos", (f"{n}.jpg", b"x")) for n in range(4)]}, 413, "TooMany"),
     ],
 )
-def test_what_is_no_photo_is_refused_in_a_sentence(
+def test_other_content_is_refused_in_a_sentence(
     serve: Serve, request_of: dict[str, object], status: int, code: str
 ) -> None:
     client = serve(ServiceOptions(limits=Limits(photos=3)))
@@ -109,7 +109,7 @@ def test_what_is_no_photo_is_refused_in_a_sentence(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_metrics_count_decisions_and_name_nobody(client: httpx.Client) -> None:
+def test_metrics_count_decisions_without_names(client: httpx.Client) -> None:
     client.post("/api/v1/identify", content=BARACK.read_bytes())
     text = client.get("/api/v1/metrics").text
     assert 'facebank_faces_total{decision="known"} 1.0' in text

@@ -134,7 +134,7 @@ def ask(client: httpx.Client, route: str, **headers: str) -> httpx.Response:
     return client.request(method, filled, content=content, headers={"Content-Type": "application/json", **headers})
 
 
-def test_the_table_has_each_route(tmp_path: Path) -> None:
+def test_table_has_every_route(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "new.facebank", device="cpu", threads=1) as bank:
         contexts = list(iter_route_contexts(make_app(bank, ServiceOptions()).routes))
     found = {
@@ -143,7 +143,7 @@ def test_the_table_has_each_route(tmp_path: Path) -> None:
     assert found == set(NEEDED)
 
 
-def test_each_route_lets_in_its_roles_only(serve: Serve, gallery: Path) -> None:
+def test_routes_admit_their_roles_only(serve: Serve, gallery: Path) -> None:
     client, keys = serve(NETWORK), KeyFile.of_gallery(gallery)
     tokens = {role: keys.add(role.name, role) for role in Role}
     for route, needed in NEEDED.items():
@@ -166,7 +166,7 @@ def test_each_route_lets_in_its_roles_only(serve: Serve, gallery: Path) -> None:
                 assert answer.status_code != 500, (route, role, answer.text)
 
 
-def test_nobody_without_a_key_has_a_body_read(serve: Serve, gallery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_is_not_read_without_a_key(serve: Serve, gallery: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_DRAIN_PAUSE", 0.01)
     client = serve(NETWORK)
     KeyFile.of_gallery(gallery).add("one", Role.READ)
@@ -179,14 +179,14 @@ def test_nobody_without_a_key_has_a_body_read(serve: Serve, gallery: Path, monke
         assert b" 401 " in answer.splitlines()[0], route
 
 
-def test_what_somebody_without_a_key_sends_is_small(serve: Serve, gallery: Path) -> None:
+def test_requests_without_a_key_are_limited_in_size(serve: Serve, gallery: Path) -> None:
     client = serve(NETWORK)
     KeyFile.of_gallery(gallery).add("one", Role.READ)
     assert client.post("/sign-in", data={"key": "x" * 20_000}).status_code == 413
 
 
 @pytest.mark.parametrize("name", ["x-api-key", "Authorization"])
-def test_keys_cannot_be_tried_without_end(serve: Serve, gallery: Path, name: str) -> None:
+def test_guessing_keys_is_limited(serve: Serve, gallery: Path, name: str) -> None:
     client = serve(replace(NETWORK, limits=Limits(requests_a_minute=10)))
     KeyFile.of_gallery(gallery).add("one", Role.READ)
     codes = [client.get("/api/v1/people", headers={name: f"Bearer {number}"}).status_code for number in range(15)]

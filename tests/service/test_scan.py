@@ -34,7 +34,7 @@ def events(client: httpx.Client) -> list[tuple[str, dict[str, object]]]:
     return found
 
 
-def test_a_scan_is_watched_to_its_end(serve: Serve, album: Path) -> None:
+def test_progress_of_a_scan_is_streamed_to_its_end(serve: Serve, album: Path) -> None:
     client = serve(ServiceOptions(albums=(album,)))
     assert client.get("/api/v1/album/scan").json()["status"] == "none"
     begun = client.post("/api/v1/album/scan")
@@ -60,7 +60,7 @@ def test_a_scan_is_watched_to_its_end(serve: Serve, album: Path) -> None:
     assert events(client) == [("end", client.get("/api/v1/album/scan").json())]
 
 
-def test_photos_that_cannot_be_read_are_told(serve: Serve, album: Path) -> None:
+def test_unreadable_photos_are_reported(serve: Serve, album: Path) -> None:
     (album / "zip.jpg").write_bytes(b"PK\x03\x04 no photo")
     for name in ("one.mp4", "two.mov", "raw.cr2"):
         (album / name).write_bytes(b"not looked into")
@@ -78,7 +78,7 @@ def test_photos_that_cannot_be_read_are_told(serve: Serve, album: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../../etc/passwd", "/etc", "/", "..", "2012/../..", "out", "out/there", "\x00", "", "~", "%2e%2e"]
 )
-def test_folders_outside_of_the_album_are_refused(serve: Serve, album: Path, tmp_path: Path, name: str) -> None:
+def test_folders_outside_the_album_are_refused(serve: Serve, album: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "elsewhere" / "there").mkdir(parents=True)
     (album / "out").symlink_to(tmp_path / "elsewhere")
     client = serve(ServiceOptions(albums=(album,)))
@@ -90,14 +90,14 @@ def test_folders_outside_of_the_album_are_refused(serve: Serve, album: Path, tmp
     assert client.get("/api/v1/album/scan").json()["status"] == "none"
 
 
-def test_a_text_that_is_no_name_is_outside(album: Path) -> None:
+def test_invalid_folder_name_is_outside_the_album(album: Path) -> None:
     for name in ("\ud800", "a" * 5000, "\udcff", "a/" * 3000):
         folders = AlbumFolders([album])
         with pytest.raises((RequestError, PhotoNotFoundError)):
             folders.folder(name)
 
 
-def test_links_that_lead_out_are_passed_over(serve: Serve, album: Path, tmp_path: Path) -> None:
+def test_links_out_of_the_album_are_skipped(serve: Serve, album: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     shutil.copy(DEMO_PHOTOS / NAMES[0], outside / "secret.jpg")
@@ -111,7 +111,7 @@ def test_links_that_lead_out_are_passed_over(serve: Serve, album: Path, tmp_path
     assert (state["total"], state["status"]) == (3, "done")
 
 
-def test_a_missing_disk_is_noticed_and_nothing_is_forgotten(serve: Serve, album: Path) -> None:
+def test_missing_disk_is_noticed_and_nothing_is_forgotten(serve: Serve, album: Path) -> None:
     client = serve(ServiceOptions(albums=(album,)))
     client.post("/api/v1/album/scan")
     finished(client)
@@ -133,7 +133,7 @@ def test_a_missing_disk_is_noticed_and_nothing_is_forgotten(serve: Serve, album:
     assert finished(client)["report"]["unchanged"] == 2  # type: ignore[index]
 
 
-def test_a_scan_can_be_canceled_and_goes_on_later(serve: Serve, album: Path) -> None:
+def test_canceled_scan_is_resumed_later(serve: Serve, album: Path) -> None:
     data = (DEMO_PHOTOS / NAMES[1]).read_bytes()
     for number in range(40):
         (album / f"{number}.jpg").write_bytes(data + number.to_bytes(2))
@@ -148,7 +148,7 @@ def test_a_scan_can_be_canceled_and_goes_on_later(serve: Serve, album: Path) -> 
     assert finished(client)["status"] == "done"
 
 
-def test_clients_that_never_read_hold_nothing_up(serve: Serve, album: Path) -> None:
+def test_clients_that_never_read_block_nothing(serve: Serve, album: Path) -> None:
     client = serve(ServiceOptions(albums=(album,)))
     place = urlsplit(str(client.base_url))
     client.post("/api/v1/album/scan")
@@ -163,7 +163,7 @@ def test_clients_that_never_read_hold_nothing_up(serve: Serve, album: Path) -> N
             connection.close()
 
 
-def test_the_service_ends_while_a_scan_goes_on_and_is_watched(serve: Serve, album: Path) -> None:
+def test_service_stops_during_a_streamed_scan(serve: Serve, album: Path) -> None:
     data = (DEMO_PHOTOS / NAMES[1]).read_bytes()
     for number in range(60):
         (album / f"{number}.jpg").write_bytes(data + number.to_bytes(2))
@@ -176,6 +176,6 @@ def test_the_service_ends_while_a_scan_goes_on_and_is_watched(serve: Serve, albu
     watching.close()  # the fixture stops the service, and would wait for ever if that waited for the scan
 
 
-def test_without_an_album_there_is_nothing_to_scan(client: httpx.Client) -> None:
+def test_scanning_without_an_album_is_refused(client: httpx.Client) -> None:
     answer = client.post("/api/v1/album/scan")
     assert (answer.status_code, answer.json()["code"]) == (409, "NoAlbum")

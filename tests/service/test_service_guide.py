@@ -52,14 +52,14 @@ def asked(line: str) -> tuple[str, str]:
     return method, pattern
 
 
-def test_every_route_is_in_the_table_and_is_asked_with_curl() -> None:
+def test_every_route_is_in_the_table_and_has_a_curl_example() -> None:
     rows = re.findall(r"^\| (GET|POST|PATCH|DELETE) \| `([^`]+)` \|", GUIDE, re.MULTILINE)
     assert len(rows) == len(set(rows))
     assert set(rows) == routes()
     assert {asked(line) for text in blocks("bash") for line in text.splitlines()} == routes()
 
 
-def test_the_roles_of_the_table_are_those_of_the_routes(serve: Serve, gallery: Path) -> None:
+def test_roles_in_the_table_match_the_routes(serve: Serve, gallery: Path) -> None:
     client, keys = serve(ServiceOptions(hosts=("photos.home",))), KeyFile.of_gallery(gallery)
     known = {role.name.lower(): {"x-api-key": keys.add(role.name, role)} for role in Role}
     below = {"read": {}, "teach": known["read"], "admin": known["teach"]}
@@ -92,19 +92,19 @@ def unit() -> ConfigParser:
 
 
 @pytest.mark.parametrize("line", started())
-def test_a_command_of_the_guide_exists(line: str) -> None:
+def test_commands_of_the_guide_exist(line: str) -> None:
     words, _, after = words_of(line)
     assert set(after) <= COMMANDS[words]
 
 
-def test_the_proxy_takes_the_largest_request() -> None:
+def test_proxy_accepts_the_largest_request() -> None:
     (text,) = blocks("nginx")
     assert f"client_max_body_size {Limits().body >> 20}m;" in text
     assert f"proxy_pass {ADDRESS};" in text
     assert text.count("{") == text.count("}")
 
 
-def test_the_limits_are_those_of_the_service() -> None:
+def test_limits_match_the_service() -> None:
     limits = Limits()
     rows = dict(re.findall(r"^\| ([^|`]+) \| ([^|`]+) \|$", GUIDE[GUIDE.index("## Limits") :], re.MULTILINE))
     assert rows["request size"] == f"{limits.body >> 20} MiB, {limits.photos} photos"
@@ -118,9 +118,7 @@ def test_the_limits_are_those_of_the_service() -> None:
     assert rows["requests for each key, or each address without a key"] == f"{limits.requests_a_minute:,} a minute"
 
 
-def test_the_guide_runs_as_it_is_written(
-    example_bank: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_guide_runs_as_written(example_bank: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     example_bank.close()
     if not shutil.which("node") and "FACEBANK_CI" not in os.environ:
         pytest.skip("node, for the JavaScript of the guide, is not installed: apt-get install nodejs")

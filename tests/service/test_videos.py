@@ -74,7 +74,7 @@ def address(client: httpx.Client) -> str:
     return found[1]
 
 
-def test_a_persons_page_shows_when_they_are_in_a_video(watching: httpx.Client, home: Path) -> None:
+def test_page_of_a_person_shows_their_moments_in_a_video(watching: httpx.Client, home: Path) -> None:
     page = watching.get("/people/1").text
     assert "1 video" in page
     times = re.findall(r'at=([\d.]+)">(\d+:\d\d)–(\d+:\d\d)</a>', page)
@@ -87,7 +87,7 @@ def test_a_persons_page_shows_when_they_are_in_a_video(watching: httpx.Client, h
     assert watching.get(picture, headers={"If-None-Match": sent.headers["etag"]}).status_code == 304
 
 
-def test_the_video_is_played_from_that_moment(watching: httpx.Client, home: Path) -> None:
+def test_video_is_played_from_the_moment(watching: httpx.Client, home: Path) -> None:
     page = watching.get(f"{address(watching)}?at=2.74")
     assert f'src="{address(watching)}/file#t=2.74"' in page.text
     assert f'<a href="/people/1">{MIRANDA}</a>' in page.text
@@ -102,7 +102,7 @@ def test_the_video_is_played_from_that_moment(watching: httpx.Client, home: Path
         assert watching.get(address(watching), params={"at": at}).status_code == 422
 
 
-def test_parts_of_the_file_are_sent(watching: httpx.Client, home: Path) -> None:
+def test_range_requests_are_answered(watching: httpx.Client, home: Path) -> None:
     whole, file = (home / "clip.mp4").read_bytes(), f"{address(watching)}/file"
     for wanted, expected in (
         ("bytes=0-0", whole[:1]),
@@ -143,11 +143,11 @@ def test_parts_of_the_file_are_sent(watching: httpx.Client, home: Path) -> None:
     ],
     ids=lambda wanted: wanted[:20],
 )
-def test_parts_that_make_no_sense_are_refused_without_reading(wanted: str) -> None:
+def test_invalid_ranges_are_refused_without_reading(wanted: str) -> None:
     assert part_of(wanted, 1000) is None
 
 
-def test_a_refused_part_says_how_long_the_file_is(watching: httpx.Client, home: Path) -> None:
+def test_refused_range_states_the_file_size(watching: httpx.Client, home: Path) -> None:
     for wanted in ("bytes=0-0,1-1", "bytes=9999999999999-", "bytes=5-4"):
         answer = watching.get(f"{address(watching)}/file", headers={"Range": wanted})
         size = (home / "clip.mp4").stat().st_size
@@ -156,7 +156,7 @@ def test_a_refused_part_says_how_long_the_file_is(watching: httpx.Client, home: 
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-def test_no_file_stays_open_whatever_the_client_does(watching: httpx.Client, home: Path) -> None:
+def test_no_file_stays_open(watching: httpx.Client, home: Path) -> None:
     file = f"{address(watching)}/file"
 
     def held() -> int:
@@ -176,7 +176,7 @@ def test_no_file_stays_open_whatever_the_client_does(watching: httpx.Client, hom
 
 
 @pytest.mark.parametrize("how", ["changed", "replaced", "gone", "link", "linked folder", "pipe", "page"])
-def test_no_other_file_is_sent_in_its_place(serve: Serve, home: Path, tmp_path: Path, how: str) -> None:
+def test_replaced_file_is_not_sent(serve: Serve, home: Path, tmp_path: Path, how: str) -> None:
     client = seen(serve(ServiceOptions(albums=(home,))))
     video, clip, secret = address(client), home / "clip.mp4", tmp_path / "secret"
     secret.mkdir()
@@ -210,7 +210,7 @@ def test_no_other_file_is_sent_in_its_place(serve: Serve, home: Path, tmp_path: 
         assert str(home) not in answer.text
 
 
-def test_nothing_is_shown_without_a_key(serve: Serve, home: Path) -> None:
+def test_nothing_is_sent_without_a_key(serve: Serve, home: Path) -> None:
     client = serve(ServiceOptions(albums=(home,)), token=TOKEN)
     signed = httpx.Client(base_url=client.base_url, headers={"x-api-key": TOKEN}, trust_env=False)
     with closing(signed):
@@ -234,14 +234,14 @@ def test_nothing_is_shown_without_a_key(serve: Serve, home: Path) -> None:
         "/videos/%00",
     ],
 )
-def test_videos_have_no_other_names(watching: httpx.Client, path: str) -> None:
+def test_other_video_paths_are_refused(watching: httpx.Client, path: str) -> None:
     line = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
     answer = raw(str(watching.base_url), line)
     assert answer.split(b" ")[1] in {b"404", b"422"}, answer
     assert b"root:" not in answer
 
 
-def test_html_in_a_videos_name_is_shown_as_text(serve: Serve, home: Path, gallery: Path) -> None:
+def test_html_in_a_video_name_is_shown_as_text(serve: Serve, home: Path, gallery: Path) -> None:
     name = f"{MARK.replace('/', chr(0xF7))}.mp4"
     (home / "clip.mp4").rename(home / name)
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as opened:
@@ -255,9 +255,7 @@ def test_html_in_a_videos_name_is_shown_as_text(serve: Serve, home: Path, galler
     assert "content-disposition" not in file.headers
 
 
-def test_the_background_scan_looks_through_videos_after_the_photos(
-    serve: Serve, home: Path, gallery: Path, tmp_path: Path
-) -> None:
+def test_background_scan_reads_videos_after_photos(serve: Serve, home: Path, gallery: Path, tmp_path: Path) -> None:
     (home / "copy.mp4").write_bytes((home / "clip.mp4").read_bytes())
     (home / "torn.mp4").write_bytes((home / "clip.mp4").read_bytes()[:3000])
     (tmp_path / "elsewhere.mp4").write_bytes((home / "clip.mp4").read_bytes() + b"\0\0\0\x08free")
@@ -271,7 +269,7 @@ def test_the_background_scan_looks_through_videos_after_the_photos(
     assert seen(client).get("/people/1").text.count('class="card-box video"') == 1  # a copy is the same video
 
 
-def test_whoever_is_forgotten_leaves_no_picture(serve: Serve, home: Path, gallery: Path) -> None:
+def test_forgotten_person_leaves_no_picture(serve: Serve, home: Path, gallery: Path) -> None:
     client = seen(serve(ServiceOptions(albums=(home,))))
     (picture,) = re.findall(r'src="(/pictures/videos/\d+)"', client.get("/people/1").text)
     video, tag = address(client), client.get(picture).headers["etag"]
@@ -301,7 +299,7 @@ def step_of(client: httpx.Client, number: int) -> str:
     raise AssertionError(state)
 
 
-def test_a_scan_for_photos_need_not_wait_for_the_videos(serve: Serve, home: Path, shared: Path) -> None:
+def test_photo_scan_does_not_wait_for_videos(serve: Serve, home: Path, shared: Path) -> None:
     clip = clip_of(shared).read_bytes()
     for number in range(1, 11):  # more than can be looked at meanwhile
         (home / f"{number}.mp4").write_bytes(clip + b"\0\0\0\x08free" * number)

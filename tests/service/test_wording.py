@@ -46,16 +46,16 @@ from facebank.types import Candidate
         ("my photo.jpg cannot be read: it is cut short", "my photo.jpg cannot be read: it is cut short."),
     ],
 )
-def test_advice_for_commands_is_left_out(text: str, shown: str) -> None:
+def test_advice_about_commands_is_omitted(text: str, shown: str) -> None:
     assert sentence(text) == shown
 
 
 @pytest.mark.parametrize(("probability", "offered"), [(None, True), (0.01, True), (0.004, False)])
-def test_nobody_is_offered_for_whom_nothing_speaks(probability: float | None, offered: bool) -> None:
+def test_unlikely_people_are_not_offered(probability: float | None, offered: bool) -> None:
     assert is_offered(Candidate("Ada", 0.1, probability)) is offered
 
 
-def test_a_scan_says_how_long_it_takes_still() -> None:
+def test_scan_shows_its_remaining_time() -> None:
     assert scan_words(0, None, None) == "Looking for new photos…"
     assert scan_words(0, 73, None) == "Looking through your photos: 0 of 73"
     assert scan_words(72, 73, 0.3).endswith("72 of 73, about 1 second left")
@@ -75,5 +75,5 @@ def test_a_scan_says_how_long_it_takes_still() -> None:
         ("", ""),
     ],
 )
-def test_a_birthday_may_be_typed_in_several_ways(typed: str, kept: str) -> None:
+def test_birthday_formats(typed: str, kept: str) -> None:
     assert typed_date(typed) == kept

@@ -51,7 +51,7 @@ def test_images_and_labels_are_read(tmp_path: Path, compress: bool, in_columns: 
         assert np.array_equal(read_pixels(photo).pixels, image)
 
 
-def test_the_tutorials_form_is_read(tmp_path: Path) -> None:
+def test_layout_of_the_tutorial_is_read(tmp_path: Path) -> None:
     path = tmp_path / "5-celebrity-faces-dataset.npz"
     np.savez_compressed(path, IMAGES[:3], np.array(["a", "b", "a"]), IMAGES[3:], np.array(["b"]))
     dataset = read_arrays(path)
@@ -65,7 +65,7 @@ def test_the_tutorials_form_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("labels", [np.arange(4), np.arange(4, dtype=np.uint8), np.array([b"0", b"1", b"2", b"3"])])
-def test_labels_may_be_numbers_or_bytes(tmp_path: Path, labels: Any) -> None:
+def test_labels_may_be_integers_or_bytes(tmp_path: Path, labels: Any) -> None:
     assert read_arrays(write(tmp_path, images=IMAGES, labels=labels)).people == ("0", "1", "2", "3")
 
 
@@ -91,7 +91,7 @@ LABELS = np.array(["a", "b", "a", "b"])
         ({"images": IMAGES, "labels": np.array(["a/b"] * 4)}, "A person cannot be called"),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, content: dict[str, Any], why: str) -> None:
+def test_mismatched_arrays_are_named(tmp_path: Path, content: dict[str, Any], why: str) -> None:
     with pytest.raises(DatasetError, match=f"faces.npz: .*{why}|faces.npz: {why}"):
         read_arrays(write(tmp_path, **content))
 
@@ -109,7 +109,7 @@ def zipped(path: Path, **members: bytes) -> Path:
     return path
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zip_bomb_is_refused_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(npz, "MAX_TOTAL", 1_000_000)
     path = zipped(tmp_path / "bomb.npz", images=npy(np.zeros((40, 100, 100, 3), np.uint8)), labels=npy(np.arange(40)))
     assert path.stat().st_size < 10_000
@@ -117,7 +117,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: py
         read_arrays(path)
 
 
-def test_a_header_is_not_believed(tmp_path: Path) -> None:
+def test_false_header_is_refused(tmp_path: Path) -> None:
     honest = npy(IMAGES)
     claims = honest.replace(b"(4, 5, 6, 3)", b"(99999, 99999, 9999, 3)", 1).replace(b" " * 11, b"", 1)
     path = zipped(tmp_path / "x.npz", images=claims, labels=npy(LABELS))
@@ -128,12 +128,12 @@ def test_a_header_is_not_believed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "start", [b"", b"no array", b"\x93NUMPY\x09\x00", b"\x93NUMPY\x01\x00\xff\xff", b"\x93NUMPY\x01\x00\x10\x00((((((("]
 )
-def test_no_array_is_an_error(tmp_path: Path, start: bytes) -> None:
+def test_missing_array_is_an_error(tmp_path: Path, start: bytes) -> None:
     with pytest.raises(DatasetError, match="the array images"):
         read_arrays(zipped(tmp_path / "x.npz", images=start, labels=npy(LABELS)))
 
 
-def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
+def test_damaged_file_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path, images=IMAGES, labels=LABELS)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
@@ -149,7 +149,7 @@ def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(index=st.integers(0, 1999), value=st.integers(0, 255))
-def test_a_changed_byte_is_a_dataset_or_an_error(tmp_path: Path, index: int, value: int) -> None:
+def test_changed_byte_gives_a_dataset_or_an_error(tmp_path: Path, index: int, value: int) -> None:
     data = bytearray(write(tmp_path, images=IMAGES, labels=LABELS).read_bytes())
     data[index % len(data)] = value
     path = tmp_path / "changed.npz"
@@ -161,7 +161,7 @@ def test_a_changed_byte_is_a_dataset_or_an_error(tmp_path: Path, index: int, val
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_pictures_are_read_one_at_a_time(tmp_path: Path, compress: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_read_one_at_a_time(tmp_path: Path, compress: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(npz, "_RESTART_INTERVAL", 100_000)
     monkeypatch.setattr(npz, "_BLOCK", 30_000)
     monkeypatch.setattr(npz, "_COMPRESSED_BLOCK", 7_000)
@@ -172,7 +172,7 @@ def test_pictures_are_read_one_at_a_time(tmp_path: Path, compress: bool, monkeyp
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_many_pictures_take_little_memory(tmp_path: Path, compress: bool) -> None:
+def test_many_images_take_little_memory(tmp_path: Path, compress: bool) -> None:
     path = write(tmp_path, compress, images=np.zeros((1000, 100, 100, 3), np.uint8), labels=np.arange(1000))
     tracemalloc.start()
     dataset = read_arrays(path)
@@ -199,7 +199,7 @@ def test_many_pictures_take_little_memory(tmp_path: Path, compress: bool) -> Non
         ),
     ],
 )
-def test_limits_are_by_the_header(
+def test_limits_are_checked_in_the_header(
     tmp_path: Path, content: dict[str, Any], limit: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, True, **content)
@@ -211,7 +211,7 @@ def test_limits_are_by_the_header(
         read_arrays(path)
 
 
-def test_a_file_that_changes_is_told(tmp_path: Path) -> None:
+def test_file_changed_while_reading_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path, images=np.zeros((4, 100, 100, 3), np.uint8), labels=LABELS)
     photo = read_arrays(path).photos[2]
     os.truncate(path, 300)

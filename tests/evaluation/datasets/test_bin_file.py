@@ -44,32 +44,32 @@ def flat(entries: list[tuple[bytes, bytes, bool]]) -> tuple[list[bytes], list[bo
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @given(entries=ENTRIES)
-def test_what_python_3_writes_is_read(protocol: int, entries: list[tuple[bytes, bytes, bool]]) -> None:
+def test_file_of_python_3_is_read(protocol: int, entries: list[tuple[bytes, bytes, bool]]) -> None:
     images, same = flat(entries)
     assert parse_bin(io.BytesIO(pickle.dumps((images, same), protocol))) == (images, same)
     assert parse_bin(io.BytesIO(pickle.dumps([tuple(images), tuple(same)], protocol))) == (images, same)
 
 
 @given(entries=ENTRIES)
-def test_what_python_2_writes_is_read(entries: list[tuple[bytes, bytes, bool]]) -> None:
+def test_file_of_python_2_is_read(entries: list[tuple[bytes, bytes, bool]]) -> None:
     images, same = flat(entries)
     data = as_python_2_writes(images, same)
     assert pickle.loads(data, encoding="bytes") == (images, same)
     assert parse_bin(io.BytesIO(data)) == (images, same)
 
 
-def test_one_object_in_two_places_is_read() -> None:
+def test_shared_object_is_read() -> None:
     image = b"x" * 300
     assert parse_bin(io.BytesIO(pickle.dumps(([image, image], [1]), 4))) == ([image, image], [True])
 
 
-def test_a_long_list_is_read() -> None:
+def test_long_list_is_read() -> None:
     images, same = [bytes([n % 251]) for n in range(6000)], [n % 2 == 0 for n in range(3000)]
     assert parse_bin(io.BytesIO(pickle.dumps((images, same), 3))) == (images, same)
 
 
 @given(st.binary())
-def test_any_bytes_are_an_error(data: bytes) -> None:
+def test_arbitrary_bytes_are_an_error(data: bytes) -> None:
     for start in (b"", b"\x80\x02", b"\x80\x04(", b"\x80\x02]q\x01("):
         with pytest.raises(UnusableError):
             parse_bin(io.BytesIO(start + data))
@@ -81,13 +81,13 @@ OPCODES = st.sampled_from([opcode.code.encode("latin-1") for opcode in pickletoo
 @given(
     st.lists(st.one_of(OPCODES, st.sampled_from([b"K\x01", b"q\x01", b"h\x01", b"U\x01a", b"C\x01a", b"X\0\0\0\0"])))
 )
-def test_any_instructions_are_an_error(steps: list[bytes]) -> None:
+def test_arbitrary_opcodes_are_an_error(steps: list[bytes]) -> None:
     with pytest.raises(UnusableError):
         parse_bin(io.BytesIO(b"\x80\x04" + b"".join(steps) + b"."))
 
 
 @given(entries=ENTRIES, protocol=st.sampled_from(PROTOCOLS), index=st.floats(0, 1, exclude_max=True))
-def test_a_file_cut_off_is_an_error(entries: list[tuple[bytes, bytes, bool]], protocol: int, index: float) -> None:
+def test_truncated_file_is_an_error(entries: list[tuple[bytes, bytes, bool]], protocol: int, index: float) -> None:
     data = pickle.dumps(flat(entries), protocol)
     with pytest.raises(UnusableError):
         parse_bin(io.BytesIO(data[: int(index * len(data))]))
@@ -102,7 +102,7 @@ class Hostile:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_hostile_pickle_is_refused_and_not_run(tmp_path: Path, protocol: int) -> None:
+def test_hostile_pickle_is_refused_and_not_executed(tmp_path: Path, protocol: int) -> None:
     target, path = tmp_path / "done", tmp_path / "lfw.bin"
     path.write_bytes(pickle.dumps(([Hostile(target), b"b"], [True]), protocol))
     with pytest.raises(DatasetError, match=r"lfw.bin: .* it imports \w+\.system, which is not allowed"):
@@ -113,14 +113,14 @@ def test_a_hostile_pickle_is_refused_and_not_run(tmp_path: Path, protocol: int) 
     assert target.exists()
 
 
-def test_only_the_form_of_bytes_may_name_the_encoder() -> None:
+def test_only_bytes_objects_may_reference_the_encoder() -> None:
     data = pickle.dumps(([b"\xff", b"b"], [True]), 2)
     assert b"latin1" in data
     with pytest.raises(UnusableError, match="it calls a function"):
         parse_bin(io.BytesIO(data.replace(b"X\x06\x00\x00\x00latin1", b"X\x05\x00\x00\x00rot13")))
 
 
-def test_only_the_encoder_makes_bytes() -> None:
+def test_only_the_encoder_builds_bytes() -> None:
     text = b"X\x01\0\0\0aX\x06\0\0\0latin1\x86R"
     for image, function in ((True, b"c_codecs\nencode\n"), (False, b"X\x01\0\0\0x")):
         data = io.BytesIO(b"\x80\x02](" + 2 * (function + text) + b"e](\x88e\x86.")
@@ -146,12 +146,12 @@ def test_only_the_encoder_makes_bytes() -> None:
         (([np.zeros(3, np.uint8)] * 2, [True]), "it imports numpy"),
     ],
 )
-def test_what_does_not_belong_is_named(value: object, why: str) -> None:
+def test_other_values_are_refused(value: object, why: str) -> None:
     with pytest.raises(UnusableError, match=why):
         parse_bin(io.BytesIO(pickle.dumps(value, 4)))
 
 
-def test_something_after_the_end_is_refused() -> None:
+def test_trailing_data_are_refused() -> None:
     with pytest.raises(UnusableError, match="data after the end"):
         parse_bin(io.BytesIO(pickle.dumps(([b"a", b"b"], [True])) + b"x"))
 
@@ -167,19 +167,19 @@ class Counting(io.BytesIO):
 @pytest.mark.parametrize(
     "start", [b"\x80\x02T\xff\xff\xff\x7f", b"\x80\x03B\xff\xff\xff\xff", b"\x80\x04\x8e\0\0\0\0\0\1\0\0"]
 )
-def test_a_length_is_not_believed(start: bytes) -> None:
+def test_declared_length_is_checked(start: bytes) -> None:
     stream = Counting(start + b"abc")
     with pytest.raises(UnusableError, match="an image of"):
         parse_bin(stream)
     assert stream.longest <= 16
 
 
-def test_an_image_that_is_too_large_is_refused() -> None:
+def test_too_large_image_is_refused() -> None:
     with pytest.raises(UnusableError, match="image 1 of"):
         parse_bin(io.BytesIO(pickle.dumps(([bytes(MAX_IMAGE + 1), b"b"], [True]))))
 
 
-def test_a_deep_value_does_no_harm() -> None:
+def test_deeply_nested_value_is_refused() -> None:
     deep = b"\x80\x02" + b"]" + b"\x85" * 200_000 + b"."
     with pytest.raises(UnusableError, match="expected two lists"):
         parse_bin(io.BytesIO(deep))
@@ -188,7 +188,7 @@ def test_a_deep_value_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize(("count", "lengths"), [(60, [6] * 10), (23, [3] * 3 + [2] * 7), (5, [5])])
-def test_a_file_becomes_a_dataset(
+def test_file_is_opened_as_a_dataset(
     tmp_path: Path, picture: Callable[[int], bytes], count: int, lengths: list[int]
 ) -> None:
     path = tmp_path / "faces.bin"
@@ -205,18 +205,18 @@ def test_a_file_becomes_a_dataset(
     assert read_pixels(dataset.photos[3]).pixels.shape == (6, 8, 3)
 
 
-def test_no_file_is_an_error(tmp_path: Path) -> None:
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file"):
         read_bin(tmp_path / "lfw.bin")
 
 
-def test_endless_steps_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_opcodes_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bin_file, "_MAX_OPCODES", 1000)
     with pytest.raises(UnusableError, match="too many opcodes"):
         parse_bin(io.BytesIO(b"\x80\x02]" + b"]a" * 1000 + b"."))
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lfw.bin"
     path.write_bytes(pickle.dumps(([b"a", b"b"], [True])))
     monkeypatch.setattr(bin_file, "MAX_FILE", 10)

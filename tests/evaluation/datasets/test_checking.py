@@ -10,7 +10,7 @@ from facebank.evaluation.datasets import checking
 from facebank.evaluation.datasets.checking import PhotoFolder, UnusableError, read_json, read_text, shown
 
 
-def test_a_file_is_measured_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_size_is_checked_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.json"
     path.write_text("[1, 2, 3]")
     assert read_json(path) == [1, 2, 3]
@@ -19,14 +19,14 @@ def test_a_file_is_measured_before_it_is_read(tmp_path: Path, monkeypatch: pytes
         read_json(path)
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DatasetError, match="pipe: not a regular file"):
         read_text(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("text", ["[Infinity]", f"[{'9' * 5000}]", '{"a": ', "\x00"])
-def test_broken_json_is_one_sentence(tmp_path: Path, text: str) -> None:
+def test_broken_json_is_a_one_line_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
     with pytest.raises(DatasetError, match=r"x\.json: invalid JSON") as caught:
@@ -34,12 +34,12 @@ def test_broken_json_is_one_sentence(tmp_path: Path, text: str) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_what_is_shown_is_short_and_safe() -> None:
+def test_displayed_text_is_short_and_escaped() -> None:
     assert shown("a\x1b") == r"a\x1b"
     assert shown("x" * 1000) == "x" * 80 + "..."
 
 
-def test_links_within_the_folder_are_one_photo_and_links_out_are_none(tmp_path: Path) -> None:
+def test_links_inside_the_folder_count_once_and_links_out_are_skipped(tmp_path: Path) -> None:
     folder, secret = tmp_path / "photos", tmp_path / "secret.jpg"
     folder.mkdir()
     secret.write_bytes(b"secret")
@@ -57,6 +57,6 @@ def test_links_within_the_folder_are_one_photo_and_links_out_are_none(tmp_path: 
             photos.called([named])
 
 
-def test_no_folder_is_an_error(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such folder of photos"):
         PhotoFolder(tmp_path / "nowhere")

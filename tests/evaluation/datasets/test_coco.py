@@ -45,7 +45,7 @@ def test_categories_are_people(draw: Draw, location: str) -> None:
     assert dataset.skipped == ()
 
 
-def test_what_cannot_be_used_is_left_out(draw: Draw) -> None:
+def test_unusable_annotations_are_skipped(draw: Draw) -> None:
     folder = draw("secret.jpg", "set/a.jpg")
     images = [
         {"id": 0, "file_name": "a.jpg"},
@@ -96,7 +96,7 @@ def test_what_cannot_be_used_is_left_out(draw: Draw) -> None:
         ({"images": [], "annotations": [{}], "categories": []}, "the first, annotation 1: no image"),
     ],
 )
-def test_a_broken_export_is_one_sentence(tmp_path: Path, document: object, why: str) -> None:
+def test_broken_export_is_a_one_line_error(tmp_path: Path, document: object, why: str) -> None:
     path = tmp_path / "coco.json"
     path.write_text(json.dumps(document))
     with pytest.raises(DatasetError, match=f"coco.json: .*{why}|coco.json: {why}"):

@@ -71,12 +71,12 @@ def test_embeddings_and_traits_are_read(tmp_path: Path) -> None:
         ({"photo": np.array(["a", "a", "b", "c"])}, "two photos have the same name"),
     ],
 )
-def test_what_cannot_be_used_is_told(tmp_path: Path, content: dict[str, Any], why: str) -> None:
+def test_invalid_arrays_are_an_error(tmp_path: Path, content: dict[str, Any], why: str) -> None:
     with pytest.raises(DatasetError, match=why):
         read_embeddings(write(tmp_path, **content))
 
 
-def test_a_missing_array_and_a_partial_file_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_array_and_truncated_file_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "faces.npz", embedding=VECTORS)
     with pytest.raises(DatasetError, match="the array person is missing"):
         read_embeddings(tmp_path / "faces.npz")
@@ -89,7 +89,7 @@ def test_a_missing_array_and_a_partial_file_are_told(tmp_path: Path, monkeypatch
         read_embeddings(write(tmp_path))
 
 
-def test_embeddings_must_be_of_the_very_pack(tmp_path: Path) -> None:
+def test_embeddings_must_belong_to_the_pack(tmp_path: Path) -> None:
     identity = load_engine().identity
     fits = read_embeddings(write(tmp_path, pack=np.array(identity.digest)))
     assert len(embedded_faces(fits, identity)) == 4
@@ -102,7 +102,7 @@ def test_embeddings_must_be_of_the_very_pack(tmp_path: Path) -> None:
         embedded_faces(fits, identity, changed=True)
 
 
-def test_a_gallery_of_embeddings_names_them(tmp_path: Path) -> None:
+def test_gallery_of_embeddings_names_them(tmp_path: Path) -> None:
     reader = FaceReader(load_engine())
     faces = reader.read(read_embeddings(write(tmp_path, quality=np.full(4, 0.9))))
     assert faces.failures == ()

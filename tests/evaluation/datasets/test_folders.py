@@ -12,7 +12,7 @@ from facebank.evaluation.datasets.folders import read_folders
 Draw = Callable[..., Path]
 
 
-def test_a_folder_is_a_person(draw: Draw) -> None:
+def test_each_folder_is_a_person(draw: Draw) -> None:
     folder = draw("Ada/ada2.jpg", "Ada/ada10.jpg", "Ada/2024/old.jpg", "Bert/b.png")
     dataset = read_folders(folder)
     assert [photo.name for photo in dataset.photos] == [
@@ -29,7 +29,7 @@ def test_a_folder_is_a_person(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize("validation", ["val", "valid", "Validation"])
-def test_parts_are_splits(draw: Draw, validation: str) -> None:
+def test_part_folders_are_splits(draw: Draw, validation: str) -> None:
     folder = draw("train/Ada/1.jpg", f"{validation}/Ada/1.jpg", "test/Ada/1.jpg", "test/Bert/1.jpg")
     dataset = read_folders(folder)
     found = {(photo.name, photo.split, photo.person) for photo in dataset.photos}
@@ -41,13 +41,13 @@ def test_parts_are_splits(draw: Draw, validation: str) -> None:
     }
 
 
-def test_somebody_called_test_is_a_person(draw: Draw) -> None:
+def test_person_named_test_is_a_person(draw: Draw) -> None:
     dataset = read_folders(draw("Test/1.jpg", "Ada/1.jpg"))
     assert dataset.people == ("Ada", "Test")
     assert {photo.split for photo in dataset.photos} == {None}
 
 
-def test_a_person_beside_the_parts_is_left_out(draw: Draw) -> None:
+def test_person_beside_the_part_folders_is_skipped(draw: Draw) -> None:
     dataset = read_folders(draw("train/Ada/1.jpg", "test/Ada/1.jpg", "Bert/1.jpg", "Bert/2.jpg", "train/loose.jpg"))
     assert dataset.people == ("Ada",)
     assert {note.entry: note.reason for note in dataset.skipped} == {
@@ -56,7 +56,7 @@ def test_a_person_beside_the_parts_is_left_out(draw: Draw) -> None:
     }
 
 
-def test_two_folders_of_one_person_are_joined_and_said(draw: Draw) -> None:
+def test_two_folders_of_one_person_are_merged_with_a_note(draw: Draw) -> None:
     dataset = read_folders(draw("Ada Byron/1.jpg", "ada byron  /2.jpg", "Bert/1.jpg"))
     assert dataset.people == ("Ada Byron", "Bert")
     (note,) = dataset.skipped
@@ -64,17 +64,17 @@ def test_two_folders_of_one_person_are_joined_and_said(draw: Draw) -> None:
     assert "joined as Ada Byron" in note.reason
 
 
-def test_one_person_in_all_parts_is_nothing_to_tell(draw: Draw) -> None:
+def test_person_in_several_parts_gives_no_note(draw: Draw) -> None:
     assert read_folders(draw("train/Ada/1.jpg", "test/Ada/2.jpg")).skipped == ()
 
 
-def test_loose_and_hidden_photos_are_no_ones(draw: Draw) -> None:
+def test_loose_and_hidden_photos_are_skipped(draw: Draw) -> None:
     dataset = read_folders(draw("Ada/1.jpg", "Ada/.hidden.jpg", ".thumbs/1.jpg", "loose.jpg"))
     assert [photo.name for photo in dataset.photos] == ["Ada/1.jpg"]
     assert dataset.skipped == (SkippedEntry("loose.jpg", "it is not in a folder of a person"),)
 
 
-def test_a_folder_that_nobody_can_be_called_is_left_out(draw: Draw) -> None:
+def test_folder_with_an_invalid_name_is_skipped(draw: Draw) -> None:
     dataset = read_folders(draw("Ada/1.jpg", "a\u202eb/1.jpg"))
     assert dataset.people == ("Ada",)
     (note,) = dataset.skipped
@@ -82,7 +82,7 @@ def test_a_folder_that_nobody_can_be_called_is_left_out(draw: Draw) -> None:
     assert "A person cannot be called" in note.reason
 
 
-def test_file_names_are_printed_safely(draw: Draw) -> None:
+def test_file_names_are_escaped_for_terminals(draw: Draw) -> None:
     dataset = read_folders(draw("Ada/1\x1b[31m.jpg"))
     assert dataset.photos[0].name == r"Ada/1\x1b[31m.jpg"
 
@@ -95,11 +95,11 @@ def test_file_names_are_printed_safely(draw: Draw) -> None:
         (("notes.txt",), "the folder has no photos"),
     ],
 )
-def test_a_folder_without_people_is_an_error(draw: Draw, names: tuple[str, ...], why: str) -> None:
+def test_folder_without_people_is_an_error(draw: Draw, names: tuple[str, ...], why: str) -> None:
     with pytest.raises(DatasetError, match=why):
         read_folders(draw(*names))
 
 
-def test_no_folder_is_an_error(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="nowhere: no such folder"):
         read_folders(tmp_path / "nowhere")

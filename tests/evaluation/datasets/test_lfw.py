@@ -26,7 +26,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_pairs_are_of_the_photos(draw: Draw) -> None:
+def test_pairs_refer_to_photos(draw: Draw) -> None:
     folder = draw(*PHOTOS)
     dataset = read_lfw(folder / "lfw", write(folder / "p.txt", PAIRS))
     assert dataset.pick is Pick.CENTRAL
@@ -38,7 +38,7 @@ def test_pairs_are_of_the_photos(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize("location", ["lfw", ".", "lfw-meta"])
-def test_pairs_are_found_where_lfw_has_them(draw: Draw, location: str) -> None:
+def test_pairs_are_found_in_the_usual_places(draw: Draw, location: str) -> None:
     folder = draw(*PHOTOS)
     assert find_pairs(folder / "lfw") is None
     assert read_lfw(folder / "lfw").pairs == ()
@@ -49,13 +49,13 @@ def test_pairs_are_found_where_lfw_has_them(draw: Draw, location: str) -> None:
     assert len(read_lfw(folder / "lfw").pairs) == 2
 
 
-def test_lfw_is_known_by_its_names(draw: Draw) -> None:
+def test_lfw_is_recognized_by_its_file_names(draw: Draw) -> None:
     folder = draw(*PHOTOS, "family/Ada/holiday.jpg", "family/Bert/Bert_0001.jpg")
     assert is_lfw(read_folders(folder / "lfw"))
     assert not is_lfw(read_folders(folder / "family"))
 
 
-def test_folds_follow_each_other(tmp_path: Path) -> None:
+def test_folds_are_consecutive(tmp_path: Path) -> None:
     fold = ["Ada\t1\t2", "Bert\t1\t2", "Ada\t1\tBert\t1", "Ada\t2\tBert\t1"]
     path = write(tmp_path / "pairs.txt", "\n".join(["3\t2", *fold, *fold, *fold]))
     assert [pair.fold for pair in read_pairs(path)] == [0] * 4 + [1] * 4 + [2] * 4
@@ -78,20 +78,20 @@ def test_folds_follow_each_other(tmp_path: Path) -> None:
         ("1\nAda\t1\t1\nAda\t1\tBert\t1\n", "line 2: a photo is paired with itself"),
     ],
 )
-def test_a_broken_list_of_pairs_is_one_sentence(tmp_path: Path, text: str, why: str) -> None:
+def test_broken_list_of_pairs_is_a_one_line_error(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(DatasetError, match=f"pairs.txt: {why}") as caught:
         read_pairs(write(tmp_path / "pairs.txt", text))
     assert "\n" not in str(caught.value)
 
 
-def test_a_list_of_nobody_there_is_an_error(draw: Draw) -> None:
+def test_list_of_absent_people_is_an_error(draw: Draw) -> None:
     folder = draw(*PHOTOS)
     pairs = write(folder / "p.txt", "1\nXaver\t1\t2\nXaver\t1\tYps\t1\n")
     with pytest.raises(DatasetError, match="lacks photos of every pair; the first: no person is called Xaver"):
         read_lfw(folder / "lfw", pairs)
 
 
-def test_a_path_in_a_list_leads_nowhere(draw: Draw) -> None:
+def test_paths_in_a_list_are_refused(draw: Draw) -> None:
     folder = draw(*PHOTOS, "secret/secret_0001.jpg")
     pairs = write(folder / "p.txt", "1\nAda\t1\t2\nAda\t1\t../secret\t1\n")
     assert read_lfw(folder / "lfw", pairs).skipped == (SkippedEntry("pair of line 3", "no person is called ../secret"),)
@@ -110,13 +110,13 @@ def test_a_path_in_a_list_leads_nowhere(draw: Draw) -> None:
         ("0\n", "the list of people is empty"),
     ],
 )
-def test_a_broken_list_of_people_is_one_sentence(tmp_path: Path, text: str, why: str) -> None:
+def test_broken_list_of_people_is_a_one_line_error(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(DatasetError, match=f"people.txt: {why}"):
         read_people(write(tmp_path / "people.txt", text))
 
 
 @given(st.text(alphabet="AB12\t\n \x00é", max_size=60))
-def test_any_text_is_pairs_or_an_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_any_text_gives_pairs_or_an_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = write(tmp_path_factory.getbasetemp() / "any" / "pairs.txt", text)
     for read in (read_pairs, read_people, read_errata):
         try:
@@ -125,7 +125,7 @@ def test_any_text_is_pairs_or_an_error(tmp_path_factory: pytest.TempPathFactory,
             assert "\n" not in str(error)  # noqa: PT017
 
 
-def test_the_official_lists(shared: Path) -> None:
+def test_official_lists(shared: Path) -> None:
     meta = shared / "data" / "lfw-meta"
     pairs = read_pairs(meta / "pairs.txt")
     assert Counter((pair.fold, pair.same) for pair in pairs) == {
@@ -142,7 +142,7 @@ def test_the_official_lists(shared: Path) -> None:
     assert not halves[0] & halves[1]
 
 
-def test_the_official_errata(shared: Path) -> None:
+def test_official_errata(shared: Path) -> None:
     errata = read_errata(shared / "data" / "lfw-meta" / "errata.txt")
     assert len(errata.photos) == 21
     assert {"Michael_Schumacher_0008", "Claire_Hentzen_0002", "Flor_Montulo_0002"} <= errata.photos
@@ -163,6 +163,6 @@ def test_real_lfw_has_seven_wrong_pairs(shared: Path) -> None:
         assert (dataset.photos[pair.first].person == dataset.photos[pair.second].person) == pair.same
 
 
-def test_no_errata_is_an_error(tmp_path: Path) -> None:
+def test_missing_errata_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no mislabeled photos are listed"):
         read_errata(write(tmp_path / "errata.txt", "All is well."))

@@ -32,7 +32,7 @@ PAIRS_CSV = "\ufefffirst,second,same\na.jpg,b.jpg,1\n"
 
 @pytest.mark.parametrize("name", ["data.json", "data", "data.txt"])
 @pytest.mark.parametrize("text", [VOTT, COCO, VOTT_CSV, PAIRS_CSV])
-def test_a_file_is_known_by_its_content(draw: Draw, name: str, text: str) -> None:
+def test_file_is_recognized_by_its_content(draw: Draw, name: str, text: str) -> None:
     folder = draw("a.jpg", "b.jpg")
     (folder / name).write_text(text, encoding="utf-8")
     dataset = open_dataset(folder / name)
@@ -40,7 +40,7 @@ def test_a_file_is_known_by_its_content(draw: Draw, name: str, text: str) -> Non
     assert bool(dataset.pairs) == (text == PAIRS_CSV)
 
 
-def test_binary_files_are_known_by_their_content(tmp_path: Path) -> None:
+def test_binary_files_are_recognized_by_their_content(tmp_path: Path) -> None:
     with (tmp_path / "one").open("wb") as stream:
         np.savez(stream, images=np.zeros((1, 2, 2, 3), np.uint8), labels=np.array(["Ada"]))
     (tmp_path / "two").write_bytes(pickle.dumps(([b"a", b"b"], [True])))
@@ -50,14 +50,14 @@ def test_binary_files_are_known_by_their_content(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("location", [".", "vott-json-export"])
 @pytest.mark.parametrize("text", [VOTT, COCO])
-def test_a_folder_with_an_export_is_that(draw: Draw, location: str, text: str) -> None:
+def test_folder_with_an_export_is_opened_as_the_export(draw: Draw, location: str, text: str) -> None:
     folder = draw(f"{location}/a.jpg")
     (folder / location / "k-asset.json").write_text(json.dumps({"asset": {}, "regions": []}))
     (folder / location / "twins-export.json").write_text(text)
     assert open_dataset(folder).people == ("Ada",)
 
 
-def test_two_exports_are_a_question(draw: Draw) -> None:
+def test_two_exports_are_ambiguous(draw: Draw) -> None:
     folder = draw("a.jpg")
     (folder / "one.json").write_text(VOTT)
     (folder / "two.csv").write_text(VOTT_CSV)
@@ -67,14 +67,14 @@ def test_two_exports_are_a_question(draw: Draw) -> None:
         open_dataset(folder)
 
 
-def test_a_broken_export_in_a_folder_is_told(draw: Draw) -> None:
+def test_broken_export_in_a_folder_is_an_error(draw: Draw) -> None:
     folder = draw("a.jpg")
     (folder / "twins-export.json").write_text(VOTT[:-5])
     with pytest.raises(DatasetError, match=r"twins-export\.json: invalid JSON"):
         open_dataset(folder)
 
 
-def test_other_files_in_a_folder_are_nobodys_concern(draw: Draw) -> None:
+def test_other_files_in_a_folder_are_ignored(draw: Draw) -> None:
     folder = draw("Ada/1.jpg", "Bert/1.jpg")
     (folder / "notes.json").write_text("{")
     (folder / "list.csv").write_text('"')
@@ -82,7 +82,7 @@ def test_other_files_in_a_folder_are_nobodys_concern(draw: Draw) -> None:
     assert open_dataset(folder).people == ("Ada", "Bert")
 
 
-def test_lfw_is_opened_by_its_folder_or_its_list(draw: Draw) -> None:
+def test_lfw_is_opened_by_folder_or_list(draw: Draw) -> None:
     folder = draw("lfw/Ada/Ada_0001.jpg", "lfw/Ada/Ada_0002.jpg", "lfw/Bert/Bert_0001.jpg")
     (folder / "lfw-meta").mkdir()
     pairs = folder / "lfw-meta" / "pairs.txt"
@@ -114,7 +114,7 @@ def test_lfw_is_opened_by_its_folder_or_its_list(draw: Draw) -> None:
         (b"first,second\n", "line 1: the column 'same' is missing"),
     ],
 )
-def test_what_cannot_be_told_is_one_sentence(tmp_path: Path, data: bytes, why: str) -> None:
+def test_unknown_format_is_a_one_line_error(tmp_path: Path, data: bytes, why: str) -> None:
     path = tmp_path / "data\x07"
     path.write_bytes(data)
     with pytest.raises(DatasetError, match=why) as caught:
@@ -122,7 +122,7 @@ def test_what_cannot_be_told_is_one_sentence(tmp_path: Path, data: bytes, why: s
     assert str(caught.value).isprintable()
 
 
-def test_nothing_is_an_error(tmp_path: Path) -> None:
+def test_missing_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file or folder"):
         open_dataset(tmp_path / "nowhere")
     with pytest.raises(DatasetError, match="no such file or folder"):
@@ -138,7 +138,7 @@ STARTS = st.sampled_from([b"", b"PK\x03\x04", b"\x80\x02", b"{", b"[", b"first,s
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STARTS, st.binary(max_size=200))
-def test_any_bytes_are_an_error(tmp_path: Path, start: bytes, data: bytes) -> None:
+def test_arbitrary_bytes_are_an_error(tmp_path: Path, start: bytes, data: bytes) -> None:
     path = tmp_path / "data"
     path.write_bytes(start + data)
     with pytest.raises(DatasetError) as caught:
@@ -146,13 +146,13 @@ def test_any_bytes_are_an_error(tmp_path: Path, start: bytes, data: bytes) -> No
     assert str(caught.value).isprintable()
 
 
-def test_the_real_album(shared: Path) -> None:
+def test_real_album(shared: Path) -> None:
     dataset = open_dataset(shared / "data" / "photos" / "enrol")
     assert len(dataset.people) == 5
     assert dataset.skipped == ()
 
 
-def test_a_pairs_txt_that_nobody_named_is_not_read(draw: Draw) -> None:
+def test_unrelated_pairs_txt_is_ignored(draw: Draw) -> None:
     folder = draw("lfw/Ada/Ada_0001.jpg", "lfw/Ada/Ada_0002.jpg", "lfw/Bert/Bert_0001.jpg")
     (folder / "pairs.txt").write_text("these are notes\nabout pears\n", encoding="utf-8")
     dataset = open_dataset(folder / "lfw")
@@ -173,11 +173,11 @@ def written(folder: Path, text: str) -> Path:
         ("1\n3\n25\n", {"1", "3", "25"}),  # people who have numbers for names
     ],
 )
-def test_people_are_listed_by_name(tmp_path: Path, text: str, names: set[str]) -> None:
+def test_lists_of_people_are_read(tmp_path: Path, text: str, names: set[str]) -> None:
     assert read_names(written(tmp_path, text)) == names
 
 
-def test_some_people_of_a_dataset(tmp_path: Path) -> None:
+def test_subset_of_people(tmp_path: Path) -> None:
     data = Dataset(
         "album",
         tuple(DatasetPhoto(f"{name}.jpg", name, np.zeros((4, 4, 3), dtype=np.uint8)) for name in ("1", "2", "3")),

@@ -51,7 +51,7 @@ def test_pairs_and_people_are_read(draw: Draw, separator: str, end: str) -> None
         ("Different", False),
     ],
 )
-def test_same_is_said_in_many_ways(draw: Draw, text: str, same: bool) -> None:
+def test_same_column_accepts_several_spellings(draw: Draw, text: str, same: bool) -> None:
     dataset = read_pairs_csv(write(draw("a.jpg", "b.jpg"), f"first,second,same\na.jpg,b.jpg,{text}\n"))
     assert [pair.same for pair in dataset.pairs] == [same]
     assert dataset.people == ()
@@ -66,7 +66,7 @@ def test_people_are_named(draw: Draw) -> None:
     assert [note.entry for note in dataset.skipped] == ["Ada and ada"]
 
 
-def test_photos_may_be_elsewhere(draw: Draw) -> None:
+def test_photos_may_be_in_another_folder(draw: Draw) -> None:
     folder = draw("photos/Ada/1.jpg", "photos/Ada/2.jpg")
     path = write(folder, "first,second,same\nAda/1.jpg,Ada/2.jpg,1\n")
     assert len(read_pairs_csv(path, folder / "photos").pairs) == 1
@@ -74,7 +74,7 @@ def test_photos_may_be_elsewhere(draw: Draw) -> None:
         read_pairs_csv(path)
 
 
-def test_folders_that_are_no_people_name_nobody(draw: Draw) -> None:
+def test_other_folders_name_nobody(draw: Draw) -> None:
     dataset = read_pairs_csv(write(draw("x/1.jpg", "x/2.jpg", "x/3.jpg"), "first,second,same\nx/1.jpg,x/2.jpg,0\n"))
     assert dataset.people == ()
     (note,) = dataset.skipped
@@ -97,7 +97,7 @@ def test_folders_that_are_no_people_name_nobody(draw: Draw) -> None:
         ("Ada/1.jpg,\x1b[31m.jpg,0", r"\\x1b\[31m.jpg: no such photo"),
     ],
 )
-def test_a_bad_row_is_left_out(draw: Draw, tmp_path_factory: pytest.TempPathFactory, row: str, why: str) -> None:
+def test_bad_row_is_skipped(draw: Draw, tmp_path_factory: pytest.TempPathFactory, row: str, why: str) -> None:
     folder = draw(*PHOTOS)
     outside = tmp_path_factory.mktemp("outside") / "secret.jpg"
     outside.write_bytes(b"secret")
@@ -119,14 +119,14 @@ def test_a_bad_row_is_left_out(draw: Draw, tmp_path_factory: pytest.TempPathFact
         ("a.jpg,c.jpg,0,Ada,a/b", "A person cannot be called 'a/b': the character '/' is not allowed in a name"),
     ],
 )
-def test_people_that_contradict_are_left_out(draw: Draw, row: str, why: str) -> None:
+def test_contradictory_rows_are_skipped(draw: Draw, row: str, why: str) -> None:
     text = f"first,second,same,first_person,second_person\na.jpg,b.jpg,1,Ada,Ada\n{row}\n"
     dataset = read_pairs_csv(write(draw("a.jpg", "b.jpg", "c.jpg"), text))
     assert [(note.entry, note.reason) for note in dataset.skipped] == [("line 3", why)]
     assert len(dataset.photos) == 2
 
 
-def test_a_fold_is_a_whole_number(draw: Draw) -> None:
+def test_fold_must_be_an_integer(draw: Draw) -> None:
     text = "first,second,same,fold\nAda/1.jpg,Ada/2.jpg,1,\nAda/1.jpg,Bert/1.jpg,0,one\n"
     dataset = read_pairs_csv(write(draw(*PHOTOS), text))
     assert [pair.fold for pair in dataset.pairs] == [0]
@@ -145,13 +145,13 @@ def test_a_fold_is_a_whole_number(draw: Draw) -> None:
         ("first,second,same\na,b\n", "the first, line 2: 2 values"),
     ],
 )
-def test_a_broken_table_is_one_sentence(draw: Draw, text: str, why: str) -> None:
+def test_broken_table_is_a_one_line_error(draw: Draw, text: str, why: str) -> None:
     with pytest.raises(DatasetError, match=f"pairs.csv: .*{why}|pairs.csv: {why}") as caught:
         read_pairs_csv(write(draw("a", "b"), text))
     assert "\n" not in str(caught.value)
 
 
-def test_no_text_is_an_error(tmp_path: Path) -> None:
+def test_binary_content_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_bytes(b"first,second,same\n\xff\xfe\n")
     with pytest.raises(DatasetError, match="not UTF-8 text: invalid byte at 18"):
         read_pairs_csv(tmp_path / "pairs.csv")
@@ -163,7 +163,7 @@ def test_no_text_is_an_error(tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(alphabet='Aa/.1,;"\t\n\r\x00é', max_size=80))
-def test_any_text_is_a_dataset_or_an_error(draw: Draw, text: str) -> None:
+def test_any_text_gives_a_dataset_or_an_error(draw: Draw, text: str) -> None:
     path = write(draw("a", "A/1"), "first,second,same\n" + text)
     try:
         dataset = read_pairs_csv(path)
@@ -173,7 +173,7 @@ def test_any_text_is_a_dataset_or_an_error(draw: Draw, text: str) -> None:
         assert dataset.pairs
 
 
-def test_paths_with_backslashes_are_left_out_with_a_hint(draw: Draw) -> None:
+def test_paths_with_backslashes_are_skipped_with_a_hint(draw: Draw) -> None:
     table = "first,second,same\nAda/1.jpg,Ada/2.jpg,1\nAda\\1.jpg,Bert/1.jpg,0\nA\\no.jpg,Bert/1.jpg,0\n"
     skipped = read_pairs_csv(write(draw(*PHOTOS), table)).skipped
     assert "use / in paths" in skipped[0].reason

@@ -51,7 +51,7 @@ def reasons(path: Path) -> dict[str, str]:
     return {note.entry: note.reason for note in read_vott_json(path).skipped}
 
 
-def test_a_box_is_a_photo(draw: Draw) -> None:
+def test_each_box_is_a_photo(draw: Draw) -> None:
     folder = draw("a.jpg", "b.jpg")
     path = write(folder, asset("a.jpg", region("Ada"), region("Bea", left=5, width=2)), asset("b.jpg", region("Bea")))
     dataset = read_vott_json(path)
@@ -66,7 +66,7 @@ def test_a_box_is_a_photo(draw: Draw) -> None:
     assert read_pixels(dataset.photos[0]).pixels.shape == (4, 4, 3)
 
 
-def test_frames_of_a_film_are_one_group(draw: Draw) -> None:
+def test_frames_of_a_video_are_one_group(draw: Draw) -> None:
     folder = draw("film.mp4#t=1.5.jpg", "film.mp4#t=2.jpg")
     parent = {"name": "film.mp4", "path": "file:/home/dad/film.mp4", "type": 2}
     frames = [
@@ -77,14 +77,14 @@ def test_frames_of_a_film_are_one_group(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize("location", ["twins photos.jpg", "photos/twins photos.jpg", "train/Ada/twins photos.jpg"])
-def test_a_photo_is_found_by_its_name(draw: Draw, location: str) -> None:
+def test_photo_is_found_by_its_name(draw: Draw, location: str) -> None:
     entry = asset("twins%20photos.jpg", region("Ada"), path="file:/C:/dad/twins%20photos.jpg")
     (photo,) = read_vott_json(write(draw(location), entry)).photos
     assert photo.name == f"{location}#1"
     assert photo.split == ("train" if location.startswith("train") else None)
 
 
-def test_what_cannot_be_used_is_left_out(draw: Draw) -> None:
+def test_unusable_assets_are_skipped(draw: Draw) -> None:
     folder = draw("a.jpg", "b.jpg", "c.jpg", "x/double.jpg", "y/double.jpg")
     bad = [
         region("Ada", "Bea", left=0),
@@ -124,7 +124,7 @@ def test_what_cannot_be_used_is_left_out(draw: Draw) -> None:
     }
 
 
-def test_nothing_outside_the_folder_is_found(draw: Draw) -> None:
+def test_files_outside_the_folder_are_not_found(draw: Draw) -> None:
     folder = draw("secret.jpg", "export/a.jpg")
     hostile = [
         asset(name, region("Ada"), id=str(number), path=index)
@@ -157,7 +157,7 @@ def test_nothing_outside_the_folder_is_found(draw: Draw) -> None:
         ('{"assets": {"k": {"asset": {}, "regions": []}}}', "the first, 1 photo: they have no tagged boxes"),
     ],
 )
-def test_a_broken_export_is_one_sentence(tmp_path: Path, text: str, why: str) -> None:
+def test_broken_export_is_a_one_line_error(tmp_path: Path, text: str, why: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DatasetError, match=f"x.json: .*{why}|x.json: {why}") as caught:
@@ -180,7 +180,7 @@ VALUES = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(max_size=3), VALUES, max_size=3))
-def test_any_assets_are_a_dataset_or_an_error(draw: Draw, assets: dict[str, Any]) -> None:
+def test_any_assets_give_a_dataset_or_an_error(draw: Draw, assets: dict[str, Any]) -> None:
     path = draw("a.jpg") / "x.json"
     path.write_text(json.dumps({"assets": {**assets, "good": asset("a.jpg", region("Ada"))}}), encoding="utf-8")
     try:
@@ -189,7 +189,7 @@ def test_any_assets_are_a_dataset_or_an_error(draw: Draw, assets: dict[str, Any]
         assert "Infinity is not a JSON number" in str(error)  # noqa: PT017
 
 
-def test_the_csv_export_is_read(draw: Draw) -> None:
+def test_csv_export_is_read(draw: Draw) -> None:
     folder = draw("a.jpg", "film.mp4#t=1.5.jpg")
     path = folder / "twins-export.csv"
     path.write_text(

@@ -35,7 +35,7 @@ class Noisy:
         )
 
 
-def test_a_pack_against_itself_is_not_apart(bench: Bench, album: Dataset) -> None:
+def test_pack_does_not_differ_from_itself(bench: Bench, album: Dataset) -> None:
     report = compare([ComparedSystem("One", bench), ComparedSystem("The other", bench)], album)
     assert report.figures["equal_error_rate_one"] == report.figures["equal_error_rate_the_other"]
     difference = report.figures["fnmr_at_shipped_threshold_the_other_minus_one"]
@@ -44,7 +44,7 @@ def test_a_pack_against_itself_is_not_apart(bench: Bench, album: Dataset) -> Non
     assert "not significant on these data" in report.summary[1]
 
 
-def test_a_worse_pack_is_worse_by_its_errors(bench: Bench, album: Dataset) -> None:
+def test_worse_pack_has_more_errors(bench: Bench, album: Dataset) -> None:
     noisy = Bench(Noisy(bench))  # type: ignore[arg-type]
     pairs = tuple(replace(pair, fold=number % 2) for number, pair in enumerate(album.pairs))
     report = compare([ComparedSystem("good", bench), ComparedSystem("noisy", noisy)], replace(album, pairs=pairs))
@@ -74,6 +74,6 @@ def test_settings_are_compared_in_the_same_searches(bench: Bench, shared: Path) 
 
 
 @pytest.mark.parametrize("names", [("one",), ("one", "ONE"), ("one", "???")])
-def test_systems_need_names_of_their_own(bench: Bench, album: Dataset, names: tuple[str, ...]) -> None:
+def test_systems_need_unique_names(bench: Bench, album: Dataset, names: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match=r"at least two packs or classifiers|have the same name"):
         compare([ComparedSystem(name, bench) for name in names], album)

@@ -37,7 +37,7 @@ def dataset(shared: Path) -> Dataset:
     return Dataset("six people", photos, pick=Pick.CENTRAL)
 
 
-def test_masks_are_reported_one_by_one(bench: Bench, dataset: Dataset) -> None:
+def test_masks_are_reported_separately(bench: Bench, dataset: Dataset) -> None:
     report = masks(bench, dataset, photos=2, probes=4, strangers=2)
     assert report.figures["fnir_plain"].value == 0
     assert report.figures["rank_1_plain"].count == 4
@@ -49,7 +49,7 @@ def test_masks_are_reported_one_by_one(bench: Bench, dataset: Dataset) -> None:
     assert shown == set(report.figures)
 
 
-def test_a_smaller_face_is_found_smaller(bench: Bench, dataset: Dataset) -> None:
+def test_smaller_face_is_detected_smaller(bench: Bench, dataset: Dataset) -> None:
     report = sizes(bench, dataset, photos=2, probes=2, strangers=2)
     table = next(item for section in report.sections for item in section.items if "enrolled" in item.title)
     found = [int(row[-1]) for row in table.rows]  # type: ignore[union-attr]
@@ -57,7 +57,7 @@ def test_a_smaller_face_is_found_smaller(bench: Bench, dataset: Dataset) -> None
     assert found[-1] == pytest.approx(20, abs=4)
 
 
-def test_what_nobody_can_see_is_missed_and_told(bench: Bench, dataset: Dataset) -> None:
+def test_undetectable_face_is_reported_as_missed(bench: Bench, dataset: Dataset) -> None:
     faces = bench.read(dataset)
     roles = choose_roles(faces, photos=2, mated=4, strangers=2, random=np.random.default_rng(0))
     grey = Axis(
@@ -75,7 +75,7 @@ def test_what_nobody_can_see_is_missed_and_told(bench: Bench, dataset: Dataset) 
     assert {tuple(line.x) for line in plot.lines} == {(0.0, 1.0, 2.0)}
 
 
-def test_turned_heads_are_sorted_once_each(bench: Bench, dataset: Dataset) -> None:
+def test_turned_heads_are_sorted_into_one_group_each(bench: Bench, dataset: Dataset) -> None:
     report = pose(bench, dataset, photos=2)
     counts = [figure.count for name, figure in report.figures.items() if name.startswith("failure")]
     assert sum(counts) > 4
@@ -87,6 +87,6 @@ def test_turned_heads_are_sorted_once_each(bench: Bench, dataset: Dataset) -> No
     assert middles == sorted(middles, reverse=True)
 
 
-def test_a_person_with_too_few_photos_cannot_be_searched_for(bench: Bench, dataset: Dataset) -> None:
+def test_person_with_too_few_photos_is_not_searched(bench: Bench, dataset: Dataset) -> None:
     with pytest.raises(DatasetError, match="nobody has 5 photos"):
         masks(bench, dataset, photos=4)

@@ -66,7 +66,7 @@ def check(report: Report, people: tuple[str, ...]) -> None:
     assert set(report.figures) == {name for section in report.sections for name in section.figures}
 
 
-def test_twins_are_tested_on_the_test_part_alone(bench: Bench, lfw: Path) -> None:
+def test_twins_are_tested_on_the_test_part_only(bench: Bench, lfw: Path) -> None:
     photos = dataset_of(lfw, SISTERS_HERE, 5)
     parts = ["train", "train", "train", "validation", "test"] * 2
     split = replace(
@@ -82,7 +82,7 @@ def test_twins_are_tested_on_the_test_part_alone(bench: Bench, lfw: Path) -> Non
     assert drawn.figures["rank_1_2"].count == 2 * 2
 
 
-def test_athletes_and_the_man_who_is_none_of_them(bench: Bench, lfw: Path) -> None:
+def test_athletes_and_an_unrelated_person(bench: Bench, lfw: Path) -> None:
     seven = (
         "Andre_Agassi", "David_Beckham", "Guillermo_Coria", "Jennifer_Capriati", "Juan_Carlos_Ferrero",
         "Lleyton_Hewitt", "Serena_Williams",
@@ -98,7 +98,7 @@ def test_athletes_and_the_man_who_is_none_of_them(bench: Bench, lfw: Path) -> No
     assert "Not tested" in alone.sections[-1].text[0]
 
 
-def test_celebrities_have_each_their_own_answer(bench: Bench, lfw: Path, shared: Path) -> None:
+def test_celebrities_have_separate_answers(bench: Bench, lfw: Path, shared: Path) -> None:
     three = ("David_Beckham", "Roberto_Carlos", "Ronaldo_Luis_Nazario_de_Lima")
     photos = dataset_of(lfw, three, 4)
     photos = replace(photos, photos=photos.photos + dataset_of(lfw, ("Aaron_Peirsol", "Ai_Sugiyama"), 1).photos)
@@ -115,7 +115,7 @@ def test_celebrities_have_each_their_own_answer(bench: Bench, lfw: Path, shared:
     assert sum("not tested" in " ".join(section.text).casefold() for section in absent.sections) == 3
 
 
-def test_five_people_and_a_family_that_is_too_small(bench: Bench, lfw: Path) -> None:
+def test_five_people_and_a_too_small_family(bench: Bench, lfw: Path) -> None:
     five = ("Colin_Powell", "Donald_Rumsfeld", "George_W_Bush", "Gerhard_Schroeder", "Tony_Blair")
     photos = dataset_of(lfw, five, 4)
     report = run(bench, photos, "lfw5-2021", photos=(1, 2), draws=2, split=(2, 1))
@@ -141,7 +141,7 @@ def test_sisters_step_by_step(bench: Bench, lfw: Path) -> None:
     assert {"fnir_plain", "fnir_mask_cloth_black", "fnir_size_20", "fpir_plain"} <= set(report.figures)
 
 
-def test_who_stands_in_is_chosen_by_the_rule() -> None:
+def test_substitutes_are_chosen_by_the_rule() -> None:
     def made(counts: dict[str, int]) -> Dataset:
         return Dataset(
             "made up",
@@ -159,13 +159,13 @@ def test_who_stands_in_is_chosen_by_the_rule() -> None:
         with_most_photos(several, 3, 2, ["B", "Nobody"])
 
 
-def test_two_photos_become_one() -> None:
+def test_two_photos_are_composed_into_one() -> None:
     joined = side_by_side(np.full((4, 2, 3), 9, dtype=np.uint8), np.full((3, 5, 3), 7, dtype=np.uint8))
     assert joined.shape == (4, 7, 3)
     assert joined[3, 2:].max() == 0
 
 
-def test_a_broken_video_is_one_sentence(tmp_path: Path) -> None:
+def test_broken_video_is_a_one_line_error(tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
     with pytest.raises(DatasetError, match="not a readable video"):

@@ -31,7 +31,7 @@ def _with_splits(album: Dataset, *splits: str) -> Dataset:
     return replace(album, photos=photos, pairs=())
 
 
-def test_all_classifiers_stand_side_by_side(bench: Bench, album: Dataset) -> None:
+def test_all_classifiers_are_compared(bench: Bench, album: Dataset) -> None:
     report = fewshot(bench, album, shots=(1, 2), draws=2)
     endings = ("", *(f"_{name.replace('-', '_')}" for name in CLASSIFIERS if name != "prototype"))
     expected = {f"{key}_{shots}{end}" for key in ("rank_1", "fnir") for shots in (1, 2) for end in endings}
@@ -41,7 +41,7 @@ def test_all_classifiers_stand_side_by_side(bench: Bench, album: Dataset) -> Non
     assert {name for section in report.sections for name in section.figures} == set(report.figures)
 
 
-def test_strangers_are_searched_for_too(bench: Bench, album: Dataset) -> None:
+def test_strangers_are_searched(bench: Bench, album: Dataset) -> None:
     without = fewshot(bench, album, shots=(2,), classifiers=FEW, draws=2)
     assert not any(name.startswith("fpir") for name in without.figures)
     assert "FPIR was not tested" in " ".join(without.summary)
@@ -68,9 +68,7 @@ def _with_strangers(album: Dataset, *people: str) -> Dataset:
     return replace(album, photos=named + album.photos[len(named) :], pairs=())
 
 
-def test_one_photo_of_each_stranger_and_no_more_than_allowed(
-    bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_photo_per_stranger_up_to_the_limit(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     strangers = _with_strangers(album, "One", "One", "Two", "Two")
     report = fewshot(bench, strangers, shots=(3,), classifiers=FEW, draws=3)
     assert report.figures["fpir_3"].count == 2 * 3
@@ -79,7 +77,7 @@ def test_one_photo_of_each_stranger_and_no_more_than_allowed(
     assert report.figures["fpir_3"].count == 1 * 3
 
 
-def test_a_stranger_who_is_given_a_name_is_no_miss(bench: Bench, album: Dataset) -> None:
+def test_named_stranger_is_not_a_miss(bench: Bench, album: Dataset) -> None:
     """One photo of somebody enrolled bears another name."""
     report = fewshot(bench, _with_strangers(album, "Double"), shots=(2,), classifiers=FEW, draws=3)
     strangers, missed, first = (report.figures[name] for name in ("fpir_2", "fnir_2", "rank_1_2"))
@@ -91,9 +89,7 @@ def test_a_stranger_who_is_given_a_name_is_no_miss(bench: Bench, album: Dataset)
     assert matrix.counts[-1].tolist() == [3, 0, 0, 0, 0]
 
 
-def test_strangers_change_nothing_for_the_enrolled(
-    bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strangers_do_not_affect_enrolled_people(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     double = _with_strangers(album, "Double")
     first, again = (fewshot(bench, double, shots=(1, 2), classifiers=FEW, draws=2) for _ in range(2))
     assert first.figures == again.figures
@@ -103,7 +99,7 @@ def test_strangers_change_nothing_for_the_enrolled(
     assert len(without) + 4 == len(first.figures)
 
 
-def test_strangers_are_of_the_part_that_is_searched_for(bench: Bench, album: Dataset) -> None:
+def test_strangers_come_from_the_searched_part(bench: Bench, album: Dataset) -> None:
     split = _with_splits(album, "train", "train", "test", "test")
     for part, expected in (("test", 2), ("train", None)):
         photos = tuple(replace(p, split=part) if p.person == album.people[0] else p for p in split.photos)
@@ -113,7 +109,7 @@ def test_strangers_are_of_the_part_that_is_searched_for(bench: Bench, album: Dat
         assert (found.count if found else None) == expected
 
 
-def test_curves_and_tables_agree_with_the_figures(bench: Bench, album: Dataset) -> None:
+def test_curves_and_tables_match_the_figures(bench: Bench, album: Dataset) -> None:
     report = fewshot(bench, album, shots=(2, 1), classifiers=FEW, draws=2)
     first, named = _items(report, Curves)
     for curves, figures in ((first, ("rank_1_1", "rank_1_2")), (named, ("fnir_1", "fnir_2"))):
@@ -132,20 +128,20 @@ def test_curves_and_tables_agree_with_the_figures(bench: Bench, album: Dataset) 
     assert right == report.figures["fnir_2"].count - (report.figures["fnir_2"].events or 0)
 
 
-def test_a_seed_gives_the_same_report(bench: Bench, album: Dataset) -> None:
+def test_same_seed_gives_same_report(bench: Bench, album: Dataset) -> None:
     first, second = (fewshot(bench, album, shots=(1,), classifiers=FEW, draws=1) for _ in range(2))
     assert first.figures == second.figures
     assert first.summary == second.summary
 
 
-def test_numbers_that_too_few_people_have_photos_for_are_told(bench: Bench, album: Dataset) -> None:
+def test_unavailable_numbers_of_photos_are_reported(bench: Bench, album: Dataset) -> None:
     report = fewshot(bench, album, shots=(1, 3, 4), classifiers=FEW, draws=1)
     assert "rank_1_3" in report.figures
     assert "rank_1_4" not in report.figures
     assert "0 people have enough photos" in _why(report)["4 photos enrolled"]
 
 
-def test_people_with_a_single_photo_are_told_by_their_number(bench: Bench, album: Dataset) -> None:
+def test_people_with_a_single_photo_are_counted(bench: Bench, album: Dataset) -> None:
     single = tuple(
         DatasetPhoto(f"single_{number}", f"Single {number}", album.photos[0].content) for number in range(12)
     )
@@ -165,7 +161,7 @@ def test_parts_of_the_dataset_are_kept(bench: Bench, album: Dataset) -> None:
     assert "3 photos enrolled" in _why(report)
 
 
-def test_photos_of_one_source_are_on_one_side(bench: Bench, album: Dataset) -> None:
+def test_photos_of_one_source_stay_on_one_side(bench: Bench, album: Dataset) -> None:
     photos = tuple(
         replace(photo, group=f"{photo.person} film" if number % 4 < 2 else "")
         for number, photo in enumerate(album.photos)
@@ -178,7 +174,7 @@ def test_photos_of_one_source_are_on_one_side(bench: Bench, album: Dataset) -> N
         fewshot(bench, replace(album, photos=films, pairs=()), shots=(1,), classifiers=FEW, draws=1)
 
 
-def test_a_copy_across_the_split_is_leakage(bench: Bench, album: Dataset, tmp_path: Path) -> None:
+def test_copy_across_the_split_is_leakage(bench: Bench, album: Dataset, tmp_path: Path) -> None:
     original = album.photos[0].content
     assert isinstance(original, Path)
     (tmp_path / "copy.jpg").write_bytes(original.read_bytes())
@@ -189,7 +185,7 @@ def test_a_copy_across_the_split_is_leakage(bench: Bench, album: Dataset, tmp_pa
     assert "leakage" in _why(report)["copy"]
 
 
-def test_a_classifier_that_refuses_is_told(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_classifier_is_reported(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facebank.recognition.training.MOST_FOR_KERNEL", 5)
     report = fewshot(bench, album, shots=(1, 2), classifiers=("prototype", "svm-rbf"), draws=1)
     assert "rank_1_1_svm_rbf" in report.figures
@@ -200,7 +196,7 @@ def test_a_classifier_that_refuses_is_told(bench: Bench, album: Dataset, monkeyp
     assert table.rows[1][2] == "refused"
 
 
-def test_what_cannot_be_done_is_a_sentence(bench: Bench, album: Dataset) -> None:
+def test_invalid_arguments_are_one_line_errors(bench: Bench, album: Dataset) -> None:
     with pytest.raises(DatasetError, match=r"three people: 0 people have 10 photos .* two people are needed"):
         fewshot(bench, album, shots=(9,))
     with pytest.raises(UsageError, match="unknown classifier forest"):

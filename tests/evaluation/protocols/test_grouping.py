@@ -29,13 +29,13 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_traits_are_groups() -> None:
+def test_traits_define_groups() -> None:
     found = grouped_by(DATA, "side")
     assert (found.column, found.names) == ("side", ("left", "right"))
     assert found.of_photo.tolist() == [0, 1, 0, -1, 0]
 
 
-def test_a_table_of_people(tmp_path: Path) -> None:
+def test_table_of_people(tmp_path: Path) -> None:
     path = written(tmp_path, "Person;Country\nada ;Greece\nBea;Peru\nDan;Peru\n")
     found = grouped_by(DATA, "country", path)
     assert found.names == ("Greece", "Peru")
@@ -43,7 +43,7 @@ def test_a_table_of_people(tmp_path: Path) -> None:
     assert [one.entry for one in found.skipped] == ["groups.csv"]
 
 
-def test_a_table_of_photos_goes_before_one_of_people(tmp_path: Path) -> None:
+def test_table_of_photos_takes_precedence(tmp_path: Path) -> None:
     path = written(tmp_path, "photo,person,age\nAda/0.jpg,Ada,child\nAda/1.jpg,Ada,adult\nCyd/4.jpg,Cyd,adult\n")
     assert grouped_by(DATA, "age", path).of_photo.tolist() == [1, 0, -1, -1, 0]
 
@@ -59,17 +59,17 @@ def test_a_table_of_photos_goes_before_one_of_people(tmp_path: Path) -> None:
         ("", "country"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_told(tmp_path: Path, text: str, why: str) -> None:
+def test_unusable_table_is_an_error(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(DatasetError, match=why):
         grouped_by(DATA, "country", written(tmp_path, text))
 
 
-def test_what_the_data_do_not_say_is_told() -> None:
+def test_unknown_trait_is_an_error() -> None:
     with pytest.raises(DatasetError, match="no column age; available are side; pass a table with --by"):
         grouped_by(DATA, "age")
 
 
-def test_numbers_are_to_be_put_into_ranges() -> None:
+def test_numeric_traits_need_ranges() -> None:
     photos = tuple(DatasetPhoto(f"{age}", f"{age}", PIXELS, traits={"age": str(age)}) for age in range(30))
     with pytest.raises(DatasetError, match="combine numbers into ranges"):
         grouped_by(Dataset("ages", photos), "age")

@@ -28,7 +28,7 @@ def run(bench: Bench, data: Dataset, column: str = "group_of", **options: Any) -
     return groups(bench, data, column, **options)
 
 
-def test_people_who_are_more_alike_are_nearer_to_each_other(bench: Bench, tmp_path: Path) -> None:
+def test_similar_people_have_higher_false_match_rates(bench: Bench, tmp_path: Path) -> None:
     report = run(bench, two_groups(tmp_path / "a.npz", {"near": 0.45, "far": 0.0}), draws=8)
     figures = report.figures
     assert figures["fpir_group_of_near"].value >= figures["fpir_group_of_far"].value
@@ -57,7 +57,7 @@ def decided(bench: Bench, data: Dataset, named: Mapping[str, int]) -> list[Group
     return trials
 
 
-def test_differentials_are_ratios_of_the_rates(bench: Bench, tmp_path: Path) -> None:
+def test_differentials_are_ratios_of_rates(bench: Bench, tmp_path: Path) -> None:
     named = {"one": 12, "two": 6, "three": 3}
     trials = decided(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named)
     figures = {name: figure for trial in trials for name, figure in trial.within.figures().items()}
@@ -76,7 +76,7 @@ def test_differentials_are_ratios_of_the_rates(bench: Bench, tmp_path: Path) -> 
     assert "(insufficient)" in str(differentials(few, figures)["false_positive_differential"])
 
 
-def test_a_ratio_may_have_no_upper_end(bench: Bench, tmp_path: Path) -> None:
+def test_ratio_may_have_no_upper_bound(bench: Bench, tmp_path: Path) -> None:
     """One person of 24 is not drawn in every third resample: the rate of the group is 0 then."""
     named = {"one": 12, "two": 1}
     trials = decided(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named)
@@ -89,7 +89,7 @@ def test_a_ratio_may_have_no_upper_end(bench: Bench, tmp_path: Path) -> None:
         assert interval_of(figure).endswith(" or more")
 
 
-def test_the_same_people_in_two_groups_do_not_differ(bench: Bench, tmp_path: Path) -> None:
+def test_identical_groups_do_not_differ(bench: Bench, tmp_path: Path) -> None:
     """Rates of the very same people are drawn together, so that their ratio has no spread at all."""
     (trial,) = decided(bench, two_groups(tmp_path / "a.npz", {"one": 0.0}), {"one": 6})
     figures = trial.within.figures()
@@ -98,14 +98,14 @@ def test_the_same_people_in_two_groups_do_not_differ(bench: Bench, tmp_path: Pat
     assert (ratio.value, ratio.interval) == (1, (1, 1))
 
 
-def test_a_ratio_to_nothing_is_no_figure(bench: Bench, tmp_path: Path) -> None:
+def test_ratio_to_zero_is_undefined(bench: Bench, tmp_path: Path) -> None:
     report = run(bench, two_groups(tmp_path / "a.npz", {"one": 0.0, "other": 0.0}), draws=1)
     assert report.figures["fnir_group_of_one"].events == 0
     assert "false_negative_differential" not in report.figures
     assert any("a ratio to a rate of 0 is infinite" in text for one in report.sections for text in one.text)
 
 
-def test_a_group_of_a_few_people_is_left_out(bench: Bench, tmp_path: Path) -> None:
+def test_group_of_too_few_people_is_omitted(bench: Bench, tmp_path: Path) -> None:
     data = two_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1, "few": 0.1})
     fewer = data.where(photo.traits["group_of"] != "few" or int(photo.person or 0) % 24 < 3 for photo in data.photos)
     report = run(bench, fewer, draws=1)
@@ -118,7 +118,7 @@ def test_a_group_of_a_few_people_is_left_out(bench: Bench, tmp_path: Path) -> No
         run(bench, data, photos=0)
 
 
-def test_galleries_are_as_large_as_asked(bench: Bench, tmp_path: Path) -> None:
+def test_galleries_have_the_requested_size(bench: Bench, tmp_path: Path) -> None:
     data = two_groups(tmp_path / "a.npz", {"one": 0.1, "other": 0.1})
     report = run(bench, data, draws=1, gallery_size=5, photos=3)
     assert report.figures["fnir_group_of_one"].count == 5

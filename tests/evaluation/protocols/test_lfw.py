@@ -34,7 +34,7 @@ def decided_slowly(
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.booleans(), st.booleans()), min_size=12, max_size=60))
-def test_folds_are_decided_as_the_reference_decides_them(drawn: list[tuple[float, bool, bool]]) -> None:
+def test_folds_match_the_reference_implementation(drawn: list[tuple[float, bool, bool]]) -> None:
     values = [np.nan if failed else value for value, _, failed in drawn]
     same = [index % 3 == 0 or kind for index, (_, kind, _) in enumerate(drawn)]
     same[1] = False
@@ -45,25 +45,25 @@ def test_folds_are_decided_as_the_reference_decides_them(drawn: list[tuple[float
     assert found.thresholds.tolist() == thresholds
 
 
-def test_a_pair_that_cannot_be_compared_is_wrong_whatever_it_is() -> None:
+def test_pair_without_a_face_counts_as_wrong() -> None:
     comparisons = compared([0.9, np.nan, 0.1, np.nan] * 2, [True, True, False, False] * 2)
     found = decide_folds(comparisons, np.array([0] * 4 + [1] * 4))
     assert found.accuracies.tolist() == [0.5, 0.5]
     assert found.right.tolist() == [True, False, True, False] * 2
 
 
-def test_a_fold_has_no_say_in_its_own_threshold() -> None:
+def test_threshold_of_a_fold_comes_from_the_other_folds() -> None:
     others = compared([0.8, 0.6, 0.8, 0.6, 0.3, 0.1], [True, False, True, False, True, False])
     found = decide_folds(others, np.array([0, 0, 1, 1, 2, 2]))
     assert found.right.tolist() == [True, True, True, True, False, True]
 
 
-def test_fine_thresholds_are_ten_times_as_many_of_the_same() -> None:
+def test_fine_thresholds_refine_the_coarse_ones_tenfold() -> None:
     assert len(FINE_THRESHOLDS) == 10 * len(THRESHOLDS)
     assert np.allclose(FINE_THRESHOLDS[::10], THRESHOLDS)
 
 
-def test_a_report_tells_label_errors_apart(bench: Bench, album: Dataset) -> None:
+def test_report_separates_label_errors(bench: Bench, album: Dataset) -> None:
     pairs = tuple(replace(pair, fold=number % 2) for number, pair in enumerate(album.pairs))
     wrongly_same = next(number for number, pair in enumerate(pairs) if not pair.same)
     pairs = tuple(replace(pair, same=True) if number == wrongly_same else pair for number, pair in enumerate(pairs))
@@ -86,7 +86,7 @@ def test_a_report_tells_label_errors_apart(bench: Bench, album: Dataset) -> None
     assert case.maps[0].shape == case.faces[0].shape
 
 
-def test_one_fold_is_decided_at_the_shipped_threshold(bench: Bench, album: Dataset) -> None:
+def test_single_fold_uses_the_shipped_threshold(bench: Bench, album: Dataset) -> None:
     report = lfw(bench, album)
     assert "accuracy" not in report.figures
     assert report.figures["accuracy_at_shipped_threshold"].value == 1
@@ -100,6 +100,6 @@ def test_only_photos_in_pairs_are_counted(bench: Bench, album: Dataset) -> None:
     assert report.figures["failure_to_acquire"].count == len(used)
 
 
-def test_without_pairs_it_says_what_is_missing(bench: Bench, album: Dataset) -> None:
+def test_missing_pairs_are_an_error(bench: Bench, album: Dataset) -> None:
     with pytest.raises(DatasetError, match=r"no pairs; .*pairs\.txt"):
         lfw(bench, replace(album, pairs=()))

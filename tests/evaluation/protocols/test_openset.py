@@ -39,7 +39,7 @@ def dataset(shared: Path) -> Dataset:
     return Dataset("six people", photos, pick=Pick.CENTRAL)
 
 
-def test_everybody_is_found_and_no_stranger_named(bench: Bench, dataset: Dataset) -> None:
+def test_separable_data_have_no_errors(bench: Bench, dataset: Dataset) -> None:
     report = openset(bench, dataset, shots=(1, 2, 9), draws=2)
     for photos in (1, 2):
         assert report.figures[f"rank_1_{photos}"].value == 1
@@ -53,12 +53,12 @@ def test_everybody_is_found_and_no_stranger_named(bench: Bench, dataset: Dataset
     assert shown == set(report.figures)
 
 
-def test_the_same_seed_gives_the_same_report(bench: Bench, dataset: Dataset) -> None:
+def test_same_seed_gives_same_report(bench: Bench, dataset: Dataset) -> None:
     first, second = (openset(bench, dataset, shots=(1,), draws=2).figures for _ in range(2))
     assert first == second
 
 
-def test_a_photo_without_a_face_counts_as_missed(bench: Bench, dataset: Dataset) -> None:
+def test_photo_without_a_face_counts_as_missed(bench: Bench, dataset: Dataset) -> None:
     grey = np.full((120, 120, 3), 128, dtype=np.uint8)
     greys = tuple(DatasetPhoto(f"grey {person}", person, grey) for person in PEOPLE)
     report = openset(bench, replace(dataset, photos=(*dataset.photos, *greys)), shots=(2,), draws=1)
@@ -69,24 +69,24 @@ def test_a_photo_without_a_face_counts_as_missed(bench: Bench, dataset: Dataset)
     assert [failure.entry for failure in report.failures] == [photo.name for photo in greys]
 
 
-def test_nobody_with_two_photos_cannot_be_searched_for(bench: Bench, dataset: Dataset) -> None:
+def test_single_photos_cannot_be_searched(bench: Bench, dataset: Dataset) -> None:
     with pytest.raises(DatasetError, match="no labeled person has 2 photos"):
         openset(bench, dataset.of(STRANGERS), shots=(1,))
 
 
-def test_nameless_photos_cannot_be_enrolled(bench: Bench, dataset: Dataset) -> None:
+def test_unnamed_photos_cannot_be_enrolled(bench: Bench, dataset: Dataset) -> None:
     nameless = replace(dataset, photos=tuple(replace(photo, person=None) for photo in dataset.photos))
     with pytest.raises(DatasetError, match="no labeled person"):
         openset(bench, nameless, shots=(1,))
 
 
-def test_two_people_have_no_strangers_to_spare(bench: Bench, dataset: Dataset) -> None:
+def test_two_people_leave_no_strangers(bench: Bench, dataset: Dataset) -> None:
     report = openset(bench, dataset.of(PEOPLE[:2]), shots=(1,), draws=1)
     assert "FPIR was not tested: the data have no strangers." in report.summary
     assert not any(name.startswith("fpir") for name in report.figures)
 
 
-def test_a_point_of_the_curve_is_where_it_says(dataset: Dataset, bench: Bench) -> None:
+def test_points_of_the_curve_have_their_rates(dataset: Dataset, bench: Bench) -> None:
     faces = bench.read(dataset)
     count = 200
     own = np.where(np.arange(count) < 100, 0, -1)

@@ -15,7 +15,7 @@ from facebank.evaluation.protocols import CONTENTS, load_protocol
 
 
 @pytest.mark.parametrize("name", CONTENTS)
-def test_every_row_of_the_contents_is_a_protocol(name: str) -> None:
+def test_every_entry_of_the_registry_is_a_protocol(name: str) -> None:
     protocol = load_protocol(name)
     assert protocol.name == name
     assert protocol.help.startswith(CONTENTS[name].summary)
@@ -25,7 +25,7 @@ def test_every_row_of_the_contents_is_a_protocol(name: str) -> None:
     assert not set(flags) & {"--out", "--seed", "--cache", "--no-cache", "--scores", "--json"}
 
 
-def test_options_are_those_of_the_signatures() -> None:
+def test_options_match_the_signatures() -> None:
     options = load_protocol("groups").options()
     assert [option.flag for _, option, _ in options.values()] == [
         *("--people", "--column", "--by", "--enrolled", "--gallery-size", "--fpir")
@@ -35,7 +35,7 @@ def test_options_are_those_of_the_signatures() -> None:
     assert options["column"][2] is inspect.Parameter.empty
 
 
-def test_options_that_are_not_given_keep_their_default(tmp_path: Path) -> None:
+def test_omitted_options_keep_their_defaults(tmp_path: Path) -> None:
     vectors = np.eye(4, 128, dtype=np.float32)
     np.savez(tmp_path / "made.npz", embedding=vectors, person=np.arange(4) // 2)
     job = load_protocol("openset").job(tmp_path / "made.npz", {"shots": [], "people": None})
@@ -46,6 +46,6 @@ def test_options_that_are_not_given_keep_their_default(tmp_path: Path) -> None:
         load_protocol("openset").job(tmp_path / "none.npz", {})
 
 
-def test_the_contents_are_read_without_the_protocols() -> None:
+def test_registry_loads_without_importing_protocols() -> None:
     program = "import sys, facebank.evaluation.protocols; sys.exit('numpy' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -43,7 +43,7 @@ def test_all_checks_pass_on_real_photos(bench: Bench, crowd: Dataset) -> None:
     assert report.figures["checks_passed"].count == 5
 
 
-def test_a_harness_that_misses_copies_fails(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undetected_copies_fail_the_check(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leakage, "MIN_SIMILARITY", 2.0)
     report = sanity(bench, replace(album, pairs=()))
     assert report.summary[0] == "1 of 3 checks FAILED: Planted copies."
@@ -51,25 +51,25 @@ def test_a_harness_that_misses_copies_fails(bench: Bench, album: Dataset, monkey
     assert report.figures["planted_copies_found"].value < 0.5
 
 
-def test_without_two_photos_each_nothing_can_be_checked(bench: Bench, album: Dataset) -> None:
+def test_single_photos_cannot_be_checked(bench: Bench, album: Dataset) -> None:
     with pytest.raises(DatasetError, match="two people with two photos"):
         sanity(bench, replace(album, photos=album.photos[:5:4], pairs=()))
 
 
-def test_shapes_are_not_judged_on_so_few_photos_that_chance_decides(bench: Bench, crowd: Dataset) -> None:
+def test_shapes_are_not_checked_with_too_few_photos(bench: Bench, crowd: Dataset) -> None:
     few = replace(crowd, photos=crowd.photos[:12] + crowd.photos[24:36])
     report = sanity(bench, few)
     assert not report.failed_checks
     assert any("two people with 20 photos" in text for text in report.summary)
 
 
-def test_a_check_that_the_data_do_not_suffice_for_is_told(bench: Bench, album: Dataset) -> None:
+def test_check_with_insufficient_data_is_reported(bench: Bench, album: Dataset) -> None:
     report = sanity(bench, replace(album, pairs=()))
     assert report.figures["checks_passed"].count == 3
     assert any(text.startswith("Drawn shapes was not checked:") for text in report.summary)
 
 
-def test_leaks_are_found_whatever_their_label(bench: Bench, album: Dataset) -> None:
+def test_leaks_are_found_regardless_of_label(bench: Bench, album: Dataset) -> None:
     copy = replace(album.photos[0], name="copy", person="Somebody_Else")
     faces = bench.read(Dataset("with a copy", (*album.photos, copy), pick=Pick.CENTRAL))
     (leak,) = find_leakage(bench.reader, faces, np.array([0, 1, 4]), np.array([2, 5, 12]))
@@ -79,7 +79,7 @@ def test_leaks_are_found_whatever_their_label(bench: Bench, album: Dataset) -> N
     assert album.photos[0].name in failure.reason
 
 
-def test_two_people_tagged_in_one_photo_are_no_leak(bench: Bench) -> None:
+def test_two_people_in_one_photo_are_not_a_leak(bench: Bench) -> None:
     nothing = np.zeros((8, 8, 3), dtype=np.uint8)
     left, same, right = Region(0, 0, 4, 8), Region(0.5, 0, 4, 8), Region(4, 0, 4, 8)
     photos = tuple(DatasetPhoto(str(number), "A", nothing, part) for number, part in enumerate((left, same, right)))
@@ -89,7 +89,7 @@ def test_two_people_tagged_in_one_photo_are_no_leak(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.75, 0.5])
-def test_a_smaller_copy_is_a_leak_and_another_moment_is_not(bench: Bench, crowd: Dataset, factor: float) -> None:
+def test_smaller_copy_is_a_leak_and_another_photo_is_not(bench: Bench, crowd: Dataset, factor: float) -> None:
     photos = crowd.photos[:12]
     smaller = [
         replace(
@@ -104,13 +104,13 @@ def test_a_smaller_copy_is_a_leak_and_another_moment_is_not(bench: Bench, crowd:
     assert [(leak.enrolled, leak.probe) for leak in leaks] == [(index, index + 12) for index in range(12)]
 
 
-def test_chance_is_told_from_more() -> None:
+def test_chance_is_distinguished_from_signal() -> None:
     random = np.random.default_rng(0)
     assert is_chance(random.normal(0.5, 0.05, 20), 0.5, 0.001)
     assert not is_chance(random.normal(0.6, 0.05, 20), 0.5, 0.001)
 
 
-def test_a_shape_is_drawn_in_its_corner_only() -> None:
+def test_shape_is_drawn_in_its_corner_only() -> None:
     photo = DecodedPhoto("p", np.zeros((100, 120, 3), dtype=np.uint8), "h", has_orientation=True, taken_at=None)
     face = Detection(np.array([40, 30, 80, 70], dtype=np.float32), np.zeros((5, 2), dtype=np.float32), 1.0)
     for corner in CORNERS:
@@ -127,7 +127,7 @@ def test_a_shape_is_drawn_in_its_corner_only() -> None:
     assert not photo.pixels.any()
 
 
-def test_what_is_in_the_values_is_learned_and_what_is_not_is_not() -> None:
+def test_only_information_in_the_values_is_learned() -> None:
     random = np.random.default_rng(0)
     labels, folds = np.arange(80) % 2, np.arange(80) // 2 % 4
     noise = random.normal(size=(80, 10)).astype(np.float32)

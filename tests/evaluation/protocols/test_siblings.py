@@ -48,7 +48,7 @@ def made(bench: Bench, tmp_path: Path) -> AnswerGroup:
     return AnswerGroup("4", "made", answers(np.ones(336), np.zeros(336)), faces)
 
 
-def test_unrelated_people_are_told_apart(bench: Bench, tmp_path: Path) -> None:
+def test_unrelated_people_are_distinguished(bench: Bench, tmp_path: Path) -> None:
     report = siblings(bench, families(tmp_path / "a.npz", 0), draws=1)
     figures = report.figures
     assert figures["two_class_accuracy_4"].value == 1
@@ -63,7 +63,7 @@ def test_unrelated_people_are_told_apart(bench: Bench, tmp_path: Path) -> None:
     assert figures["calibration_error_between_4"].value < 0.01
 
 
-def test_people_who_are_the_same_are_told_apart_by_chance(bench: Bench, tmp_path: Path) -> None:
+def test_identical_people_are_distinguished_by_chance_only(bench: Bench, tmp_path: Path) -> None:
     report = siblings(bench, families(tmp_path / "same.npz", 1), draws=1, others=0)
     figures = report.figures
     assert 0.3 < figures["two_class_accuracy_4"].value < 0.7
@@ -76,7 +76,7 @@ def test_people_who_are_the_same_are_told_apart_by_chance(bench: Bench, tmp_path
     assert report.figures == siblings(bench, families(tmp_path / "same.npz", 1), draws=1, others=0).figures
 
 
-def test_siblings_are_named_as_each_other_more_often_the_more_alike_they_are(bench: Bench, tmp_path: Path) -> None:
+def test_confusion_of_siblings_rises_with_similarity(bench: Bench, tmp_path: Path) -> None:
     absent = [
         siblings(bench, families(tmp_path / "a.npz", share), draws=1, others=0).figures["absent_sibling_named_3"].value
         for share in (0.0, 0.4, 0.8)
@@ -85,7 +85,7 @@ def test_siblings_are_named_as_each_other_more_often_the_more_alike_they_are(ben
     assert absent[0] < absent[-1]
 
 
-def test_fewer_photos_are_enrolled_where_there_are_not_enough(bench: Bench, tmp_path: Path) -> None:
+def test_fewer_photos_are_enrolled_if_not_enough_exist(bench: Bench, tmp_path: Path) -> None:
     data = families(tmp_path / "a.npz", 0.2, count=4)
     kept = {"0": 2, "2": 1}
     keep = []
@@ -101,7 +101,7 @@ def test_fewer_photos_are_enrolled_where_there_are_not_enough(bench: Bench, tmp_
     ]
 
 
-def test_pairs_of_a_list_are_tried(bench: Bench, tmp_path: Path) -> None:
+def test_listed_pairs_are_tested(bench: Bench, tmp_path: Path) -> None:
     data = families(tmp_path / "a.npz", 0, count=6)
     pairs = [RelatedPair("0", "2", "cousins"), RelatedPair("4", "Nobody")]
     report = siblings(bench, data, relatives=pairs, draws=1)
@@ -112,13 +112,13 @@ def test_pairs_of_a_list_are_tried(bench: Bench, tmp_path: Path) -> None:
     assert report.figures["fpir_4"].count == 8
 
 
-def test_photos_are_siblings_too(bench: Bench, album: Dataset) -> None:
+def test_sibling_pairs_from_photos(bench: Bench, album: Dataset) -> None:
     report = siblings(bench, album, relatives=[RelatedPair("Abdullah_Gul", "Alvaro_Uribe")], photos=2, draws=1)
     assert report.figures["two_class_accuracy_2"].value == 1
     assert report.figures["fpir_2"].count == 1
 
 
-def test_what_cannot_be_is_told(bench: Bench, album: Dataset, tmp_path: Path) -> None:
+def test_invalid_arguments_are_errors(bench: Bench, album: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no related people are given"):
         siblings(bench, album)
     with pytest.raises(DatasetError, match="no pair can be tested"):
@@ -129,7 +129,7 @@ def test_what_cannot_be_is_told(bench: Bench, album: Dataset, tmp_path: Path) ->
         siblings(bench, families(tmp_path / "a.npz", 0), fpir=0.9)
 
 
-def test_accuracy_at_full_coverage_is_the_accuracy(made: AnswerGroup) -> None:
+def test_accuracy_at_full_coverage_is_the_plain_accuracy(made: AnswerGroup) -> None:
     random = np.random.default_rng(0)
     own = random.uniform(size=336)
     question = replace(made, answers=answers(own, 1 - own))
@@ -143,7 +143,7 @@ def test_accuracy_at_full_coverage_is_the_accuracy(made: AnswerGroup) -> None:
     assert likelier.interval[0] <= likelier.value <= likelier.interval[1]
 
 
-def test_probabilities_that_are_right_have_no_calibration_error(made: AnswerGroup) -> None:
+def test_right_probabilities_have_no_calibration_error(made: AnswerGroup) -> None:
     """Of each ten answers called .7, seven are right; then all are called .9."""
     right = np.arange(340) % 10 < 7
     for said, error in ((0.7, 0.0), (0.9, 0.2)):
@@ -154,7 +154,7 @@ def test_probabilities_that_are_right_have_no_calibration_error(made: AnswerGrou
         assert found.value == pytest.approx(error, abs=0.05)
 
 
-def test_without_a_calibration_the_more_similar_one_is_chosen(made: AnswerGroup) -> None:
+def test_more_similar_person_is_chosen_without_a_calibration(made: AnswerGroup) -> None:
     nothing = np.full(4, np.nan)
     told = replace(
         answers(nothing, nothing), own_similarity=np.array([0.5, 0.1, 0.4, 0.3]), other_similarity=np.full(4, 0.35)
@@ -165,7 +165,7 @@ def test_without_a_calibration_the_more_similar_one_is_chosen(made: AnswerGroup)
     assert calibration_error(replace(made, answers=told), choice) is None
 
 
-def test_an_answer_for_neither_is_wrong_and_least_sure() -> None:
+def test_answer_for_neither_is_wrong_and_least_certain() -> None:
     choice = Choice.of(answers(np.array([0.0, 0.6, 1.0]), np.array([0.0, 0.2, 1.0])))
     assert choice.right.tolist() == [False, True, False]
     assert np.isnan(choice.confidences[0])

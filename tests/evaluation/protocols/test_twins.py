@@ -35,7 +35,7 @@ def only(album: Dataset, wanted: dict[str, int]) -> Dataset:
     return replace(album, pairs=()).where(keep)
 
 
-def test_two_who_are_named_are_told_apart(bench: Bench, album: Dataset) -> None:
+def test_named_pair_is_distinguished(bench: Bench, album: Dataset) -> None:
     report = twins(bench, album, people=PEOPLE[:2], shots=(1, 3, 4), draws=2)
     assert report.figures["accuracy_1"].value == 1
     assert report.figures["accuracy_1"].count == 2 * 2 * 3
@@ -48,7 +48,7 @@ def test_two_who_are_named_are_told_apart(bench: Bench, album: Dataset) -> None:
     assert report.figures["twin_fmr_at_shipped_threshold"].count == 16
 
 
-def test_others_are_strangers(bench: Bench, album: Dataset) -> None:
+def test_other_people_are_strangers(bench: Bench, album: Dataset) -> None:
     report = twins(bench, album, people=PEOPLE[:2], shots=(1, 2), draws=3)
     assert report.figures["fpir_1"].count == 3  # one photo of the one who is left, in each gallery
     assert report.figures["fpir_1"].events == 0
@@ -68,7 +68,7 @@ def double_of_somebody(album: Dataset) -> Dataset:
     return replace(album, photos=(replace(album.photos[0], person="Double"), *album.photos[1:]), pairs=())
 
 
-def test_a_stranger_who_is_given_a_name_is_counted_apart(bench: Bench, album: Dataset) -> None:
+def test_named_stranger_is_counted_separately(bench: Bench, album: Dataset) -> None:
     report = twins(bench, double_of_somebody(album), people=PEOPLE[:2], shots=(2,), draws=3)
     assert report.figures["fpir_2"].count == 2 * 3
     assert report.figures["fpir_2"].events == 3
@@ -76,9 +76,7 @@ def test_a_stranger_who_is_given_a_name_is_counted_apart(bench: Bench, album: Da
     assert report.figures["accuracy_2"].count == (1 + 2) * 3
 
 
-def test_strangers_change_nothing_for_those_who_look_alike(
-    bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strangers_do_not_affect_look_alikes(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     double = double_of_somebody(album)
     first, again = (twins(bench, double, people=PEOPLE[:2], shots=(1, 2), draws=2) for _ in range(2))
     assert first.figures == again.figures
@@ -88,7 +86,7 @@ def test_strangers_change_nothing_for_those_who_look_alike(
     assert len(without.figures) + 2 == len(first.figures)
 
 
-def test_each_draw_takes_its_own_strangers(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_draw_has_its_own_strangers(bench: Bench, album: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_STRANGERS_PER_DRAW", 1)
     double = double_of_somebody(album)
     for draws, events in ((2, 1), (4, 2)):
@@ -96,7 +94,7 @@ def test_each_draw_takes_its_own_strangers(bench: Bench, album: Dataset, monkeyp
         assert (found.events, found.count) == (events, draws)
 
 
-def test_what_is_shown(bench: Bench, album: Dataset) -> None:
+def test_content_of_the_report(bench: Bench, album: Dataset) -> None:
     report = twins(bench, album, people=PEOPLE[:2], shots=(2,), draws=1)
     items = [item for section in report.sections for item in section.items]
     matrix = next(item for item in items if isinstance(item, Matrix))
@@ -106,14 +104,14 @@ def test_what_is_shown(bench: Bench, album: Dataset) -> None:
     assert (probabilities > 0.5).all()
 
 
-def test_everybody_of_a_small_dataset_is_one_gallery(bench: Bench, album: Dataset) -> None:
+def test_small_dataset_is_one_gallery(bench: Bench, album: Dataset) -> None:
     report = twins(bench, album, shots=(2,), draws=1)
     assert report.figures["accuracy_2"].count == 3 * 2
     assert report.figures["area_under_risk_coverage"].value == 0
     assert report.figures["error_at_coverage_70"].count == 5
 
 
-def test_a_wrong_name_is_seen(bench: Bench, album: Dataset) -> None:
+def test_wrong_name_is_counted(bench: Bench, album: Dataset) -> None:
     """Half of each person's photos bear the other's name: nobody can tell them apart."""
     photos = tuple(
         replace(photo, person=PEOPLE[number % 2]) for number, photo in enumerate(album.photos) if number // 4 < 2
@@ -129,7 +127,7 @@ def test_a_wrong_name_is_seen(bench: Bench, album: Dataset) -> None:
     assert report.figures["twin_fmr_at_shipped_threshold"].value > 0.2
 
 
-def test_pairs_of_a_list_are_galleries_of_their_own(bench: Bench, album: Dataset) -> None:
+def test_listed_pairs_are_separate_galleries(bench: Bench, album: Dataset) -> None:
     pairs = [
         RelatedPair(*PEOPLE[:2], "siblings"),
         RelatedPair(PEOPLE[1], PEOPLE[2]),
@@ -142,7 +140,7 @@ def test_pairs_of_a_list_are_galleries_of_their_own(bench: Bench, album: Dataset
     ]
 
 
-def test_a_number_of_photos_that_a_pair_has_not_is_a_row(bench: Bench, album: Dataset) -> None:
+def test_unavailable_number_of_photos_has_a_row(bench: Bench, album: Dataset) -> None:
     few = only(album, {PEOPLE[2]: 2})
     pairs = [RelatedPair(*PEOPLE[:2]), RelatedPair(*PEOPLE[1:])]
     report = twins(bench, few, relatives=pairs, shots=(1, 2), draws=1)
@@ -152,7 +150,7 @@ def test_a_number_of_photos_that_a_pair_has_not_is_a_row(bench: Bench, album: Da
     assert not report.failures  # it was tested with one photo
 
 
-def test_photos_of_one_source_are_not_searched_for(bench: Bench, album: Dataset) -> None:
+def test_photos_of_an_enrolled_source_are_not_searched(bench: Bench, album: Dataset) -> None:
     def grouped(person: str) -> Dataset:
         photos = (replace(p, group="film") if p.person == person else p for p in album.photos)
         return replace(album, photos=tuple(photos), pairs=())
@@ -167,7 +165,7 @@ def test_photos_of_one_source_are_not_searched_for(bench: Bench, album: Dataset)
     assert alone.failures[0].reason == "not tested with any of these numbers of photos"
 
 
-def test_one_photo_each_says_how_similar_they_are(bench: Bench, album: Dataset) -> None:
+def test_one_photo_each_reports_the_similarity(bench: Bench, album: Dataset) -> None:
     few = only(album, {PEOPLE[0]: 1, PEOPLE[1]: 2})
     report = twins(bench, few, people=PEOPLE[:2], shots=(1, 3), draws=1)
     assert list(report.figures) == ["twin_fmr_at_shipped_threshold"]
@@ -186,7 +184,7 @@ def test_one_photo_each_says_how_similar_they_are(bench: Bench, album: Dataset) 
     assert [one.reason for one in report.failures] == [why]
 
 
-def test_two_of_three_are_compared(bench: Bench, album: Dataset) -> None:
+def test_two_of_three_people_are_compared(bench: Bench, album: Dataset) -> None:
     """Of one who has no photo nothing is said; the two others are compared."""
     few = only(album, {PEOPLE[0]: 1, PEOPLE[1]: 1, PEOPLE[2]: 0})
     report = twins(
@@ -199,7 +197,7 @@ def test_two_of_three_are_compared(bench: Bench, album: Dataset) -> None:
     ]
 
 
-def test_what_is_typical_comes_from_the_data_where_there_are_enough(bench: Bench, album: Dataset) -> None:
+def test_typical_similarity_comes_from_the_data_if_large_enough(bench: Bench, album: Dataset) -> None:
     usual = twins_pairs.reference_similarities(bench, np.linspace(-0.2, 0.2, 101))
     assert usual.source == "unrelated people of the data"
     assert usual.upper == pytest.approx(0.196)
@@ -225,7 +223,7 @@ def test_unrelated_people_choose_the_threshold(bench: Bench, album: Dataset, mon
     assert made.insufficient
 
 
-def test_relatives_without_enough_photos_are_not_unrelated(bench: Bench, album: Dataset) -> None:
+def test_relatives_without_enough_photos_are_not_counted_as_unrelated(bench: Bench, album: Dataset) -> None:
     faces = bench.read(replace(album, pairs=()))
     random = np.random.default_rng(0)
     assert len(relatives.unrelated_similarities(faces, (), random)) == 3 * 4 * 4
@@ -233,7 +231,7 @@ def test_relatives_without_enough_photos_are_not_unrelated(bench: Bench, album: 
     assert len(relatives.unrelated_similarities(faces, PEOPLE[:2], random)) == 0
 
 
-def test_the_same_seed_gives_the_same_figures(bench: Bench, album: Dataset) -> None:
+def test_same_seed_gives_same_figures(bench: Bench, album: Dataset) -> None:
     assert twins(bench, album, shots=(1,), draws=2).figures == twins(bench, album, shots=(1,), draws=2).figures
 
 
@@ -241,13 +239,13 @@ def test_the_same_seed_gives_the_same_figures(bench: Bench, album: Dataset) -> N
     ("people", "why"),
     [(("Nobody", PEOPLE[0]), "no person is called 'Nobody'"), (PEOPLE[:1], "two people are needed")],
 )
-def test_who_cannot_be_confused_is_told(bench: Bench, album: Dataset, people: tuple[str, ...], why: str) -> None:
+def test_invalid_people_are_an_error(bench: Bench, album: Dataset, people: tuple[str, ...], why: str) -> None:
     with pytest.raises(DatasetError, match=why):
         twins(bench, album, people=people)
 
 
 @pytest.mark.parametrize(("shots", "draws"), [((), 1), ((0,), 1), ((1,), 0)])
-def test_nothing_enrolled_is_told(bench: Bench, album: Dataset, shots: Sequence[int], draws: int) -> None:
+def test_invalid_numbers_of_photos_are_an_error(bench: Bench, album: Dataset, shots: Sequence[int], draws: int) -> None:
     with pytest.raises(DatasetError, match="at least one enrolled photo"):
         twins(bench, album, shots=shots, draws=draws)
 

@@ -34,7 +34,7 @@ def faces_of(people: list[str | None], pairs: tuple[Pair, ...] = (), hashes: tup
     return FaceSet(Dataset("made up", photos, pairs), (None,) * len(people), (0,) * len(people), hashes, 4, ())
 
 
-def test_a_report_counts_both_errors(bench: Bench, album: Dataset) -> None:
+def test_report_counts_both_errors(bench: Bench, album: Dataset) -> None:
     report = verify(bench, album)
     fmr, fnmr = report.figures["fmr_at_shipped_threshold"], report.figures["fnmr_at_shipped_threshold"]
     assert (fmr.value, fmr.count) == (0, 48)
@@ -46,13 +46,13 @@ def test_a_report_counts_both_errors(bench: Bench, album: Dataset) -> None:
     assert report.failures == ()
 
 
-def test_pairs_are_made_where_none_are_listed(bench: Bench, album: Dataset) -> None:
+def test_pairs_are_generated_if_none_are_listed(bench: Bench, album: Dataset) -> None:
     listed, made = verify(bench, album), verify(bench, replace(album, pairs=()))
     assert listed.figures["fnmr_at_shipped_threshold"] == made.figures["fnmr_at_shipped_threshold"]
     assert "all 18 pairs of one person and all 48 pairs of different people" in made.summary[0]
 
 
-def test_a_photo_without_a_face_never_matches(bench: Bench, album: Dataset) -> None:
+def test_photo_without_a_face_never_matches(bench: Bench, album: Dataset) -> None:
     blank = DatasetPhoto("blank", album.photos[0].person, np.full((80, 80, 3), 127, dtype=np.uint8))
     pairs = (*album.pairs, Pair(0, 12, same=True), Pair(5, 12, same=False))
     report = verify(bench, replace(album, photos=(*album.photos, blank), pairs=pairs))
@@ -69,7 +69,7 @@ def test_pairs_of_one_kind_are_refused(bench: Bench, album: Dataset, same: bool,
         verify(bench, replace(album, pairs=pairs))
 
 
-def test_a_photo_compared_with_itself_is_told() -> None:
+def test_photo_paired_with_itself_is_reported() -> None:
     pairs = (Pair(0, 1, same=True), Pair(0, 2, same=False))
     told = pairs_of(faces_of(["A", "A", "B"], pairs, ("x", "x", "y")), np.random.default_rng(0))
     assert [failure.entry for failure in told.failures] == ["0 and 1"]
@@ -77,7 +77,7 @@ def test_a_photo_compared_with_itself_is_told() -> None:
 
 
 @given(st.lists(st.sampled_from(["A", "B", "C", None]), min_size=2, max_size=14))
-def test_made_pairs_are_all_pairs_of_named_photos(people: list[str | None]) -> None:
+def test_generated_pairs_are_all_pairs_of_named_photos(people: list[str | None]) -> None:
     wanted = {
         (first, second, people[first] == people[second])
         for second in range(len(people))
@@ -91,7 +91,7 @@ def test_made_pairs_are_all_pairs_of_named_photos(people: list[str | None]) -> N
     assert {(*sorted((pair.first, pair.second)), pair.same) for pair in made} == wanted
 
 
-def test_too_many_pairs_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_pairs_are_sampled_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairing, "MAX_MATED", 20)
     monkeypatch.setattr(pairing, "MAX_NON_MATED", 30)
     faces = faces_of([f"person {number % 10}" for number in range(100)])
@@ -103,7 +103,7 @@ def test_too_many_pairs_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -
     assert "20 of all 450 pairs of one person and 30 of all 4,500 pairs" in first.description
 
 
-def test_drawing_without_listing_all_pairs_gives_pairs_of_different_people(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampling_without_listing_gives_pairs_of_different_people(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairing, "_MAX_LISTED", 10)
     monkeypatch.setattr(pairing, "MAX_NON_MATED", 100)
     made = pairs_of(faces_of([f"person {number % 10}" for number in range(100)]), np.random.default_rng(0)).pairs
@@ -112,7 +112,7 @@ def test_drawing_without_listing_all_pairs_gives_pairs_of_different_people(monke
     assert all(pair.first % 10 != pair.second % 10 for pair in others)
 
 
-def test_unnamed_photos_of_one_pair_are_one_unit() -> None:
+def test_unnamed_photos_of_a_pair_are_one_unit() -> None:
     pairs = tuple(Pair(2 * number, 2 * number + 1, number % 2 == 0) for number in range(60))
     hashes = tuple("shared" if number in (0, 6) else f"h{number}" for number in range(120))
     units = drawn_units(faces_of([None] * 120, pairs, hashes), pairs)
@@ -121,7 +121,7 @@ def test_unnamed_photos_of_one_pair_are_one_unit() -> None:
     assert units[4] == units[5] != units[0]
 
 
-def test_a_pair_without_a_face_has_no_similarity() -> None:
+def test_pair_without_a_face_has_no_similarity() -> None:
     pairs = (Pair(0, 1, same=True), Pair(0, 2, same=False))
     assert np.isnan(compare_faces(faces_of(["A", "A", "B"], pairs), pairs).similarities).all()
 
@@ -133,14 +133,14 @@ def comparisons(others: int) -> Comparisons:
     return Comparisons(values, same, indices, np.where(same, indices, indices + 10_000))
 
 
-def test_points_that_few_pairs_do_not_support_are_insufficient_or_left_out() -> None:
+def test_points_with_too_few_pairs_are_insufficient_or_omitted() -> None:
     curve = curve_figures(comparisons(3000))
     assert not curve["fnmr_at_fmr_1e-2"].insufficient
     assert curve["fnmr_at_fmr_1e-3"].insufficient
     assert "fnmr_at_fmr_1e-4" not in curve
 
 
-def test_the_true_accept_rate_is_what_is_not_missed() -> None:
+def test_true_accept_rate_complements_the_false_non_match_rate() -> None:
     curve = curve_figures(comparisons(3000))
     accepted = true_accept_figures(curve)
     assert accepted["tar_at_far_1e-2"].value == pytest.approx(1 - curve["fnmr_at_fmr_1e-2"].value)
@@ -148,7 +148,7 @@ def test_the_true_accept_rate_is_what_is_not_missed() -> None:
     assert complement(Figure(0.2, (0.1, 0.4), 10, 2)) == Figure(0.8, (0.6, 0.9), 10, 8)
 
 
-def test_the_hardest_errors_come_first() -> None:
+def test_hardest_errors_come_first() -> None:
     indices = np.arange(6)
     made = Comparisons(
         np.array([0.5, 0.1, -0.2, 0.6, 0.9, np.nan]), np.array([True, True, True, False, False, True]), indices, indices
@@ -158,7 +158,7 @@ def test_the_hardest_errors_come_first() -> None:
     assert misses.tolist() == [2, 1]
 
 
-def test_a_paired_difference_never_seen_is_not_called_zero() -> None:
+def test_unobserved_paired_difference_is_not_zero() -> None:
     nothing, indices = np.zeros(60), np.arange(60)
     assert pair_difference(nothing, nothing, indices, indices).interval == (-0.05, 0.05)
     apart = pair_difference(np.ones(60), nothing, indices, indices)

@@ -25,7 +25,7 @@ def confusions(people: int) -> Matrix:
     return Matrix("Confusions", names, names, counts)
 
 
-def test_a_det_curve_has_probit_axes_in_per_cent(curves: Curves) -> None:
+def test_det_curve_has_probit_axes_in_percent(curves: Curves) -> None:
     axes = draw_curves(curves).axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("FMR", "FNMR")
     labels = [label.get_text() for label in axes.get_xticklabels()]
@@ -36,7 +36,7 @@ def test_a_det_curve_has_probit_axes_in_per_cent(curves: Curves) -> None:
     assert right - middle == pytest.approx(middle - left)
 
 
-def test_log_axes_of_shares_are_in_per_cent_and_others_plain() -> None:
+def test_log_axes_of_rates_are_in_percent_and_others_plain() -> None:
     people = np.array([10, 100, 1000.0])
     share = draw_curves(Curves("ROC", "FMR", "TAR", (Line("a", SHARES, 1 - SHARES),), "log")).axes[0]
     plain = draw_curves(Curves("Size", "People", "FNIR", (Line("a", people, people / 1e5),), "log")).axes[0]
@@ -45,7 +45,7 @@ def test_log_axes_of_shares_are_in_per_cent_and_others_plain() -> None:
     assert [label.get_text() for label in plain.get_xticklabels()] == ["10", "100", "1,000"]
 
 
-def test_what_a_log_axis_cannot_show_is_told() -> None:
+def test_values_missing_from_a_log_axis_are_noted() -> None:
     x = np.array([0.01, 0.1])
     lines = (Line("some", x, x), Line("none", x, np.zeros(2)))
     figure = draw_curves(Curves("c", "x", "y", lines, "log", "log", markers=(("here", 0.1, 0.0),)))
@@ -54,14 +54,14 @@ def test_what_a_log_axis_cannot_show_is_told() -> None:
     assert labels == ["some", "none (0, off the scale)", "here (0, off the scale)"]
 
 
-def test_of_a_good_det_curve_the_corner_is_shown_and_of_a_bad_one_all() -> None:
+def test_good_det_curve_shows_the_corner_and_bad_one_everything() -> None:
     x = np.linspace(1e-4, 1 - 1e-4, 500)
     good, bad = (Curves("DET", "FMR", "FNMR", (Line("a", x, y),), "probit", "probit") for y in (1e-3 / x, 1 - x))
     assert max(draw_curves(good).axes[0].get_xlim()) <= 0.6
     assert max(draw_curves(bad).axes[0].get_xlim()) > 0.99
 
 
-def test_lines_that_lie_upon_each_other_are_all_seen() -> None:
+def test_overlapping_lines_are_all_visible() -> None:
     x, ones = np.array([1.0, 5, 10]), np.ones(3)
     lines = (Line("a", x, ones), Line("b", x, ones), Line("c", x, ones / 2))
     drawn = draw_curves(Curves("Shots", "photos", "share", lines)).axes[0].lines
@@ -69,13 +69,13 @@ def test_lines_that_lie_upon_each_other_are_all_seen() -> None:
     assert widths[0] > widths[1] == widths[2]
 
 
-def test_no_axis_of_shares_goes_beyond_one() -> None:
+def test_axes_of_rates_end_at_one() -> None:
     line = Line("a", np.array([1.0, 5, 10]), np.ones(3))
     low, high = draw_curves(Curves("Shots", "photos", "share", (line,))).axes[0].get_ylim()
     assert low < 1 < high < 1.01
 
 
-def test_the_interval_of_a_single_point_is_drawn() -> None:
+def test_interval_of_a_single_point_is_drawn() -> None:
     one = np.array([10.0])
     plot = Curves("Size", "people", "share", (Line("a", one, one / 100, one / 200, one / 50),), "log")
     (bar,) = draw_curves(plot).axes[0].collections
@@ -83,13 +83,13 @@ def test_the_interval_of_a_single_point_is_drawn() -> None:
     assert np.asarray(path.vertices)[:, 1].tolist() == [0.05, 0.2]
 
 
-def test_few_steps_are_the_ticks() -> None:
+def test_few_steps_are_used_as_ticks() -> None:
     shots = np.array([1, 2, 3, 5, 10, 20.0])
     axes = draw_curves(Curves("Shots", "Photos", "Rank-1", (Line("svm", shots, 1 - 0.1 / shots),))).axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "3", "5", "10", "20"]
 
 
-def test_a_diagonal_a_band_and_markers_are_drawn(curves: Curves) -> None:
+def test_diagonal_band_and_markers_are_drawn(curves: Curves) -> None:
     plain = Curves("R", "x", "y", (Line("a", SHARES, SHARES, SHARES - 0.01, SHARES + 0.01),), diagonal=True)
     axes = draw_curves(plain).axes[0]
     assert len(axes.lines) == 2
@@ -113,7 +113,7 @@ def test_no_label_is_cut(curves: Curves) -> None:
     assert box.y1 <= height + 1
 
 
-def test_small_matrices_show_counts_larger_ones_colours_and_very_large_ones_the_commonest_confusions() -> None:
+def test_matrices_show_counts_colors_or_commonest_confusions_by_size() -> None:
     assert [text.get_text() for text in draw_matrix(confusions(3)).axes[0].texts] == ["9", "4", "9", "9"]
     assert len(draw_matrix(confusions(40)).axes[0].texts) == 41
     assert not draw_matrix(confusions(41)).axes[0].texts
@@ -121,7 +121,7 @@ def test_small_matrices_show_counts_larger_ones_colours_and_very_large_ones_the_
     assert [label.get_text() for label in bars.get_yticklabels()] == ["person 0 → person 1"]
 
 
-def test_a_histogram_counts_every_number_once() -> None:
+def test_histogram_counts_every_number_once() -> None:
     values = np.array([0.1, 0.2, 0.9, np.nan, np.inf])
     histogram = Histogram("H", "Similarity", (("a", values), ("b", values[:1])))
     edges, groups = binned(histogram)
@@ -133,11 +133,11 @@ def test_a_histogram_counts_every_number_once() -> None:
 
 
 @pytest.mark.parametrize("values", [np.empty(0), np.full(5, 0.3), np.array([np.nan])])
-def test_a_histogram_of_nothing_or_one_value_is_drawn(values: NDArray[np.float64]) -> None:
+def test_histogram_of_nothing_or_one_value_is_drawn(values: NDArray[np.float64]) -> None:
     assert draw(Histogram("H", "x", (("a", values),))).data
 
 
-def test_every_picture_is_drawn_twice_alike_and_well_formed(report: Report) -> None:
+def test_every_picture_is_reproducible_and_well_formed(report: Report) -> None:
     drawn = [item for item in report.sections[0].items if isinstance(item, (Curves, Matrix, Histogram))]
     assert len(drawn) == 5
     for item in drawn:
@@ -148,14 +148,14 @@ def test_every_picture_is_drawn_twice_alike_and_well_formed(report: Report) -> N
         assert b"<dc:date" not in picture.data
 
 
-def test_a_large_picture_is_a_png(curves: Curves, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_picture_is_a_png(curves: Curves, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "_MAX_SVG", 100)
     picture = draw(curves)
     assert picture.media_type == "image/png"
     assert Image.open(BytesIO(picture.data)).width > 800
 
 
-def test_the_settings_of_others_are_neither_used_nor_changed(curves: Curves) -> None:
+def test_user_settings_of_matplotlib_are_neither_used_nor_changed(curves: Curves) -> None:
     import matplotlib as mpl
 
     before = draw(curves)

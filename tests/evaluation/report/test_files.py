@@ -72,7 +72,7 @@ def validate(record: object) -> None:
     jsonschema.Draft202012Validator(schema).validate(record)
 
 
-def test_the_record_is_as_its_schema_says(record: dict[str, Any], report: Report) -> None:
+def test_record_matches_its_schema(record: dict[str, Any], report: Report) -> None:
     validate(record)
     assert record["command"] == COMMAND
     assert record["figures"]["accuracy"] == {
@@ -93,7 +93,7 @@ def test_the_record_is_as_its_schema_says(record: dict[str, Any], report: Report
     assert record["matrices"][0]["cells"] == [[0, 0, 5], [0, 1, 2], [1, 1, 7], [1, 2, 1]]
 
 
-def test_the_schema_refuses_what_it_does_not_know(record: dict[str, Any]) -> None:
+def test_schema_refuses_unknown_keys(record: dict[str, Any]) -> None:
     for part in (record, record["figures"]["eer"], record["machine"], record["curves"][0]["lines"][0]):
         part["surprise"] = 1
         with pytest.raises(jsonschema.ValidationError):
@@ -102,7 +102,7 @@ def test_the_schema_refuses_what_it_does_not_know(record: dict[str, Any]) -> Non
     validate(record)
 
 
-def test_what_is_no_number_is_null(record: dict[str, Any]) -> None:
+def test_nan_is_written_as_null(record: dict[str, Any]) -> None:
     assert record["figures"]["loss"]["value"] is None
     assert record["figures"]["loss"]["interval"] == [None, 1.0]
     assert record["curves"][1]["lines"][0]["x"] == [0.1, None, 0.9]
@@ -113,7 +113,7 @@ def test_curves_can_be_drawn_again(record: dict[str, Any], curves: Curves) -> No
     assert record["curves"][0]["markers"] == [{"label": "Shipped threshold", "x": 0.001, "y": 0.02}]
 
 
-def test_long_lines_are_thinned_with_both_ends(report: Report, tmp_path: Path) -> None:
+def test_long_lines_are_thinned_and_keep_both_ends(report: Report, tmp_path: Path) -> None:
     x = np.linspace(0, 1, 50_001)
     section = Section("Long", items=(Curves("Long", "x", "y", (Line("one", x, x),)),))
     record = json.loads(write_report(replace(report, sections=(section,)), tmp_path, command="").json.read_text())
@@ -122,14 +122,14 @@ def test_long_lines_are_thinned_with_both_ends(report: Report, tmp_path: Path) -
     assert (points[0], points[-1]) == (0, 1)
 
 
-def test_the_same_report_makes_the_same_bytes(report: Report, written: WrittenReport, tmp_path: Path) -> None:
+def test_same_report_gives_same_bytes(report: Report, written: WrittenReport, tmp_path: Path) -> None:
     again = write_report(report, tmp_path, command=COMMAND)
     for first, second in ((written.json, again.json), (written.markdown, again.markdown), (written.html, again.html)):
         assert first.read_bytes() == second.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
 
 
-def test_nothing_tells_whose_machine_it_was(written: WrittenReport) -> None:
+def test_report_discloses_nothing_about_the_machine(written: WrittenReport) -> None:
     record = json.loads(written.json.read_text())
     told = json.dumps([record["machine"], record["versions"]])
     assert platform.node() not in told
@@ -137,7 +137,7 @@ def test_nothing_tells_whose_machine_it_was(written: WrittenReport) -> None:
     assert set(record["machine"].values()).isdisjoint({getpass.getuser(), platform.node()})
 
 
-def test_the_page_needs_nothing_else(written: WrittenReport) -> None:
+def test_page_is_self_contained(written: WrittenReport) -> None:
     page = Page(written.html.read_text("utf-8"))
     names = {tag for tag, _ in page.tags}
     assert not names & {"script", "link", "iframe", "object", "form", "base", "embed", "svg"}
@@ -151,7 +151,7 @@ def test_the_page_needs_nothing_else(written: WrittenReport) -> None:
     assert written.html.stat().st_size < 3_000_000
 
 
-def test_the_page_is_safe_and_for_everybody(written: WrittenReport) -> None:
+def test_page_is_safe_and_accessible(written: WrittenReport) -> None:
     page = Page(written.html.read_text("utf-8"))
     policies = [found["content"] for tag, found in page.tags if found.get("http-equiv") == "Content-Security-Policy"]
     assert len(policies) == 1
@@ -167,7 +167,7 @@ def test_the_page_is_safe_and_for_everybody(written: WrittenReport) -> None:
     assert "@media print" in page.words
 
 
-def test_numbers_keep_to_one_line_and_file_names_break_between_their_parts(report: Report, tmp_path: Path) -> None:
+def test_numbers_do_not_wrap_and_file_names_break_between_parts(report: Report, tmp_path: Path) -> None:
     case = Evidence("Ada_Lovelace/one_1.jpg", "b.jpg", (FACE, FACE), None, 0.43, "two people")
     table = Table("T", ("A", "B"), (("0.00 % to 0.94 %", "1,096 of 1,108"), ("to be", "of 5 of")))
     section = Section("S", items=(ContactSheet("C", (case,)), table))
@@ -181,7 +181,7 @@ def test_numbers_keep_to_one_line_and_file_names_break_between_their_parts(repor
 
 
 @pytest.mark.parametrize("form", ["markdown", "html"])
-def test_names_are_text_and_never_markup(written: WrittenReport, form: str) -> None:
+def test_names_are_escaped(written: WrittenReport, form: str) -> None:
     text = getattr(written, form).read_text("utf-8")
     assert "<script" not in text
     assert not {"\u202e", "\x1b"} & set(text)
@@ -189,11 +189,11 @@ def test_names_are_text_and_never_markup(written: WrittenReport, form: str) -> N
     assert "名" in text
 
 
-def test_the_page_shows_names_as_they_are(written: WrittenReport) -> None:
+def test_page_shows_names_unchanged(written: WrittenReport) -> None:
     assert "<script>alert('1')</script>\"|`*_$x^{$" in Page(written.html.read_text("utf-8")).words
 
 
-def test_the_tables_of_the_text_are_well_formed(written: WrittenReport) -> None:
+def test_markdown_tables_are_well_formed(written: WrittenReport) -> None:
     tables: list[list[str]] = [[]]
     for line in written.markdown.read_text("utf-8").splitlines():
         if line.startswith("|"):
@@ -209,7 +209,7 @@ def test_the_tables_of_the_text_are_well_formed(written: WrittenReport) -> None:
         assert len(table) > 2
 
 
-def test_the_text_says_what_a_reader_has_to_know(written: WrittenReport) -> None:
+def test_markdown_has_the_required_statements(written: WrittenReport) -> None:
     text = written.markdown.read_text("utf-8")
     assert "| Accuracy | 99.48 % ± 0.11 % (standard error) | 99.30 % to 99.60 % | 5,969 of 6,000 |" in text
     assert "0.00 % (insufficient)" in text
@@ -225,7 +225,7 @@ def test_the_text_says_what_a_reader_has_to_know(written: WrittenReport) -> None
     assert text.index("Nearly all pairs") < text.index(COMMAND) < text.index("## Figures")
 
 
-def test_an_empty_report_is_a_report(report: Report, tmp_path: Path) -> None:
+def test_empty_report_is_written(report: Report, tmp_path: Path) -> None:
     bare = replace(report, summary=(), figures={}, sections=(), failures=())
     written = write_report(bare, tmp_path, command="")
     validate(json.loads(written.json.read_text()))
@@ -257,9 +257,7 @@ GRAY = np.zeros((4, 4), np.uint8)
         (Section("S", items=(ContactSheet("C", (Evidence("a", "b", (FACE, GRAY), None, 0.1, ""),)),)), "RGB uint8"),
     ],
 )
-def test_what_does_not_fit_is_refused_before_anything_is_written(
-    report: Report, tmp_path: Path, section: Section, said: str
-) -> None:
+def test_invalid_report_is_refused_before_writing(report: Report, tmp_path: Path, section: Section, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         write_report(replace(report, sections=(section,)), tmp_path / "report", command="")
     assert not (tmp_path / "report").exists()
@@ -275,13 +273,13 @@ def test_names_of_figures_pack_and_dataset_are_checked(report: Report, tmp_path:
             write_report(wrong, tmp_path, command="")
 
 
-def test_a_folder_that_cannot_be_made_is_said(report: Report, tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_an_error(report: Report, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("here")
     with pytest.raises(StorageError, match=r"cannot write .*report\.json.*choose another folder"):
         write_report(replace(report, sections=()), tmp_path / "file" / "report", command="")
 
 
-def test_an_older_report_is_replaced(report: Report, tmp_path: Path) -> None:
+def test_older_report_is_replaced(report: Report, tmp_path: Path) -> None:
     write_report(report, tmp_path, command="")
     written = write_report(replace(report, sections=(), title="Another"), tmp_path, command="")
     assert json.loads(written.json.read_text())["title"] == "Another"
@@ -289,7 +287,7 @@ def test_an_older_report_is_replaced(report: Report, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.md", "report.html"])
-def test_nothing_but_a_report_is_replaced(report: Report, tmp_path: Path, name: str) -> None:
+def test_only_a_report_is_replaced(report: Report, tmp_path: Path, name: str) -> None:
     for before in (False, True):
         if before:
             (tmp_path / name).unlink()
@@ -300,7 +298,7 @@ def test_nothing_but_a_report_is_replaced(report: Report, tmp_path: Path, name: 
         assert (tmp_path / name).read_text() == '{"title": "mine"}'
 
 
-def test_importing_the_writer_loads_no_matplotlib() -> None:
+def test_importing_the_writer_does_not_load_matplotlib() -> None:
     program = "import sys, facebank.evaluation.report; print('matplotlib' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"

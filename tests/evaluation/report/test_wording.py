@@ -37,7 +37,7 @@ from facebank.evaluation.report.wording import (
         ("chartered", "Chartered"),
     ],
 )
-def test_names_of_figures_are_written_for_people(name: str, title: str) -> None:
+def test_names_of_figures_are_readable(name: str, title: str) -> None:
     assert figure_title(name) == title
 
 
@@ -45,7 +45,7 @@ def test_names_of_figures_are_written_for_people(name: str, title: str) -> None:
     ("share", "text"),
     [(0, "0.00 %"), (1, "100.00 %"), (0.00045, "0.045 %"), (1.234e-6, "0.00012 %"), (0.0123, "1.23 %")],
 )
-def test_small_shares_are_not_called_nothing(share: float, text: str) -> None:
+def test_small_rates_are_not_rounded_to_zero(share: float, text: str) -> None:
     assert percent(share) == text
 
 
@@ -58,25 +58,25 @@ def test_numbers_intervals_and_counts() -> None:
     assert value_of(Figure(float("inf"), kind=Kind.NUMBER)) == "not measurable"
 
 
-def test_similarities_have_three_decimals_each() -> None:
+def test_similarities_have_three_decimals() -> None:
     assert [similarity(value) for value in (0.43, 0.45361, float("nan"))] == ["0.430", "0.454", "none"]
 
 
-def test_lines_over_the_same_steps_share_a_table() -> None:
+def test_lines_with_the_same_steps_share_a_table() -> None:
     shots = np.array([1.0, 5])
     table = as_table(Curves("Shots", "k", "Rank-1", (Line("knn", shots, shots / 10), Line("svm", shots, shots / 5))))
     assert table.headings == ("k", "knn", "svm")
     assert table.rows == (("1", "0.1", "0.2"), ("5", "0.5", "1"))
 
 
-def test_long_lines_are_sampled_from_end_to_end() -> None:
+def test_long_lines_are_sampled_including_both_ends() -> None:
     x = np.linspace(0, 1, 1000)
     rows = as_table(Curves("C", "x", "y", (Line("a", x, x),))).rows
     assert len(rows) == 9
     assert (rows[0][1], rows[-1][1]) == ("0", "1")
 
 
-def test_confusions_are_ordered_and_the_right_answers_left_out() -> None:
+def test_confusions_are_sorted_without_right_answers() -> None:
     matrix = Matrix("M", ("b", "a"), ("a", "b", "nobody"), np.array([[1, 9, 2], [9, 5, 0]]))
     assert top_confusions(matrix, 2) == [(1, 1), (0, 2)]
 
@@ -96,7 +96,7 @@ def test_confusions_are_ordered_and_the_right_answers_left_out() -> None:
         ("<b>&", "&lt;b&gt;&amp;"),
     ],
 )
-def test_markdown_makes_nothing_of_text(text: str, markdown: str) -> None:
+def test_markdown_is_escaped(text: str, markdown: str) -> None:
     assert escaped(text) == markdown
 
 
@@ -125,15 +125,15 @@ def explained(*texts: str) -> list[str]:
         ("0.3 % (insufficient)", "Insufficient"),
     ],
 )
-def test_a_term_that_occurs_is_explained(text: str, term: str) -> None:
+def test_terms_that_occur_are_explained(text: str, term: str) -> None:
     assert term in explained("Some other words.", text)
 
 
-def test_what_does_not_occur_is_not_explained() -> None:
+def test_terms_that_do_not_occur_are_not_explained() -> None:
     assert explained("Five people were enrolled, and all were found.") == []
     assert explained("The word DETAIL and the name ROCKY are no terms, nor is FARMER.") == []
 
 
-def test_each_is_explained_once() -> None:
+def test_each_term_is_explained_once() -> None:
     terms = explained("FNIR, FNIR and FPIR; similarity, similarities")
     assert len(terms) == len(set(terms)) == 3
