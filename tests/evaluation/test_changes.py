@@ -1,4 +1,4 @@
-"""What is done to photos is what its name says, is relative to the face, and is the same every time."""
+"""Changes of photos are scaled to the face and deterministic."""
 
 from __future__ import annotations
 

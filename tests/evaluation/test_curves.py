@@ -1,4 +1,4 @@
-"""Error rates agree with counting by hand, and curves with scikit-learn's."""
+"""Error rates match hand counts, and curves match scikit-learn."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_threshold_passes_no_more_false_matches_than_requested(other: list[float
     some = comparisons([0.5], other)
     threshold = some.threshold_at(fmr)
     assert np.mean(np.array(other) >= threshold) <= fmr
-    # and a lower one would let too many
+    # and a lower one would pass too many
     below = [value for value in other if value < threshold]
     if below and fmr < 1:
         assert np.mean(np.array(other) >= max(below)) > fmr
@@ -125,7 +125,7 @@ def test_band_contains_the_curve_and_narrows_with_more_pairs() -> None:
         assert not seen[line.x < 1 / (2 * count)].any()
         middle = int(np.argmin(np.abs(line.x - 0.1)))
         widths.append(line.high[middle] - line.low[middle])
-    # four standard errors wide, of which that of ten times as many pairs is a third
+    # four standard errors wide; ten times as many pairs have a third of that
     assert widths[1] == pytest.approx(widths[0] / np.sqrt(10), rel=0.5)
 
 

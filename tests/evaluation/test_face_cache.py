@@ -1,4 +1,4 @@
-"""What was found once is found again, and nothing else is."""
+"""The cache of detected faces and embeddings."""
 
 from __future__ import annotations
 

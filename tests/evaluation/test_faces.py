@@ -1,4 +1,4 @@
-"""Photos become faces once, whatever the photo is, and failures are told and not hidden."""
+"""Reading the faces of a dataset, with cache and reported failures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def photos(shared: Path) -> Dataset:
 
 
 class Refusing:
-    """An engine whose networks must not be needed any more."""
+    """An engine that fails if its networks are used."""
 
     def __init__(self, engine: Engine) -> None:
         self.identity, self.thresholds, self.pack_calibration = (
@@ -123,7 +123,7 @@ def test_photos_without_a_face_are_reported(engine: Engine, photos: Dataset, tmp
 
 
 class Blur:
-    """Makes faces unrecognisable."""
+    """A change that makes faces unrecognizable."""
 
     name = "blur:30"
 

@@ -1,4 +1,4 @@
-"""Intervals hold what they promise, and shrink for no bad reason."""
+"""Rates and their intervals."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_ten_events_are_enough_and_nine_are_not() -> None:
 
 
 def test_photos_of_one_person_do_not_count_as_independent() -> None:
-    wrong = np.repeat(np.arange(30) < 6, 20)  # six of thirty people, always
+    wrong = np.repeat(np.arange(30) < 6, 20)  # all photos of six of thirty people
     alone, together = rate(wrong, np.arange(600)), rate(wrong, np.repeat(np.arange(30), 20))
     assert alone.interval is not None
     assert together.interval is not None
@@ -55,7 +55,7 @@ def test_interval_has_its_nominal_coverage() -> None:
     random = np.random.default_rng(3)
     covered = 0
     for _ in range(200):
-        shares = random.beta(2, 18, size=60)  # people differ; the mean is 0.1
+        shares = random.beta(2, 18, size=60)  # rates differ between people; the mean is 0.1
         wrong = (random.random((60, 10)) < shares[:, None]).ravel()
         low, high = rate(wrong, np.repeat(np.arange(60), 10)).interval or (0, 0)
         covered += low <= 0.1 <= high
@@ -65,7 +65,7 @@ def test_interval_has_its_nominal_coverage() -> None:
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 12))
 def test_interval_contains_the_value_and_lies_within_0_and_1(events: list[bool], people: int) -> None:
     figure = rate(np.array(events), np.arange(len(events)) % people)
-    if figure.interval is None:  # of one person nothing can be said about others
+    if figure.interval is None:  # a single person gives no interval
         assert min(people, len(events)) == 1
         return
     low, high = figure.interval
@@ -79,7 +79,7 @@ def test_same_data_give_same_interval() -> None:
 
 
 def test_pairs_are_resampled_by_people_of_both_sides() -> None:
-    # One person, who matches everybody: whether she is drawn decides over all errors.
+    # One person matches everybody, so all errors depend on whether that person is drawn.
     first, second = (side.ravel() for side in np.meshgrid(np.arange(40), np.arange(40), indexing="ij"))
     different = first < second
     first, second = first[different], second[different]

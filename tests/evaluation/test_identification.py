@@ -1,4 +1,4 @@
-"""What is said of searches is what they gave."""
+"""Figures and tables of searches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of relatives: what is read, and what is refused in a sentence."""
+"""Lists of relatives, valid and invalid."""
 
 from __future__ import annotations
 

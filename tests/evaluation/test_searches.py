@@ -1,4 +1,4 @@
-"""Searches in a trial gallery are decided as the program decides."""
+"""Searches in a trial gallery match the decisions of the program."""
 
 from __future__ import annotations
 

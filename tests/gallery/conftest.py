@@ -1,4 +1,4 @@
-"""Faces for the gallery's tests: random unit vectors, for the laws of a store do not depend on whose they are."""
+"""Fixtures of the gallery tests: galleries with random unit vectors instead of real embeddings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
 class Faces:
-    """Makes faces that nobody else has, the same ones for the same seed."""
+    """Generator of distinct faces, reproducible by its seed."""
 
     dimension = 16
     pack = PackIdentity("opencv", "ab" * 32, dimension)
@@ -37,12 +37,12 @@ class Faces:
         self._count = 0
 
     def vector(self, dimension: int = dimension) -> FloatArray:
-        """Make a unit vector."""
+        """Return a random unit vector."""
         vector = self._random.standard_normal(dimension).astype(np.float32)
         return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
     def sample(self, **changes: Any) -> NewSample:
-        """Make a sample, with some fields as given."""
+        """Return a sample; keyword arguments override its fields."""
         self._count += 1
         unique = self._random.bytes(12).hex()
         x, y = self._random.uniform(0, 500, 2)
@@ -61,31 +61,31 @@ class Faces:
         return replace(sample, **changes)
 
     def samples(self, count: int) -> list[NewSample]:
-        """Make several samples."""
+        """Return several samples."""
         return [self.sample() for _ in range(count)]
 
 
 @pytest.fixture(scope="session")
 def random_faces() -> type[Faces]:
-    """Make faces from a seed."""
+    """The class that generates faces from a seed."""
     return Faces
 
 
 @pytest.fixture
 def faces() -> Faces:
-    """Make faces."""
+    """A generator of faces."""
     return Faces()
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a gallery may be made."""
+    """Path of a gallery that does not exist yet."""
     return tmp_path / "family.facebank"
 
 
 @pytest.fixture
 def gallery(path: Path) -> Iterator[Gallery]:
-    """Make an empty gallery that waits for nobody for long."""
+    """An empty gallery with a short lock timeout."""
     with Gallery.open(path, Faces.pack, create=True, busy_timeout=0.2) as opened:
         yield opened
 
@@ -108,7 +108,7 @@ def exported(gallery: Gallery, faces: Faces, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start_worker() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start other processes that use a gallery: see ``worker.py``."""
+    """A function that starts other processes using a gallery; see ``worker.py``."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: object) -> subprocess.Popen[str]:

@@ -1,5 +1,5 @@
 # ruff: noqa: T201
-"""Forks in several states of a gallery, for the tests: prints what each of both processes sees."""
+"""Forks with a gallery in several states, for the tests; prints what parent and child see."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.gallery.conftest import Faces
 
 
 def in_child(work: Callable[[], None]) -> int:
-    """Do a work in a forked process, in a minute at most; return the process's number."""
+    """Run a function in a forked process for at most a minute and return the process ID."""
     sys.stdout.flush()
     child = os.fork()
     if child:
@@ -49,7 +49,7 @@ def said(what: str, call: Callable[[], object]) -> None:
 
 
 def both(path: Path, journal: str) -> None:
-    """Enroll in both processes after the fork, the first process closing while the other is at it."""
+    """Enroll in both processes after the fork; the parent closes while the child is enrolling."""
     if journal == "delete":
         vars(file)["choose_journal"] = lambda *_, **__: "delete"
     gallery = Gallery.open(path, Faces.pack, create=True)
@@ -73,7 +73,7 @@ def both(path: Path, journal: str) -> None:
 
 
 def busy(path: Path) -> None:
-    """Fork while another thread reads."""
+    """Fork while another thread is reading."""
     gallery = Gallery.open(path, Faces.pack, create=True)
     inside, done = threading.Event(), threading.Event()
 
@@ -100,7 +100,7 @@ def busy(path: Path) -> None:
 
 
 def snapshot(path: Path) -> None:
-    """Fork inside of a snapshot, which both processes leave."""
+    """Fork inside a snapshot, which both processes leave."""
     gallery = Gallery.open(path, Faces.pack, create=True)
     gallery.enroll("Ada", Faces(1).samples(1))
     child = 0
@@ -112,14 +112,14 @@ def snapshot(path: Path) -> None:
     except UsageError:
         print("child: UsageError")
     if not child:
-        sys.exit(0)  # frees what it inherited
+        sys.exit(0)  # frees the inherited objects
     wait(child)
     gallery.enroll("Ada", Faces(2).samples(1))
     print("parent:", gallery.person("Ada").sample_count)
 
 
 def many(path: Path) -> None:
-    """Fork again and again while threads write; each forked process writes, too, or is refused."""
+    """Fork repeatedly while threads write; each child writes too or is refused."""
     gallery = Gallery.open(path, Faces.pack, create=True)
     stop, kept = threading.Event(), [0, 0, 0]
 

@@ -1,4 +1,4 @@
-"""Damage is found by `check_gallery`, mended where the seals prove what was written, and named where it is lost."""
+"""Checking a gallery: damage is found, repaired if checksums prove the original, and reported if it is lost."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_losses_are_reported_and_nothing_is_invented(filled: Path, faces: Faces)
         assert gallery.person("Bob").sample_count == 3
         assert gallery.revision > revision
         (outcome,) = gallery.enroll("Ada", [faces.sample()])
-        assert outcome.sample_id == 7  # a number that was lost is not given again
+        assert outcome.sample_id == 7  # the number of a lost sample is not reused
 
 
 def test_damaged_indexes_are_rebuilt(filled: Path) -> None:
@@ -155,7 +155,7 @@ def test_damaged_indexes_are_rebuilt(filled: Path) -> None:
 
 
 def test_flipped_bits_are_never_silent(filled: Path, faces: Faces) -> None:
-    """Sixty flips anywhere: the same answers, or an error; and after a repair nothing that was not there before."""
+    """After sixty random bit flips, answers are unchanged or an error, and a repair adds nothing."""
     whole, before = filled.read_bytes(), contents(filled)
     right, draw, mended = told(filled, faces), random.Random(5), 0
     for _ in range(60):
@@ -171,7 +171,7 @@ def test_flipped_bits_are_never_silent(filled: Path, faces: Faces) -> None:
                 if check_gallery(filled).damage:
                     repair_gallery(filled)
                     after = contents(filled)
-                    assert all(set(after[table]) <= set(before[table]) for table in after), "something was made up"
+                    assert all(set(after[table]) <= set(before[table]) for table in after), "the repair added rows"
             except GalleryFormatError:
                 pass
         for other in filled.parent.iterdir():
@@ -201,7 +201,7 @@ def told(path: Path, faces: Faces) -> object:
 def test_a_gallery_in_use_can_be_copied(filled: Path, faces: Faces, tmp_path: Path) -> None:
     target = tmp_path / "copy.facebank"
     with Gallery.open(filled, faces.pack) as gallery:
-        gallery.enroll("Carl", faces.samples(1))  # lies in the log only
+        gallery.enroll("Carl", faces.samples(1))  # is in the log only
         with Gallery.open(filled) as other:
             assert other.back_up(target) == target
             assert [place.kind for place in other.written_places()] == [PlaceKind.BACKUP]

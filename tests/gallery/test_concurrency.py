@@ -1,4 +1,4 @@
-"""Several processes at one gallery, and processes that are stopped in the middle."""
+"""Several processes using one gallery, and processes killed while writing."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_an_interrupted_enrollment_keeps_completed_photos(
     with Gallery.open(gallery.path, faces.pack) as again:
         people = {person.name: person.sample_count for person in again.people()}
         assert people.pop("Ada") == 2
-        assert people.get("Bob", 0) in {len(done), len(done) + 1}  # the last may be in, and not yet said
+        assert people.get("Bob", 0) in {len(done), len(done) + 1}  # the last one may be enrolled but not printed yet
         assert len(again.vectors().sample_ids) == 2 + people.get("Bob", 0)
         again.enroll("Carl", faces.samples(1))
     assert inspect_gallery(gallery.path).problems == ()

@@ -1,4 +1,4 @@
-"""Faces into a gallery, and none twice."""
+"""Enrolling faces and detecting duplicates."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_invalid_samples_are_rejected(gallery: Gallery, faces: Faces, change: di
     assert gallery.people() == []
 
 
-# The same face twice ----------------------------------------------------------------------------------------------
+# Duplicates ----------------------------------------------------------------------------------------------
 
 
 def test_the_same_face_is_enrolled_once(gallery: Gallery, faces: Faces) -> None:
@@ -192,7 +192,7 @@ def test_nearly_equal_embeddings_are_one_face(gallery: Gallery, faces: Faces, di
     for _ in range(30):
         gallery.enroll("Others", faces.samples(1))
     vector = faces.vector().astype(np.float64)
-    aside = np.linalg.svd(vector[None])[2][5]  # at a right angle
+    aside = np.linalg.svd(vector[None])[2][5]  # orthogonal
     copied = ((vector + distance * aside) / np.linalg.norm(vector + distance * aside)).astype(np.float32)
     gallery.enroll("Ada", [faces.sample(vectors={"plain": vector.astype(np.float32)})])
     (outcome,) = gallery.enroll("Bob", [faces.sample(vectors={"plain": copied})])

@@ -1,4 +1,4 @@
-"""Exports come back as they were."""
+"""Exports and imports round-trip."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def told(gallery: Gallery) -> dict[str, list[Any]]:
-    """Say all there is about everybody, but for the numbers, which are each gallery's own."""
+    """Return everything stored about everybody except for sample numbers, which differ between galleries."""
     vectors = {variant: gallery.vectors(variant) for variant in gallery.variants()}
     everything: dict[str, list[Any]] = {}
     for person in gallery.people():
@@ -50,7 +50,7 @@ def told(gallery: Gallery) -> dict[str, list[Any]]:
     return everything
 
 
-# There and back ---------------------------------------------------------------------------------------------------
+# Round trips ---------------------------------------------------------------------------------------------------
 
 
 def test_exports_are_imported_unchanged(gallery: Gallery, other: Gallery, exported: Path) -> None:
@@ -168,7 +168,7 @@ def test_any_population_is_exported_and_imported(
             assert told(two) == told(one)
 
 
-# The folder -------------------------------------------------------------------------------------------------------
+# The exported folder -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")

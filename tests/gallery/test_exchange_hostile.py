@@ -1,4 +1,4 @@
-"""What is no export, or a lying one, is refused, and nothing of it is imported."""
+"""Invalid and forged exports are refused and import nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda manifest: None) -> None:
-    """Write the manifest of an altered export anew, as somebody would who wants it believed."""
+    """Rewrite the manifest of an altered export with matching hashes, as an attacker would."""
     manifest = json.loads((folder / "manifest.json").read_text())
     for name in list(manifest["files"]):
         content = (folder / name).read_bytes()
@@ -38,7 +38,7 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda man
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-# What is refused ----------------------------------------------------------------------------------------------------
+# Refused exports ----------------------------------------------------------------------------------------------------
 
 
 def test_exports_of_another_pack_are_rejected(gallery: Gallery, exported: Path, faces: Faces, tmp_path: Path) -> None:
@@ -66,7 +66,10 @@ def test_missing_truncated_and_altered_files_are_rejected(other: Gallery, export
         (exported / name).unlink(missing_ok=True)
         if content is not None:
             (exported / name).write_bytes(content)
-        if name != "manifest.json" or content not in {whole[:-1], bytes(altered)}:  # it seals, and is not sealed
+        if name != "manifest.json" or content not in {
+            whole[:-1],
+            bytes(altered),
+        }:  # the manifest has no checksum of its own
             with pytest.raises(ExchangeError, match=name.replace(".", r"\.")):
                 import_gallery(other, exported)
     assert other.people() == []
@@ -210,7 +213,7 @@ def test_invalid_facts_are_rejected(other: Gallery, exported: Path, facts: dict[
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], object], **options: Any) -> None:
-    """Write an npz anew after changing its arrays."""
+    """Rewrite an npz file with changed arrays."""
     with np.load(path, allow_pickle=False) as stored:
         arrays = dict(stored)
     change(arrays)
@@ -282,7 +285,7 @@ def test_a_file_larger_than_its_arrays_is_refused(other: Gallery, exported: Path
     with (exported / "vectors.npz").open("r+b") as stream:
         content = stream.read()
         stream.seek(0)
-        stream.write(b"x" * 1_000_000 + content)  # a zip may begin anywhere
+        stream.write(b"x" * 1_000_000 + content)  # a zip file may start at any offset
     reseal(exported)
     with pytest.raises(ExchangeError, match="larger"):
         import_gallery(other, exported)
@@ -291,7 +294,7 @@ def test_a_file_larger_than_its_arrays_is_refused(other: Gallery, exported: Path
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_altered_exports_raise_typed_errors_only(random_faces: type[Faces], data: st.DataObject) -> None:
-    """The hashes are made to fit, so that the files themselves must be read with care."""
+    """The hashes match, so that only the readers of the files can detect the change."""
     faces = random_faces(0)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -303,7 +306,9 @@ def test_altered_exports_raise_typed_errors_only(random_faces: type[Faces], data
             for _ in range(data.draw(st.integers(1, 10))):
                 content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
             (export / name).write_bytes(content)
-            with suppress(ValueError, KeyError, TypeError, AttributeError, OSError):  # an unreadable manifest stays
+            with suppress(
+                ValueError, KeyError, TypeError, AttributeError, OSError
+            ):  # an unreadable manifest is left as it is
                 reseal(export)
             one.forget("Ada")
             revision = one.revision

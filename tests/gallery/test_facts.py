@@ -1,4 +1,4 @@
-"""Birth dates and notes of people: set, cleared, and kept through everything that happens to a person."""
+"""Birth dates and notes: setting and clearing them, and keeping them when people are renamed or merged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def ada(gallery: Gallery, faces: Faces) -> Gallery:
-    """A gallery with Ada, born 1985-06, with a note."""
+    """A gallery with Ada, born 1985-06, who has a note."""
     gallery.enroll("Ada", faces.samples(2))
     gallery.describe("Ada", born="1985-06", note="from the sea")
     return gallery

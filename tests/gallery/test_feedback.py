@@ -1,4 +1,4 @@
-"""Denials and strangers: what was said of a face, and who wins where it contradicts."""
+"""Denials and remembered strangers, and their precedence when they contradict samples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def moved(face: FaceKey, by: float) -> FaceKey:
 
 @pytest.fixture
 def two(gallery: Gallery, faces: Faces) -> Gallery:
-    """A gallery of Ada, number 1, and Bob, number 2."""
+    """A gallery of Ada (number 1) and Bob (number 2)."""
     for name in ("Ada", "Bob"):
         gallery.enroll(name, faces.samples(2))
     return gallery
@@ -33,7 +33,7 @@ def two(gallery: Gallery, faces: Faces) -> Gallery:
 
 @pytest.fixture
 def seen(faces: Faces) -> NewSample:
-    """A face that nobody has."""
+    """A face of a stranger."""
     return faces.sample()
 
 
@@ -93,7 +93,7 @@ def test_enrolling_a_face_drops_its_denial(two: Gallery, seen: NewSample) -> Non
     two.enroll("ADA", [seen])
     assert two.denials_of(FaceKey.enrolled(seen)) == {2}
     copy = replace(seen, content_hash="0" * 64)
-    two.deny("Ada", FaceKey.enrolled(copy))  # by the photo alone, nobody can know
+    two.deny("Ada", FaceKey.enrolled(copy))  # the photo alone does not identify the face
     two.enroll("Ada", [copy])
     assert two.denials_of(FaceKey.enrolled(copy)) == set()
 
@@ -107,7 +107,7 @@ def test_denials_follow_their_person(two: Gallery, seen: NewSample, faces: Faces
     assert two.denials_of(FaceKey.enrolled(seen)) == {1, 2}
     two.merge(["Bob"], into="Augusta")
     assert two.denials_of(FaceKey.enrolled(seen)) == two.denials_of(other) == {1}
-    assert two.withdraw_denial("Augusta", FaceKey.enrolled(seen))  # one denial was left of the two
+    assert two.withdraw_denial("Augusta", FaceKey.enrolled(seen))  # one of the two denials was left
     assert two.denials_of(FaceKey.enrolled(seen)) == set()
     two.forget("Augusta")
     assert two.denials_of(other) == set()
@@ -150,7 +150,7 @@ def test_unknown_names_raise(two: Gallery, seen: NewSample) -> None:
             say("Carl", FaceKey.enrolled(seen))
 
 
-# Strangers ------------------------------------------------------------------------------------------------------
+# Remembered strangers ------------------------------------------------------------------------------------------------------
 
 
 def test_a_stranger_is_a_face_with_its_photo(two: Gallery, faces: Faces) -> None:
@@ -159,7 +159,7 @@ def test_a_stranger_is_a_face_with_its_photo(two: Gallery, faces: Faces) -> None
     assert two.remember_stranger(seen) == (1, True)
     assert two.remember_stranger(other) == (2, True)
     assert two.revision == revision + 2
-    assert two.remember_stranger(replace(seen, vectors={"plain": faces.vector()})) == (1, False)  # the same place
+    assert two.remember_stranger(replace(seen, vectors={"plain": faces.vector()})) == (1, False)  # the same position
     assert two.remember_stranger(replace(other, content_hash="0" * 64)) == (2, False)  # the same embedding
     assert two.revision == revision + 2
     table = two.strangers()

@@ -1,4 +1,4 @@
-"""What is forgotten leaves no byte behind, in any of the gallery's files."""
+"""Forgotten people leave no bytes in any file of the gallery."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from facebank.gallery import NewSample
     from tests.gallery.conftest import Faces
 
-PIECE = 16  # bytes: a whole embedding need not be there for some of it to be
+PIECE = 16  # bytes; short enough to find parts of an embedding
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,7 +40,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def all_bytes(path: Path) -> bytes:
-    """Read every file that the gallery has, also those made from it."""
+    """Return the content of all files of a gallery, including derived ones."""
     made = [derived_file(path), *index_file(path).parent.glob(index_file(path).name + "*")]
     files = [*path.parent.glob(path.name + "*"), *(file for file in made if file.exists())]
     return b"\0".join(file.read_bytes() for file in sorted(files))
@@ -51,7 +51,7 @@ def pieces_of(data: bytes) -> list[bytes]:
 
 
 def pieces(samples: Iterable[NewSample]) -> list[bytes]:
-    """Return what would betray samples."""
+    """Return byte strings that would disclose samples."""
     found = []
     for sample in samples:
         found += [sample.path.encode(), sample.content_hash.encode()]
@@ -71,11 +71,11 @@ def left_in(path: Path, betraying: Iterable[bytes]) -> list[bytes]:
 
 
 def test_enrolled_data_are_in_the_files(gallery: Gallery, faces: Faces) -> None:
-    """The other tests look for bytes in vain; this one shows that they would find them."""
+    """Shows that the search of the other tests finds bytes that exist."""
     samples = faces.samples(5)
     gallery.enroll("Augusta Ada King", samples)
     betraying = [*names("Augusta Ada King"), *pieces(samples)]
-    assert len(left_in(gallery.path, betraying)) > 0.9 * len(betraying)  # a few lie across two pages
+    assert len(left_in(gallery.path, betraying)) > 0.9 * len(betraying)  # a few are split between two pages
     gallery.close()
     assert len(left_in(gallery.path, betraying)) > 0.9 * len(betraying)
 
@@ -101,7 +101,7 @@ def test_forgetting_erases_the_search_index(
     vectors = [piece for sample in samples for piece in pieces_of(sample.vectors["plain"].tobytes())]
     assert nearest_person(gallery, samples[0].vectors["plain"]) == 1
     path, copies = index_file(gallery.path), vectors
-    held = os.open(path, os.O_RDONLY)  # the bytes are overwritten, not only without a name
+    held = os.open(path, os.O_RDONLY)  # the bytes must be overwritten and not only unlinked
     assert any(piece in path.read_bytes() for piece in vectors)
     if action == "forget":
         gallery.forget("Augusta Ada King")
@@ -221,7 +221,7 @@ def test_re_embedding_erases_old_embeddings_of_strangers(gallery: Gallery, faces
 
 @pytest.mark.parametrize("seed", range(4))
 def test_moved_rows_leave_no_copies(gallery: Gallery, random_faces: type[Faces], seed: int) -> None:
-    """With ``secure_delete`` alone some of these populations leave copies in the unused parts of pages."""
+    """With ``secure_delete`` alone, some of these galleries leave copies in unused parts of pages."""
     faces, random = random_faces(seed), Random(seed)
     called = [f"Person {random.randbytes(9).hex()}" for _ in range(60)]
     samples = {
@@ -254,7 +254,7 @@ def test_forgetting_erases_random_people(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "some.facebank"
         with Gallery.open(path, faces.pack, create=True) as gallery:
-            for _ in range(rounds):  # in turns, so that everybody's rows lie among the others'
+            for _ in range(rounds):  # alternating, so that rows of all people are interleaved
                 for name, count in called.items():
                     new = faces.samples(count)
                     samples[name] += new
@@ -275,7 +275,7 @@ def test_forgetting_with_a_rollback_journal(gallery: Gallery, faces: Faces) -> N
     gallery.close()
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("BEGIN")  # keeps the gallery from going over to the write-ahead log again
+        connection.execute("BEGIN")  # prevents the gallery from switching back to the write-ahead log
         connection.execute("SELECT * FROM people").fetchall()
         opened = Gallery.open(gallery.path, faces.pack, busy_timeout=0.1)
     samples = faces.samples(5)

@@ -1,4 +1,4 @@
-"""A disk that is full: told in one sentence, and nothing that was there before is lost."""
+"""A full disk is a one-line error and loses no earlier data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ resource = pytest.importorskip("resource", reason="limits of a process are POSIX
 
 @pytest.fixture
 def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A file system of 2 MiB, or as many as are asked for, where mounting is allowed."""
+    """A file system of 2 MiB or the requested size; skips if mounting is not permitted."""
     point = tmp_path / "small"
     point.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={getattr(request, 'param', 2)}m", "tmpfs", str(point)]
@@ -36,7 +36,7 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
 
 @pytest.fixture
 def file_limit() -> Iterator[None]:
-    """No file of this process may grow beyond 400 KiB; SQLite is told so as by a full disk."""
+    """Limit files of this process to 400 KiB, which SQLite handles like a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (400 * 1024, before[1]))
     yield
@@ -44,7 +44,7 @@ def file_limit() -> Iterator[None]:
 
 
 def fill(gallery: Gallery, faces: Faces) -> int:
-    """Enroll until the disk is full, and return how many samples are in."""
+    """Enroll until the disk is full and return the number of enrolled samples."""
     for done in range(1000):
         try:
             gallery.enroll("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
@@ -91,7 +91,7 @@ def test_forgetting_on_a_full_disk_is_cleaned_later(small_disk: Path, faces: Fac
         for _ in range(6):
             gallery.enroll("Ada", [faces.sample(thumbnail=os.urandom(20_000))])
     with Gallery.open(path, faces.pack) as gallery:
-        gallery.write_setting("room", 1)  # the log is there, so that a removal fits on the disk and cleaning does not
+        gallery.write_setting("room", 1)  # creates the log, so that a removal fits on the disk and cleaning does not
         free = shutil.disk_usage(small_disk).free
         filler.write_bytes(b"x" * (free - 80 * 1024))
         assert gallery.forget("Gone").full_disk
@@ -108,7 +108,7 @@ def test_forgetting_on_a_full_disk_is_cleaned_later(small_disk: Path, faces: Fac
 @pytest.mark.parametrize("small_disk", [4], indirect=True)
 @pytest.mark.parametrize("count", [1, 60])
 def test_forgetting_without_a_free_byte(small_disk: Path, faces: Faces, count: int) -> None:
-    """Sixty samples are more than fits into the log at once."""
+    """Sixty samples do not fit into the log together."""
     path, filler = small_disk / "family.facebank", small_disk / "filler"
     marker = "/photos/of/somebody/who/is/forgotten"
     for name in ("Gone", "Ada"):

@@ -1,4 +1,4 @@
-"""What can be done with people and samples."""
+"""Operations on people and samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is done in whatever order, a gallery says the same as a dictionary would."""
+"""Any sequence of operations gives the same result on a gallery and on a dictionary."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES = st.sampled_from(["Ada", "ADA", "ada", "Bob", "Zoë", "Zoe\u0308", "Carl"
 
 
 class GalleryMachine(RuleBasedStateMachine):
-    """Does things to a gallery and to a dictionary of what each person's samples are."""
+    """Runs the same operations on a gallery and on a dictionary of people's samples."""
 
     faces_class: type[Faces]
 
@@ -60,7 +60,7 @@ class GalleryMachine(RuleBasedStateMachine):
         self.spelling.setdefault(name_key(name), {"Zoe\u0308": "Zoë"}.get(name, name))
         for sample, outcome in zip(new, outcomes, strict=True):
             assert outcome.duplicate_of_person is None
-            assert outcome.sample_id > self.highest  # numbers are never used again
+            assert outcome.sample_id > self.highest  # numbers are never reused
             self.highest = outcome.sample_id
             mine[outcome.sample_id] = sample
         if new or not known:
@@ -115,7 +115,7 @@ class GalleryMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.denied or self.strangers)
     @rule(name=NAMES, data=st.data())
     def enroll_who_was_denied(self, name: str, data: st.DataObject) -> None:
-        """Whoever is given a face wins over what was said against it."""
+        """An enrolled face takes precedence over an earlier denial."""
         face = data.draw(st.sampled_from([*(face for _, face in self.denied), *self.strangers.values()]))
         if any(face is sample for mine in self.expected.values() for sample in mine.values()):
             return
@@ -188,7 +188,7 @@ class GalleryMachine(RuleBasedStateMachine):
 
     @rule()
     def search(self) -> None:
-        """The index is opened now and then only, after several changes."""
+        """The index is opened only occasionally, after several changes."""
         index = open_index(self.gallery)
         owners = {number: key for key, mine in self.expected.items() for number in mine}
         assert index.revision == self.revision

@@ -1,4 +1,4 @@
-"""People who were joined are separated again as they were, and one is split into two."""
+"""Merging people, undoing a merge, and splitting a person in two."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def state(gallery: Gallery) -> dict[str, tuple[object, ...]]:
-    """Everything that people say of a gallery's people."""
+    """Return everything that the library reports about the people of a gallery."""
     return {
         person.name: (
             person.born,
@@ -28,7 +28,7 @@ def state(gallery: Gallery) -> dict[str, tuple[object, ...]]:
 
 
 def key(faces: Faces, number: int) -> FaceKey:
-    """Return a face of a photo of its own."""
+    """Return the key of a face in a photo with that number."""
     return FaceKey(f"{number:064x}", 0, faces.sample().box)
 
 
@@ -127,7 +127,7 @@ def test_forgetting_erases_names_of_merged_people(people: Gallery, tmp_path: Pat
     folder = export_gallery(people, tmp_path / "export").folder
     exported = b"".join(file.read_bytes() for file in folder.iterdir())
     assert b"Beatrix" not in exported
-    assert b"Utrecht" in exported  # notes are joined, and a person's note goes along
+    assert b"Utrecht" in exported  # the merged note contains the note of each person
     assert b"Beatrix" in file_of(people)
     people.forget("Ada")
     assert b"Beatrix" not in file_of(people)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def connection() -> Iterator[sqlite3.Connection]:
-    """An empty file in memory."""
+    """Connection to an empty database in memory."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as opened:
         yield opened
 
@@ -75,13 +75,13 @@ def test_older_galleries_are_upgraded_on_opening(
 
 @pytest.fixture
 def first_gallery(path: Path) -> Path:
-    """A gallery as the first version left it: two samples of Ada, one of Bob, a setting."""
+    """Write a gallery of the first version with two samples of Ada, one of Bob and a setting."""
     return restored("schema_1.sql", path)
 
 
 @pytest.fixture
 def second_gallery(path: Path) -> Path:
-    """A gallery as the second version left it: as the first, and Bob is not in one photo."""
+    """Write a gallery of the second version: the first one with a denial of Bob in a photo."""
     return restored("schema_2.sql", path)
 
 

@@ -1,4 +1,4 @@
-"""Which files are opened, which are refused and how, and that hostile ones do no harm."""
+"""Opening galleries: new, other, damaged and hostile files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 
 @contextmanager
 def tampering(path: Path) -> Iterator[sqlite3.Connection]:
-    """Write to a gallery as somebody who does not care about its rules."""
+    """Connect to a gallery without its consistency rules."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("PRAGMA foreign_keys = OFF")
@@ -109,7 +109,7 @@ def test_failed_creation_is_an_error(path: Path, faces: Faces) -> None:
 
 
 def test_an_interrupted_creation_can_be_repeated(path: Path, faces: Faces) -> None:
-    """The journal of a killed process lies beside a half-written file; SQLite undoes it and we begin again."""
+    """SQLite rolls back the journal of a killed process, and the gallery is created again."""
     source = path.with_name("source")
     with closing(sqlite3.connect(source, isolation_level=None)) as connection:
         connection.execute("PRAGMA cache_size = 1")
@@ -316,14 +316,14 @@ def test_a_locked_gallery_raises_after_the_timeout(
     for change in (lambda: gallery.enroll("Bob", faces.samples(1)), lambda: gallery.forget("Ada")):
         with pytest.raises(GalleryBusyError, match="in use by another process"):
             change()
-    assert len(gallery.vectors().sample_ids) == 1  # readers do not wait
+    assert len(gallery.vectors().sample_ids) == 1  # readers are not blocked
     writer.communicate()
     assert gallery.enroll("Bob", faces.samples(1))[0].duplicate_of_person is None
 
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mount a small file system in memory, where that is allowed."""
+    """A function that mounts a small file system in memory; skips if mounting is not permitted."""
     point = tmp_path / "mounted"
     point.mkdir()
 
@@ -361,7 +361,7 @@ def test_logs_on_read_only_media_are_read(gallery: Gallery, faces: Faces, mount:
         shutil.copy(file, medium)
     subprocess.run(["mount", "-o", "remount,ro", str(medium)], check=True)
     with suppress(StorageError), Gallery.open(medium / gallery.path.name, faces.pack) as copied:
-        assert len(copied.people()) == 1  # read with its log, or not at all
+        assert len(copied.people()) == 1  # read with its log or refused
 
 
 @POSIX

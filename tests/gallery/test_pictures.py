@@ -1,4 +1,4 @@
-"""A photo is known by its picture where its bytes are others, as after its title was edited."""
+"""Photos are recognized by the hash of their pixels after their metadata was edited."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ EDITED = "ef" * 32
 
 @pytest.fixture
 def seen(faces: Faces) -> NewSample:
-    """A face of a photo whose picture is known."""
+    """A face of a photo with a known picture hash."""
     return faces.sample(picture_hash=PICTURE)
 
 
 def edited(face: FaceKey, picture: str | None = PICTURE) -> FaceKey:
-    """The face in the photo after its metadata was edited."""
+    """Return the key of a face after the photo's metadata was edited."""
     return replace(face, content_hash=EDITED, picture_hash=picture)
 
 
 def test_faces_match_by_bytes_or_by_picture(seen: NewSample) -> None:
     face = FaceKey.enrolled(seen)
     assert is_same_place(face, edited(face))
-    assert is_same_place(face, replace(face, picture_hash=None)), "an older note of the same bytes"
+    assert is_same_place(face, replace(face, picture_hash=None)), "an older entry with the same file hash"
     assert not is_same_place(face, edited(face, OTHER_PICTURE))
-    assert not is_same_place(replace(face, picture_hash=None), edited(face, None)), "nothing known is nothing in common"
+    assert not is_same_place(replace(face, picture_hash=None), edited(face, None)), "two unknown hashes are not equal"
     assert not is_same_place(face, replace(edited(face), quarter_turns=(face.quarter_turns + 1) % 4))
 
 
@@ -53,7 +53,7 @@ def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, see
     face = FaceKey.enrolled(seen)
     assert gallery.deny("Ada", face)
     assert gallery.denials_of(edited(face)) == gallery.denials_of(face) == {1}
-    assert not gallery.deny("Ada", edited(face)), "it was said before"
+    assert not gallery.deny("Ada", edited(face)), "the denial exists already"
     assert gallery.denials_of(edited(face, OTHER_PICTURE)) == gallery.denials_of(edited(face, None)) == set()
     assert gallery.withdraw_denial("Ada", edited(face))
     assert gallery.denials_of(face) == set()
@@ -76,7 +76,7 @@ def test_older_rows_get_picture_hashes(gallery: Gallery, faces: Faces, seen: New
     assert gallery.revision == revision
     gallery.close()
     with Gallery.open(path, gallery.pack, read_only=True) as again:
-        again.learn_picture(seen.content_hash, OTHER_PICTURE)  # nothing lacks one, so nothing is written
+        again.learn_picture(seen.content_hash, OTHER_PICTURE)  # no row lacks a hash, so nothing is written
         assert again.denials_of(edited(old)) == {1}
 
 

@@ -1,4 +1,4 @@
-"""What a gallery knows of copies elsewhere, and what it wipes there."""
+"""Copies of the data that a gallery keeps track of and wipes."""
 
 from __future__ import annotations
 

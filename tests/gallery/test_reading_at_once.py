@@ -1,4 +1,4 @@
-"""What identifying reads of a large gallery is what its parts say."""
+"""Reading a large gallery at once gives the same data as reading its parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A repair loses nothing silently: not what others write, not what lies behind a link, not what is only counted."""
+"""Repairs report every loss and handle concurrent writers and links."""
 
 from __future__ import annotations
 

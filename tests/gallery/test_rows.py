@@ -1,4 +1,4 @@
-"""Every row has its seal, and every table its sums, whatever is done."""
+"""Checksums of rows and tables stay valid after every operation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def state(path: Path) -> dict[str, object]:
-    """Return all seals and sums of a file."""
+    """Return all checksums stored in a gallery."""
     with closing(sqlite3.connect(path)) as connection:
         return state_of(connection)
 
@@ -39,7 +39,7 @@ def state_of(connection: sqlite3.Connection) -> dict[str, object]:
 
 
 def sealed_anew(path: Path) -> dict[str, object]:
-    """Return all seals and sums as they should be."""
+    """Return all checksums recomputed from the rows."""
     with closing(sqlite3.connect(path)) as connection:
         for table in TABLES:
             if table not in {"sums", "gallery"}:

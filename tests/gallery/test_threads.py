@@ -1,4 +1,4 @@
-"""Several threads at one gallery, and a process that is forked."""
+"""Several threads using one gallery, and forked processes."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def shared_gallery(path: Path, faces: Faces) -> Gallery:
 
 
 def open_here(path: Path) -> int:
-    """Return how many descriptors this process has on a gallery."""
+    """Return the number of file descriptors of this process on a gallery."""
     links = Path("/proc/self/fd")
     if not links.is_dir():
         pytest.skip("open files are counted in /proc")
     found = 0
     for link in links.iterdir():
         with suppress(OSError):
-            found += os.readlink(link).startswith(str(path))  # noqa: PTH115 - of files that are gone too
+            found += os.readlink(link).startswith(str(path))  # noqa: PTH115 - includes deleted files
     return found
 
 
 def at_once(work: Callable[[int], object], threads: int = THREADS) -> list[object]:
-    """Do a work in several threads that begin together."""
+    """Run a function in several threads that start together."""
     together = threading.Barrier(threads)
 
     def begin(number: int) -> object:
@@ -96,7 +96,7 @@ def test_ended_threads_leave_no_connections(shared_gallery: Gallery) -> None:
         before = open_here(gallery.path)
         for _ in range(50):
             at_once(lambda _: gallery.people(), 4)
-        # SQLite keeps the descriptor of a connection that ended for the next one, while it holds a lock on the file.
+        # SQLite keeps the descriptor of a closed connection for reuse while the process holds a lock on the file.
         assert open_here(gallery.path) <= before + 4
     assert open_here(gallery.path) == 0
     assert not is_open_here(gallery.path)
@@ -220,7 +220,7 @@ def test_a_second_opening_releases_no_lock(path: Path, faces: Faces, monkeypatch
 
 
 def forked(*arguments: object) -> list[str]:
-    """Run ``forked.py`` and return what it and its forked process said, sorted."""
+    """Run ``forked.py`` and return the sorted output of both processes."""
     if not hasattr(os, "fork"):
         pytest.skip("needs os.fork")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Two processes that bring a gallery up to date at once: the copy of before is one of before."""
+"""Two processes upgrading a gallery concurrently; the backup has the old version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def older(path: Path) -> Path:
-    """A gallery of the second version, with a log."""
+    """A gallery of the second version with a log."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(Path(__file__).with_name("schema_2.sql").read_text(encoding="utf-8"))
         connection.execute(f"PRAGMA application_id = {0x46424E4B}")
@@ -31,7 +31,7 @@ def older(path: Path) -> Path:
 
 
 def after_another(first: Callable[..., object], original: Callable[..., object]) -> Callable[..., object]:
-    """Return a function before whose first call something else is done."""
+    """Return a wrapper of a function that calls another function before its first call."""
     done: list[bool] = []
 
     def called(*arguments: object) -> object:

@@ -1,10 +1,10 @@
-"""Another process that uses a gallery: ``worker.py ACTION GALLERY [NAME] [COUNT]``. It says ``ready`` and acts.
+"""Process that uses a gallery: ``worker.py ACTION GALLERY [NAME] [COUNT]``. Prints ``ready`` before it acts.
 
-enroll   gives NAME COUNT new faces, one transaction each, and says how many are in after each
-bulk    gives NAME COUNT new faces in one transaction
-read    holds a snapshot until its standard input closes, and then says how many samples it saw
-write   holds a write transaction until its standard input closes
-create  makes the gallery, and gives NAME one face
+enroll   enrolls COUNT new faces of NAME, one transaction each, and prints the number enrolled after each
+bulk     enrolls COUNT new faces of NAME in one transaction
+read     holds a snapshot until its standard input closes and then prints the number of samples it saw
+write    holds a write transaction until its standard input closes
+create   creates the gallery and enrolls one face of NAME
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PACK = PackIdentity("opencv", "ab" * 32, 16)
 
 
 def new_face(thumbnail_size: int = 3000) -> NewSample:
-    """Make a face that nobody has."""
+    """Return a new random face."""
     random = np.random.default_rng()
     vector = random.standard_normal(PACK.dimension).astype(np.float32)
     return NewSample(
@@ -41,19 +41,19 @@ def new_face(thumbnail_size: int = 3000) -> NewSample:
 
 
 def say(text: object) -> None:
-    """Tell the test something at once."""
+    """Print a line without buffering."""
     print(text, flush=True)  # noqa: T201
 
 
 def enroll(gallery: Gallery, name: str, count: int) -> None:
-    """Enroll one by one."""
+    """Enroll faces one by one."""
     for done in range(1, count + 1):
         gallery.enroll(name, [new_face()])
         say(done)
 
 
 def main(action: str, path: str, name: str = "", count: str = "0") -> None:
-    """Do what the test asks."""
+    """Run one action."""
     if action == "write":
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Photos with framed and named faces."""
+"""Photos annotated with boxes and names."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_frames_have_the_color_of_the_decision(decision: Decision, color: tuple[
     rows, columns = np.nonzero((pixels != BACKGROUND).any(axis=2))
     assert (rows.min(), rows.max()) == pytest.approx((150, 300), abs=4)
     assert (columns.min(), columns.max()) == pytest.approx((200, 320), abs=4)
-    assert (pixels[170:280, 220:300] == BACKGROUND).all(), "the face itself stays as it is"
+    assert (pixels[170:280, 220:300] == BACKGROUND).all(), "the face itself is unchanged"
 
 
 def test_the_photo_is_not_modified(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_landmarks_are_drawn_as_dots(tmp_path: Path) -> None:
 
 
 def label_area(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], color: tuple[int, int, int]) -> tuple[int, ...]:
-    """Return top, bottom, left, right of the largest filled patch of the colour: rows that are mostly of it."""
+    """Return top, bottom, left and right of the largest area filled with a color."""
     rows = np.nonzero(shows(pixels, color).sum(axis=1) > 70)[0]
     columns = np.nonzero(shows(pixels[rows], color).sum(axis=0) > 3)[0]
     return int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max())
@@ -218,7 +218,7 @@ def test_existing_pictures_are_replaced_privately(tmp_path: Path, monkeypatch: p
     target.write_bytes(b"old")
     (tmp_path / "reader").hardlink_to(target)
     annotate_photo(blank(), [], target)
-    assert (tmp_path / "reader").read_bytes() == b"old", "whoever reads the older picture still sees all of it"
+    assert (tmp_path / "reader").read_bytes() == b"old", "a process reading the older picture still sees all of it"
     assert target.read_bytes().startswith(b"\x89PNG")
     assert target.stat().st_mode & 0o777 == 0o600
     monkeypatch.setenv("FACEBANK_SHARE_FILES", "1")

@@ -1,4 +1,4 @@
-"""FFmpeg and OpenCV are quiet, and nothing of the process is changed for others."""
+"""FFmpeg and OpenCV print nothing, and the process's environment is unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may lie at a path, and how large it may be."""
+"""Files that are read as photos, and their limits."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_limit_on_bytes_of_avif_is_a_twentieth() -> None:
         ("GIF", {}, 1200),
         ("BMP", {}, 1200),
         ("PPM", {}, 1200),
-        # as they need more memory for each
+        # they need more memory per pixel
         ("JPEG", {"progressive": True}, 1800),
         ("WEBP", {}, 1800),
         ("TIFF", {}, 1800),
@@ -303,7 +303,7 @@ def test_large_photos_cause_no_pillow_warning() -> None:
 
 
 def corrupt_exif_jpeg() -> bytes:
-    """Return a JPEG of which Pillow warns while it is opened."""
+    """Return a JPEG that makes Pillow warn when it is opened."""
     file = BytesIO()
     exif = Image.Exif()
     exif[0x0112], exif[0x011A], exif[0x0128] = 1, 72.0, 2
@@ -316,7 +316,7 @@ def test_pillows_warnings_do_not_leak() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         Image.open(BytesIO(data)).getexif()
-        assert caught, "this file has to make Pillow warn, else the test shows nothing"
+        assert caught, "this file must make Pillow warn for the test to be meaningful"
         caught.clear()
         read_photo_bytes(data)
     assert caught == []

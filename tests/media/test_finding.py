@@ -1,4 +1,4 @@
-"""Which files of a folder are photos, and in which order."""
+"""Finding the photos of a folder, and their order."""
 
 from __future__ import annotations
 
@@ -132,14 +132,14 @@ def test_very_deep_folders_are_searched(tmp_path: Path, monkeypatch: pytest.Monk
     try:
         assert found(Path()) == ["d/" * 1500 + "1.jpg"]
     finally:
-        # deeper than pytest's own tidying goes
+        # too deep for the cleanup of pytest
         subprocess.run(["rm", "-r", "d"], check=True)
 
 
 def test_unreadable_folders_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "a/1.jpg", "closed/2.jpg", "z.jpg")
     if os.geteuid() == 0:
-        # root may open everything: say what the system says to others
+        # root may open everything, so raise the error that others get
         opening, access = os.open, os.access
         closed = tmp_path / "closed"
 
@@ -170,7 +170,7 @@ def test_unsupported_pictures_are_listed_by_kind(tmp_path: Path) -> None:
         "other": ["h.xcf"],
     }
     make(tmp_path, *(name for names in kinds.values() for name in names), "notes.txt", ".hidden.cr2", "README")
-    (tmp_path / "b.nef").write_bytes(b"MM\0*" + bytes(60))  # most raw files begin as a TIFF does
+    (tmp_path / "b.nef").write_bytes(b"MM\0*" + bytes(60))  # most raw files start like a TIFF
     (tmp_path / "i").write_bytes(b"8BPS" + bytes(60))
     contents = look_through(tmp_path)
     assert contents.photos == contents.videos == ()

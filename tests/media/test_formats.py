@@ -1,4 +1,4 @@
-"""Every format and mode is read as its pixels mean, and what is not read is refused by name."""
+"""Pixels of all formats and modes, and named errors for unsupported ones."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_32_bit_tiff_is_scaled() -> None:
 
 
 def tiff(bits: int, samples: int, photometric: int, strip: bytes, size: tuple[int, int], order: str = "<") -> bytes:
-    """Write an uncompressed TIFF by hand, of kinds that Pillow reads and does not write."""
+    """Return an uncompressed TIFF of a kind that Pillow reads but does not write."""
     entries = [
         (256, 4, 1, size[0]),
         (257, 4, 1, size[1]),

@@ -1,4 +1,4 @@
-"""Broken and hostile bytes end in a photo or in one typed error, soon."""
+"""Broken and hostile files give a photo or a typed error within a short time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-# a changed byte may state a hundred megapixels: their decoding would show nothing more
+# a changed byte may declare a hundred megapixels, which would only slow the test down
 LIMITS = PhotoLimits(max_pixels=1_000_000)
 
 
@@ -109,7 +109,7 @@ def test_a_bare_signature_is_rejected(kind: str, rest: bytes) -> None:
 def test_a_flood_of_jpeg_scans_is_rejected() -> None:
     progressive = encoded(Image.new("L", (4000, 3000), 128), "JPEG", progressive=True)
     last_scan = progressive[progressive.rindex(b"\xff\xda") : -2]
-    # each of these 30 bytes or less would be a pass over 12 megapixels: hours of work for such a file
+    # each of these scans of at most 30 bytes would cost a pass over 12 megapixels, hours for the file
     bomb = progressive[:-2] + last_scan * 100_000 + progressive[-2:]
     with pytest.raises(UnreadablePhotoError, match=r"more than 50 scans"):
         read_photo_bytes(bomb, "party")
@@ -147,7 +147,7 @@ def test_a_jpeg_with_many_segments_is_read() -> None:
 
 
 def test_a_jpeg_followed_by_a_video_is_read() -> None:
-    # as telephones write "motion photos"; the film's bytes look like a thousand scans
+    # as phones write motion photos; the bytes of the video look like a thousand scans
     jpeg = FILES["jpeg"]
     film = b"\0\0\0\x18ftypmp42" + b"\xff\xda\0\2" * 1000
     np.testing.assert_array_equal(read_photo_bytes(jpeg + film).pixels, read_photo_bytes(jpeg).pixels)
@@ -240,7 +240,7 @@ def test_very_long_exif_is_not_read() -> None:
 
 
 def tiff_with_entry(tag: int, kind: int, count: int, value: int) -> bytes:
-    """Return the small TIFF with one more entry in its directory."""
+    """Return the small TIFF with an additional directory entry."""
     tiff = FILES["tiff"]
     (start,) = struct.unpack_from("<I", tiff, 4)
     (entries,) = struct.unpack_from("<H", tiff, start)
@@ -277,7 +277,7 @@ def test_hostile_tiff_directories_are_rejected(head: bytes, reason: str) -> None
 
 
 def tiff_of(entries: dict[int, tuple[int, int, int]], rest: bytes = b"") -> bytes:
-    """Write a TIFF of a directory's entries: type, count and value; `rest` starts at 200."""
+    """Return a TIFF with directory entries given as type, count and value; `rest` starts at offset 200."""
     directory = b"".join(struct.pack("<HHII", tag, *entry) for tag, entry in sorted(entries.items()))
     return (b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4)).ljust(200, b"\0") + rest
 
@@ -323,7 +323,7 @@ def test_duplicate_tiff_tags_are_rejected() -> None:
 
 
 def test_repeated_tiff_strips_are_rejected() -> None:
-    # all strips are the same bytes; Pillow would decode each over the whole picture
+    # all strips refer to the same bytes; Pillow would decode each over the whole image
     def striped(count: int) -> bytes:
         strips = {273: (4, count, 200), 278: (4, 1, (1 << 32) - 1), 279: (4, 1, 1_000_000)}
         return tiff_of(grey_tiff(1_000, 1_000) | strips, struct.pack("<I", 200) * 250_000)
@@ -335,7 +335,7 @@ def test_repeated_tiff_strips_are_rejected() -> None:
 
 @pytest.mark.parametrize("tag", [60_000, 34_665])
 def test_a_flood_of_tiff_numbers_is_rejected(tag: int) -> None:
-    # as its own entry, and in its EXIF, which lies at 200
+    # in its own directory and in its EXIF data at offset 200
     numbers = (5, 140_000, 300)
     strips = {273: (4, 1, 200), 278: (4, 1, 10), 279: (4, 1, 100)}
     exif = struct.pack("<HHHII", 1, 0x9003, *numbers)

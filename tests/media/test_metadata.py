@@ -1,4 +1,4 @@
-"""Which way is up and when a photo was taken, from EXIF and XMP, whole or broken."""
+"""Orientation and time of a photo from intact and broken EXIF and XMP data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ORIENTATION, EXIF_IFD = 0x0112, 0x8769
-# The scene as it is to be seen, and how each EXIF orientation has it stored (EXIF 2.32, 4.6.4).
+# The upright scene, and how each EXIF orientation stores it (EXIF 2.32, 4.6.4).
 SCENE = np.random.default_rng(3).integers(0, 256, (24, 40, 3), np.uint8)
 STORED = {
     1: SCENE,
@@ -209,7 +209,7 @@ def test_photos_with_broken_exif_are_read(file_type: str, changes: list[tuple[in
 
 
 def test_photos_whose_exif_breaks_pillow_are_read() -> None:
-    # a resolution that is bytes instead of a fraction
+    # a resolution given as bytes instead of a fraction
     exif = exif_with({0x011A: 72.0, 0x0128: 2}).tobytes().replace(b"\x01\x1a\0\5", b"\x01\x1a\0\7")
     data = encoded(SCENE, "JPEG", exif=exif)
     with pytest.raises(UnidentifiedImageError):

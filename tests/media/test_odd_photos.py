@@ -1,4 +1,4 @@
-"""Awkward real files: each is read as Pillow reads it or refused with a reason, within 5 seconds and 1 GB."""
+"""Unusual real files are read like by Pillow or refused with a reason, within 5 seconds and 1 GB."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def odd(shared: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def outcomes(odd: Path) -> dict[str, tuple[str, str, float, int]]:
-    """Read every file in a process of its own, which a file may crash without harm to the others' results."""
+    """Result of reading each file in a separate process, so that a crash affects no other result."""
     process = subprocess.run(
         [sys.executable, "-W", "error", "-c", READ_ALL, *map(str, sorted(odd.iterdir()))],
         capture_output=True,
@@ -113,7 +113,7 @@ def test_the_list_is_complete(odd: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_files_are_read_or_rejected_within_bounds(name: str, outcomes: dict[str, tuple[str, str, float, int]]) -> None:
-    assert name in outcomes, "reading this file, or one before it, ended the process"
+    assert name in outcomes, "reading this file or one before it crashed the process"
     outcome, message, seconds, memory = outcomes[name]
     assert outcome == FILES[name]
     assert (name in message) == (outcome != READ)

@@ -1,4 +1,4 @@
-"""A photo is known by its picture: metadata does not count, pixels do, and hostile files end in a hash."""
+"""Picture hashes depend on pixels but not on metadata, and exist for hostile files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def made(kind: str, pixels: np.ndarray[Any, np.dtype[np.uint8]] = PIXELS, **more
 
 
 def edited(kind: str, orientation: int | None = None) -> bytes:
-    """The same picture with other metadata, as Pillow writes it."""
+    """Return the same picture with other metadata, written by Pillow."""
     exif = Image.Exif()
     exif[0x010E] = "a title"
     if orientation is not None:
@@ -109,7 +109,7 @@ def segment(code: int, body: bytes) -> bytes:
 
 def test_jpeg_segments_that_affect_colors_count() -> None:
     plain = made("jpeg")
-    bare = plain[:2] + plain[20:]  # without JFIF: its 18 bytes come first
+    bare = plain[:2] + plain[20:]  # without the 18 bytes of the JFIF segment
     adobe = b"Adobe\0\x64\0\0\0\0"
     ycc, rgb = (bare[:2] + segment(0xEE, adobe + bytes((transform,))) + bare[2:] for transform in (1, 0))
     assert picture_hash(plain) == picture_hash(bare) == picture_hash(ycc) != picture_hash(rgb)
@@ -130,7 +130,7 @@ def chunk(name: bytes, body: bytes) -> bytes:
 
 
 class _Counted(BytesIO):
-    """Counts the bytes that are read."""
+    """A stream that counts the bytes read."""
 
     given = 0
 
@@ -159,7 +159,7 @@ def test_the_amount_of_reading_is_bounded(data: bytes) -> None:
 
 @given(st.sampled_from(sorted(FORMATS)), st.data())
 def test_files_with_equal_hashes_have_equal_pixels(kind: str, draw: st.DataObject) -> None:
-    """Changed bytes give another hash, or change no pixel."""
+    """Changed bytes give another hash or leave the pixels unchanged."""
     data = bytearray(edited(kind))
     for _ in range(draw.draw(st.integers(1, 3))):
         place = draw.draw(st.integers(0, len(data) - 1))
@@ -169,7 +169,7 @@ def test_files_with_equal_hashes_have_equal_pixels(kind: str, draw: st.DataObjec
         try:
             photo = read_photo_bytes(bytes(data), "photo", LIMITS)
         except PhotoError:
-            return  # broken metadata may keep a file from being read
+            return  # broken metadata may make a file unreadable
         if photo.picture_hash == picture_hash(made(kind)):
             assert np.array_equal(photo.pixels, read_photo_bytes(made(kind)).pixels)
 
@@ -179,7 +179,7 @@ def test_removing_metadata_keeps_the_hash_of_real_photos(shared: Path) -> None:
     for path in sorted((shared / "data" / "odd").iterdir()):
         data = path.read_bytes()
         if picture_hash(data) == hashlib.sha256(data).hexdigest():
-            continue  # of another format, or too broken to tell its picture from the rest
+            continue  # another format, or too broken to find the picture data
         if data.startswith(b"\xff\xd8\xff") and b"\xff\xe1" in data[:65_536]:
             position, stripped = 2, data[:2]
             while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:

@@ -1,4 +1,4 @@
-"""Faces cut out as small pictures."""
+"""Thumbnails of faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every photo belongs to exactly one shard, the same on every machine."""
+"""Every photo belongs to exactly one shard, which is the same on every machine."""
 
 from __future__ import annotations
 

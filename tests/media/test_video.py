@@ -1,4 +1,4 @@
-"""Frames of real and of broken videos."""
+"""Frames of intact and broken videos."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def clip(shared: Path) -> Path:
 
 @pytest.fixture
 def made(clip: Path, tmp_path: Path) -> Made:
-    """Write a changed clip."""
+    """A function that writes a changed clip."""
 
     def make(change: Callable[[bytes], bytes]) -> Path:
         path = tmp_path / "made.mp4"
@@ -163,7 +163,7 @@ def test_videos_without_pictures(made: Made) -> None:
 
 
 def written(path: Path) -> bytes:
-    """Write a short video and return its bytes; an MP4 has its index at the end."""
+    """Write a short video and return its bytes; MP4 files have their index at the end."""
     noise = np.random.default_rng(1)
     with VideoFile(path, 64, 48, 10) as file:
         for number in range(20):

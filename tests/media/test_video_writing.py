@@ -1,4 +1,4 @@
-"""Videos written and read back."""
+"""Writing videos and reading them back."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_existing_files_are_not_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("links", [True, False])
 def test_a_file_created_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
-    if not links:  # as on a memory stick
+    if not links:  # like on a USB stick
 
         def refused(*_: object) -> None:
             raise PermissionError(1, "Operation not permitted")

@@ -1,7 +1,7 @@
-"""Decisions as they are, for galleries of five sizes and every classifier: ``python tests/recognition/golden.py``.
+"""Records decisions for galleries of five sizes and every classifier: ``python tests/recognition/golden.py``.
 
-Writes ``golden_decisions.json`` beside it, with which `test_golden_decisions` compares. The embeddings come from whole
-numbers of SHAKE-128, so that every machine and every version of NumPy makes the same ones.
+Writes ``golden_decisions.json``, which `test_golden_decisions` compares with. The embeddings come from integers of
+SHAKE-128, so that they are the same on every machine and with every version of NumPy.
 """
 
 from __future__ import annotations
@@ -31,47 +31,49 @@ SIZES = (1, 5, 60, 1_000, 12_000)
 CLASSIFIERS = ("prototype", "knn", "svm", "logistic")
 FITTED = ("svm", "logistic")
 LARGEST_FITTED = 60
-"""People; classifiers that are fitted take too long for more."""
+"""Largest gallery for fitted classifiers, which take too long for more people."""
 
-_SHARED = 0.35  # of all faces, so that strangers' similarities spread as those of photographs do
+_SHARED = 0.35  # common to all faces, so that similarities of strangers spread like those of photos
 _AT_ONCE = 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A gallery's size and a classifier that decides in it."""
+    """Size of a gallery and its classifier."""
 
     people: int
     classifier: str
 
     @property
     def name(self) -> str:
-        """What the file calls it."""
+        """Key in the file."""
         return f"{self.people} {self.classifier}"
 
 
 def cases() -> list[Case]:
-    """Return all that is recorded."""
+    """Return all recorded cases."""
     return [
         Case(people, kind) for people in SIZES for kind in CLASSIFIERS if kind not in FITTED or people <= LARGEST_FITTED
     ]
 
 
 def made_up(dimension: int, *what: object) -> FloatArray:
-    """Return a direction that belongs to some words, ``(dimension,)``, before it is given a length."""
+    """Return the unnormalized direction derived from some values, ``(dimension,)``."""
     data = hashlib.shake_128(repr(what).encode()).digest(8 * dimension)
     bits = np.frombuffer(data, np.uint8).reshape(dimension, 8).astype(np.int64)
-    return np.asarray(bits.sum(axis=1) - 1020, dtype=np.float32)  # of eight bytes: nearly a normal distribution
+    return np.asarray(
+        bits.sum(axis=1) - 1020, dtype=np.float32
+    )  # the sum of eight bytes is nearly normally distributed
 
 
 def mixed(parts: Iterator[tuple[float, FloatArray]] | list[tuple[float, FloatArray]]) -> FloatArray:
-    """Return the direction between some, each with a weight, of length 1."""
+    """Return the normalized weighted sum of directions."""
     total = sum(weight * part.astype(np.float64) for weight, part in parts)
     return np.asarray(total / np.sqrt(np.sum(np.square(total))), dtype=np.float32)
 
 
 def person(dimension: int, number: int) -> list[tuple[float, FloatArray]]:
-    """Return what a person's faces have in common; every ninth is like the one before."""
+    """Return the weighted directions of a person; every ninth person resembles the one before."""
     own = (1.0, made_up(dimension, "person", number))
     shared = (_SHARED, made_up(dimension, "shared"))
     if number % 9 == 8:
@@ -80,12 +82,12 @@ def person(dimension: int, number: int) -> list[tuple[float, FloatArray]]:
 
 
 def face_of(dimension: int, number: int, photo: object, noise: float) -> FloatArray:
-    """Return the embedding of a person in a photo."""
+    """Return a person's embedding in a photo."""
     return mixed([*person(dimension, number), (noise, made_up(dimension, "photo", number, photo))])
 
 
 def samples(dimension: int, number: int) -> list[NewSample]:
-    """Return a person's samples: one to three."""
+    """Return one to three samples of a person."""
     return [
         NewSample(
             box=np.array([0, 0, 90, 90], np.float32),
@@ -104,13 +106,13 @@ def samples(dimension: int, number: int) -> list[NewSample]:
 
 
 def face(embedding: FloatArray, place: int, quality: float = 0.8) -> Face:
-    """Return a face of a photo."""
+    """Return a face in a photo."""
     box = np.array([100 * place, 0, 100 * place + 80, 80], np.float32)
     return Face(box, np.zeros((5, 2), np.float32), 0.9, Quality(quality, 80.0, 0.8, 0.8, 0.8, 0.0), embedding)
 
 
 def probes(dimension: int, people: int) -> dict[str, list[Face]]:
-    """Return the faces of some photos, by the photos' names."""
+    """Return the faces of the probe photos by photo name."""
     shown = [number for number in (0, 1, 7, 8, 33, 59, 500, 999, 7_000, 11_999) if number < people]
     photos = {
         f"{number} at {noise}": [face(face_of(dimension, number, "probe", noise), 0)]
@@ -137,7 +139,7 @@ def probes(dimension: int, people: int) -> dict[str, list[Face]]:
 
 
 def make_gallery(path: Path, engine: Engine, people: int) -> None:
-    """Enroll so many people, remember a stranger and deny a face."""
+    """Enroll people, remember a stranger and deny a face."""
     dimension = engine.identity.dimension
     with Gallery.open(path, engine.identity, create=True) as gallery:
         for start in range(0, people, _AT_ONCE):
@@ -164,13 +166,13 @@ def make_gallery(path: Path, engine: Engine, people: int) -> None:
 
 
 def photo(name: str, faces: list[Face]) -> Photo:
-    """Return a photo with some faces."""
+    """Return a photo with faces."""
     content_hash = hashlib.sha256(name.encode()).hexdigest()
     return Photo(f"{name}.jpg", tuple(faces), width=400, height=100, content_hash=content_hash)
 
 
 def decided(path: Path, engine: Engine, case: Case) -> dict[str, list[dict[str, Any]]]:
-    """Return what is decided of every probe."""
+    """Return the decisions about all probes."""
     with Gallery.open(path, engine.identity) as gallery:
         identification = prepare_identification(gallery, engine, DecisionSettings(classifier=case.classifier))
         return {
@@ -182,7 +184,7 @@ def decided(path: Path, engine: Engine, case: Case) -> dict[str, list[dict[str, 
 
 
 def written(face: Face) -> dict[str, Any]:
-    """Return a decision as the file has it."""
+    """Return a decision in the format of the file."""
     return {
         "decision": str(face.decision),
         "reason": str(face.reason),

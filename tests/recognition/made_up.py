@@ -1,4 +1,4 @@
-"""A gallery, probes and a calibrator that are made up, for the tests of decisions."""
+"""Synthetic galleries, probes and calibrators for the tests of decisions."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ sample_counts = st.lists(st.integers(1, 6), min_size=1, max_size=14)
 
 
 def unit(vectors: Any) -> FloatArray:
-    """Return vectors of length 1."""
+    """Return normalized vectors."""
     scaled: FloatArray = (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
     return scaled
 
 
 def people(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
-    """Make up a gallery: samples that lie around one direction for each person, numbered from 1."""
+    """Return a synthetic gallery of people numbered from 1, whose samples scatter around one direction each."""
     owners = np.repeat(np.arange(1, len(counts) + 1), counts)
     centers = generator.normal(size=(len(counts), DIMENSION))
     matrix = unit(centers[owners - 1] + 0.4 * generator.normal(size=(len(owners), DIMENSION)))
@@ -59,17 +59,17 @@ def people(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
 
 
 def called(enrolled: Enrolled) -> dict[int, str]:
-    """Call people after their numbers."""
+    """Return names of people made from their numbers."""
     return {int(number): f"person {number}" for number in enrolled.people}
 
 
 def recognizer(enrolled: Enrolled, rule: Rule = PLAIN, kind: str = "prototype", **options: Any) -> Recognizer:
-    """Return a recogniser of a gallery whose people are called after their numbers."""
+    """Return a recognizer of a gallery whose people are named by their numbers."""
     return Recognizer(enrolled.index, called(enrolled), build_scorer(kind, enrolled, BACKGROUND), rule, **options)
 
 
 def face(embedding: FloatArray, quality: float = 0.9) -> Face:
-    """Return a face of a given embedding."""
+    """Return a face with a given embedding."""
     detection = Detection(np.array([0, 0, 50, 60], np.float32), np.zeros((5, 2), np.float32), 0.9)
     return Face(
         detection.box, detection.landmarks, detection.detection_score, Quality(quality, 60.0, 1.0, 1.0), embedding
@@ -77,21 +77,21 @@ def face(embedding: FloatArray, quality: float = 0.9) -> Face:
 
 
 def probes(generator: np.random.Generator, enrolled: Enrolled, count: int = 6) -> list[Face]:
-    """Make up probes: some near a sample, some anywhere."""
+    """Return probes, some of them near a sample and some random."""
     near = enrolled.matrix[generator.integers(enrolled.count, size=count)]
     noise = generator.uniform(0, 1.5, size=(count, 1))
     return [face(vector) for vector in unit(near + noise * generator.normal(size=(count, DIMENSION)))]
 
 
 def axis(number: int) -> FloatArray:
-    """Return one of the directions at right angles to all others."""
+    """Return a coordinate axis."""
     vector = np.zeros(DIMENSION, np.float32)
     vector[number] = 1
     return vector
 
 
 def leaning(*cosines: float) -> FloatArray:
-    """Return a vector with given cosines to the first axes."""
+    """Return a unit vector with given cosines to the first axes."""
     vector = np.zeros(DIMENSION)
     vector[: len(cosines)] = cosines
     vector[-1] = (1 - (vector**2).sum()) ** 0.5
@@ -105,7 +105,7 @@ def enrolled_as(*rows: tuple[int, FloatArray]) -> Enrolled:
 
 
 class Pairs(Confusables):
-    """Pairs of people, by number from 1, who look alike; one of them is as probable as told, if nearer to the face."""
+    """Look-alike pairs by number from 1, in which the person nearer to the face has a fixed probability."""
 
     def __init__(self, enrolled: Enrolled, pairs: set[frozenset[int]], told: float) -> None:
         super().__init__(enrolled.index)
@@ -131,13 +131,13 @@ THREE = enrolled_as((1, axis(0)), (2, axis(1)), (3, axis(2)))
 
 
 def decide(recognizer: Recognizer, *cosines: float, quality: float = 0.9, denied: Sequence[set[int]] = ()) -> Identity:
-    """Return the decision about one face of given cosines to the first axes."""
+    """Return the decision about a face with given cosines to the first axes."""
     (decision,) = recognizer.identify([face(leaning(*cosines), quality)], denied)
     return decision
 
 
 def one_by_one(recognizer: Recognizer, asked: Sequence[Face]) -> list[Identity]:
-    """Return the decisions about faces of as many photos."""
+    """Return the decisions about faces that are each in a separate photo."""
     return [recognizer.identify([probe])[0] for probe in asked]
 
 

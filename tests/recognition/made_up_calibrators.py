@@ -1,4 +1,4 @@
-"""Calibrators that are drawn, and the embedded pack's."""
+"""Strategies for calibrators, and the calibration of the embedded pack."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ counts = st.integers(1, 20)
 
 
 def rising(count: int, start: float, most: float) -> SearchStrategy[tuple[float, ...]]:
-    """Draw numbers that never fall."""
+    """Return a strategy for non-decreasing numbers."""
     steps = st.lists(st.just(0.0) | st.floats(0, most), min_size=count - 1, max_size=count - 1)
     return st.tuples(st.floats(-start, start), steps).map(
         lambda parts: tuple(np.cumsum([parts[0], *parts[1]]).tolist())
@@ -38,7 +38,7 @@ def rising(count: int, start: float, most: float) -> SearchStrategy[tuple[float,
 
 @st.composite
 def calibrators(draw: DrawFn) -> Calibrator:
-    """Draw anything that a calibration may say."""
+    """Strategy for all valid calibrators."""
     knots = draw(st.lists(st.integers(-99, 99), min_size=2, max_size=8, unique=True).map(sorted))
     tables = tuple(
         SizeTable(
@@ -57,14 +57,14 @@ def calibrators(draw: DrawFn) -> Calibrator:
 
 
 def embedded() -> Calibration:
-    """Return what comes with the embedded pack."""
+    """Return the calibration of the embedded pack."""
     return Calibration.from_json((load_pack().folder / "calibration.json").read_bytes())
 
 
 def with_strangers(
     calibrator: Calibrator, row: list[float], samples: list[int], size: int, stranger_share: float = 0.5
 ) -> NDArray[np.float64]:
-    """Return the probabilities of one probe's candidates, the stranger's last."""
+    """Return the probabilities of a probe's candidates, followed by that of a stranger."""
     found = calibrator.probabilities(
         np.array([row], np.float32), np.array([samples], np.int64), max(size, len(row)), stranger_share
     )
@@ -74,5 +74,5 @@ def with_strangers(
 
 
 def alike(people: int, samples: int = 1) -> NDArray[np.int64]:
-    """Return the numbers of samples of people who all have equally many."""
+    """Return the sample counts of people who all have the same number."""
     return np.full(people, samples, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What an audit finds in made-up galleries, and that it finds nothing where nothing is wrong."""
+"""Findings of audits in synthetic galleries with and without faults."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def unit(rows: NDArray[np.float64]) -> FloatArray:
 
 
 def people(count: int, each: int, seed: int = 0, scatter: float = 0.73) -> FloatArray:
-    """Make up photos of people, `each` after one another."""
+    """Return embeddings of people with `each` consecutive photos."""
     generator = np.random.default_rng(seed)
     centers = np.repeat(unit(generator.normal(size=(count, DIMENSION))), each, axis=0)
     return unit(centers + scatter * generator.normal(size=centers.shape) / np.sqrt(DIMENSION))
@@ -43,7 +43,7 @@ def gallery(
     qualities: Sequence[float] | None = None,
     names: dict[int, str] | None = None,
 ) -> AuditedSamples:
-    """Put samples together; their numbers are 101, 102 and so on, people are called P1, P2 and so on."""
+    """Return a gallery with samples numbered 101, 102, … and people named P1, P2, …"""
     labels = [str(row) for row in range(len(matrix))] if photos is None else photos
     faces = [FaceKey(hashlib.sha256(label.encode()).hexdigest(), 0, BOX) for label in labels]
     good = np.full(len(matrix), 0.8) if qualities is None else np.array(qualities)

@@ -1,4 +1,4 @@
-"""Laws of the background: statistics of many, faithful to them, and nobody's embedding."""
+"""Background statistics, which represent many people and contain nobody's embedding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIMENSION = 8
 
 
 def faces(people: int, each: int = 2, seed: int = 0) -> tuple[Any, Any]:
-    """Make up people's embeddings around a common direction."""
+    """Return synthetic embeddings of people around a common direction."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(people), each)
     spread = np.linspace(0.2, 1.0, DIMENSION)

@@ -1,4 +1,4 @@
-"""Nobody is named in a photo that was taken before their birth."""
+"""Nobody is named in a photo taken before their birth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BIRTHS = BirthDates.of({1: "1985-06-15", 2: "2010", 3: "1960-01"}, NAMES)
     ("day", "unborn"),
     [
         ("2020-01-01", []),
-        ("2009-12-31", []),  # a day is left for time zones
+        ("2009-12-31", []),  # a day of tolerance for time zones
         ("2009-12-30", ["Ben"]),
         ("1985-06-14", ["Ben"]),
         ("1985-06-13", ["Ada", "Ben"]),

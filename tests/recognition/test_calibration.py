@@ -1,4 +1,4 @@
-"""Laws of probabilities and thresholds."""
+"""Properties of probabilities and thresholds."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_prior_is_uniform(size: int, stranger_share: float) -> None:
     assert prior.sum() == pytest.approx(1)
 
 
-# Between what was measured ---------------------------------------------------------------------------------------
+# Interpolation ---------------------------------------------------------------------------------------
 
 
 @given(calibrators(), scores, counts, st.data())

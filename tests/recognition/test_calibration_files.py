@@ -1,4 +1,4 @@
-"""Calibrations that are written and read, and those that nobody wrote."""
+"""Reading and writing calibration files, and invalid files."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_embedded_calibration_belongs_to_the_embedded_pack() -> None:
 
 
 def valid() -> dict[str, Any]:
-    """Return the smallest calibration there is, as JSON says it."""
+    """Return the smallest valid calibration as JSON data."""
     table = {
         "size": 10,
         "evidence": [[-1.0, 1.0]] * 3,
@@ -177,7 +177,7 @@ def test_invalid_calibration_is_refused(where: tuple[str | int, ...], what: Any)
 
 
 def keys_of(content: Any, *way: str | int) -> list[tuple[str | int, ...]]:
-    """Return the ways to all keys of objects within objects and lists."""
+    """Return the paths to all keys of nested objects and lists."""
     if isinstance(content, dict):
         return [one for key, value in content.items() for one in [(*way, key), *keys_of(value, *way, key)]]
     if isinstance(content, list):

@@ -1,4 +1,4 @@
-"""Where calibrations are kept: whose counts, and what is refused."""
+"""Precedence and validation of stored calibrations."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ BACKGROUND = Background(np.array([0.1, 0.2, 0.3], np.float32), np.eye(3, dtype=n
 
 @pytest.fixture(autouse=True)
 def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this user's calibration of the pack is, once there is one."""
+    """Path of the user's own calibration of the pack, which does not exist yet."""
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
     return user_folder(PACK)
 
 
 @pytest.fixture
 def packs(tmp_path: Path) -> Path:
-    """The pack's own folder, with a calibration and a background."""
+    """Folder of the pack with a calibration and a background."""
     save_pack_calibration(replace(CALIBRATION, made_from="the pack's people"), BACKGROUND, tmp_path / "pack")
     return tmp_path / "pack"
 
@@ -92,7 +92,7 @@ def test_uncalibrated_classifier_keeps_the_packs_calibration(users: Path, tmp_pa
     known = find_pack_calibration(PACK, tmp_path / "pack")
     assert known.calibration is not None
     assert known.calibration.calibrators == (prototype, knn, svm)
-    # and the background that the SVM was counted with
+    # and the background that the SVM was calibrated with
     assert known.background is not None
     assert np.allclose(known.background.mean, BACKGROUND.mean)
     assert known.folder == users

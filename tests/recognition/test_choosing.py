@@ -1,4 +1,4 @@
-"""Which classifier is chosen, on galleries where it is known which is best."""
+"""Choosing the classifier on galleries for which the best one is known."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ sample_counts = st.lists(st.integers(1, 12), min_size=1, max_size=12)
 
 
 def gallery(counts: list[int], noise: float = 0.3, seed: int = 0) -> Enrolled:
-    """Make up people: samples around one direction for each, in a random order."""
+    """Return synthetic people whose samples scatter around one direction each, in random order."""
     generator = np.random.default_rng(seed)
     owners = generator.permutation(np.repeat(np.arange(len(counts)), counts))
     rows = generator.normal(size=(len(counts), DIMENSION))[owners] + noise * generator.normal(size=(len(owners), 12))
@@ -39,7 +39,7 @@ def gallery(counts: list[int], noise: float = 0.3, seed: int = 0) -> Enrolled:
 
 
 def two_faced(people: int = 10, samples: int = 10, seed: int = 0) -> Enrolled:
-    """Make up people who each look one way or another, and whose mean looks like nobody: nearest samples know them."""
+    """Return people with two appearances each, whose mean resembles nobody, so that nearest samples work best."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(people), samples)
     looks = generator.normal(size=(people, DIMENSION))

@@ -1,4 +1,4 @@
-"""Scores corrected by what the album's other people look like."""
+"""Correction of scores by the other people of the album."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CORRECTION = Correction(share=0.75, level=0.5)
 
 
 def made(seed: int, count: int, alike: float = 0.0) -> np.ndarray:
-    """Make up people, each one direction; `alike` draws them towards one another."""
+    """Return random directions of people, which `alike` makes more similar to each other."""
     generator = np.random.default_rng(seed)
     return unit(generator.normal(size=(count, DIMENSION)) + alike * np.ones(DIMENSION))
 
@@ -32,7 +32,7 @@ def index(prototypes: np.ndarray) -> PeopleIndex:
 
 
 def by_hand(prototypes: np.ndarray, further: np.ndarray, probes: np.ndarray, correction: Correction) -> np.ndarray:
-    """Correct as the module's docstring says, one pair after the other."""
+    """Return scores corrected pair by pair with the formula of the module's docstring."""
     everybody = np.concatenate([prototypes, further]).astype(np.float64)
     between = everybody @ everybody.T
     total = len(everybody)
@@ -91,7 +91,7 @@ def test_correction_does_not_depend_on_other_probes(seed: int, count: int) -> No
 
 
 def test_look_alikes_in_the_cohort_do_not_raise_scores() -> None:
-    """Strangers of a group that is alike score as strangers elsewhere, once the album knows the group."""
+    """Strangers of a group of similar people score like other strangers if the album contains the group."""
     correction = Correction(share=0.75, level=0.5, shrinkage=0.01)
     means = []
     for alike in (0.0, 0.7):
@@ -112,7 +112,7 @@ def test_enrolled_people_are_excluded_from_the_cohort() -> None:
 
 
 def test_own_poor_photos_in_the_cohort_do_not_lower_scores() -> None:
-    """Groups of unnamed photos of an enrolled person, as unlike as photos years apart, do not count for that person."""
+    """Unnamed groups of an enrolled person's dissimilar photos do not lower that person's scores."""
     generator = np.random.default_rng(8)
     prototypes, probes = made(9, 3), made(10, 2)
     away = generator.normal(size=(6, DIMENSION))

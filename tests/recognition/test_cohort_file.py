@@ -1,4 +1,4 @@
-"""The people of a gallery's scan, kept between runs."""
+"""The stored cohort of a gallery's scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who will be confused, and how two people are told apart."""
+"""Finding and distinguishing people who look alike."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def unit(rows: NDArray[np.float64]) -> FloatArray:
 
 
 def identities(count: int, seed: int = 0) -> NDArray[np.float64]:
-    """Make up people: directions of length 1 that have little in common."""
+    """Return unit directions of dissimilar people."""
     return unit(np.random.default_rng(seed).normal(size=(count, DIMENSION))).astype(np.float64)
 
 
 def siblings(alike: float, seed: int = 0) -> NDArray[np.float64]:
-    """Make up two people whose directions have a given cosine."""
+    """Return the directions of two people with a given cosine."""
     one, other = identities(2, seed)
     other = unit(other - (other @ one) * one).astype(np.float64)
     return np.stack([one, alike * one + np.sqrt(1 - alike**2) * other])
 
 
 def photos(person: NDArray[np.float64], count: int, seed: int = 0) -> FloatArray:
-    """Make up photos of a person whose cosines with one another are about `TYPICAL_AGREEMENT`."""
+    """Return photos of a person with mutual cosines of about `TYPICAL_AGREEMENT`."""
     scatter = np.random.default_rng(seed + 77).normal(size=(count, DIMENSION)) / np.sqrt(DIMENSION)
     return unit(np.sqrt(TYPICAL_AGREEMENT) * person + np.sqrt(1 - TYPICAL_AGREEMENT) * scatter)
 
 
 def enroll(people: NDArray[np.float64], *counts: int, seed: int = 0) -> Enrolled:
-    """Enroll people, numbered 10, 20 and so on, with some photos each."""
+    """Return a gallery of people numbered 10, 20, … with the given numbers of photos."""
     matrix = np.concatenate([photos(one, n, seed + i) for i, (one, n) in enumerate(zip(people, counts, strict=True))])
     owners = np.repeat(10 * (1 + np.arange(len(people))), counts)
     return Enrolled(matrix, owners, np.full(len(matrix), 0.8, np.float32))
@@ -58,7 +58,7 @@ def made_background(seed: int = 3) -> Background:
 
 
 def margin(enrolled: Enrolled, probe: FloatArray) -> float:
-    """Return how much nearer a probe is to the first of two people."""
+    """Return the margin of a probe towards the first of two people."""
     owners = enrolled.owners
     one, other = (unit(enrolled.matrix[owners == place].astype(np.float64).mean(axis=0)) for place in (0, 1))
     return float(probe @ one - probe @ other)

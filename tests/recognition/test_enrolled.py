@@ -1,4 +1,4 @@
-"""What classifiers learn from is checked once, when it is put together."""
+"""Validation of the samples that classifiers learn from."""
 
 from __future__ import annotations
 

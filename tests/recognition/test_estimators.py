@@ -1,4 +1,4 @@
-"""The scikit-learn estimators: honest ones, and the same as the scorers."""
+"""The scikit-learn estimators pass scikit-learn's checks and match the scorers."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ backgrounds = pytest.mark.parametrize("background", [None, BACKGROUND], ids=["no
 
 
 def estimator(kind: str, background: Background | None = None) -> Any:
-    """Return a fresh estimator."""
+    """Return a new estimator."""
     return clone(ESTIMATORS[kind]).set_params(background=background)
 
 
 def faces(counts: list[int], seed: int = 0, noise: float = 0.4) -> tuple[FloatArray, Any]:
-    """Make up people and their labels."""
+    """Return synthetic embeddings and their labels."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(len(counts)), counts)
     rows = generator.normal(size=(len(counts), DIMENSION))[owners]
@@ -52,7 +52,7 @@ def faces(counts: list[int], seed: int = 0, noise: float = 0.4) -> tuple[FloatAr
     return unit, np.array(["Zoë", "Ada", "Grace", "Mary", "Edith"])[owners]
 
 
-# Some checks skip themselves, with a warning, for want of packages such as pandas.
+# Some checks skip themselves with a warning if packages such as pandas are missing.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @kinds
 def test_scikit_learn_estimator_checks(kind: str) -> None:

@@ -1,4 +1,4 @@
-"""What a birth date says about samples."""
+"""Warnings about samples that contradict a birth date."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def codes(born: str | None, *samples: Sample) -> list[str]:
         ("2016", [taken("2024-11-28")], []),
         ("2016", [taken("2020-01-01"), taken("2025-01-01", number=2)], []),
         ("2016", [taken("2020-01-01"), ENROLLED_NOW], []),
-        ("2016", [taken("2020-01-01", by_camera=False)], []),  # a file's time is the copy's
+        ("2016", [taken("2020-01-01", by_camera=False)], []),  # the file time is that of the copy
         ("2016", [replace(ENROLLED_NOW, enrolled_at=datetime(2024, 1, 1, tzinfo=UTC))], ["outdated_samples"]),
         ("2010-11-28", [taken("2020-01-01")], []),  # sixteen today
         ("2010-11-29", [taken("2020-01-01")], ["outdated_samples"]),
         ("1985", [taken("1995-01-01")], []),
         (None, [taken("1995-01-01")], []),
         ("2016", [], []),
-        ("1985-06-15", [taken("1985-06-14")], []),  # a day is left for time zones
+        ("1985-06-15", [taken("1985-06-14")], []),  # a day of tolerance for time zones
         ("1985-06-15", [taken("1985-06-13")], ["dated_before_birth"]),
         ("1985-06", [taken("1985-05-31")], []),
         ("1985", [taken("1984-01-01", by_camera=False)], []),

@@ -1,4 +1,4 @@
-"""Calibrators that are fitted to people made up, and asked about other people made up alike."""
+"""Calibrators fitted to synthetic people and tested on other people of the same kind."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSI
 
 
 def people(count: int, photos: int = 6, seed: int = 0, noise: float = 0.7, singles: int = 0) -> Identities:
-    """Make up people: photos scattered around one direction for each; some of them with one photo."""
+    """Return synthetic people whose photos scatter around one direction each, some with a single photo."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
     rows = generator.normal(size=(count + singles, DIMENSION))[owners]
@@ -47,13 +47,13 @@ def people(count: int, photos: int = 6, seed: int = 0, noise: float = 0.7, singl
 
 @cache
 def fitted() -> Calibrator:
-    """Return the calibrator of 260 people, for galleries of 1 to 100."""
+    """Return a calibrator fitted to 260 people for galleries of 1 to 100."""
     return fit_calibrator(people(260), "prototype", None, effort=SMALL)
 
 
 @cache
 def fresh(size: int, samples_each: int) -> tuple[Searches, ...]:
-    """Return searches of galleries of other people."""
+    """Return searches in galleries of other people."""
     others = people(700, seed=99)
     plan = GalleryPlan(size, samples_each, strangers=600)
     return tuple(
@@ -98,7 +98,7 @@ def test_probabilities_match_observed_frequencies(size: int, samples_each: int, 
     bins = np.minimum((told * 10).astype(int), 9)
     error = sum(abs((weight * (told - true))[bins == number].sum()) for number in range(10))
     assert error < 0.03
-    # And they tell more than one number for all faces could.
+    # And they are more informative than a constant.
     assert (weight * (told - true) ** 2).sum() < 0.75 * (weight @ true) * (1 - weight @ true)
 
 
@@ -159,7 +159,7 @@ def test_mislabeled_photos_make_no_score_certain() -> None:
 
 
 def test_kinds_of_people_have_the_given_weights() -> None:
-    """Strangers who look like everybody raise thresholds, the more the more they weigh."""
+    """Strangers who resemble everybody raise thresholds in proportion to their weight."""
     plain, alike = people(120, 3), people(120, 3, seed=5)
     rows = alike.embeddings + 0.6 * np.ones(DIMENSION, np.float32) / np.sqrt(DIMENSION)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Decisions stay what they were: person, decision, reason and order exactly, numbers within a millionth."""
+"""Decisions match the recorded ones: person, decision, reason and order exactly, numbers to a millionth."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ TOLERANCE = 1e-6
 
 @cache
 def kept() -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Return what was recorded."""
+    """Return the recorded decisions."""
     loaded: dict[str, dict[str, list[dict[str, Any]]]] = json.loads(golden.GOLDEN.read_text(encoding="utf-8"))
     return loaded
 
 
 @pytest.fixture(scope="module")
 def galleries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a gallery of each size."""
+    """Folder with a gallery of each size."""
     folder = tmp_path_factory.mktemp("golden")
     for people in golden.SIZES:
         golden.make_gallery(folder / f"{people}.facebank", load_engine(None), people)
@@ -59,11 +59,11 @@ def test_decisions_match_the_recorded_ones(case: golden.Case, galleries: Path) -
 
 
 def without_numbers(face: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what must be equal."""
+    """Return the values that must be equal."""
     return face["decision"], face["reason"], face["person"], [person for person, _, _ in face["candidates"]]
 
 
 def numbers_of(face: dict[str, Any]) -> list[float]:
-    """Return the similarities and probabilities; -1 for those that are not known."""
+    """Return the similarities and probabilities, -1 for missing ones."""
     numbers = [number for _, *both in face["candidates"] for number in both]
     return [-1.0 if number is None else number for number in [*numbers, face["stranger"]]]

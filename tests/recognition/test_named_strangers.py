@@ -1,4 +1,4 @@
-"""The share of strangers who get a name by the threshold and by the least probability."""
+"""The rate of strangers who get a name by the threshold and by the least probability."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def named(calibrator: Calibrator, samples: list[int], fpir: float, share: float,
 
 
 def probability_at(calibrator: Calibrator, people: int, fpir: float, share: float) -> float:
-    """The probability of a sole candidate whose score is the threshold of a rate."""
+    """Return the probability of a sole candidate whose score is the threshold of a rate."""
     scores = np.full((1, 1), calibrator.threshold(alike(people), fpir), dtype=np.float32)
     return float(calibrator.probabilities(scores, np.ones((1, 1), np.int64), people, share)[0, 0])
 

@@ -1,4 +1,4 @@
-"""Two people who look alike: what a margin says."""
+"""Probabilities of two people who look alike by their margin."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_wide_margins_count_more_than_narrow_ones() -> None:
 
 
 def test_one_person_split_in_two_is_not_distinguished() -> None:
-    """As twins: photos left out are as often nearer to the other half, and no margin that occurs is enough."""
+    """Left-out photos are as often nearer to the other half, so that no margin suffices, as with twins."""
     named = total = 0
     for seed in range(40):
         photos = samples(seed, 12, np.random.default_rng([9, seed]).normal(size=DIMENSION), 0.35)

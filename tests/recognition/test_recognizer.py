@@ -1,4 +1,4 @@
-"""Laws of open-set identification, over real scorers and a calibrator whose numbers are made up."""
+"""Properties of open-set identification with real scorers and a synthetic calibrator."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from .made_up import (
     unit,
 )
 
-# What is said ----------------------------------------------------------------------------------------------------
+# Decisions ----------------------------------------------------------------------------------------------------
 
 
 @given(seeds, sample_counts)
@@ -148,7 +148,7 @@ def test_candidates_are_sorted_by_score(kind: str, rule: Rule) -> None:
         assert [candidate.person for candidate in decision.candidates] == expected
 
 
-# What does not matter --------------------------------------------------------------------------------------------
+# Invariances --------------------------------------------------------------------------------------------
 
 
 @rules
@@ -207,7 +207,7 @@ def test_distant_person_changes_no_name(seed: int, counts: list[int]) -> None:
         assert (said(after), after.candidates[0]) == (said(before), before.candidates[0])
 
 
-# One rule after the other ----------------------------------------------------------------------------------------
+# Individual rules ----------------------------------------------------------------------------------------
 
 
 @rules
@@ -301,7 +301,7 @@ def test_thousands_of_people() -> None:
     assert [decision.candidates[0].person for decision in decisions] == ["person 4322"]
 
 
-# What cannot be --------------------------------------------------------------------------------------------------
+# Invalid arguments --------------------------------------------------------------------------------------------------
 
 
 def test_nobody_is_known_in_an_empty_gallery() -> None:

@@ -1,4 +1,4 @@
-"""Decisions with what is known besides: denials, remembered strangers, a person twice, confusable people."""
+"""Decisions with denials, remembered strangers and people who look alike."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from .made_up import (
     seeds,
 )
 
-# Who is denied ---------------------------------------------------------------------------------------------------
+# Denials ---------------------------------------------------------------------------------------------------
 
 
 @kinds
@@ -129,7 +129,7 @@ def test_no_stranger_is_remembered_without_strangers() -> None:
     assert recognizer(TWO, strangers=none).identify(asked) == recognizer(TWO).identify(asked)
 
 
-# Confusable people -----------------------------------------------------------------------------------------------
+# Look-alikes -----------------------------------------------------------------------------------------------
 
 
 CONFUSABLE = (Decision.UNCERTAIN, Reason.CONFUSABLE, None)

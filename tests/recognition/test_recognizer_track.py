@@ -1,4 +1,4 @@
-"""Laws of one decision from several faces of one person."""
+"""Properties of a decision about several faces of one person."""
 
 from __future__ import annotations
 

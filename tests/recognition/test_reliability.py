@@ -1,4 +1,4 @@
-"""Counting how far a calibration can be trusted."""
+"""Measuring the reliability of a calibration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TINY = Effort(enrolled=200, strangers=2000, galleries=(4, 20))
 
 
 def people(count: int, photos: int = 5, singles: int = 0, seed: int = 0) -> Identities:
-    """Make up people: photos scattered around one direction for each; some of them with one photo."""
+    """Return synthetic people whose photos scatter around one direction each, some with a single photo."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(count + singles), [photos] * count + [1] * singles)
     rows = generator.normal(size=(count + singles, DIMENSION))[owners]
@@ -28,14 +28,14 @@ def people(count: int, photos: int = 5, singles: int = 0, seed: int = 0) -> Iden
 
 
 def calibrator_of(odds: float, threshold: float) -> Calibrator:
-    """Return a calibrator that says these odds of everything from a score of 0 on, and one to these odds below."""
+    """Return a calibrator with constant odds for scores from 0 and the inverse odds below."""
     curve = (-math.log(odds), -math.log(odds), math.log(odds), math.log(odds))
     table = SizeTable(1, (curve,) * len(SAMPLES), (threshold,) * len(RATES), 0.0, 0.0)
     return Calibrator("prototype", (-1.0, -1e-6, 0.0, 1.0), (table,))
 
 
 def searches(scores: list[float], own: list[int]) -> Searches:
-    """Return searches of a gallery of one person with one sample."""
+    """Return searches in a gallery of one person with one sample."""
     return Searches(
         scores=np.array(scores, np.float32)[:, None],
         samples=np.ones((len(scores), 1), np.int64),
@@ -48,7 +48,7 @@ def searches(scores: list[float], own: list[int]) -> Searches:
 
 
 def test_figures_match_hand_computed_values() -> None:
-    # Told 0.9 from a score of 0 on and 0.1 below; three of the person's photos, one missed, and four strangers.
+    # Probability 0.9 for scores from 0 and 0.1 below; three photos of the person, one missed, and four strangers.
     found = searches([0.5, 0.6, -0.5, -0.5, -0.5, 0.3, 0.7], [0, 0, 0, -1, -1, -1, -1])
     counted = reliability([([found], calibrator_of(9.0, 0.4))])
     assert counted.size == 1

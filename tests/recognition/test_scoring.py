@@ -1,4 +1,4 @@
-"""Laws of every scorer, and what each of them is by definition."""
+"""Common properties of all scorers, and the definition of each."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ sample_counts = st.lists(st.integers(1, 14), min_size=1, max_size=6)
 
 
 def unit(rows: Any) -> FloatArray:
-    """Return rows of length 1."""
+    """Return normalized rows."""
     scaled: FloatArray = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
     return scaled
 
 
 def people(generator: np.random.Generator, counts: list[int], noise: float = 0.4) -> Enrolled:
-    """Make up people: samples that lie around one direction for each."""
+    """Return synthetic people whose samples scatter around one direction each."""
     owners = np.repeat(np.arange(len(counts)) * 10 + 5, counts)
     centers = generator.normal(size=(len(counts), DIMENSION))
     rows = centers[owners // 10] + noise * generator.normal(size=(len(owners), DIMENSION))
@@ -51,7 +51,7 @@ def people(generator: np.random.Generator, counts: list[int], noise: float = 0.4
 
 
 def background() -> Background:
-    """Make up a background that is not centerd on the origin."""
+    """Return a background that is not centered at the origin."""
     mean = np.full(DIMENSION, 0.05, dtype=np.float32)
     return Background(mean, np.diag(np.linspace(0.02, 0.1, DIMENSION)).astype(np.float32))
 
@@ -143,7 +143,7 @@ def test_two_people_with_the_same_photo_have_equal_scores(kind: str, known: Back
 @kinds
 def test_five_hundred_samples_do_not_outweigh_one(kind: str) -> None:
     generator = np.random.default_rng(4)
-    # A kernel SVM has its limit: there the one with many has as many as it allows.
+    # The kernel SVM limits the number of samples.
     many = 499 if kind == "svm-rbf" else 500
     enrolled = people(generator, [many, 1], noise=0.3)
     rows = enrolled.matrix[-1] + 0.05 * generator.normal(size=(50, DIMENSION))

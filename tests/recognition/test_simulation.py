@@ -1,4 +1,4 @@
-"""Laws of simulated galleries, told by embeddings that give away whose they are and which photo."""
+"""Properties of simulated galleries, tested with embeddings that identify person and photo."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def identities(photos: Sequence[int], noise: float = 0.1, seed: int = 0) -> Identities:
-    """Make up people: photos that lie around one direction for each, in a random order."""
+    """Return synthetic people whose photos scatter around one direction each, in random order."""
     generator = np.random.default_rng(seed)
     owners = generator.permutation(np.repeat(np.arange(len(photos)), photos))
     rows = generator.normal(size=(len(photos), DIMENSION))[owners]
@@ -41,7 +41,7 @@ def identities(photos: Sequence[int], noise: float = 0.1, seed: int = 0) -> Iden
 
 
 class Noted:
-    """Notes what is enrolled and what is searched for, while the real scorers work."""
+    """Records enrolled and searched embeddings while passing them to the real scorers."""
 
     def __init__(self) -> None:
         self.enrolled: list[Enrolled] = []
@@ -63,7 +63,7 @@ class Noted:
 def run(
     photos: Sequence[int], plan: GalleryPlan, seed: int = 0, kind: str = "prototype", **made: Any
 ) -> tuple[Identities, Searches, Enrolled, FloatArray]:
-    """Simulate a gallery, and return also what was enrolled and searched for."""
+    """Simulate a gallery and return the searches with the enrolled and searched embeddings."""
     known, noted = identities(photos, **made), Noted()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulation, "build_scorer", noted.build)
@@ -73,7 +73,7 @@ def run(
 
 
 def photos_of(known: Identities, rows: FloatArray) -> list[int]:
-    """Return which photos embeddings are of."""
+    """Return the photo numbers of embeddings."""
     place = {row.tobytes(): number for number, row in enumerate(known.embeddings)}
     return [place[row.tobytes()] for row in rows]
 

@@ -1,4 +1,4 @@
-"""Laws of people shared out among faces that are seen at the same time: nobody is there twice."""
+"""Joint decisions about faces seen at the same time, in which nobody occurs twice."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def names(decisions: Sequence[Identity]) -> list[str]:
 
 
 def like_somebody(generator: np.random.Generator, owners: int, count: int) -> list[Face]:
-    """Make up faces near a few directions, so that many compete."""
+    """Return faces near a few directions, so that many compete."""
     centers = np.eye(DIMENSION)[generator.integers(owners, size=count)]
     return [
         face(vector)
@@ -121,7 +121,7 @@ def test_face_unlike_everybody_changes_nothing(rule: Rule, seed: int, counts: li
 @settings(max_examples=20)
 @given(seed=seeds, counts=sample_counts)
 def test_faces_that_do_not_compete_are_decided_separately(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
-    """And with them a photo's single face; allowing names twice decides each as alone but for a reason."""
+    """Allowing a name twice decides each face separately and differs in the reason only."""
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
     asked = probes(generator, enrolled, 2)
@@ -206,11 +206,11 @@ def test_only_tracks_seen_together_compete(rule: Rule) -> None:
     assert decisions[2] == judge.identify_track(tracks[2])
 
 
-# The shares themselves ---------------------------------------------------------------------------------------------
+# Probabilities of assignments ---------------------------------------------------------------------------------------------
 
 
 def by_hand(places: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Sum over all assignments, one by one."""
+    """Return probabilities summed over all assignments."""
     faces, candidates = places.shape
     shares = np.zeros_like(probabilities)
     for columns in itertools.product(range(candidates + 1), repeat=faces):

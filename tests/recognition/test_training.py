@@ -1,4 +1,4 @@
-"""Fitting: the solver against scikit-learn's, fairness between people, limits, and what is kept on disk."""
+"""Fitting: comparison with scikit-learn, fairness between people, limits and the cache on disk."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ fitted_kinds = pytest.mark.parametrize("kind", FITTED)
 
 
 def unit(rows: Any) -> FloatArray:
-    """Return rows of length 1."""
+    """Return normalized rows."""
     scaled: FloatArray = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
     return scaled
 
 
 def people(counts: list[int], noise: float = 0.4, seed: int = 0) -> Enrolled:
-    """Make up people: samples that lie around one direction for each."""
+    """Return synthetic people whose samples scatter around one direction each."""
     generator = np.random.default_rng(seed)
     owners = np.repeat(np.arange(len(counts)), counts)
     rows = generator.normal(size=(len(counts), DIMENSION))[owners]
@@ -133,7 +133,7 @@ def test_weights_point_in_a_direction(kind: str) -> None:
 
 
 def test_kernel_machine_separates_what_no_hyperplane_can() -> None:
-    # One person's faces lie on both sides of the other's.
+    # The faces of one person lie on both sides of the other's.
     generator = np.random.default_rng(0)
     angles = np.concatenate([np.repeat([-0.9, 0.9], 20), np.zeros(40)]) + 0.1 * generator.normal(size=80)
     rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
@@ -141,12 +141,12 @@ def test_kernel_machine_separates_what_no_hyperplane_can() -> None:
     assert (scorer.people[scorer.scores(rows).argmax(axis=1)] == np.repeat([1, 2], 40)).all()
 
 
-# What is kept ----------------------------------------------------------------------------------------------------
+# The cache ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of the test's own."""
+    """A separate cache folder."""
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -158,7 +158,7 @@ def gallery(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Note every fit that is really done."""
+    """List of all fits that are computed."""
     done: list[str] = []
 
     def noting(kind: str, enrolled: Enrolled, background: Background | None = None) -> training.Coefficients:
@@ -170,7 +170,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def ask(gallery: Path, kind: str = "svm", enrolled: Enrolled | None = None, **changes: Any) -> training.Coefficients:
-    """Fit three people, or find them fitted."""
+    """Return the coefficients of three people, fitted or from the cache."""
     options: dict[str, Any] = {"background": BACKGROUND, "revision": 7, "pack_digest": "ab" * 32, **changes}
     background = options.pop("background")
     return fit_cached(kind, enrolled or people([1, 4, 2]), background, gallery=gallery, **options)

@@ -1,4 +1,4 @@
-"""A large gallery is handled in blocks, and decided about as if it were not."""
+"""Large galleries are processed in blocks with the same decisions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class AtOnce(LinearScorer):
-    """Prototypes summed sample by sample; everybody is compared with each probe."""
+    """Scorer that compares each probe with all prototypes at once."""
 
     def __init__(self, enrolled: Enrolled) -> None:
         sums = np.zeros((len(enrolled.people), DIMENSION))

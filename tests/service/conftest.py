@@ -1,4 +1,4 @@
-"""A real service on a free port of this machine, with the demonstration's people."""
+"""Fixtures of the service tests: a real service on a free local port with the people of the demo."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ EILEEN = DEMO_PHOTOS / "eileen_collins.jpg"
 NAMES = (BARACK.name, EILEEN.name)
 
 MARK = "<script src=//evil.example/x.js></script>\"'><img src=x onerror=alert(1)>{{7*7}}"
-"""A name that would do something if it were not escaped."""
+"""A name that would run a script if it were not escaped."""
 
 Serve = Callable[..., httpx.Client]
 
 
 @contextmanager
 def served(bank: FaceBank, options: ServiceOptions, token: str | None = None) -> Iterator[str]:
-    """Serve a bank until the end of the block, and give the address."""
+    """Serve a bank during the block and yield the address."""
     with listen(replace(options, port=0)) as listening:
         server = Server(make_app(bank, options, token))
         thread = threading.Thread(target=server.run, args=([listening],))
@@ -51,7 +51,7 @@ def served(bank: FaceBank, options: ServiceOptions, token: str | None = None) ->
 
 @pytest.fixture(scope="session")
 def demo_gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a gallery of Barack and Eileen, one photo each."""
+    """A gallery of Barack and Eileen with one photo each."""
     path = tmp_path_factory.mktemp("service") / "demo.facebank"
     with FaceBank.open(path, device="cpu", threads=1) as bank:
         bank.enroll("Barack", BARACK)
@@ -61,7 +61,7 @@ def demo_gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def gallery(demo_gallery: Path, tmp_path: Path) -> Path:
-    """Return a copy of the demonstration's gallery."""
+    """A copy of the demo gallery."""
     copy = tmp_path / "family.facebank"
     copy.write_bytes(demo_gallery.read_bytes())
     return copy
@@ -69,7 +69,7 @@ def gallery(demo_gallery: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve(gallery: Path) -> Iterator[Serve]:
-    """Return a function that serves the gallery, with options, and returns a client of it."""
+    """A function that serves the gallery with options and returns a client."""
     with ExitStack() as opened:
 
         def start(options: ServiceOptions | None = None, token: str | None = None) -> httpx.Client:
@@ -82,13 +82,13 @@ def serve(gallery: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def client(serve: Serve) -> httpx.Client:
-    """Return a client of a service that only this machine can call."""
+    """Client of a service that accepts local connections only."""
     return serve()
 
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    """Return a folder with two photos of the demonstration."""
+    """A folder with two photos of the demo."""
     folder = tmp_path / "Pictures"
     (folder / "2012").mkdir(parents=True)
     for name in NAMES:
@@ -97,7 +97,7 @@ def album(tmp_path: Path) -> Path:
 
 
 def finished(client: httpx.Client) -> dict[str, object]:
-    """Wait for the end of a scan, and return its state."""
+    """Wait for the end of a scan and return its state."""
     for _ in range(600):
         state: dict[str, object] = client.get("/api/v1/album/scan").json()
         if state["status"] != "running":
@@ -108,10 +108,10 @@ def finished(client: httpx.Client) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def scanned(demo_gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return an album of the demonstration's photos, and the scan of it."""
+    """An album of the demo photos and its scan."""
     folder = tmp_path_factory.mktemp("page") / "album"
     shutil.copytree(DEMO_PHOTOS, folder)
-    own = shutil.copy(demo_gallery, folder.with_suffix(".facebank"))  # which notes where the scan is
+    own = shutil.copy(demo_gallery, folder.with_suffix(".facebank"))  # the gallery records the path of its scan
     with FaceBank.open(own, device="cpu", threads=1) as bank, bank.album() as album:
         album.scan(folder)
     return folder, folder.with_suffix(".scan")
@@ -119,7 +119,7 @@ def scanned(demo_gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 @pytest.fixture
 def family(serve: Serve, gallery: Path, scanned: tuple[Path, Path]) -> httpx.Client:
-    """Return a client of a service with a scanned album, whose photos were looked through."""
+    """Client of a service with a scanned and identified album."""
     folder, scan = scanned
     shutil.copy(scan, gallery.with_suffix(".scan"))
     return looked_through(serve(ServiceOptions(albums=(folder,))), [3, 1])
@@ -127,7 +127,7 @@ def family(serve: Serve, gallery: Path, scanned: tuple[Path, Path]) -> httpx.Cli
 
 @pytest.fixture
 def own_album(tmp_path: Path, gallery: Path) -> Path:
-    """Return an album of one photo, which may be changed."""
+    """An album of one photo that tests may change."""
     folder = tmp_path / "own"
     folder.mkdir()
     shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", folder)
@@ -137,7 +137,7 @@ def own_album(tmp_path: Path, gallery: Path) -> Path:
 
 
 def side_by_side(path: Path) -> Path:
-    """Write a photo of Joe, who has no name, and Barack; return its path."""
+    """Write a photo of Barack and Joe, who is not enrolled, and return its path."""
     together = Image.new("RGB", (1200, 600))
     for place, name in enumerate(("joe_biden_blue_room", "barack_obama_speech")):
         with Image.open(DEMO_PHOTOS / f"{name}.jpg") as photo:
@@ -147,7 +147,7 @@ def side_by_side(path: Path) -> Path:
 
 
 def looked_through(client: httpx.Client, photos: Sequence[int] = (1,)) -> httpx.Client:
-    """Wait until the wall counts so many photos of its people, leaving out those without any; return the client."""
+    """Wait until the people page shows the given numbers of photos, without people who have none; return the client."""
     for _ in range(1_500):
         if [int(count) for count in re.findall(r">([1-9]\d*) photos?<", client.get("/").text)] == list(photos):
             return client
@@ -157,7 +157,7 @@ def looked_through(client: httpx.Client, photos: Sequence[int] = (1,)) -> httpx.
 
 @pytest.fixture
 def marked(serve: Serve, gallery: Path, tmp_path: Path) -> httpx.Client:
-    """Return a client of a service in which all that others named is HTML: people, notes, files, folders, Exif."""
+    """Client of a service with HTML in names of people, notes, files and folders, and in Exif data."""
     name = MARK.replace("/", "\N{DIVISION SLASH}")
     folder = tmp_path / "album" / name
     folder.mkdir(parents=True)
@@ -175,7 +175,7 @@ def marked(serve: Serve, gallery: Path, tmp_path: Path) -> httpx.Client:
     client.post("/api/v1/album/scan")
     assert finished(client)["report"]["unreadable"] == 0  # type: ignore[index]
     for _ in range(300):
-        if client.get("/").text.count(">1 photo<") == 2:  # both are seen in the album
+        if client.get("/").text.count(">1 photo<") == 2:  # both were identified in the album
             return client
         time.sleep(0.05)
     raise AssertionError(client.get("/").text)

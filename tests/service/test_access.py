@@ -1,4 +1,4 @@
-"""Who is let in: addresses, origins, keys, roles and rates, as an attacker would try them."""
+"""Access control: host names, origins, keys, roles and rate limits."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_wrong_keys_are_slowed_down_but_known_right_keys_are_not(serve: Serve, g
     signed_in = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
     client.cookies.clear()
     assert [status(f"wrong {number}") for number in range(3)] == [401] * 3
-    for key in ("wrong 4", unused):  # which is not looked at, so that guessing is slow
+    for key in ("wrong 4", unused):  # not checked, so that guessing is slow
         refused = client.get("/api/v1/people", headers={"Authorization": f"Bearer {key}"})
         assert (refused.status_code, refused.json()["code"]) == (429, "TooManyWrongKeys")
         assert 1 <= int(refused.headers["Retry-After"]) <= 20
@@ -175,7 +175,7 @@ def test_security_headers(client: httpx.Client) -> None:
 
 
 def raw(address: str, data: bytes, *, wait: float = 20.0) -> bytes:
-    """Send bytes to a service and return all that it answers."""
+    """Send bytes to a service and return its complete response."""
     place = urlsplit(address)
     with socket.create_connection((place.hostname or "", place.port or 0), timeout=wait) as connection:
         connection.sendall(data)
@@ -199,7 +199,7 @@ def test_too_large_body_is_refused_before_it_is_sent(serve: Serve) -> None:
 @pytest.mark.parametrize(("header", "status"), [("Accept: */*", b" 413 "), ("Origin: http://evil.example", b" 403 ")])
 def test_client_that_sends_everything_first_sees_the_refusal(serve: Serve, header: str, status: bytes) -> None:
     client = serve(ServiceOptions(limits=Limits(body=1000)))
-    length = 20_000_000  # more than the system keeps for a connection
+    length = 20_000_000  # more than the system buffers for a connection
     head = f"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\n{header}\r\nContent-Length: {length}\r\n\r\n"
     place = urlsplit(str(client.base_url))
     with socket.create_connection((place.hostname or "", place.port or 0), timeout=60) as connection:
@@ -219,8 +219,10 @@ def test_large_concurrent_requests_are_told_to_retry(serve: Serve) -> None:
             time.sleep(0.2)
             return client.post("/api/v1/identify", content=b"x" * 900)
 
-    for _ in range(2):  # what a client that is gone had sent does not count
-        while (answer := answer_beside_another()).status_code != 503:  # the other came second, and is refused itself
+    for _ in range(2):  # data of a disconnected client must not count
+        while (
+            answer := answer_beside_another()
+        ).status_code != 503:  # the other request came second and was refused itself
             assert time.monotonic() < deadline, answer.text
         assert (answer.json()["code"], "retry-after" in answer.headers) == ("Busy", True)
         while (answer := client.post("/api/v1/identify", content=b"x" * 900)).status_code != 200:
@@ -269,7 +271,7 @@ def test_invalid_chunks_after_the_response_leave_nothing_in_the_log(
 
 
 def test_responses_are_not_buffered() -> None:
-    """What is sent in two parts waits for nobody: each answer on a kept connection took 40 ms more."""
+    """Nagle's algorithm would delay each response sent in two parts by 40 ms."""
     with listen(ServiceOptions(port=0)) as listening, socket.create_connection(listening.getsockname()):
         accepted, _ = listening.accept()
         with accepted:

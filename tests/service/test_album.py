@@ -1,4 +1,4 @@
-"""Photos of people and groups of unnamed faces over HTTP."""
+"""Searching the album and naming groups of faces over HTTP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GROUPS = "/api/v1/album/groups"
 
 @pytest.fixture
 def scanned(serve: Serve, album: Path) -> httpx.Client:
-    """Return a client of a service whose album has all photos of the demonstration, two of them twice."""
+    """Client of a service whose album has all demo photos, two of them twice."""
     for path in DEMO_PHOTOS.glob("*.jpg"):
         shutil.copy(path, album / path.name)
     data = (DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes()
@@ -168,7 +168,7 @@ def test_faces_of_a_group_are_shown(scanned: httpx.Client, album: Path) -> None:
             assert 0 <= left < right <= photo.width
             assert 0 <= top < bottom <= photo.height
         picture = scanned.get(face["thumbnail"])
-        for _ in range(600):  # the page has looked through the album
+        for _ in range(600):  # until the album is identified
             if picture.status_code != 404:
                 break
             time.sleep(0.02)
@@ -183,7 +183,7 @@ def test_faces_of_a_group_are_shown(scanned: httpx.Client, album: Path) -> None:
 def test_full_disk_leaves_a_group_unnamed(scanned: httpx.Client) -> None:
     scanned.post(GROUPS)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # no file can grow beyond a page
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # files cannot grow beyond a page
     try:
         full = scanned.post(f"{GROUPS}/1", json={"person": "Joe"})
     finally:

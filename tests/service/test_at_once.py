@@ -1,4 +1,4 @@
-"""Many clients at once get the answers of one after the other."""
+"""Concurrent clients get the same answers as sequential ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients are told: no paths of the server, and no options of commands."""
+"""Messages for clients, which contain no server paths or command options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facebank.service.page.wording import sentence
 
 _LIBRARY = Path(facebank.__file__).parent
 _OTHERS = {"evaluation", "doctor", "demo", "service", "video", "sort", "tags", "pages.py", "person_folders.py"}
-"""What no request reaches, or is no sentence."""
+"""Modules whose messages no request shows, and texts that are not messages."""
 _FOR_COMMANDS = re.compile(r"(?<![\w-])--[a-z]|[`']facebank [a-z]")
 
 
@@ -26,7 +26,7 @@ def text(tmp_path: Path) -> ClientText:
 
 
 def sentences() -> Iterator[str]:
-    """Return all texts of the library that speak of options or commands; values in them are X."""
+    """Yield all texts of the library that mention options or commands, with X for their values."""
     for path in sorted(_LIBRARY.rglob("*.py")):
         if _OTHERS.isdisjoint(path.relative_to(_LIBRARY).parts):
             yield from _texts(ast.parse(path.read_text(encoding="utf-8")))
@@ -89,7 +89,7 @@ def test_server_paths_are_not_disclosed(text: ClientText, tmp_path: Path) -> Non
     assert text.plain(shown) == shown
 
 
-_REFUSED = (  # names, as they are shown, and what of them is refused
+_REFUSED = (  # name, displayed name, and the refused character
     ("a/b", "a/b", "'/'"),
     ("/a/b", "/a/b", "'/'"),
     ("/etc/a: use --force sample", "/etc/a: use --force sample", "'/'"),

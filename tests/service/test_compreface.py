@@ -1,4 +1,4 @@
-"""CompreFace's routes as programs call them, what they refuse, and what forgetting leaves."""
+"""The CompreFace routes: requests, errors, and traces of deleted subjects."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def photo(path: Path = SPEECH) -> dict[str, Any]:
 
 
 def code_of(answer: httpx.Response) -> tuple[int, int]:
-    """Return the status and the code of an error, which is in CompreFace's shape."""
+    """Return the status and code of an error in CompreFace's format."""
     content = answer.json()
     assert set(content) == {"message", "code"}, content
     assert answer.headers["content-type"] == "application/json"
@@ -58,7 +58,7 @@ def test_forgotten_people_are_gone_from_the_file(client: httpx.Client, gallery: 
         "half-precision embedding": embedding.astype(np.float16).tobytes()[:32],
         "hash of the photo": sample.content_hash.encode(),
         "name of the photo": JOE.name.encode(),
-        "thumbnail": thumbnail[-80:-16],  # its picture, not the tables that all have
+        "thumbnail": thumbnail[-80:-16],  # the image data without the tables that all JPEGs share
     }
     before = all_bytes(gallery)
     assert [what for what in ("name", "embedding", "thumbnail") if traces[what] not in before] == []
@@ -70,7 +70,7 @@ def test_forgotten_people_are_gone_from_the_file(client: httpx.Client, gallery: 
 
 
 def all_bytes(gallery: Path) -> bytes:
-    """Read the gallery, its log and what the cache has of it."""
+    """Return the content of the gallery, its log and its cache."""
     cached = [derived_file(gallery), *index_file(gallery).parent.rglob("*")]
     files = [*gallery.parent.glob(f"{gallery.name}*"), *(file for file in cached if file.is_file())]
     return b"\0".join(file.read_bytes() for file in files)
@@ -102,7 +102,7 @@ def test_decisions_match_the_library(client: httpx.Client, gallery: Path) -> Non
 
 
 def side_by_side(width: int) -> dict[str, Any]:
-    """Return a photo of Barack, and of Eileen in a width."""
+    """Return a photo of Barack beside Eileen, who is scaled to a width."""
     both = Image.new("RGB", (1600, 1000))
     both.paste(Image.open(BARACK).resize((800, 1000)), (0, 0))
     both.paste(Image.open(EILEEN).resize((width, width * 5 // 4)), (850, 0))

@@ -1,4 +1,4 @@
-"""CompreFace's published clients, unchanged, against a real service; what they did is checked with the library."""
+"""CompreFace's published clients against a real service; the library checks their effects."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SPEECH, BLUE_ROOM, JOE = (
     DEMO_PHOTOS / f"{name}.jpg" for name in ("barack_obama_speech", "barack_obama_blue_room", "joe_biden_blue_room")
 )
 GUIDE = DEMO_PHOTOS.parents[2] / "docs" / "compreface.md"
-NETWORK = ServiceOptions(hosts=("photos.home",))  # a service that needs a key
+NETWORK = ServiceOptions(hosts=("photos.home",))  # such a service needs a key
 OPTIONS = {"limit": 0, "det_prob_threshold": 0.5, "prediction_count": 1, "status": True}
 
 
 def install(command: list[str], what: str, folder: Path) -> None:
-    """Install a client; skips where its registry cannot be reached, but not in a checked build."""
+    """Install a client; skips if its registry cannot be reached, except in CI."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
         refuse(f"{what} could not be installed: {(done.stderr or done.stdout)[-400:]}")
@@ -50,7 +50,7 @@ def refuse(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def javascript(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
-    """The command that runs the JavaScript client, and the folder that it needs."""
+    """Command that runs the JavaScript client, and its working folder."""
     if not (shutil.which("node") and shutil.which("npm")):
         refuse("node and npm are not installed: apt-get install nodejs npm")
     folder = tmp_path_factory.mktemp("npm")
@@ -63,7 +63,7 @@ def javascript(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Pat
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
-    """The command that runs the Python client, in a virtual environment of its own."""
+    """Command that runs the Python client in a separate virtual environment, and its working folder."""
     folder = tmp_path_factory.mktemp("python-client")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=300)
     program = folder / "venv" / "bin" / "python"
@@ -76,7 +76,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
 
 @dataclass
 class Client:
-    """One of the clients, with a key of the service."""
+    """One of the published clients with a key of the service."""
 
     command: list[str]
     folder: Path
@@ -85,7 +85,7 @@ class Client:
     gallery: Path
 
     def run(self, *steps: tuple[Any, ...], **options: Any) -> list[Any]:
-        """Run calls of the client and return what it returns."""
+        """Run calls of the client and return their results."""
         done = subprocess.run(
             [*self.command, "http://127.0.0.1", self.port, self.key],
             input=json.dumps({"options": {**OPTIONS, **options}, "steps": steps}),
@@ -101,19 +101,19 @@ class Client:
         return results
 
     def look(self, ask: Callable[[FaceBank], Any]) -> Any:
-        """Ask the library about the gallery."""
+        """Open the gallery with the library."""
         with FaceBank.open(self.gallery, device="cpu", threads=1) as bank:
             return ask(bank)
 
     def counts(self) -> dict[str, int]:
-        """Return how many samples everybody has."""
+        """Return the number of samples of each person."""
         found: dict[str, int] = self.look(lambda bank: {one.name: one.sample_count for one in bank.people()})
         return found
 
 
 @pytest.fixture(params=["javascript", "python"])
 def client(request: pytest.FixtureRequest, serve: Serve, gallery: Path) -> Client:
-    """Each of the clients, of a service that needs a key."""
+    """Each of the clients, connected to a service that needs a key."""
     command, folder = request.getfixturevalue(request.param)
     for photo in DEMO_PHOTOS.glob("*.jpg"):
         shutil.copy(photo, folder)
@@ -123,7 +123,7 @@ def client(request: pytest.FixtureRequest, serve: Serve, gallery: Path) -> Clien
 
 @pytest.fixture
 def photo_server() -> Iterator[str]:
-    """The address of a web server that has the demonstration's photographs."""
+    """Address of a web server with the demo photos."""
     handler = functools.partial(QuietHandler, directory=str(DEMO_PHOTOS))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -172,7 +172,7 @@ def test_subject_lifecycle(client: Client) -> None:
 
 
 def error_of(result: Any) -> int:
-    """Return the code of an error, as either client gives it."""
+    """Return the error code in the result of either client."""
     problem = result["error"]["data"] if "error" in result else result
     assert set(problem) == {"message", "code"}
     assert problem["message"]
@@ -266,7 +266,7 @@ def test_examples_are_listed_and_deleted(client: Client) -> None:
 def test_steps_of_the_guide_work(
     javascript: tuple[list[str], Path], python: tuple[list[str], Path], serve: Serve, gallery: Path, tmp_path: Path
 ) -> None:
-    """Every command and program of docs/compreface.md, with our own service in the place of CompreFace."""
+    """Runs every command and program of docs/compreface.md with facebank's service instead of CompreFace."""
     guide = GUIDE.read_text(encoding="utf-8")
     steps = guide[guide.index("## Step by step") : guide.index("## Import from CompreFace")]
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", steps, re.DOTALL | re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Clients that connect and then do nothing, too little or too much."""
+"""Idle, slow and excessive connections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .conftest import Serve
 
 @contextmanager
 def connected(client: httpx.Client, count: int, source: str = "127.0.0.1") -> Iterator[list[socket.socket]]:
-    """Connect so many times from an address, and close again."""
+    """Open connections from an address and close them after the block."""
     place = urlsplit(str(client.base_url))
     to = place.hostname or "", place.port or 0
     with ExitStack() as opened:
@@ -30,7 +30,7 @@ def connected(client: httpx.Client, count: int, source: str = "127.0.0.1") -> It
 
 
 def is_dropped(connection: socket.socket) -> bool:
-    """Return whether the service ends a connection without an answer."""
+    """Return whether the service closes a connection without a response."""
     try:
         return connection.recv(1000) == b""
     except ConnectionResetError:
@@ -38,7 +38,7 @@ def is_dropped(connection: socket.socket) -> bool:
 
 
 def ask_on(connection: socket.socket, asked: bytes) -> None:
-    """Ask again and again without reading, for a while at most."""
+    """Send requests repeatedly without reading responses, for a limited time."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         connection.sendall(asked)

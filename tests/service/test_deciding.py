@@ -1,4 +1,4 @@
-"""Answers about faces, the audit and the settings over HTTP."""
+"""Feedback, audit and settings over HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PARTY = DEMO_PHOTOS / "barack_obama_blue_room.jpg"
 
 
 def asked(client: httpx.Client, data: bytes) -> dict[str, object]:
-    """Return the largest face of a photo, as it is identified now."""
+    """Return the largest identified face of a photo."""
     (photo,) = client.post("/api/v1/identify", content=data).json()["photos"]
     face: dict[str, object] = photo["faces"][0]
     return face

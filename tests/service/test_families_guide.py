@@ -1,4 +1,4 @@
-"""The guide for families: its commands work as they stand there."""
+"""The commands of the guide for families work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "families.md"
-SHORTEST = 20  # characters of a key
+SHORTEST = 20  # length of a key
 
 
 def commands() -> list[str]:

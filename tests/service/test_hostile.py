@@ -1,4 +1,4 @@
-"""What somebody with bad intent sends, leaves in an album or waits for; test_roles has who may do what."""
+"""Hostile requests and albums; permissions are in test_roles."""
 
 from __future__ import annotations
 

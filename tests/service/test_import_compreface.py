@@ -1,4 +1,4 @@
-"""Taking people from a CompreFace service: full circle with our own, and from servers that mean ill."""
+"""Importing from a CompreFace service: round trips with facebank's own, and hostile servers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def decisions(bank: FaceBank, photos: Path) -> list[tuple[object, ...]]:
 
 
 def command(gallery: Path, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program with a gallery of its own."""
+    """Run the import command with a gallery."""
     done = subprocess.run(
         [sys.executable, "-m", "facebank_cli", "import", "compreface", *arguments],
         env={**os.environ, "FACEBANK_GALLERY": str(gallery), **environment},
@@ -56,7 +56,7 @@ def command(gallery: Path, *arguments: str, code: int = 0, **environment: str) -
     return done
 
 
-# Full circle ----------------------------------------------------------------------------------------------------
+# Round trips ----------------------------------------------------------------------------------------------------
 
 
 def test_real_photos_get_the_same_decisions_after_the_import(shared: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_command_imports_everybody_once(serve: Serve, gallery: Path, tmp_path: P
             paths = [f"compreface:{image_id_of(other.samples(name)[0])}" for name in ("Barack", "Eileen")]
         assert [bank.samples(name)[0].path for name in ("Barack", "Eileen")] == paths
         bank.rename("Eileen", "Eileen Collins")
-    command(target, address, "--key-file", str(file))  # the renamed are not taken again
+    command(target, address, "--key-file", str(file))  # renamed people are not imported again
     with FaceBank.open(target, device="cpu") as bank:
         assert [one.name for one in bank.people()] == ["Barack", "Eileen Collins"]
     new = client.post("/api/v1/recognition/faces?subject=Barack", headers=teach, files={"file": photo("speech")})
@@ -165,14 +165,14 @@ def test_progress_reports_each_example_once(gallery: Path, tmp_path: Path) -> No
     assert steps.told == [("Importing", 2), "Barack", 1, "Eileen", 1]
 
 
-# Servers that mean ill --------------------------------------------------------------------------------------------
+# Hostile servers --------------------------------------------------------------------------------------------
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextmanager
 def server_of(answer: Answer) -> Iterator[str]:
-    """Serve what a function answers, and give the address."""
+    """Serve the responses of a function and yield the address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -203,7 +203,7 @@ def server_of(answer: Answer) -> Iterator[str]:
 
 
 def sends(handler: BaseHTTPRequestHandler, content: object, status: int = 200, **headers: str) -> None:
-    """Answer with JSON, or with bytes as they are."""
+    """Send a response of JSON data or raw bytes."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     handler.send_response(status)
     for name, value in {"Content_Length": str(len(body)), **headers}.items():
@@ -213,7 +213,7 @@ def sends(handler: BaseHTTPRequestHandler, content: object, status: int = 200, *
 
 
 def service_of(faces: object, image: Answer | None = None, subjects: object = None) -> Answer:
-    """Return a service with a list of subjects, one page of examples, and an image for all of them."""
+    """Return the responses of a service with a list of subjects, one page of examples and an image for all."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         path = urlsplit(handler.path).path
@@ -230,7 +230,7 @@ def service_of(faces: object, image: Answer | None = None, subjects: object = No
 
 
 def asked(answer: Answer) -> tuple[list[str], list[str]]:
-    """Return what a server's subjects and examples are."""
+    """Return the subjects and example IDs that the client reads from a server."""
     with server_of(answer) as address, CompreFaceClient(address, "key", QUICK) as server:
         return server.subjects(), [example.image_id for example in server.examples()]
 

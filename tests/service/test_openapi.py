@@ -1,4 +1,4 @@
-"""The OpenAPI document: the one that is committed, complete, and true of what the service answers."""
+"""The OpenAPI schema is committed, complete, and matches the responses."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from .conftest import BARACK, EILEEN, served
 SNAPSHOT = Path(__file__).with_name("openapi.json")
 RENEW = "FACEBANK_RENEW_OPENAPI"
 EXAMPLES = int(os.environ.get("FACEBANK_FUZZ_EXAMPLES", "25"))
-"""How many requests are made up for each route; some thousands find more, by hand."""
+"""Number of generated requests for each route; thousands, run by hand, find more."""
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Return the document of a service."""
+    """The OpenAPI schema of a service."""
     with FaceBank.open(tmp_path_factory.mktemp("document") / "new.facebank", device="cpu", threads=1) as bank:
         found: dict[str, Any] = make_app(bank, ServiceOptions()).openapi()
     found["info"]["version"] = "VERSION"
@@ -107,7 +107,7 @@ def test_photo_routes_document_their_request_bodies(document: dict[str, Any]) ->
 
 @pytest.fixture(scope="module")
 def api(demo_gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.BaseSchema]:
-    """Return the document of a real service that anything may be asked."""
+    """The schema of a running service that accepts all requests."""
     folder = tmp_path_factory.mktemp("fuzzed")
     gallery = folder / "family.facebank"
     shutil.copy(demo_gallery, gallery)
@@ -125,7 +125,7 @@ def api(demo_gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def asked_routes() -> list[tuple[str, str]]:
-    """Return the routes of the committed document."""
+    """Return the routes of the committed schema."""
     return [(path, method) for path, method, _ in operations(json.loads(SNAPSHOT.read_text(encoding="utf-8")))]
 
 

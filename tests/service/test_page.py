@@ -1,4 +1,4 @@
-"""The family page as the service sends it: what it shows, and what it never does."""
+"""The family page as sent by the service."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_sign_in_needs_its_own_form(serve: Serve) -> None:
         {"Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"},
     ):
         assert client.post("/sign-in", data={"key": TOKEN}, headers=headers).status_code == 403
-    own = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}  # as browsers send forms of pages without a referrer
+    own = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}  # as browsers submit forms of pages without a referrer
     assert client.post("/sign-in", data={"key": TOKEN}, headers=own).status_code == 303
 
 
@@ -157,7 +157,7 @@ def test_pictures_of_unknown_photos_are_not_found(client: httpx.Client) -> None:
 
 
 def hash_of(client: httpx.Client, name: str) -> str:
-    """Return the hash of a photo of the album, by its file's name."""
+    """Return the hash of an album photo by its file name."""
     for number in (1, 2):
         found = re.search(rf'/photos/([0-9a-f]{{64}})"><img [^>]*alt="{name}', client.get(f"/people/{number}").text)
         if found:
@@ -299,7 +299,7 @@ def test_repeated_corrections_are_undone_one_by_one(family: httpx.Client, galler
     for number, token in enumerate(reversed(tokens), 1):
         assert family.post("/answers/undo", json={"token": token}).json()["message"].startswith("Undone: ")
         assert known() == states[-1 - number]
-        if number == 1:  # a learned face is somebody else's, or nobody's
+        if number == 1:  # a learned face now belongs to somebody else or nobody
             page = family.get(f"/photos/{photo}").text
             assert 'data-not="Bbb"' in page
             assert "data-nobody" in page
@@ -335,7 +335,7 @@ def test_renaming_describing_merging_splitting_and_forgetting_people(family: htt
     assert family.post("/people/2/merge", json={"into": "Barack Obama"}).status_code == 422  # they look like two
     counts = [family.get(f"/people/{number}").text.count("data-late") for number in (1, 2)]
     joined = family.post("/people/2/merge", json={"into": "Barack Obama", "force": True})
-    at_once = family.get("/people/1").text  # right, or it is loaded anew
+    at_once = family.get("/people/1").text  # correct, or reloaded by the browser
     assert at_once.count("data-late") == sum(counts) or "data-progress" in at_once
     assert joined.json()["to"] == "/people/1"
     assert "Separate Eileen again" in family.get("/people/1").text
@@ -357,7 +357,7 @@ def test_answering_a_question(family: httpx.Client) -> None:
     assert question["faces"]
     named = {"key": question["key"], "answer": "name", "name": "Joe"}
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # no file can grow beyond a page
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # files cannot grow beyond a page
     try:
         full = family.post("/who/answers", json=named)
     finally:
@@ -559,7 +559,7 @@ def test_failed_scan_is_reported_where_it_was_started(serve: Serve, tmp_path: Pa
 
 
 def page_with(client: httpx.Client, address: str, text: str) -> str:
-    """Return a page once it has a text."""
+    """Return a page as soon as it contains a text."""
     for _ in range(600):
         page = client.get(address).text
         if text in page:
@@ -569,7 +569,7 @@ def page_with(client: httpx.Client, address: str, text: str) -> str:
 
 
 def asked_first(family: httpx.Client) -> dict[str, Any]:
-    """Return the first question, once there is one."""
+    """Return the first question as soon as there is one."""
     for _ in range(300):
         question: dict[str, Any] | None = family.post("/who/next", json={}).json()["question"]
         if question is not None:
@@ -661,7 +661,7 @@ def test_denials_by_a_program_are_seen(family: httpx.Client) -> None:
         files={"photo": ("speech.jpg", (DEMO_PHOTOS / "barack_obama_speech.jpg").read_bytes())},
     )
     assert told.json()["accepted"]
-    family.post("/settings", json={"key": "fpir", "value": ""})  # which changes nothing, and wakes the page
+    family.post("/settings", json={"key": "fpir", "value": ""})  # changes nothing but restarts the background scan
     for _ in range(500):
         if f"/photos/{photo}" not in family.get("/people/1").text:
             return

@@ -1,4 +1,4 @@
-"""The family page in a real browser: Debian's Chromium, driven by Playwright; axe-core looks for barriers."""
+"""The family page in Debian's Chromium, driven by Playwright, with accessibility checks by axe-core."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ UNREADABLE = """async () => {
     return [all.length > 4, cut.length, covered.length];
 }"""
 
-# Nobody presses a button of a page that is still loading; the tests could.
+# Disables pages until they are loaded: unlike a person, the tests could press buttons earlier.
 UNTIL_LOADED = """
 new MutationObserver((_, watch) => {
     document.documentElement.inert = document.readyState === "loading";
@@ -68,13 +68,13 @@ Open = Callable[..., Any]
 
 
 def refuse(why: str) -> None:
-    """Skip, with the reason; in CI nothing is skipped."""
+    """Skip with a reason; fail in CI."""
     if os.environ.get("FACEBANK_CI"):
         pytest.fail(why)
     pytest.skip(why)
 
 
-@pytest.fixture(scope="module")  # while it lives, this thread cannot run asyncio
+@pytest.fixture(scope="module")  # this thread cannot run asyncio while the browser is open
 def browser() -> Iterator[Any]:
     path = shutil.which("chromium")
     if path is None:
@@ -87,7 +87,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the script of axe-core (MPL-2.0), which npm fetches; it is not kept."""
+    """The script of axe-core (MPL-2.0), downloaded with npm and not kept."""
     if not shutil.which("npm"):
         refuse("npm is not installed: apt-get install npm")
     folder = tmp_path_factory.mktemp("axe")
@@ -104,7 +104,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
-    """Return a function that opens a page of a service; no page may fail, or ask another host for anything."""
+    """A function that opens a page; errors and requests to other hosts fail the test."""
     contexts, faults = [], list[str]()
 
     def start(client: httpx.Client, address: str = "/", **options: Any) -> Any:
@@ -129,7 +129,7 @@ def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Open]:
 
 @pytest.fixture
 def nameless(serve: Serve, own_album: Path, gallery: Path) -> httpx.Client:
-    """Return a client of a service whose album has photos of people without a name."""
+    """Client of a service whose album has photos of unnamed people."""
     for photo in ("barack_obama_portrait_2012", "joe_biden_blue_room", "eileen_collins"):
         shutil.copy(DEMO_PHOTOS / f"{photo}.jpg", own_album)
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as album:
@@ -149,7 +149,7 @@ def question(page: Any) -> None:
 
 
 def follow(page: Any, name: str) -> None:
-    """Follow a link, and wait until the page behind it listens to its buttons."""
+    """Follow a link and wait until the buttons of the new page work."""
     page.get_by_role("link", name=name).click()
     page.wait_for_load_state("load")
 
@@ -158,7 +158,7 @@ def test_naming_by_keyboard_and_undo(nameless: httpx.Client, open_page: Open) ->
     page = open_page(nameless, "/who")
     question(page)
     page.get_by_role("button", name="Save for 2 faces").wait_for()
-    page.keyboard.press("t")  # one of the two is somebody else
+    page.keyboard.press("t")  # exclude one of the two faces
     page.keyboard.press("Space")
     page.get_by_role("button", name="Save", exact=True).wait_for()
     page.keyboard.press("/")
@@ -168,7 +168,7 @@ def test_naming_by_keyboard_and_undo(nameless: httpx.Client, open_page: Open) ->
     assert len(nameless.get("/api/v1/people/Barack/samples").json()["samples"]) == 1
     page.keyboard.press("u")
     page.get_by_text("Undone: Barack, 1 face.").wait_for()
-    page.locator("[data-faces] li").nth(1).wait_for()  # both again
+    page.locator("[data-faces] li").nth(1).wait_for()  # both are back
     assert page.locator("[data-faces] input:not(:checked)").count() == 1  # who is somebody else still
     page.keyboard.press("s")
     page.get_by_role("button", name="Undo: skipped").wait_for()
@@ -182,7 +182,7 @@ def test_naming_by_keyboard_and_undo(nameless: httpx.Client, open_page: Open) ->
     page.get_by_text("Barack: 2 faces. Learned.").wait_for()
     assert names(nameless) == ["Barack"]
 
-    page.keyboard.press("x")  # the next one is nobody
+    page.keyboard.press("x")  # the next one is a stranger
     page.get_by_text("Nobody you know: 1 face. Learned.").wait_for()
     page.keyboard.press("u")
     page.get_by_text("Undone: Nobody you know, 1 face.").wait_for()
@@ -192,10 +192,10 @@ def test_naming_by_keyboard_and_undo(nameless: httpx.Client, open_page: Open) ->
     page.wait_for_timeout(300)
     page.keyboard.press("u")  # the skipped one is back
     page.wait_for_timeout(300)
-    page.reload()  # what was said before is there still
+    page.reload()  # earlier answers are still there
     question(page)
     page.get_by_role("button", name="Undo: Barack, 2 faces").wait_for()
-    page.keyboard.press("u")  # and Barack has no name again
+    page.keyboard.press("u")  # Barack is unnamed again
     page.get_by_text("Undone: Barack, 2 faces.").wait_for()
     page.locator("[data-faces] li").nth(1).wait_for()  # the group of two
     assert names(nameless) == []
@@ -203,7 +203,7 @@ def test_naming_by_keyboard_and_undo(nameless: httpx.Client, open_page: Open) ->
 
 def test_yes_and_no_are_learned(serve: Serve, own_album: Path, gallery: Path, open_page: Open) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
-        # by an impossible probability every face is asked about
+        # an unreachable probability makes every face a question
         from facebank.recognition.settings import change_setting
 
         change_setting(bank.gallery, "least_probability", "0.9999")
@@ -274,7 +274,7 @@ def test_pending_requests_finish_before_the_page_reloads(family: httpx.Client, o
     page.route("**/remove", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks the function
     page.get_by_role("button", name="Remove learned face 1").click()
     page.get_by_role("button", name="Remove learned face 1").click()
-    page.wait_for_timeout(3_000)  # longer than the page waits between two looks at what is under way
+    page.wait_for_timeout(3_000)  # longer than the polling interval of the page
     held[0].continue_()
     page.get_by_text("The face is removed.").wait_for()
 
@@ -301,7 +301,7 @@ def test_photos_are_dropped_and_an_album_is_scanned(
     page.get_by_text("Type the name and press Enter to learn two.jpg.").wait_for()
     page.keyboard.type("Joe")
     page.keyboard.press("Enter")
-    page.locator("[data-added] li li", has_text="No name yet").get_by_role("button").click()  # Barack is not meant
+    page.locator("[data-added] li li", has_text="No name yet").get_by_role("button").click()  # not Barack
     page.locator("[data-added] a", has_text="Joe").wait_for()
     data = page.evaluate_handle(
         """async (bytes) => {
@@ -324,7 +324,7 @@ def test_photos_are_dropped_and_an_album_is_scanned(
 @pytest.mark.parametrize("width", [320, 390, 1280, 3840])
 def test_no_page_is_wider_than_the_screen(family: httpx.Client, open_page: Open, width: int) -> None:
     family.patch("/api/v1/people/Eileen", json={"name": "W" * 200})
-    while not family.get("/looking").json()["is_done"]:  # else pages are loaded anew
+    while not family.get("/looking").json()["is_done"]:  # otherwise pages reload themselves
         time.sleep(0.02)
     page = open_page(family, viewport={"width": width, "height": 800})
     photo = re.search(r"/photos/[0-9a-f]{64}", family.get("/people/1").text)
@@ -404,7 +404,7 @@ def test_signing_in_with_a_key_and_signing_out(serve: Serve, open_page: Open) ->
     page = open_page(client, "/people/1")
     page.get_by_label("Key").fill(token)
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Barack").wait_for()  # the page that was asked for
+    page.get_by_role("heading", name="Barack").wait_for()  # the requested page
     assert page.evaluate("document.cookie") == ""  # no script can read it
     page.get_by_role("button", name="Sign out").click()
     page.get_by_label("Key").wait_for()

@@ -1,4 +1,4 @@
-"""People and their samples over HTTP: enroll, list, rename, describe, merge, forget."""
+"""People and samples over HTTP: enrolling, listing, renaming, describing, merging, forgetting."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PEOPLE = "/api/v1/people"
 
 
 def path_of(name: str, *further: str) -> str:
-    """Return the path of a person, percent-encoded as JavaScript's encodeURIComponent does."""
+    """Return the path of a person, percent-encoded like JavaScript's encodeURIComponent."""
     return "/".join((PEOPLE, quote(name, safe="!'()*~-._"), *further))
 
 
@@ -226,7 +226,7 @@ def test_permissions_of_roles(serve: Serve, gallery: Path) -> None:
 def test_changes_by_the_command_line_apply_at_once(client: httpx.Client, gallery: Path) -> None:
     asked = EILEEN.read_bytes()
     (before,) = client.post("/api/v1/identify", content=asked).json()["photos"]
-    with FaceBank.open(gallery, device="cpu", threads=1) as bank:  # as another process has it open
+    with FaceBank.open(gallery, device="cpu", threads=1) as bank:  # like another process
         bank.rename("Eileen", "Commander Collins")
         (renamed,) = client.post("/api/v1/identify", content=asked).json()["photos"]
         bank.forget("Commander Collins")
@@ -255,7 +255,7 @@ def test_full_disk_is_an_error_and_writes_nothing(client: httpx.Client, gallery:
     assert client.get(path_of("Eileen")).status_code == 200
     size = gallery.stat().st_size
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # no file can grow beyond a page
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # files cannot grow beyond a page
     try:
         answers = [
             client.patch(path_of("Eileen"), json={"name": "Ada"}),

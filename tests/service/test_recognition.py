@@ -1,4 +1,4 @@
-"""What the service answers about photos is what the library says."""
+"""Answers of the service about photos match the library."""
 
 from __future__ import annotations
 

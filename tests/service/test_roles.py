@@ -1,4 +1,4 @@
-"""Who may do what: each route of the service, with each role, as the table below says."""
+"""Permissions of each role on each route, listed in the table below."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ READS = {route for route in NEEDED if route.startswith("GET ")}
 
 
 def ask(client: httpx.Client, route: str, **headers: str) -> httpx.Response:
-    """Ask for a route, about nobody and nothing."""
+    """Return the response of a route to a request without meaningful values."""
     method, path = route.split()
     filled = re.sub(r"{([^}]+)}", lambda found: VALUES.get(found[1], "999"), path)
     content = None if route in READS else b"{}"
@@ -174,7 +174,7 @@ def test_body_is_not_read_without_a_key(serve: Serve, gallery: Path, monkeypatch
         if route in READS or route == "POST /sign-in":
             continue
         head = f"{route} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
-        # The body is never sent: only a service that does not wait for it answers.
+        # The body is never sent, so only a service that does not wait for it responds.
         answer = raw(str(client.base_url), f"{head}Content-Length: 60000000\r\n\r\n".encode())
         assert b" 401 " in answer.splitlines()[0], route
 

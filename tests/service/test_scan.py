@@ -1,4 +1,4 @@
-"""Scanning the album over HTTP: progress, cancel, and folders that are not the album's."""
+"""Scanning the album over HTTP: progress, canceling, and folders outside the album."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .conftest import DEMO_PHOTOS, NAMES, Serve, finished
 
 
 def events(client: httpx.Client) -> list[tuple[str, dict[str, object]]]:
-    """Return all events of a scan."""
+    """Return all events of the stream of a scan."""
     found = []
     with client.stream("GET", "/api/v1/album/scan/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -83,7 +83,7 @@ def test_folders_outside_the_album_are_refused(serve: Serve, album: Path, tmp_pa
     (album / "out").symlink_to(tmp_path / "elsewhere")
     client = serve(ServiceOptions(albums=(album,)))
     answer = client.post("/api/v1/album/scan", json={"folders": [name]})
-    if name in {"~", "%2e%2e", "\x00"}:  # names like any other, and nobody's
+    if name in {"~", "%2e%2e", "\x00"}:  # ordinary names that do not exist
         assert (answer.status_code, answer.json()["code"]) == (404, "PhotoNotFoundError")
     else:
         assert (answer.status_code, answer.json()["code"]) == (403, "OutsideAlbum"), answer.text
@@ -120,7 +120,7 @@ def test_missing_disk_is_noticed_and_nothing_is_forgotten(serve: Serve, album: P
     answer = client.post("/api/v1/album/scan")
     assert (answer.status_code, answer.json()["code"]) == (404, "PhotoNotFoundError")
     assert answer.json()["detail"] == f"there is no folder {album}: is its disk plugged in?"
-    album.mkdir()  # where the disk was mounted
+    album.mkdir()  # the empty mount point of the disk
     answer = client.post("/api/v1/album/scan")
     assert answer.json()["detail"].startswith(f"{album} is empty but had 2 photos: is its disk plugged in?")
     (album / ".hidden").touch()
@@ -173,7 +173,7 @@ def test_service_stops_during_a_streamed_scan(serve: Serve, album: Path) -> None
     watching = socket.create_connection((place.hostname or "", place.port or 0))
     watching.sendall(b"GET /api/v1/album/scan/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert b"text/event-stream" in watching.recv(2000)
-    watching.close()  # the fixture stops the service, and would wait for ever if that waited for the scan
+    watching.close()  # the fixture stops the service, which must not wait for the scan
 
 
 def test_scanning_without_an_album_is_refused(client: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""What docs/service.md tells to type works, against a real service, and it has every route."""
+"""The commands of docs/service.md work with a real service, and the guide has every route."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ ADDRESS = "http://127.0.0.1:8470"
 
 
 def blocks(kind: str) -> list[str]:
-    """Return the blocks of a kind."""
+    """Return the code blocks of a language."""
     return [text for found, text in BLOCKS if found == kind]
 
 
 def routes() -> set[tuple[str, str]]:
-    """Return all routes of the OpenAPI document."""
+    """Return all routes of the OpenAPI schema."""
     return {(method.upper(), path) for path, methods in ROUTES.items() for method in methods}
 
 
 def asked(line: str) -> tuple[str, str]:
-    """Return the route that a curl command asks."""
+    """Return the route of a curl command."""
     words = shlex.split(line)
     path = urlsplit(next(word for word in words if word.startswith(ADDRESS))).path
     sends = {"-F", "--json", "--data-binary"} & set(words)
@@ -83,7 +83,7 @@ def started() -> list[str]:
 
 
 def unit() -> ConfigParser:
-    """Return systemd's unit."""
+    """Return the parsed systemd unit of the guide."""
     (text,) = blocks("ini")
     parsed = ConfigParser(strict=False, interpolation=None)
     parsed.optionxform = str  # type: ignore[assignment,method-assign]

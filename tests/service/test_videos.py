@@ -1,4 +1,4 @@
-"""Videos in the album: who is in them and when, and files that are sent for nothing else than to be played."""
+"""Videos in the album: moments of people, and safe sending of video files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOKEN = "a-token-of-more-than-twenty-characters"
 
 @pytest.fixture(scope="module")
 def filmed(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a gallery of one person and the scan of an album with a clip."""
+    """A folder with a gallery of one person and the scan of an album with a clip."""
     folder = tmp_path_factory.mktemp("filmed")
     (folder / "album").mkdir()
     (folder / "album" / "clip.mp4").write_bytes(beginning(clip_of(shared).read_bytes()))
@@ -42,7 +42,7 @@ def filmed(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(filmed: Path, gallery: Path, tmp_path: Path) -> Path:
-    """Return a copy of the album, whose scan knows it there."""
+    """A copy of the album with an adjusted scan."""
     album = tmp_path / "album"
     shutil.copytree(filmed / "album", album)
     shutil.copy(filmed / "family.facebank", gallery)
@@ -56,7 +56,7 @@ def home(filmed: Path, gallery: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def watching(serve: Serve, home: Path) -> httpx.Client:
-    """Return a client of a service that knows who is in the clip."""
+    """Client of a service that has identified the people of the clip."""
     return seen(serve(ServiceOptions(albums=(home,))))
 
 
@@ -167,7 +167,7 @@ def test_no_file_stays_open(watching: httpx.Client, home: Path) -> None:
         watching.get(file, headers=headers)
     for _ in range(3):
         with watching.stream("GET", file) as answer:
-            next(answer.iter_raw(10))  # and goes away
+            next(answer.iter_raw(10))  # and disconnects
     for _ in range(200):
         if not held():
             break
@@ -184,7 +184,7 @@ def test_replaced_file_is_not_sent(serve: Serve, home: Path, tmp_path: Path, how
     if how == "changed":
         with clip.open("r+b") as file:
             file.write(b"#")
-    elif how == "replaced":  # as long, and as old in whole seconds
+    elif how == "replaced":  # same size and same modification time in seconds
         clip.write_bytes(b"x" * status.st_size)
         os.utime(clip, (int(status.st_mtime), int(status.st_mtime)))
     elif how == "page":
@@ -301,7 +301,7 @@ def step_of(client: httpx.Client, number: int) -> str:
 
 def test_photo_scan_does_not_wait_for_videos(serve: Serve, home: Path, shared: Path) -> None:
     clip = clip_of(shared).read_bytes()
-    for number in range(1, 11):  # more than can be looked at meanwhile
+    for number in range(1, 11):  # more than can be processed in the meantime
         (home / f"{number}.mp4").write_bytes(clip + b"\0\0\0\x08free" * number)
     client = serve(ServiceOptions(albums=(home,)))
     client.post("/api/v1/album/scan")

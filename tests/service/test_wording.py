@@ -1,4 +1,4 @@
-"""The words of the page: what the library says to commands is said to people who only click."""
+"""Texts of the page, adapted from messages for commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of all readers need: real pictures, drawn small."""
+"""Fixtures of the reader tests: small real images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Draw = Callable[..., Path]
 
 
 def jpeg(shade: int = 100) -> bytes:
-    """A real JPEG, as small as may be."""
+    """Return a small JPEG."""
     stream = io.BytesIO()
     Image.new("RGB", (8, 6), (shade % 256, 80, 60)).save(stream, "JPEG")
     return stream.getvalue()
@@ -21,7 +21,7 @@ def jpeg(shade: int = 100) -> bytes:
 
 @pytest.fixture
 def draw(tmp_path: Path) -> Draw:
-    """Write pictures at paths below the test's folder, and return that."""
+    """A function that writes pictures to paths below the test's folder and returns the folder."""
 
     def write(*names: str) -> Path:
         for number, name in enumerate(names):

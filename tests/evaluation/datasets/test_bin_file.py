@@ -21,12 +21,12 @@ from facebank.evaluation.datasets.bin_file import MAX_IMAGE, parse_bin, read_bin
 from facebank.evaluation.datasets.checking import UnusableError
 
 PROTOCOLS = (2, 3, 4, 5)
-# protocol 2 has no empty bytes: Python 3 writes a call for them
+# protocol 2 has no empty bytes, so Python 3 writes a call
 ENTRIES = st.lists(st.tuples(st.binary(min_size=1), st.binary(min_size=1, max_size=400), st.booleans()), min_size=1)
 
 
 def as_python_2_writes(images: list[bytes], same: list[bool]) -> bytes:
-    """Protocol 2 with the strings of Python 2, as cPickle wrote the files that are published."""
+    """Return a pickle of protocol 2 with Python 2 strings, like the published files."""
     strings = b"".join(
         (b"U" + bytes([len(image)]) if len(image) < 256 else b"T" + struct.pack("<i", len(image)))
         + image
@@ -108,7 +108,7 @@ def test_hostile_pickle_is_refused_and_not_executed(tmp_path: Path, protocol: in
     with pytest.raises(DatasetError, match=r"lfw.bin: .* it imports \w+\.system, which is not allowed"):
         read_bin(path)
     assert not target.exists()
-    # so that the test could fail: it does what it says
+    # makes sure that the pickle is harmful
     pickle.loads(path.read_bytes())
     assert target.exists()
 

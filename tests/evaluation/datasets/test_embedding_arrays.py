@@ -1,4 +1,4 @@
-"""Embeddings in an npz: checked, never unpickled, and bound to a pack."""
+"""Embeddings in npz files, which are checked, never unpickled and bound to a pack."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def test_real_lfw_has_seven_wrong_pairs(shared: Path) -> None:
     assert (len(dataset.pairs), dataset.skipped) == (6000, ())
     errata = read_errata(shared / "data" / "lfw-meta" / "errata.txt")
     wrong = [dataset.pairs[index] for index in wrong_pairs(dataset, errata)]
-    # the folds that the list itself states
+    # the folds stated in the list
     assert sorted(pair.fold for pair in wrong) == [0, 0, 0, 4, 4, 4, 6]
     for pair in dataset.pairs:
         assert (dataset.photos[pair.first].person == dataset.photos[pair.second].person) == pair.same

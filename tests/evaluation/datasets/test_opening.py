@@ -169,8 +169,8 @@ def written(folder: Path, text: str) -> Path:
     ("text", "names"),
     [
         ("Ada\nBea\tremark\n\n", {"Ada", "Bea"}),
-        ("2\nAda\t3\nBea\t1\n", {"Ada", "Bea"}),  # as LFW lists people
-        ("1\n3\n25\n", {"1", "3", "25"}),  # people who have numbers for names
+        ("2\nAda\t3\nBea\t1\n", {"Ada", "Bea"}),  # the format of LFW
+        ("1\n3\n25\n", {"1", "3", "25"}),  # names that are numbers
     ],
 )
 def test_lists_of_people_are_read(tmp_path: Path, text: str, names: set[str]) -> None:

@@ -17,7 +17,7 @@ Draw = Callable[..., Path]
 
 
 def asset(name: str, *regions: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """An asset as VoTT 2.2 exports it."""
+    """Return an asset in the format of VoTT 2.2."""
     return {
         "asset": {
             "format": "jpg",

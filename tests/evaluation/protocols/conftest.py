@@ -1,4 +1,4 @@
-"""A small album of real photos, and a bench that reads it."""
+"""Fixtures of the protocol tests: a small album of real photos and a bench."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PEOPLE = ("Abdullah_Gul", "Ai_Sugiyama", "Alvaro_Uribe")
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A bench with a cache of its own, for all tests of protocols."""
+    """A bench with a separate cache, shared by the protocol tests."""
     engine = load_engine()
     with FaceCache(tmp_path_factory.mktemp("faces") / "faces.sqlite", engine.identity.dimension) as cache:
         yield Bench(FaceReader(engine, cache))
@@ -27,7 +27,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="session")
 def album(shared: Path) -> Dataset:
-    """Three people with four photos each, and all pairs of these."""
+    """Three people with four photos each, and all pairs of the photos."""
     paths = [path for person in PEOPLE for path in sorted((shared / "data/lfw" / person).glob("*.jpg"))[:4]]
     photos = tuple(DatasetPhoto(f"{path.parent.name}/{path.name}", path.parent.name, path) for path in paths)
     pairs = tuple(

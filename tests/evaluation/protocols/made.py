@@ -1,4 +1,4 @@
-"""Made embeddings: people as directions, photos of them as directions near by."""
+"""Synthetic embeddings: people are random directions, and their photos scatter around them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def photos_of(people: NDArray[np.float64], photos: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Photos of each person, of similarity 0.8 to the person's direction, ``(P * photos, D)``."""
+    """Return photos with similarity 0.8 to their person's direction, ``(P * photos, D)``."""
     noise = unit(random.normal(size=(len(people) * photos, DIMENSION)))
     return unit(0.8 * np.repeat(people, photos, axis=0) + 0.6 * noise)
 
@@ -36,7 +36,7 @@ def dataset(path: Path, embedding: NDArray[np.float64], person: NDArray[Any], **
 
 
 def families(path: Path, alike: float, count: int = 24, photos: int = 7) -> Dataset:
-    """So many families of two; the two have this much of a direction in common: 0 for nothing, 1 for all."""
+    """Write families of two people who share a fraction `alike` of their direction."""
     random = np.random.default_rng(1)
     common = np.repeat(unit(random.normal(size=(count, DIMENSION))), 2, axis=0)
     own = unit(random.normal(size=(2 * count, DIMENSION)))
@@ -46,7 +46,7 @@ def families(path: Path, alike: float, count: int = 24, photos: int = 7) -> Data
 
 
 def two_groups(path: Path, alike: Mapping[str, float], each: int = 24, photos: int = 4) -> Dataset:
-    """Groups of people who have this much of a direction in common with everybody of the group."""
+    """Write groups of people who share the given fraction of their direction within the group."""
     random, parts = np.random.default_rng(2), []
     for share in alike.values():
         common, own = (unit(random.normal(size=(size, DIMENSION))) for size in (1, each))

@@ -1,4 +1,4 @@
-"""The same pairs and the same searches for all, and differences that are paired."""
+"""Comparing packs and settings on the same pairs and searches, with paired differences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facebank.recognition.settings import DecisionSettings
 
 
 class Noisy:
-    """A reader whose embeddings are mixed with noise: certainly worse than the one it asks."""
+    """A reader that adds noise to the embeddings of another one."""
 
     def __init__(self, bench: Bench) -> None:
         self._laboratory, self.engine = bench.reader, bench.reader.engine

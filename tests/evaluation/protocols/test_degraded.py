@@ -1,4 +1,4 @@
-"""Degraded probes are missed, failures are told, and every condition has figures of its own."""
+"""Degraded probes: each condition has its own figures, and failures are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The five experiments run on stand-ins, list them, and say what was published."""
+"""The five experiments run on substitutes, list them, and show the published results."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run(bench: Bench, dataset: Dataset, name: str, video: Path | None = None, **
 
 
 def check(report: Report, people: tuple[str, ...]) -> None:
-    """Who stands in is listed, what was published is told, and every figure is shown."""
+    """Check that substitutes are listed, and that published results and all figures are shown."""
     (cast, *_) = items_of(report, "People")
     assert {row[0] for row in cast.rows} == set(people)
     assert report.figures["accuracy"].published
@@ -123,7 +123,7 @@ def test_five_people_and_a_too_small_family(bench: Bench, lfw: Path) -> None:
     assert report.figures["accuracy"].count == 5
     assert report.figures["rank_1_1"].count == 2 * 5 * 3
     assert report.figures["rank_1_2"].count == 2 * 5 * 2
-    # Twenty photos are no more than twenty, however often they are drawn.
+    # Twenty photos count as twenty, however often they are drawn.
     interval = report.figures["rank_1_2"].interval
     assert interval is not None
     assert interval[0] <= 1 - 3 / 20

@@ -1,4 +1,4 @@
-"""Enrolled photos grow in number, everything else stays the same; parts, sources and copies are kept apart."""
+"""Recognition by number of enrolled photos; parts, sources and copies are kept separate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _why(report: Report) -> dict[str, str]:
 
 
 def _with_splits(album: Dataset, *splits: str) -> Dataset:
-    """Give each person's photos parts in turn."""
+    """Return the dataset with the photos of each person alternating between parts."""
     photos = tuple(replace(photo, split=splits[number % 4]) for number, photo in enumerate(album.photos))
     return replace(album, photos=photos, pairs=())
 
@@ -63,7 +63,7 @@ def test_strangers_are_searched(bench: Bench, album: Dataset) -> None:
 
 
 def _with_strangers(album: Dataset, *people: str) -> Dataset:
-    """Name the first person's photos anew."""
+    """Return the dataset with renamed photos of the first person."""
     named = tuple(replace(photo, person=person) for photo, person in zip(album.photos, people, strict=False))
     return replace(album, photos=named + album.photos[len(named) :], pairs=())
 
@@ -78,7 +78,7 @@ def test_one_photo_per_stranger_up_to_the_limit(bench: Bench, album: Dataset, mo
 
 
 def test_named_stranger_is_not_a_miss(bench: Bench, album: Dataset) -> None:
-    """One photo of somebody enrolled bears another name."""
+    """A photo of an enrolled person is labeled with another name."""
     report = fewshot(bench, _with_strangers(album, "Double"), shots=(2,), classifiers=FEW, draws=3)
     strangers, missed, first = (report.figures[name] for name in ("fpir_2", "fnir_2", "rank_1_2"))
     assert (strangers.events, strangers.count) == (3, 3)
@@ -167,7 +167,7 @@ def test_photos_of_one_source_stay_on_one_side(bench: Bench, album: Dataset) -> 
         for number, photo in enumerate(album.photos)
     )
     report = fewshot(bench, replace(album, photos=photos, pairs=()), shots=(1,), classifiers=FEW, draws=6)
-    # One photo enrolled leaves three to search for, or two where it is of the film.
+    # One enrolled photo leaves three to search, or two if it is from the video.
     assert 6 * 3 * 2 < report.figures["rank_1_1"].count < 6 * 3 * 3
     films = tuple(replace(photo, group=f"{photo.person} film") for photo in album.photos)
     with pytest.raises(DatasetError, match="share their source"):

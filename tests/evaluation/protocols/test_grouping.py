@@ -1,4 +1,4 @@
-""""""
+"""Grouping photos by traits of the dataset or by a table."""
 
 from __future__ import annotations
 

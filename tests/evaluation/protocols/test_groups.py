@@ -1,4 +1,4 @@
-"""Groups of people: laws on made embeddings, and a look at real ones."""
+"""Differences between groups of people, on synthetic and real data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_similar_people_have_higher_false_match_rates(bench: Bench, tmp_path: Pa
     assert figures["mean_similarity_group_of_far"].value == pytest.approx(0, abs=0.02)
     assert figures["fpir_across_group_of_near"].value < 0.1
     assert "expected_calibration_error_group_of_near" in figures
-    # half of the 24 who can be enrolled are, with two photos: two others of each are searched for, and 12 strangers
+    # half of the 24 people are enrolled with two photos and searched with two others; 12 are strangers
     assert figures["fnir_group_of_near"].count == 8 * 12 * 2
     assert figures["fpir_group_of_near"].count == 8 * 12
     assert any(isinstance(item, Histogram) for section in report.sections for item in section.items)
@@ -45,7 +45,7 @@ def test_similar_people_have_higher_false_match_rates(bench: Bench, tmp_path: Pa
 
 
 def decided(bench: Bench, data: Dataset, named: Mapping[str, int]) -> list[GroupTrial]:
-    """Trials of groups of 24 strangers each, four photos of whom are searched for; so many people are given a name."""
+    """Return trials of groups of 24 strangers with four searched photos each, `named` of whom get a name."""
     faces, trials = bench.read(data), []
     for number, (name, wrong) in enumerate(named.items()):
         indices = np.arange(number * 96, (number + 1) * 96)
@@ -77,7 +77,7 @@ def test_differentials_are_ratios_of_rates(bench: Bench, tmp_path: Path) -> None
 
 
 def test_ratio_may_have_no_upper_bound(bench: Bench, tmp_path: Path) -> None:
-    """One person of 24 is not drawn in every third resample: the rate of the group is 0 then."""
+    """One person in 24 is missing from every third resample, where the rate of the group is 0."""
     named = {"one": 12, "two": 1}
     trials = decided(bench, two_groups(tmp_path / "a.npz", dict.fromkeys(named, 0.0)), named)
     figures = {name: figure for trial in trials for name, figure in trial.within.figures().items()}
@@ -90,7 +90,7 @@ def test_ratio_may_have_no_upper_bound(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_identical_groups_do_not_differ(bench: Bench, tmp_path: Path) -> None:
-    """Rates of the very same people are drawn together, so that their ratio has no spread at all."""
+    """Rates of the same people are resampled together, so that their ratio has no spread."""
     (trial,) = decided(bench, two_groups(tmp_path / "a.npz", {"one": 0.0}), {"one": 6})
     figures = trial.within.figures()
     other = replace(trial, group=replace(trial.group, name="other"))

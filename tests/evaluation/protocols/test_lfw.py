@@ -1,4 +1,4 @@
-"""View 2: thresholds come from other folds, failures are errors, and label errors are told apart, not removed."""
+"""View 2 of LFW: thresholds come from other folds, failures count as errors, label errors are reported but not removed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def compared(values: list[float], same: list[bool]) -> Comparisons:
 def decided_slowly(
     comparisons: Comparisons, folds: np.ndarray, thresholds: np.ndarray
 ) -> tuple[list[float], list[float]]:
-    """The rule of ``benchmarks/lfw_view2.py``, written for any folds."""
+    """Return decisions by the rule of ``benchmarks/lfw_view2.py`` for any folds."""
     values, made = comparisons.similarities, ~np.isnan(comparisons.similarities)
     right = ((values[:, None] > thresholds) == comparisons.same[:, None]) & made[:, None]
     chosen = [int(right[folds != fold].sum(axis=0).argmax()) for fold in np.unique(folds)]

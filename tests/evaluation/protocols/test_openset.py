@@ -1,4 +1,4 @@
-"""Enrolled people are found, strangers are not, and what cannot be measured is said."""
+"""Open-set identification of enrolled people and strangers, and notes about missing figures."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_separable_data_have_no_errors(bench: Bench, dataset: Dataset) -> None:
         assert report.figures[f"fnir_{photos}"].value <= 0.2
         assert report.figures[f"fpir_{photos}"].events == 0
         assert not report.figures[f"fnir_{photos}"].descriptive
-    # four people with 2 of 4 photos each enrolled, two draws; a third are strangers, as hardly anybody else is there
+    # four people with 2 of 4 photos each enrolled, two draws; a third of the people are strangers
     assert report.figures["rank_1_2"].count == 2 * 2 * 3
     assert "Not tested with 9 enrolled photos: nobody has more." in report.summary
     shown = {name for section in report.sections for name in section.figures}
@@ -62,7 +62,7 @@ def test_photo_without_a_face_counts_as_missed(bench: Bench, dataset: Dataset) -
     grey = np.full((120, 120, 3), 128, dtype=np.uint8)
     greys = tuple(DatasetPhoto(f"grey {person}", person, grey) for person in PEOPLE)
     report = openset(bench, replace(dataset, photos=(*dataset.photos, *greys)), shots=(2,), draws=1)
-    # one of the four is a stranger, the others' grey photos are searched for
+    # one of the four is a stranger, the gray photos of the others are searched
     assert (report.figures["failure_to_acquire_2"].events or 0) >= 3
     assert (report.figures["fnir_2"].events or 0) >= 3
     assert report.figures["fnir_2"].count == 3 * 3
@@ -103,7 +103,7 @@ def test_points_of_the_curve_have_their_rates(dataset: Dataset, bench: Bench) ->
         probabilities=np.full(count, np.nan),
     )
     figures = read_off(Condition("1", "1 enrolled", faces, searches))
-    # ten of a hundred strangers reach 0.4545; of the enrolled those below are missed
+    # ten of a hundred strangers reach 0.4545; enrolled people below are missed
     assert figures["fnir_1_at_fpir_1e-1"].value == pytest.approx((similarities[:100] < 0.4546).mean(), abs=0.011)
     assert figures["fnir_1_at_fpir_1e-2"].insufficient
     assert "fnir_1_at_fpir_1e-3" not in figures

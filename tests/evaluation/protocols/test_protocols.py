@@ -1,4 +1,4 @@
-"""Protocols register themselves, and their command line options are those of their signatures."""
+"""Registration of protocols, and command-line options from their signatures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The harness sees what is planted, and nothing where there is nothing."""
+"""The sanity checks find planted problems and nothing in clean data."""
 
 from __future__ import annotations
 

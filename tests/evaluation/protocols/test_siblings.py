@@ -1,4 +1,4 @@
-"""Brothers and sisters: laws on made embeddings, and a look at real ones."""
+"""Distinguishing siblings, on synthetic and real data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def table(report: Report, start: str) -> Table:
 
 
 def answers(own: NDArray[np.float64], other: NDArray[np.float64]) -> Answers:
-    """Answers about the photos of a dataset, each searched for once."""
+    """Return answers about photos that are each searched once."""
     count = len(own)
     numbers = np.arange(count)
     return Answers(
@@ -43,7 +43,7 @@ def answers(own: NDArray[np.float64], other: NDArray[np.float64]) -> Answers:
 
 @pytest.fixture
 def made(bench: Bench, tmp_path: Path) -> AnswerGroup:
-    """A question about 336 photos, whose answers are replaced."""
+    """A group of answers about 336 photos, which tests replace."""
     faces = bench.read(families(tmp_path / "made.npz", 0))
     return AnswerGroup("4", "made", answers(np.ones(336), np.zeros(336)), faces)
 
@@ -58,7 +58,7 @@ def test_unrelated_people_are_distinguished(bench: Bench, tmp_path: Path) -> Non
     assert figures["enrolled_sibling_named_3"].value > 0.9
     assert figures["fpir_4"].count == 24 * 20
     assert figures["fpir_4"].value < 0.05
-    # of 24 families ten stay strangers, so that one person each of 13 is enrolled beside the two
+    # of 24 families ten stay strangers, so one person of each of 13 is enrolled beside the two
     assert figures["two_class_accuracy_4_among_13"].value == 1
     assert figures["calibration_error_between_4"].value < 0.01
 
@@ -108,7 +108,7 @@ def test_listed_pairs_are_tested(bench: Bench, tmp_path: Path) -> None:
     assert report.figures["two_class_accuracy_4"].count == 2 * 3
     assert table(report, "The 1 most confused").rows[0][0] == "0 and 2 (cousins)"
     assert report.failures[0].entry == "4 and Nobody"
-    # 0 and 2 are of one family now, with 1 and 3: five families are left, all of them strangers
+    # 0 and 2 form one family with 1 and 3, so five families are left, all strangers
     assert report.figures["fpir_4"].count == 8
 
 
@@ -144,7 +144,7 @@ def test_accuracy_at_full_coverage_is_the_plain_accuracy(made: AnswerGroup) -> N
 
 
 def test_right_probabilities_have_no_calibration_error(made: AnswerGroup) -> None:
-    """Of each ten answers called .7, seven are right; then all are called .9."""
+    """Seven of ten answers of probability 0.7 are right, then all are given 0.9."""
     right = np.arange(340) % 10 < 7
     for said, error in ((0.7, 0.0), (0.9, 0.2)):
         own = np.where(right, said, 1 - said)[:330]

@@ -1,4 +1,4 @@
-"""People who look alike: galleries of just them, untested ones told, and a threshold of unrelated people."""
+"""Distinguishing people who look alike; untested pairs are reported, thresholds come from unrelated people."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def table(report: Report, title: str) -> Table:
 
 
 def only(album: Dataset, wanted: dict[str, int]) -> Dataset:
-    """Keep so many photos of each person."""
+    """Return the dataset with the given number of photos of each person."""
     left = dict(wanted)
     keep = []
     for photo in album.photos:
@@ -42,7 +42,7 @@ def test_named_pair_is_distinguished(bench: Bench, album: Dataset) -> None:
     assert report.figures["accuracy_3"].count == 2 * 2 * 1
     assert "accuracy_4" not in report.figures  # nobody has a fifth photo
     assert report.figures["wrongly_named_1"].events == 0
-    # one unrelated person: no threshold of FMR 1e-4 can come from her
+    # one unrelated person is too few for a threshold of FMR 1e-4
     assert "twin_fmr_at_unrelated_fmr_1e-4" not in report.figures
     assert not report.figures["twin_fmr_at_shipped_threshold"].descriptive
     assert report.figures["twin_fmr_at_shipped_threshold"].count == 16
@@ -64,7 +64,7 @@ def test_other_people_are_strangers(bench: Bench, album: Dataset) -> None:
 
 
 def double_of_somebody(album: Dataset) -> Dataset:
-    """One photo of the first person bears the name of a stranger."""
+    """Return the dataset with a photo of the first person labeled as a stranger."""
     return replace(album, photos=(replace(album.photos[0], person="Double"), *album.photos[1:]), pairs=())
 
 
@@ -112,7 +112,7 @@ def test_small_dataset_is_one_gallery(bench: Bench, album: Dataset) -> None:
 
 
 def test_wrong_name_is_counted(bench: Bench, album: Dataset) -> None:
-    """Half of each person's photos bear the other's name: nobody can tell them apart."""
+    """Half of each person's photos have the other's name, so that they cannot be distinguished."""
     photos = tuple(
         replace(photo, person=PEOPLE[number % 2]) for number, photo in enumerate(album.photos) if number // 4 < 2
     )
@@ -185,7 +185,7 @@ def test_one_photo_each_reports_the_similarity(bench: Bench, album: Dataset) -> 
 
 
 def test_two_of_three_people_are_compared(bench: Bench, album: Dataset) -> None:
-    """Of one who has no photo nothing is said; the two others are compared."""
+    """A person without photos is skipped, and the two others are compared."""
     few = only(album, {PEOPLE[0]: 1, PEOPLE[1]: 1, PEOPLE[2]: 0})
     report = twins(
         bench, few, relatives=[RelatedPair(*PEOPLE[:2]), RelatedPair(PEOPLE[0], PEOPLE[2])], shots=(1,), draws=1

@@ -1,4 +1,4 @@
-"""Any pairs: listed or made, with failures that count, and points that few pairs do not support left out."""
+"""Verification of listed or generated pairs, counting failures and omitting points with too few pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report with one of everything, hostile names included."""
+"""Fixtures of the report tests: a report with every kind of item and hostile names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots: their axes, ticks and contents, looked up in the figure before it is encoded."""
+"""Axes, ticks and contents of plots, read from the figure before it is encoded."""
 
 from __future__ import annotations
 

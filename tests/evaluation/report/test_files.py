@@ -1,4 +1,4 @@
-"""The three files of a report, as a program and a person find them."""
+"""The three files of a report: JSON, HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def record(written: WrittenReport) -> dict[str, Any]:
 
 
 class Page(HTMLParser):
-    """Collects tags, and the text between them."""
+    """Parser that collects tags and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

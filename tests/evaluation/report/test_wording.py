@@ -1,4 +1,4 @@
-"""Figures in words, and words explained where they occur."""
+"""Text for figures, and explanations of the terms that occur."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Calls CompreFace's published Python client: ``python client.py SERVER PORT KEY < steps.json > results.json``.
+"""Runs calls of CompreFace's published Python client: ``python client.py SERVER PORT KEY < steps.json > results.json``.
 
-A step is ``["part.method", argument, ...]``; an argument ``{"file": PATH}`` stands for the file's bytes. It runs in a
-virtual environment that has the client, and nothing of facebank.
+A step is ``["part.method", argument, ...]``; an argument ``{"file": PATH}`` is replaced by the file's bytes. Runs in a
+virtual environment with the client and without facebank.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def read(argument: Any) -> Any:
-    """Return an argument, or the bytes that it stands for."""
+    """Return an argument or the bytes of its file."""
     if isinstance(argument, dict) and "file" in argument:
         return Path(argument["file"]).read_bytes()
     return argument
