@@ -26,16 +26,16 @@ from facebank.evaluation.searches import NOBODY, Searches
 
 def searches_of(own: list[int], named: list[int], first: list[int], probabilities: list[float]) -> Searches:
     count = len(own)
-    said = np.array(probabilities)
+    values = np.array(probabilities)
     return Searches(
         indices=np.arange(count),
         own=np.array(own),
         named=np.array(named),
         first=np.array(first),
         uncertain=np.zeros(count, dtype=bool),
-        acquired=np.isfinite(said),
-        similarities=said,
-        probabilities=said,
+        acquired=np.isfinite(values),
+        similarities=values,
+        probabilities=values,
     )
 
 
@@ -97,9 +97,9 @@ def test_bins_with_ties_match_hand_computed_values() -> None:
 
 
 def test_searches_are_counted_by_decision() -> None:
-    said = [0.95] * 12 + [0.05] * 3 + [1.0]
-    count = len(said)
-    searches = searches_of([0] * 8 + [NOBODY] * (count - 8), [NOBODY] * count, [0] * count, said)
+    values = [0.95] * 12 + [0.05] * 3 + [1.0]
+    count = len(values)
+    searches = searches_of([0] * 8 + [NOBODY] * (count - 8), [NOBODY] * count, [0] * count, values)
     (row,) = reliability_counts([condition_of(searches)]).rows
     assert row == ("as they are", "3 (few)", *["0"] * 8, "13")
 

@@ -41,7 +41,7 @@ def wait(child: int) -> None:
         print("the child ended with", status)
 
 
-def said(what: str, call: Callable[[], object]) -> None:
+def report(what: str, call: Callable[[], object]) -> None:
     try:
         print(f"{what}: {call()}")
     except FacebankError as error:
@@ -87,9 +87,9 @@ def busy(path: Path) -> None:
     inside.wait()
 
     def use() -> None:
-        said("child using", gallery.people)
-        said("child inside", lambda: gallery.enroll("Ada", Faces(1).samples(1)))
-        said("child opening", lambda: Gallery.open(path, Faces.pack))
+        report("child using", gallery.people)
+        report("child inside", lambda: gallery.enroll("Ada", Faces(1).samples(1)))
+        report("child opening", lambda: Gallery.open(path, Faces.pack))
 
     child = in_child(use)
     gallery.enroll("Ada", Faces(1).samples(3))

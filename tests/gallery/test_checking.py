@@ -63,7 +63,7 @@ def test_an_intact_gallery_has_no_faults(filled: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "kind", "said"),
+    ("statement", "kind", "expected"),
     [
         ("UPDATE samples SET person_id = 2 WHERE id = 1", "row", "sample 1 of 'Bob'"),
         ("UPDATE people SET name = 'Eve' WHERE id = 1", "row", "person 1 'Eve'"),
@@ -76,10 +76,10 @@ def test_an_intact_gallery_has_no_faults(filled: Path) -> None:
         ("UPDATE sums SET total = total + 1 WHERE name = 'people'", "row", "sums"),
     ],
 )
-def test_damage_is_detected_and_reported(filled: Path, statement: str, kind: str, said: str) -> None:
+def test_damage_is_detected_and_reported(filled: Path, statement: str, kind: str, expected: str) -> None:
     tamper(filled, statement)
     found = [damage for damage in check_gallery(filled).damage if damage.kind == kind]
-    assert any(said in damage.message for damage in found), check_gallery(filled).damage
+    assert any(expected in damage.message for damage in found), check_gallery(filled).damage
     assert inspect_gallery(filled).problems
 
 
@@ -157,13 +157,13 @@ def test_damaged_indexes_are_rebuilt(filled: Path) -> None:
 def test_flipped_bits_are_never_silent(filled: Path, faces: Faces) -> None:
     """After sixty random bit flips, answers are unchanged or an error, and a repair adds nothing."""
     whole, before = filled.read_bytes(), contents(filled)
-    right, draw, mended = told(filled, faces), random.Random(5), 0
+    right, draw, mended = outcome_of(filled, faces), random.Random(5), 0
     for _ in range(60):
         damaged = bytearray(whole)
         damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
         filled.write_bytes(damaged)
         try:
-            assert told(filled, faces) == right
+            assert outcome_of(filled, faces) == right
         except FacebankError:
             mended += 1
         if mended % 4 == 1:
@@ -180,7 +180,7 @@ def test_flipped_bits_are_never_silent(filled: Path, faces: Faces) -> None:
     filled.write_bytes(whole)
 
 
-def told(path: Path, faces: Faces) -> object:
+def outcome_of(path: Path, faces: Faces) -> object:
     with Gallery.open(path, faces.pack) as gallery:
         table, qualities = gallery.rated_vectors()
         return (

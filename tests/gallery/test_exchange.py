@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
 
 
-def told(gallery: Gallery) -> dict[str, list[Any]]:
+def contents(gallery: Gallery) -> dict[str, list[Any]]:
     """Return everything stored about everybody except for sample numbers, which differ between galleries."""
     vectors = {variant: gallery.vectors(variant) for variant in gallery.variants()}
     everything: dict[str, list[Any]] = {}
@@ -55,7 +55,7 @@ def told(gallery: Gallery) -> dict[str, list[Any]]:
 
 def test_exports_are_imported_unchanged(gallery: Gallery, other: Gallery, exported: Path) -> None:
     assert import_gallery(other, exported) == Imported(people=3, samples=5, duplicates=0, duplicates_elsewhere=0)
-    assert told(other) == told(gallery)
+    assert contents(other) == contents(gallery)
     assert len(other.vectors().sample_ids) == 5
 
 
@@ -64,7 +64,7 @@ def test_facts_and_metadata_are_exported(gallery: Gallery, other: Gallery, faces
     gallery.describe("Ada", born="1985-06", note="\U0001f600" * 2000)
     gallery.enroll("Bob", faces.samples(1))
     import_gallery(other, export_gallery(gallery, tmp_path / "export").folder)
-    assert told(other) == told(gallery)
+    assert contents(other) == contents(gallery)
     assert [sample.masked for sample in other.samples("Ada")] == [True, False, False]
     assert [sample.camera_dated for sample in other.samples("Ada")] == [False, True, False]
     assert other.birth_dates() == {other.person("Ada").id: "1985-06"}
@@ -103,9 +103,9 @@ def test_exports_without_birth_dates_are_read(other: Gallery, exported: Path) ->
 
 def test_a_second_import_adds_nothing(other: Gallery, exported: Path) -> None:
     import_gallery(other, exported)
-    before = told(other)
+    before = contents(other)
     assert import_gallery(other, exported) == Imported(people=0, samples=0, duplicates=5, duplicates_elsewhere=0)
-    assert told(other) == before
+    assert contents(other) == before
 
 
 def test_imports_merge_people_of_one_name(other: Gallery, exported: Path, random_faces: type[Faces]) -> None:
@@ -126,7 +126,7 @@ def test_some_people_are_exported(gallery: Gallery, other: Gallery, exported: Pa
     export = export_gallery(gallery, tmp_path / "some", people=["zoë STRASSE", "Zoë Straße"])
     assert (export.people, export.samples) == (1, 1)
     import_gallery(other, export.folder)
-    assert told(other) == {"Zoë Straße": told(gallery)["Zoë Straße"]}
+    assert contents(other) == {"Zoë Straße": contents(gallery)["Zoë Straße"]}
     with pytest.raises(PersonNotFoundError, match="Carl"):
         export_gallery(gallery, tmp_path / "none", people=["Ada", "Carl"])
     assert not (tmp_path / "none").exists()
@@ -165,10 +165,10 @@ def test_any_population_is_exported_and_imported(
                 ]
             )
             import_gallery(two, export_gallery(one, place / "export").folder)
-            assert told(two) == told(one)
+            assert contents(two) == contents(one)
 
 
-# The exported folder -------------------------------------------------------------------------------------------------------
+# The exported folder -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")

@@ -38,7 +38,7 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda man
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-# Refused exports ----------------------------------------------------------------------------------------------------
+# Refused exports ---------------------------------------------------------------------------------------------------
 
 
 def test_exports_of_another_pack_are_rejected(gallery: Gallery, exported: Path, faces: Faces, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_missing_truncated_and_altered_files_are_rejected(other: Gallery, export
         if name != "manifest.json" or content not in {
             whole[:-1],
             bytes(altered),
-        }:  # the manifest has no checksum of its own
+        }:  # the manifest has no checksum
             with pytest.raises(ExchangeError, match=name.replace(".", r"\.")):
                 import_gallery(other, exported)
     assert other.people() == []
@@ -306,9 +306,7 @@ def test_altered_exports_raise_typed_errors_only(random_faces: type[Faces], data
             for _ in range(data.draw(st.integers(1, 10))):
                 content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
             (export / name).write_bytes(content)
-            with suppress(
-                ValueError, KeyError, TypeError, AttributeError, OSError
-            ):  # an unreadable manifest is left as it is
+            with suppress(ValueError, KeyError, TypeError, AttributeError, OSError):  # an unreadable manifest stays
                 reseal(export)
             one.forget("Ada")
             revision = one.revision

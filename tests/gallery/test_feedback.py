@@ -150,7 +150,7 @@ def test_unknown_names_raise(two: Gallery, seen: NewSample) -> None:
             say("Carl", FaceKey.enrolled(seen))
 
 
-# Remembered strangers ------------------------------------------------------------------------------------------------------
+# Remembered strangers ----------------------------------------------------------------------------------------------
 
 
 def test_a_stranger_is_a_face_with_its_photo(two: Gallery, faces: Faces) -> None:

@@ -149,12 +149,12 @@ def test_version_2_is_upgraded_with_birth_dates(second_gallery: Path, tmp_path: 
 @pytest.mark.parametrize("dump", ["schema_1.sql", "schema_2.sql"])
 def test_an_upgrade_is_reported_once(dump: str, path: Path) -> None:
     restored(dump, path)
-    told: list[Upgrade] = []
-    Gallery.open(path, read_only=True, on_upgrade=told.append).close()
-    assert told == []
+    upgrades: list[Upgrade] = []
+    Gallery.open(path, read_only=True, on_upgrade=upgrades.append).close()
+    assert upgrades == []
     for _ in range(2):
-        Gallery.open(path, on_upgrade=told.append).close()
-    (upgrade,) = told
+        Gallery.open(path, on_upgrade=upgrades.append).close()
+    (upgrade,) = upgrades
     assert (upgrade.path, upgrade.before, upgrade.after) == (path, int(dump[7]), SCHEMA_VERSION)
 
 
@@ -162,9 +162,9 @@ def test_an_upgrade_is_reported_once(dump: str, path: Path) -> None:
 def test_all_skipped_versions_are_reported(before: int, first_gallery: Path) -> None:
     with closing(sqlite3.connect(first_gallery, isolation_level=None)) as connection:
         migrate(connection, MIGRATIONS[:before])
-    told: list[Upgrade] = []
-    Gallery.open(first_gallery, on_upgrade=told.append).close()
-    (upgrade,) = told
+    upgrades: list[Upgrade] = []
+    Gallery.open(first_gallery, on_upgrade=upgrades.append).close()
+    (upgrade,) = upgrades
     assert len(upgrade.changes) == SCHEMA_VERSION - before
     assert upgrade.may_decide_otherwise == (before < 3)
     with closing(sqlite3.connect(upgrade.backup)) as connection:
@@ -207,10 +207,10 @@ def test_older_samples_with_camera_dates_are_recognized(
 
 
 def test_new_galleries_report_no_upgrade(path: Path, faces: Faces) -> None:
-    told: list[Upgrade] = []
+    upgrades: list[Upgrade] = []
     for _ in range(2):
-        Gallery.open(path, faces.pack, create=True, on_upgrade=told.append).close()
-    assert told == []
+        Gallery.open(path, faces.pack, create=True, on_upgrade=upgrades.append).close()
+    assert upgrades == []
 
 
 def test_the_guards_are_set_on_every_connection(gallery: Gallery) -> None:

@@ -127,17 +127,17 @@ def test_a_failed_repair_changes_nothing(filled: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "expected"),
     [
         ("DELETE FROM denials", "1 of the 1 rows of 'denials'"),
         ("DELETE FROM vectors WHERE sample_id = 2 AND variant = 'flip'", "'flip', missing for samples 2"),
         ("DELETE FROM sums WHERE name = 'thumbnails'", "the row count of 'thumbnails' is lost"),
     ],
 )
-def test_losses_known_only_from_checksums_are_reported(filled: Path, statement: str, said: str) -> None:
+def test_losses_known_only_from_checksums_are_reported(filled: Path, statement: str, expected: str) -> None:
     change(filled, statement)
     lost = repair_gallery(filled).lost
-    assert any(said in one.message for one in lost), lost
+    assert any(expected in one.message for one in lost), lost
     assert check_gallery(filled).damage == ()
 
 

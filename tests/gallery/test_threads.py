@@ -125,8 +125,8 @@ def test_closing_applies_to_all_threads(shared_gallery: Gallery, faces: Faces) -
         closing = threading.Thread(target=gallery.close)
         closing.start()
         closing.join()
-        said = [end.result(timeout=60) for end in ends]
-    assert set(said) == {f"The gallery {gallery.path} was closed: open it again."}
+        output = [end.result(timeout=60) for end in ends]
+    assert set(output) == {f"The gallery {gallery.path} was closed: open it again."}
     assert not is_open_here(gallery.path)
     assert inspect_gallery(gallery.path).problems == ()
     with pytest.raises(ClosedError):
@@ -242,10 +242,10 @@ def test_both_processes_work_after_a_fork(path: Path, journal: str) -> None:
 
 
 def test_a_child_forked_during_a_read_gets_an_error(path: Path) -> None:
-    said = forked("busy", path)
-    assert [line.partition(":")[0] for line in said] == ["child inside", "child opening", "child using", "parent"]
-    assert all("was in use when this process was forked" in line for line in said[:3])
-    assert said[3] == "parent: 3"
+    output = forked("busy", path)
+    assert [line.partition(":")[0] for line in output] == ["child inside", "child opening", "child using", "parent"]
+    assert all("was in use when this process was forked" in line for line in output[:3])
+    assert output[3] == "parent: 3"
     assert inspect_gallery(path).problems == ()
 
 
@@ -255,9 +255,9 @@ def test_a_child_forked_in_a_snapshot_gets_an_error(path: Path) -> None:
 
 
 def test_many_forks_with_running_threads(path: Path) -> None:
-    said = forked("many", path)
-    kept = sum(int(line.split()[1]) for line in said if line.startswith("kept"))
-    assert {f"people {kept}"} == {line for line in said if line.startswith("people")}
+    output = forked("many", path)
+    kept = sum(int(line.split()[1]) for line in output if line.startswith("kept"))
+    assert {f"people {kept}"} == {line for line in output if line.startswith("people")}
     assert inspect_gallery(path).problems == ()
 
 

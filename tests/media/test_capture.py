@@ -38,9 +38,9 @@ print(all(changed), os.environ.get(asked) == before)
 """
 
 
-@pytest.mark.parametrize("asked", [None, "56"])
+@pytest.mark.parametrize("log_level", [None, "56"])
 def test_damaged_files_cause_no_output_and_no_environment_changes(
-    shared: Path, tmp_path: Path, asked: str | None
+    shared: Path, tmp_path: Path, log_level: str | None
 ) -> None:
     data = bytearray(clip_of(shared).read_bytes())
     for place in range(20_000, 200_000, 997):
@@ -48,8 +48,8 @@ def test_damaged_files_cause_no_output_and_no_environment_changes(
     path = tmp_path / "damaged.mp4"
     path.write_bytes(data)
     environment = {name: value for name, value in os.environ.items() if name != _ASKED}
-    if asked is not None:
-        environment[_ASKED] = asked
+    if log_level is not None:
+        environment[_ASKED] = log_level
     ran = subprocess.run(
         [sys.executable, "-c", _PLAYED, str(path)], env=environment, capture_output=True, text=True, check=True
     )

@@ -57,13 +57,11 @@ def cases() -> list[Case]:
     ]
 
 
-def made_up(dimension: int, *what: object) -> FloatArray:
+def hashed_direction(dimension: int, *what: object) -> FloatArray:
     """Return the unnormalized direction derived from some values, ``(dimension,)``."""
     data = hashlib.shake_128(repr(what).encode()).digest(8 * dimension)
     bits = np.frombuffer(data, np.uint8).reshape(dimension, 8).astype(np.int64)
-    return np.asarray(
-        bits.sum(axis=1) - 1020, dtype=np.float32
-    )  # the sum of eight bytes is nearly normally distributed
+    return np.asarray(bits.sum(axis=1) - 1020, dtype=np.float32)  # the sum of eight bytes is nearly normal
 
 
 def mixed(parts: Iterator[tuple[float, FloatArray]] | list[tuple[float, FloatArray]]) -> FloatArray:
@@ -74,16 +72,16 @@ def mixed(parts: Iterator[tuple[float, FloatArray]] | list[tuple[float, FloatArr
 
 def person(dimension: int, number: int) -> list[tuple[float, FloatArray]]:
     """Return the weighted directions of a person; every ninth person resembles the one before."""
-    own = (1.0, made_up(dimension, "person", number))
-    shared = (_SHARED, made_up(dimension, "shared"))
+    own = (1.0, hashed_direction(dimension, "person", number))
+    shared = (_SHARED, hashed_direction(dimension, "shared"))
     if number % 9 == 8:
-        return [(0.95, made_up(dimension, "person", number - 1)), (0.3, own[1]), shared]
+        return [(0.95, hashed_direction(dimension, "person", number - 1)), (0.3, own[1]), shared]
     return [own, shared]
 
 
 def face_of(dimension: int, number: int, photo: object, noise: float) -> FloatArray:
     """Return a person's embedding in a photo."""
-    return mixed([*person(dimension, number), (noise, made_up(dimension, "photo", number, photo))])
+    return mixed([*person(dimension, number), (noise, hashed_direction(dimension, "photo", number, photo))])
 
 
 def samples(dimension: int, number: int) -> list[NewSample]:

@@ -28,11 +28,11 @@ from facebank.recognition.scoring import CLASSIFIERS
 if TYPE_CHECKING:
     from facebank.types import FloatArray
 
-from .made_up_calibrators import (
-    alike,
+from .synthetic_calibrators import (
     calibrators,
     counts,
     embedded,
+    equal_counts,
     scores,
     shares,
     sizes,
@@ -194,7 +194,7 @@ def test_threshold_never_rises_with_the_allowed_rate(
 ) -> None:
     size = data.draw(st.integers(1, calibrator.tables[-1].size))
     few, many = sorted((first, second))
-    people = alike(size, samples)
+    people = equal_counts(size, samples)
     assert calibrator.threshold(people, many) <= calibrator.threshold(people, few) + 1e-9
 
 
@@ -204,7 +204,7 @@ def test_uncorrected_threshold_never_falls_with_gallery_size(
 ) -> None:
     calibrator = replace(calibrator, correction=NO_CORRECTION)
     small, large = sorted((first, second))
-    at_small, at_large = (calibrator.threshold(alike(size, samples), fpir) for size in (small, large))
+    at_small, at_large = (calibrator.threshold(equal_counts(size, samples), fpir) for size in (small, large))
     assert at_large >= at_small - 1e-9
 
 
@@ -212,13 +212,13 @@ def test_uncorrected_threshold_never_falls_with_gallery_size(
 def test_thresholds_of_the_smallest_size_are_exact(calibrator: Calibrator, fpir: float) -> None:
     smallest = calibrator.tables[0]
     measured = smallest.thresholds[RATES.index(fpir)]
-    assert calibrator.threshold(alike(smallest.size), fpir) == pytest.approx(measured, abs=1e-9)
+    assert calibrator.threshold(equal_counts(smallest.size), fpir) == pytest.approx(measured, abs=1e-9)
 
 
 @pytest.mark.parametrize("fpir", [0.0, 0.0009, 0.21, 1.0, math.nan, -0.01])
 def test_unmeasured_rate_is_refused(fpir: float) -> None:
     with pytest.raises(UsageError, match=r"0\.001 to 0\.2"):
-        embedded().calibrators[0].threshold(alike(10), fpir)
+        embedded().calibrators[0].threshold(equal_counts(10), fpir)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
@@ -229,7 +229,9 @@ def test_embedded_packs_thresholds_are_sensible_for_any_size(classifier: str) ->
         return
     people = [1, 2, 5, 10, 50, 100, 500, 1000, 5000, 50_000]
     for samples in (1, 5, 50):
-        table = np.array([[calibrator.threshold(alike(size, samples), fpir) for fpir in RATES] for size in people])
+        table = np.array(
+            [[calibrator.threshold(equal_counts(size, samples), fpir) for fpir in RATES] for size in people]
+        )
         assert (np.diff(table, axis=0) >= -0.05).all()  # more people correct more, and may need a little less
         assert (table[-1] > table[0]).all()
         assert (np.diff(table, axis=1) <= 0).all()

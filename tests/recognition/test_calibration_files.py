@@ -24,10 +24,10 @@ from facebank.recognition.scoring import CLASSIFIERS
 if TYPE_CHECKING:
     pass
 
-from .made_up_calibrators import (
-    alike,
+from .synthetic_calibrators import (
     calibrators,
     embedded,
+    equal_counts,
     with_strangers,
 )
 
@@ -242,7 +242,7 @@ def test_any_value_is_read_or_refused(way: tuple[str | int, ...], value: Any) ->
     for calibrator in found.calibrators:
         probabilities = with_strangers(calibrator, [0.5, 0.2], [1, 2], 10)
         assert probabilities.sum() == pytest.approx(1)
-        assert math.isfinite(calibrator.threshold(alike(500), 0.01))
+        assert math.isfinite(calibrator.threshold(equal_counts(500), 0.01))
 
 
 @pytest.mark.parametrize("name", PairModel.names())

@@ -128,11 +128,11 @@ def test_damaged_calibration_gives_a_one_line_error(packs: Path, name: str, cont
     (packs / name).write_bytes(content)
     with pytest.raises(PackIntegrityError, match=why) as raised:
         find_pack_calibration(PACK, packs)
-    told = str(raised.value)
-    assert len(told.splitlines()) == 1
-    assert "'small'" in told
-    assert str(packs) in told
-    assert "facebank packs calibrate" in told
+    message = str(raised.value)
+    assert len(message.splitlines()) == 1
+    assert "'small'" in message
+    assert str(packs) in message
+    assert "facebank packs calibrate" in message
 
 
 def test_calibration_of_another_pack_is_ignored(packs: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from facebank.index.people_index import PeopleIndex
 from facebank.recognition.cohort import MAY_BE_THE_SAME, NO_CORRECTION, SAME_PERSON, Cohort, Correction, not_enrolled
-from tests.recognition.made_up import DIMENSION, seeds, unit
+from tests.recognition.synthetic import DIMENSION, seeds, unit
 
 CORRECTION = Correction(share=0.75, level=0.5)
 

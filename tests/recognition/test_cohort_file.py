@@ -16,7 +16,7 @@ from facebank.recognition.cohort import (
     warn_of_unusable_people,
     write_album_people,
 )
-from tests.recognition.made_up import DIMENSION
+from tests.recognition.synthetic import DIMENSION
 from tests.recognition.test_cohort import made
 
 DIGEST = "ab" * 32

@@ -155,9 +155,9 @@ def test_distinguished_people_are_named_correctly() -> None:
         enrolled = enroll(people, 3, 3, seed=seed)
         confusables = Confusables(enrolled.index)
         for probe in photos(people[0], 20, seed=7000 + seed):
-            told = confusables.probability(0, 1, margin(enrolled, probe))
-            answered += max(told, 1 - told) >= 0.85
-            right += told >= 0.85
+            predicted = confusables.probability(0, 1, margin(enrolled, probe))
+            answered += max(predicted, 1 - predicted) >= 0.85
+            right += predicted >= 0.85
     assert answered > 0.5 * 800
     assert right >= 0.98 * answered
 

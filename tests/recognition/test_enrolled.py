@@ -29,7 +29,7 @@ def test_array_types() -> None:
 
 
 @pytest.mark.parametrize(
-    ("matrix", "people", "qualities", "said"),
+    ("matrix", "people", "qualities", "message"),
     [
         (np.empty((0, 4)), np.empty(0, np.int64), np.empty(0), "enroll a person first"),
         (np.empty((0, 0)), np.empty(0, np.int64), np.empty(0), r"shape \(N, D\)"),
@@ -47,8 +47,8 @@ def test_array_types() -> None:
         (MATRIX, PEOPLE, np.array([0.5, np.nan, 0]), "0..1"),
     ],
 )
-def test_invalid_samples_are_refused(matrix: Any, people: Any, qualities: Any, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_invalid_samples_are_refused(matrix: Any, people: Any, qualities: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         Enrolled(matrix, people, qualities)
 
 

@@ -114,7 +114,7 @@ def test_one_sample_beside_five_hundred(kind: str) -> None:
 
 @kinds
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         (np.full((4, DIMENSION), np.nan), "NaN"),
         (np.full((4, DIMENSION), np.inf), "infinity"),
@@ -122,11 +122,11 @@ def test_one_sample_beside_five_hundred(kind: str) -> None:
         (np.ones(DIMENSION), "2D"),
     ],
 )
-def test_invalid_data_are_refused(kind: str, rows: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_invalid_data_are_refused(kind: str, rows: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         estimator(kind).fit(rows, ["a", "b", "a", "b"][: len(rows)])
     fitted = estimator(kind).fit(*faces([2, 2]))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         fitted.predict(rows)
 
 

@@ -87,19 +87,19 @@ def test_strangers_are_named_at_about_the_requested_rate(size: int, samples_each
 def test_probabilities_match_observed_frequencies(size: int, samples_each: int, stranger_share: float) -> None:
     probabilities, right, weights = [], [], []
     for searches in fresh(size, samples_each):
-        told = fitted().probabilities(searches.scores, searches.samples, size, stranger_share)
-        probabilities.append(told[:, 0])
+        predicted = fitted().probabilities(searches.scores, searches.samples, size, stranger_share)
+        probabilities.append(predicted[:, 0])
         right.append(searches.right)
         mated = searches.mated
         mated_weights = (1 - stranger_share) * searches.weights / searches.weights[mated].sum()
         weights.append(np.where(mated, mated_weights, stranger_share / (~mated).sum()))
-    told, true, weight = (np.concatenate(parts) for parts in (probabilities, right, weights))
+    predicted, true, weight = (np.concatenate(parts) for parts in (probabilities, right, weights))
     weight /= weight.sum()
-    bins = np.minimum((told * 10).astype(int), 9)
-    error = sum(abs((weight * (told - true))[bins == number].sum()) for number in range(10))
+    bins = np.minimum((predicted * 10).astype(int), 9)
+    error = sum(abs((weight * (predicted - true))[bins == number].sum()) for number in range(10))
     assert error < 0.03
     # And they are more informative than a constant.
-    assert (weight * (told - true) ** 2).sum() < 0.75 * (weight @ true) * (1 - weight @ true)
+    assert (weight * (predicted - true) ** 2).sum() < 0.75 * (weight @ true) * (1 - weight @ true)
 
 
 def test_fitted_calibrator_can_be_saved() -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from facebank.recognition.calibration.calibration import RATES, Calibrator, StrangersNamed, named_strangers
 
-from .made_up import CALIBRATOR
-from .made_up_calibrators import alike, calibrators, counts, embedded, shares
+from .synthetic import CALIBRATOR
+from .synthetic_calibrators import calibrators, counts, embedded, equal_counts, shares
 
 rates = st.floats(RATES[0], RATES[-1])
 
@@ -21,7 +21,7 @@ def named(calibrator: Calibrator, samples: list[int], fpir: float, share: float,
 
 def probability_at(calibrator: Calibrator, people: int, fpir: float, share: float) -> float:
     """Return the probability of a sole candidate whose score is the threshold of a rate."""
-    scores = np.full((1, 1), calibrator.threshold(alike(people), fpir), dtype=np.float32)
+    scores = np.full((1, 1), calibrator.threshold(equal_counts(people), fpir), dtype=np.float32)
     return float(calibrator.probabilities(scores, np.ones((1, 1), np.int64), people, share)[0, 0])
 
 

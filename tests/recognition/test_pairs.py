@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.recognition.pairs import USUAL_PAIRS, PairCurve, PairMargins, PairModel
-from tests.recognition.made_up import DIMENSION, seeds, unit
+from tests.recognition.synthetic import DIMENSION, seeds, unit
 
 WELL_APART = PairMargins(similarity=0.35, first=4, second=4, margins=8 * (0.3,))
 
@@ -45,9 +45,9 @@ def test_margins_come_from_left_out_photos(seed: int, first: int, second: int) -
 @given(seeds, st.integers(1, 6), st.integers(1, 6), st.floats(0, 2))
 def test_probabilities_lie_in_bounds_and_rise(seed: int, first: int, second: int, apart: float) -> None:
     curve = PairCurve(USUAL_PAIRS, measured(*two(seed, first, second, apart)))
-    told = curve.probability(np.linspace(-1, 1, 101))
-    assert ((told > 0) & (told < 1)).all()
-    assert (np.diff(told) >= 0).all()
+    predicted = curve.probability(np.linspace(-1, 1, 101))
+    assert ((predicted > 0) & (predicted < 1)).all()
+    assert (np.diff(predicted) >= 0).all()
     assert 0 <= curve.expected_error <= 0.5
 
 
@@ -76,9 +76,9 @@ def test_one_person_split_in_two_is_not_distinguished() -> None:
         curve = PairCurve(USUAL_PAIRS, measured(one, other))
         prototypes = np.stack([unit(rows.mean(axis=0)) for rows in (one, other)])
         margins = probes @ (prototypes[0] - prototypes[1])
-        told = curve.probability(margins)
-        named += int((np.maximum(told, 1 - told) >= 0.85).sum())
-        total += len(told)
+        predicted = curve.probability(margins)
+        named += int((np.maximum(predicted, 1 - predicted) >= 0.85).sum())
+        total += len(predicted)
         assert curve.expected_error > 0.1
     assert named / total < 0.05
 

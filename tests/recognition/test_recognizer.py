@@ -18,7 +18,7 @@ from facebank.recognition.scoring import PrototypeScorer
 from facebank.recognition.training import build_scorer
 from facebank.types import Decision, Identity, Reason
 
-from .made_up import (
+from .synthetic import (
     BACKGROUND,
     BELOW,
     CALIBRATED,
@@ -31,17 +31,17 @@ from .made_up import (
     TOO_NEAR,
     TWO,
     axis,
-    called,
     decide,
     enrolled_as,
     face,
     kinds,
+    numbered,
     one_by_one,
+    outcome,
     people,
     probes,
     recognizer,
     rules,
-    said,
     sample_counts,
     seeds,
     unit,
@@ -54,18 +54,18 @@ from .made_up import (
 def test_naming_without_calibration_uses_threshold_and_margin(seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
-    asked = probes(generator, enrolled)
-    scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in asked]))
-    for best, decision in zip(scores, one_by_one(recognizer(enrolled), asked), strict=True):
+    faces = probes(generator, enrolled)
+    scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in faces]))
+    for best, decision in zip(scores, one_by_one(recognizer(enrolled), faces), strict=True):
         ordered = np.sort(best)[::-1]
         assert decision.probability is None
         assert all(candidate.probability is None for candidate in decision.candidates)
         if ordered[0] < PLAIN.threshold:
-            assert said(decision) == BELOW
+            assert outcome(decision) == BELOW
         elif len(ordered) > 1 and ordered[0] - ordered[1] < PLAIN.margin:
-            assert said(decision) == TOO_NEAR
+            assert outcome(decision) == TOO_NEAR
         else:
-            assert said(decision) == (*MATCH, f"person {int(np.argmax(best)) + 1}")
+            assert outcome(decision) == (*MATCH, f"person {int(np.argmax(best)) + 1}")
 
 
 @given(seeds, sample_counts, st.floats(0.01, 0.99))
@@ -74,22 +74,22 @@ def test_naming_with_calibration_uses_the_odds_over_the_runner_up(
 ) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
-    asked = probes(generator, enrolled)
-    scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in asked]))
+    faces = probes(generator, enrolled)
+    scores = PrototypeScorer(enrolled.index).scores(np.stack([probe.embedding for probe in faces]))
     rule = replace(CALIBRATED, stranger_share=stranger_share)
-    for best, decision in zip(scores, one_by_one(recognizer(enrolled, rule), asked), strict=True):
+    for best, decision in zip(scores, one_by_one(recognizer(enrolled, rule), faces), strict=True):
         probabilities = [candidate.probability for candidate in decision.candidates]
         assert decision.probability == probabilities[0]
         assert all(probability is not None and 0 <= probability <= 1 for probability in probabilities)
         assert sum(probability or 0 for probability in probabilities) < 1
         if best.max() < rule.threshold:
-            assert said(decision) == BELOW
+            assert outcome(decision) == BELOW
         elif any((probabilities[0] or 0) < LEAST_ODDS * (other or 0) for other in probabilities[1:]):
-            assert said(decision) == TOO_NEAR
+            assert outcome(decision) == TOO_NEAR
         elif (probabilities[0] or 0) < rule.least_probability:
-            assert len(counts) > CANDIDATES or said(decision) == IMPROBABLE
+            assert len(counts) > CANDIDATES or outcome(decision) == IMPROBABLE
         elif len(counts) <= CANDIDATES:
-            assert said(decision) == (*MATCH, f"person {int(np.argmax(best)) + 1}")
+            assert outcome(decision) == (*MATCH, f"person {int(np.argmax(best)) + 1}")
 
 
 @kinds
@@ -102,8 +102,8 @@ def test_nobody_is_named_below_the_probability(
     enrolled = people(generator, counts)
     rule = replace(CALIBRATED, threshold=threshold, stranger_share=stranger_share, least_probability=least)
     judge = recognizer(enrolled, rule, kind)
-    asked = probes(generator, enrolled)
-    for decision in (*judge.identify(asked), *one_by_one(judge, asked), judge.identify_track(asked)):
+    faces = probes(generator, enrolled)
+    for decision in (*judge.identify(faces), *one_by_one(judge, faces), judge.identify_track(faces)):
         if decision.person is not None:
             assert (decision.probability or 0) >= least
         if decision.reason is Reason.IMPROBABLE:
@@ -113,9 +113,9 @@ def test_nobody_is_named_below_the_probability(
 
 def test_probability_applies_only_with_a_calibration() -> None:
     demanding = replace(CALIBRATED, threshold=0.2, least_probability=0.999)
-    assert said(decide(recognizer(TWO, demanding), 0.5)) == IMPROBABLE
-    assert said(decide(recognizer(TWO, replace(demanding, least_probability=0.0)), 0.5)) == (*MATCH, "person 1")
-    assert said(decide(recognizer(TWO, replace(demanding, calibrator=None)), 0.5)) == (*MATCH, "person 1")
+    assert outcome(decide(recognizer(TWO, demanding), 0.5)) == IMPROBABLE
+    assert outcome(decide(recognizer(TWO, replace(demanding, least_probability=0.0)), 0.5)) == (*MATCH, "person 1")
+    assert outcome(decide(recognizer(TWO, replace(demanding, calibrator=None)), 0.5)) == (*MATCH, "person 1")
 
 
 @kinds
@@ -140,10 +140,10 @@ def test_only_a_known_first_candidate_is_named(kind: str, rule: Rule, seed: int,
 def test_candidates_are_sorted_by_score(kind: str, rule: Rule) -> None:
     generator = np.random.default_rng(1)
     enrolled = people(generator, [3, 1, 5, 2, 2, 4, 1, 1])
-    asked = probes(generator, enrolled, 30)
+    faces = probes(generator, enrolled, 30)
     scorer = build_scorer(kind, enrolled, BACKGROUND)
-    scores = scorer.scores(np.stack([probe.embedding for probe in asked]))
-    for row, decision in zip(scores, one_by_one(recognizer(enrolled, rule, kind), asked), strict=True):
+    scores = scorer.scores(np.stack([probe.embedding for probe in faces]))
+    for row, decision in zip(scores, one_by_one(recognizer(enrolled, rule, kind), faces), strict=True):
         expected = [f"person {place + 1}" for place in np.argsort(-row, kind="stable")[:CANDIDATES]]
         assert [candidate.person for candidate in decision.candidates] == expected
 
@@ -158,8 +158,8 @@ def test_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: list[in
     enrolled = people(generator, counts)
     order = generator.permutation(enrolled.count)
     shuffled = Enrolled(enrolled.matrix[order], enrolled.person_ids[order], enrolled.qualities[order])
-    asked = probes(generator, enrolled)
-    once, again = (recognizer(gallery, rule).identify(asked) for gallery in (enrolled, shuffled))
+    faces = probes(generator, enrolled)
+    once, again = (recognizer(gallery, rule).identify(faces) for gallery in (enrolled, shuffled))
     for one, other in zip(once, again, strict=True):
         assert [candidate.person for candidate in one.candidates] == [c.person for c in other.candidates]
         assert one.similarity == pytest.approx(other.similarity, abs=1e-6)
@@ -173,12 +173,12 @@ def test_order_of_samples_does_not_matter(rule: Rule, seed: int, counts: list[in
 def test_order_of_faces_does_not_matter(kind: str, rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
-    asked = probes(generator, enrolled)
+    faces = probes(generator, enrolled)
     judge = recognizer(enrolled, rule, kind)
-    together = judge.identify(asked)
-    order = generator.permutation(len(asked))
-    assert judge.identify([asked[place] for place in order]) == [together[place] for place in order]
-    assert judge.identify(asked) == together
+    together = judge.identify(faces)
+    order = generator.permutation(len(faces))
+    assert judge.identify([faces[place] for place in order]) == [together[place] for place in order]
+    assert judge.identify(faces) == together
 
 
 @rules
@@ -204,7 +204,7 @@ def test_distant_person_changes_no_name(seed: int, counts: list[int]) -> None:
             np.append(enrolled.qualities, np.float32(1)),
         )
         (after,) = recognizer(opposite).identify([probe])
-        assert (said(after), after.candidates[0]) == (said(before), before.candidates[0])
+        assert (outcome(after), after.candidates[0]) == (outcome(before), before.candidates[0])
 
 
 # Individual rules ----------------------------------------------------------------------------------------
@@ -213,8 +213,8 @@ def test_distant_person_changes_no_name(seed: int, counts: list[int]) -> None:
 @rules
 def test_gallery_of_one_sample_uses_the_threshold_only(rule: Rule) -> None:
     judge = recognizer(enrolled_as((7, axis(0))), rule)
-    assert said(decide(judge, 0.51)) == (*MATCH, "person 7")
-    assert said(decide(judge, 0.49)) == BELOW
+    assert outcome(decide(judge, 0.51)) == (*MATCH, "person 7")
+    assert outcome(decide(judge, 0.49)) == BELOW
 
 
 @pytest.mark.parametrize("kind", ["svm", "svm-rbf", "logistic"])
@@ -228,7 +228,7 @@ def test_fitted_classifier_works_with_a_single_sample(kind: str) -> None:
 @kinds
 def test_near_runner_up_makes_the_decision_uncertain(kind: str, rule: Rule) -> None:
     decision = decide(recognizer(TWO, replace(rule, threshold=-1), kind), 0.7, 0.69)
-    assert said(decision) == TOO_NEAR
+    assert outcome(decision) == TOO_NEAR
     assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2"]
 
 
@@ -237,7 +237,7 @@ def test_near_runner_up_makes_the_decision_uncertain(kind: str, rule: Rule) -> N
 def test_two_people_with_the_same_photo_are_never_distinguished(kind: str, rule: Rule) -> None:
     twins = enrolled_as((1, axis(0)), (2, axis(0)), (3, axis(5)))
     decision = decide(recognizer(twins, replace(rule, threshold=-1), kind), 0.95)
-    assert said(decision) == TOO_NEAR
+    assert outcome(decision) == TOO_NEAR
     assert {candidate.person for candidate in decision.candidates[:2]} == {"person 1", "person 2"}
 
 
@@ -246,12 +246,12 @@ def test_two_people_with_the_same_photo_are_never_distinguished(kind: str, rule:
 def test_poor_face_needs_higher_certainty(rule: Rule, quality: float) -> None:
     judge = recognizer(TWO, rule)
     poor = quality < rule.minimum_quality
-    assert said(decide(judge, 0.95, quality=quality)) == (*MATCH, "person 1")
+    assert outcome(decide(judge, 0.95, quality=quality)) == (*MATCH, "person 1")
     judge = recognizer(TWO, replace(rule, threshold=0.2, least_probability=0.0))
     doubtful = decide(judge, 0.28, quality=quality)
-    assert said(doubtful) == (POOR if poor else (*MATCH, "person 1"))
+    assert outcome(doubtful) == (POOR if poor else (*MATCH, "person 1"))
     assert doubtful.candidates[0].person == "person 1"
-    assert said(decide(judge, 0.1, quality=quality)) == (POOR if poor else BELOW)
+    assert outcome(decide(judge, 0.1, quality=quality)) == (POOR if poor else BELOW)
 
 
 @rules
@@ -260,8 +260,8 @@ def test_poor_face_of_low_detection_score_is_never_named(rule: Rule) -> None:
     for quality, expected in ((0.1, POOR), (1.0, (*MATCH, "person 1"))):
         plain = face(axis(0), quality)
         hardly = replace(plain, assessment=replace(plain.assessment, weaknesses=(HARDLY_A_FACE,)))
-        assert [said(decision) for decision in judge.identify([hardly])] == [expected]
-        assert [said(decision) for decision in judge.identify([plain])] == [(*MATCH, "person 1")]
+        assert [outcome(decision) for decision in judge.identify([hardly])] == [expected]
+        assert [outcome(decision) for decision in judge.identify([plain])] == [(*MATCH, "person 1")]
 
 
 @rules
@@ -276,7 +276,7 @@ def test_poor_face_gets_no_name_that_a_good_one_would_not(
     for one, other in zip(good, (face(probe.embedding, quality) for probe in good), strict=True):
         ((named,), (poor,)) = judge.identify([one]), judge.identify([other])
         assert poor.candidates == named.candidates
-        assert said(poor) in {said(named), POOR}
+        assert outcome(poor) in {outcome(named), POOR}
         if poor.person is not None and rule.calibrator is not None:
             assert (poor.probability or 0) >= BEYOND_DOUBT
 
@@ -336,4 +336,4 @@ def test_strangers_of_another_length_are_refused(strangers: Any) -> None:
 
 def test_classifier_of_other_people_is_refused() -> None:
     with pytest.raises(UsageError, match="people other than"):
-        Recognizer(TWO.index, called(TWO), PrototypeScorer(THREE.index), PLAIN)
+        Recognizer(TWO.index, numbered(TWO), PrototypeScorer(THREE.index), PLAIN)

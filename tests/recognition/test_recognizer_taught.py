@@ -18,33 +18,33 @@ from facebank.types import Decision, Identity, Reason
 if TYPE_CHECKING:
     pass
 
-from .made_up import (
+from .synthetic import (
     BELOW,
     CALIBRATED,
     DIMENSION,
+    DISTINGUISHED,
     IMPROBABLE,
     MATCH,
     ONE_AND_TWO,
     POOR,
     THREE,
-    TOLD,
     TOO_NEAR,
     TWO,
-    UNTOLD,
+    UNDISTINGUISHED,
     Pairs,
     axis,
-    called,
     decide,
     face,
     kinds,
-    leaning,
+    numbered,
+    outcome,
     people,
     probes,
     recognizer,
     rules,
-    said,
     sample_counts,
     seeds,
+    with_cosines,
 )
 
 # Denials ---------------------------------------------------------------------------------------------------
@@ -59,13 +59,13 @@ def test_denied_people_are_never_offered(
 ) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
-    asked = probes(generator, enrolled, 3)
+    faces = probes(generator, enrolled, 3)
     denials = st.sets(st.integers(1, len(counts) + 2))
-    denied = [data.draw(denials) for _ in asked]
+    denied = [data.draw(denials) for _ in faces]
     judge = recognizer(enrolled, rule, kind)
-    for people_denied, decision in zip(denied, judge.identify(asked, denied), strict=True):
+    for people_denied, decision in zip(denied, judge.identify(faces, denied), strict=True):
         offered = {candidate.person for candidate in decision.candidates}
-        left = len(set(called(enrolled)) - people_denied)
+        left = len(set(numbered(enrolled)) - people_denied)
         assert not offered & {f"person {number}" for number in people_denied}
         assert len(offered) == min(CANDIDATES, left)
         assert decision.person is None or decision.person in offered
@@ -73,16 +73,16 @@ def test_denied_people_are_never_offered(
         if rule.calibrator is None or not offered:
             assert decision.stranger_probability is None
         else:
-            told = [candidate.probability or 0.0 for candidate in decision.candidates]
-            assert sum(told) + (decision.stranger_probability or 0.0) == pytest.approx(1)
+            probabilities = [candidate.probability or 0.0 for candidate in decision.candidates]
+            assert sum(probabilities) + (decision.stranger_probability or 0.0) == pytest.approx(1)
 
 
 @rules
 def test_denied_runner_up_is_not_too_near(rule: Rule) -> None:
     judge = recognizer(TWO, rule)
-    assert said(decide(judge, 0.7, 0.69)) == TOO_NEAR
-    assert said(decide(judge, 0.7, 0.69, denied=[{2}])) == (*MATCH, "person 1")
-    assert said(decide(judge, 0.7, 0.69, denied=[{1}])) == (*MATCH, "person 2")
+    assert outcome(decide(judge, 0.7, 0.69)) == TOO_NEAR
+    assert outcome(decide(judge, 0.7, 0.69, denied=[{2}])) == (*MATCH, "person 1")
+    assert outcome(decide(judge, 0.7, 0.69, denied=[{1}])) == (*MATCH, "person 2")
 
 
 @rules
@@ -92,7 +92,7 @@ def test_nobody_is_offered_if_everybody_is_denied(rule: Rule) -> None:
 
 
 def test_denial_concerns_its_face_only() -> None:
-    first, second = recognizer(TWO).identify([face(leaning(0.9)), face(leaning(0.91))], [set(), {1}])
+    first, second = recognizer(TWO).identify([face(with_cosines(0.9)), face(with_cosines(0.91))], [set(), {1}])
     assert (first.person, second.person) == ("person 1", None)
     assert first == decide(recognizer(TWO), 0.9)
 
@@ -109,24 +109,28 @@ def test_denials_of_another_number_of_faces_are_refused() -> None:
 def test_remembered_stranger_is_named_only_if_somebody_is_more_similar(rule: Rule) -> None:
     judge = recognizer(TWO, rule, strangers=np.stack([axis(4), axis(3)]))
     remembered = (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER, None)
-    assert said(decide(judge, 0.6, 0, 0, 0.7)) == remembered
-    assert said(decide(judge, 0.7, 0, 0, 0.6)) == (*MATCH, "person 1")
-    assert said(decide(judge, 0.1, 0, 0, 0.46)) == remembered
-    assert said(decide(judge, 0.1, 0, 0, 0.44)) == BELOW
-    assert said(decide(judge, 0.1, 0, 0, 0.7, quality=0.1)) == remembered
+    assert outcome(decide(judge, 0.6, 0, 0, 0.7)) == remembered
+    assert outcome(decide(judge, 0.7, 0, 0, 0.6)) == (*MATCH, "person 1")
+    assert outcome(decide(judge, 0.1, 0, 0, 0.46)) == remembered
+    assert outcome(decide(judge, 0.1, 0, 0, 0.44)) == BELOW
+    assert outcome(decide(judge, 0.1, 0, 0, 0.7, quality=0.1)) == remembered
 
 
 @rules
 def test_stranger_is_remembered_if_everybody_is_denied(rule: Rule) -> None:
     judge = recognizer(TWO, rule, strangers=axis(3)[None])
-    assert said(decide(judge, 0.6, 0, 0, 0.7, denied=[{1, 2}])) == (Decision.UNKNOWN, Reason.REMEMBERED_STRANGER, None)
-    assert said(decide(judge, 0.6, 0, 0, 0.1, denied=[{1, 2}])) == BELOW
+    assert outcome(decide(judge, 0.6, 0, 0, 0.7, denied=[{1, 2}])) == (
+        Decision.UNKNOWN,
+        Reason.REMEMBERED_STRANGER,
+        None,
+    )
+    assert outcome(decide(judge, 0.6, 0, 0, 0.1, denied=[{1, 2}])) == BELOW
 
 
 def test_no_stranger_is_remembered_without_strangers() -> None:
-    asked = [face(leaning(0.3)), face(leaning(0.8))]
+    faces = [face(with_cosines(0.3)), face(with_cosines(0.8))]
     none = np.empty((0, DIMENSION), np.float32)
-    assert recognizer(TWO, strangers=none).identify(asked) == recognizer(TWO).identify(asked)
+    assert recognizer(TWO, strangers=none).identify(faces) == recognizer(TWO).identify(faces)
 
 
 # Look-alikes -----------------------------------------------------------------------------------------------
@@ -137,54 +141,57 @@ CONFUSABLE = (Decision.UNCERTAIN, Reason.CONFUSABLE, None)
 
 @rules
 def test_look_alikes_are_named_only_if_distinguished(rule: Rule) -> None:
-    told, untold = Pairs(THREE, ONE_AND_TWO, TOLD), Pairs(THREE, ONE_AND_TWO, UNTOLD)
-    assert said(decide(recognizer(THREE, rule, confusables=told), 0.7, 0.69)) == (*MATCH, "person 1")
-    assert decide(recognizer(THREE, rule, confusables=told), 0.69, 0.7).person == "person 2"
+    distinguished, undistinguished = (
+        Pairs(THREE, ONE_AND_TWO, DISTINGUISHED),
+        Pairs(THREE, ONE_AND_TWO, UNDISTINGUISHED),
+    )
+    assert outcome(decide(recognizer(THREE, rule, confusables=distinguished), 0.7, 0.69)) == (*MATCH, "person 1")
+    assert decide(recognizer(THREE, rule, confusables=distinguished), 0.69, 0.7).person == "person 2"
     for cosines in ((0.7, 0.69), (0.95, 0.1)):
-        decision = decide(recognizer(THREE, rule, confusables=untold), *cosines)
-        assert said(decision) == CONFUSABLE
+        decision = decide(recognizer(THREE, rule, confusables=undistinguished), *cosines)
+        assert outcome(decision) == CONFUSABLE
         assert {candidate.person for candidate in decision.candidates[:2]} == {"person 1", "person 2"}
 
 
 def test_probabilities_of_look_alikes_follow_from_their_margin() -> None:
-    for told in (TOLD, UNTOLD):
-        alike = decide(recognizer(THREE, CALIBRATED, confusables=Pairs(THREE, ONE_AND_TWO, told)), 0.7, 0.69)
+    for distinguished in (DISTINGUISHED, UNDISTINGUISHED):
+        alike = decide(recognizer(THREE, CALIBRATED, confusables=Pairs(THREE, ONE_AND_TWO, distinguished)), 0.7, 0.69)
         plain = decide(recognizer(THREE, CALIBRATED), 0.7, 0.69)
         one, other = (candidate.probability or 0.0 for candidate in alike.candidates[:2])
-        assert one / (one + other) == pytest.approx(told)
+        assert one / (one + other) == pytest.approx(distinguished)
         both = sum(candidate.probability or 0.0 for candidate in plain.candidates[:2])
         assert one + other == pytest.approx(both, abs=0.01)
         assert alike.stranger_probability == pytest.approx(plain.stranger_probability)
 
 
 def test_look_alikes_behind_another_person_share_by_margin() -> None:
-    pairs = Pairs(THREE, {frozenset({2, 3})}, UNTOLD)
+    pairs = Pairs(THREE, {frozenset({2, 3})}, UNDISTINGUISHED)
     decision = decide(recognizer(THREE, CALIBRATED, confusables=pairs), 0.7, 0.5, 0.4)
     assert [candidate.person for candidate in decision.candidates] == ["person 1", "person 2", "person 3"]
     _, one, other = (candidate.probability or 0.0 for candidate in decision.candidates)
-    assert one / (one + other) == pytest.approx(UNTOLD)
+    assert one / (one + other) == pytest.approx(UNDISTINGUISHED)
 
 
 @rules
 def test_look_alikes_do_not_affect_other_people(rule: Rule) -> None:
-    judge = recognizer(THREE, rule, confusables=Pairs(THREE, ONE_AND_TWO, UNTOLD))
-    assert said(decide(judge, 0, 0, 0.9)) == (*MATCH, "person 3")
-    assert said(decide(judge, 0.7, 0, 0.69)) == TOO_NEAR
-    assert said(decide(judge, 0.3, 0.29)) == BELOW
-    assert said(decide(judge, 0.3, 0.29, quality=0.1)) == POOR
-    assert said(decide(judge, 0.7, 0.69, denied=[{2}])) == (*MATCH, "person 1")
+    judge = recognizer(THREE, rule, confusables=Pairs(THREE, ONE_AND_TWO, UNDISTINGUISHED))
+    assert outcome(decide(judge, 0, 0, 0.9)) == (*MATCH, "person 3")
+    assert outcome(decide(judge, 0.7, 0, 0.69)) == TOO_NEAR
+    assert outcome(decide(judge, 0.3, 0.29)) == BELOW
+    assert outcome(decide(judge, 0.3, 0.29, quality=0.1)) == POOR
+    assert outcome(decide(judge, 0.7, 0.69, denied=[{2}])) == (*MATCH, "person 1")
 
 
 @rules
 def test_person_distinguished_from_one_may_be_too_near_to_a_third(rule: Rule) -> None:
-    pairs = Pairs(THREE, ONE_AND_TWO, TOLD)
-    assert said(decide(recognizer(THREE, rule, confusables=pairs), 0.57, 0.565, 0.56)) == TOO_NEAR
-    siblings = Pairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, TOLD)
+    pairs = Pairs(THREE, ONE_AND_TWO, DISTINGUISHED)
+    assert outcome(decide(recognizer(THREE, rule, confusables=pairs), 0.57, 0.565, 0.56)) == TOO_NEAR
+    siblings = Pairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, DISTINGUISHED)
     lenient = replace(rule, least_probability=0.0)
     assert decide(recognizer(THREE, lenient, confusables=siblings), 0.57, 0.565, 0.56).person == "person 1"
 
 
 def test_distinguished_person_is_not_named_below_the_probability() -> None:
-    pairs = Pairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, TOLD)
+    pairs = Pairs(THREE, {frozenset({1, 2}), frozenset({1, 3})}, DISTINGUISHED)
     careful = replace(CALIBRATED, stranger_share=0.9999)
-    assert said(decide(recognizer(THREE, careful, confusables=pairs), 0.57, 0.565, 0.56)) == IMPROBABLE
+    assert outcome(decide(recognizer(THREE, careful, confusables=pairs), 0.57, 0.565, 0.56)) == IMPROBABLE

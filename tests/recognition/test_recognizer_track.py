@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from facebank.errors import UsageError
 from facebank.recognition import Rule
 
-from .made_up import called, kinds, people, probes, recognizer, rules, sample_counts, seeds
+from .synthetic import kinds, numbered, people, probes, recognizer, rules, sample_counts, seeds
 
 
 @rules
@@ -41,9 +41,13 @@ def test_similarity_of_a_track_is_the_mean_of_its_faces(seed: int, counts: list[
     assert together.candidates
     alone = [{each.person: each.similarity for each in decides.identify([face])[0].candidates} for face in faces]
     for candidate in together.candidates:
-        told = [said[candidate.person] for said in alone if candidate.person in said]
-        if len(told) == len(faces):
-            assert min(told) - 1e-5 <= candidate.similarity <= max(told) + 1e-5
+        similarities = [
+            similarities_alone[candidate.person]
+            for similarities_alone in alone
+            if candidate.person in similarities_alone
+        ]
+        if len(similarities) == len(faces):
+            assert min(similarities) - 1e-5 <= candidate.similarity <= max(similarities) + 1e-5
 
 
 @given(seeds, sample_counts, st.randoms(use_true_random=False))
@@ -62,7 +66,7 @@ def test_good_faces_weigh_more() -> None:
     generator = np.random.default_rng(3)
     enrolled = people(generator, [4, 4])
     decides = recognizer(enrolled)
-    names = list(called(enrolled).values())
+    names = list(numbered(enrolled).values())
     first, second = (
         replace(probes(generator, enrolled)[0], embedding=enrolled.matrix[np.flatnonzero(enrolled.owners == place)[0]])
         for place in (0, 1)

@@ -169,7 +169,7 @@ def test_two_thousand_people_are_scored(kind: str) -> None:
 
 @kinds
 @pytest.mark.parametrize(
-    ("probes", "said"),
+    ("probes", "message"),
     [
         (np.ones((2, DIMENSION + 1)), r"\(N, 16\) but got \(2, 17\)"),
         (np.ones(DIMENSION), r"\(N, 16\) but got \(16,\)"),
@@ -178,9 +178,9 @@ def test_two_thousand_people_are_scored(kind: str) -> None:
         (np.full((1, DIMENSION), "face"), "real numbers"),
     ],
 )
-def test_invalid_probes_are_refused(kind: str, probes: Any, said: str) -> None:
+def test_invalid_probes_are_refused(kind: str, probes: Any, message: str) -> None:
     scorer = build_scorer(kind, people(np.random.default_rng(6), [2, 2]), background())
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         scorer.scores(probes)
 
 

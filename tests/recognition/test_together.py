@@ -18,7 +18,7 @@ from facebank.recognition.recognizer import LEAST_ODDS
 from facebank.recognition.together import MOST_EXACT, competing, share_probabilities
 from facebank.types import Decision, Face, Identity, Reason
 
-from .made_up import (
+from .synthetic import (
     DIMENSION,
     MATCH,
     ONE_AND_TWO,
@@ -29,16 +29,16 @@ from .made_up import (
     axis,
     face,
     kinds,
-    leaning,
     one_by_one,
+    outcome,
     people,
     probes,
     recognizer,
     rules,
-    said,
     sample_counts,
     seeds,
     unit,
+    with_cosines,
 )
 
 TWICE = (Decision.UNCERTAIN, Reason.SAME_PERSON_TWICE, None)
@@ -77,16 +77,16 @@ def test_no_two_faces_of_a_photo_get_one_name(
         assert decision.probability == decision.candidates[0].probability
         if rule.calibrator is not None:
             assert decision.person is None or (decision.probability or 0) >= least
-            told = [candidate.probability or 0.0 for candidate in decision.candidates]
-            assert sum(told) + (decision.stranger_probability or 0.0) == pytest.approx(1)
+            values = [candidate.probability or 0.0 for candidate in decision.candidates]
+            assert sum(values) + (decision.stranger_probability or 0.0) == pytest.approx(1)
 
 
 @rules
 @given(seed=seeds, data=st.data())
 def test_face_never_gets_a_denied_name(rule: Rule, seed: int, data: st.DataObject) -> None:
-    asked = like_somebody(np.random.default_rng(seed), 3, 5)
-    denied = [data.draw(st.sets(st.integers(1, 3))) for _ in asked]
-    for people_denied, decision in zip(denied, recognizer(THREE, rule).identify(asked, denied), strict=True):
+    probed = like_somebody(np.random.default_rng(seed), 3, 5)
+    denied = [data.draw(st.sets(st.integers(1, 3))) for _ in probed]
+    for people_denied, decision in zip(denied, recognizer(THREE, rule).identify(probed, denied), strict=True):
         offered = {candidate.person for candidate in decision.candidates}
         assert not offered & {f"person {number}" for number in people_denied}
 
@@ -94,10 +94,10 @@ def test_face_never_gets_a_denied_name(rule: Rule, seed: int, data: st.DataObjec
 @rules
 @given(seed=seeds, order=st.permutations(range(6)))
 def test_order_of_competing_faces_does_not_matter(rule: Rule, seed: int, order: list[int]) -> None:
-    asked = like_somebody(np.random.default_rng(seed), 2, 6)
+    probed = like_somebody(np.random.default_rng(seed), 2, 6)
     judge = recognizer(THREE, rule)
-    together = judge.identify(asked)
-    assert judge.identify([asked[place] for place in order]) == [together[place] for place in order]
+    together = judge.identify(probed)
+    assert judge.identify([probed[place] for place in order]) == [together[place] for place in order]
 
 
 @rules
@@ -105,14 +105,14 @@ def test_order_of_competing_faces_does_not_matter(rule: Rule, seed: int, order: 
 def test_face_unlike_everybody_changes_nothing(rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
-    asked = probes(generator, enrolled)
+    probed = probes(generator, enrolled)
     unlike = face(unit(np.random.default_rng(seed).normal(size=DIMENSION)))
     judge = recognizer(enrolled, rule)
     (alone,) = judge.identify([unlike])
     if alone.similarity is not None and alone.similarity < rule.threshold and (alone.probability or 0) < 0.05:
-        assert [said(each) for each in judge.identify([*asked, unlike])] == [
-            *(said(each) for each in judge.identify(asked)),
-            said(alone),
+        assert [outcome(each) for each in judge.identify([*probed, unlike])] == [
+            *(outcome(each) for each in judge.identify(probed)),
+            outcome(alone),
         ]
 
 
@@ -124,17 +124,17 @@ def test_faces_that_do_not_compete_are_decided_separately(kind: str, rule: Rule,
     """Allowing a name twice decides each face separately and differs in the reason only."""
     generator = np.random.default_rng(seed)
     enrolled = people(generator, counts)
-    asked = probes(generator, enrolled, 2)
+    probed = probes(generator, enrolled, 2)
     judge = recognizer(enrolled, rule, kind)
-    alone = one_by_one(judge, asked)
+    alone = one_by_one(judge, probed)
     offered = [
         {c.person for c in each.candidates if c.similarity > 0.1 or (c.probability or 0) > 0.01} for each in alone
     ]
     if kind == "prototype" and not offered[0] & offered[1]:
-        assert judge.identify(asked) == alone
+        assert judge.identify(probed) == alone
     allowing = recognizer(enrolled, replace(rule, allow_twice=True), kind)
-    assert one_by_one(allowing, asked) == alone
-    for one, other in zip(allowing.identify(asked), alone, strict=True):
+    assert one_by_one(allowing, probed) == alone
+    for one, other in zip(allowing.identify(probed), alone, strict=True):
         assert replace(one, reason=other.reason) == other
         assert one.reason in {other.reason, Reason.SAME_PERSON_TWICE}
 
@@ -142,9 +142,9 @@ def test_faces_that_do_not_compete_are_decided_separately(kind: str, rule: Rule,
 @rules
 def test_clearly_likelier_of_two_faces_gets_the_name(rule: Rule) -> None:
     judge = recognizer(TWO, replace(rule, threshold=0.4))
-    clear, weak = judge.identify([face(leaning(0.95)), face(leaning(0.42))])
-    assert said(clear) == (*MATCH, "person 1")
-    assert said(weak) == TWICE
+    clear, weak = judge.identify([face(with_cosines(0.95)), face(with_cosines(0.42))])
+    assert outcome(clear) == (*MATCH, "person 1")
+    assert outcome(weak) == TWICE
     assert weak.candidates[0].person == "person 1"
     if weak.probability is not None:
         assert weak.probability < 0.1
@@ -154,11 +154,11 @@ def test_clearly_likelier_of_two_faces_gets_the_name(rule: Rule) -> None:
 def test_neither_of_two_equally_likely_faces_gets_the_name(rule: Rule) -> None:
     judge = recognizer(TWO, rule)
     for cosines in ((0.95, 0.95), (0.72, 0.7), (0.95, 0.92, 0.9)):
-        decisions = judge.identify([face(leaning(cosine)) for cosine in cosines])
-        assert {said(each) for each in decisions} == {TWICE}
+        decisions = judge.identify([face(with_cosines(cosine)) for cosine in cosines])
+        assert {outcome(each) for each in decisions} == {TWICE}
         assert sum(each.probability or 0.0 for each in decisions) <= 1 + 1e-9
-        allowed = recognizer(TWO, replace(rule, allow_twice=True)).identify([face(leaning(c)) for c in cosines])
-        assert [said(each)[1:] for each in allowed] == [
+        allowed = recognizer(TWO, replace(rule, allow_twice=True)).identify([face(with_cosines(c)) for c in cosines])
+        assert [outcome(each)[1:] for each in allowed] == [
             (Reason.MATCH, "person 1"),
             *[(Reason.SAME_PERSON_TWICE, "person 1")] * (len(cosines) - 1),
         ]
@@ -167,46 +167,46 @@ def test_neither_of_two_equally_likely_faces_gets_the_name(rule: Rule) -> None:
 @rules
 def test_face_that_loses_one_name_may_get_another(rule: Rule) -> None:
     judge = recognizer(TWO, rule)
-    both = [face(leaning(0.95)), face(leaning(0.62, 0.6))]
-    assert said(judge.identify(both[1:])[0]) == TOO_NEAR
+    both = [face(with_cosines(0.95)), face(with_cosines(0.62, 0.6))]
+    assert outcome(judge.identify(both[1:])[0]) == TOO_NEAR
     first, second = judge.identify(both)
-    assert said(first) == (*MATCH, "person 1")
-    assert said(second) == (*MATCH, "person 2")
+    assert outcome(first) == (*MATCH, "person 1")
+    assert outcome(second) == (*MATCH, "person 2")
     assert second.candidates[0].person == "person 2"
 
 
 @rules
 def test_siblings_in_one_photo_help_each_other(rule: Rule) -> None:
-    faces = [face(leaning(0.68, 0.62)), face(leaning(0.62, 0.68))]
+    faces = [face(with_cosines(0.68, 0.62)), face(with_cosines(0.62, 0.68))]
     judge = recognizer(THREE, rule, confusables=Pairs(THREE, ONE_AND_TWO, 0.8))
     assert not names(one_by_one(judge, faces))
     decisions = judge.identify(faces)
     if rule.calibrator is not None:
         assert [decision.probability for decision in decisions] == [pytest.approx(0.94, abs=0.03)] * 2
-    both = [face(leaning(0.75, 0.5)), face(leaning(0.5, 0.75))]
+    both = [face(with_cosines(0.75, 0.5)), face(with_cosines(0.5, 0.75))]
     assert {each.reason for each in one_by_one(judge, both)} == {Reason.CONFUSABLE}
     assert names(judge.identify(both)) == ["person 1", "person 2"]
 
 
 @rules
 def test_remembered_stranger_does_not_compete(rule: Rule) -> None:
-    judge = recognizer(TWO, rule, strangers=leaning(0.7)[None])
-    known, stranger = judge.identify([face(axis(0)), face(leaning(0.7))])
-    assert said(known) == (*MATCH, "person 1")
+    judge = recognizer(TWO, rule, strangers=with_cosines(0.7)[None])
+    known, stranger = judge.identify([face(axis(0)), face(with_cosines(0.7))])
+    assert outcome(known) == (*MATCH, "person 1")
     assert stranger.reason is Reason.REMEMBERED_STRANGER
 
 
 @rules
 def test_only_tracks_seen_together_compete(rule: Rule) -> None:
     judge = recognizer(TWO, rule)
-    tracks = [[face(leaning(0.9))] * 3, [face(leaning(0.89))] * 2, [face(leaning(0.91))]]
+    tracks = [[face(with_cosines(0.9))] * 3, [face(with_cosines(0.89))] * 2, [face(with_cosines(0.91))]]
     assert names(judge.identify_tracks(tracks)) == ["person 1"] * 3
     decisions = judge.identify_tracks(tracks, [[0, 1]])
-    assert [said(each) for each in decisions] == [TWICE, TWICE, (*MATCH, "person 1")]
+    assert [outcome(each) for each in decisions] == [TWICE, TWICE, (*MATCH, "person 1")]
     assert decisions[2] == judge.identify_track(tracks[2])
 
 
-# Probabilities of assignments ---------------------------------------------------------------------------------------------
+# Probabilities of assignments --------------------------------------------------------------------------------------
 
 
 def by_hand(places: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -259,7 +259,8 @@ def test_faces_compete_transitively_for_near_people_only() -> None:
 
 def test_photo_without_competing_faces_needs_no_scipy() -> None:
     code = (
-        "import sys; from tests.recognition.made_up import *; judge = recognizer(TWO, CALIBRATED);"
-        "judge.identify([face(leaning(0.95)), face(leaning(0, 0.95))]); assert 'scipy.optimize' not in sys.modules"
+        "import sys; from tests.recognition.synthetic import *; judge = recognizer(TWO, CALIBRATED);"
+        "judge.identify([face(with_cosines(0.95)), face(with_cosines(0, 0.95))]);"
+        "assert 'scipy.optimize' not in sys.modules"
     )
     run([sys.executable, "-c", code], check=True)

@@ -18,7 +18,7 @@ from facebank.recognition.enrolled import Enrolled
 from facebank.recognition.scoring import LinearScorer, PrototypeScorer
 from facebank.storage.arrays import normalized
 
-from .made_up import DIMENSION, called, people, probes, rules, said, sample_counts, seeds
+from .synthetic import DIMENSION, numbered, outcome, people, probes, rules, sample_counts, seeds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def shuffled(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
 
 
 def without_figures(decision: Identity) -> tuple[object, ...]:
-    return *said(decision), tuple(candidate.person for candidate in decision.candidates)
+    return *outcome(decision), tuple(candidate.person for candidate in decision.candidates)
 
 
 def figures(decisions: Sequence[Identity]) -> list[float]:
@@ -61,14 +61,14 @@ def figures(decisions: Sequence[Identity]) -> list[float]:
 def test_decisions_in_chunks_equal_those_of_the_whole_matrix(rule: Rule, seed: int, counts: list[int]) -> None:
     generator = np.random.default_rng(seed)
     enrolled = shuffled(generator, counts)
-    asked, people_index = probes(generator, enrolled), enrolled.index
+    faces, people_index = probes(generator, enrolled), enrolled.index
     assert np.array_equal(people_index.prototypes, AtOnce(enrolled).made)
     options: dict[str, Any] = {
         "confusables": Confusables(people_index),
         "cohort": Cohort(people_index, None, Correction(0.75, 0.5)),
     }
     found = [
-        Recognizer(people_index, called(enrolled), scorer, rule, **options).identify(asked)
+        Recognizer(people_index, numbered(enrolled), scorer, rule, **options).identify(faces)
         for scorer in (AtOnce(enrolled), PrototypeScorer(people_index))
     ]
     assert found[0] == found[1]
@@ -90,7 +90,7 @@ def test_equal_scores_are_ranked_in_order_of_people() -> None:
         np.eye(1, DIMENSION, dtype=np.float32).repeat(count, 0), np.arange(count), np.ones(count, np.float32)
     )
     rule = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_likeness=2.0)
-    recognizer = Recognizer(enrolled.index, called(enrolled), PrototypeScorer(enrolled.index), rule)
-    asked = replace(probes(np.random.default_rng(0), enrolled, 1)[0], embedding=enrolled.matrix[0])
-    (decision,) = recognizer.identify([asked], [{0, 2}])
+    recognizer = Recognizer(enrolled.index, numbered(enrolled), PrototypeScorer(enrolled.index), rule)
+    faces = replace(probes(np.random.default_rng(0), enrolled, 1)[0], embedding=enrolled.matrix[0])
+    (decision,) = recognizer.identify([faces], [{0, 2}])
     assert [candidate.person for candidate in decision.candidates] == [f"person {n}" for n in (1, 3, 4, 5, 6)]

@@ -39,18 +39,18 @@ def scanned(serve: Serve, album: Path) -> httpx.Client:
 
 
 def test_photos_of_people_are_found(scanned: httpx.Client, gallery: Path, album: Path) -> None:
-    told = scanned.get("/api/v1/album/find", params={"person": "barack"}).json()
+    reply = scanned.get("/api/v1/album/find", params={"person": "barack"}).json()
     with FaceBank.open(gallery, device="cpu", threads=1) as bank, bank.album() as scan:
-        assert [photo["image"] for photo in told["photos"]] == [photo.path for photo in scan.find("Barack")]
-    assert told["total"] == len(told["photos"]) >= 3
-    for photo in told["photos"]:
+        assert [photo["image"] for photo in reply["photos"]] == [photo.path for photo in scan.find("Barack")]
+    assert reply["total"] == len(reply["photos"]) >= 3
+    for photo in reply["photos"]:
         jsonschema.validate(photo, load("find"))
         assert photo["image"].startswith(str(album))
     part = scanned.get("/api/v1/album/find", params={"person": "barack", "limit": 1, "offset": 1}).json()
-    assert part == {"photos": told["photos"][1:2], "total": told["total"], "offset": 1, "current": True}
+    assert part == {"photos": reply["photos"][1:2], "total": reply["total"], "offset": 1, "current": True}
     both = {"person": ["Barack", "Eileen"]}
     assert scanned.get("/api/v1/album/find", params=both).json()["total"] == 0
-    assert scanned.get("/api/v1/album/find", params={**both, "any": "true"}).json()["total"] == told["total"] + 2
+    assert scanned.get("/api/v1/album/find", params={**both, "any": "true"}).json()["total"] == reply["total"] + 2
     none = scanned.get("/api/v1/album/find", params={"person": "Barack", "until": "1990"}).json()
     assert none["photos"] == []
 
@@ -113,15 +113,15 @@ def test_photos_outside_the_album_are_listed_without_pictures(serve: Serve, gall
         scan.scan(DEMO_PHOTOS)
     empty = tmp_path / "Pictures"
     empty.mkdir()
-    told = serve(ServiceOptions(albums=(empty,))).get("/api/v1/album/find", params={"person": "Eileen"}).json()
-    assert [photo["image"] for photo in told["photos"]] == ["eileen_collins.jpg"]
+    reply = serve(ServiceOptions(albums=(empty,))).get("/api/v1/album/find", params={"person": "Eileen"}).json()
+    assert [photo["image"] for photo in reply["photos"]] == ["eileen_collins.jpg"]
 
 
 def test_only_one_of_two_concurrent_namings_succeeds(scanned: httpx.Client) -> None:
     made = scanned.post(GROUPS, json={"least": 2}).json()
-    told = scanned.get(GROUPS).json()
-    assert (told["groups"], told["total"]) == (made["groups"], 1)
-    (group,) = told["groups"]
+    reply = scanned.get(GROUPS).json()
+    assert (reply["groups"], reply["total"]) == (made["groups"], 1)
+    (group,) = reply["groups"]
     stale = scanned.post(f"{GROUPS}/1", json={"person": "Ada", "key": "0" * 16})
     assert (stale.status_code, stale.json()["code"]) == (404, "GroupNotFoundError")
     key = group.pop("key")
@@ -158,10 +158,10 @@ def test_only_one_of_two_concurrent_namings_succeeds(scanned: httpx.Client) -> N
 def test_faces_of_a_group_are_shown(scanned: httpx.Client, album: Path) -> None:
     scanned.post(GROUPS)
     (group,) = scanned.get(GROUPS).json()["groups"]
-    told = scanned.get(f"{GROUPS}/1").json()
-    assert (told["group"], told["key"], told["total"]) == (1, group["key"], group["faces"])
-    assert len(told["faces"]) == group["faces"] > 1
-    for face in told["faces"]:
+    reply = scanned.get(f"{GROUPS}/1").json()
+    assert (reply["group"], reply["key"], reply["total"]) == (1, group["key"], group["faces"])
+    assert len(reply["faces"]) == group["faces"] > 1
+    for face in reply["faces"]:
         assert face["image"].startswith(f"{album}/joe")
         with Image.open(face["image"]) as photo:
             left, top, right, bottom = face["box"]
@@ -175,7 +175,7 @@ def test_faces_of_a_group_are_shown(scanned: httpx.Client, album: Path) -> None:
             picture = scanned.get(face["thumbnail"])
         assert Image.open(io.BytesIO(picture.content)).size <= (128, 128)
     part = scanned.get(f"{GROUPS}/1", params={"limit": 1, "offset": 1}).json()
-    assert part == {**told, "faces": told["faces"][1:2], "offset": 1}
+    assert part == {**reply, "faces": reply["faces"][1:2], "offset": 1}
     missing = scanned.get(f"{GROUPS}/9")
     assert (missing.status_code, missing.json()["code"]) == (404, "GroupNotFoundError")
 

@@ -34,12 +34,12 @@ def sentences() -> Iterator[str]:
 
 def _texts(tree: ast.AST) -> Iterator[str]:
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+    message = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
     for node in ast.walk(tree):
         whole = ""
         if isinstance(node, ast.JoinedStr):
             whole = "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts | said:
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts | message:
             whole = node.value
         if " " in whole and "\n" not in whole and _FOR_COMMANDS.search(whole):
             command = whole.replace("`X`", "`facebank X`")
@@ -47,16 +47,16 @@ def _texts(tree: ast.AST) -> Iterator[str]:
 
 
 def test_messages_never_mention_commands(text: ClientText) -> None:
-    told = list(sentences())
-    assert len(told) > 40
-    for each in told:
+    messages = list(sentences())
+    assert len(messages) > 40
+    for each in messages:
         for shown in (text.api(each), sentence(text.plain(each)), without_advice(text.plain(each))):
             assert not _FOR_COMMANDS.search(shown), (each, shown)
             assert shown.strip()
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("message", "expected"),
     [
         ("it is unlike Ada: use --force if it is Ada anyway", "it is unlike Ada: use `force` if it is Ada anyway"),
         ("a.jpg shows 2 faces, choose one with --face: 1, 2", "a.jpg shows 2 faces, choose one with `face`: 1, 2"),
@@ -68,13 +68,13 @@ def test_messages_never_mention_commands(text: ClientText) -> None:
          "the gallery was made with the pack X"),
     ],
 )  # fmt: skip
-def test_api_messages_mention_parameters_and_routes(text: ClientText, said: str, told: str) -> None:
-    assert text.api(said) == told
+def test_api_messages_mention_parameters_and_routes(text: ClientText, message: str, expected: str) -> None:
+    assert text.api(message) == expected
 
 
 def test_server_paths_are_not_disclosed(text: ClientText, tmp_path: Path) -> None:
     private = tmp_path / "my private"
-    for said in (
+    for message in (
         f"{private}/family.facebank is not a gallery",
         f"the keys in {private}/family.facebank.keys cannot be read",
         f"{private}/old copies/family.facebank.scan: no space left",
@@ -82,9 +82,9 @@ def test_server_paths_are_not_disclosed(text: ClientText, tmp_path: Path) -> Non
         "the calibration in '/opt/some/where/calibration.json' cannot be used",
         f"[Errno 13] Permission denied: '{_LIBRARY}/packs/embedded/pack.toml'",
     ):
-        told = text.plain(said)
-        assert "/" not in told.replace("old copies/", ""), told
-        assert said.rpartition("/")[2] in told
+        shown = text.plain(message)
+        assert "/" not in shown.replace("old copies/", ""), shown
+        assert message.rpartition("/")[2] in shown
     shown = f"{tmp_path}/my album/2012/a b.jpg has changed: scan it again; see /api/v1/album/scan"
     assert text.plain(shown) == shown
 
@@ -101,17 +101,17 @@ _REFUSED = (  # name, displayed name, and the refused character
 
 def test_refused_name_is_returned_with_the_reason(client: httpx.Client) -> None:
     for name, shown, character in _REFUSED:
-        said = f"A person cannot be called '{shown}': the character "
+        start = f"A person cannot be called '{shown}': the character "
         for answer in (
             client.patch("/api/v1/people/Barack", json={"name": name}),
             client.post("/people/1/rename", json={"name": name}),
             client.post("/api/v1/recognition/subjects", json={"subject": name}, headers={"x-api-key": "some"}),
         ):
             assert answer.is_client_error
-            told = answer.json().get("detail") or answer.json()["message"]
-            assert told.startswith(said), told
-            assert character in told.removeprefix(said)
-            assert told.endswith("is not allowed in a name.")
+            message = answer.json().get("detail") or answer.json()["message"]
+            assert message.startswith(start), message
+            assert character in message.removeprefix(start)
+            assert message.endswith("is not allowed in a name.")
 
 
 @pytest.mark.parametrize("content", [b"x" * 5_000, b"", b"SQLite format 3\0" + bytes(5_000)])

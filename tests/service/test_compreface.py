@@ -93,11 +93,11 @@ def test_decisions_match_the_library(client: httpx.Client, gallery: Path) -> Non
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         for path in sorted(DEMO_PHOTOS.glob("*.jpg")):
             (expected,) = bank.identify(path)
-            told = client.post(f"{RECOGNITION}/recognize?prediction_count=9", files=photo(path)).json()["result"]
-            assert [face["decision"] for face in told] == [face.decision for face in expected.faces]
-            names = [face["subjects"][0]["subject"] if face["subjects"] else None for face in told]
+            reply = client.post(f"{RECOGNITION}/recognize?prediction_count=9", files=photo(path)).json()["result"]
+            assert [face["decision"] for face in reply] == [face.decision for face in expected.faces]
+            names = [face["subjects"][0]["subject"] if face["subjects"] else None for face in reply]
             assert names == [face.person for face in expected.faces]
-            for face, known in zip(told, expected.faces, strict=True):
+            for face, known in zip(reply, expected.faces, strict=True):
                 assert [one["subject"] for one in face["candidates"]] == [one.person for one in known.candidates]
 
 
@@ -115,8 +115,8 @@ def test_parameters_select_faces(client: httpx.Client) -> None:
     sent = side_by_side(400)
 
     def names(query: str) -> list[str]:
-        told = client.post(f"{RECOGNITION}/recognize?{query}", files=sent).json()["result"]
-        return [face["subjects"][0]["subject"] for face in told]
+        reply = client.post(f"{RECOGNITION}/recognize?{query}", files=sent).json()["result"]
+        return [face["subjects"][0]["subject"] for face in reply]
 
     assert names("limit=0") == ["Barack", "Eileen"]
     assert names("limit=1&prediction_count=3") == ["Barack"]
@@ -141,14 +141,14 @@ def test_examples_are_listed_in_pages(client: httpx.Client, gallery: Path) -> No
         ids = [image_id_of(sample) for name in ("Barack", "Eileen") for sample in bank.samples(name)]
 
     def listed(**params: str | int) -> tuple[list[str], dict[str, int]]:
-        told = client.get(f"{RECOGNITION}/faces", params=params).json()
-        return [face["image_id"] for face in told.pop("faces")], told
+        reply = client.get(f"{RECOGNITION}/faces", params=params).json()
+        return [face["image_id"] for face in reply.pop("faces")], reply
 
     assert listed() == (ids, {"page_number": 0, "page_size": 20, "total_pages": 1, "total_elements": 3})
     for number in range(4):
-        found, told = listed(page=number, size=1)
+        found, reply = listed(page=number, size=1)
         assert found == ids[number : number + 1]
-        assert told == {"page_number": number, "page_size": 1, "total_pages": 3, "total_elements": 3}
+        assert reply == {"page_number": number, "page_size": 1, "total_pages": 3, "total_elements": 3}
     assert listed(page=1, size=2)[0] == ids[2:]
     assert listed(subject="eileen")[0] == ids[2:]
     assert listed(subject="Carl") == ([], {"page_number": 0, "page_size": 20, "total_pages": 0, "total_elements": 0})
@@ -230,14 +230,14 @@ def test_form_without_boundary_is_read(client: httpx.Client) -> None:
     body = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
     body += SPEECH.read_bytes() + b"\r\n--xyz--\r\n"
     headers = {"Content-Type": "multipart/form-data"}
-    told = client.post(f"{RECOGNITION}/recognize", content=body, headers=headers).json()
-    assert told["result"][0]["subjects"][0]["subject"] == "Barack"
+    reply = client.post(f"{RECOGNITION}/recognize", content=body, headers=headers).json()
+    assert reply["result"][0]["subjects"][0]["subject"] == "Barack"
     for broken in (b"", b"--", b"no form", b"--" + b"x" * 5000, b"--a b\r\n\r\n", b'--"\r\n\r\n'):
         assert code_of(client.post(f"{RECOGNITION}/recognize", content=broken, headers=headers))[0] == 400
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "expected"),
     [
         ("limit=-1", "limit"),
         ("limit=1e9", "limit"),
@@ -250,17 +250,17 @@ def test_form_without_boundary_is_read(client: httpx.Client) -> None:
         ("face_plugins=calculator", "--embeddings"),
     ],
 )
-def test_invalid_requests_are_errors(client: httpx.Client, query: str, told: str) -> None:
+def test_invalid_requests_are_errors(client: httpx.Client, query: str, expected: str) -> None:
     for path in (f"{RECOGNITION}/recognize", "/api/v1/detection/detect"):
         answer = client.post(f"{path}?{query}", files=photo())
         assert code_of(answer) == (400, 26)
-        assert told in answer.json()["message"]
+        assert expected in answer.json()["message"]
 
 
 def test_embeddings_are_returned_if_enabled(serve: Serve) -> None:
     client = serve(ServiceOptions(embeddings=True))
-    told = client.post("/api/v1/detection/detect?face_plugins=calculator,landmarks", files=photo()).json()
-    (face,) = told["result"]
+    reply = client.post("/api/v1/detection/detect?face_plugins=calculator,landmarks", files=photo()).json()
+    (face,) = reply["result"]
     assert (len(face["embedding"]), len(face["landmarks"])) == (128, 5)
 
 
@@ -296,8 +296,8 @@ def test_errors_have_compreface_format(serve: Serve, gallery: Path) -> None:
     for method, path in forgetting:
         assert code_of(client.request(method, RECOGNITION + path, headers=key["teach"])) == (403, 1)
     assert client.get(f"{RECOGNITION}/subjects", headers=key["read"]).json() == {"subjects": ["Barack", "Eileen"]}
-    told = client.get("/api/v1/nothing", headers=key["read"])
-    assert told.headers["content-type"] == "application/problem+json"
+    reply = client.get("/api/v1/nothing", headers=key["read"])
+    assert reply.headers["content-type"] == "application/problem+json"
 
 
 def test_empty_gallery_knows_nobody(client: httpx.Client) -> None:
@@ -315,8 +315,8 @@ def test_concurrent_enrolling_and_forgetting_keeps_the_gallery_intact(client: ht
             return [own.post(f"{RECOGNITION}/faces?subject=Ada", files=photo(JOE)).status_code for _ in range(4)]
 
     with ThreadPoolExecutor(5) as pool:
-        told = [status for some in pool.map(teach, range(5)) for status in some]
-    assert set(told) <= {200, 201, 404}, told  # 404: forgotten between enrolling and telling
+        reply = [status for some in pool.map(teach, range(5)) for status in some]
+    assert set(reply) <= {200, 201, 404}, reply  # 404: forgotten between enrolling and telling
     assert client.post(f"{RECOGNITION}/faces?subject=Ada", files=photo(JOE)).status_code == 201
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         assert [(person.name, person.sample_count) for person in bank.people()] == [("Ada", 1)]

@@ -285,8 +285,8 @@ def test_steps_of_the_guide_work(
     keys = [run([*facebank, *words]).strip() for words in adding]
     (tmp_path / "compreface-key.txt").write_text(KeyFile.of_gallery(gallery).add("import", Role.READ))
     old = str(serve(NETWORK).base_url)
-    told = run([*facebank, *(word.replace("http://127.0.0.1:8000", old) for word in importing)])
-    assert told == "2 examples of 2 people imported\n"
+    output = run([*facebank, *(word.replace("http://127.0.0.1:8000", old) for word in importing)])
+    assert output == "2 examples of 2 people imported\n"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     words = [*facebank, *(word.replace("8470", port) for word in serving)]

@@ -37,11 +37,11 @@ def is_dropped(connection: socket.socket) -> bool:
         return True
 
 
-def ask_on(connection: socket.socket, asked: bytes) -> None:
+def ask_on(connection: socket.socket, request: bytes) -> None:
     """Send requests repeatedly without reading responses, for a limited time."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        connection.sendall(asked)
+        connection.sendall(request)
         time.sleep(0.001)
 
 
@@ -128,9 +128,9 @@ def test_client_that_never_reads_is_dropped(serve: Serve) -> None:
     client = serve(ServiceOptions(limits=Limits(unread_seconds=0.3)))
     with connected(client, 1) as (connection,):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        asked = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        request = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            ask_on(connection, asked)
+            ask_on(connection, request)
     assert client.get("/api/v1/health").status_code == 200
 
 

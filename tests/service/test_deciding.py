@@ -17,7 +17,7 @@ from .conftest import BARACK, DEMO_PHOTOS, EILEEN
 PARTY = DEMO_PHOTOS / "barack_obama_blue_room.jpg"
 
 
-def asked(client: httpx.Client, data: bytes) -> dict[str, object]:
+def largest_face(client: httpx.Client, data: bytes) -> dict[str, object]:
     """Return the largest identified face of a photo."""
     (photo,) = client.post("/api/v1/identify", content=data).json()["photos"]
     face: dict[str, object] = photo["faces"][0]
@@ -26,28 +26,28 @@ def asked(client: httpx.Client, data: bytes) -> dict[str, object]:
 
 def test_answer_changes_the_next_decision(client: httpx.Client) -> None:
     data = PARTY.read_bytes()
-    assert asked(client, data)["person"] == "Barack"
+    assert largest_face(client, data)["person"] == "Barack"
     files = {"photo": ("party.jpg", data)}
     denied = client.post("/api/v1/feedback", data={"answer": "deny", "person": "barack"}, files=files).json()
     assert (denied["image"], denied["face"], denied["reason"], denied["accepted"]) == ("party.jpg", 1, "denied", True)
     assert denied.pop("sample_id") is None
     jsonschema.validate({**denied, "files_with_name": 0}, load("deny"))
-    assert asked(client, data)["person"] is None
+    assert largest_face(client, data)["person"] is None
     confirmed = client.post(
         "/api/v1/feedback", data={"answer": "confirm", "person": "Barack", "face": "1"}, files=files
     ).json()
     assert confirmed.pop("stranger_id") is None
     jsonschema.validate(confirmed, load("confirm"))
     assert confirmed["reason"] == "enrolled"
-    assert asked(client, data)["person"] == "Barack"
+    assert largest_face(client, data)["person"] == "Barack"
 
 
 def test_stranger_is_remembered(client: httpx.Client) -> None:
     data = (DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes()
     files = {"photo": ("joe.jpg", data)}
-    told = client.post("/api/v1/feedback", data={"answer": "nobody", "face": "1"}, files=files).json()
-    assert (told["reason"], told["person"], told["stranger_id"]) == ("remembered", None, 1)
-    assert asked(client, data)["reason"] == "remembered_stranger"
+    reply = client.post("/api/v1/feedback", data={"answer": "nobody", "face": "1"}, files=files).json()
+    assert (reply["reason"], reply["person"], reply["stranger_id"]) == ("remembered", None, 1)
+    assert largest_face(client, data)["reason"] == "remembered_stranger"
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_audit_follows_the_schema(client: httpx.Client) -> None:
     client.post(
         "/api/v1/people", data={"name": "Ellen", "force": "true"}, files={"photo": ("e.jpg", PARTY.read_bytes())}
     )
-    told = client.get("/api/v1/audit").json()["findings"]
-    assert {finding["finding"] for finding in told} >= {"few_samples"}
-    for finding in told:
+    reply = client.get("/api/v1/audit").json()["findings"]
+    assert {finding["finding"] for finding in reply} >= {"few_samples"}
+    for finding in reply:
         jsonschema.validate(finding, load("audit"))
     assert client.get("/api/v1/audit", params={"pairs": -1}).status_code == 422
 
@@ -93,10 +93,10 @@ def test_settings_change_all_or_none(client: httpx.Client) -> None:
     ):
         assert client.patch("/api/v1/settings", json=wrong).status_code == 422
     assert client.get("/api/v1/settings").json()["settings"] == before
-    told = client.patch("/api/v1/settings", json={"fpir": 0.1, "allow_twice": True}).json()["settings"]
-    assert {each["key"]: each["value"] for each in told if each["is_set"]} == {"fpir": 0.1, "allow_twice": True}
-    told = client.patch("/api/v1/settings", json={"fpir": None, "allow_twice": None}).json()["settings"]
-    assert told == before
+    reply = client.patch("/api/v1/settings", json={"fpir": 0.1, "allow_twice": True}).json()["settings"]
+    assert {each["key"]: each["value"] for each in reply if each["is_set"]} == {"fpir": 0.1, "allow_twice": True}
+    reply = client.patch("/api/v1/settings", json={"fpir": None, "allow_twice": None}).json()["settings"]
+    assert reply == before
 
 
 def test_every_setting_can_be_changed() -> None:
@@ -104,6 +104,6 @@ def test_every_setting_can_be_changed() -> None:
 
 
 def test_stricter_setting_applies_at_once(client: httpx.Client) -> None:
-    assert asked(client, EILEEN.read_bytes())["person"] == "Eileen"
+    assert largest_face(client, EILEEN.read_bytes())["person"] == "Eileen"
     client.patch("/api/v1/settings", json={"least_probability": 0.99999999999})
-    assert asked(client, PARTY.read_bytes())["person"] is None
+    assert largest_face(client, PARTY.read_bytes())["person"] is None

@@ -24,7 +24,7 @@ TAG = re.compile(r"<script src=//|<img src=x|onerror=alert\(1\)>[^&]*<|>49<")
 
 
 def test_html_in_external_names_is_shown_as_text(marked: httpx.Client) -> None:
-    asked = [
+    addresses = [
         "/",
         "/who",
         "/look-alikes",
@@ -35,8 +35,8 @@ def test_html_in_external_names_is_shown_as_text(marked: httpx.Client) -> None:
         "/nothing",
     ]
     seen: set[str] = set()
-    while asked:
-        address = asked.pop()
+    while addresses:
+        address = addresses.pop()
         if address in seen:
             continue
         seen.add(address)
@@ -48,7 +48,7 @@ def test_html_in_external_names_is_shown_as_text(marked: httpx.Client) -> None:
         assert "<svg onload" not in page.text
         assert re.findall(r"<script(?! type=\"module\" src=\"/static/)", page.text) == [], address
         assert not re.search(r"<[^>]*\son[a-z]+=(?![^<]*&gt;)[^>]*>", re.sub(r'"[^"]*"', '""', page.text)), address
-        asked += [link for link in re.findall(r'href="(/[^"#]*)"', page.text) if not link.startswith("/static")]
+        addresses += [link for link in re.findall(r'href="(/[^"#]*)"', page.text) if not link.startswith("/static")]
     assert any(address.startswith("/photos/") for address in seen)
     assert "/people/1" in seen
 

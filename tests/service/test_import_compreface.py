@@ -68,8 +68,8 @@ def test_real_photos_get_the_same_decisions_after_the_import(shared: Path, tmp_p
         for folder in sorted((photos / "enrol").iterdir()):
             there.enroll(folder.name, folder)
         with served(there, ServiceOptions()) as address:
-            told = here.import_compreface(address, "any")
-            assert [one.accepted for one in told] == [True] * 9
+            output = here.import_compreface(address, "any")
+            assert [one.accepted for one in output] == [True] * 9
             assert [one.reason for one in here.import_compreface(address, "any")] == ["already_enrolled"] * 9
         counts = [[(one.name, one.sample_count) for one in bank.people()] for bank in (here, there)]
         assert counts[0] == counts[1]
@@ -119,8 +119,8 @@ def photo(name: str) -> tuple[str, bytes]:
 
 def test_wrong_key_missing_key_and_missing_service_are_errors(serve: Serve, tmp_path: Path) -> None:
     address, target = str(serve(NETWORK).base_url), tmp_path / "none.facebank"
-    told = command(target, address, "wrong", code=2).stderr
-    assert "rejects the key (the key is not valid, or was revoked)" in told
+    output = command(target, address, "wrong", code=2).stderr
+    assert "rejects the key (the key is not valid, or was revoked)" in output
     assert "--key-file" in command(target, address, code=2, FACEBANK_COMPREFACE_KEY="").stderr
     assert "cannot be read" in command(target, address, "--key-file", str(tmp_path / "absent"), code=2).stderr
     (tmp_path / "two").write_text("a\nb")
@@ -143,17 +143,17 @@ def test_busy_service_is_retried(gallery: Path, tmp_path: Path) -> None:
 def test_progress_reports_each_example_once(gallery: Path, tmp_path: Path) -> None:
     class Steps(Progress):
         def __init__(self) -> None:
-            self.told: list[object] = []
+            self.output: list[object] = []
 
         def begin(self, step: str, total: float | None) -> None:
-            self.told.append((step, total))
+            self.output.append((step, total))
 
         def advance(self, amount: float = 1) -> None:
-            self.told.append(amount)
+            self.output.append(amount)
 
         def report(self, result: object) -> None:
             assert isinstance(result, ImportedExample)
-            self.told.append(result.subject)
+            self.output.append(result.subject)
 
     steps = Steps()
     with (
@@ -162,7 +162,7 @@ def test_progress_reports_each_example_once(gallery: Path, tmp_path: Path) -> No
         served(there, ServiceOptions()) as address,
     ):
         here.import_compreface(address, "any", progress=steps)
-    assert steps.told == [("Importing", 2), "Barack", 1, "Eileen", 1]
+    assert steps.output == [("Importing", 2), "Barack", 1, "Eileen", 1]
 
 
 # Hostile servers --------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def service_of(faces: object, image: Answer | None = None, subjects: object = No
     return answer
 
 
-def asked(answer: Answer) -> tuple[list[str], list[str]]:
+def read_lists(answer: Answer) -> tuple[list[str], list[str]]:
     """Return the subjects and example IDs that the client reads from a server."""
     with server_of(answer) as address, CompreFaceClient(address, "key", QUICK) as server:
         return server.subjects(), [example.image_id for example in server.examples()]
@@ -260,13 +260,13 @@ def asked(answer: Answer) -> tuple[list[str], list[str]]:
 )
 def test_invalid_list_of_examples_is_refused(content: object) -> None:
     with pytest.raises(ServiceError, match="check that a CompreFace service"):
-        asked(service_of(content))
+        read_lists(service_of(content))
 
 
 @pytest.mark.parametrize("subjects", [{"subjects": "a"}, {"subjects": [1]}, [], b"{", {"subjects": ["x" * 5000]}])
 def test_invalid_list_of_subjects_is_refused(subjects: object) -> None:
     with pytest.raises(ServiceError, match="check that a CompreFace service"):
-        asked(service_of({"faces": []}, subjects=subjects))
+        read_lists(service_of({"faces": []}, subjects=subjects))
 
 
 def test_endless_pages_are_stopped() -> None:
@@ -286,9 +286,9 @@ def test_endless_pages_are_stopped() -> None:
         list(server.examples())
     assert count == 11
     same = {"faces": [{"image_id": ID, "subject": "a"}], "total_pages": 10**9, "page_number": -7}
-    assert asked(service_of(same)) == ([], [ID])
-    assert asked(service_of({"faces": [], "total_pages": 10**9})) == ([], [])
-    assert asked(service_of({"faces": [{"image_id": ID.upper(), "subject": "a"}]})) == ([], [ID])  # before 0.6
+    assert read_lists(service_of(same)) == ([], [ID])
+    assert read_lists(service_of({"faces": [], "total_pages": 10**9})) == ([], [])
+    assert read_lists(service_of({"faces": [{"image_id": ID.upper(), "subject": "a"}]})) == ([], [ID])  # before 0.6
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "http://169.254.169.254/", "//evil.example", "/subjects"])
@@ -302,7 +302,7 @@ def test_redirects_are_not_followed(location: str, status: int) -> None:
         sends(handler, b"", status, Location=location)
 
     with pytest.raises(ServiceError, match="not followed"):
-        asked(leads_away)
+        read_lists(leads_away)
     assert count == 1
 
 
@@ -378,13 +378,13 @@ def busy(handler: BaseHTTPRequestHandler) -> None:
 @pytest.mark.parametrize("answer", [silent, hangs_up, cuts_off, nonsense, busy])
 def test_unresponsive_service_times_out(answer: Answer) -> None:
     with pytest.raises(ServiceError, match="repeat the command to continue"):
-        asked(answer)
+        read_lists(answer)
 
 
 def test_huge_list_is_refused() -> None:
     for answer in (huge_body, endless_body):
         with pytest.raises(ServiceError, match="bytes"):
-            asked(answer)
+            read_lists(answer)
 
 
 def test_subjects_that_cannot_be_enrolled_are_reported_and_others_imported(tmp_path: Path) -> None:
@@ -404,8 +404,8 @@ def test_subjects_that_cannot_be_enrolled_are_reported_and_others_imported(tmp_p
 
     answer = service_of({"faces": faces}, images, {"subjects": ["a/../b", "Ada", "x\ny"]})
     with server_of(answer) as address:
-        told = command(tmp_path / "a.facebank", address, "key", "--json", code=1)
-        records = [json.loads(line) for line in told.stdout.splitlines()]
+        output = command(tmp_path / "a.facebank", address, "key", "--json", code=1)
+        records = [json.loads(line) for line in output.stdout.splitlines()]
         for record in records:
             jsonschema.validate(record, load("import-compreface"))
         assert sorted((one["subject"], one["person"], one["reason"], one["accepted"]) for one in records) == sorted(
@@ -430,8 +430,8 @@ def test_subjects_that_cannot_be_enrolled_are_reported_and_others_imported(tmp_p
 def test_images_are_imported_in_bounded_batches(tmp_path: Path) -> None:
     faces = [{"image_id": str(uuid.uuid4()), "subject": "Ada"} for _ in range(40)]
     with server_of(service_of({"faces": faces})) as address, FaceBank.open(tmp_path / "a.facebank") as bank:
-        told = bank.import_compreface(address, "key")
-        assert [one.accepted for one in told] == [True] * 40
+        output = bank.import_compreface(address, "key")
+        assert [one.accepted for one in output] == [True] * 40
         assert bank.people()[0].sample_count == 1  # all are one photo
 
 

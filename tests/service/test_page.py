@@ -92,8 +92,8 @@ def test_missing_key_redirects_to_sign_in(serve: Serve) -> None:
 
 def test_signing_in_leads_to_the_requested_page(serve: Serve) -> None:
     client = serve(token=TOKEN)
-    asked = client.get("/people/1?with=2&page=1")
-    form = client.get(asked.headers["location"])
+    response = client.get("/people/1?with=2&page=1")
+    form = client.get(response.headers["location"])
     to = html.unescape(re.findall(r'name="to" value="([^"]*)"', form.text)[0])
     assert to == "/people/1?with=2&page=1"
     refused = client.post("/sign-in", data={"key": "x" * 30, "to": to})
@@ -275,9 +275,9 @@ def test_answers_about_a_face_and_undo(family: httpx.Client) -> None:
 
 
 def test_repeated_corrections_are_undone_one_by_one(family: httpx.Client, gallery: Path) -> None:
-    photo = asked_first(family)["photo"]["hash"]  # of a stranger
+    photo = first_question(family)["photo"]["hash"]  # of a stranger
 
-    def said(answer: str, name: str = "") -> str:
+    def undo_token(answer: str, name: str = "") -> str:
         content = {"face": 1, "answer": answer, "name": name, "force": True}
         return str(family.post(f"/photos/{photo}/answers", json=content).json()["undo"])
 
@@ -290,7 +290,7 @@ def test_repeated_corrections_are_undone_one_by_one(family: httpx.Client, galler
     for answer, name in (
         ("nobody", ""), ("name", "Aaa"), ("name", "Bbb"), ("not", "Bbb"), ("name", "Bbb"), ("nobody", "")
     ):  # fmt: skip
-        tokens.append(said(answer, name))
+        tokens.append(undo_token(answer, name))
         states.append(known())
     assert [state.get("Bbb") for state in states] == [None, None, None, 1, 0, 1, 0]
     page = family.get(f"/photos/{photo}").text
@@ -307,8 +307,8 @@ def test_repeated_corrections_are_undone_one_by_one(family: httpx.Client, galler
 
 def test_undo_without_effect_says_so(family: httpx.Client, gallery: Path) -> None:
     photo = hash_of(family, "barack_obama_speech.jpg")
-    said = {"face": 1, "answer": "not", "name": "Barack"}
-    token = family.post(f"/photos/{photo}/answers", json=said).json()["undo"]
+    payload = {"face": 1, "answer": "not", "name": "Barack"}
+    token = family.post(f"/photos/{photo}/answers", json=payload).json()["undo"]
     with FaceBank.open(gallery) as bank:
         bank.forget("Barack")
     undone = family.post("/answers/undo", json={"token": token})
@@ -395,10 +395,11 @@ def test_only_faces_of_the_question_can_be_excluded_and_not_all(family: httpx.Cl
     (face,) = question["faces"]
     assert family.post("/who/faces", json={"key": question["key"]}).json() == {"faces": [face]}
     assert family.post("/who/faces", json={"key": "group-77-1"}).json() == {"faces": []}
-    said = {"key": question["key"], "answer": "name", "name": "Joe"}
-    assert family.post("/who/answers", json={**said, "others": [face["id"]]}).status_code == 422
+    payload = {"key": question["key"], "answer": "name", "name": "Joe"}
+    assert family.post("/who/answers", json={**payload, "others": [face["id"]]}).status_code == 422
     assert (
-        family.post("/who/answers", json={**said, "others": [-1, 10**6]}).json()["message"] == "Joe: 1 face. Learned."
+        family.post("/who/answers", json={**payload, "others": [-1, 10**6]}).json()["message"]
+        == "Joe: 1 face. Learned."
     )
 
 
@@ -414,15 +415,15 @@ def test_face_excluded_from_a_group_stays_excluded_after_undo(
         album.scan(own_album)
         album.cluster(least=1)
     client = serve(ServiceOptions(albums=(own_album,)))
-    question = asked_first(client)
+    question = first_question(client)
     first = question["faces"][0]
     assert not first["is_left_out"]
-    said = {"key": question["key"], "answer": "name", "name": "Barack", "others": [first["id"]]}
+    payload = {"key": question["key"], "answer": "name", "name": "Barack", "others": [first["id"]]}
     with monkeypatch.context() as patched:
         patched.setattr(who, "leave_out", busy)
-        assert client.post("/who/answers", json=said).status_code == 503
+        assert client.post("/who/answers", json=payload).status_code == 503
     assert "Barack" not in client.get("/api/v1/people").text  # learned and left out, or neither
-    token = client.post("/who/answers", json=said).json()["undo"]
+    token = client.post("/who/answers", json=payload).json()["undo"]
     page = client.get(f"/photos/{first['photo']}").text
     assert "You said: not Barack. The face is not like anybody else" in page
     assert "Undo: Barack, 1 face</button>" in page
@@ -430,7 +431,7 @@ def test_face_excluded_from_a_group_stays_excluded_after_undo(
         patched.setattr(memory, "take_back", busy)
         assert client.post("/answers/undo", json={"token": token}).status_code == 503
     assert client.post("/answers/undo", json={"token": token}).status_code == 200
-    again = asked_first(client)
+    again = first_question(client)
     assert again["key"] == question["key"]
     assert [face["is_left_out"] for face in again["faces"]] == [True, False]
     assert client.post("/who/faces", json={"key": again["key"]}).json()["faces"] == again["faces"]
@@ -449,10 +450,10 @@ def test_undo_is_offered_to_the_same_browser_only(serve: Serve, gallery: Path, o
     looked_through(client)
     photo = hash_of(client, "barack_obama_speech.jpg")
     client.cookies.clear()
-    said = {"face": 1, "answer": "not", "name": "Barack"}
-    told = client.post(f"/photos/{photo}/answers", json=said, headers=pages[0]).json()
+    payload = {"face": 1, "answer": "not", "name": "Barack"}
+    reply = client.post(f"/photos/{photo}/answers", json=payload, headers=pages[0]).json()
     first, second = (client.post("/who/next", json={}, headers=page).json()["last"] for page in pages)
-    assert first == {"token": told["undo"], "words": "Not Barack, 1 face"}
+    assert first == {"token": reply["undo"], "words": "Not Barack, 1 face"}
     assert second is None
 
 
@@ -493,8 +494,8 @@ def test_changing_and_resetting_settings(client: httpx.Client) -> None:
 
 def test_uploaded_photo_is_identified_or_enrolled(client: httpx.Client) -> None:
     photo = (DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes()
-    asked = client.post("/add/ask", files={"photo": ("joe.jpg", photo)}).json()
-    assert asked["faces"][0]["title"] == "No name yet"
+    response = client.post("/add/ask", files={"photo": ("joe.jpg", photo)}).json()
+    assert response["faces"][0]["title"] == "No name yet"
     learned = client.post("/add/enroll", files={"photo": ("joe.jpg", photo)}, data={"name": "Joe"}).json()
     assert learned["accepted"]
     assert "Joe" in client.get("/").text
@@ -508,17 +509,17 @@ def test_uploaded_photo_is_identified_or_enrolled(client: httpx.Client) -> None:
 
 def test_face_is_chosen_in_a_photo_of_two_people(client: httpx.Client, tmp_path: Path) -> None:
     sent = {"photo": ("two.jpg", side_by_side(tmp_path / "two.jpg").read_bytes())}
-    asked = client.post("/add/enroll", files=sent, data={"name": "Joe"}).json()
-    assert not asked["accepted"]
-    (joe,) = (one for one in asked["faces"] if one["title"] == "No name yet")
-    assert {one["title"] for one in asked["faces"]} == {"Barack", "No name yet"}
+    response = client.post("/add/enroll", files=sent, data={"name": "Joe"}).json()
+    assert not response["accepted"]
+    (joe,) = (one for one in response["faces"] if one["title"] == "No name yet")
+    assert {one["title"] for one in response["faces"]} == {"Barack", "No name yet"}
     with Image.open(io.BytesIO(base64.b64decode(joe["picture"]))) as picture:
         assert max(picture.size) <= 128
     learned = client.post("/add/enroll", files=sent, data={"name": "Joe", "face": str(joe["face"])}).json()
     assert (learned["accepted"], learned["name"], learned["faces"]) == (True, "Joe", [])
     found = client.post("/add/ask", files=sent).json()["faces"]
     assert {one["title"] for one in found} == {"Barack", "Joe"}
-    other = next(one["face"] for one in asked["faces"] if one["title"] == "Barack")
+    other = next(one["face"] for one in response["faces"] if one["title"] == "Barack")
     refused = client.post("/add/enroll", files=sent, data={"name": "Joe", "face": str(other)}).json()
     assert refused["reason"] in {"nearer_to_another", "other_face_is_the_person"}
     assert client.post("/add/enroll", files=sent, data={"name": "Joe", "face": "9"}).status_code == 422
@@ -568,7 +569,7 @@ def page_with(client: httpx.Client, address: str, text: str) -> str:
     raise AssertionError(page)
 
 
-def asked_first(family: httpx.Client) -> dict[str, Any]:
+def first_question(family: httpx.Client) -> dict[str, Any]:
     """Return the first question as soon as there is one."""
     for _ in range(300):
         question: dict[str, Any] | None = family.post("/who/next", json={}).json()["question"]
@@ -579,30 +580,32 @@ def asked_first(family: httpx.Client) -> dict[str, Any]:
 
 
 def test_second_browser_naming_a_group_is_told(family: httpx.Client) -> None:
-    key = asked_first(family)["key"]
+    key = first_question(family)["key"]
     with ThreadPoolExecutor(2) as browsers:
         answers = browsers.map(
             lambda name: family.post("/who/answers", json={"key": key, "answer": "name", "name": name}).json(),
             ("Joe", "Joseph"),
         )
     (name,) = re.findall("(Jo(?:e|seph))<", family.get("/").text)
-    told = {answer["message"]: answer["undo"] for answer in answers}
-    assert told.pop(f"Somebody answered that meanwhile: it is {name}.") is None
-    ((message, undo),) = told.items()
+    reply = {answer["message"]: answer["undo"] for answer in answers}
+    assert reply.pop(f"Somebody answered that meanwhile: it is {name}.") is None
+    ((message, undo),) = reply.items()
     assert message.startswith(f"{name}: ")
     assert undo is not None
 
 
 def test_repeated_answer_counts_once_and_is_undone_once(family: httpx.Client, gallery: Path) -> None:
-    said = {"key": asked_first(family)["key"], "answer": "name", "name": "Joe"}
+    payload = {"key": first_question(family)["key"], "answer": "name", "name": "Joe"}
     with ThreadPoolExecutor(2) as clicks:
-        first, second = (each.json() for each in clicks.map(lambda _: family.post("/who/answers", json=said), range(2)))
+        first, second = (
+            each.json() for each in clicks.map(lambda _: family.post("/who/answers", json=payload), range(2))
+        )
     assert (first["message"], first["undo"]) == (second["message"], second["undo"])
     photo = hash_of(family, "barack_obama_speech.jpg")
     for answer in ({"answer": "not", "name": "Barack"}, {"answer": "name", "name": "Barry", "force": True}):
         for _ in range(2):
-            told = family.post(f"/photos/{photo}/answers", json={"face": 1, **answer}).json()
-        assert family.post("/answers/undo", json={"token": told["undo"]}).status_code == 200
+            reply = family.post(f"/photos/{photo}/answers", json={"face": 1, **answer}).json()
+        assert family.post("/answers/undo", json={"token": reply["undo"]}).status_code == 200
     assert "Barry" not in family.get("/").text
     assert family.post("/answers/undo", json={"token": first["undo"]}).status_code == 200
     with FaceBank.open(gallery) as bank:
@@ -610,10 +613,10 @@ def test_repeated_answer_counts_once_and_is_undone_once(family: httpx.Client, ga
 
 
 def test_naming_a_group_from_page_and_program_tells_the_second(family: httpx.Client, gallery: Path) -> None:
-    key = asked_first(family)["key"]
+    key = first_question(family)["key"]
     assert family.post(f"/api/v1/album/groups/{key.split('-')[1]}", json={"person": "Joe"}).status_code == 200
-    told = family.post("/who/answers", json={"key": key, "answer": "name", "name": "Jim"}).json()
-    assert told["message"] == "Somebody answered that meanwhile: it is Joe."
+    reply = family.post("/who/answers", json={"key": key, "answer": "name", "name": "Jim"}).json()
+    assert reply["message"] == "Somebody answered that meanwhile: it is Joe."
     with FaceBank.open(gallery) as bank:
         assert [person.name for person in bank.people()] == ["Barack", "Eileen", "Joe"]
 
@@ -655,12 +658,12 @@ def test_pages_use_no_technical_terms(family: httpx.Client) -> None:
 
 def test_denials_by_a_program_are_seen(family: httpx.Client) -> None:
     photo = hash_of(family, "barack_obama_speech.jpg")
-    told = family.post(
+    reply = family.post(
         "/api/v1/feedback",
         data={"answer": "deny", "person": "Barack"},
         files={"photo": ("speech.jpg", (DEMO_PHOTOS / "barack_obama_speech.jpg").read_bytes())},
     )
-    assert told.json()["accepted"]
+    assert reply.json()["accepted"]
     family.post("/settings", json={"key": "fpir", "value": ""})  # changes nothing but restarts the background scan
     for _ in range(500):
         if f"/photos/{photo}" not in family.get("/people/1").text:
@@ -680,10 +683,10 @@ def test_uploads_other_than_photos_are_refused(serve: Serve) -> None:
 
 
 def test_confirmed_second_name_leaves_confirmed_faces_unchanged(family: httpx.Client) -> None:
-    said = {"face": 1, "answer": "name", "name": "Barry"}
+    payload = {"face": 1, "answer": "name", "name": "Barry"}
     portrait, speech = (hash_of(family, f"barack_obama_{name}.jpg") for name in ("portrait_2012", "speech"))
-    assert family.post(f"/photos/{speech}/answers", json=said).status_code == 409
-    assert family.post(f"/photos/{speech}/answers", json={**said, "force": True}).status_code == 200
+    assert family.post(f"/photos/{speech}/answers", json=payload).status_code == 409
+    assert family.post(f"/photos/{speech}/answers", json={**payload, "force": True}).status_code == 200
     page = family.get(f"/photos/{portrait}").text
     assert re.search(r'<h2 id="title-1"><a href="/people/1">Barack</a></h2>', page)
     assert "You said that this is Barack" in page

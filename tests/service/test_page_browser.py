@@ -425,10 +425,10 @@ def test_every_control_is_reachable_by_keyboard_with_visible_focus(family: httpx
 
 def test_html_in_names_notes_files_and_folders_is_inert(marked: httpx.Client, open_page: Open) -> None:
     page = open_page(marked, "/")
-    asked = re.findall(r'href="(/people/\d+)"', marked.get("/").text)
-    photos = [link for person in asked for link in re.findall(r'href="(/photos/\w+)"', marked.get(person).text)]
+    person_links = re.findall(r'href="(/people/\d+)"', marked.get("/").text)
+    photos = [link for person in person_links for link in re.findall(r'href="(/photos/\w+)"', marked.get(person).text)]
     assert photos
-    for address in (*asked, *photos, "/look-alikes", "/add", "/settings", "/who"):
+    for address in (*person_links, *photos, "/look-alikes", "/add", "/settings", "/who"):
         page.goto(str(marked.base_url).rstrip("/") + address)
         for summary in page.locator("summary").all():
             summary.click()

@@ -33,9 +33,9 @@ def path_of(name: str, *further: str) -> str:
 
 
 def test_people_are_listed_in_pages(client: httpx.Client) -> None:
-    told = client.get(PEOPLE).json()
-    assert ([each["person"] for each in told["people"]], told["total"]) == (["Barack", "Eileen"], 2)
-    for each in told["people"]:
+    reply = client.get(PEOPLE).json()
+    assert ([each["person"] for each in reply["people"]], reply["total"]) == (["Barack", "Eileen"], 2)
+    for each in reply["people"]:
         jsonschema.validate(each, load("people-list"))
     part = client.get(PEOPLE, params={"limit": 1, "offset": 1}).json()
     assert ([each["person"] for each in part["people"]], part["total"], part["offset"]) == (["Eileen"], 2, 1)
@@ -48,17 +48,17 @@ def test_repeated_photo_is_one_sample(client: httpx.Client) -> None:
     files = [("photos", ("a.jpg", data)), ("photos", ("b.jpg", data))]
     made = client.post(PEOPLE, data={"name": "Ada", "force": "true"}, files=files)
     assert made.status_code == 201, made.text
-    told = made.json()
-    assert [(photo["image"], photo["reason"]) for photo in told["photos"]] == [
+    reply = made.json()
+    assert [(photo["image"], photo["reason"]) for photo in reply["photos"]] == [
         ("a.jpg", "enrolled"),
         ("b.jpg", "already_enrolled"),
     ]
-    assert (told["person"]["person"], told["person"]["samples"]) == ("Ada", 1)
+    assert (reply["person"]["person"], reply["person"]["samples"]) == ("Ada", 1)
     again = client.post(PEOPLE, json={"name": "ada", "photos": [base64.b64encode(data).decode()]})
     assert (again.status_code, again.json()["photos"][0]["reason"]) == (200, "already_enrolled")
     more = client.post(path_of("ADA", "photos"), content=data)
-    assert more.json()["person"] == told["person"]
-    for photo in told["photos"]:
+    assert more.json()["person"] == reply["person"]
+    for photo in reply["photos"]:
         jsonschema.validate({**photo, "advice": None}, load("enroll"))
 
 
@@ -109,11 +109,11 @@ def test_invalid_names_are_refused(client: httpx.Client, name: str) -> None:
 
 
 def test_renaming_and_describing_is_atomic(client: httpx.Client) -> None:
-    told = client.patch(
+    reply = client.patch(
         path_of("eileen"), json={"name": "Eileen Collins", "born": "1956-11-19", "note": "pilot"}
     ).json()
-    jsonschema.validate(told, load("people-set"))
-    assert (told["person"], told["born"], told["note"]) == ("Eileen Collins", "1956-11-19", "pilot")
+    jsonschema.validate(reply, load("people-set"))
+    assert (reply["person"], reply["born"], reply["note"]) == ("Eileen Collins", "1956-11-19", "pilot")
     taken = client.patch(path_of("Eileen Collins"), json={"name": "barack", "note": "other"})
     assert (taken.status_code, taken.json()["code"]) == (409, "PersonExistsError")
     wrong = client.patch(path_of("Eileen Collins"), json={"name": "E", "born": "tomorrow"})
@@ -129,12 +129,12 @@ def test_renaming_and_describing_is_atomic(client: httpx.Client) -> None:
 
 def test_listing_showing_and_removing_samples(client: httpx.Client) -> None:
     client.post(path_of("Barack", "photos"), content=PHOTO.read_bytes(), headers={"X-Photo-Name": "../me.jpg"})
-    told = client.get(path_of("Barack", "samples")).json()
+    reply = client.get(path_of("Barack", "samples")).json()
     about = client.get(path_of("Barack")).json()
     shared = {key: about[key] for key in ("born", "note", "warnings", "merged")}
-    for sample in told["samples"]:
+    for sample in reply["samples"]:
         jsonschema.validate({**sample, **shared}, load("people-show"))
-    first, second = told["samples"]
+    first, second = reply["samples"]
     assert (first["image"], second["image"]) == (BARACK.name, "me.jpg")  # a path outside of the album is told to nobody
     picture = client.get(f"/api/v1/samples/{second['sample_id']}/thumbnail")
     assert (picture.headers["content-type"], picture.headers["cache-control"]) == ("image/jpeg", "private, no-cache")
@@ -163,9 +163,9 @@ def test_merging_and_splitting_people(client: httpx.Client) -> None:
     client.post(PEOPLE, data={"name": "B. Obama", "force": "true"}, files={"photo": ("b.jpg", PHOTO.read_bytes())})
     refused = client.post(path_of("Eileen", "merge"), json={"sources": ["Barack"]})
     assert (refused.status_code, refused.json()["code"]) == (422, "UsageError")
-    told = client.post(path_of("Barack", "merge"), json={"sources": ["B. Obama"]}).json()
-    jsonschema.validate(told, load("people-merge"))
-    assert (told["person"], told["samples"]) == ("Barack", 2)
+    reply = client.post(path_of("Barack", "merge"), json={"sources": ["B. Obama"]}).json()
+    jsonschema.validate(reply, load("people-merge"))
+    assert (reply["person"], reply["samples"]) == ("Barack", 2)
     assert [one["person"] for one in client.get(path_of("Barack")).json()["merged"]] == ["B. Obama"]
     (apart,) = client.post(path_of("Barack", "unmerge")).json()["people"]
     assert apart["person"] == "B. Obama"
@@ -190,8 +190,8 @@ def test_forgetting_reports_what_was_removed_and_kept(client: httpx.Client, gall
         }
     assert client.get(path_of("Eileen")).status_code == 404
     assert b"Eileen" not in gallery.read_bytes()
-    (told,) = client.post("/api/v1/identify", content=EILEEN.read_bytes()).json()["photos"]
-    assert "Eileen" not in str(told)
+    (reply,) = client.post("/api/v1/identify", content=EILEEN.read_bytes()).json()["photos"]
+    assert "Eileen" not in str(reply)
 
 
 def test_permissions_of_roles(serve: Serve, gallery: Path) -> None:
@@ -224,29 +224,29 @@ def test_permissions_of_roles(serve: Serve, gallery: Path) -> None:
 
 
 def test_changes_by_the_command_line_apply_at_once(client: httpx.Client, gallery: Path) -> None:
-    asked = EILEEN.read_bytes()
-    (before,) = client.post("/api/v1/identify", content=asked).json()["photos"]
+    portrait = EILEEN.read_bytes()
+    (before,) = client.post("/api/v1/identify", content=portrait).json()["photos"]
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:  # like another process
         bank.rename("Eileen", "Commander Collins")
-        (renamed,) = client.post("/api/v1/identify", content=asked).json()["photos"]
+        (renamed,) = client.post("/api/v1/identify", content=portrait).json()["photos"]
         bank.forget("Commander Collins")
-        (gone,) = client.post("/api/v1/identify", content=asked).json()["photos"]
+        (gone,) = client.post("/api/v1/identify", content=portrait).json()["photos"]
     assert [photo["faces"][0]["person"] for photo in (before, renamed, gone)] == ["Eileen", "Commander Collins", None]
     assert [each["person"] for each in client.get(PEOPLE).json()["people"]] == ["Barack"]
 
 
 def test_concurrent_enrolling_makes_one_sample(client: httpx.Client) -> None:
-    told: list[httpx.Response] = []
+    reply: list[httpx.Response] = []
 
     def enroll() -> None:
-        told.append(client.post(path_of("Barack", "photos"), content=PHOTO.read_bytes()))
+        reply.append(client.post(path_of("Barack", "photos"), content=PHOTO.read_bytes()))
 
     threads = [threading.Thread(target=enroll) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    reasons = sorted(answer.json()["photos"][0]["reason"] for answer in told)
+    reasons = sorted(answer.json()["photos"][0]["reason"] for answer in reply)
     assert reasons == ["already_enrolled"] * 3 + ["enrolled"]
     assert client.get(path_of("Barack")).json()["samples"] == 2
 

@@ -25,14 +25,14 @@ def test_decisions_equal_the_librarys(serve: Serve, gallery: Path) -> None:
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         expected = {path.name: photo_record(*bank.identify(path)) for path in PHOTOS}
     for path in PHOTOS:
-        (told,) = client.post("/api/v1/identify", files={"photo": (path.name, path.read_bytes())}).json()["photos"]
-        assert told == json.loads(json.dumps({**expected[path.name], "image": path.name}))
+        (reply,) = client.post("/api/v1/identify", files={"photo": (path.name, path.read_bytes())}).json()["photos"]
+        assert reply == json.loads(json.dumps({**expected[path.name], "image": path.name}))
 
 
 def test_answers_follow_the_schema_and_are_rounded(client: httpx.Client) -> None:
-    (told,) = client.post("/api/v1/identify", content=BARACK.read_bytes()).json()["photos"]
-    jsonschema.validate(told, load("identify"))
-    (face,) = told["faces"]
+    (reply,) = client.post("/api/v1/identify", content=BARACK.read_bytes()).json()["photos"]
+    jsonschema.validate(reply, load("identify"))
+    (face,) = reply["faces"]
     assert face["person"] == "Barack"
     assert face["probability"] == 0.999  # nothing is told to be certain
     for number in (
@@ -47,15 +47,15 @@ def test_photos_are_accepted_as_form_raw_and_json(client: httpx.Client) -> None:
     data = BARACK.read_bytes()
     text = base64.b64encode(data).decode()
     named = {"files": {"photos": ("me.jpg", data)}}
-    asked = (
+    requests = (
         (named, "me.jpg"),
         ({"content": data, "headers": {"X-Photo-Name": "../secret/me.jpg"}}, "me.jpg"),
         ({"json": {"photos": [text]}}, "photo 1"),
         ({"json": {"photo": {"name": "me.jpg", "data": f"data:image/jpeg;base64,{text}"}}}, "me.jpg"),
     )
-    for request, name in asked:
-        (told,) = client.post("/api/v1/identify", **request).json()["photos"]
-        assert (told["image"], told["faces"][0]["person"]) == (name, "Barack")
+    for request, name in requests:
+        (reply,) = client.post("/api/v1/identify", **request).json()["photos"]
+        assert (reply["image"], reply["faces"][0]["person"]) == (name, "Barack")
 
 
 def test_several_photos_keep_their_order_and_errors(client: httpx.Client) -> None:
@@ -68,9 +68,9 @@ def test_several_photos_keep_their_order_and_errors(client: httpx.Client) -> Non
 
 def test_two_photos_are_compared(client: httpx.Client) -> None:
     parts = [("a", ("a.jpg", BARACK.read_bytes())), ("b", ("b.jpg", EILEEN.read_bytes()))]
-    told = client.post("/api/v1/verify", files=parts).json()
-    jsonschema.validate(told, load("verify"))
-    assert (told["a"], told["b"], told["same"]) == ("a.jpg", "b.jpg", False)
+    reply = client.post("/api/v1/verify", files=parts).json()
+    jsonschema.validate(reply, load("verify"))
+    assert (reply["a"], reply["b"], reply["same"]) == ("a.jpg", "b.jpg", False)
     assert client.post("/api/v1/verify", files=parts[:1]).json()["code"] == "TwoPhotos"
     black = client.post("/api/v1/verify", files=[parts[0], ("b", ("none.jpg", b"\xff\xd8\xff"))])
     assert (black.status_code, black.json()["code"]) == (422, "UnreadablePhotoError")
@@ -79,12 +79,12 @@ def test_two_photos_are_compared(client: httpx.Client) -> None:
 
 def test_faces_are_found_without_names_and_embeddings_are_off(serve: Serve, client: httpx.Client) -> None:
     data = BARACK.read_bytes()
-    (told,) = client.post("/api/v1/detect", content=data).json()["photos"]
-    assert set(told["faces"][0]) == {"box", "landmarks", "detection_score", "quality"}
+    (reply,) = client.post("/api/v1/detect", content=data).json()["photos"]
+    assert set(reply["faces"][0]) == {"box", "landmarks", "detection_score", "quality"}
     refused = client.post("/api/v1/embed", content=data)
     assert (refused.status_code, refused.json()["code"]) == (403, "EmbeddingsAreOff")
-    (told,) = serve(ServiceOptions(embeddings=True)).post("/api/v1/embed", content=data).json()["photos"]
-    assert len(told["faces"][0]["embedding"]) == 128
+    (reply,) = serve(ServiceOptions(embeddings=True)).post("/api/v1/embed", content=data).json()["photos"]
+    assert len(reply["faces"][0]["embedding"]) == 128
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,9 @@ def test_progress_of_a_scan_is_streamed_to_its_end(serve: Serve, album: Path) ->
     assert client.get("/api/v1/album/scan").json()["status"] == "none"
     begun = client.post("/api/v1/album/scan")
     assert (begun.status_code, begun.json()["status"], begun.json()["folders"]) == (202, "running", [str(album)])
-    told = events(client)
-    assert [kind for kind, _ in told][-1] == "end"
-    _, state = told[-1]
+    streamed = events(client)
+    assert [kind for kind, _ in streamed][-1] == "end"
+    _, state = streamed[-1]
     assert (state["status"], state["done"], state["total"], state["seconds_left"]) == ("done", 2, 2, 0.0)
     assert state["report"] == {
         "unchanged": 0,
@@ -53,7 +53,7 @@ def test_progress_of_a_scan_is_streamed_to_its_end(serve: Serve, album: Path) ->
         "videos": 0,
         "unsupported": 0,
     }
-    assert all(kind == "progress" for kind, _ in told[:-1])
+    assert all(kind == "progress" for kind, _ in streamed[:-1])
     again = client.post("/api/v1/album/scan", json={"folders": ["2012"]}).json()
     assert again["folders"] == [str(album / "2012")]
     assert finished(client)["report"]["unchanged"] == 2  # type: ignore[index]

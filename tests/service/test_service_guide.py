@@ -40,7 +40,7 @@ def routes() -> set[tuple[str, str]]:
     return {(method.upper(), path) for path, methods in ROUTES.items() for method in methods}
 
 
-def asked(line: str) -> tuple[str, str]:
+def route_of(line: str) -> tuple[str, str]:
     """Return the route of a curl command."""
     words = shlex.split(line)
     path = urlsplit(next(word for word in words if word.startswith(ADDRESS))).path
@@ -56,7 +56,7 @@ def test_every_route_is_in_the_table_and_has_a_curl_example() -> None:
     rows = re.findall(r"^\| (GET|POST|PATCH|DELETE) \| `([^`]+)` \|", GUIDE, re.MULTILINE)
     assert len(rows) == len(set(rows))
     assert set(rows) == routes()
-    assert {asked(line) for text in blocks("bash") for line in text.splitlines()} == routes()
+    assert {route_of(line) for text in blocks("bash") for line in text.splitlines()} == routes()
 
 
 def test_roles_in_the_table_match_the_routes(serve: Serve, gallery: Path) -> None:
@@ -65,14 +65,16 @@ def test_roles_in_the_table_match_the_routes(serve: Serve, gallery: Path) -> Non
     below = {"read": {}, "teach": known["read"], "admin": known["teach"]}
     rows = re.findall(r"^\| (GET|POST|PATCH|DELETE) \| `([^`]+)` \| (\w+) \|", GUIDE, re.MULTILINE)
     for method, path, role in rows:
-        asked = client.build_request(method, path.replace("{name}", "Nobody").replace("{number}", "9"))
+        request = client.build_request(method, path.replace("{name}", "Nobody").replace("{number}", "9"))
         if role == "none":
-            assert client.send(asked).status_code == 200, path
+            assert client.send(request).status_code == 200, path
             continue
         for name, headers in ((role, known[role]), ("below", below[role])):
-            asked.headers.pop("x-api-key", None)
-            asked.headers.update(headers)
-            code = client.send(asked).json().get("code") if path not in _STREAMED else client.send(asked).status_code
+            request.headers.pop("x-api-key", None)
+            request.headers.update(headers)
+            code = (
+                client.send(request).json().get("code") if path not in _STREAMED else client.send(request).status_code
+            )
             assert (code in {"RoleTooLow", "KeyNeeded", 401}) is (name == "below"), (method, path, code)
 
 

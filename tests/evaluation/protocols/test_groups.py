@@ -21,7 +21,7 @@ from facebank.evaluation.report import Histogram, Report, Table
 from facebank.evaluation.report.wording import interval_of
 from facebank.evaluation.searches import NOBODY, Searches
 
-from .made import two_groups
+from .synthetic import two_groups
 
 
 def run(bench: Bench, data: Dataset, column: str = "group_of", **options: Any) -> Report:

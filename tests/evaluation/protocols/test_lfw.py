@@ -1,4 +1,4 @@
-"""View 2 of LFW: thresholds come from other folds, failures count as errors, label errors are reported but not removed."""
+"""View 2 of LFW: thresholds from other folds, failures as errors, label errors reported but not removed."""
 
 from __future__ import annotations
 

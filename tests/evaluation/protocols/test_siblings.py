@@ -24,7 +24,7 @@ from facebank.evaluation.protocols.siblings_trials import Answers
 from facebank.evaluation.relatives import RelatedPair
 from facebank.evaluation.report import Report, Table
 
-from .made import families
+from .synthetic import families
 
 
 def table(report: Report, start: str) -> Table:
@@ -146,8 +146,8 @@ def test_accuracy_at_full_coverage_is_the_plain_accuracy(made: AnswerGroup) -> N
 def test_right_probabilities_have_no_calibration_error(made: AnswerGroup) -> None:
     """Seven of ten answers of probability 0.7 are right, then all are given 0.9."""
     right = np.arange(340) % 10 < 7
-    for said, error in ((0.7, 0.0), (0.9, 0.2)):
-        own = np.where(right, said, 1 - said)[:330]
+    for probability, error in ((0.7, 0.0), (0.9, 0.2)):
+        own = np.where(right, probability, 1 - probability)[:330]
         question = replace(made, answers=answers(own, 1 - own))
         found = calibration_error(question, Choice.of(question.answers))
         assert found is not None
@@ -156,13 +156,13 @@ def test_right_probabilities_have_no_calibration_error(made: AnswerGroup) -> Non
 
 def test_more_similar_person_is_chosen_without_a_calibration(made: AnswerGroup) -> None:
     nothing = np.full(4, np.nan)
-    told = replace(
+    replaced = replace(
         answers(nothing, nothing), own_similarity=np.array([0.5, 0.1, 0.4, 0.3]), other_similarity=np.full(4, 0.35)
     )
-    choice = Choice.of(told)
+    choice = Choice.of(replaced)
     assert choice.right.tolist() == [True, False, True, False]
     assert choice.confidences == pytest.approx([0.15, 0.25, 0.05, 0.05])
-    assert calibration_error(replace(made, answers=told), choice) is None
+    assert calibration_error(replace(made, answers=replaced), choice) is None
 
 
 def test_answer_for_neither_is_wrong_and_least_certain() -> None:

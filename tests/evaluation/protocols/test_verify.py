@@ -71,9 +71,9 @@ def test_pairs_of_one_kind_are_refused(bench: Bench, album: Dataset, same: bool,
 
 def test_photo_paired_with_itself_is_reported() -> None:
     pairs = (Pair(0, 1, same=True), Pair(0, 2, same=False))
-    told = pairs_of(faces_of(["A", "A", "B"], pairs, ("x", "x", "y")), np.random.default_rng(0))
-    assert [failure.entry for failure in told.failures] == ["0 and 1"]
-    assert told.pairs == pairs
+    pairs_found = pairs_of(faces_of(["A", "A", "B"], pairs, ("x", "x", "y")), np.random.default_rng(0))
+    assert [failure.entry for failure in pairs_found.failures] == ["0 and 1"]
+    assert pairs_found.pairs == pairs
 
 
 @given(st.lists(st.sampled_from(["A", "B", "C", None]), min_size=2, max_size=14))

@@ -131,8 +131,8 @@ def test_same_report_gives_same_bytes(report: Report, written: WrittenReport, tm
 
 def test_report_discloses_nothing_about_the_machine(written: WrittenReport) -> None:
     record = json.loads(written.json.read_text())
-    told = json.dumps([record["machine"], record["versions"]])
-    assert platform.node() not in told
+    recorded = json.dumps([record["machine"], record["versions"]])
+    assert platform.node() not in recorded
     assert str(Path.home()) not in written.json.read_text() + written.markdown.read_text()
     assert set(record["machine"].values()).isdisjoint({getpass.getuser(), platform.node()})
 
@@ -239,7 +239,7 @@ GRAY = np.zeros((4, 4), np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("section", "said"),
+    ("section", "message"),
     [
         (Section("S", figures=("fnir",)), "'S' refers to the missing figure 'fnir'"),
         (Section("S", items=(Table("T", ("A", "B"), (("1",),)),)), "differs from the number of headings"),
@@ -257,19 +257,21 @@ GRAY = np.zeros((4, 4), np.uint8)
         (Section("S", items=(ContactSheet("C", (Evidence("a", "b", (FACE, GRAY), None, 0.1, ""),)),)), "RGB uint8"),
     ],
 )
-def test_invalid_report_is_refused_before_writing(report: Report, tmp_path: Path, section: Section, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_invalid_report_is_refused_before_writing(
+    report: Report, tmp_path: Path, section: Section, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
         write_report(replace(report, sections=(section,)), tmp_path / "report", command="")
     assert not (tmp_path / "report").exists()
 
 
 def test_names_of_figures_pack_and_dataset_are_checked(report: Report, tmp_path: Path) -> None:
-    for wrong, said in (
+    for wrong, message in (
         (replace(report, figures={"Rank 1": Figure(0.5)}, sections=()), "'Rank 1'"),
         (replace(report, pack={}), "lacks the key 'name'"),
         (replace(report, dataset={}), "lacks the key 'title'"),
     ):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=message):
             write_report(wrong, tmp_path, command="")
 
 

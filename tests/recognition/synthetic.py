@@ -58,14 +58,14 @@ def people(generator: np.random.Generator, counts: Sequence[int]) -> Enrolled:
     return Enrolled(matrix, owners, generator.uniform(size=len(owners)).astype(np.float32))
 
 
-def called(enrolled: Enrolled) -> dict[int, str]:
+def numbered(enrolled: Enrolled) -> dict[int, str]:
     """Return names of people made from their numbers."""
     return {int(number): f"person {number}" for number in enrolled.people}
 
 
 def recognizer(enrolled: Enrolled, rule: Rule = PLAIN, kind: str = "prototype", **options: Any) -> Recognizer:
     """Return a recognizer of a gallery whose people are named by their numbers."""
-    return Recognizer(enrolled.index, called(enrolled), build_scorer(kind, enrolled, BACKGROUND), rule, **options)
+    return Recognizer(enrolled.index, numbered(enrolled), build_scorer(kind, enrolled, BACKGROUND), rule, **options)
 
 
 def face(embedding: FloatArray, quality: float = 0.9) -> Face:
@@ -90,7 +90,7 @@ def axis(number: int) -> FloatArray:
     return vector
 
 
-def leaning(*cosines: float) -> FloatArray:
+def with_cosines(*cosines: float) -> FloatArray:
     """Return a unit vector with given cosines to the first axes."""
     vector = np.zeros(DIMENSION)
     vector[: len(cosines)] = cosines
@@ -107,10 +107,10 @@ def enrolled_as(*rows: tuple[int, FloatArray]) -> Enrolled:
 class Pairs(Confusables):
     """Look-alike pairs by number from 1, in which the person nearer to the face has a fixed probability."""
 
-    def __init__(self, enrolled: Enrolled, pairs: set[frozenset[int]], told: float) -> None:
+    def __init__(self, enrolled: Enrolled, pairs: set[frozenset[int]], value: float) -> None:
         super().__init__(enrolled.index)
-        self.pairs, self.told = pairs, told
-        self.asked: list[tuple[int, int]] = []
+        self.pairs, self.value = pairs, value
+        self.queried: list[tuple[int, int]] = []
 
     def likeness(self, first: int, second: int) -> float:
         return float(frozenset({first + 1, second + 1}) in self.pairs)
@@ -119,12 +119,12 @@ class Pairs(Confusables):
         return 0.2
 
     def probability(self, first: int, second: int, margin: float) -> float:
-        self.asked.append((first + 1, second + 1))
-        return self.told if margin >= 0 else 1 - self.told
+        self.queried.append((first + 1, second + 1))
+        return self.value if margin >= 0 else 1 - self.value
 
 
 ONE_AND_TWO = {frozenset({1, 2})}
-TOLD, UNTOLD = 0.95, 0.7
+DISTINGUISHED, UNDISTINGUISHED = 0.95, 0.7
 
 TWO = enrolled_as((1, axis(0)), (2, axis(1)))
 THREE = enrolled_as((1, axis(0)), (2, axis(1)), (3, axis(2)))
@@ -132,16 +132,16 @@ THREE = enrolled_as((1, axis(0)), (2, axis(1)), (3, axis(2)))
 
 def decide(recognizer: Recognizer, *cosines: float, quality: float = 0.9, denied: Sequence[set[int]] = ()) -> Identity:
     """Return the decision about a face with given cosines to the first axes."""
-    (decision,) = recognizer.identify([face(leaning(*cosines), quality)], denied)
+    (decision,) = recognizer.identify([face(with_cosines(*cosines), quality)], denied)
     return decision
 
 
-def one_by_one(recognizer: Recognizer, asked: Sequence[Face]) -> list[Identity]:
+def one_by_one(recognizer: Recognizer, faces: Sequence[Face]) -> list[Identity]:
     """Return the decisions about faces that are each in a separate photo."""
-    return [recognizer.identify([probe])[0] for probe in asked]
+    return [recognizer.identify([probe])[0] for probe in faces]
 
 
-def said(decision: Identity) -> tuple[Decision, Reason, str | None]:
+def outcome(decision: Identity) -> tuple[Decision, Reason, str | None]:
     return decision.decision, decision.reason, decision.person
 
 

@@ -73,6 +73,6 @@ def with_strangers(
     return row_of_one
 
 
-def alike(people: int, samples: int = 1) -> NDArray[np.int64]:
+def equal_counts(people: int, samples: int = 1) -> NDArray[np.int64]:
     """Return the sample counts of people who all have the same number."""
     return np.full(people, samples, dtype=np.int64)
