@@ -52,24 +52,24 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--strangers", type=int, default=200)
     parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args()
-    enrolled, probes = choose_photos(asked.photos, asked.people, asked.strangers)
+    args = parser.parse_args()
+    enrolled, probes = choose_photos(args.photos, args.people, args.strangers)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with FaceBank.open(folder / "before.facebank") as old, FaceBank.open(folder / "after.facebank") as new:
             examples = sum(old.enroll(person, photos).accepted for person, photos in enrolled.items())
             with served(old.path) as serving:
-                begun = time.perf_counter()
-                told = new.import_compreface(serving.address, "any")
-                seconds = time.perf_counter() - begun
+                started = time.perf_counter()
+                imported = new.import_compreface(serving.address, "any")
+                seconds = time.perf_counter() - started
             report: dict[str, object] = {
                 "people": len(enrolled),
                 "examples": examples,
-                "taken": sum(one.accepted for one in told),
+                "taken": sum(one.accepted for one in imported),
                 "seconds": round(seconds, 1),
                 **compare(list(old.identify(probes)), list(new.identify(probes))),
             }
-    asked.out.write_text(json.dumps(report, indent=1) + "\n")
+    args.out.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
 
 

@@ -198,7 +198,7 @@ def measure_service(bank: FaceBank, folder: Path) -> dict[str, object]:
             with httpx.Client(base_url=address, timeout=120.0, trust_env=False) as client:
                 while len(memory.overview) < 5_000 and not memory.overview.done:
                     time.sleep(0.1)
-                meanwhile = measure(client, 5)
+                pages_while_looking = measure(client, 5)
                 while not memory.overview.is_current:
                     time.sleep(0.2)
                 looked_through = time.perf_counter() - started
@@ -214,7 +214,7 @@ def measure_service(bank: FaceBank, folder: Path) -> dict[str, object]:
         "seconds_until_looked_through": round(looked_through, 1),
         "seconds_until_grouped": round(grouped, 1),
         "pages": idle,
-        "pages_while_looking": meanwhile,
+        "pages_while_looking": pages_while_looking,
     }
 
 

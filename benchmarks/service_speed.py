@@ -53,9 +53,9 @@ def measure_single(bank: FaceBank, client: httpx.Client, photos: list[Path]) -> 
 
         answers = []
         for seconds, ask in ((own, in_process), (http, over_http))[:: 1 if number % 2 else -1]:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             answers.append(json.dumps(ask()))
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - started)
         different += answers[0] != answers[1]
     own, http = own[_WARM:], http[_WARM:]
     return {
@@ -75,9 +75,9 @@ def measure_concurrent(address: str, photos: list[Path]) -> float:
         def ask(path: Path) -> None:
             client.post("/api/v1/identify", content=path.read_bytes()).raise_for_status()
 
-        begun = time.perf_counter()
+        started = time.perf_counter()
         list(pool.map(ask, photos))
-        return len(photos) / (time.perf_counter() - begun)
+        return len(photos) / (time.perf_counter() - started)
 
 
 @contextmanager
@@ -125,9 +125,9 @@ def beside_deepface(python: Path, address: str, photos: list[Path], folder: Path
 
         def rate(represent: Callable[[Path], int] = represent) -> float:
             with ThreadPoolExecutor(CLIENTS) as pool:
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 answered = list(pool.map(represent, photos)).count(200)
-                seconds = time.perf_counter() - begun
+                seconds = time.perf_counter() - started
             if answered < len(photos) / 2:
                 raise RuntimeError(f"deepface answered {answered} of {len(photos)}")
             return len(photos) / seconds
@@ -146,9 +146,9 @@ def measure_scan(gallery: Path, photos: list[Path], folder: Path) -> float:
     with FaceBank.open(gallery, threads=1) as bank:
         list(bank.identify(photos[0]))
         with bank.album(folder / f"{time.monotonic_ns()}.scan") as album:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             album.scan(photos)
-            return len(photos) / (time.perf_counter() - begun)
+            return len(photos) / (time.perf_counter() - started)
 
 
 def main() -> None:

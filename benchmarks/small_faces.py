@@ -144,10 +144,10 @@ def finding_seconds(spec: DetectorSpec, photos: list[RGBImage]) -> float:
     """Return the processor seconds of detection on one thread."""
     finder = FaceFinder.from_spec(build_detector(load_pack(), "cpu", 1), spec)
     finder.find(photos[0])
-    begun = time.thread_time()
+    started = time.thread_time()
     for photo in photos:
         finder.find(photo)
-    return time.thread_time() - begun
+    return time.thread_time() - started
 
 
 def matching_face(face: Face, others: list[Face]) -> Face | None:

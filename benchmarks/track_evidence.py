@@ -79,7 +79,7 @@ def gallery(
 
 def evaluate(faces: LfwFaces, calibrator: Calibrator) -> dict[str, dict[str, float]]:
     """Decide all tracks of all galleries, and return the rates."""
-    told: dict[str, list[Told]] = {way: [] for way in WAYS}
+    outcomes: dict[str, list[Told]] = {way: [] for way in WAYS}
     names = faces.names
     for seed in range(GALLERIES):
         enrolled, tracks = gallery(faces, names, np.random.default_rng(seed))
@@ -92,8 +92,8 @@ def evaluate(faces: LfwFaces, calibrator: Calibrator) -> dict[str, dict[str, flo
                 best = np.argsort(-scores)[:KEPT]
                 probabilities = calibrator.probabilities(scores[best][None], samples[None], SIZE, 0.5)
                 named = bool(scores[best[0]] >= threshold)
-                told[way].append((person >= 0, bool(best[0] == person), named, float(probabilities[0, 0])))
-    return {way: _figures(np.array(rows)) for way, rows in told.items()}
+                outcomes[way].append((person >= 0, bool(best[0] == person), named, float(probabilities[0, 0])))
+    return {way: _figures(np.array(rows)) for way, rows in outcomes.items()}
 
 
 def _figures(rows: NDArray[np.float64]) -> dict[str, float]:

@@ -215,11 +215,11 @@ def naming(names: Callable[[], Sequence[str | None]], times: Times) -> Callable[
     """Return a function that requests names, and checks that a forgotten person is not among them."""
 
     def once() -> str | None:
-        begun = time.monotonic()
+        started = time.monotonic()
         before = times.absent()
         found = names()
         ended = time.monotonic()
-        is_absent = before[0] <= begun and times.absent()[0] == before[0] and ended < times.absent()[1]
+        is_absent = before[0] <= started and times.absent()[0] == before[0] and ended < times.absent()[1]
         if STAYING not in found:
             return f"{STAYING} is not named"
         return f"{PERSON} is named" if is_absent and PERSON in found else None

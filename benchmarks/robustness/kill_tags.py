@@ -37,9 +37,9 @@ def trial(rounds: int, chance: random.Random) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         template, place = Path(folder) / "template", Path(folder) / "trial"
         environment = _prepared(template, place)
-        begun = time.monotonic()
+        started = time.monotonic()
         _run(_facebank("tags", "write", place / "album", "--embed"), environment)
-        longest = 1.1 * (time.monotonic() - begun)
+        longest = 1.1 * (time.monotonic() - started)
         for number in range(rounds):
             shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(template, place)
@@ -164,14 +164,14 @@ def _run_and_kill(command: Sequence[str], environment: dict[str, str], due: Call
     bool
         Whether it was killed; False if it ended before.
     """
-    begun = time.monotonic()
+    started = time.monotonic()
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         while running.poll() is None:
-            if due(time.monotonic() - begun):
+            if due(time.monotonic() - started):
                 running.kill()
                 running.wait()
                 return True
-            if time.monotonic() - begun > DEADLINE:
+            if time.monotonic() - started > DEADLINE:
                 running.kill()
                 raise TimeoutError(f"{command} does not end")
     return False

@@ -62,7 +62,7 @@ def read_relatives(path: Path) -> tuple[RelatedPair, ...]:
         The file cannot be read, has no pairs or too many, or has a line without two different valid names.
     """
     found: dict[frozenset[str], RelatedPair] = {}
-    begun = False
+    has_content = False
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -70,8 +70,8 @@ def read_relatives(path: Path) -> tuple[RelatedPair, ...]:
             parts = [part.strip() for part in next(csv.reader([line], delimiter="\t" if "\t" in line else ","))]
         except csv.Error as error:
             raise broken(path, f"line {number}: {error}") from error
-        titles = not begun and tuple(part.casefold() for part in parts[:2]) in _TITLES
-        begun = True
+        titles = not has_content and tuple(part.casefold() for part in parts[:2]) in _TITLES
+        has_content = True
         if titles:
             continue
         pair = _pair(path, number, parts)

@@ -221,10 +221,10 @@ def _stored_blocks(
     limit = max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // width))
 
     def read(after: int) -> Iterator[tuple[int, Any, Any, Any]]:
-        asked = {"width": width, "pack": bound.pack_id, "variant": variant, "limit": limit}
+        values = {"width": width, "pack": bound.pack_id, "variant": variant, "limit": limit}
         count = limit
         while count == limit:
-            count, last, *columns = connection.execute(_BLOCK, {**asked, "after": after}).fetchone()
+            count, last, *columns = connection.execute(_BLOCK, {**values, "after": after}).fetchone()
             if count:
                 yield count, *columns
             after = last

@@ -135,16 +135,16 @@ def _jpeg_colors(components: bytes, transform: bytes, *, has_jfif: bool) -> byte
 
 def _jpeg_end(file: BinaryIO, position: int) -> int:
     """Return the end of a JPEG's picture; the end of the file if it is truncated."""
-    begun, block = position, b""
+    block_start, block = position, b""
     for _ in range(_MAX_MARKERS):
-        found = _JPEG_MARKER.search(block, position - begun) if position < begun + len(block) else None
+        found = _JPEG_MARKER.search(block, position - block_start) if position < block_start + len(block) else None
         while found is None:
-            position = max(position, begun + len(block) - 1)  # a marker may span two blocks
-            begun, block = position, _block_at(file, position)
+            position = max(position, block_start + len(block) - 1)  # a marker may span two blocks
+            block_start, block = position, _block_at(file, position)
             found = _JPEG_MARKER.search(block)
             if found is None and len(block) < _BLOCK:
-                return begun + len(block)
-        position = begun + found.end()
+                return block_start + len(block)
+        position = block_start + found.end()
         code = found[1][0]
         if code == _JPEG_END:
             return position

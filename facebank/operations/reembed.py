@@ -84,14 +84,14 @@ def re_embed(
     found = _new_embeddings(kept, engine, progress)
     vectors: dict[int, dict[str, FloatArray]] = {}
     lost: list[LostSample] = []
-    for sample, anew in zip(samples, found[: len(samples)], strict=True):
-        if isinstance(anew, str):
-            lost.append(LostSample(sample.id, sample.person, sample.path, anew))
+    for sample, outcome in zip(samples, found[: len(samples)], strict=True):
+        if isinstance(outcome, str):
+            lost.append(LostSample(sample.id, sample.person, sample.path, outcome))
         else:
-            vectors[sample.id] = anew
+            vectors[sample.id] = outcome
     known_again = {
-        stranger.id: None if isinstance(anew, str) else anew["plain"]
-        for stranger, anew in zip(strangers, found[len(samples) :], strict=True)
+        stranger.id: None if isinstance(outcome, str) else outcome["plain"]
+        for stranger, outcome in zip(strangers, found[len(samples) :], strict=True)
     }
     forgotten = tuple(stranger.path for stranger in strangers if known_again[stranger.id] is None)
     pack = engine.identity

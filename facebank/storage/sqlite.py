@@ -297,12 +297,12 @@ def begin_in_turn(connection: sqlite3.Connection, path: Path, patience: float) -
 
 
 def _wait(connection: sqlite3.Connection, path: Path, queue: Path, patience: float) -> None:
-    begun, is_warned, is_next = monotonic(), False, False
+    started, is_warned, is_next = monotonic(), False, False
     lock = LockFile(queue)
     try:
         while True:
             is_next = is_next or lock.take()
-            waited = monotonic() - begun
+            waited = monotonic() - started
             if is_next and _begins(connection, last=waited >= patience):
                 return
             if waited >= patience:

@@ -77,16 +77,16 @@ def annotate_video(
         painter = LabelPainter(max(_SMALLEST_LETTERS, min(info.width, info.height) // _LETTERS))
         with VideoFile(target, info.width, info.height, info.rate) as file:
             progress.begin("Drawing", plan.seconds(info))
-            begun, before = None, plan.start
+            first_time, before = None, plan.start
             for frame in video.frames(plan.start, plan.end):
-                begun = frame.time if begun is None else begun
+                first_time = frame.time if first_time is None else first_time
                 marks = [
                     path.mark(frame.time)
                     for path in paths
                     if path.appearance.start <= frame.time <= path.appearance.end
                 ]
                 photo = DecodedPhoto("", np.ascontiguousarray(frame.pixels), "", True, None)
-                file.write(frame.time - begun, draw_marks(photo, marks, painter))
+                file.write(frame.time - first_time, draw_marks(photo, marks, painter))
                 progress.advance(frame.time - before)
                 before = frame.time
 

@@ -27,58 +27,58 @@ router = APIRouter(prefix="/api/v1", include_in_schema=False)
 
 
 @router.post("/recognition/recognize")
-async def recognize(_: Reader, service: ServiceDep, asked: QueryDep, sent: ClientContentDep) -> dict[str, object]:
+async def recognize(_: Reader, service: ServiceDep, query: QueryDep, sent: ClientContentDep) -> dict[str, object]:
     """Identify the faces of a photo."""
-    _check_plugins(service, asked)
-    photo, begun = sent.one_photo(), time.perf_counter()
-    result = await service.photos.run(_recognized, service, asked, photo)
-    return {"result": result, **_status(service, asked, begun)}
+    _check_plugins(service, query)
+    photo, started = sent.one_photo(), time.perf_counter()
+    result = await service.photos.run(_recognized, service, query, photo)
+    return {"result": result, **_status(service, query, started)}
 
 
 @router.post("/detection/detect")
-async def detect(_: Reader, service: ServiceDep, asked: QueryDep, sent: ClientContentDep) -> dict[str, object]:
+async def detect(_: Reader, service: ServiceDep, query: QueryDep, sent: ClientContentDep) -> dict[str, object]:
     """Detect the faces of a photo."""
-    _check_plugins(service, asked)
-    photo, begun = sent.one_photo(), time.perf_counter()
-    result = await service.photos.run(_detected, service, asked, photo)
-    return {"result": result, **_status(service, asked, begun)}
+    _check_plugins(service, query)
+    photo, started = sent.one_photo(), time.perf_counter()
+    result = await service.photos.run(_detected, service, query, photo)
+    return {"result": result, **_status(service, query, started)}
 
 
 @router.post("/verification/verify")
-async def verify(_: Reader, service: ServiceDep, asked: QueryDep, sent: ClientContentDep) -> dict[str, object]:
+async def verify(_: Reader, service: ServiceDep, query: QueryDep, sent: ClientContentDep) -> dict[str, object]:
     """Compare the faces of one photo with the largest of another."""
-    _check_plugins(service, asked)
+    _check_plugins(service, query)
     photos = [photo for name in ("source_image", "target_image") for photo in sent.photos.get(name, [])[:1]]
     if len(photos) != 2:
         raise RequestError(400, "NoPhoto", "send two photos: source_image and target_image")
-    begun = time.perf_counter()
-    verified = await service.photos.run(_verified, service, asked, *photos)
-    return {"result": [{**verified, **_status(service, asked, begun)}]}
+    started = time.perf_counter()
+    verified = await service.photos.run(_verified, service, query, *photos)
+    return {"result": [{**verified, **_status(service, query, started)}]}
 
 
 @router.post("/recognition/faces/{image_id}/verify")
 async def verify_with_example(
-    _: Reader, service: ServiceDep, image_id: str, asked: QueryDep, sent: ClientContentDep
+    _: Reader, service: ServiceDep, image_id: str, query: QueryDep, sent: ClientContentDep
 ) -> dict[str, object]:
     """Compare the faces of a photo with a sample."""
-    _check_plugins(service, asked)
-    photo, begun = sent.one_photo(), time.perf_counter()
-    result = await service.photos.run(_verified_with, service, asked, image_id, photo)
-    return {"result": result, **_status(service, asked, begun)}
+    _check_plugins(service, query)
+    photo, started = sent.one_photo(), time.perf_counter()
+    result = await service.photos.run(_verified_with, service, query, image_id, photo)
+    return {"result": result, **_status(service, query, started)}
 
 
-def found_faces(photo: Photo, asked: Parameters) -> list[Face]:
+def found_faces(photo: Photo, query: Parameters) -> list[Face]:
     """Return the requested faces of a photo; raises `RequestError` (400) if there are none."""
     if photo.error is not None:
         raise RequestError(400, "UnreadablePhoto", photo.error)
-    faces = [face for face in photo.faces if face.detection_score >= asked.least_detection]
+    faces = [face for face in photo.faces if face.detection_score >= query.least_detection]
     if not faces:
         raise RequestError(400, "NoFaceError", "no face was found")
-    return faces[: asked.limit or None]
+    return faces[: query.limit or None]
 
 
-def _check_plugins(service: Service, asked: Parameters) -> None:
-    if "calculator" in asked.plugins and not service.options.embeddings:
+def _check_plugins(service: Service, query: Parameters) -> None:
+    if "calculator" in query.plugins and not service.options.embeddings:
         raise RequestError(
             400,
             "EmbeddingsAreOff",
@@ -87,42 +87,42 @@ def _check_plugins(service: Service, asked: Parameters) -> None:
         )
 
 
-def _recognized(service: Service, asked: Parameters, upload: UploadedPhoto) -> list[Record]:
+def _recognized(service: Service, query: Parameters, upload: UploadedPhoto) -> list[Record]:
     (photo,) = service.bank.identify(upload)
     service.metrics.count_photo(photo)
     return [
-        {**_face_record(asked, face), **_identity_record(service, asked, face)} for face in found_faces(photo, asked)
+        {**_face_record(query, face), **_identity_record(service, query, face)} for face in found_faces(photo, query)
     ]
 
 
-def _detected(service: Service, asked: Parameters, upload: UploadedPhoto) -> list[Record]:
+def _detected(service: Service, query: Parameters, upload: UploadedPhoto) -> list[Record]:
     (photo,) = service.bank.analyze(upload)
     service.metrics.count_photo(photo)
-    return [_face_record(asked, face) for face in found_faces(photo, asked)]
+    return [_face_record(query, face) for face in found_faces(photo, query)]
 
 
-def _verified(service: Service, asked: Parameters, source: UploadedPhoto, target: UploadedPhoto) -> Record:
+def _verified(service: Service, query: Parameters, source: UploadedPhoto, target: UploadedPhoto) -> Record:
     comparison = service.bank.compare(source, target)
     face = comparison.source
-    if isinstance(face, Sample) or face.detection_score < asked.least_detection:
+    if isinstance(face, Sample) or face.detection_score < query.least_detection:
         raise RequestError(400, "NoFaceError", "no face was found")
     return {
-        "source_image_face": _face_record(asked, face),
-        "face_matches": _compared_records(service, asked, comparison),
+        "source_image_face": _face_record(query, face),
+        "face_matches": _compared_records(service, query, comparison),
     }
 
 
-def _verified_with(service: Service, asked: Parameters, image_id: str, upload: UploadedPhoto) -> list[Record]:
+def _verified_with(service: Service, query: Parameters, image_id: str, upload: UploadedPhoto) -> list[Record]:
     comparison = service.bank.compare(sample_of(service.bank, image_id), upload)
     subject = cast("Sample", comparison.source).person
-    return [{**record, "subject": subject} for record in _compared_records(service, asked, comparison)]
+    return [{**record, "subject": subject} for record in _compared_records(service, query, comparison)]
 
 
-def _compared_records(service: Service, asked: Parameters, comparison: Comparison) -> list[Record]:
-    counted = {face.face_number for face in found_faces(comparison.photo, asked)}
+def _compared_records(service: Service, query: Parameters, comparison: Comparison) -> list[Record]:
+    counted = {face.face_number for face in found_faces(comparison.photo, query)}
     return [
         {
-            **_face_record(asked, compared.face),
+            **_face_record(query, compared.face),
             **service.client_record({"similarity": max(0.0, compared.similarity), "threshold": comparison.threshold}),
             "same": compared.same,
         }
@@ -131,21 +131,21 @@ def _compared_records(service: Service, asked: Parameters, comparison: Compariso
     ]
 
 
-def _face_record(asked: Parameters, face: Face) -> Record:
+def _face_record(query: Parameters, face: Face) -> Record:
     left, top, right, bottom = (max(0, round(edge)) for edge in face.box.tolist())
     box = {"probability": round(face.detection_score, 5), "x_min": left, "y_min": top, "x_max": right, "y_max": bottom}
     further: Record = {}
-    if "landmarks" in asked.plugins:
+    if "landmarks" in query.plugins:
         further["landmarks"] = [[round(x), round(y)] for x, y in face.landmarks.tolist()]
-    if "calculator" in asked.plugins:
+    if "calculator" in query.plugins:
         further["embedding"] = face.embedding.tolist()
     return {"box": box, **further}
 
 
-def _identity_record(service: Service, asked: Parameters, face: Face) -> Record:
+def _identity_record(service: Service, query: Parameters, face: Face) -> Record:
     """Return a face's identity; ``subjects`` is empty unless the person is known, because clients use the first."""
     nearest = sorted(face.candidates, key=lambda candidate: candidate.person != face.person)
-    candidates = [_candidate_record(service, candidate) for candidate in nearest[: asked.prediction_count]]
+    candidates = [_candidate_record(service, candidate) for candidate in nearest[: query.prediction_count]]
     is_known = face.decision is Decision.KNOWN
     return {
         "subjects": candidates if is_known else [],
@@ -162,11 +162,11 @@ def _candidate_record(service: Service, candidate: Candidate) -> Record:
     return {"subject": candidate.person, "similarity": rounded["probability"]}
 
 
-def _status(service: Service, asked: Parameters, begun: float) -> dict[str, object]:
-    if not asked.status:
+def _status(service: Service, query: Parameters, started: float) -> dict[str, object]:
+    if not query.status:
         return {}
     made_with = f"facebank {facebank.__version__}, {service.bank.engine.identity.name}"
     return {
         "plugins_versions": {"detector": made_with, "calculator": made_with},
-        "execution_time": {"total": round(1000 * (time.perf_counter() - begun), 1)},
+        "execution_time": {"total": round(1000 * (time.perf_counter() - started), 1)},
     }

@@ -28,13 +28,13 @@ def image_id_of(sample: Sample) -> str:
 def sample_of(bank: FaceBank, image_id: str) -> Sample:
     """Return the sample of an id; raises `RequestError` (404) if missing, (400) for an invalid id."""
     try:
-        asked = uuid.UUID(image_id)
+        requested = uuid.UUID(image_id)
     except ValueError as error:
         raise RequestError(400, "InvalidValue", f"image_id: {printable(image_id[:80])!r} is not a UUID") from error
     try:
-        sample = bank.gallery.sample(asked.int & (1 << _SAMPLE_BITS) - 1)
+        sample = bank.gallery.sample(requested.int & (1 << _SAMPLE_BITS) - 1)
     except UsageError:
         sample = None
-    if sample is None or image_id_of(sample) != str(asked):
-        raise RequestError(404, "ImageNotFound", f"Image {asked} not found")
+    if sample is None or image_id_of(sample) != str(requested):
+        raise RequestError(404, "ImageNotFound", f"Image {requested} not found")
     return sample

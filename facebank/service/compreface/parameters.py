@@ -98,14 +98,14 @@ def _fraction(values: Mapping[str, str], name: str) -> float:
 
 
 def _plugins(text: str) -> frozenset[str]:
-    asked = frozenset(filter(None, (part.strip() for part in text.split(","))))
-    for unknown in sorted(asked - _PLUGINS):
+    requested = frozenset(filter(None, (part.strip() for part in text.split(","))))
+    for unknown in sorted(requested - _PLUGINS):
         raise RequestError(
             400,
             "NotSupported",
             f"face_plugins: {printable(unknown[:40])} is not supported here, only landmarks and calculator",
         )
-    return asked
+    return requested
 
 
 def _page(values: Mapping[str, str], name: str) -> int:

@@ -108,21 +108,21 @@ def _forget_everybody(bank: FaceBank) -> int:
 
 
 @router.post("/recognition/faces", status_code=201)
-async def add_example(_: Teacher, service: ServiceDep, asked: QueryDep, sent: ClientContentDep) -> dict[str, object]:
+async def add_example(_: Teacher, service: ServiceDep, query: QueryDep, sent: ClientContentDep) -> dict[str, object]:
     """Enroll a photo of a person."""
-    return await service.photos.run(_add_example, service.bank, asked, sent.one_photo())
+    return await service.photos.run(_add_example, service.bank, query, sent.one_photo())
 
 
 @router.get("/recognition/faces")
-async def list_examples(_: Reader, service: ServiceDep, asked: QueryDep) -> dict[str, object]:
+async def list_examples(_: Reader, service: ServiceDep, query: QueryDep) -> dict[str, object]:
     """List samples, page by page."""
-    return await service.look_ups.run(_listed, service.bank, asked)
+    return await service.look_ups.run(_listed, service.bank, query)
 
 
 @router.delete("/recognition/faces")
-async def delete_examples(_: Admin, service: ServiceDep, asked: QueryDep) -> dict[str, object]:
+async def delete_examples(_: Admin, service: ServiceDep, query: QueryDep) -> dict[str, object]:
     """Remove all samples of a person, or of all people; keeps the people."""
-    return {"deleted": await service.look_ups.run(_remove_all, service.bank, asked.subject)}
+    return {"deleted": await service.look_ups.run(_remove_all, service.bank, query.subject)}
 
 
 @router.post("/recognition/faces/delete")
@@ -158,12 +158,12 @@ def _example(sample: Sample) -> dict[str, object]:
     return {"image_id": image_id_of(sample), "subject": sample.person}
 
 
-def _add_example(bank: FaceBank, asked: Parameters, upload: UploadedPhoto) -> dict[str, object]:
-    if asked.least_detection:
+def _add_example(bank: FaceBank, query: Parameters, upload: UploadedPhoto) -> dict[str, object]:
+    if query.least_detection:
         (photo,) = bank.analyze(upload)
-        found_faces(photo, asked)
+        found_faces(photo, query)
         upload.seek(0)
-    (enrolled,) = bank.enroll(asked.needed_subject, upload).photos
+    (enrolled,) = bank.enroll(query.needed_subject, upload).photos
     if enrolled.sample_id is None or not enrolled.accepted:
         raise RequestError(400, _REFUSALS.get(enrolled.reason, "NotEnrolled"), without_advice(enrolled.detail))
     return _example(bank.gallery.sample(enrolled.sample_id))
@@ -176,11 +176,11 @@ _REFUSALS = {
 }
 
 
-def _listed(bank: FaceBank, asked: Parameters) -> dict[str, object]:
-    subject, size, faces = asked.subject, asked.size, list[dict[str, object]]()
+def _listed(bank: FaceBank, query: Parameters) -> dict[str, object]:
+    subject, size, faces = query.subject, query.size, list[dict[str, object]]()
     with bank.gallery.snapshot():
         people = [one for one in bank.people() if subject is None or name_key(one.name) == name_key(subject)]
-        total, skipped = sum(person.sample_count for person in people), asked.page * size
+        total, skipped = sum(person.sample_count for person in people), query.page * size
         for person in people:
             if skipped >= person.sample_count:
                 skipped -= person.sample_count
@@ -191,7 +191,7 @@ def _listed(bank: FaceBank, asked: Parameters) -> dict[str, object]:
             skipped = 0
     return {
         "faces": faces,
-        "page_number": asked.page,
+        "page_number": query.page,
         "page_size": size,
         "total_pages": -(-total // size),
         "total_elements": total,

@@ -101,7 +101,7 @@ class UndoableAnswer:
     answer: Answer
     photos: tuple[str, ...]  # content hashes of its photos
     session: str  # session of the browser that gave it
-    asked: tuple[str, ...]  # the request
+    request_key: tuple[str, ...]  # the request
     words: str  # such as ``Not Ada``
     face_count: int
     said_at: tuple[int, int]  # state of the gallery after it was learned
@@ -205,21 +205,21 @@ class PageMemory:
                     return seen, photo
         raise PhotoNotFoundError("the album no longer has this photo")
 
-    def repeated(self, caller: Caller, asked: tuple[str, ...]) -> UndoableAnswer | None:
+    def repeated(self, caller: Caller, request_key: tuple[str, ...]) -> UndoableAnswer | None:
         """Return the previous result for a request repeated by a browser, after a lost response or a double click.
 
         None for another browser or request, or if the gallery has changed since.
         """
-        wanted = caller.csrf, asked, self._gallery_state()
+        wanted = caller.csrf, request_key, self._gallery_state()
         answers = reversed(list(self._answers.values()))
-        return next((one for one in answers if (one.session, one.asked, one.said_at) == wanted), None)
+        return next((one for one in answers if (one.session, one.request_key, one.said_at) == wanted), None)
 
     def learned(
         self,
         answer: Answer,
         photos: Iterable[str],
         caller: Caller,
-        asked: tuple[str, ...],
+        request_key: tuple[str, ...],
         words: str,
         *,
         face_count: int = 1,
@@ -239,8 +239,10 @@ class PageMemory:
         self.overview.look_again(touched)
         self.wake()
         token = secrets.token_urlsafe(16)
-        learned = UndoableAnswer(token, answer, touched, caller.csrf, asked, words, face_count, self._gallery_state())
-        self._left_out.pop(asked[0], None)
+        learned = UndoableAnswer(
+            token, answer, touched, caller.csrf, request_key, words, face_count, self._gallery_state()
+        )
+        self._left_out.pop(request_key[0], None)
         self._answers[learned.token] = learned
         while len(self._answers) > _MOST_ANSWERS:
             self._answers.popitem(last=False)
@@ -258,7 +260,7 @@ class PageMemory:
             is_changed = take_back(self.service.bank, learned.answer, self.service.album)
             self._answers.pop(token, None)  # only now, so that a failed undo can be repeated
             if learned.answer.parted is not None:
-                self._left_out[learned.asked[0]] = frozenset(learned.answer.parted.taken)
+                self._left_out[learned.request_key[0]] = frozenset(learned.answer.parted.taken)
                 while len(self._left_out) > _MOST_ANSWERS:
                     self._left_out.popitem(last=False)
         self.questions.forget()

@@ -188,15 +188,15 @@ def _map(memory: PageMemory, content_hash: str, face_number: int, sample_id: int
 
 def _answered(memory: PageMemory, caller: Caller, content_hash: str, given: FaceAnswer) -> dict[str, object]:
     with memory.service.album.naming:
-        asked = content_hash, str(given.face), given.answer, given.name
-        again = memory.repeated(caller, asked)
+        request_key = content_hash, str(given.face), given.answer, given.name
+        again = memory.repeated(caller, request_key)
         if again is None:
-            again = _learned(memory, caller, given, asked)
+            again = _learned(memory, caller, given, request_key)
     return {"message": f"{again.words}. Learned.", "undo": again.token}
 
 
-def _learned(memory: PageMemory, caller: Caller, given: FaceAnswer, asked: tuple[str, ...]) -> UndoableAnswer:
-    bank, content_hash = memory.service.bank, asked[0]
+def _learned(memory: PageMemory, caller: Caller, given: FaceAnswer, request_key: tuple[str, ...]) -> UndoableAnswer:
+    bank, content_hash = memory.service.bank, request_key[0]
     _, photo = memory.photo(content_hash)
     if given.answer == "name":
         answer = confirm_face(bank, photo, given.face, given.name, force=given.force)
@@ -206,7 +206,7 @@ def _learned(memory: PageMemory, caller: Caller, given: FaceAnswer, asked: tuple
         answer = refuse_everybody(bank.gallery, [(photo, given.face)])
     if not answer.accepted:
         raise RequestError(409, "NotLearned", f"nothing was learned: {answer.detail}")
-    return memory.learned(answer, [content_hash], caller, asked, _words(given, answer.person))
+    return memory.learned(answer, [content_hash], caller, request_key, _words(given, answer.person))
 
 
 def _words(given: FaceAnswer, person: str | None) -> str:

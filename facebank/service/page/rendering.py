@@ -83,8 +83,8 @@ class PageRoute(APIRoute):
 
 def _sign_in(request: Request) -> str:
     """Return the URL of the sign-in page, with the requested page to return to."""
-    asked = quote(request.scope["path"]) + (f"?{request.url.query}" if request.url.query else "")
-    return "/sign-in" if asked == "/" else f"/sign-in?{urlencode({'to': asked})}"
+    target = quote(request.scope["path"]) + (f"?{request.url.query}" if request.url.query else "")
+    return "/sign-in" if target == "/" else f"/sign-in?{urlencode({'to': target})}"
 
 
 def page(template: str, caller: Caller | None, *, status: int = 200, **values: object) -> HTMLResponse:

@@ -87,9 +87,9 @@ async def following(caller: Reader, memory: MemoryDep, wanted: SkippedQuestions)
 
 
 @router.post("/faces")
-async def faces(_: Reader, memory: MemoryDep, asked: QuestionKey) -> dict[str, object]:
+async def faces(_: Reader, memory: MemoryDep, body: QuestionKey) -> dict[str, object]:
     """Return the faces of a question's group, up to a limit."""
-    return {"faces": await memory.service.look_ups.run(_faces, memory, asked.key)}
+    return {"faces": await memory.service.look_ups.run(_faces, memory, body.key)}
 
 
 @router.post("/answers")
@@ -115,8 +115,8 @@ def _answered(memory: PageMemory, caller: Caller, given: GivenAnswer) -> dict[st
 
 def _settled(memory: PageMemory, caller: Caller, given: GivenAnswer) -> tuple[str, str | None]:
     """Return the result of an answer, and the token to undo it."""
-    asked = given.key, given.answer, given.name, *map(str, sorted(given.others))
-    again = memory.repeated(caller, asked)
+    request_key = given.key, given.answer, given.name, *map(str, sorted(given.others))
+    again = memory.repeated(caller, request_key)
     if again is not None:
         return _undoable(again)
     question = memory.questions.question(given.key)
@@ -144,7 +144,7 @@ def _settled(memory: PageMemory, caller: Caller, given: GivenAnswer) -> tuple[st
         memory.questions.parted(question, is_settled=given.answer != "no")
     photos = [photo.content_hash for photo, _ in (*question.faces, *others.values())]
     face_count = question.face_count - len(others)
-    return _undoable(memory.learned(answer, photos, caller, asked, _words(given, answer), face_count=face_count))
+    return _undoable(memory.learned(answer, photos, caller, request_key, _words(given, answer), face_count=face_count))
 
 
 def _undoable(learned: UndoableAnswer) -> tuple[str, str]:
