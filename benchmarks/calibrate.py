@@ -61,8 +61,8 @@ def populations(data: Path, pack: Pack, listing: str = DEVELOPMENT) -> list[Popu
     """Return the three kinds of people, for development or for reporting."""
     faces = good_faces(data, pack, listing)
     remainder = 0 if listing == DEVELOPMENT else 1
-    families = _hard(data / "hard" / "siblings.npz", "family", pack, remainder)
-    young = _hard(data / "hard" / "ages.npz", "person", pack, remainder)
+    families = _hard_identities(data / "hard" / "siblings.npz", "family", pack, remainder)
+    young = _hard_identities(data / "hard" / "ages.npz", "person", pack, remainder)
     return [
         Population(_identities(faces)),
         Population(families, _identities(exclude_people_of(faces, [families])), *FAMILIES),
@@ -74,7 +74,7 @@ def _identities(faces: LfwFaces) -> Identities:
     return Identities(faces.embeddings, faces.people, faces.qualities)
 
 
-def _hard(path: Path, key: str, pack: Pack, remainder: int) -> Identities:
+def _hard_identities(path: Path, key: str, pack: Pack, remainder: int) -> Identities:
     """Read the even or odd half of a set: of families, or of young faces by person."""
     with np.load(path, allow_pickle=False) as arrays:
         chosen = (arrays[key] % 2 == remainder) & (arrays["quality"] >= pack.manifest.thresholds.minimum_quality)

@@ -186,7 +186,7 @@ class Killer:
         if self._on_other_disk:
             sys.addaudithook(_refuse_links)
         if begins is not None and pipe is not None:
-            _hook(begins, point, pipe)
+            _audit_hook(begins, point, pipe)
         code = import_module("facebank_cli.app").main()
         sys.stdout.flush()
         os._exit(code)
@@ -211,7 +211,7 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, symlinks=True)
 
 
-def _hook(begins: str, point: int | None, pipe: int) -> None:
+def _audit_hook(begins: str, point: int | None, pipe: int) -> None:
     """Report file changes after the opening of the file `begins`, and kill this process before one of them."""
     count = 0
 

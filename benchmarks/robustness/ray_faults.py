@@ -148,7 +148,7 @@ def photos_that_kill(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], di
     _add_faulty(work)
     run = Run(nodes, work)
     code, errors = run.finish()
-    return [run], {**_given_up(run, work, errors), "exit_codes": [code]}
+    return [run], {**_failure_report(run, work, errors), "exit_codes": [code]}
 
 
 def head_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
@@ -231,7 +231,7 @@ def all_at_once(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[st
         removed += 1
         nodes.add()
     code, errors = run.finish()
-    return [run], {"killed": killed, "removed": removed, **_given_up(run, work, errors), "exit_codes": [code]}
+    return [run], {"killed": killed, "removed": removed, **_failure_report(run, work, errors), "exit_codes": [code]}
 
 
 def wait_for_shards(run: Run, work: Path, count: int) -> None:
@@ -247,7 +247,7 @@ def _add_faulty(work: Path) -> None:
     (work / "photos" / CRASHING).write_bytes(with_comment(source, "crash"))
 
 
-def _given_up(run: Run, work: Path, errors: str) -> dict[str, object]:
+def _failure_report(run: Run, work: Path, errors: str) -> dict[str, object]:
     records = {str(record["image"]): record for record in run.records}
     given_up = [name for name in (HANGING, CRASHING) if records[str(work / "photos" / name)]["status"] == "unreadable"]
     said = [line for line in errors.splitlines() if HANGING in line or CRASHING in line]

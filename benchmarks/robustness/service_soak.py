@@ -50,7 +50,7 @@ class LoadGenerator:
             self._own.client = httpx.Client(base_url=self._address, timeout=120, trust_env=False)
         client: httpx.Client = self._own.client
         if number % INVALID_EVERY == 0:
-            self.outcomes[self._refused(client, number // INVALID_EVERY)] += 1
+            self.outcomes[self._send_invalid(client, number // INVALID_EVERY)] += 1
             return
         photo = self._photos[number % len(self._photos)]
         for _ in range(TRIES):
@@ -62,7 +62,7 @@ class LoadGenerator:
         is_right = answer.status_code == 200 and text_of(answer.json()["photos"][0]) == self._expected[photo.name]
         self.outcomes["right" if is_right else f"wrong ({answer.status_code})"] += 1
 
-    def _refused(self, client: httpx.Client, number: int) -> str:
+    def _send_invalid(self, client: httpx.Client, number: int) -> str:
         kind = number % 4
         if kind == 3:
             place = urlsplit(self._address)

@@ -164,7 +164,7 @@ def _exposed(stops: int) -> Step:
     return Step(f"{which}_{amount}".replace(" ", "_"), f"{amount} {which}", stops, ExposureShift(stops))
 
 
-def _hazy(percent: int) -> Step:
+def _reduce_contrast(percent: int) -> Step:
     return Step(
         f"contrast_{percent}_per_cent", f"{percent} % of the contrast", percent, ContrastReduction(percent / 100)
     )
@@ -193,7 +193,7 @@ SIZES = (
 BLUR = (Axis("standard deviation of the blur, percent of the face", 0, tuple(map(_blurred, (10, 20, 30, 45, 65)))),)
 EXPOSURE = (
     Axis("exposure in stops; each doubles the light", 0, tuple(map(_exposed, (-6, -4, -2, 1, 2, 3)))),
-    Axis("remaining contrast, percent", 100, tuple(map(_hazy, (50, 25, 10)))),
+    Axis("remaining contrast, percent", 100, tuple(map(_reduce_contrast, (50, 25, 10)))),
 )
 FRONTALITY = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)
 """Edges of the frontality bins, from frontal (1) to profile (0)."""

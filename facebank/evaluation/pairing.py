@@ -173,13 +173,13 @@ def _formed_pairs(faces: FaceSet, random: np.random.Generator) -> Pairing:
         for a, b in zip(*indices, strict=True)
         if different[a] != different[b]
     )
-    description = f"The dataset lists no pairs: {_of(len(mated[0]), all_mated)} of one person and "
-    description += f"{_of(len(non_mated[0]), all_non_mated)} of different people were compared."
+    description = f"The dataset lists no pairs: {_count_text(len(mated[0]), all_mated)} of one person and "
+    description += f"{_count_text(len(non_mated[0]), all_non_mated)} of different people were compared."
     chosen = len(mated[0]) < all_mated or len(non_mated[0]) < all_non_mated
     return Pairing(pairs, description + (" They were sampled at random with the seed of this run." if chosen else ""))
 
 
-def _of(used: int, possible: int) -> str:
+def _count_text(used: int, possible: int) -> str:
     return f"all {possible:,} pairs" if used == possible else f"{used:,} of all {possible:,} pairs"
 
 

@@ -64,7 +64,7 @@ def normalize_name(text: str) -> str:
     if are_plain([text]):
         return text
     text = _without_marks(text)
-    refused = next(filter(_is_refused, text), None) if not text.isprintable() or _holds_slash(text) else None
+    refused = next(filter(_is_refused, text), None) if not text.isprintable() or _contains_slash(text) else None
     if refused is not None:
         raise InvalidNameError(
             f"A person cannot be called '{printable(text[:LONGEST_NAME])}': the character "
@@ -171,7 +171,7 @@ def _shown(character: str) -> str:
     return f"'{character}'" if character.isprintable() else f"U+{ord(character):04X}"
 
 
-def _holds_slash(text: str) -> bool:
+def _contains_slash(text: str) -> bool:
     return "/" in text or "\\" in text
 
 

@@ -156,7 +156,7 @@ class _Salvage:
             kept[tuple(right[name] for name in known.key)] = right
         for key, row in broken.items():
             if key not in kept:
-                self._lose(table, row, "does not match its seal, and is lost")
+                self._report_loss(table, row, "does not match its seal, and is lost")
         self._report_missing(table, len(kept.keys() | broken.keys()))
         for key, row in list(kept.items()):
             gone = [
@@ -165,14 +165,14 @@ class _Salvage:
                 if row[column] is not None and (row[column],) not in self.kept[parent]
             ]
             if gone:
-                self._lose(table, kept.pop(key), f"has no matching row in '{gone[0]}', and is lost")
+                self._report_loss(table, kept.pop(key), f"has no matching row in '{gone[0]}', and is lost")
 
     def drop_samples_without_embedding(self) -> None:
         """Drop the samples without a plain embedding, and their dependent rows."""
         embedded = {row["sample_id"] for row in self.kept["vectors"].values() if row["variant"] == PLAIN}
         for key, row in list(self.kept["samples"].items()):
             if row["id"] not in embedded:
-                self._lose("samples", self.kept["samples"].pop(key), "has no embedding, and is lost")
+                self._report_loss("samples", self.kept["samples"].pop(key), "has no embedding, and is lost")
         for table in ("thumbnails", "vectors", "merged_samples"):
             rows = self.kept[table]
             for key in [key for key, row in rows.items() if (row["sample_id"],) not in self.kept["samples"]]:
@@ -233,9 +233,9 @@ class _Salvage:
             self.lost.append(Damage("sum", what, table))
         elif expected is not None and found < expected:
             what = f"{expected - found} of the {expected} rows of '{table}' are lost"
-            self.lost.append(Damage("sum", f"{what}{self._lacking(table)}", table))
+            self.lost.append(Damage("sum", f"{what}{self._missing_variants(table)}", table))
 
-    def _lacking(self, table: str) -> str:
+    def _missing_variants(self, table: str) -> str:
         """Return which variants of embeddings are missing, and the samples without them."""
         if table != "vectors":
             return ""
@@ -248,7 +248,7 @@ class _Salvage:
                 parts.append(f"'{printable(variant)}', missing for samples {lacking}")
         return "".join(f" ({part})" for part in parts)
 
-    def _lose(self, table: str, row: Row, what: str) -> None:
+    def _report_loss(self, table: str, row: Row, what: str) -> None:
         self.lost.append(damage_to(self._old, table, row, what))
 
 

@@ -200,7 +200,7 @@ def _blocks(
     """Yield sample numbers, embeddings and row digests in blocks; the caller compares the sum of the digests."""
     width = 4 * bound.pack.dimension
     for count, sample_ids, revisions, data in _stored_blocks(connection, bound, variant, after):
-        numbers, written = _wholes_in(sample_ids), _wholes_in(revisions)
+        numbers, written = _integers_in(sample_ids), _integers_in(revisions)
         if not len(numbers) == len(written) == count:
             raise InvalidValueError("an embedding's sample or revision is not a number")
         if len(data or b"") != count * width:
@@ -237,7 +237,7 @@ def _stored_blocks(
                 yield from others
 
 
-def _wholes_in(text: str | None) -> NDArray[np.int64]:
+def _integers_in(text: str | None) -> NDArray[np.int64]:
     return np.fromstring(text or "", dtype=np.int64, sep=",")
 
 

@@ -147,7 +147,7 @@ def draw_marks(photo: DecodedPhoto, marks: Sequence[Mark], painter: LabelPainter
             label = np.asarray(painter.paint(mark.label, _COLORS[mark.decision or Decision.UNKNOWN], photo.width))
             place = _place((label.shape[1], label.shape[0]), _inside(mark.box, photo), photo, taken, thickness)
             taken.append(place)
-            _lay_over(pixels, label, place)
+            _blend(pixels, label, place)
     return pixels
 
 
@@ -221,7 +221,7 @@ def _overlap(one: Rectangle, other: Rectangle) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _lay_over(pixels: RGBImage, label: NDArray[np.uint8], place: Rectangle) -> None:
+def _blend(pixels: RGBImage, label: NDArray[np.uint8], place: Rectangle) -> None:
     left, top, right, bottom = place
     region = pixels[top:bottom, left:right]
     # a label may be taller than the whole photo

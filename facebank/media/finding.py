@@ -129,13 +129,13 @@ def _kind_of(path: Path, within: NamedFolders | None) -> _Kind | SkippedKind | N
 def _first_bytes(path: Path, within: NamedFolders | None) -> bytes:
     """Return the first bytes of a regular file; empty for other and unreadable ones."""
     try:
-        with _opened_to_look(path) if within is None else within.opened_file(path) as file:
+        with _open_for_probing(path) if within is None else within.opened_file(path) as file:
             return file.read(SIGNATURE_BYTES) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
     except OSError:
         return b""
 
 
-def _opened_to_look(path: Path) -> BufferedReader:
+def _open_for_probing(path: Path) -> BufferedReader:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe must not block
     return os.fdopen(os.open(path, flags), "rb")
 

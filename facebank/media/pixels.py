@@ -32,7 +32,7 @@ def to_rgb(image: Image) -> RGBImage:
     Transparency becomes white. Gray values of 16 bits are scaled to 8. Color profiles are not applied.
     """
     pixels = np.empty((image.height, image.width, 3), np.uint8)
-    white = _white(image) if _is_deep(image) else None
+    white = _white(image) if _has_deep_bands(image) else None
     top = 0
     for band in _bands(image):
         pixels[top : top + band.height] = np.asarray(_rgb_band(band)) if white is None else _deep_band(band, white)
@@ -46,7 +46,7 @@ def _bands(image: Image) -> Iterator[Image]:
         yield image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _is_deep(image: Image) -> bool:
+def _has_deep_bands(image: Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 

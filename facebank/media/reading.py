@@ -350,8 +350,8 @@ def _read_metadata(image: Image) -> _Metadata:
     with suppress(Exception):
         if len(image.info.get("exif") or b"") <= _MAX_EXIF_BYTES:
             exif = image.getexif()
-            tags.update(_wanted(exif))
-            tags.update(_wanted(exif.get_ifd(_EXIF_IFD)))
+            tags.update(_used_tags(exif))
+            tags.update(_used_tags(exif.get_ifd(_EXIF_IFD)))
     orientation = _valid(tags.get(_ORIENTATION))
     return _Metadata(orientation or 1, (orientation or stated_by_tiff) is not None, _taken_at(tags))
 
@@ -366,7 +366,7 @@ def _stored_orientation(image: Image) -> int:
     return orientation or 1
 
 
-def _wanted(tags: Mapping[int, object]) -> dict[int, object]:
+def _used_tags(tags: Mapping[int, object]) -> dict[int, object]:
     # Pillow decodes values on access, and some are long
     return {tag: tags[tag] for tag in _WANTED if tag in tags}
 

@@ -204,7 +204,7 @@ class Video:
             raise UsageError(f"{self._name} is {self.info.seconds:.1f} seconds long: choose a start before {start:g}")
         self._rewind(start)
         found = False
-        for time in self._grabbed():
+        for time in self._grab_frames():
             if time < start - _ALMOST:
                 continue
             if end is not None and time >= end:
@@ -219,7 +219,7 @@ class Video:
             what = f"{self._name} has no readable frame{_from(start)}"
             raise UnreadableVideoError(f"{what}: {_advice(self._capture, self._path)}")
 
-    def _grabbed(self) -> Iterator[float]:
+    def _grab_frames(self) -> Iterator[float]:
         """Grab frames and yield their times, corrected to increase if the file's do not."""
         first = True
         while self._capture.grab():
@@ -365,7 +365,7 @@ class CutDetector:
 
         The channel order must be the same in all calls.
         """
-        seen = _looks(pixels)
+        seen = _appearance(pixels)
         before, self._before = self._before, seen
         if before is None:
             return False
@@ -374,7 +374,7 @@ class CutDetector:
         return colors >= _COLORS_CHANGED and grays >= _GRAYS_CHANGED
 
 
-def _looks(pixels: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+def _appearance(pixels: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
     """Return the histogram of 8 by 8 by 8 colors, as fractions, and a small grayscale picture."""
     import cv2
 

@@ -172,7 +172,7 @@ def _copies(
     """Return the faces to keep: the first of each copies, unless these are in the folders of two people."""
     kept = np.ones(len(entries), dtype=np.bool_)
     two_people: list[TwoPeople] = []
-    for first, copies in _alike(embeddings):
+    for first, copies in _near_duplicates(embeddings):
         others = [second for second in copies if kept[second]]
         if not kept[first] or not others:
             continue
@@ -190,7 +190,7 @@ def _copies(
     return kept, two_people
 
 
-def _alike(embeddings: FloatArray) -> Iterator[tuple[int, NDArray[np.int64]]]:
+def _near_duplicates(embeddings: FloatArray) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Yield each face that has later copies, and the copies."""
     for start in range(0, len(embeddings), _ROWS_AT_ONCE):
         alike = embeddings[start : start + _ROWS_AT_ONCE] @ embeddings[start:].T >= SAME_PHOTO

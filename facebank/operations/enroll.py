@@ -171,16 +171,16 @@ class Enroller:
 
     def _analyze_photo(self, person: str, photo: AnalyzedPhoto | Photo, position: int) -> EnrolledPhoto | _PendingPhoto:
         if isinstance(photo, Photo):
-            return _refused(photo.path, person, EnrollReason.UNREADABLE, photo.error or "")
+            return _refused_photo(photo.path, person, EnrollReason.UNREADABLE, photo.error or "")
         source = photo.photo.path
         if not photo.faces:
-            return _refused(source, person, EnrollReason.NO_FACE, "no face was found")
+            return _refused_photo(source, person, EnrollReason.NO_FACE, "no face was found")
         faces = photo.faces if self._pick is None else (_picked(photo, self._pick),)
         if len(faces) == 1:
             refusal = _too_poor(faces[0])
             if refusal is not None:
-                return _refused(source, person, *refusal)
-        return _PendingPhoto(position, source, [self._offered(photo, face) for face in faces])
+                return _refused_photo(source, person, *refusal)
+        return _PendingPhoto(position, source, [self._offered_face(photo, face) for face in faces])
 
     def _judge_together(
         self, person: str, waiting: Sequence[_PendingPhoto]
@@ -195,7 +195,7 @@ class Enroller:
                 outcomes[photo.position] = fate
             else:
                 chosen.append(fate)
-        for photo, judgment in zip(chosen, self._judged(guard, chosen), strict=True):
+        for photo, judgment in zip(chosen, self._judgments(guard, chosen), strict=True):
             outcomes[photo.position] = photo, judgment
         return outcomes
 
@@ -204,7 +204,7 @@ class Enroller:
         self._enrolled.follow()
         return self._enrolled
 
-    def _judged(self, guard: PersonGuard, photos: Sequence[_PendingPhoto]) -> list[Judgment]:
+    def _judgments(self, guard: PersonGuard, photos: Sequence[_PendingPhoto]) -> list[Judgment]:
         if self._force:
             return [TAKEN] * len(photos)
         return guard.judge([photo.faces[0].guarded for photo in photos])
@@ -213,7 +213,7 @@ class Enroller:
         self, person: str, guard: PersonGuard, alone: Sequence[_PendingPhoto], several: Sequence[_PendingPhoto]
     ) -> list[tuple[_PendingPhoto, EnrolledPhoto | _PendingPhoto]]:
         """Choose the person's face in photos with several, by the samples and the photos with one face."""
-        judgments = self._judged(guard, alone)
+        judgments = self._judgments(guard, alone)
         known = [
             photo.faces[0].face.embedding
             for photo, judgment in zip(alone, judgments, strict=True)
@@ -229,11 +229,11 @@ class Enroller:
             if place is None:
                 found = f"{len(photo.faces)} faces were found and {reason}"
                 detail = f"{found}: choose with --pick largest or --pick central"
-                fates.append((photo, _refused(photo.source, person, EnrollReason.SEVERAL_FACES, detail)))
+                fates.append((photo, _refused_photo(photo.source, person, EnrollReason.SEVERAL_FACES, detail)))
                 continue
             refusal = _too_poor(photo.faces[place].face)
             if refusal is not None:
-                fates.append((photo, _refused(photo.source, person, *refusal)))
+                fates.append((photo, _refused_photo(photo.source, person, *refusal)))
             else:
                 fates.append((photo, _PendingPhoto(photo.position, photo.source, [photo.faces[place]], reason)))
         return fates
@@ -241,7 +241,7 @@ class Enroller:
     def _enroll_face(self, person: str, photo: _PendingPhoto, judgment: Judgment) -> EnrolledPhoto:
         (offered,) = photo.faces
         if judgment.refusal is not None:
-            return _refused(photo.source, person, judgment.refusal, judgment.detail)
+            return _refused_photo(photo.source, person, judgment.refusal, judgment.detail)
         sample = complete_sample(offered.sample, offered.face, offered.crop, self._engine.analyzer)
         denied = self._is_denied(person, sample)
         (outcome,) = self._gallery.enroll(person, [sample])
@@ -252,7 +252,7 @@ class Enroller:
         elif name_key(owner) == name_key(person):
             reason, detail = EnrollReason.ALREADY_ENROLLED, "this face was enrolled before"
         else:
-            return _refused(
+            return _refused_photo(
                 photo.source,
                 person,
                 EnrollReason.ENROLLED_AS_ANOTHER,
@@ -282,7 +282,7 @@ class Enroller:
         names = self._gallery.names() if denied else {}
         return any(name_key(names[number]) == name_key(person) for number in denied)
 
-    def _offered(self, photo: AnalyzedPhoto, face: Face) -> _OfferedFace:
+    def _offered_face(self, photo: AnalyzedPhoto, face: Face) -> _OfferedFace:
         sample = plain_sample(photo, face, thumbnail=self._thumbnails)
         crop = self._engine.analyzer.crop(photo.photo, face)
         place = next(place for place, found in enumerate(photo.faces) if found is face)
@@ -323,7 +323,7 @@ def _too_poor(face: Face) -> tuple[EnrollReason, str] | None:
     return None
 
 
-def _refused(source: str, person: str, reason: EnrollReason, detail: str) -> EnrolledPhoto:
+def _refused_photo(source: str, person: str, reason: EnrollReason, detail: str) -> EnrolledPhoto:
     return EnrolledPhoto(source, person, False, reason, detail, None)
 
 

@@ -175,7 +175,7 @@ def explain(
     if first.shape != second.shape or first.shape != (size, size, 3):
         raise UsageError(f"expected two aligned square faces of equal size, not {first.shape} and {second.shape}")
     patches, regions = occluder.patches(size), region_masks(template, size)
-    hidden = np.concatenate([patches, _softened(np.stack(list(regions.values())))])
+    hidden = np.concatenate([patches, _blur_masks(np.stack(list(regions.values())))])
     embedded = [embed(np.concatenate([crop[None], hide(crop, hidden, occluder.filling)])) for crop in (first, second)]
     similarity = float(embedded[0][0] @ embedded[1][0])
     falls = [similarity - embedded[0][1:] @ embedded[1][0], similarity - embedded[1][1:] @ embedded[0][0]]
@@ -277,7 +277,7 @@ def _filled(crop: RGBImage, filling: Filling) -> FloatArray:
     return np.full(crop.shape, 127.5, dtype=np.float32)
 
 
-def _softened(masks: NDArray[np.bool_]) -> FloatArray:
+def _blur_masks(masks: NDArray[np.bool_]) -> FloatArray:
     import cv2
 
     deviation = masks.shape[1] / 56
@@ -390,7 +390,7 @@ def draw_picture(pair: ExplainedPair) -> Image:
         [_written(text, "How the similarity changes where a part is hidden:")],
         [_key(explanation)],
         [_key_numbers(text, explanation)],
-        *([_written(text, line)] for line in _key_words(explanation)),
+        *([_written(text, line)] for line in _legend_lines(explanation)),
     ]
     return _stacked(rows)
 
@@ -400,7 +400,7 @@ def answer(found: Verification) -> str:
     return "the same person" if found.same else "different people"
 
 
-def _key_words(explanation: Explanation) -> list[str]:
+def _legend_lines(explanation: Explanation) -> list[str]:
     fall, rise = explanation.largest_drop, explanation.largest_rise
     words = [f"Orange: hiding this lowers the similarity, by up to {max(fall, 0):.3f}."]
     if rise >= _SMALLEST_CHANGE:

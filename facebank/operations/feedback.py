@@ -103,7 +103,7 @@ def confirm(
             gallery.withdraw_denial(person, pointed.key)
         detail = f"the face was not enrolled, {_too_poor(quality, needed)}{also}"
         return _feedback(pointed, person, FeedbackReason.FACE_TOO_POOR, detail, accepted=False)
-    judgment = TAKEN if force else _judged(gallery, engine, pointed, person)
+    judgment = TAKEN if force else _judge(gallery, engine, pointed, person)
     if judgment.refusal is not None:
         return _feedback(pointed, person, FeedbackReason(judgment.refusal.value), judgment.detail, accepted=False)
     strangers = len(gallery.stranger_faces())
@@ -135,7 +135,7 @@ def _found_person(gallery: Gallery, name: str, *, new: bool) -> Person | None:
         return None
 
 
-def _judged(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str) -> Judgment:
+def _judge(gallery: Gallery, engine: Engine, pointed: PointedFace, person: str) -> Judgment:
     face = GuardedFace.of(pointed.photo.found, pointed.face_number - 1)
 
     def judged() -> Judgment:

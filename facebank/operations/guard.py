@@ -188,7 +188,7 @@ class ImportGuard:
             for sample in samples
         ]
         refused: list[RefusedSample | None] = []
-        judgments, has_samples = read_until_whole(lambda: self._judged(name, faces))
+        judgments, has_samples = read_until_whole(lambda: self._judgments(name, faces))
         for sample, judgment in zip(samples, judgments, strict=True):
             reason = judgment.refusal
             if reason is EnrollReason.UNLIKE_THE_PERSON and not has_samples:
@@ -196,7 +196,7 @@ class ImportGuard:
             refused.append(None if reason is None else RefusedSample(name, sample.path, reason.value, judgment.detail))
         return refused
 
-    def _judged(self, name: str, faces: Sequence[GuardedFace]) -> tuple[list[Judgment], bool]:
+    def _judgments(self, name: str, faces: Sequence[GuardedFace]) -> tuple[list[Judgment], bool]:
         """Return the judgments, and whether the gallery has samples of the person."""
         guard = PersonGuard(self._gallery, name, self._verify, enrolled=self._enrolled)
         return guard.judge(faces), len(guard.own) > 0
@@ -261,7 +261,7 @@ class PersonGuard:
         for place, face in enumerate(faces):
             other = None if is_known[place] else self._other_face(face)
             if other is not None:
-                judgments[place] = self._beside(other, judgments[place])
+                judgments[place] = self._with_other_person(other, judgments[place])
         return judgments
 
     def _compared(self, faces: Sequence[GuardedFace], is_known: Sequence[bool]) -> list[Judgment]:
@@ -298,7 +298,7 @@ class PersonGuard:
             return None
         return f"face {numbers[best]} looks like {person} (similarity {means[best]:.2f}), not this one"
 
-    def _beside(self, other: str, judgment: Judgment) -> Judgment:
+    def _with_other_person(self, other: str, judgment: Judgment) -> Judgment:
         if judgment.refusal is not None:
             return replace(judgment, detail=f"{other}; {judgment.detail}")
         detail = f"{other}: use --force if this one is {printable(self.name)} too"

@@ -42,7 +42,7 @@ def merge_people(gallery: Gallery, sources: Sequence[str], into: str, verify: fl
 
     def found() -> str | None:
         with gallery.snapshot():
-            return next(filter(None, (_why_apart(gallery, source, sources, into, verify) for source in sources)), None)
+            return next(filter(None, (_refusal(gallery, source, sources, into, verify) for source in sources)), None)
 
     why = read_until_whole(found)
     if why is not None:
@@ -65,7 +65,7 @@ def find_half(gallery: Gallery, name: str, verify: float) -> tuple[int, ...]:
     return found[0].smaller
 
 
-def _why_apart(gallery: Gallery, source: str, sources: Sequence[str], into: str, verify: float) -> str | None:
+def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, verify: float) -> str | None:
     """Return why two people should not be merged, or None."""
     other, person = gallery.person(source), gallery.person(into)
     if other.id == person.id:

@@ -94,7 +94,7 @@ def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
             f"`{_command(typed[0])}` for the person of that folder, or "
             f"`{_command('--name', _name_of(Path(typed[0])) or 'NAME', *typed[1:])}` for a person of that name"
         )
-    people = [_person_of(Path(folder)) for folder in typed]
+    people = [_person_photos(Path(folder)) for folder in typed]
     for person in people:
         _refuse_tree(*person.places)
     named = [person for person in people if not is_generic(person.name)]
@@ -102,7 +102,7 @@ def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
         return [replace(one, may_be_earlier=place > 0) for place, one in enumerate(people)]
     if len(named) == 1 and named[0] is people[0]:
         return [_with_generic(people[0], people[1:])]
-    raise UsageError(_whose(people, named))
+    raise UsageError(_generic_folder_message(people, named))
 
 
 def _with_generic(person: PersonPhotos, more: Sequence[PersonPhotos]) -> PersonPhotos:
@@ -113,7 +113,7 @@ def _with_generic(person: PersonPhotos, more: Sequence[PersonPhotos]) -> PersonP
     return replace(person, places=(*person.places, *places), note=note)
 
 
-def _whose(people: Sequence[PersonPhotos], named: Sequence[PersonPhotos]) -> str:
+def _generic_folder_message(people: Sequence[PersonPhotos], named: Sequence[PersonPhotos]) -> str:
     """Return the message about a generic folder whose person is unclear."""
     (folder,) = next(one.places for one in people if is_generic(one.name))
     name = named[0].name if len(named) == 1 else "NAME"
@@ -178,10 +178,10 @@ def _people_of(place: Path) -> list[PersonPhotos]:
         raise PhotoNotFoundError(f"{printable(str(place))} cannot be read: {error.strerror}") from error
     if not folders:
         raise PhotoNotFoundError(f"{printable(str(place))}: no people's folders there; without --tree it is one person")
-    return [_person_of(folder) for folder in folders]
+    return [_person_photos(folder) for folder in folders]
 
 
-def _person_of(folder: Path) -> PersonPhotos:
+def _person_photos(folder: Path) -> PersonPhotos:
     name = _name_of(folder)
     if not name:
         raise UsageError(f"{printable(str(folder))} has no name to use for a person: type '--name NAME'")

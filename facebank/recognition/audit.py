@@ -347,7 +347,7 @@ def audit_gallery(
         pair_model = None if calibration is None else calibration.pairs
         found = audit_samples(samples, background, pair_model=pair_model, most_pairs=most_pairs)
         halves = [] if verify is None else find_halves(gallery, verify)
-        findings = [*map(_two_people, halves), *_not_of(found, {each.person for each in halves}), *findings]
+        findings = [*map(_two_people, halves), *_without_people(found, {each.person for each in halves}), *findings]
         findings = _with_unmerge(gallery, findings)
     else:
         findings = [*audit_nobody(compared), *findings]
@@ -372,7 +372,7 @@ def _two_people(halves: Halves) -> Finding:
     )
 
 
-def _not_of(findings: Iterable[Finding], people: Container[str]) -> list[Finding]:
+def _without_people(findings: Iterable[Finding], people: Container[str]) -> list[Finding]:
     """Drop findings about single samples of some people, because their advice is to remove samples."""
     single = FindingKind.MISLABELLED, FindingKind.DISAGREEING
     return [finding for finding in findings if finding.kind not in single or finding.people[0] not in people]

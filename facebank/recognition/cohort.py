@@ -89,7 +89,7 @@ class Cohort:
         self._sum = people.total + self._further_sum
         density = max(float(self._sum @ self._sum - total) / max(total * self.others, 1), 0.0)
         self.common = float(correction.weight(self.others)) * density
-        self._alike, self._alike_sums, self._alike_counts = _alike(people, groups)
+        self._similar_groups, self._alike_sums, self._alike_counts = _similar_groups(people, groups)
         self._correction, self._density = correction, density
 
     @property
@@ -104,7 +104,7 @@ class Cohort:
 
         Exact up to `1 / others`; None if the correction is not the same for all people.
         """
-        if len(self._alike):
+        if len(self._similar_groups):
             return None
         share, _ = self._shares(np.array([self.others]))
         return np.asarray((1.0 + share) * probes.astype(np.float64) - share * self._sum)
@@ -131,8 +131,8 @@ class Cohort:
         if self.further:
             prototypes = self._people.prototypes_of(places)
             common += products(self._further_sum, prototypes)
-            is_alike = np.isin(places, self._alike)
-            at = np.searchsorted(self._alike, places[is_alike])
+            is_alike = np.isin(places, self._similar_groups)
+            at = np.searchsorted(self._similar_groups, places[is_alike])
             sums = self._alike_sums[at]
             others[is_alike] -= self._alike_counts[at]
             elsewhere[:, is_alike] -= np.einsum("ad,md->ma", sums, probes.astype(np.float64))
@@ -147,7 +147,9 @@ class Cohort:
         return share, self._correction.level * weights * self._density
 
 
-def _alike(people: PeopleIndex, groups: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+def _similar_groups(
+    people: PeopleIndex, groups: FloatArray
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Return the places of enrolled people who resemble further ones, the sums of those, and their numbers."""
     if not len(groups):
         return np.empty(0, np.int64), np.empty((0, people.dimension)), np.empty(0, np.int64)

@@ -159,7 +159,7 @@ class Recognizer:
         rows = [check_embeddings(face.embedding[None], "probes", self._dimension) for face in faces]
         embeddings = np.concatenate(rows)
         ranking = self._rank(embeddings, _hidden_mouths(faces), denied)
-        likeness = self._likeness_of_strangers(embeddings)
+        likeness = self._stranger_similarities(embeddings)
         return self._decide_together(faces, ranking, likeness, [range(len(faces))])
 
     def identify_track(self, faces: Sequence[Face]) -> Identity:
@@ -197,7 +197,7 @@ class Recognizer:
         weights = np.maximum(qualities, _LEAST_QUALITY) ** 2
         weights = weights / weights.sum()
         ranking = self._ranked([self._shown(embeddings, _hidden_mouths(faces), weights)])
-        likeness = float(self._likeness_of_strangers(embeddings) @ weights)
+        likeness = float(self._stranger_similarities(embeddings) @ weights)
         typical = replace(faces[0].assessment, score=float(qualities @ weights))
         mean = normalized(averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
         return (
@@ -224,7 +224,7 @@ class Recognizer:
         near = np.arange(len(self._people))
         queries = self._queries(embeddings)
         if isinstance(self._scorer, PrototypeScorer) and queries is not None and not self._compares_masks(hidden).any():
-            (near,) = self._scorer.near((weights @ queries)[None], KEPT, self._slack)
+            (near,) = self._scorer.near((weights @ queries)[None], KEPT, self._margin_tolerance)
         found = [
             self._scored(embedding, near, is_hidden=bool(is_hidden))
             for embedding, is_hidden in zip(embeddings, hidden, strict=True)
@@ -237,10 +237,10 @@ class Recognizer:
         exact, queries, by_mask = embeddings.astype(np.float64), self._queries(embeddings), self._compares_masks(hidden)
         if queries is None:
             return [np.arange(len(self._people))] * len(embeddings)
-        wide = self._slack + (0.0 if self._cohort is None else self._cohort.spread)
+        wide = self._margin_tolerance + (0.0 if self._cohort is None else self._cohort.spread)
         is_linear = isinstance(self._scorer, PrototypeScorer)
         bare = self._scorer.near(
-            queries[~by_mask] if is_linear else exact[~by_mask], limit, self._slack if is_linear else wide
+            queries[~by_mask] if is_linear else exact[~by_mask], limit, self._margin_tolerance if is_linear else wide
         )
         masked = [] if self._for_hidden_mouths is None else self._for_hidden_mouths.near(exact[by_mask], limit, wide)
         found, rest = iter(bare), iter(masked)
@@ -254,7 +254,7 @@ class Recognizer:
         return embeddings.astype(np.float64) if self._cohort is None else self._cohort.queries(embeddings)
 
     @property
-    def _slack(self) -> float:
+    def _margin_tolerance(self) -> float:
         """Bound on the error of `_queries` in the order of two people, from rounding and omitted terms."""
         return _ROUNDING + (0.0 if self._cohort is None else 1.0 / max(self._cohort.others, 1))
 
@@ -284,7 +284,7 @@ class Recognizer:
             share_among_alike(self._confusables, places, like, probabilities)
         return Ranking(places, scores, like, probabilities)
 
-    def _likeness_of_strangers(self, embeddings: FloatArray) -> FloatArray:
+    def _stranger_similarities(self, embeddings: FloatArray) -> FloatArray:
         if self._strangers is None:
             return np.full(len(embeddings), -1.0, dtype=np.float32)
         return np.asarray((embeddings @ self._strangers.T).max(axis=1), dtype=np.float32)
@@ -312,11 +312,11 @@ class Recognizer:
             for group in competing(ranking.places, plausible, near, rows) if len(rows) > 1 else ():
                 # in a canonical order, so that results do not depend on the photo's order
                 group.sort(key=lambda row: (ranking.places[row].tolist(), ranking.scores[row].tolist()))
-                for row, decision in self._shared_out(group, faces, ranking, likeness, alone).items():
+                for row, decision in self._assign_jointly(group, faces, ranking, likeness, alone).items():
                     found.setdefault(row, []).append(decision)
         return [least_sure(found[row]) if row in found else decision for row, decision in enumerate(alone)]
 
-    def _shared_out(
+    def _assign_jointly(
         self,
         group: Sequence[int],
         faces: Sequence[Face],
@@ -389,16 +389,16 @@ class Recognizer:
         too_poor = face.quality < rule.minimum_quality
         if stranger_likeness >= max(rule.stranger_likeness, float(ranking.similarities[row, 0])):
             return Decision.UNKNOWN, Reason.REMEMBERED_STRANGER
-        if too_poor and (HARDLY_A_FACE in face.assessment.weaknesses or not self._beyond_doubt(ranking, row)):
+        if too_poor and (HARDLY_A_FACE in face.assessment.weaknesses or not self._is_beyond_doubt(ranking, row)):
             return Decision.UNCERTAIN, Reason.FACE_TOO_POOR
         if ranking.scores[row, 0] < rule.threshold:
             return Decision.UNKNOWN, Reason.BELOW_THRESHOLD
-        doubt = self._doubt_between(ranking, row, taken)
+        doubt = self._doubt_about_runner_up(ranking, row, taken)
         if doubt is None and ranking.probabilities is not None:
             doubt = Reason.IMPROBABLE if ranking.probabilities[row, 0] < rule.least_probability else None
         return (Decision.KNOWN, Reason.MATCH) if doubt is None else (Decision.UNCERTAIN, doubt)
 
-    def _doubt_between(self, ranking: Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
+    def _doubt_about_runner_up(self, ranking: Ranking, row: int, taken: AbstractSet[int]) -> Reason | None:
         """Return why the best person cannot be separated from a runner-up; None if it can."""
         first, *others = ranking.places[row].tolist()
         for column, (other, is_near) in enumerate(zip(others, self._too_near(ranking, row).tolist(), strict=True), 1):
@@ -408,13 +408,13 @@ class Recognizer:
                 if is_near and ranking.probabilities is not None:
                     return Reason.RUNNER_UP_TOO_NEAR
             elif self._confusables is not None and self._confusables.likeness(first, other):
-                if self._before(ranking, row, column) < self._least_before(first, other):
+                if self._before(ranking, row, column) < self._least_probability(first, other):
                     return Reason.CONFUSABLE
             elif is_near:
                 return Reason.RUNNER_UP_TOO_NEAR
         return None
 
-    def _least_before(self, first: int, other: int) -> float:
+    def _least_probability(self, first: int, other: int) -> float:
         confusables = self._confusables
         error = 0.0 if confusables is None else confusables.expected_error(first, other)
         return self.rule.least_before_alike if error >= LEAST_EXPECTED_ERROR else _RATHER_THAN_THE_OTHER
@@ -430,7 +430,7 @@ class Recognizer:
         margin = float(ranking.similarities[row, 0]) - float(ranking.similarities[row, column])
         return self._confusables.probability(first, other, margin)
 
-    def _beyond_doubt(self, ranking: Ranking, row: int) -> bool:
+    def _is_beyond_doubt(self, ranking: Ranking, row: int) -> bool:
         if ranking.probabilities is None:
             return bool(ranking.scores[row, 0] >= self.rule.threshold + self.rule.margin)
         return bool(ranking.probabilities[row, 0] >= BEYOND_DOUBT and ranking.scores[row, 0] >= self.rule.threshold)

@@ -187,15 +187,15 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
     count = len(offered)
     faces = np.concatenate([offered, samples])
     sets = linked_sets(faces @ faces.T, LINKED * verify)
-    foreign = _foreign(offered, sets[:count], set(sets[count:].tolist()), others, verify)
+    foreign = _other_person(offered, sets[:count], set(sets[count:].tolist()), others, verify)
     main, tied = _main(sets, count, foreign)
     own, odd = _measured(faces, main, count, verify)
-    claimless = _nearer_sets(offered, sets[:count], tied, own, others, verify=verify)
+    claimless = _assign_to_sets(offered, sets[:count], tied, own, others, verify=verify)
     if claimless:
         foreign.update(claimless)
         main, tied = _main(sets, count, foreign)
         own, odd = _measured(faces, main, count, verify)
-    is_split = bool(tied) and _may_be_one(faces, sets, tied, verify)
+    is_split = bool(tied) and _may_be_one_person(faces, sets, tied, verify)
     if is_split:
         tied = set()
     for drop_odd in (False, True):  # measure again without doubtful faces, first those nearer to another person
@@ -207,7 +207,7 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
     if not len(samples) and count > 1 and odd.all():
         tied = set(sets.tolist())  # unlike each other, with no evidence which are the person's
     is_bigger = np.bincount(sets)[sets] > main.sum()
-    own_alike = _alike(faces, main, verify)
+    own_alike = _agreement(faces, main, verify)
     doubts: list[Doubt | None] = []
     for place, number in enumerate(sets[:count].tolist()):
         mine = None if np.isnan(own[place]) else float(own[place])
@@ -338,7 +338,7 @@ def linked_sets(similarities: FloatArray, threshold: float) -> NDArray[np.int64]
     return np.asarray(np.unique(sets, return_inverse=True)[1], dtype=np.int64)
 
 
-def _foreign(
+def _other_person(
     offered: FloatArray, sets: NDArray[np.int64], sampled: set[int], others: OtherPeople, verify: float
 ) -> dict[int, int]:
     """Return the sets without a sample that are clearly another person's, with that person."""
@@ -362,7 +362,7 @@ def _are_nearer(
     faces: FloatArray, main: NDArray[np.bool_], own: FloatArray, others: OtherPeople, verify: float
 ) -> NDArray[np.bool_]:
     nearer = np.zeros(len(own), dtype=np.bool_)
-    alike = _alike(faces, main, verify)
+    alike = _agreement(faces, main, verify)
     for place, face in enumerate(faces[: len(own)]):
         rival = None if np.isnan(own[place]) else others.nearest(face)
         if rival is not None:
@@ -372,7 +372,7 @@ def _are_nearer(
     return nearer
 
 
-def _nearer_sets(
+def _assign_to_sets(
     offered: FloatArray,
     sets: NDArray[np.int64],
     tied: Container[int],
@@ -396,7 +396,7 @@ def _nearer_sets(
     return nearer
 
 
-def _may_be_one(faces: FloatArray, sets: NDArray[np.int64], tied: set[int], verify: float) -> bool:
+def _may_be_one_person(faces: FloatArray, sets: NDArray[np.int64], tied: set[int], verify: float) -> bool:
     """Return whether tied sets of several faces each are more similar than strangers."""
     means = [faces[sets == number].mean(axis=0) for number in tied]
     similarities = [float(one @ other) for place, one in enumerate(means) for other in means[:place]]
@@ -422,10 +422,10 @@ def _measured(
     others = int(main.sum()) - main.astype(np.int64)
     sums = faces @ faces[main].sum(axis=0) - main
     own = np.where(others > 0, sums / np.maximum(others, 1), np.nan).astype(np.float32)[:count]
-    return own, own < UNLIKE * verify + UNLIKE_SLOPE * _alike(faces, main, verify)
+    return own, own < UNLIKE * verify + UNLIKE_SLOPE * _agreement(faces, main, verify)
 
 
-def _alike(faces: FloatArray, main: NDArray[np.bool_], verify: float) -> float:
+def _agreement(faces: FloatArray, main: NDArray[np.bool_], verify: float) -> float:
     return mean_pair(faces[main].sum(axis=0), int(main.sum()), verify)
 
 
@@ -439,7 +439,7 @@ def _similar_other(
     if best is None:
         return None
     similarity = others.similarity(best, mean)
-    alike = (_alike(faces, main, verify) + others.alike(best, verify)) / 2
+    alike = (_agreement(faces, main, verify) + others.alike(best, verify)) / 2
     if similarity < max(SET_LOOKS_LIKE_ANOTHER * verify, alike - SET_BELOW_ALIKE * verify):
         return None
     return best, similarity

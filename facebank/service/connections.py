@@ -83,7 +83,7 @@ class BoundedConnection(H11Protocol):
     def __init__(self, limit: ConnectionLimit, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._limit, self._limits = limit, limit.limits
-        self._request, self._reading = _Wait(), _Wait()
+        self._request, self._reading = _Timeout(), _Timeout()
         self.network = ""
         self.waits_since: float | None = self.loop.time()
 
@@ -108,24 +108,24 @@ class BoundedConnection(H11Protocol):
             self._request.end()
         elif not self._request.is_on and not self.transport.is_closing():
             self._wait_for_request()
-        self._note_turn(is_new=self.cycle is not before)
+        self._record_turn(is_new=self.cycle is not before)
 
     def on_response_complete(self) -> None:
         """End the timeout for a request; kept-alive connections have a separate one."""
         self._request.end()
-        self._note_turn(is_new=True)
+        self._record_turn(is_new=True)
         super().on_response_complete()
 
     def pause_writing(self) -> None:
         """Start the timeout for reading by the client."""
         super().pause_writing()
         self._reading.begin(self.loop.call_later(self._limits.unread_seconds, self.transport.abort))
-        self._note_turn()
+        self._record_turn()
 
     def resume_writing(self) -> None:
         """End the timeout for reading by the client."""
         self._reading.end()
-        self._note_turn()
+        self._record_turn()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -134,7 +134,7 @@ class BoundedConnection(H11Protocol):
         self._reading.end()
         super().connection_lost(exc)
 
-    def _note_turn(self, *, is_new: bool = False) -> None:
+    def _record_turn(self, *, is_new: bool = False) -> None:
         """Record whether the connection waits for the client, and since when; ``is_new`` restarts the time."""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete and not cycle.more_body and not self._reading.is_on:
@@ -146,7 +146,7 @@ class BoundedConnection(H11Protocol):
         self._request.begin(self.loop.call_later(self._limits.head_seconds, self.transport.abort))
 
 
-class _Wait:
+class _Timeout:
     """A timeout that aborts the connection unless ended before."""
 
     def __init__(self) -> None:

@@ -376,7 +376,7 @@ class ThreadConnections:
         self._reopen = reopen
         self._file: FileId | None = first.file
         self._is_closed = False
-        self._lent: WeakSet[_Lent] = WeakSet()
+        self._lent: WeakSet[_CheckedOut] = WeakSet()
         self._mine = local()
         self._keep(first)
         _all.add(self)
@@ -384,7 +384,7 @@ class ThreadConnections:
     @property
     def current(self) -> BoundedConnection | None:
         """The connection of this thread, or None."""
-        lent: _Lent | None = getattr(self._mine, "lent", None)
+        lent: _CheckedOut | None = getattr(self._mine, "lent", None)
         return None if lent is None or lent.process != os.getpid() else lent.connection
 
     @contextmanager
@@ -393,7 +393,7 @@ class ThreadConnections:
 
         Raises `WasClosedError` if a thread has closed the file, or the file was deleted or replaced.
         """
-        lent = self._borrowed()
+        lent = self._checked_out()
         connection = lent.connection
         if connection is None:
             raise WasClosedError
@@ -410,7 +410,7 @@ class ThreadConnections:
 
     def renew(self) -> BoundedConnection:
         """Reopen this thread's connection, between two transactions, and return it."""
-        lent: _Lent = self._mine.lent
+        lent: _CheckedOut = self._mine.lent
         if lent.connection is not None:
             lent.connection.close()
         lent.connection = connection = self._reopen()
@@ -434,8 +434,8 @@ class ThreadConnections:
             if not lent.users:
                 lent.close()
 
-    def _borrowed(self) -> _Lent:
-        lent: _Lent | None = getattr(self._mine, "lent", None)
+    def _checked_out(self) -> _CheckedOut:
+        lent: _CheckedOut | None = getattr(self._mine, "lent", None)
         with OPENING:
             if self._is_closed:
                 raise WasClosedError
@@ -453,8 +453,8 @@ class ThreadConnections:
             raise WasClosedError(_REPLACED)
         return self._keep(connection, users=1)
 
-    def _keep(self, connection: BoundedConnection, users: int = 0) -> _Lent:
-        lent = _Lent(connection, users)
+    def _keep(self, connection: BoundedConnection, users: int = 0) -> _CheckedOut:
+        lent = _CheckedOut(connection, users)
         with OPENING:
             if self._is_closed:
                 connection.close()
@@ -463,14 +463,14 @@ class ThreadConnections:
         self._mine.lent = lent
         return lent
 
-    def _give_back(self, lent: _Lent) -> None:
+    def _give_back(self, lent: _CheckedOut) -> None:
         with OPENING:
             lent.users -= 1
             if self._is_closed and not lent.users:
                 lent.close()
 
 
-class _Lent:
+class _CheckedOut:
     """A thread's connection, the number of calls using it, and its process."""
 
     __slots__ = ("__weakref__", "connection", "process", "users")

@@ -238,7 +238,7 @@ class NamedFolders:
         real = Path(_whole(self.real(path)))
         if self._folders:
             return str(real) in self._beside or any(real.is_relative_to(folder) for folder in self._folders)
-        return real == Path(_whole(_without_top_link(path)))
+        return real == Path(_whole(_resolve_top_link(path)))
 
     @contextmanager
     def opened_folder(self, path: str | os.PathLike[str]) -> Iterator[OpenFolder]:
@@ -298,7 +298,7 @@ def _whole(path: str) -> str:
     return os.path.normcase(path)
 
 
-def _without_top_link(path: str | os.PathLike[str]) -> str:
+def _resolve_top_link(path: str | os.PathLike[str]) -> str:
     """Return an absolute path in which only a link in the top folder is resolved."""
     whole = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
     top, first, *others = whole.parts if len(whole.parts) > 1 else (*whole.parts, "")

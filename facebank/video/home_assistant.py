@@ -108,7 +108,7 @@ class HomePublisher:
             self._device,
             f"{self._base}/availability",
             inherited=(f"{self._base}/person/+", f"{self._base}/last_seen"),
-            on_inherited=self._inherit,
+            on_inherited=self._adopt,
             on_trouble=on_trouble,
             **({} if waits is None else {"waits": waits}),
         )
@@ -170,7 +170,7 @@ class HomePublisher:
         if self._last_seen["person"] not in (None, *self._enrolled.values()):
             self._publish_last_seen(_NOBODY)
 
-    def _inherit(self, found: dict[str, bytes]) -> None:
+    def _adopt(self, found: dict[str, bytes]) -> None:
         """Adopt retained messages of an earlier run, and remove those about people who are not enrolled."""
         with self._lock:
             people = f"{self._base}/person/"

@@ -224,18 +224,18 @@ class _FaceCollector:
         frame = seen.frame
         if frame.shot >= len(self.shots):
             self.shots.append(frame.time)
-        self._settle(self._tracker.follow(frame.time, frame.shot, seen.faces), frame.time)
+        self._decide_ended(self._tracker.follow(frame.time, frame.shot, seen.faces), frame.time)
         if self._plan.thumbnails:
-            self._portray(frame)
+            self._take_pictures(frame)
         self.frames += 1
         self._last = frame.time
 
     def close(self, position: float) -> None:
         """Finish all tracks at a time in seconds."""
-        self._settle(self._tracker.finish(), position)
+        self._decide_ended(self._tracker.finish(), position)
         self.kept.sort(key=lambda track: (track.begun, track.number))
 
-    def _settle(self, ended: list[Track], now: float) -> None:
+    def _decide_ended(self, ended: list[Track], now: float) -> None:
         """Store ended tracks; one seen in the last sample of a shot lasts until the cut."""
         for track in ended:
             if len(track.sightings) <= GLIMPSE:
@@ -246,7 +246,7 @@ class _FaceCollector:
             self.until[track.number] = min(now, last + 1 / self._plan.rate) if last == self._last else last
             self.kept.append(track)
 
-    def _portray(self, frame: Frame) -> None:
+    def _take_pictures(self, frame: Frame) -> None:
         """Store a thumbnail of each face that is the best of its track so far."""
         for track in self._tracker.live:
             best = track.best

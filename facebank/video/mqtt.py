@@ -281,7 +281,7 @@ class MqttConnection:
         client = self._client(session)
         try:
             client.connect(self._broker.host, self._broker.port, keepalive=_KEEPALIVE)
-            return self._stay(client, session)
+            return self._run_session(client, session)
         except ssl.SSLCertVerificationError as error:
             return f"its certificate is not trusted ({error.verify_message})"
         except ssl.SSLError:
@@ -326,7 +326,7 @@ class MqttConnection:
         client.on_message, client.on_publish = on_message, on_publish
         return client
 
-    def _stay(self, client: Client, session: _Session) -> str | None:
+    def _run_session(self, client: Client, session: _Session) -> str | None:
         answer_by = time.monotonic() + self._waits.patience
         while True:
             code = client.loop(_POLL_INTERVAL)

@@ -91,10 +91,10 @@ class PresentPeople:
         if before is not None and before not in there:
             events.append(self._leave(before, at))
         if after is not None and after not in self._arrivals:
-            events.append(self._arrive(after, visitor, at))
+            events.append(self._record_arrival(after, visitor, at))
         return events
 
-    def _arrive(self, person: str, visitor: Visitor, at: datetime) -> PresenceEvent:
+    def _record_arrival(self, person: str, visitor: Visitor, at: datetime) -> PresenceEvent:
         identity = visitor.identity
         self._arrivals[person] = PresenceEvent(
             PresenceChange.CAME,

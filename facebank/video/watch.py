@@ -110,7 +110,7 @@ class Watch:
         """Analyze the next frame; yields the changes."""
         (analyzed,) = self._engine.analyzer.analyze([DecodedPhoto("", frame.pixels, "", True, None)])
         self.attendance.frames += 1
-        yield from self._gone(self._tracker.follow(frame.time, frame.shot, analyzed.faces))
+        yield from self._departures(self._tracker.follow(frame.time, frame.shot, analyzed.faces))
         seen = [track for track in self._tracker.live if track.last.time == frame.time]
         for track in seen:
             self._counts[track.number] = self._counts.get(track.number, 0) + 1
@@ -127,7 +127,7 @@ class Watch:
 
     def end(self) -> Iterator[tuple[VisitorChange, Visitor]]:
         """Yield all visitors as left."""
-        yield from self._gone(self._tracker.finish())
+        yield from self._departures(self._tracker.finish())
 
     def _is_settled(self, track: Track) -> bool:
         enough = self._counts[track.number] >= _SETTLED_SIGHTINGS
@@ -153,7 +153,7 @@ class Watch:
             visitor.label = self._label(track, decision)
             yield VisitorChange.CHANGED, visitor
 
-    def _gone(self, ended: list[Track]) -> Iterator[tuple[VisitorChange, Visitor]]:
+    def _departures(self, ended: list[Track]) -> Iterator[tuple[VisitorChange, Visitor]]:
         for track in ended:
             self._counts.pop(track.number, None)
             visitor = self._visitors.pop(track.number, None)

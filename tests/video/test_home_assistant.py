@@ -260,7 +260,7 @@ def test_last_seen_is_kept_from_an_earlier_run(broker: Broker) -> None:
 def test_an_invalid_last_seen_message_is_ignored(tmp_path: Path, payload: bytes) -> None:
     address = mqtt_broker("mqtt://127.0.0.1")
     home = HomePublisher(address, "door", ["Ada"], print)
-    home._inherit({"facebank/door/last_seen": payload})
+    home._adopt({"facebank/door/last_seen": payload})
     told = json.loads(home._connection._retained["facebank/door/last_seen"])
     assert (told["person"], told["at"]) == (None, None)
 

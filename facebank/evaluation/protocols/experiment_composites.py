@@ -157,7 +157,7 @@ def _on_other_bodies(run: ExperimentRun, chosen: Sequence[tuple[int, int]]) -> N
     if not chosen:
         run.add(title, ("Not tested: too few photos.",))
         return
-    photos = tuple(_pasted(faces, index, body) for index, body in chosen)
+    photos = tuple(_composite(faces, index, body) for index, body in chosen)
     pasted = run.bench.read(Dataset("faces on other bodies", photos, pick=faces.dataset.pick))
     alone = trial.search(np.array([index for index, _ in chosen], dtype=np.int64))
     moved = trial.search(np.arange(len(chosen), dtype=np.int64), pasted)
@@ -200,7 +200,7 @@ def _pairs(run: ExperimentRun) -> list[tuple[int, int]]:
     return both[: number - number // 2] + mixed[: number // 2]
 
 
-def _pasted(faces: FaceSet, index: int, body: int) -> DatasetPhoto:
+def _composite(faces: FaceSet, index: int, body: int) -> DatasetPhoto:
     pixels = face_on_another(
         faces.upright(index).pixels,
         _face(faces, index),

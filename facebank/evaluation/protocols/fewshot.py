@@ -110,7 +110,7 @@ def fewshot(
         sections=(
             Section(
                 "Method",
-                (_how(plan, drawn, strangers=len(mated.own) < len(searches.own)), decision_note(bench)),
+                (_method_text(plan, drawn, strangers=len(mated.own) < len(searches.own)), decision_note(bench)),
                 ("failure_to_acquire",),
             ),
             *(
@@ -231,7 +231,7 @@ def _missed(faces: FaceSet, stated: _Trial) -> tuple[Table, ...]:
     return (Table("Photos not given the right name", headings, tuple(rows)),) if rows else ()
 
 
-def _how(plan: Plan, drawn: Sequence[ShotDraw], *, strangers: bool) -> str:
+def _method_text(plan: Plan, drawn: Sequence[ShotDraw], *, strangers: bool) -> str:
     numbers = ", ".join(map(str, plan.shots))
     searched = len(np.unique(np.concatenate([draw.probes for draw in drawn])))
     parts = " Training photos of the dataset are enrolled, and test photos are searched for." if plan.parts else ""

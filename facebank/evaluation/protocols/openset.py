@@ -271,7 +271,7 @@ def read_off(condition: Condition) -> dict[str, Figure]:
         return figures
     for fpir in RATES:
         if strangers and fpir * strangers >= 1:
-            missed = _missed_at(searches, _threshold_at(searches, fpir))
+            missed = _is_missed(searches, _threshold_at(searches, fpir))
             figures[f"fnir_{condition.name}_at_fpir_{fpir:.0e}".replace("e-0", "e-")] = replace(
                 rate(
                     missed,
@@ -293,7 +293,7 @@ def _threshold_at(searches: Searches, fpir: float) -> float:
     return float(np.nextafter(others[int(fpir * len(others) + 1e-9)], np.inf))
 
 
-def _missed_at(searches: Searches, threshold: float) -> NDArray[np.bool_]:
+def _is_missed(searches: Searches, threshold: float) -> NDArray[np.bool_]:
     mated = searches.mated
     named = (_scores(searches) >= threshold) & ~searches.not_first
     return np.asarray(~named[mated], dtype=np.bool_)
@@ -308,8 +308,8 @@ def _det(conditions: Iterable[Condition]) -> Curves:
             thresholds = np.unique(strangers)[::-1]
             thresholds = thresholds[np.unique(np.geomspace(1, len(thresholds), _POINTS).astype(int)) - 1]
             fpir = np.searchsorted(-strangers, -thresholds, side="right") / len(strangers)
-            missed = [_missed_at(searches, threshold) for threshold in thresholds]  # one byte per search
-            fnir, low, high = _banded(missed, condition.units[searches.mated])
+            missed = [_is_missed(searches, threshold) for threshold in thresholds]  # one byte per search
+            fnir, low, high = _curve_with_band(missed, condition.units[searches.mated])
             lines.append(Line(condition.label, fpir, fnir, low, high))
             if not fnir.any():
                 count = len(missed[0])
@@ -320,7 +320,7 @@ def _det(conditions: Iterable[Condition]) -> Curves:
     return Curves("FNIR over FPIR", "FPIR", "FNIR", tuple(lines), "log", "log", markers=tuple(markers))
 
 
-def _banded(
+def _curve_with_band(
     missed: Sequence[NDArray[np.bool_]], units: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return FNIR at each threshold and its 95 % bootstrap interval; by the rule of three if nothing is missed."""

@@ -68,7 +68,7 @@ def sanity(bench: Bench, dataset: Dataset) -> Report:
         "Sanity checks of the harness",
         subjects.faces,
         summary=_summary(checks, skipped),
-        figures={**figures, "checks_passed": _passed(checks)},
+        figures={**figures, "checks_passed": _passed_figure(checks)},
         sections=(
             Section("Verdicts", figures=("checks_passed",), items=(_verdicts(checks, skipped),)),
             *(Section(check.title, check.text, tuple(check.figures), check.items) for check in checks),
@@ -78,7 +78,7 @@ def sanity(bench: Bench, dataset: Dataset) -> Report:
     )
 
 
-def _passed(checks: Sequence[Check]) -> Figure:
+def _passed_figure(checks: Sequence[Check]) -> Figure:
     passed = sum(check.passed for check in checks)
     return Figure(passed, count=len(checks), kind=Kind.NUMBER, meaning=f"Number of passed checks, of {len(checks)}.")
 

@@ -109,10 +109,10 @@ def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
     bench.progress.begin("shuffled labels", SHUFFLES)
     random, hits, rates = bench.random(2), [], []
     for _ in range(SHUFFLES):
-        hits.append(_hits(bench, subjects, _shuffled(faces, [subjects.enrolled, subjects.probes], random)))
+        hits.append(_is_correct(bench, subjects, _shuffled(faces, [subjects.enrolled, subjects.probes], random)))
         rates.append(_equal_error_rate(faces, subjects, random))
         bench.progress.advance()
-    true_hits = _hits(bench, subjects, faces)
+    true_hits = _is_correct(bench, subjects, faces)
     return [_rank_check(hits, true_hits, people), _pairs_check(np.array(rates), _equal_error_rate(faces, subjects))]
 
 
@@ -172,7 +172,7 @@ def _shuffled(faces: FaceSet, parts: list[NDArray[np.int64]], random: np.random.
     return replace(faces, dataset=dataset)
 
 
-def _hits(bench: Bench, subjects: Subjects, faces: FaceSet) -> NDArray[np.bool_]:
+def _is_correct(bench: Bench, subjects: Subjects, faces: FaceSet) -> NDArray[np.bool_]:
     searches = enroll(bench.reader, faces, subjects.enrolled).search(subjects.probes)
     return ~searches.not_first
 

@@ -125,7 +125,7 @@ def compare_pairs(
 
 def _similarity_table(faces: FaceSet, compared: GroupPairs, reference: ReferenceSimilarities) -> Table:
     rows = [
-        (group.label, f"{len(values):,}", *_numbers(values), _reaching(values, reference))
+        (group.label, f"{len(values):,}", *_numbers(values), _count_above(values, reference))
         for group, values in zip(compared.groups, compared.values, strict=True)
     ]
     own = _of_one_person(faces, {person for group in compared.groups for person in group.people})
@@ -144,7 +144,7 @@ def _numbers(values: NDArray[np.float64]) -> tuple[str, str]:
     return f"{mean:.3f}", f"{highest:.3f}"
 
 
-def _reaching(values: NDArray[np.float64], reference: ReferenceSimilarities) -> str:
+def _count_above(values: NDArray[np.float64], reference: ReferenceSimilarities) -> str:
     return f"{int((values >= reference.upper).sum()):,} of {len(values):,}" if len(reference.similarities) else ""
 
 

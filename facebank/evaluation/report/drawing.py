@@ -184,7 +184,7 @@ def draw_curves(curves: Curves) -> Figure:
     axes.set_ylabel(_label(curves.y_label, 60))
     x_limits, y_limits = _set_axes(axes, curves)
     handles: list[Any] = [
-        _draw_line(axes, line, style, banded=_banded(curves), hidden=_count_equal(line, curves.lines[number + 1 :]))
+        _draw_line(axes, line, style, banded=_has_bands(curves), hidden=_count_equal(line, curves.lines[number + 1 :]))
         for number, (line, style) in enumerate(zip(curves.lines, _line_styles(len(curves.lines)), strict=True))
     ]
     labels = [_label(line.label) + _zero_note(curves, line.x, line.y) for line in curves.lines]
@@ -212,7 +212,7 @@ def _zero_note(curves: Curves, x: NDArray[np.float64], y: NDArray[np.float64]) -
     return " (0, off the scale)" if hidden and x.size else ""
 
 
-def _banded(curves: Curves) -> bool:
+def _has_bands(curves: Curves) -> bool:
     return len(curves.lines) <= _MAX_BANDS
 
 
@@ -242,7 +242,7 @@ def _draw_line(axes: Axes, line: Line, style: tuple[str, str], *, banded: bool, 
 
 def _set_axes(axes: Axes, curves: Curves) -> tuple[tuple[float, float], tuple[float, float]]:
     across = _values([line.x for line in curves.lines], [x for _, x, _ in curves.markers])
-    shown = [line for line in curves.lines if _banded(curves) or line.x.size == 1]
+    shown = [line for line in curves.lines if _has_bands(curves) or line.x.size == 1]
     bands = [band for line in shown for band in (line.low, line.high) if band is not None]
     up = _values([line.y for line in curves.lines] + bands, [y for _, _, y in curves.markers])
     if curves.x_scale == curves.y_scale == "probit" and all(map(_is_low_error, curves.lines)):

@@ -68,13 +68,13 @@ def require_own(folder: Path, *, scores: bool = False) -> None:
         files.html: f"<title>{safe(title or '')}</title>",
     }
     if scores and os.path.lexists(files.scores) and not _are_scores(files.scores):
-        raise _foreign(files.scores)
+        raise _not_a_report_error(files.scores)
     for path, mark in marks.items():
         if os.path.lexists(path) and (title is None or not _holds(path, mark)):
-            raise _foreign(path)
+            raise _not_a_report_error(path)
 
 
-def _foreign(path: Path) -> UsageError:
+def _not_a_report_error(path: Path) -> UsageError:
     return UsageError(f"{printable(str(path))} exists and is not a facebank report; choose another folder with --out")
 
 

@@ -259,7 +259,7 @@ def _fault(item: Item) -> str | None:
             fault = "has a row whose length differs from the number of headings"
         case Curves() if item.x_scale not in _SCALES or item.y_scale not in _SCALES:
             fault = f"has an unknown scale; expected one of {', '.join(_SCALES)}"
-        case Curves() if not all(_is_even(line) for line in item.lines):
+        case Curves() if not all(_has_equal_lengths(line) for line in item.lines):
             fault = "has a line with arrays of different lengths"
         case Curves() if any((line.low is None) != (line.high is None) for line in item.lines):
             fault = "has a line with only one edge of its band"
@@ -272,7 +272,7 @@ def _fault(item: Item) -> str | None:
     return fault
 
 
-def _is_even(line: Line) -> bool:
+def _has_equal_lengths(line: Line) -> bool:
     others = (line.y, line.low, line.high, line.weights)
     return line.x.ndim == 1 and all(other is None or other.shape == line.x.shape for other in others)
 

@@ -91,7 +91,7 @@ class Background:
         covariance = (rows - mean).T @ ((rows - mean) * weights[:, None])
         return cls(
             mean.astype(np.float32),
-            _shrunken(covariance, len(sizes)).astype(np.float32),
+            _shrink(covariance, len(sizes)).astype(np.float32),
             _within(rows, owners, sizes),
         )
 
@@ -150,10 +150,10 @@ def _within(rows: NDArray[np.float64], owners: NDArray[np.int64], sizes: NDArray
     np.add.at(means, owners, rows)
     apart = rows - (means / sizes[:, None])[owners]
     weights = np.where(sizes > 1, 1.0 / (several * np.maximum(sizes - 1, 1)), 0.0)[owners]
-    return _shrunken(apart.T @ (apart * weights[:, None]), several).astype(np.float32)
+    return _shrink(apart.T @ (apart * weights[:, None]), several).astype(np.float32)
 
 
-def _shrunken(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+def _shrink(covariance: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     size = len(covariance)
     trace, square = float(np.trace(covariance)), float((covariance**2).sum())
     spread = (count + 1 - 2 / size) * (square - trace**2 / size)

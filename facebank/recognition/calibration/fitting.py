@@ -203,10 +203,10 @@ def _knots(searches: Sequence[Searches]) -> NDArray[np.float64]:
             kept.append(knot)
     if len(kept) < 2:
         raise UsageError("Cannot calibrate: all scores are the same.")
-    return _without_gaps(np.array(kept, dtype=np.float64))
+    return _fill_gaps(np.array(kept, dtype=np.float64))
 
 
-def _without_gaps(knots: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fill_gaps(knots: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fill wide gaps between knots: scores are rare there, but decisive."""
     parts = [
         np.linspace(low, high, max(1, round((high - low) / _WIDEST_GAP)), endpoint=False)

@@ -63,7 +63,7 @@ _ANSWERS = ("confirm", "deny", "nobody")
 )
 async def feedback(_: Teacher, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
     """Give feedback on a face of a photo; later identifications take it into account."""
-    found = await service.photos.run(_answered, service, sent)
+    found = await service.photos.run(_record_answer, service, sent)
     record = {**feedback_record(found), "sample_id": found.sample_id, "stranger_id": found.stranger_id}
     return service.client_record(record)
 
@@ -96,7 +96,7 @@ async def change(_: Admin, service: ServiceDep, wanted: SettingsBody) -> dict[st
     return {"settings": list(map(setting_record, found))}
 
 
-def _answered(service: Service, sent: RequestContent) -> Feedback:
+def _record_answer(service: Service, sent: RequestContent) -> Feedback:
     bank, photo = service.bank, sent.one_photo()
     answer, person, face = sent.text("answer"), sent.text("person"), sent.number("face")
     if answer not in _ANSWERS:

@@ -47,7 +47,7 @@ async def add(caller: Reader, memory: MemoryDep) -> Response:
 @router.post("/ask")
 async def ask(_: Reader, memory: MemoryDep, sent: ContentDep) -> dict[str, object]:
     """Identify the people in a photo, without storing it."""
-    return await memory.service.photos.run(_asked, memory, sent.one_photo())
+    return await memory.service.photos.run(_identified, memory, sent.one_photo())
 
 
 @router.post("/enroll")
@@ -64,7 +64,7 @@ class _EnrollRequest:
     face: int | None
 
 
-def _asked(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
+def _identified(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
     (photo,) = memory.service.bank.identify(upload)
     memory.service.metrics.count_photo(photo)
     if photo.error is not None:

@@ -135,7 +135,7 @@ class PageMemory:
 
     def start(self) -> None:
         """Start the thread that keeps the overview up to date."""
-        self._thread = Thread(target=self._keep_up, name="overview", daemon=True)
+        self._thread = Thread(target=self._update_loop, name="overview", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -230,7 +230,7 @@ class PageMemory:
         ----------
         answer, photos
             The learned answer, and the content hashes of its photos.
-        caller, asked
+        caller, request_key
             The caller and the request, for `repeated`.
         words, face_count
             The answer in words and its number of faces, for `last_answer`.
@@ -344,7 +344,7 @@ class PageMemory:
     def _audit_basis(self) -> tuple[object, ...]:
         return self.service.bank.gallery.revision, self.service.bank.engine.pack_calibration
 
-    def _keep_up(self) -> None:
+    def _update_loop(self) -> None:
         while not self._stopped.is_set():
             try:
                 self.best_samples()

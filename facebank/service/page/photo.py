@@ -104,7 +104,7 @@ async def explanation_map(
 @router.post("/photos/{content_hash}/answers")
 async def answer(caller: Teacher, memory: MemoryDep, content_hash: ContentHash, given: FaceAnswer) -> dict[str, object]:
     """Learn a user's answer about a face."""
-    return await memory.service.photos.run(_answered, memory, caller, content_hash, given)
+    return await memory.service.photos.run(_record_answer, memory, caller, content_hash, given)
 
 
 @router.post("/answers/undo")
@@ -186,7 +186,7 @@ def _map(memory: PageMemory, content_hash: str, face_number: int, sample_id: int
     return file.getvalue()
 
 
-def _answered(memory: PageMemory, caller: Caller, content_hash: str, given: FaceAnswer) -> dict[str, object]:
+def _record_answer(memory: PageMemory, caller: Caller, content_hash: str, given: FaceAnswer) -> dict[str, object]:
     with memory.service.album.naming:
         request_key = content_hash, str(given.face), given.answer, given.name
         again = memory.repeated(caller, request_key)

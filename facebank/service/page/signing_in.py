@@ -23,8 +23,8 @@ _OWN_PAGE = re.compile(r"/(?:[\w.~%!$&'()*+,;=:@?-][\w.~%!$&'()*+,;=:@?/-]{0,199
 async def ask_for_key(request: Request, to: str = "/") -> Response:
     """Show the sign-in form, unless there is a session already."""
     if request.scope["state"]["caller"] is not None:
-        return RedirectResponse(_own_page(to), 303)
-    return page("sign_in.html", None, wrong=False, wait=None, to=_own_page(to))
+        return RedirectResponse(_local_target(to), 303)
+    return page("sign_in.html", None, wrong=False, wait=None, to=_local_target(to))
 
 
 @router.post("/sign-in")
@@ -36,13 +36,13 @@ async def sign_in(
         session = service.access.sign_in(key.strip(), request.client.host if request.client else "")
     except RequestError as error:
         wait = error.headers["Retry-After"]
-        refused = page("sign_in.html", None, status=error.status, wrong=True, wait=wait, to=_own_page(to))
+        refused = page("sign_in.html", None, status=error.status, wrong=True, wait=wait, to=_local_target(to))
         refused.headers.update(error.headers)
         return refused
     if session is None:
-        return page("sign_in.html", None, status=401, wrong=True, wait=None, to=_own_page(to))
+        return page("sign_in.html", None, status=401, wrong=True, wait=None, to=_local_target(to))
     service.access.sign_out(request.cookies.get(SESSION_COOKIE, ""))  # end the previous session
-    response = RedirectResponse(_own_page(to), 303)
+    response = RedirectResponse(_local_target(to), 303)
     is_secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
     response.set_cookie(
         SESSION_COOKIE, session, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=is_secure
@@ -57,6 +57,6 @@ async def sign_out(request: Request, _: Reader, service: ServiceDep) -> dict[str
     return {"signed_out": True}
 
 
-def _own_page(to: str) -> str:
+def _local_target(to: str) -> str:
     """Return the target after sign-in: the requested page, or the first one if it is not a page of this service."""
     return to if _OWN_PAGE.fullmatch(to) and not to.startswith("/sign-in") else "/"

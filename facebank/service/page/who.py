@@ -95,7 +95,7 @@ async def faces(_: Reader, memory: MemoryDep, body: QuestionKey) -> dict[str, ob
 @router.post("/answers")
 async def answer(caller: Teacher, memory: MemoryDep, given: GivenAnswer) -> dict[str, object]:
     """Learn an answer, and return the next question."""
-    return await memory.service.photos.run(_answered, memory, caller, given)
+    return await memory.service.photos.run(_record_answer, memory, caller, given)
 
 
 def _next(memory: PageMemory, caller: Caller, skipped: list[str]) -> dict[str, object]:
@@ -107,13 +107,13 @@ def _next(memory: PageMemory, caller: Caller, skipped: list[str]) -> dict[str, o
     }
 
 
-def _answered(memory: PageMemory, caller: Caller, given: GivenAnswer) -> dict[str, object]:
+def _record_answer(memory: PageMemory, caller: Caller, given: GivenAnswer) -> dict[str, object]:
     with memory.service.album.naming:  # of two users who name one group, here or over the API, the second gets an error
-        message, token = _settled(memory, caller, given)
+        message, token = _apply_answer(memory, caller, given)
     return {"message": message, "undo": token, **_next(memory, caller, given.skipped)}
 
 
-def _settled(memory: PageMemory, caller: Caller, given: GivenAnswer) -> tuple[str, str | None]:
+def _apply_answer(memory: PageMemory, caller: Caller, given: GivenAnswer) -> tuple[str, str | None]:
     """Return the result of an answer, and the token to undo it."""
     request_key = given.key, given.answer, given.name, *map(str, sorted(given.others))
     again = memory.repeated(caller, request_key)

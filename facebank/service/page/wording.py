@@ -136,10 +136,10 @@ def explanation(face: Face, denied: Sequence[str] = ()) -> str:
     first, second = [*names, "somebody", "somebody else"][:2]
     if denied:
         others = _NOBODY_ELSE if reason in {Reason.BELOW_THRESHOLD, Reason.GALLERY_EMPTY} else _REASONS[reason]
-        return f"You said: not {_either(denied)}. {others.format(first=first, second=second)}"
+        return f"You said: not {_join_with_or(denied)}. {others.format(first=first, second=second)}"
     return _REASONS[reason].format(first=first, second=second)
 
 
-def _either(names: Sequence[str]) -> str:
+def _join_with_or(names: Sequence[str]) -> str:
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else last
