@@ -1,4 +1,4 @@
-"""The trial of flipped bits counts what it should, on a file that answers as it is told."""
+"""Outcome counts of the bit-flip trial, tested on a file with simulated behavior."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WHOLE = bytes(8)
 
 
 def subject(folder: Path, behavior: str) -> DamagedFile:
-    """Return a file of 8 bytes that behaves in some way where it is damaged."""
+    """Return a file of 8 bytes with a given behavior if it is damaged."""
     path = folder / "file"
     path.write_bytes(WHOLE)
 
@@ -39,7 +39,7 @@ def subject(folder: Path, behavior: str) -> DamagedFile:
 
 
 @pytest.mark.parametrize("behavior", ["same", "noticed", "silent", "crashed", "hung", "killed"])
-def test_each_outcome_is_a_count_of_its_own(behavior: str, tmp_path: Path) -> None:
+def test_each_outcome_has_its_own_count(behavior: str, tmp_path: Path) -> None:
     asked = subject(tmp_path, behavior)
     outcome = "crashed" if behavior == "killed" else behavior
     assert flip(asked, 3, 0, aimed=False, limit=0.5 if behavior == "hung" else 60) == {outcome: 3}

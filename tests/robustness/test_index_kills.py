@@ -1,4 +1,4 @@
-"""A short run of the trials of the search index: killed while it is written, and used by several processes."""
+"""Short run of the index trials: kills during writing, and several processes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from benchmarks.robustness.index_kills import CACHE, cache_at, kill, run_workers
 
 
-def test_an_index_that_is_killed_while_it_is_written_is_made_anew_and_forgotten(tmp_path: Path) -> None:
+def test_index_is_rebuilt_and_forgotten_after_a_kill(tmp_path: Path) -> None:
     outcomes, _ = kill(tmp_path, kills=4, people=5_100, seed=1)
     assert [why for outcome in outcomes.values() for why in outcome.wrong] == []
     assert all(outcome.hits for outcome in outcomes.values())
 
 
-def test_processes_that_identify_and_forget_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_concurrent_identifying_and_forgetting(tmp_path: Path) -> None:
     with cache_at(tmp_path / CACHE):
         told = run_workers(tmp_path, seconds=6, people=5_100, roles=("churn", "identify a scan", "merge"))
     assert [each.wrong for each in told] == [{}] * 3

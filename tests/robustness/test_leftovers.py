@@ -1,4 +1,4 @@
-"""A short run of the trial of leftovers: the next run removes what a kill left, and forgetting wipes it."""
+"""Short run of the leftovers trial: the next run removes the files of a killed one, and forgetting wipes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.robustness.leftovers import run
 
 
-def test_what_killed_exports_leave_is_removed_and_forgotten(tmp_path: Path) -> None:
+def test_leftovers_of_killed_exports_are_removed_and_forgotten(tmp_path: Path) -> None:
     outcomes, counts = run(tmp_path, kills=4, seed=1, only="people export")
     assert [why for outcome in outcomes.values() for why in outcome.wrong] == []
     assert sum(outcome.hits for outcome in outcomes.values()) >= 4

@@ -1,4 +1,4 @@
-"""A short run of the trial of links: no command changes what lies outside of the folders that were named."""
+"""Short run of the link trial: no command changes files outside of the given folders."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ RUNS = ("tags write", "tags write --embed", "sort --move", "undo of --move", "id
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_no_file_outside_is_changed(tmp_path: Path, seed: int) -> None:
+def test_files_outside_are_unchanged(tmp_path: Path, seed: int) -> None:
     assert try_tree(tmp_path, seed, RUNS) == []
 
 
-def test_every_command_is_tried_or_said_why_not() -> None:
+def test_every_command_is_run_or_excluded_with_a_reason() -> None:
     tried = {" ".join(arguments) for arguments in COMMANDS.values()}
     names = list(commands_of(get_command(import_module("facebank_cli.app").build_app())))
     for name in names:
@@ -29,7 +29,7 @@ def test_every_command_is_tried_or_said_why_not() -> None:
 
 
 def commands_of(group: Any, before: str = "") -> Iterator[str]:
-    """Yield what is typed for each command; the protocols of bench are one."""
+    """Yield the words of each command, with all protocols of bench as one."""
     for name, command in group.commands.items():
         if hasattr(command, "commands") and name != "bench":
             yield from commands_of(command, f"{before}{name} ")
