@@ -164,7 +164,7 @@ class _SortProgress(ProgressBar):
 
     def report(self, result: object) -> None:
         """Report the result for a photo that was to be sorted or put back."""
-        from facebank.album.sort.sorting import SortedPhoto
+        from facebank.album.sort.run import SortedPhoto
         from facebank.album.sort.undo import Undone
 
         if isinstance(result, SortedPhoto):
@@ -197,7 +197,7 @@ class _SortProgress(ProgressBar):
                 write_json(_record(entry, "", None, error=reason))
             else:
                 write_line(f"{entry}: {reason}")
-        say(journal.doubt or f"{counted(self.failed, 'entry', 'entries')} cannot be true: nothing is undone")
+        say(journal.doubt or f"{counted(self.failed, 'invalid entry', 'invalid entries')}: nothing is undone")
 
     def print_summary(self, outcome: str, *, there: int = 0, unsure: int = 0) -> None:
         """Print the number of photos with an outcome, such as "sorted", and the numbers of the others."""

@@ -17,8 +17,10 @@ from .progress import ProgressBar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from facebank.album.tags.reading import ImportedTag, ShownPhoto
-    from facebank.album.tags.writing import RemovedTags, TaggedPhoto
+    from facebank.album.tags.importing import ImportedTag
+    from facebank.album.tags.listing import ShownPhoto
+    from facebank.album.tags.removing import RemovedTags
+    from facebank.album.tags.writing import TaggedPhoto
 
 Folders: TypeAlias = Annotated[
     list[Path], typer.Argument(metavar="DIR...", show_default=False, help="Folders of photos.")
@@ -56,7 +58,7 @@ def show(
 
     A sidecar is a file of metadata beside the photo: photo.jpg.xmp or photo.xmp.
     """
-    from facebank.album.tags.reading import list_tags
+    from facebank.album.tags.listing import list_tags
     from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
     require_places(paths)

@@ -1,1 +1,1 @@
-"""Many photos: scanned once, whatever happens to their names, and then asked about without being read again."""
+"""Albums: many photos, scanned once and then identified, searched, grouped, sorted and tagged from the scan."""

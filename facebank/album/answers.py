@@ -1,4 +1,4 @@
-"""Answers about the faces of an album: each is learned at once, and can be taken back."""
+"""Answers of a user about the faces of an album, which change the gallery at once and can be undone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from facebank.album.groups.face_groups import owner_of, part_group, rejoin_group
+from facebank.album.groups.face_groups import part_group, rejoin_group
+from facebank.album.groups.naming import owner_of
 from facebank.errors import PersonNotFoundError, PhotoError, SampleNotFoundError, UsageError
 from facebank.gallery import FaceKey, NewSample, name_key
 from facebank.gallery.same_face import is_same_place
@@ -20,52 +21,53 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from typing import Self
 
-    from facebank.album.album import Album, GalleryAccess
+    from facebank.album.album import Album
+    from facebank.album.gallery_access import GalleryAccess
     from facebank.album.groups.face_groups import PartedGroup
     from facebank.gallery import Gallery
     from facebank.types import Face, Photo, Sample
 
 MOST_DENIED = 200
-"""How many faces of a group are denied to be somebody: the most typical ones."""
+"""Largest number of a group's faces that are denied, the most typical ones."""
 
 _STRANGERS = 3  # faces of a group that are remembered as a stranger
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an answer changed; people are numbers where it is taken back, so that they may be renamed meanwhile."""
+    """The changes that an answer made; people are numbers, because they may be renamed before the answer is undone."""
 
-    accepted: bool  # whether it was learned
-    detail: str  # a sentence for people
-    person: str | None = None  # the name; None for a face that is nobody's
+    accepted: bool  # whether the gallery was changed
+    detail: str  # the result as a sentence
+    person: str | None = None  # the name; None for a stranger
     person_id: int | None = None
     samples: tuple[int, ...] = ()  # numbers of the new samples
-    learned: tuple[FaceKey, ...] = field(default=(), repr=False)  # the faces that they are
-    removed: tuple[tuple[int, NewSample], ...] = field(default=(), repr=False)  # samples that went, and whose they were
+    learned: tuple[FaceKey, ...] = field(default=(), repr=False)  # the faces of the new samples
+    removed: tuple[tuple[int, NewSample], ...] = field(default=(), repr=False)  # removed samples with their owners
     made_person: int | None = None  # number of a person who was not enrolled before
-    denials: tuple[tuple[int, FaceKey], ...] = ()  # new denials
-    withdrawn: tuple[tuple[int, FaceKey], ...] = ()  # denials that were withdrawn
-    strangers: tuple[tuple[int, FaceKey], ...] = ()  # new strangers
+    denials: tuple[tuple[int, FaceKey], ...] = ()  # new denials: the person's number and the face
+    withdrawn: tuple[tuple[int, FaceKey], ...] = ()  # denials that were withdrawn, likewise
+    strangers: tuple[tuple[int, FaceKey], ...] = ()  # new strangers: the stranger's number and the face
     forgotten: tuple[NewSample, ...] = field(default=(), repr=False)  # strangers that were forgotten
-    parted: PartedGroup | None = None  # what became of the group whose faces are not all one person's
+    parted: PartedGroup | None = None  # the division of a group whose faces are not all one person's
 
 
 def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str, *, force: bool = False) -> Answer:
-    """Learn that a face is a person's, who is made if nobody is called so; a wrong owner of this very face loses it.
+    """Make a face a person's sample, and remove it from other people; the person is enrolled if missing.
 
-    Raises `PhotoError` (the photo cannot be read, or has changed since it was scanned), `InvalidNameError` (nobody can
-    be called so) or `UsageError` (there is no such face).
+    Raises `PhotoError` (the photo cannot be read, or has changed since it was scanned), `InvalidNameError` (the name is
+    not allowed) or `UsageError` (there is no such face).
 
     Parameters
     ----------
     bank
-        Whose gallery learns.
+        The gallery, and its engine.
     photo, face_number
-        A scanned photo, and the face, from 1.
+        A scanned photo, and the face's number from 1.
     name
-        Of the person.
+        The person's name.
     force
-        Whether the face is taken even if it is unlike the person, or nearer to somebody else.
+        Whether to accept a face that is unlike the person, or more similar to somebody else.
     """
     key = FaceKey.found(photo, _face(photo, face_number))
     if read_photo_file(photo.path).content_hash != photo.content_hash:
@@ -73,7 +75,7 @@ def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str,
     gallery = bank.open_gallery(create=True)
     before = _Before.of(gallery, name)
     wrong = [sample for sample in gallery.samples_at(key) if name_key(sample.person) != name_key(name)]
-    removed = _taken(gallery, wrong)
+    removed = _removed(gallery, wrong)
     try:
         found = feedback.confirm(gallery, bank.engine, photo.path, name, face_number, force=force, new=True)
     except BaseException:
@@ -88,10 +90,20 @@ def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str,
 
 
 def deny_faces(gallery: Gallery, faces: Iterable[tuple[Photo, int]], name: str) -> Answer:
-    """Learn that faces are not a person's. Of several, those that are samples of the person are left alone.
+    """Record that faces are not a person's.
 
-    A single face that is a sample of the person is one no more. Raises `PersonNotFoundError` if nobody is called so,
-    `UsageError` if a copy of a single face is the person's sample.
+    A single face that is the person's sample is removed from the samples; of several faces, samples are left alone.
+    Raises `PersonNotFoundError` if the name is not enrolled, and `UsageError` if a copy of a single face is the
+    person's sample.
+
+    Parameters
+    ----------
+    gallery
+        The gallery to change.
+    faces
+        Scanned photos with the faces' numbers from 1; only the first `MOST_DENIED` are used.
+    name
+        The person's name.
     """
     person = gallery.person(name)
     several = list(faces)[:MOST_DENIED]
@@ -102,7 +114,7 @@ def deny_faces(gallery: Gallery, faces: Iterable[tuple[Photo, int]], name: str) 
         key = FaceKey.found(photo, face)
         if len(several) == 1:
             own = [sample for sample in gallery.samples_at(key) if name_key(sample.person) == name_key(person.name)]
-            removed = _taken(gallery, own)
+            removed = _removed(gallery, own)
         try:
             if gallery.deny(person.name, key, face.embedding):
                 denied.append((person.id, key))
@@ -115,9 +127,16 @@ def deny_faces(gallery: Gallery, faces: Iterable[tuple[Photo, int]], name: str) 
 
 
 def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> Answer:
-    """Remember faces as nobody's; of a group, the most typical few, by which the others are recognized.
+    """Remember faces as a stranger's: the first few, by which others of a group are recognized.
 
-    A face that is somebody's sample is one no more. Raises `UsageError` if a copy of a face is somebody's sample.
+    A face that is a sample is removed from the samples. Raises `UsageError` if a copy of a face is a sample.
+
+    Parameters
+    ----------
+    gallery
+        The gallery to change.
+    faces
+        Scanned photos with the faces' numbers from 1, the most typical first.
     """
     made: list[tuple[int, FaceKey]] = []
     removed: tuple[tuple[int, NewSample], ...] = ()
@@ -125,7 +144,7 @@ def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> An
         for photo, face_number in faces[:_STRANGERS]:
             face = _face(photo, face_number)
             key = FaceKey.found(photo, face)
-            removed += _taken(gallery, gallery.samples_at(key))
+            removed += _removed(gallery, gallery.samples_at(key))
             number, is_new = gallery.remember_stranger(_stranger(photo, face))
             if is_new:
                 made.append((number, key))
@@ -137,7 +156,7 @@ def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> An
 
 
 def is_remembered(gallery: Gallery, photo: Photo, face: Face) -> bool:
-    """Return whether somebody said of this very face that it is nobody's, and not only of one like it."""
+    """Return whether this very face, not only a similar one, is remembered as a stranger's."""
     key = FaceKey.found(photo, face)
     return any(is_same_place(key, stranger.face) for stranger in gallery.stranger_faces())
 
@@ -152,10 +171,10 @@ def name_group(
     key: str | None = None,
     without: Collection[int] = (),
 ) -> Answer:
-    """Learn that a group of faces is a person: see `Album.name_group`, also for what it raises.
+    """Name a group of faces: see `Album.name_group` for the parameters and errors.
 
-    Of several threads that name a group, one succeeds: unless it is forced, nothing is learned if faces of the group
-    are somebody else's samples already.
+    Unless `force` is set, the answer is refused if a face of the group is somebody else's sample already. Therefore,
+    if several threads name a group, one of them succeeds.
     """
     gallery = bank.open_gallery(create=True)
     with album.naming:
@@ -177,18 +196,18 @@ def name_group(
 def leave_out(
     album: Album, gallery: Gallery, answer: Answer, group: int, others: Mapping[int, tuple[Photo, int]]
 ) -> Answer:
-    """Take faces out of a group that an answer is not about, and return the answer with that.
+    """Take faces to which an answer does not apply out of a group; return the answer with that change.
 
-    If it gave the others a name, these are denied to be that person. Raises as `part_group`.
+    If the answer gave the remaining faces a name, the name is denied of the others. Raises as `part_group`.
 
     Parameters
     ----------
     album, gallery
-        Of the group and the people.
+        The album of the group, and the gallery to change.
     answer, group
-        What was learned of the other faces, and the group's number.
+        The answer about the remaining faces, and the group's number.
     others
-        The faces' numbers in the scan, with their photos and numbers in them.
+        Photos and face numbers from 1 of the faces to take out, by the faces' numbers in the scan.
     """
     parted = part_group(album.scan_file, group, others.keys())
     name = answer.person if answer.samples else None
@@ -202,15 +221,15 @@ def leave_out(
 
 
 def take_back(bank: GalleryAccess, answer: Answer, album: Album) -> bool:
-    """Undo an answer: what it added goes, also a person whom it made, and what it removed comes back.
+    """Undo an answer: remove what it added, including a new person, and restore what it removed.
 
-    Answers that are taken back in the reverse order leave the gallery as it was before them. What is gone already is
-    passed over, and nobody who was forgotten meanwhile is learned again.
+    Undoing answers in reverse order leaves the gallery as it was before them. Data that was removed since is skipped,
+    and people who were forgotten since are not enrolled again.
 
     Returns
     -------
     bool
-        Whether that changed anything.
+        Whether anything changed.
     """
     gallery = bank.gallery
     names = gallery.names()
@@ -220,7 +239,7 @@ def take_back(bank: GalleryAccess, answer: Answer, album: Album) -> bool:
         for sample, key in zip(answer.samples, answer.learned, strict=True)
         for number in _numbers_now(gallery, sample, key, names.get(answer.person_id or 0))
     ]
-    with suppress(UsageError):  # removed by somebody else at this moment
+    with suppress(UsageError):  # another process has removed them
         is_changed |= gallery.remove_samples(made).samples > 0
     is_changed |= _forget_strangers(gallery, answer.strangers)
     for number, key in answer.denials:
@@ -228,14 +247,14 @@ def take_back(bank: GalleryAccess, answer: Answer, album: Album) -> bool:
             is_changed |= number in names and gallery.withdraw_denial(names[number], key)
     is_changed |= _restore(gallery, answer)
     person = None if answer.made_person is None else gallery.names().get(answer.made_person)
-    if person is not None and not gallery.person(person).sample_count:  # nobody else gave samples meanwhile
+    if person is not None and not gallery.person(person).sample_count:  # no samples were added since
         gallery.forget(person)
         is_changed = True
     return is_changed
 
 
 class _Before(NamedTuple):
-    """What an answer that gives a person samples may take away, as it was before."""
+    """The people, denials and strangers before an answer, some of which enrolling a sample may remove."""
 
     person_ids: frozenset[int]
     denied: Mapping[int, FaceKey]  # of the person, by the denials' numbers
@@ -246,7 +265,7 @@ class _Before(NamedTuple):
         return cls(frozenset(gallery.names()), _denied(gallery, name), _strangers(gallery))
 
     def compared(self, gallery: Gallery, answer: Answer) -> Answer:
-        """Return an answer with what it took away, and whether its person is new."""
+        """Return an answer with the denials and strangers that it removed, and its person if new."""
         name = str(answer.person)
         try:
             number = gallery.person(name).id
@@ -268,8 +287,8 @@ def _with_samples(gallery: Gallery, answer: Answer, samples: Sequence[int]) -> A
     return replace(answer, samples=tuple(samples), learned=faces)
 
 
-def _taken(gallery: Gallery, samples: Sequence[Sample]) -> tuple[tuple[int, NewSample], ...]:
-    """Remove samples, and return them whole with their people's numbers."""
+def _removed(gallery: Gallery, samples: Sequence[Sample]) -> tuple[tuple[int, NewSample], ...]:
+    """Remove samples, and return them completely, with their people's numbers."""
     numbers = {name: number for number, name in gallery.names().items()}
     taken = tuple((numbers[sample.person], gallery.whole_sample(sample.id)) for sample in samples)
     gallery.remove_samples([sample.id for sample in samples])
@@ -277,7 +296,7 @@ def _taken(gallery: Gallery, samples: Sequence[Sample]) -> tuple[tuple[int, NewS
 
 
 def _enroll_again(gallery: Gallery, removed: Iterable[tuple[int, NewSample]]) -> bool:
-    """Give people back samples that were removed; return whether any was."""
+    """Enroll removed samples again; return whether any was enrolled."""
     is_changed, names = False, gallery.names()
     for number, sample in removed:
         if number in names:
@@ -287,7 +306,7 @@ def _enroll_again(gallery: Gallery, removed: Iterable[tuple[int, NewSample]]) ->
 
 
 def _restore(gallery: Gallery, answer: Answer) -> bool:
-    """Give back what an answer took away: samples, denials and strangers; return whether there was anything."""
+    """Restore the samples, denials and strangers that an answer removed; return whether anything changed."""
     is_changed, names = _enroll_again(gallery, answer.removed), gallery.names()
     for number, key in answer.withdrawn:
         with suppress(PersonNotFoundError, UsageError):
@@ -299,21 +318,21 @@ def _restore(gallery: Gallery, answer: Answer) -> bool:
 
 
 def _numbers_now(gallery: Gallery, sample: int, key: FaceKey, owner: str | None) -> list[int]:
-    """Return the number of a sample that was learned; another one once it was removed and given back."""
+    """Return the present number of a sample, which differs after it was removed and restored; empty if gone."""
     with suppress(SampleNotFoundError):
         return [gallery.sample(sample).id]
     return [found.id for found in gallery.samples_at(key) if found.person == owner]
 
 
 def _forget_strangers(gallery: Gallery, strangers: Iterable[tuple[int, FaceKey]]) -> bool:
-    """Forget strangers that were remembered, also those that were forgotten and given back; return whether any was."""
+    """Forget strangers by number, or by face if they were restored under other numbers; return whether any was."""
     is_changed = False
     for number, key in strangers:
-        there = gallery.stranger_faces()
+        present = gallery.stranger_faces()
         same = (
             [number]
-            if any(one.id == number for one in there)
-            else [one.id for one in there if is_same_place(one.face, key)]
+            if any(one.id == number for one in present)
+            else [one.id for one in present if is_same_place(one.face, key)]
         )
         for one in same:
             with suppress(UsageError):
@@ -330,13 +349,13 @@ def _denied(gallery: Gallery, name: str) -> dict[int, FaceKey]:
 
 
 def _strangers(gallery: Gallery) -> dict[int, NewSample]:
-    """Return all strangers, as they are remembered again."""
+    """Return all strangers by number, in the form in which they can be remembered again."""
     with gallery.snapshot():
-        there, vectors = gallery.stranger_faces(), gallery.strangers().matrix
+        present, vectors = gallery.stranger_faces(), gallery.strangers().matrix
     return {
         stranger.id: NewSample(
             box=stranger.face.box,
-            landmarks=np.zeros((5, 2), np.float32),  # which are not kept of strangers
+            landmarks=np.zeros((5, 2), np.float32),  # not stored for strangers
             detection_score=0.0,
             quality=0.0,
             path=stranger.path,
@@ -347,7 +366,7 @@ def _strangers(gallery: Gallery) -> dict[int, NewSample]:
             vectors={"plain": vector},
             picture_hash=stranger.face.picture_hash,
         )
-        for stranger, vector in zip(there, vectors, strict=True)
+        for stranger, vector in zip(present, vectors, strict=True)
     }
 
 

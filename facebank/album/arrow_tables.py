@@ -1,29 +1,29 @@
-r"""An album's faces, and photos that were found, as Arrow tables: for pandas, Polars, DuckDB and other programs.
+r"""Arrow tables of an album's faces and of found photos, for pandas, Polars, DuckDB and other programs.
 
-Faces, a row each:
+Faces, one row each:
 
 ================  ==============================  ======================================================================
-path              string                          the photo's file; bytes that are no UTF-8 as ``\xe9``
+path              string                          the photo's file; bytes that are not UTF-8 as ``\xe9``
 content_hash      fixed_size_binary[32]           SHA-256 of the photo's bytes
 width, height     int32                           of the upright photo, in pixels
-taken_at          timestamp[us, tz=UTC]           when the photo was taken; a camera's time without a zone as if of UTC;
-                                                  null if it is not known
-camera_dated      bool                            whether a camera says so; else it is the file's time
-face_number       int32                           the face's place in the photo, from 1, the largest
+taken_at          timestamp[us, tz=UTC]           when the photo was taken; a camera's time without a zone counts as
+                                                  UTC; null if unknown
+camera_dated      bool                            whether taken_at is a camera's date; else it is the file's time
+face_number       int32                           from 1, the largest face of the photo
 box               fixed_size_list<float>[4]       x1, y1, x2, y2 in pixels of the upright photo
 landmarks         fixed_size_list<float>[10]      x, y of both eyes, the nose tip and both mouth corners, in pixels
 detection_score   float                           0..1
 quality           float                           0..1
-decision, reason  string                          as of `facebank.Face`; null if nobody was asked
+decision, reason  string                          as of `facebank.Face`; null if the face was not identified
 person            string                          the name; null unless the decision is ``known``
 probability       double                          calibrated probability of the most similar person, 0..1; or null
 similarity        double                          cosine with the most similar person, -1..1; or null
-group             int64                           the number of the face's group; null if it is in none
-embedding         fixed_size_list<float>[D]       of length 1, comparable within one pack
+group             int64                           the number of the face's group; null if it has none
+embedding         fixed_size_list<float>[D]       L2-normalized, comparable within one pack
 ================  ==============================  ======================================================================
 
-Photos that were found, a row each: path, content_hash, taken_at and camera_dated as above, and ``people``, a list of
-everybody who is known there: person, probability, and the box of those who were looked for.
+Found photos, one row each: path, content_hash, taken_at and camera_dated as above, and ``people``, a list of everybody
+identified in the photo: person, probability, and the box of people in the query.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ _FACES_AT_ONCE = 4_096
 
 
 def faces_table(photos: Iterable[tuple[Sequence[int], Photo]], groups: Mapping[int, int], dimension: int) -> Any:
-    """Return the faces of photos as a ``pyarrow.Table`` in chunks, taken from the photos a few at a time.
+    """Return the faces of photos as a ``pyarrow.Table`` with chunks of about 4,000 rows.
 
-    Raises `MissingDependencyError`: the extra `cluster` is not installed.
+    Raises `MissingDependencyError` if the extra `cluster` is not installed.
 
     Parameters
     ----------
     photos
-        Each with its faces' numbers in the scan.
+        The photos, each with the numbers of its faces in the scan; consumed a few at a time.
     groups
-        The group of each face that is in one, by number.
+        The group of each grouped face, by the face's number.
     dimension
         Length of an embedding.
     """
@@ -68,7 +68,7 @@ def faces_table(photos: Iterable[tuple[Sequence[int], Photo]], groups: Mapping[i
 
 
 def faces_schema(dimension: int) -> Any:
-    """Return the ``pyarrow.Schema`` of `faces_table`."""
+    """Return the ``pyarrow.Schema`` of `faces_table`, for embeddings of a length."""
     pa = pyarrow()
     single = pa.float32()
     return pa.schema(
@@ -93,7 +93,7 @@ def faces_schema(dimension: int) -> Any:
 
 
 def write_found(found: Sequence[FoundPhoto], path: Path) -> None:
-    """Write photos that were found to a Parquet file, which appears whole or not at all; an existing one is replaced.
+    """Write found photos to a Parquet file atomically, replacing an existing one.
 
     Raises `StorageError` (it cannot be written) or `MissingDependencyError` (the extra `cluster` is not installed).
     """
@@ -129,7 +129,13 @@ def write_found(found: Sequence[FoundPhoto], path: Path) -> None:
 
 
 def shown_path(path: str) -> str:
-    r"""Return a path as UTF-8 can have it: bytes that are none as ``\xe9``, for example."""
+    r"""Return a path in valid UTF-8, with other bytes as escapes such as ``\xe9``.
+
+    Examples
+    --------
+    >>> shown_path("caf\udce9.jpg")
+    'caf\\xe9.jpg'
+    """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -183,7 +189,7 @@ def _faces_batch(rows: Sequence[tuple[Photo, Face, int | None]], schema: Any) ->
 
 
 def _moment(taken_at: datetime | None) -> datetime | None:
-    """Return a time in UTC, in which a camera's without a zone is taken to be."""
+    """Return a time in UTC; one without a time zone counts as UTC."""
     if taken_at is None:
         return None
     return taken_at.astimezone(UTC) if taken_at.tzinfo else taken_at.replace(tzinfo=UTC)

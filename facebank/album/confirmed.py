@@ -1,10 +1,11 @@
-"""Decisions about scanned photos, in which a face that somebody gave a name keeps it."""
+"""Identification of scanned photos, in which a person's samples are always that person."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from facebank.errors import GalleryNotFoundError
 from facebank.gallery import FaceKey
 from facebank.gallery.same_face import is_same_place
 from facebank.index.gallery_index import read_until_whole
@@ -12,19 +13,31 @@ from facebank.operations.identify import identified_photo
 from facebank.types import Decision, Identity, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from facebank.album.gallery_access import GalleryAccess
+    from facebank.album.scan.scan_file import ScanFile
     from facebank.gallery import Gallery
     from facebank.operations.identify import Identification
+    from facebank.recognition.settings import DecisionSettings
     from facebank.types import Face, Photo
 
 
 def identified_in_album(photo: Photo, gallery: Gallery, identification: Callable[[], Identification]) -> Photo:
-    """Decide whose the faces of a scanned photo are: as `identified_photo`, but a person's samples stay the person's.
+    """Return a scanned photo with an identity for each face: as `identified_photo`, but samples keep their person.
 
-    Similarities do not count there: two people of one look, such as a person under a second name by mistake, are
-    confused, and that must not take away what somebody said. Similarity and probability stay as measured. Another face
-    of the photo is not the same person, unless the settings allow that.
+    Similarity does not decide about samples: it cannot tell apart two people who look alike, such as one person
+    enrolled under two names, and must not overrule the user. Similarity and probability stay as measured. No other face
+    of the photo gets the same person, unless the settings allow it.
+
+    Parameters
+    ----------
+    photo
+        As the scan stores it.
+    gallery
+        The enrolled people and their samples.
+    identification
+        Returns the recognizer; called only if the photo has faces to identify.
     """
     found = identified_photo(photo, gallery, identification)
     owners = _owners(found, gallery)
@@ -35,19 +48,47 @@ def identified_in_album(photo: Photo, gallery: Gallery, identification: Callable
         [
             _confirmed(face, owners[face.face_number])
             if face.face_number in owners
-            else _decided(face, set() if allow_twice else taken)
+            else _without_taken(face, set() if allow_twice else taken)
             for face in found.faces
         ]
     )
 
 
+def identified_if_gallery(
+    bank: GalleryAccess, photos: Iterable[tuple[list[int], Photo]], settings: DecisionSettings | None = None
+) -> Iterator[tuple[list[int], Photo]]:
+    """Yield photos with their identities; as they are if there is no gallery.
+
+    `photos` are as of `ScanFile.each_photo`, each with the numbers of its faces in the scan.
+    """
+    try:
+        gallery = bank.gallery
+    except GalleryNotFoundError:
+        yield from photos
+        return
+    for ids, photo in photos:
+        yield ids, identified_in_album(photo, gallery, lambda: bank.identification(settings))
+
+
+def known_faces(bank: GalleryAccess, scan_file: ScanFile) -> set[int]:
+    """Return the numbers in the scan of the faces whose person is known; empty without a gallery."""
+    try:
+        _ = bank.gallery
+    except GalleryNotFoundError:
+        return set()
+    known = set[int]()
+    for ids, photo in identified_if_gallery(bank, scan_file.each_photo()):
+        known.update(number for number, face in zip(ids, photo.faces, strict=True) if face.person is not None)
+    return known
+
+
 def owner_in_photo(photo: Photo, face_number: int, gallery: Gallery) -> str | None:
-    """Return whose sample a face of a photo is; None if nobody's, or of several people."""
+    """Return the person whose sample a face is; None if it is not a sample, or one of several people."""
     return _owners(photo, gallery).get(face_number)
 
 
 def _owners(photo: Photo, gallery: Gallery) -> dict[int, str]:
-    """Return whose samples faces are, by the faces' numbers."""
+    """Return the owners of those faces that are samples of exactly one person, by face number."""
     samples = read_until_whole(lambda: gallery.samples_of_photo(photo.content_hash, photo.picture_hash))
     if not samples:
         return {}
@@ -74,9 +115,10 @@ def _confirmed(face: Face, person: str) -> Identity:
     )
 
 
-def _decided(face: Face, taken: set[str]) -> Identity:
+def _without_taken(face: Face, taken: set[str]) -> Identity:
+    """Return the identity of a face, uncertain if its person is already another face's owner."""
     identity = face.identity
-    assert identity is not None  # noqa: S101 - all faces were decided about
+    assert identity is not None  # noqa: S101 - `identified_photo` sets it on every face
     if identity.person not in taken:
         return identity
     return replace(identity, decision=Decision.UNCERTAIN, reason=Reason.SAME_PERSON_TWICE, person=None)

@@ -1,4 +1,4 @@
-"""What was made from a gallery's people: what goes with somebody who is forgotten, and what stays elsewhere."""
+"""Copies of the data of a gallery's people: those that are wiped when somebody is forgotten, and those that remain."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 ADVICE = MappingProxyType(
     {
-        PlaceKind.EXPORT: "an export, with names, pictures and embeddings: remove the folder, or export anew",
+        PlaceKind.EXPORT: "an export, with names, pictures and embeddings: remove the folder, or export again",
         PlaceKind.BACKUP: "a copy of the gallery: remove it, or make another",
-        PlaceKind.ANNOTATED: "annotated copies of photos, with names: remove them, or draw them anew",
+        PlaceKind.ANNOTATED: "annotated copies of photos, with names: remove them, or draw them again",
         PlaceKind.VIDEO: "an annotated video, with names: remove it",
         PlaceKind.FACES: "pictures of faces, named after people: remove them",
-        PlaceKind.PAGE: "a page with faces, or a table with names: remove it, or write it anew",
+        PlaceKind.PAGE: "a page with faces, or a table with names: remove it, or write it again",
         PlaceKind.EXPLANATION: "a picture of two faces: remove it",
         PlaceKind.SORTED: (
             "photos in folders named after people, and the journal of sorting: rename or remove the folders"
@@ -29,26 +29,26 @@ ADVICE = MappingProxyType(
         PlaceKind.SCAN: (
             "still holds all faces of the scanned photos and videos, without names, and a small picture of each in a "
             "video: to be rid of them too, stop facebank where it runs, such as 'facebank serve', remove the file and "
-            "scan the photos anew"
+            "scan the photos again"
         ),
     }
 )
-"""What a kind of copy holds, and what to do about it."""
+"""The content of each kind of copy, and how to remove it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """What was made from a gallery's people, as far as the gallery and its scan know, before somebody is forgotten."""
+    """The recorded copies of the data of a gallery's people, before somebody is forgotten."""
 
-    wiped: tuple[str, ...]  # files that go as well: derived from the gallery, or left by killed runs
-    stays: tuple[WrittenPlace, ...]
+    wiped: tuple[str, ...]  # files that are removed too: derived from the gallery, or left by killed runs
+    stays: tuple[WrittenPlace, ...]  # copies that the user has to remove
     files_with_name: tuple[str, ...] = ()  # photos and sidecars into which facebank wrote the person's name
 
 
 def copies_of(gallery: Gallery, name: str | None = None) -> Copies:
-    """Return what was made from a gallery's people, and of one person, if named: the files with that name.
+    """Return the copies of the data of a gallery's people, and the files with a person's name, if one is given.
 
-    Raises `PersonNotFoundError` if nobody is called so.
+    Raises `PersonNotFoundError` if the name is not enrolled.
     """
     stays = gallery.written_places()
     scan = WrittenPlace(PlaceKind.SCAN, own_album(gallery.path).absolute())
@@ -56,6 +56,6 @@ def copies_of(gallery: Gallery, name: str | None = None) -> Copies:
         stays.append(scan)
     wiped = dict.fromkeys(map(str, [*gallery.derived_files(), *gallery.leftovers(), *gallery.automatic_backups()]))
     written: list[str] = []
-    if name is not None:  # by the person's number: nobody knows it any more once it is forgotten
+    if name is not None:  # has to precede forgetting, which removes the person's number
         written = files_with_name(own_album(gallery.path), gallery.pack, gallery.person(name).id)
     return Copies(tuple(wiped), tuple(stays), tuple(written))

@@ -1,4 +1,4 @@
-"""Finding the photos that show some people, by when they were taken."""
+"""Searching identified photos by people and date."""
 
 from __future__ import annotations
 
@@ -23,17 +23,33 @@ _DAY_MONTH_OR_YEAR = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Days, both included; None for no end on that side."""
+    """A range of days, both included; None leaves a side open.
+
+    Examples
+    --------
+    >>> from facebank.album.finding import Period
+    >>> Period.of("2019", None)
+    Period(first=datetime.date(2019, 1, 1), last=None)
+    """
 
     first: date | None = None
     last: date | None = None
 
     @classmethod
     def of(cls, first: str | None, last: str | None) -> Self:
-        """Parse days, months and years as people type them: ``2019-06-01``, ``2019-06`` or ``2019``.
+        """Return the period between two days, months or years: ``2019-06-01``, ``2019-06`` or ``2019``.
 
-        A month or year as the first means its first day, as the last its last one. Raises `UsageError`: one is no day,
-        month or year, or the first comes after the last.
+        The period includes the whole of a month or year. None leaves a side open.
+
+        Raises
+        ------
+        UsageError
+            A text is not a day, month or year, or the first is after the last.
+
+        Examples
+        --------
+        >>> Period.of("2019-06", "2019-07").last
+        datetime.date(2019, 7, 31)
         """
         begin = None if first is None else _days(first)[0]
         end = None if last is None else _days(last)[1]
@@ -44,7 +60,14 @@ class Period:
         return cls(begin, end)
 
     def holds(self, taken_at: datetime | None) -> bool:
-        """Return whether a photo was taken then; one of unknown time only if any time will do."""
+        """Return whether a time lies in the period; an unknown time (None) only lies in the unlimited period.
+
+        Examples
+        --------
+        >>> from datetime import datetime
+        >>> Period.of("2019", "2019").holds(datetime(2019, 6, 1)), Period().holds(None)
+        (True, True)
+        """
         if taken_at is None:
             return self.first is None and self.last is None
         day = taken_at.date()
@@ -53,40 +76,40 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class KnownPerson:
-    """A person who is known in a photo."""
+    """A person identified in a photo."""
 
     name: str
-    probability: float | None  # that it is this person, 0..1; None if nothing is calibrated
-    # x1, y1, x2, y2 in pixels of the upright photo, for people who were looked for; else None
+    probability: float | None  # calibrated probability of the identity, 0..1; None without a calibration
+    # x1, y1, x2, y2 in pixels of the upright photo for people in the query; else None
     box: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPhoto:
-    """A found photo with everybody who is known in it, by name; the rest is as of `facebank.types.Photo`."""
+    """A found photo with everybody identified in it; other fields are as of `facebank.types.Photo`."""
 
     path: str
     taken_at: datetime | None
-    people: tuple[KnownPerson, ...]
+    people: tuple[KnownPerson, ...]  # sorted by name
     camera_dated: bool = False
-    quarter_turns: int = 0
-    content_hash: str = ""
-    picture_hash: str | None = None
+    quarter_turns: int = 0  # counter-clockwise, that made the photo upright, 0..3
+    content_hash: str = ""  # SHA-256 of the file's bytes, in hex
+    picture_hash: str | None = None  # SHA-256 of the pixels, in hex
 
 
 def photos_of(
     photos: Iterable[Photo], names: frozenset[str], period: Period, *, any_of: bool = False
 ) -> list[FoundPhoto]:
-    """Return the photos that show all of some people, or any of them, oldest first; those of unknown time last.
+    """Return the photos that show all named people, or any of them, oldest first; photos of unknown time come last.
 
     Parameters
     ----------
     photos
         Identified photos.
     names
-        As the gallery has them.
+        Names as in the gallery.
     period
-        When they were taken.
+        When the photos were taken.
     any_of
         Whether one of the people is enough.
     """
@@ -119,14 +142,21 @@ def _box(face: Face) -> tuple[float, float, float, float]:
 
 
 def moment(taken_at: datetime | None) -> datetime:
-    """Return a time to sort by: a camera's counts as UTC, an unknown one is the last."""
+    """Return a time with a time zone for sorting: UTC if it has none, the latest possible if it is None.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> moment(datetime(2019, 6, 1)) < moment(None)
+    True
+    """
     if taken_at is None:
         return datetime.max.replace(tzinfo=UTC)
     return taken_at if taken_at.tzinfo else taken_at.replace(tzinfo=UTC)
 
 
 def _days(text: str) -> tuple[date, date]:
-    """Return the first and the last day of a typed day, month or year."""
+    """Return the first and the last day of a day, month or year; raises `UsageError` for other text."""
     typed = _DAY_MONTH_OR_YEAR.fullmatch(text.strip())
     try:
         if typed is not None:
@@ -136,4 +166,4 @@ def _days(text: str) -> tuple[date, date]:
             return first, first if day else date(year, last_month, monthrange(year, last_month)[1])
     except ValueError:
         pass
-    raise UsageError(f"{printable(text)!r} is no day, month or year: write it as 2019-06-01, 2019-06 or 2019")
+    raise UsageError(f"{printable(text)!r} is not a day, month or year: write it as 2019-06-01, 2019-06 or 2019")

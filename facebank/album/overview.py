@@ -1,4 +1,4 @@
-"""Who is in the photos of an album, decided once and kept in memory until people, settings or photos change."""
+"""Identities of all faces in an album, kept in memory until people, settings or photos change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from facebank.album.confirmed import identified_in_album
 from facebank.album.finding import moment
-from facebank.album.followed_scan import FollowedScan
+from facebank.album.scan_version import CachedScanVersion
 from facebank.errors import ScanNotFoundError
 from facebank.operations.identify import decision_basis
 from facebank.storage.dates import is_believable
@@ -22,30 +22,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from facebank.album.album import Album, GalleryAccess
+    from facebank.album.album import Album
     from facebank.album.finding import Period
+    from facebank.album.gallery_access import GalleryAccess
     from facebank.types import Photo
 
-_PATIENCE = 2.0  # seconds for which lists may be old while photos are looked through
-_BETWEEN = 64  # photos after which the caller is asked whether to go on
+_STALE_AFTER = 2.0  # seconds after which lists are made again during a refresh
+_BETWEEN = 64  # photos between two calls of `goes_on`
 
 
 @dataclass(frozen=True, slots=True)
 class SeenFace:
     """The decision about a face, without box and embedding."""
 
-    face_number: int
+    face_number: int  # from 1, the largest
     decision: Decision
     reason: Reason
     person: int | None  # number of the person; None unless known
     likeliest: int | None  # number of the most similar person; None if nobody is enrolled
-    probability: float | None  # that it is the likeliest
-    quality: float
+    probability: float | None  # that the face is the likeliest person's, 0..1; None without a calibration
+    quality: float  # 0..1
 
 
 @dataclass(frozen=True, slots=True)
 class SeenPhoto:
-    """A photo with the decisions about its faces; the rest is as of `facebank.types.Photo`."""
+    """A photo with the decisions about its faces; other fields are as of `facebank.types.Photo`."""
 
     path: str
     content_hash: str
@@ -56,12 +57,12 @@ class SeenPhoto:
 
     @property
     def people(self) -> set[int]:
-        """The numbers of the people who are known in it."""
+        """The numbers of the people identified in it."""
         return {face.person for face in self.faces if face.person is not None}
 
     @property
     def when(self) -> datetime | None:
-        """When it was taken, in a time zone; None if that is unknown or cannot be true."""
+        """When it was taken, with a time zone; None if unknown or implausible."""
         taken_at = self.taken_at
         if taken_at is None or not (self.camera_dated or is_believable(taken_at)):
             return None
@@ -70,30 +71,30 @@ class SeenPhoto:
 
 @dataclass(frozen=True, slots=True)
 class _Lists:
-    """What is asked of all photos, made from them at one moment."""
+    """Sorted lists of the photos and faces."""
 
-    made_at: float
-    version: int
-    photos: Mapping[int, Sequence[SeenPhoto]]  # by known person, oldest first
-    unsure: Mapping[int, Sequence[tuple[SeenPhoto, SeenFace]]]  # by likeliest person, likeliest first
-    uncertain: Sequence[tuple[SeenPhoto, SeenFace]]  # all of those, likeliest first
-    has_unnamed: bool  # whether there is any other face that could be named
+    made_at: float  # seconds of the monotonic clock
+    version: int  # of the photos
+    photos: Mapping[int, Sequence[SeenPhoto]]  # by number of a known person, oldest first
+    unsure: Mapping[int, Sequence[tuple[SeenPhoto, SeenFace]]]  # by number of the likeliest person, likeliest first
+    uncertain: Sequence[tuple[SeenPhoto, SeenFace]]  # all of `unsure`, likeliest first
+    has_unnamed: bool  # whether any face could still be named
 
 
 class AlbumOverview:
     """The decisions about all photos of an album; several threads may use it.
 
-    `refresh` looks through the photos, which takes a while, and may be called in the background: what was decided
-    before is there meanwhile. People are numbers here, so that a new name counts at once.
+    `refresh` identifies the photos. It takes a while and may run in the background, while earlier decisions remain
+    available. People are numbers, so that renaming them needs no refresh.
 
     Parameters
     ----------
     bank
-        Whose people are known, such as a `facebank.FaceBank`.
+        The gallery and its engine, such as a `facebank.FaceBank`.
     album
-        Its scanned photos, which need not be there yet.
+        The scanned photos; the scan need not exist yet.
     places
-        The folders whose photos count; none for no photo at all.
+        The folders of the photos; empty for no photos.
     """
 
     def __init__(self, bank: GalleryAccess, album: Album, places: Sequence[Path]) -> None:
@@ -101,22 +102,22 @@ class AlbumOverview:
         self._album = album
         self._places = [absolute(place) for place in places]
         self._photos: dict[str, SeenPhoto] = {}
-        self._made_for: object = None
-        self._scan = FollowedScan(album, lambda scan_file: scan_file.version())
-        self._version = 0  # grows with every change of the photos
+        self._made_for: object = None  # the state of people, settings and photos at the last refresh
+        self._scan = CachedScanVersion(album, lambda scan_file: scan_file.version())
+        self._version = 0  # increases with every change of the photos
         self._lists: _Lists | None = None
         self._lock, self._refreshing = Lock(), Lock()
-        self.total = 0  # photos to look through, as far as known
-        self.done = 0  # photos that the refresh under way has looked through
+        self.total = 0  # estimated number of photos of the current refresh
+        self.done = 0  # photos that the current refresh has identified
 
     @property
     def is_current(self) -> bool:
-        """Whether all photos were decided about with the people, settings and photos of now."""
+        """Whether the decisions reflect the present people, settings and photos."""
         return self._made_for is not None and self._made_for == self._state()
 
     @property
     def is_refreshing(self) -> bool:
-        """Whether the photos are being looked through."""
+        """Whether a refresh is running."""
         return self._refreshing.locked()
 
     def __len__(self) -> int:
@@ -127,21 +128,21 @@ class AlbumOverview:
         return self._photos.get(content_hash)
 
     def counts(self) -> dict[int, int]:
-        """Return in how many photos each person is known, by number."""
+        """Return the number of photos with each identified person, by the person's number."""
         return {person: len(photos) for person, photos in self._current_lists().photos.items()}
 
     def photos_of(self, person: int, other: int | None = None) -> Sequence[SeenPhoto]:
-        """Return the photos of a person, or of two together, oldest first; those of unknown time last."""
+        """Return the photos of a person, or of two people together, oldest first; photos of unknown time come last."""
         photos = self._current_lists().photos.get(person, ())
         return photos if other is None else [photo for photo in photos if other in photo.people]
 
     def find(self, people: Collection[int], period: Period, *, any_of: bool = False) -> list[SeenPhoto]:
-        """Return the photos of all of some people, or of any, in the order of `facebank.album.finding.photos_of`.
+        """Return the photos that show all people, or any of them, in the order of `facebank.album.finding.photos_of`.
 
         Parameters
         ----------
         people
-            Their numbers.
+            Numbers of people.
         period
             When the photos were taken.
         any_of
@@ -157,16 +158,16 @@ class AlbumOverview:
         )
 
     def unsure(self, person: int | None = None) -> Sequence[tuple[SeenPhoto, SeenFace]]:
-        """Return the unsure faces that may be a person's, or anybody's, the likeliest first; none that is too poor."""
+        """Return the uncertain faces of good quality that may be a person's, or anybody's, the likeliest first."""
         lists = self._current_lists()
         return lists.uncertain if person is None else lists.unsure.get(person, ())
 
     def has_unnamed(self) -> bool:
-        """Whether any photo has a face that nobody's name is given to, good enough to be asked about."""
+        """Return whether any photo has an unnamed face of good quality that is not a remembered stranger's."""
         return self._current_lists().has_unnamed
 
     def known_faces(self) -> set[int] | None:
-        """Return the numbers in the scan of all faces whose person is known; None if photos are left out here."""
+        """Return the numbers in the scan of all faces whose person is known; None if the overview lacks photos."""
         if self._album.scan_file.count().photos != len(self._photos):
             return None
         return {
@@ -177,16 +178,16 @@ class AlbumOverview:
         }
 
     def scan_version(self) -> str | None:
-        """Return `ScanFile.version` of the scan, read only where its files have changed; None without a scan."""
+        """Return `ScanFile.version` of the scan, computed only after a change; None without a scan."""
         return self._scan.version()
 
     def refresh(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
-        """Look through all photos, if anything changed since; return whether all were.
+        """Identify all photos if anything changed since the last refresh; return False if stopped by `goes_on`.
 
         Parameters
         ----------
         goes_on
-            Asked now and then whether to go on.
+            Called from time to time; False stops the refresh.
         """
         with self._refreshing:
             state = self._state()
@@ -211,7 +212,7 @@ class AlbumOverview:
             return True
 
     def look_again(self, content_hashes: Iterable[str]) -> None:
-        """Decide anew about some photos, of which something was said just now."""
+        """Identify some photos again, given by their SHA-256 in hex, after an answer about them."""
         numbers = self._numbers()
         for content_hash in content_hashes:
             known = self._photos.get(content_hash)
@@ -249,7 +250,8 @@ class AlbumOverview:
         with self._lock:
             lists = self._lists
             if lists is not None and (
-                lists.version == self._version or (self.is_refreshing and time.monotonic() - lists.made_at < _PATIENCE)
+                lists.version == self._version
+                or (self.is_refreshing and time.monotonic() - lists.made_at < _STALE_AFTER)
             ):
                 return lists
             self._lists = _lists_of(list(self._photos.values()), self._version)
@@ -280,7 +282,7 @@ def _lists_of(photos: Sequence[SeenPhoto], version: int) -> _Lists:
     for photo in sorted(photos, key=_order):
         for person in photo.people:
             by_person[person].append(photo)
-        uncertain += [(photo, face) for face in photo.faces if _is_worth_asking(face)]
+        uncertain += [(photo, face) for face in photo.faces if _is_askable(face)]
     uncertain.sort(key=lambda entry: -(entry[1].probability or 0.0))
     for entry in uncertain:
         if entry[1].likeliest is not None:
@@ -295,7 +297,7 @@ def _has_unknown(photo: SeenPhoto) -> bool:
     )
 
 
-def _is_worth_asking(face: SeenFace) -> bool:
+def _is_askable(face: SeenFace) -> bool:
     return face.decision is Decision.UNCERTAIN and face.reason is not Reason.FACE_TOO_POOR
 
 

@@ -1,4 +1,4 @@
-"""Which scan a gallery's album is: its own scan file, or one that was opened with ``facebank album open``."""
+"""The scan of a gallery's album: its own scan file, or one that was opened with ``facebank album open``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,18 @@ _ADVICE = "open the album with a gallery where you may write, or name it with --
 
 
 def default_scan_path(gallery: Path, shard: Shard | None = None) -> Path:
-    """Return where a gallery's own scan is kept: beside it, ``family.scan`` for ``family.facebank``.
+    """Return the path of a gallery's own scan file, which lies beside the gallery.
 
-    That of a shard says which it is: ``family.3-of-16.scan``. The only shard is the whole scan.
+    The name contains the shard, unless it is the only one.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from facebank.media import Shard
+    >>> default_scan_path(Path("family.facebank")).name
+    'family.scan'
+    >>> default_scan_path(Path("family.facebank"), Shard(3, 16)).name
+    'family.3-of-16.scan'
     """
     if shard is None or shard.count == 1:
         return gallery.with_suffix(".scan")
@@ -29,14 +38,14 @@ def default_scan_path(gallery: Path, shard: Shard | None = None) -> Path:
 
 
 def note_of(gallery: Path) -> Path:
-    """Return the file beside a gallery that names the scan that was opened as its album."""
+    """Return the file beside a gallery that stores the path of its opened scan."""
     return gallery.with_suffix(".album")
 
 
 def opened_album(gallery: Path) -> Path | None:
-    """Return the scan file, or the folder of Parquet shards, that was opened as a gallery's album; None if none was.
+    """Return the scan file or folder of Parquet shards that was opened as a gallery's album; None if none was.
 
-    Raises `StorageError`: the file that says so is damaged.
+    Raises `StorageError` if the file of `note_of` is damaged.
     """
     note = note_of(gallery)
     try:
@@ -52,18 +61,18 @@ def opened_album(gallery: Path) -> Path | None:
 
 
 def own_album(gallery: Path) -> Path:
-    """Return the scan of a gallery's album: the one that was opened, else its own scan file."""
+    """Return the path of the scan of a gallery's album: the opened one, else its own scan file."""
     return opened_album(gallery) or default_scan_path(gallery)
 
 
 def open_album(gallery: Path, album: Path) -> None:
-    """Remember a scan as a gallery's album; raises `StorageError`."""
+    """Store the path of a scan as a gallery's album; raises `StorageError` if the folder is not writable."""
     named = os.path.normpath(Path.cwd() / album)
     write_file(note_of(gallery), json.dumps({"album": named}).encode("ascii"), advice=_ADVICE)
 
 
 def close_album(gallery: Path) -> bool:
-    """Let a gallery have its own scan file as its album again; return whether another was open."""
+    """Make a gallery's own scan file its album again; return whether another was open."""
     note = note_of(gallery)
     try:
         note.unlink()

@@ -1,4 +1,4 @@
-"""HTML pages of pictures: one file each, which needs nothing outside of it and makes no request."""
+"""Self-contained HTML pages of found photos, samples and groups of faces, which make no requests."""
 
 from __future__ import annotations
 
@@ -32,6 +32,18 @@ if TYPE_CHECKING:
     from facebank.gallery import Gallery
     from facebank.types import DecodedPhoto, Sample
 
+MOST_PICTURES = 500
+"""Pictures on a page, so that browsers can display it; further photos are links."""
+
+MOST_GROUPS = 500
+"""Groups on a contact sheet, so that browsers can display it."""
+
+SHOWN_FACES = 12
+"""Faces of each group on a contact sheet."""
+
+_PHOTO_SIDE = 320  # pixels of a photo's longer side
+_FACE_SIDE = 112  # pixels of a face's longer side
+_LONGEST_PICTURE = 1 << 18  # bytes; usual thumbnails of samples have a few thousand
 _GENERATOR = '<meta name="generator" content="facebank">'
 _HEAD_BYTES = 1000
 _STYLE = """
@@ -82,11 +94,15 @@ _HEAD = """<!DOCTYPE html>
 _FOOT = """</body>
 </html>
 """
+_GROUPS_INTRODUCTION = """<p>Each group should be one person, the most typical faces first. Give a group a name with
+<code>facebank people name NUMBER NAME</code>. Where a group holds two people, or two groups must not become one, say so
+with <code>facebank cluster --not-same 3.2 3.5</code>.</p>
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A named face in a picture; `place` is left, top, width and height as fractions of the picture's."""
+    """A named face in a picture; `place` is left, top, width and height in fractions of the picture, 0..1."""
 
     name: str
     place: tuple[float, float, float, float]
@@ -94,26 +110,26 @@ class Mark:
 
 @contextmanager
 def new_page(target: Path, title: str, introduction: str = "") -> Iterator[Callable[[str], object]]:
-    """Write a page atomically, for its owner only. Only a page of facebank's is replaced, no other file.
+    """Write a page atomically, readable for its owner only. An existing file is replaced only if facebank wrote it.
 
     Parameters
     ----------
     target, title
         The file, and the page's title as text.
     introduction
-        HTML that follows it.
+        HTML below the title.
 
     Yields
     ------
     Callable
-        Adds HTML.
+        Appends HTML to the page.
 
     Raises
     ------
     UsageError
-        Another file is there.
+        The file exists and was not written by facebank.
     StorageError
-        It cannot be written.
+        The file cannot be written.
     """
     try:
         if os.path.lexists(target) and not _is_ours(target):
@@ -134,14 +150,14 @@ def new_page(target: Path, title: str, introduction: str = "") -> Iterator[Calla
 def figure(
     picture: bytes | None, alternative: str, caption: str, lines: Sequence[str] = (), *, marks: Sequence[Mark] = ()
 ) -> str:
-    """Return a list item with a picture and its caption.
+    """Return an HTML list item with a picture and its caption.
 
     Parameters
     ----------
     picture, alternative
-        A JPEG file or None, and what it shows as text.
+        A JPEG file or None, and its description as text.
     caption, lines
-        HTML below it, and further lines as text.
+        HTML below the picture, and further lines as text.
     marks
         Faces to frame.
     """
@@ -151,7 +167,13 @@ def figure(
 
 
 def link(path: str) -> str:
-    """Return a file's name as HTML that links to it; the name alone if the path is not absolute."""
+    """Return a file's name as an HTML link to the file; only the name if the path is not absolute.
+
+    Examples
+    --------
+    >>> link("party.jpg")
+    'party.jpg'
+    """
     name = as_html(Path(path).name or path)
     if not Path(path).is_absolute():
         return name
@@ -159,7 +181,13 @@ def link(path: str) -> str:
 
 
 def as_html(text: str) -> str:
-    """Return text as HTML, with invisible and direction-changing characters shown."""
+    """Return text as HTML, with invisible and direction-changing characters escaped.
+
+    Examples
+    --------
+    >>> as_html("Ada & Grace")
+    'Ada &amp; Grace'
+    """
     return escape(printable(text), quote=True)
 
 
@@ -182,20 +210,15 @@ def _is_ours(page: Path) -> bool:
         return _GENERATOR.encode("ascii") in file.read(_HEAD_BYTES)
 
 
-MOST_PICTURES = 500
-"""How many pictures a page shows, so that it stays one that a browser can hold; the others are links."""
-
-_PHOTO_SIDE = 320  # pixels of a photo's longer side
-_LONGEST_PICTURE = 1 << 18  # bytes: a sample's thumbnail has some thousand
-
-
 def write_found_page(photos: Sequence[FoundPhoto], title: str, target: Path, progress: Progress = SILENT) -> None:
-    """Write a page with found photos, by year and month; they are read again. Parameters as of `new_page`.
+    """Write a page with found photos by year and month; the photos are read again. Raises as `new_page`.
 
     Parameters
     ----------
     photos
-        Oldest first. Those without a camera's date follow, by their files' dates.
+        Oldest first. The page shows photos without a camera's date last, by their files' dates.
+    title, target
+        As of `new_page`.
     progress
         Advanced with each photo.
     """
@@ -224,12 +247,16 @@ def write_samples_page(
     target: Path,
     progress: Progress = SILENT,
 ) -> None:
-    """Write a page with a person's samples. Parameters as of `new_page`.
+    """Write a page with a person's samples. Raises as `new_page`.
 
     Parameters
     ----------
     gallery
-        Holds the thumbnails; a face without one is cut out of its photo.
+        The gallery with the thumbnails; a face without one is cropped from its photo.
+    name, samples
+        The person's name and samples.
+    target
+        As of `new_page`.
     progress
         Advanced with each sample.
     """
@@ -252,7 +279,7 @@ def _counted(photos: Sequence[FoundPhoto]) -> str:
 
 
 def _date(photo: FoundPhoto) -> datetime | None:
-    """Return when a photo was taken, if that can be true."""
+    """Return when a photo was taken; None if the date is unknown or implausible."""
     return photo.taken_at if shown_date(photo.taken_at, camera_dated=photo.camera_dated) else None
 
 
@@ -317,41 +344,33 @@ def _mark(person: KnownPerson, photo: DecodedPhoto) -> Mark | None:
     return Mark(person.name, (left, top, right - left, bottom - top))
 
 
-SHOWN_FACES = 12
-MOST_GROUPS = 500
-"""How many groups a page shows, so that it stays one that a browser can hold."""
-
-_FACE_SIDE = 112
-_INTRODUCTION = """<p>Each group should be one person, the most typical faces first. Give a group a name with
-<code>facebank people name NUMBER NAME</code>. Where a group holds two people, or two groups must not become one, say so
-with <code>facebank cluster --not-same 3.2 3.5</code>.</p>
-"""
-
-
 def write_contact_sheet(
     scan_file: ScanFile, groups: Sequence[Group], target: Path, progress: Progress = SILENT
 ) -> None:
-    """Write a page with the `MOST_GROUPS` largest groups; photos are read again. Raises as `new_page`.
+    """Write a page with the `MOST_GROUPS` largest groups; the photos are read again. Raises as `new_page`.
 
     Parameters
     ----------
     scan_file, groups
         The scan, and its groups, largest first; up to `SHOWN_FACES` faces of each are shown.
+    target
+        As of `new_page`.
     progress
         Advanced with each group.
     """
     progress.begin("Drawing", min(len(groups), MOST_GROUPS))
-    with new_page(target, "People without a name", _INTRODUCTION) as add:
+    with new_page(target, "People without a name", _GROUPS_INTRODUCTION) as add:
         for group in groups[:MOST_GROUPS]:
-            add(_section(scan_file, group) + "\n")
+            add(_group_section(scan_file, group) + "\n")
             progress.advance()
         if len(groups) > MOST_GROUPS:
             add(f"<p>Smaller groups that are not shown: {len(groups) - MOST_GROUPS:,}.</p>\n")
 
 
-def _section(scan_file: ScanFile, group: Group) -> str:
+def _group_section(scan_file: ScanFile, group: Group) -> str:
     faces = "".join(
-        _figure(scan_file, face, f"{group.number}.{place}") for place, face in enumerate(group.faces[:SHOWN_FACES], 1)
+        _face_figure(scan_file, face, f"{group.number}.{place}")
+        for place, face in enumerate(group.faces[:SHOWN_FACES], 1)
     )
     title = f"Group {group.number}: {len(group.faces)} faces in {group.photos} photos"
     if group.camera_dated:
@@ -359,7 +378,7 @@ def _section(scan_file: ScanFile, group: Group) -> str:
     return f'<section id="group-{group.number}">\n<h2>{title}</h2>\n<ol class="faces">\n{faces}</ol>\n</section>'
 
 
-def _figure(scan_file: ScanFile, face: int, name: str) -> str:
+def _face_figure(scan_file: ScanFile, face: int, name: str) -> str:
     photo, place = scan_file.place_of(face)
     try:
         picture = face_picture(photo, place + 1, _FACE_SIDE)

@@ -1,4 +1,4 @@
-"""Pictures of scanned photos and of faces in them, encoded anew: small, upright and without metadata."""
+"""Small upright pictures of scanned photos and of faces in them, without metadata."""
 
 from __future__ import annotations
 
@@ -13,37 +13,50 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from facebank.types import DecodedPhoto, Photo
 
-_QUALITY = 75  # of the JPEG of a whole photo: many are shown side by side
+_QUALITY = 75  # JPEG quality of a whole photo, low because many are shown side by side
 
 
 def read_as_found(path: str, quarter_turns: int, content_hash: str, picture_hash: str | None) -> DecodedPhoto:
-    """Read a photo as it was when its faces were found; raises `PhotoError` if it has changed."""
+    """Return a photo as it was scanned, upright; raises `PhotoError` if its content has changed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    quarter_turns
+        Counter-clockwise, that made the photo upright, 0..3.
+    content_hash, picture_hash
+        SHA-256 in hex of the bytes and of the pixels as scanned; a file with other metadata is accepted.
+    """
     photo = read_photo(path)
     if photo.content_hash != content_hash and (picture_hash is None or photo.picture_hash != picture_hash):
-        raise PhotoError(f"{printable(path)} has changed since it was looked at")
+        raise PhotoError(f"{printable(path)} has changed since it was scanned")
     return turn_photo(photo, quarter_turns)
 
 
 def photo_picture(photo: Photo, side: int) -> bytes:
-    """Return a scanned photo as a JPEG whose longer side is `side` at most; `PhotoError` if it cannot be read."""
+    """Return a scanned photo as a JPEG file whose longer side has at most `side` pixels.
+
+    Raises `PhotoError` if the photo cannot be read, or has changed.
+    """
     upright = _upright(photo)
     whole = np.array([0, 0, upright.width, upright.height], np.float32)
     return encode_thumbnail(upright, whole, side, quality=_QUALITY)
 
 
 def face_picture(photo: Photo, face_number: int, side: int) -> bytes:
-    """Return a face of a scanned photo as a JPEG, with a margin.
+    """Return a face of a scanned photo, with a margin, as a JPEG file.
 
-    Raises `PhotoError` (the photo cannot be read) or `UsageError` (there is no such face).
+    Raises `PhotoError` (the photo cannot be read, or has changed) or `UsageError` (there is no such face).
 
     Parameters
     ----------
     photo
-        As the scan has it.
+        As the scan stores it.
     face_number
-        From 1, the largest.
+        From 1, the largest face.
     side
-        Its longer side is this at most.
+        Largest length of the longer side, in pixels.
     """
     if not 1 <= face_number <= len(photo.faces):
         raise UsageError(f"{printable(photo.path)} has no face {face_number}")

@@ -1,4 +1,4 @@
-"""Who is this? One group of unnamed faces, or one unsure face, after another; the next one knows the last answer."""
+"""Questions about unnamed groups and uncertain faces of an album, one after the other, in view of earlier answers."""
 
 from __future__ import annotations
 
@@ -16,78 +16,81 @@ from facebank.types import Candidate, Decision, Reason
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from facebank.album.album import Album, GalleryAccess
+    from facebank.album.album import Album
+    from facebank.album.gallery_access import GalleryAccess
     from facebank.album.overview import AlbumOverview
     from facebank.types import Photo
 
 SHOWN_FACES = 8
-"""How many faces of a group are looked at anew, and shown."""
+"""Faces of a group that are identified for a question, and shown."""
 
-_LEAST_ASKED = 0.2  # probability from which a person is asked for by name
+_LEAST_ASKED = 0.2  # probability from which the question names a person
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A group of faces or a single one, with whom it may be."""
+    """A group of faces or a single face, with the people that it may show."""
 
     key: str  # ``group-NUMBER-FACE`` or ``face-HASH-NUMBER``
-    group: int | None  # number of the group
-    faces: tuple[tuple[Photo, int], ...]  # photos, identified just now, and the faces' numbers; the most typical first
-    face_count: int  # how many faces of the group are nobody's samples
+    group: int | None  # number of the group; None for a single face
+    faces: tuple[tuple[Photo, int], ...]  # identified photos and the faces' numbers from 1; the most typical first
+    face_count: int  # number of the group's faces that are not samples
     candidates: tuple[Candidate, ...]  # up to three people, the likeliest first
-    face_ids: tuple[int, ...] = ()  # numbers of `faces` in the scan; none for a single face
+    face_ids: tuple[int, ...] = ()  # numbers of `faces` in the scan; empty for a single face
     group_key: str | None = None  # `facebank.album.groups.face_groups.Group.key`
 
     @property
     def asked(self) -> str | None:
-        """The person who is asked for; None where nobody is likely."""
+        """The person whom the question names; None if nobody is likely."""
         first = self.candidates[0] if self.candidates else None
         is_likely = first is not None and (first.probability is None or first.probability >= _LEAST_ASKED)
         return first.person if first is not None and is_likely else None
 
 
 class Questions:
-    """Finds what to ask next in an album; several threads may use it.
+    """Finds the next question about an album; several threads may use it.
 
     Parameters
     ----------
     bank, album, overview
-        The people, the photos, and the decisions about them.
+        The people, the photos, and the decisions about the photos.
     """
 
     def __init__(self, bank: GalleryAccess, album: Album, overview: AlbumOverview) -> None:
         self._bank = bank
         self._album = album
         self._overview = overview
-        self._settled = set[str]()  # keys of what was answered
-        self._closed = set[str]()  # keys of what needed no answer when it was last looked at
+        self._settled = set[str]()  # keys of answered questions
+        self._closed = set[str]()  # keys of questions that needed no answer when last checked
         self._groups: dict[int, list[int]] | None = None
         self._lock = Lock()
 
     def forget(self) -> None:
-        """Look at everything anew: faces were grouped again, or an answer was taken back."""
+        """Forget which questions were answered, after faces were grouped again or an answer was undone."""
         with self._lock:
             self._settled.clear()
             self._closed.clear()
             self._groups = None
 
     def look_again(self) -> None:
-        """Look anew at what needed no answer: decisions have changed. What was answered stays so."""
+        """Check questions again that needed no answer, after decisions have changed; answers are kept."""
         with self._lock:
             self._closed.clear()
 
     def settle(self, key: str) -> None:
-        """Ask something no more: it was answered."""
+        """Mark a question as answered."""
         with self._lock:
             self._settled.add(key)
 
     def next(self, skipped: Collection[str] = ()) -> Question | None:
-        """Return what to ask next: groups, the largest first, then unsure faces, then faces that are alone.
+        """Return the next question; None if there is none.
+
+        Groups come first, the largest before others, then uncertain faces, then groups of a single face.
 
         Parameters
         ----------
         skipped
-            Keys of questions that are not wanted.
+            Keys of questions to skip.
         """
         for key, group in self._keys():
             if key in skipped or self._is_settled(key):
@@ -100,7 +103,7 @@ class Questions:
         return None
 
     def question(self, key: str) -> Question | None:
-        """Return a question by its key; None if it needs no answer any more, or is not there."""
+        """Return a question by its key; None if it does not exist, or no longer needs an answer."""
         if key in self._settled:
             return None
         kind, _, rest = key.partition("-")
@@ -113,7 +116,7 @@ class Questions:
         return self._of_group(key, int(number), faces) if faces and faces[0] == int(first) else None
 
     def known_as(self, key: str) -> str | None:
-        """Return who most of the faces of a question are known to be; None if nobody, or it is not there."""
+        """Return the person identified in most faces of a question; None if nobody is, or the question is gone."""
         kind, _, rest = key.partition("-")
         number = rest.partition("-")[0]
         if kind == "group" and number.isdecimal():
@@ -125,17 +128,16 @@ class Questions:
         return known.most_common(1)[0][0] if known else None
 
     def members(self, question: Question, most: int) -> dict[int, tuple[Photo, int]]:
-        """Return up to so many faces of a question's group by their numbers in the scan, the most typical first.
+        """Return up to `most` faces of a question's group that are not samples, the most typical first.
 
-        With each are its photo and its number in it. A single face that is asked about is in no group, and a face that
-        is somebody's sample is not asked about.
+        Each is its photo and its number in the photo from 1, by its number in the scan. Empty for a single face.
         """
         if question.group is None:
             return {}
         return self._without_owners(dict(self._places(self._all_groups().get(question.group, [])[:most])))
 
     def parted(self, question: Question, *, is_settled: bool) -> None:
-        """Look at the groups anew: faces of a question's were taken out, and it may need no answer any more."""
+        """Read the groups again after faces were taken out of a question's group; `is_settled` if it is answered."""
         with self._lock:
             self._groups = None
             faces = self._all_groups().get(question.group or 0)
@@ -143,7 +145,7 @@ class Questions:
                 self._settled.add(f"group-{question.group}-{faces[0]}")
 
     def left(self) -> int:
-        """Return about how many questions are left."""
+        """Return the approximate number of open questions."""
         return sum(not self._is_settled(key) for key, _ in self._keys())
 
     def _is_settled(self, key: str) -> bool:
@@ -185,8 +187,11 @@ class Questions:
         )
 
     def _unowned(self, seen: dict[int, tuple[Photo, int]], faces: list[int]) -> int:
-        """Return how many faces of a group are nobody's samples; of a large one only the most typical are looked at."""
-        if len(self._without_owners(seen)) == len(seen):  # of whom was named, the most typical face is a sample
+        """Return the number of a group's faces that are not samples; of a large group, only typical faces are checked.
+
+        `seen` are the most typical faces.
+        """
+        if len(self._without_owners(seen)) == len(seen):  # naming a group makes its most typical face a sample
             return len(faces)
         several = dict(self._places(faces[:MOST_DENIED]))
         return len(faces) - len(several) + len(self._without_owners(several))
@@ -212,9 +217,10 @@ class Questions:
         return [(photo, int(number)) for photo in found if 1 <= int(number) <= len(photo.faces)]
 
     def _is_open_alone(self, photo: Photo, face_number: int) -> bool:
-        """Return whether a face that is in no group with others is asked about.
+        """Return whether a single face is asked about: unless it is known, or was itself answered as a stranger's.
 
-        One that is only like a stranger is: 4 % of the faces of other people are like one of 50 (measured on LFW).
+        Similarity to a stranger does not suffice: 4 % of other people's faces are similar to one of 50 strangers
+        (measured on LFW).
         """
         face = photo.faces[face_number - 1]
         return face.decision is not Decision.KNOWN and not is_remembered(self._bank.gallery, photo, face)
@@ -229,7 +235,7 @@ def _is_open(photo: Photo, face_number: int) -> bool:
 
 
 def _likeliest(faces: Sequence[tuple[Photo, int]]) -> tuple[Candidate, ...]:
-    """Return the three people whom faces of one person may be, by their mean probability, else similarity."""
+    """Return the three likeliest people for faces of one person, by mean probability, then mean similarity."""
     found: dict[str, list[Candidate]] = defaultdict(list)
     for photo, number in faces:
         for candidate in photo.faces[number - 1].candidates:

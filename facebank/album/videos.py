@@ -1,4 +1,4 @@
-"""Who is in the videos of an album and when, kept in memory until people, settings or videos change."""
+"""Identities of the people in an album's videos, kept in memory until people, settings or videos change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from facebank.album.followed_scan import FollowedScan
+from facebank.album.scan_version import CachedScanVersion
 from facebank.errors import ScanNotFoundError
 from facebank.operations.identify import decision_basis, identified_tracks
 from facebank.storage.paths import absolute
@@ -18,57 +18,58 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from facebank.album.album import Album, GalleryAccess
+    from facebank.album.album import Album
     from facebank.album.finding import Period
+    from facebank.album.gallery_access import GalleryAccess
     from facebank.album.scan.rows import FileState
     from facebank.album.scan.videos import ScannedVideo, VideoRow
     from facebank.recognition.settings import DecisionSettings
     from facebank.types import Identity
 
-_SAME_VISIT = 2.0  # seconds for which somebody may be out of sight, as at a cut to another camera
+_SAME_VISIT = 2.0  # longest gap within a visit in seconds, such as a cut to another camera
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """When a person is seen in a video without a break, in seconds from its beginning."""
+    """A time span in which a person is visible in a video."""
 
-    person: int
-    start: float
-    end: float
+    person: int  # number of the person
+    start: float  # seconds from the beginning of the video
+    end: float  # seconds from the beginning of the video
     track: int  # number in the scan of the track with the best face
-    quality: float  # of that face
-    probability: float | None  # the highest of the decisions
+    quality: float  # of that face, 0..1
+    probability: float | None  # the highest of the decisions, 0..1; None without a calibration
 
 
 @dataclass(frozen=True, slots=True)
 class SeenVideo:
-    """A video with the people who are known in it."""
+    """A video with the people identified in it."""
 
-    path: str
-    content_hash: str
+    path: str  # absolute
+    content_hash: str  # SHA-256 of the bytes, in hex
     state: FileState
-    seconds: float
-    visits: tuple[Visit, ...]  # in the order in which they begin
+    seconds: float  # duration
+    visits: tuple[Visit, ...]  # in the order of their beginnings
 
     @property
     def people(self) -> set[int]:
-        """The numbers of the people who are known in it."""
+        """The numbers of the people identified in it."""
         return {visit.person for visit in self.visits}
 
     @property
     def when(self) -> datetime:
-        """The time of its file."""
+        """The modification time of the file, in UTC."""
         try:
             return datetime.fromtimestamp(self.state.modified / 1e9, UTC)
         except (OverflowError, ValueError, OSError):  # before the year 1, or after 9999
             return datetime.max.replace(tzinfo=UTC)
 
     def visits_of(self, person: int) -> list[Visit]:
-        """Return when a person is seen."""
+        """Return the visits of a person, in the order of their beginnings."""
         return [visit for visit in self.visits if visit.person == person]
 
     def best_of(self, person: int) -> Visit:
-        """Return a person's visit with the best face."""
+        """Return a person's visit with the best face; raises `ValueError` if the person has none."""
         return max(self.visits_of(person), key=lambda visit: visit.quality)
 
 
@@ -78,11 +79,11 @@ class VideoOverview:
     Parameters
     ----------
     bank
-        Whose people are known, such as a `facebank.FaceBank`.
+        The gallery and its engine, such as a `facebank.FaceBank`.
     album
-        Its scanned videos, which need not be there yet.
+        The scanned videos; the scan need not exist yet.
     places
-        The folders whose videos count; none for no video at all.
+        The folders of the videos; empty for no videos.
     """
 
     def __init__(self, bank: GalleryAccess, album: Album, places: Sequence[Path]) -> None:
@@ -90,13 +91,13 @@ class VideoOverview:
         self._album = album
         self._places = [absolute(place) for place in places]
         self._videos: dict[str, SeenVideo] = {}
-        self._made_for: tuple[object, str | None] | None = None
-        self._scan = FollowedScan(album, lambda scan_file: scan_file.videos.version())
+        self._made_for: tuple[object, str | None] | None = None  # state of people and settings, version of the videos
+        self._scan = CachedScanVersion(album, lambda scan_file: scan_file.videos.version())
         self._refreshing = Lock()
 
     @property
     def is_current(self) -> bool:
-        """Whether all videos were decided about with the people, settings and videos of now."""
+        """Whether the decisions reflect the present people, settings and videos."""
         return self._made_for is not None and self._made_for == self._state()
 
     def __len__(self) -> int:
@@ -107,13 +108,13 @@ class VideoOverview:
         return self._videos.get(content_hash)
 
     def videos_of(self, person: int, other: int | None = None) -> list[SeenVideo]:
-        """Return the videos of a person, or with another one too, oldest first."""
+        """Return the videos of a person, or of two people together, oldest first."""
         wanted = {person} if other is None else {person, other}
         found = [video for video in list(self._videos.values()) if wanted <= video.people]
         return sorted(found, key=lambda video: (video.state.modified, video.path))
 
     def has_track(self, track: int, people: Collection[int]) -> bool:
-        """Return whether a track is one by which one of some people is shown."""
+        """Return whether a track has the best face of a visit of one of the people."""
         return any(
             visit.track == track and visit.person in people
             for video in list(self._videos.values())
@@ -121,9 +122,14 @@ class VideoOverview:
         )
 
     def refresh(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
-        """Decide about all videos, if people or settings changed, else about new ones; return whether all were.
+        """Identify all videos if people or settings changed, else new videos; return False if stopped by `goes_on`.
 
-        The pictures of whoever was forgotten since are wiped from the scan file.
+        The pictures of people who were forgotten since are wiped from the scan file.
+
+        Parameters
+        ----------
+        goes_on
+            Called after each video; False stops the refresh.
         """
         with self._refreshing:
             basis, version = self._state()
@@ -168,18 +174,20 @@ def decided_videos(
     settings: DecisionSettings | None = None,
     wants: Callable[[VideoRow], bool] = lambda _: True,
 ) -> Iterator[tuple[ScannedVideo, list[Identity]]]:
-    """Yield the scanned videos of folders, in the order of their paths, and whose each track is.
+    """Yield the scanned videos in the order of their paths, with the identity of each track.
 
-    Nothing where there is no scan, or no folder. Nobody is named in two tracks that are seen at the same time.
+    Nobody is named in two tracks that are visible at the same time. Empty without a scan.
 
     Parameters
     ----------
-    bank, album, places
-        As of `VideoOverview`; no `places` for no video, and None for all.
+    bank, album
+        As of `VideoOverview`.
+    places
+        Absolute paths of the folders of the videos; empty for no videos, None for all.
     settings
-        How is decided; None for the gallery's own settings.
+        The decision settings; None for the gallery's own.
     wants
-        Asked whether a video is wanted at all.
+        Filters the videos before their tracks are read.
     """
     try:
         for video in album.scan_file.videos.each(places or (), wants) if places != [] else ():
@@ -203,16 +211,16 @@ def find_videos(
     *,
     any_of: bool = False,
 ) -> list[SeenVideo]:
-    """Return the scanned videos of all of some people, or of any, oldest first; a copy of a video is left out.
+    """Return the scanned videos that show all people, or any of them, oldest first; copies are left out.
 
     Parameters
     ----------
     bank, album, settings
         As of `decided_videos`.
     people
-        Their numbers.
+        Numbers of people.
     period
-        When the files are from.
+        When the files were modified.
     any_of
         Whether one of the people is enough.
     """
@@ -227,14 +235,14 @@ def find_videos(
 
 
 def visits_of(video: ScannedVideo, identities: Sequence[Identity], numbers: Mapping[str, int]) -> tuple[Visit, ...]:
-    """Return when the people who are known are seen in a video; what lies close together is one visit.
+    """Return the visits of identified people in a video; gaps of up to two seconds do not end a visit.
 
     Parameters
     ----------
     video, identities
         As `decided_videos` yields them.
     numbers
-        The people's numbers by name; others are left out.
+        The people's numbers, by name; other people are left out.
     """
     found: dict[int, list[Visit]] = defaultdict(list)
     for track, identity in sorted(zip(video.tracks, identities, strict=True), key=lambda entry: entry[0].begun):

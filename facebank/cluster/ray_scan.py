@@ -27,7 +27,7 @@ from facebank.storage.progress import SILENT, Progress
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from facebank.album.album import GalleryAccess
+    from facebank.album.gallery_access import GalleryAccess
     from facebank.album.scan.rows import FileState
     from facebank.album.scan.scan_file import ScanFile, ScannedFile
     from facebank.album.scan.scanner import FileTask, ScanPlan

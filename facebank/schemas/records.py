@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from facebank.album.copies import Copies
     from facebank.album.finding import FoundPhoto
-    from facebank.album.groups.face_groups import Group, NamedGroup
+    from facebank.album.groups.face_groups import Group
+    from facebank.album.groups.naming import NamedGroup
     from facebank.album.videos import SeenVideo
     from facebank.gallery import Forgotten, MergedPerson
     from facebank.operations.feedback import Feedback

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from io import BufferedReader
 
-    from facebank.album.album import Album, GalleryAccess
+    from facebank.album.album import Album
+    from facebank.album.gallery_access import GalleryAccess
     from facebank.album.scan.rows import FileState
     from facebank.album.scan.videos import ScanVideos
     from facebank.media import Place

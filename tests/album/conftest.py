@@ -1,4 +1,4 @@
-"""Folders of real photographs, and the embedded pack on one thread."""
+"""Fixtures of album tests: a folder of real photos, and the embedded pack's engine."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photo
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    """The embedded pack."""
+    """The embedded pack's engine on one thread."""
     return load_engine(None, "cpu", threads=1)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of three photographs, one of them in a folder inside."""
+    """A folder of three photos, one of them in an inner folder."""
     made = tmp_path / "photos"
     (made / "space").mkdir(parents=True)
     shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", made / "obama.jpg")

@@ -1,4 +1,4 @@
-"""Made-up scanned files, and tests that need pyarrow."""
+"""Random scanned files, and a mark for tests that need pyarrow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ needs_pyarrow = pytest.mark.skipif(
     importlib.util.find_spec("pyarrow") is None and "FACEBANK_CI_CLUSTER" not in os.environ,
     reason="the extra cluster is not installed",
 )
-"""Skips a test where pyarrow is absent, except where it must be there."""
+"""Skips a test without pyarrow, except in a job that installs it."""
 
 
 def made_up_face(seed: int, dimension: int = PACK.dimension) -> Face:
@@ -35,20 +35,20 @@ def made_up_face(seed: int, dimension: int = PACK.dimension) -> Face:
 
 
 def made_up_photo(number: int, faces: int = 2, path: str = "/x.jpg", dimension: int = PACK.dimension) -> Photo:
-    """Return a photo with faces of its own."""
+    """Return a photo with unique content and faces."""
     found = tuple(made_up_face(100 * number + place, dimension) for place in range(faces))
     hashed = f"{number + 7:064x}"
     return Photo(path, found, width=640, height=480, content_hash=f"{number:064x}", picture_hash=hashed)
 
 
 def made_up_file(path: str, number: int, faces: int = 2, dimension: int = PACK.dimension) -> ScannedFile:
-    """Return a file with a photo of its own."""
+    """Return a file with a unique photo."""
     photo = made_up_photo(number, faces, path, dimension)
     return ScannedFile(path, STATE, photo.content_hash, None, photo)
 
 
 def plain(file: ScannedFile) -> tuple[object, ...]:
-    """Return all that a scanned file says, comparable."""
+    """Return the content of a scanned file as comparable values."""
     return (file.path, file.state, file.content_hash, file.error, file.readers, *map(_plain, (file.found, file.edited)))
 
 

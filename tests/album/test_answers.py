@@ -1,4 +1,4 @@
-"""Questions about the faces of an album, answers that are learned at once, and taken back."""
+"""Questions about the faces of an album, and answers that change the gallery and can be undone."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def photo_of(album: Album, name: str) -> Photo:
     return next(photo for photo in album.identify() if Path(photo.path).name == name)
 
 
-def test_the_next_question_knows_the_last_answer(album: Album, bank: FaceBank, questions: Questions) -> None:
+def test_the_next_question_reflects_the_last_answer(album: Album, bank: FaceBank, questions: Questions) -> None:
     first = questions.next()
     assert first is not None
     assert first.group == 1
@@ -80,11 +80,13 @@ def test_the_next_question_knows_the_last_answer(album: Album, bank: FaceBank, q
     assert inspect_gallery(bank.path).problems == ()
 
 
-def test_what_needed_no_answer_is_asked_once_it_does(album: Album, bank: FaceBank, questions: Questions) -> None:
+def test_a_question_that_needed_no_answer_is_asked_once_it_does(
+    album: Album, bank: FaceBank, questions: Questions
+) -> None:
     barack = questions.next()
     assert barack is not None
     assert name_group(album, bank, 1, "Barack").accepted
-    other = questions.next()  # which is not about Barack, who is known
+    other = questions.next()  # Barack is known and not asked about
     assert other is not None
     assert other.key != barack.key
     bank.forget("Barack")
@@ -92,10 +94,10 @@ def test_what_needed_no_answer_is_asked_once_it_does(album: Album, bank: FaceBan
     assert next_key(questions) == barack.key
     questions.settle(barack.key)
     questions.look_again()
-    assert next_key(questions) == other.key  # what was answered stays so
+    assert next_key(questions) == other.key  # answers are kept
 
 
-def test_a_group_is_named_once_whatever_decisions_say(album: Album, bank: FaceBank, questions: Questions) -> None:
+def test_a_group_is_named_only_once(album: Album, bank: FaceBank, questions: Questions) -> None:
     question = questions.next()
     assert question is not None
     assert name_group(album, bank, 1, "Barack", key=question.group_key).accepted
@@ -105,7 +107,7 @@ def test_a_group_is_named_once_whatever_decisions_say(album: Album, bank: FaceBa
     assert [person.name for person in bank.people()] == ["Barack"]
     with pytest.raises(GroupNotFoundError, match="another one now"):
         name_group(album, bank, 1, "Barack", key="0" * 16)
-    assert name_group(album, bank, 1, "Barack").person == "Barack"  # whose own samples do not count
+    assert name_group(album, bank, 1, "Barack").person == "Barack"  # the person's own samples do not count
 
 
 def next_key(questions: Questions) -> str | None:
@@ -113,7 +115,9 @@ def next_key(questions: Questions) -> str | None:
     return None if question is None else question.key
 
 
-def test_skipped_questions_come_no_more_and_all_end(album: Album, bank: FaceBank, questions: Questions) -> None:
+def test_skipped_questions_do_not_return_and_all_questions_end(
+    album: Album, bank: FaceBank, questions: Questions
+) -> None:
     skipped: list[str] = []
     while (question := questions.next(skipped)) is not None:
         skipped.append(question.key)
@@ -123,7 +127,7 @@ def test_skipped_questions_come_no_more_and_all_end(album: Album, bank: FaceBank
     assert questions.question("../../etc/passwd") is None
 
 
-def test_a_stranger_is_asked_about_no_more_until_that_is_taken_back(
+def test_a_stranger_is_not_asked_about_until_the_answer_is_undone(
     album: Album, bank: FaceBank, questions: Questions
 ) -> None:
     bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
@@ -135,7 +139,9 @@ def test_a_stranger_is_asked_about_no_more_until_that_is_taken_back(
     assert questions.question(question.key) is not None
 
 
-def test_a_face_that_is_only_like_a_stranger_is_asked_about(album: Album, bank: FaceBank, questions: Questions) -> None:
+def test_a_face_that_is_only_similar_to_a_stranger_is_asked_about(
+    album: Album, bank: FaceBank, questions: Questions
+) -> None:
     bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
     barack = album.scan_file.groups()[1]
     album.scan_file.keep_groups({number: [face] for number, face in enumerate(barack, 1)})
@@ -147,12 +153,12 @@ def test_a_face_that_is_only_like_a_stranger_is_asked_about(album: Album, bank: 
     assert [one.face_ids for one in left] == [(face,) for face in barack[1:]]
     reasons = [photo.faces[number - 1].reason for one in left for photo, number in one.faces]
     assert reasons == [Reason.REMEMBERED_STRANGER] * 2
-    album.scan_file.keep_groups({1: barack})  # of a group the others are enough
+    album.scan_file.keep_groups({1: barack})  # a group needs an answer if others in it do
     questions.forget()
     assert [one for one in asked(questions) if one.face_ids[0] in barack] == []
 
 
-def test_a_denied_candidate_is_offered_no_more_until_that_is_taken_back(
+def test_a_denied_candidate_is_not_offered_until_the_denial_is_undone(
     album: Album, bank: FaceBank, questions: Questions
 ) -> None:
     bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
@@ -170,7 +176,7 @@ def test_a_denied_candidate_is_offered_no_more_until_that_is_taken_back(
     assert [one.person for one in offered.candidates] == ["Eileen"]
 
 
-def test_faces_that_are_left_out_of_a_group_are_asked_about_on_their_own(
+def test_faces_taken_out_of_a_group_are_asked_about_separately(
     album: Album, bank: FaceBank, questions: Questions
 ) -> None:
     question = questions.next()
@@ -185,7 +191,7 @@ def test_faces_that_are_left_out_of_a_group_are_asked_about_on_their_own(
     assert album.scan_file.groups()[question.group] == kept
     assert [first] in album.scan_file.groups().values()
     (face,) = [face for face in photo_of(album, Path(members[first][0].path).name).faces if face.face_number == 1]
-    assert face.person is None  # the face is like Barack's others, and not Barack
+    assert face.person is None  # the name was denied although the face is similar
     questions.forget()
     assert any(one.face_ids == (first,) for one in asked(questions))
     album.cluster(least=1, known=())
@@ -200,14 +206,14 @@ def test_faces_that_are_left_out_of_a_group_are_asked_about_on_their_own(
 
 
 def asked(questions: Questions) -> Iterator[Question]:
-    """Yield all questions that are left."""
+    """Yield all open questions."""
     skipped = set[str]()
     while (question := questions.next(skipped)) is not None:
         skipped.add(question.key)
         yield question
 
 
-def test_a_wrong_name_is_corrected_and_the_correction_taken_back(album: Album, bank: FaceBank) -> None:
+def test_a_correction_of_a_name_can_be_undone(album: Album, bank: FaceBank) -> None:
     bank.enroll("Barack", DEMO_PHOTOS / "barack_obama_portrait_2012.jpg")
     wrong = bank.enroll("Barack", photo_of(album, "joe_biden_blue_room.jpg").path, force=True)
     assert wrong.accepted == 1
@@ -219,7 +225,7 @@ def test_a_wrong_name_is_corrected_and_the_correction_taken_back(album: Album, b
     assert {person.name: person.sample_count for person in bank.people()} == {"Barack": 2}
 
 
-def test_nobody_who_was_forgotten_comes_back_with_a_correction_that_is_taken_back(album: Album, bank: FaceBank) -> None:
+def test_undoing_a_correction_does_not_enroll_a_forgotten_person(album: Album, bank: FaceBank) -> None:
     bank.enroll("Barack", photo_of(album, "joe_biden_blue_room.jpg").path)
     answer = confirm_face(bank, photo_of(album, "joe_biden_blue_room.jpg"), 1, "Joe")
     bank.forget("Barack")
@@ -227,7 +233,7 @@ def test_nobody_who_was_forgotten_comes_back_with_a_correction_that_is_taken_bac
     assert bank.people() == []
 
 
-def test_a_correction_that_is_taken_back_knows_a_new_name(album: Album, bank: FaceBank) -> None:
+def test_undoing_a_correction_uses_the_present_name(album: Album, bank: FaceBank) -> None:
     bank.enroll("Barack", photo_of(album, "joe_biden_blue_room.jpg").path)
     answer = confirm_face(bank, photo_of(album, "joe_biden_blue_room.jpg"), 1, "Joe")
     bank.rename("Barack", "Barack Obama")
@@ -236,7 +242,7 @@ def test_a_correction_that_is_taken_back_knows_a_new_name(album: Album, bank: Fa
 
 
 def content(album: Album, bank: FaceBank) -> dict[str, object]:
-    """Return everything that answers change, as far as it does not depend on numbers of samples or on the time."""
+    """Return everything that answers change, without numbers of samples and times."""
     gallery = bank.gallery
     whole = {
         person.name: [gallery.whole_sample(sample.id) for sample in gallery.samples(person.name)]
@@ -264,7 +270,7 @@ def content(album: Album, bank: FaceBank) -> dict[str, object]:
     }
 
 
-def test_answers_that_are_taken_back_in_reverse_leave_everything_as_it_was(album: Album, bank: FaceBank) -> None:
+def test_undoing_answers_in_reverse_order_restores_everything(album: Album, bank: FaceBank) -> None:
     chance = random.Random(0)
     photos = [photo_of(album, f"{name}.jpg") for name in ("joe_biden_blue_room", "eileen_collins")]
 
@@ -284,17 +290,17 @@ def test_answers_that_are_taken_back_in_reverse_leave_everything_as_it_was(album
         lambda: refuse_everybody(bank.gallery, [(chance.choice(photos), 1)]),
         thinned,
     )
-    said: list[tuple[Answer, dict[str, object]]] = []
+    answered: list[tuple[Answer, dict[str, object]]] = []
     for kind in chance.sample(kinds, 12, counts=(5, 3, 2, 2)):
         before = content(album, bank)
         with suppress(PersonNotFoundError):
             answer = kind()
             if answer.accepted:
-                said.append((answer, before))
+                answered.append((answer, before))
             else:
                 assert content(album, bank) == before
-    assert len(said) > 5
-    for answer, before in reversed(said):
+    assert len(answered) > 5
+    for answer, before in reversed(answered):
         is_different = content(album, bank) != before
         assert take_back(bank, answer, album) == is_different
         assert content(album, bank) == before
@@ -302,7 +308,7 @@ def test_answers_that_are_taken_back_in_reverse_leave_everything_as_it_was(album
     assert inspect_gallery(bank.path).problems == ()
 
 
-def test_a_correction_of_a_correction_is_taken_back_with_the_first_name(album: Album, bank: FaceBank) -> None:
+def test_undoing_two_corrections_restores_the_first_name(album: Album, bank: FaceBank) -> None:
     photo = photo_of(album, "joe_biden_blue_room.jpg")
     nobody = refuse_everybody(bank.gallery, [(photo, 1)])
     answers = [confirm_face(bank, photo, 1, name, force=True) for name in ("Aaa", "Bbb")]
@@ -316,7 +322,7 @@ def test_a_correction_of_a_correction_is_taken_back_with_the_first_name(album: A
     assert not take_back(bank, nobody, album)
 
 
-def test_a_learned_face_is_said_to_be_somebody_else_or_nobody(album: Album, bank: FaceBank) -> None:
+def test_a_sample_can_be_denied_or_refused_as_a_stranger(album: Album, bank: FaceBank) -> None:
     photo = photo_of(album, "joe_biden_blue_room.jpg")
     confirm_face(bank, photo, 1, "Aaa")
     denied = deny_faces(bank.gallery, [(photo, 1)], "Aaa")
@@ -341,7 +347,7 @@ def test_a_refused_answer_changes_nothing(album: Album, bank: FaceBank) -> None:
         confirm_face(bank, photo_of(album, "eileen_collins.jpg"), 9, "Barack")
 
 
-def test_a_photo_that_changed_since_the_scan_teaches_nothing(album: Album, bank: FaceBank) -> None:
+def test_a_photo_that_changed_since_the_scan_is_not_enrolled(album: Album, bank: FaceBank) -> None:
     photo = photo_of(album, "eileen_collins.jpg")
     shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", photo.path)
     with pytest.raises(PhotoError, match="has changed"):
@@ -349,7 +355,7 @@ def test_a_photo_that_changed_since_the_scan_teaches_nothing(album: Album, bank:
     assert bank.people() == []
 
 
-def test_a_second_name_for_one_look_takes_no_confirmed_face_away(
+def test_samples_keep_their_person_although_another_looks_alike(
     album: Album, bank: FaceBank, questions: Questions
 ) -> None:
     assert len(name_group(album, bank, 1, "Barack").samples) == 3
@@ -357,8 +363,8 @@ def test_a_second_name_for_one_look_takes_no_confirmed_face_away(
     assert not confirm_face(bank, photo, 1, "Barry").accepted
     assert confirm_face(bank, photo, 1, "Barry", force=True).accepted
     barack = ["barack_obama_blue_room.jpg", "barack_obama_portrait_2012.jpg"]
-    by_likeness = next(bank.identify(DEMO_PHOTOS / barack[1])).faces[0]
-    assert by_likeness.person is None  # who looks like both
+    found = next(bank.identify(DEMO_PHOTOS / barack[1])).faces[0]
+    assert found.person is None  # similar to both people
 
     assert [Path(found.path).name for found in album.find("Barack")] == barack
     assert [Path(found.path).name for found in album.find("Barry")] == ["barack_obama_speech.jpg"]
@@ -373,7 +379,7 @@ def test_a_second_name_for_one_look_takes_no_confirmed_face_away(
     assert not any("barack" in album.scan_file.place_of(face)[0].path for face in grouped(album))
 
     bank.gallery.remove_sample(next(one.id for one in bank.samples("Barack") if barack[1] in one.path))
-    assert [Path(found.path).name for found in album.find("Barack")] == barack[:1]  # now likeness decides
+    assert [Path(found.path).name for found in album.find("Barack")] == barack[:1]  # the similarity decides now
 
 
 def all_of(questions: Questions) -> Iterator[Question]:
@@ -387,9 +393,7 @@ def grouped(album: Album) -> list[int]:
     return [face for faces in album.scan_file.groups().values() for face in faces]
 
 
-def test_a_group_is_asked_about_without_the_faces_that_have_a_name(
-    album: Album, bank: FaceBank, questions: Questions
-) -> None:
+def test_a_question_about_a_group_leaves_samples_out(album: Album, bank: FaceBank, questions: Questions) -> None:
     groups = album.scan_file.groups()
     album.scan_file.keep_groups({1: [faces[0] for faces in groups.values()]})  # three people in one
     first = questions.next()
@@ -402,10 +406,10 @@ def test_a_group_is_asked_about_without_the_faces_that_have_a_name(
     assert photo.path not in {one.path for one, _ in (*again.faces, *questions.members(again, 10).values())}
 
 
-def test_a_face_that_has_a_name_leaves_it_to_no_other_of_its_photo(album: Album, bank: FaceBank) -> None:
+def test_no_other_face_of_a_photo_gets_the_name_of_a_sample(album: Album, bank: FaceBank) -> None:
     bank.enroll("Eileen", DEMO_PHOTOS / "eileen_collins.jpg")
     joe, eileen = photo_of(album, "joe_biden_blue_room.jpg"), photo_of(album, "eileen_collins.jpg")
-    assert confirm_face(bank, joe, 1, "Eileen", force=True).accepted  # by mistake
+    assert confirm_face(bank, joe, 1, "Eileen", force=True).accepted  # a mistake of the user
     face = replace(joe.faces[0], embedding=photo_of(album, "barack_obama_speech.jpg").faces[0].embedding)
     both = replace(joe, faces=(face, replace(eileen.faces[0], box=face.box + 9_000)))
 

@@ -1,4 +1,4 @@
-"""The faces of an album as an Arrow table, and what find answers as Parquet."""
+"""The faces of an album as an Arrow table, and found photos as Parquet."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ pytestmark = needs_pyarrow
 
 @pytest.fixture
 def bank(tmp_path: Path, folder: Path) -> Iterator[FaceBank]:
-    """A bank that knows Barack, and an album of three photographs."""
+    """A bank with Barack enrolled, and an album of three photos."""
     with FaceBank.open(tmp_path / "a.facebank") as opened:
         with opened.album() as album:
             album.scan(folder)
         yield opened
 
 
-def test_a_row_is_a_face_as_identify_has_it(bank: FaceBank, folder: Path) -> None:
+def test_each_row_is_a_face_with_its_identity(bank: FaceBank, folder: Path) -> None:
     bank.enroll("Barack", folder / "obama.jpg")
     with bank.album() as album:
         table, photos = album.to_arrow(), list(album.identify())
@@ -53,7 +53,7 @@ def test_a_row_is_a_face_as_identify_has_it(bank: FaceBank, folder: Path) -> Non
     assert [row["person"] for row in rows].count("Barack") == 1
 
 
-def test_without_a_gallery_or_asking_nobody_is_named(bank: FaceBank, folder: Path) -> None:
+def test_without_a_gallery_or_identification_nobody_is_named(bank: FaceBank, folder: Path) -> None:
     with bank.album() as album:
         assert album.to_arrow().column("decision").null_count == 3
         bank.enroll("Barack", folder / "obama.jpg")
@@ -86,14 +86,14 @@ def test_times_are_in_utc(taken_at: datetime | None, expected: datetime | None) 
     assert row["taken_at"] == expected
 
 
-def test_names_that_are_no_text_are_shown() -> None:
+def test_paths_that_are_not_utf_8_are_escaped() -> None:
     path = os.fsdecode(b"/a/\xe9 b\xc3\xa9.jpg")
     assert shown_path(path) == "/a/\\xe9 bé.jpg"
     photo: Photo = made_up_photo(1, 1, path)
     assert faces_table([([1], photo)], {}, PACK.dimension).column("path").to_pylist() == ["/a/\\xe9 bé.jpg"]
 
 
-def test_what_was_found_is_parquet(tmp_path: Path) -> None:
+def test_found_photos_are_written_as_parquet(tmp_path: Path) -> None:
     import pyarrow.parquet as parquet
 
     people = (KnownPerson("Ada", 0.9, (1.0, 2.0, 3.0, 4.0)), KnownPerson("Bea", None))

@@ -1,4 +1,4 @@
-"""Faces are grouped by person; a photo holds nobody twice, and what somebody said is kept."""
+"""Clustering of faces by person, with constraints of photos and recorded pairs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOBODY_APART = np.zeros((0, 2), dtype=np.int64)
 
 
 def people(counts: list[int], noise: float = 0.5, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Make embeddings of some people, so many of each, and whose they are."""
+    """Return embeddings of people, given by their numbers of faces, and the index of each face's person."""
     random = np.random.default_rng(seed)
     centers = normalized(random.normal(size=(len(counts), 128)).astype(np.float32))
     owners = np.repeat(np.arange(len(counts)), counts)
@@ -54,7 +54,7 @@ def test_groups_are_numbered_by_size(counts: list[int], seed: int) -> None:
     assert sizes.min() >= 1
 
 
-def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_block_size_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings, _ = people([30, 20, 10, 1, 1], noise=0.9)
     whole = cluster(table(embeddings), THRESHOLDS)
     seen = Recorder()
@@ -66,9 +66,9 @@ def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen.done == [pytest.approx(1)]
 
 
-def test_one_photo_holds_nobody_twice() -> None:
+def test_faces_of_one_photo_are_in_different_groups() -> None:
     embeddings, owners = people([12, 12], noise=0.4)
-    sisters = normalized(embeddings + np.float32(1.2) * embeddings.mean(axis=0))  # so alike that all are linked
+    sisters = normalized(embeddings + np.float32(1.2) * embeddings.mean(axis=0))  # similar enough to link all
     assert len(np.unique(cluster(table(sisters), ClusteringThresholds(0.5, 0.45)))) == 1
     photos = np.tile(np.arange(12), 2)  # both of them in each photo
     groups = cluster(table(sisters, photos), ClusteringThresholds(0.5, 0.45))
@@ -78,21 +78,21 @@ def test_one_photo_holds_nobody_twice() -> None:
     assert same_partition(groups, owners)
 
 
-def test_who_was_told_apart_stays_apart() -> None:
+def test_recorded_pairs_stay_in_different_groups() -> None:
     embeddings, _ = people([20], noise=0.3)
     apart = np.array([[3, 11]])
     groups = cluster(table(embeddings, apart=apart), THRESHOLDS)
     assert groups[3] != groups[11]
-    assert len(np.unique(groups)) == 2  # the others go with one of the two
+    assert len(np.unique(groups)) == 2  # the others join one of the two
 
 
-def test_means_are_joined_where_single_faces_are_too_unlike() -> None:
+def test_groups_with_similar_means_are_merged() -> None:
     embeddings, owners = people([40], noise=0.95)
     linked_only = cluster(table(embeddings), ClusteringThresholds(0.62, 1.0))
     assert len(np.unique(linked_only)) > 1
     assert same_partition(cluster(table(embeddings), ClusteringThresholds(0.62, 0.52)), owners)
 
 
-def test_nothing_and_one_face() -> None:
+def test_no_face_and_one_face() -> None:
     assert cluster(table(np.zeros((0, 128), dtype=np.float32)), THRESHOLDS).tolist() == []
     assert cluster(table(people([1])[0]), THRESHOLDS).tolist() == [0]

@@ -1,4 +1,4 @@
-"""Days, months and years as people type them."""
+"""Periods between days, months and years."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from facebank.errors import UsageError
         (" 2019-06-01 ", date(2019, 6, 1), date(2019, 6, 1)),
     ],
 )
-def test_a_year_and_a_month_are_all_their_days(typed: str, first: date, last: date) -> None:
+def test_a_year_or_month_includes_all_of_its_days(typed: str, first: date, last: date) -> None:
     period = Period.of(typed, typed)
     assert (period.first, period.last) == (first, last)
     assert Period.of(typed, None) == Period(first)
@@ -30,8 +30,8 @@ def test_a_year_and_a_month_are_all_their_days(typed: str, first: date, last: da
 @pytest.mark.parametrize(
     "typed", ["", "19", "2019-13", "2019-6", "2019-02-30", "20190601", "0000", "summer", "2019-06-"]
 )
-def test_what_is_no_day_month_or_year_is_refused(typed: str) -> None:
-    with pytest.raises(UsageError, match="no day, month or year"):
+def test_other_text_than_a_day_month_or_year_is_refused(typed: str) -> None:
+    with pytest.raises(UsageError, match="not a day, month or year"):
         Period.of(typed, None)
 
 

@@ -1,4 +1,4 @@
-"""Scans that are merged say what one scan of all would say; what is refused changes nothing."""
+"""Merged scans equal one scan of all photos; refused merges change nothing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 from facebank.album.scan.merging import MergeReport
 from facebank.album.scan.rows import COLUMNS, FileState, ShardRow, TagRow
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
-from facebank.album.scan.tables import SCAN_FILE
+from facebank.album.scan.schema import SCAN_FILE
 from facebank.errors import FacebankError, ScanFormatError, UsageError
 from facebank.media import Shard
 from facebank.storage.values import row_digest
-from tests.album.test_scan_damage import HOSTILE_ROWS, everything_said, resealed, told
+from tests.album.test_scan_damage import HOSTILE_ROWS, all_content, comparable, resealed
 from tests.album.test_scan_file import PACK, STATE, WHEN, edited, file, photo
 
 FIRST, SECOND, THIRD = (datetime(2024, 5, day, tzinfo=UTC) for day in (1, 2, 3))
@@ -40,7 +40,7 @@ def whole(when: datetime = FIRST) -> list[ShardRow]:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Make a scan of files."""
+    """A function that makes a scan of files."""
 
     def made(name: str, files: Iterable[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
         path = tmp_path / f"{name}.scan"
@@ -53,13 +53,13 @@ def make(tmp_path: Path) -> Make:
 
 
 def all_files() -> list[ScannedFile]:
-    """Photos, a copy of one of them, and what cannot be read."""
+    """Return photos, a copy of one of them, and unreadable files."""
     photos = [file(f"/a/{number}.jpg", number) for number in NUMBERS]
     return [*photos, file("/a/copy.jpg", 1), torn("/a/torn.jpg"), file("/a/none.jpg", 99)]
 
 
 def shards(make: Make, when: datetime = FIRST, files: Sequence[ScannedFile] | None = None) -> list[Path]:
-    """Make the scans of three shards."""
+    """Return the scans of three shards."""
     files = all_files() if files is None else files
     return [
         make(
@@ -77,11 +77,11 @@ def merged(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None 
         return opened.enter_context(ScanFile.open(target, PACK, create=True)).merge(scans, moved=moved)
 
 
-def said(path: Path) -> list[object]:
-    """What a scan says of photos and files, whatever their numbers."""
+def content_of(path: Path) -> list[object]:
+    """Return the photos and files of a scan, without their numbers."""
     with ScanFile.open(path, PACK) as scan_file:
         files = [(one.path, one.state, one.error, one.readers, one.photo is None) for one in scan_file.known_files("/")]
-        return [[told(found) for found in scan_file.photos()], files, scan_file.count(), scan_file.version()]
+        return [[comparable(found) for found in scan_file.photos()], files, scan_file.count(), scan_file.version()]
 
 
 def paths(path: Path) -> list[str]:
@@ -94,26 +94,26 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "album.scan"
 
 
-def test_shards_that_are_merged_are_one_scan(make: Make, target: Path) -> None:
+def test_merged_shards_equal_one_scan(make: Make, target: Path) -> None:
     sources = shards(make)
     before = [source.read_bytes() for source in sources]
     report = merged(target, sources)
     assert (report.new, report.changed, report.unchanged, report.gone, report.missing) == (27, 0, 0, 0, {})
-    assert said(target) == said(make("one", all_files()))
+    assert content_of(target) == content_of(make("one", all_files()))
     assert [source.read_bytes() for source in sources] == before
-    everything = everything_said(target)
+    everything = all_content(target)
     again = merged(target, sources)
     assert (again.new, again.changed, again.unchanged, again.gone) == (0, 0, 27, 0)
-    assert everything_said(target) == everything
+    assert all_content(target) == everything
 
 
-def test_one_shard_after_the_other_is_as_good(make: Make, target: Path) -> None:
+def test_shards_can_be_merged_one_after_the_other(make: Make, target: Path) -> None:
     missing = [merged(target, [source]).missing for source in shards(make)]
     assert missing == [{"/a": (Shard(2, 3), Shard(3, 3))}, {"/a": (Shard(3, 3),)}, {}]
-    assert said(target) == said(make("one", all_files()))
+    assert content_of(target) == content_of(make("one", all_files()))
 
 
-def test_what_remains_keeps_its_groups_pairs_and_names(make: Make, target: Path) -> None:
+def test_remaining_photos_keep_groups_pairs_and_names(make: Make, target: Path) -> None:
     known = [
         replace(one, found=replace(photo(7), picture_hash="ab" * 32)) if one.path == "/a/7.jpg" else one
         for one in all_files()
@@ -139,26 +139,26 @@ def test_what_remains_keeps_its_groups_pairs_and_names(make: Make, target: Path)
         assert {tag.photo for tag in scan_file.tags()} == {"/a/5.jpg"}
 
 
-def test_what_is_gone_from_a_shard_is_gone(make: Make, target: Path) -> None:
+def test_photos_missing_from_a_shard_are_forgotten(make: Make, target: Path) -> None:
     merged(target, shards(make))
     later = [one for one in all_files() if one.path not in {"/a/3.jpg", "/a/torn.jpg"}]
     assert merged(target, shards(make, SECOND, later)).gone == 1
-    assert said(target) == said(make("one", later))
+    assert content_of(target) == content_of(make("one", later))
     merged(target, shards(make, THIRD)[:1])
     assert set(paths(target)) - {one.path for one in later} <= {"/a/3.jpg", "/a/torn.jpg"}
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_the_later_look_counts_in_any_order(make: Make, target: Path, order: tuple[int, int]) -> None:
+def test_the_later_scan_counts_in_any_order(make: Make, target: Path, order: tuple[int, int]) -> None:
     old = make("old", [file("/a/1.jpg", 1), file("/a/2.jpg", 2), file("/a/gone.jpg", 3)], whole(FIRST))
     new = make("new", [file("/a/1.jpg", 1), file("/a/2.jpg", 22), file("/a/new.jpg", 4)], whole(SECOND))
     merged(target, [(old, new)[place] for place in order])
-    assert said(target) == said(new)
-    assert merged(target, [old]).unchanged == 3  # known from a later look
-    assert said(target) == said(new)
+    assert content_of(target) == content_of(new)
+    assert merged(target, [old]).unchanged == 3  # known from a later scan
+    assert content_of(target) == content_of(new)
 
 
-def test_folders_divided_otherwise_go_together(make: Make, target: Path) -> None:
+def test_shards_of_different_divisions_can_be_merged(make: Make, target: Path) -> None:
     merged(target, shards(make))
     later = [one for one in all_files() if one.path != "/a/3.jpg"]
     halves = [
@@ -170,18 +170,20 @@ def test_folders_divided_otherwise_go_together(make: Make, target: Path) -> None
         for number in (1, 2)
     ]
     assert merged(target, halves).missing == {}
-    assert said(target) == said(make("one", later))
+    assert content_of(target) == content_of(make("one", later))
     with ScanFile.open(target, PACK) as scan_file:
         assert [row.shard for row in scan_file.shards()] == [Shard(1, 2), Shard(2, 2)]
 
 
-def test_a_scan_that_was_interrupted_only_adds(make: Make, target: Path) -> None:
+def test_an_interrupted_scan_only_adds_photos(make: Make, target: Path) -> None:
     make("album", [file("/a/1.jpg", 1), file("/b/1.jpg", 3)], [ShardRow("/a", Shard(1, 1), FIRST)])
     assert merged(target, [make("begun", [file("/b/2.jpg", 2)])]).gone == 0
     assert paths(target) == ["/a/1.jpg", "/b/1.jpg", "/b/2.jpg"]
 
 
-def test_shards_of_another_number_begin_with_the_merged_scan(make: Make, target: Path, tmp_path: Path) -> None:
+def test_a_division_into_another_number_of_shards_starts_from_the_merged_scan(
+    make: Make, target: Path, tmp_path: Path
+) -> None:
     merged(target, shards(make))
     later = [one for one in all_files() if one.path != "/a/3.jpg"]
     halves = [tmp_path / f"half{number}.scan" for number in (1, 2)]
@@ -193,7 +195,7 @@ def test_shards_of_another_number_begin_with_the_merged_scan(make: Make, target:
             scan_file.note_looked_through([ShardRow("/a", Shard(number, 2), SECOND)])
     for order in (halves, halves[::-1]):
         merged(target, order)
-        assert said(target) == said(make("one", later))
+        assert content_of(target) == content_of(make("one", later))
 
 
 def test_a_folder_that_could_not_be_opened_forgets_nothing(make: Make, target: Path) -> None:
@@ -205,13 +207,13 @@ def test_a_folder_that_could_not_be_opened_forgets_nothing(make: Make, target: P
     assert paths(target) == ["/a/b", "/a/b/c/1.jpg", "/a/b/c/3.jpg"]
 
 
-def test_a_clock_that_was_ahead_does_not_count_for_ever(make: Make, target: Path) -> None:
+def test_a_time_in_the_future_is_limited_to_now(make: Make, target: Path) -> None:
     merged(target, [make("ahead", [file("/a/1.jpg", 1)], whole(datetime(2999, 1, 1, tzinfo=UTC)))])
     merged(target, [make("mended", [file("/a/1.jpg", 11)], whole(datetime.now(UTC)))])
-    assert said(target) == said(make("one", [file("/a/1.jpg", 11)]))
+    assert content_of(target) == content_of(make("one", [file("/a/1.jpg", 11)]))
 
 
-def test_a_folder_may_have_another_name_where_it_is_merged(make: Make, target: Path) -> None:
+def test_a_merged_folder_can_have_another_name(make: Make, target: Path) -> None:
     source = make("one", [file("/a/b/1.jpg", 1), torn("/a/2.jpg"), file("/ab/3.jpg", 3)], whole())
     merged(target, [source], ("/a", "/mnt/photos"))
     assert paths(target) == ["/ab/3.jpg", "/mnt/photos/2.jpg", "/mnt/photos/b/1.jpg"]
@@ -224,7 +226,7 @@ def test_a_folder_may_have_another_name_where_it_is_merged(make: Make, target: P
         merged(target, [source], ("/a/b", "/y"))
 
 
-def test_shards_that_do_not_go_together(make: Make, target: Path) -> None:
+def test_conflicting_shards_are_refused(make: Make, target: Path) -> None:
     one, two, _ = shards(make)
     again = make("again", [], [ShardRow("/a", Shard(1, 3), SECOND)])
     with pytest.raises(UsageError, match=r"1-1.scan and .*again.scan are both shard 1/3 of /a: name the one"):
@@ -256,31 +258,31 @@ def test_a_damaged_scan_changes_nothing(make: Make, target: Path) -> None:
         [ShardRow("/a", Shard(2, 3), WHEN)],
     )
     make("album", [file("/a/1.jpg", 50)], [ShardRow("/d", Shard(1, 1), FIRST)])
-    content, before, refused = source.read_bytes(), everything_said_shortly(target), 0
+    content, before, refused = source.read_bytes(), photos_and_files(target), 0
     for change in READ_BY_A_MERGE:
         resealed(source, HOSTILE_ROWS[change])
         with pytest.raises(ScanFormatError, match=r"bad\.scan is damaged.*remove it and scan again"):
             merged(target, [good, source])
         refused += 1
-        assert everything_said_shortly(target) == before, change
+        assert photos_and_files(target) == before, change
         source.write_bytes(content)
     assert refused > 40
     for length in (0, 50, 100, 4096, len(content) // 2, len(content) - 4096):
         source.write_bytes(content[:length])
         with pytest.raises(FacebankError, match=r"bad\.scan"):
             merged(target, [good, source])
-        assert everything_said_shortly(target) == before
+        assert photos_and_files(target) == before
     source.write_bytes(content)
     merged(target, [good, source])
     assert "/b/torn.jpg" in paths(target)
 
 
-def everything_said_shortly(path: Path) -> list[object]:
+def photos_and_files(path: Path) -> list[object]:
     with ScanFile.open(path, PACK) as scan_file:
-        return [list(map(told, scan_file.photos())), scan_file.known_files("/"), scan_file.shards()]
+        return [list(map(comparable, scan_file.photos())), scan_file.known_files("/"), scan_file.shards()]
 
 
-def test_an_older_scan_is_merged_and_stays_as_it_is(make: Make, target: Path, tmp_path: Path) -> None:
+def test_an_older_scan_is_merged_and_not_changed(make: Make, target: Path, tmp_path: Path) -> None:
     newer, older = make("newer", all_files()), tmp_path / "older.scan"
     with closing(sqlite3.connect(older)) as connection:
         connection.execute(f"PRAGMA application_id = {SCAN_FILE.application_id}")
@@ -300,10 +302,10 @@ def test_an_older_scan_is_merged_and_stays_as_it_is(make: Make, target: Path, tm
         connection.commit()
     content = older.read_bytes()
     merged(target, [older])
-    assert said(target) == said(newer)
+    assert content_of(target) == content_of(newer)
     assert older.read_bytes() == content
     with closing(sqlite3.connect(older)) as connection, connection:
-        connection.execute("DELETE FROM faces WHERE id = 3")  # is noticed by the number that it had before
+        connection.execute("DELETE FROM faces WHERE id = 3")  # detected by the stored number of rows
     with pytest.raises(ScanFormatError, match="damaged"), ScanFile.open(older, PACK) as scan_file:
         scan_file.face_table()
 
@@ -316,7 +318,7 @@ def test_a_newer_scan_is_refused(make: Make, target: Path) -> None:
         merged(target, [source])
 
 
-def test_a_scan_that_is_read_only_is_not_changed(make: Make) -> None:
+def test_a_read_only_scan_is_not_changed(make: Make) -> None:
     source = make("one", all_files())
     with (
         ScanFile.open(source, PACK, read_only=True) as scan_file,
@@ -325,7 +327,7 @@ def test_a_scan_that_is_read_only_is_not_changed(make: Make) -> None:
         scan_file.forget(["/a/1.jpg"])
 
 
-def test_edited_photos_follow_the_first_look_too(make: Make, target: Path) -> None:
+def test_edited_photos_are_merged_with_their_originals(make: Make, target: Path) -> None:
     known = replace(photo(2, path="/a/2.jpg"), picture_hash="ab" * 32)
     merged(target, [make("one", [replace(file("/a/2.jpg", 2), found=known)], whole())])
     source = make("two", [replace(file("/a/2.jpg", 2), found=known)], whole())
@@ -336,4 +338,4 @@ def test_edited_photos_follow_the_first_look_too(make: Make, target: Path) -> No
     assert merged(target, [source]).gone == 0
     with ScanFile.open(target, PACK) as scan_file:
         assert scan_file.face_table().ids.tolist() == numbers
-    assert said(target) == said(source)
+    assert content_of(target) == content_of(source)

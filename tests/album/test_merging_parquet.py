@@ -1,4 +1,4 @@
-"""Parquet shards that are merged say what scan files of the same shards would say."""
+"""Merged Parquet shards equal merged scan files of the same shards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from facebank.gallery import PackIdentity
 from facebank.media import Shard
 
 from .shard_files import PACK, STATE, made_up_file, needs_pyarrow
-from .test_scan_damage import told
+from .test_scan_damage import comparable
 
 pytestmark = needs_pyarrow
 
@@ -33,7 +33,7 @@ Make = Callable[..., Path]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Make a Parquet shard of files, or a scan file by another ending."""
+    """A function that makes a Parquet shard of files, or a scan file if the name has another suffix."""
 
     def made(name: str, files: Sequence[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
         path = tmp_path / name
@@ -49,7 +49,7 @@ def make(tmp_path: Path) -> Make:
 
 
 def all_files() -> list[ScannedFile]:
-    """Photos, copies of which one has its faces in its own row, and what cannot be read."""
+    """Return photos, copies with and without faces in their own rows, and unreadable files."""
     torn = ScannedFile("/a/torn.jpg", STATE, "ab" * 32, "it is torn", None, "decoders 1")
     known = replace(made_up_file("/a/copy.jpg", 1), found=None)
     copy = made_up_file("/a/other.jpg", 2)
@@ -57,7 +57,7 @@ def all_files() -> list[ScannedFile]:
 
 
 def shards(make: Make, ending: str, when: datetime = FIRST, files: Sequence[ScannedFile] | None = None) -> list[Path]:
-    """Make three shards of a folder."""
+    """Return three shards of a folder."""
     some = all_files() if files is None else files
     made = []
     for number in (1, 2, 3):
@@ -78,10 +78,10 @@ def merged(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None 
         return opened.enter_context(ScanFile.open(target, PACK, create=True)).merge(scans, moved=moved)
 
 
-def said(path: Path) -> list[object]:
+def content_of(path: Path) -> list[object]:
     with ScanFile.open(path, PACK) as scan_file:
         files = [(one.path, one.state, one.error, one.readers, one.photo is None) for one in scan_file.known_files("/")]
-        return [[told(found) for found in scan_file.photos()], files, scan_file.count(), scan_file.shards()]
+        return [[comparable(found) for found in scan_file.photos()], files, scan_file.count(), scan_file.shards()]
 
 
 @pytest.fixture
@@ -89,26 +89,26 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "album.scan"
 
 
-def test_parquet_shards_that_are_merged_are_one_scan(make: Make, target: Path, tmp_path: Path) -> None:
+def test_merged_parquet_shards_equal_one_scan(make: Make, target: Path, tmp_path: Path) -> None:
     sources = shards(make, ".parquet")
     before = [source.read_bytes() for source in sources]
     report = merged(target, sources)
     assert (report.new, report.changed, report.unchanged, report.gone, report.missing) == (27, 0, 0, 0, {})
     one = make("one.scan", all_files(), [ShardRow("/a", Shard(number, 3), FIRST) for number in (1, 2, 3)])
-    assert said(target) == said(one)
+    assert content_of(target) == content_of(one)
     assert [source.read_bytes() for source in sources] == before
     again = merged(target, sources)
     assert (again.new, again.changed, again.unchanged, again.gone) == (0, 0, 27, 0)
 
 
-def test_shards_and_scan_files_go_together(make: Make, target: Path) -> None:
+def test_shards_and_scan_files_are_merged_together(make: Make, target: Path) -> None:
     parquet, scans = shards(make, ".parquet"), shards(make, ".scan", files=[*all_files()[:24], all_files()[25]])
     report = merged(target, [parquet[0], scans[1], parquet[2]])
     assert report.missing == {}
     assert report.new >= 24
 
 
-def test_missing_shards_are_told_and_what_is_gone_goes(make: Make, target: Path) -> None:
+def test_missing_shards_are_reported_and_missing_photos_forgotten(make: Make, target: Path) -> None:
     first = shards(make, ".parquet")
     later = shards(make, ".parquet", SECOND, [file for file in all_files() if file.path != "/a/5.jpg"])
     assert merged(target, first[:1]).missing == {"/a": (Shard(2, 3), Shard(3, 3))}
@@ -121,14 +121,14 @@ def test_missing_shards_are_told_and_what_is_gone_goes(make: Make, target: Path)
 def test_a_copy_finds_its_photo_in_any_shard(make: Make, target: Path) -> None:
     copy = make("a.parquet", [replace(made_up_file("/a/copy.jpg", 1), found=None)])
     photo = make("b.parquet", [made_up_file("/a/1.jpg", 1)])
-    with pytest.raises(UsageError, match=r"a\.parquet says that /a/copy.jpg is a copy of a photo that none"):
+    with pytest.raises(UsageError, match=r"a\.parquet lists /a/copy.jpg as a copy of a photo that none"):
         merged(target, [copy])
     assert merged(target, [copy, photo]).new == 2
     with ScanFile.open(target, PACK) as scan_file:
         assert [(found.path, len(found.faces)) for found in scan_file.photos()] == [("/a/1.jpg", 2), ("/a/copy.jpg", 2)]
 
 
-def test_an_edited_photo_has_the_faces_of_the_one_with_its_pixels(make: Make, target: Path) -> None:
+def test_an_edited_photo_gets_the_faces_of_the_same_pixels(make: Make, target: Path) -> None:
     old = made_up_file("/a/1.jpg", 1)
     assert old.found is not None
     new = replace(old.found, faces=(), content_hash=f"{99:064x}", path="/a/edited.jpg")
@@ -140,14 +140,14 @@ def test_an_edited_photo_has_the_faces_of_the_one_with_its_pixels(make: Make, ta
         ]
 
 
-def test_a_folder_may_have_another_name_where_it_is_merged(make: Make, target: Path) -> None:
+def test_a_merged_folder_can_have_another_name(make: Make, target: Path) -> None:
     merged(target, shards(make, ".parquet"), moved=("/a", "/mnt/b"))
     with ScanFile.open(target, PACK) as scan_file:
         assert all(file.path.startswith("/mnt/b/") for file in scan_file.known_files("/"))
         assert [row.place for row in scan_file.shards()] == ["/mnt/b"] * 3
 
 
-def test_what_does_not_go_together_changes_nothing(make: Make, target: Path, tmp_path: Path) -> None:
+def test_a_refused_merge_changes_nothing(make: Make, target: Path, tmp_path: Path) -> None:
     one, two, three = shards(make, ".parquet")
     shutil.copy(one, tmp_path / "copied.parquet")
     other = tmp_path / "pack.parquet"
@@ -165,14 +165,14 @@ def test_what_does_not_go_together_changes_nothing(make: Make, target: Path, tmp
         (half, ScanFormatError, "half.parquet is damaged or half-written"),
     ]
     merged(target, [two])
-    before = said(target)
+    before = content_of(target)
     for path, kind, why in cases:
         with pytest.raises(kind, match=why):
             merged(target, [one, path])
-        assert said(target) == before
+        assert content_of(target) == before
 
 
-def test_a_folder_of_shards_is_named_as_a_whole(tmp_path: Path, folder: Path) -> None:
+def test_a_folder_of_shards_is_merged_as_a_whole(tmp_path: Path, folder: Path) -> None:
     with FaceBank.open(tmp_path / "a.facebank") as bank:
         with bank.album(tmp_path / "one.scan") as album:
             album.scan(folder)
@@ -195,7 +195,7 @@ def test_a_folder_of_shards_is_named_as_a_whole(tmp_path: Path, folder: Path) ->
             bank.album(tmp_path / "three.scan").merge([shards, shards / "0.parquet"])
 
 
-def test_of_two_merges_at_once_one_is_refused_or_both_follow(tmp_path: Path) -> None:
+def test_simultaneous_merges_are_refused_or_run_one_after_the_other(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "a.facebank") as bank:
         identity = bank.engine.identity
         files = [made_up_file(f"/a/{number}.jpg", number, 2, identity.dimension) for number in range(300)]

@@ -1,4 +1,4 @@
-"""The decisions about all photos of an album, kept until something changes."""
+"""The overview of an album: decisions about all photos, updated after changes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from facebank import FaceBank
+from facebank.album.confirmed import known_faces
 from facebank.album.overview import AlbumOverview
 from facebank.gallery import FaceKey
 from facebank.recognition.calibration.background import Background
@@ -41,7 +42,7 @@ def test_an_overview_without_a_scan_is_empty(bank: FaceBank, folder: Path) -> No
         assert overview.counts() == {}
 
 
-def test_an_overview_follows_people_and_photos(bank: FaceBank, folder: Path) -> None:
+def test_an_overview_reflects_changes_of_people_and_photos(bank: FaceBank, folder: Path) -> None:
     with bank, bank.album() as album:
         shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", folder / "speech.jpg")
         album.scan(folder)
@@ -118,7 +119,7 @@ def own_calibration(bank: FaceBank) -> tuple[Calibration, Background]:
     return known.calibration, known.background
 
 
-def test_an_overview_follows_whatever_decisions_rest_on(
+def test_an_overview_reflects_all_changes_that_affect_decisions(
     bank: FaceBank, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
@@ -136,7 +137,7 @@ def test_an_overview_follows_whatever_decisions_rest_on(
             overview.refresh()
 
 
-def test_what_a_denial_says_is_in_the_overview_and_in_decisions(bank: FaceBank, folder: Path) -> None:
+def test_a_denial_affects_the_overview_and_decisions(bank: FaceBank, folder: Path) -> None:
     with bank, bank.album() as album:
         shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", folder / "speech.jpg")
         album.scan(folder)
@@ -148,10 +149,10 @@ def test_what_a_denial_says_is_in_the_overview_and_in_decisions(bank: FaceBank, 
         bank.deny(folder / "speech.jpg", "Barack")
         overview.refresh()
         assert overview.counts() == {barack: 1}
-        assert bank.identification() is before  # which is not fitted anew for a denial
+        assert bank.identification() is before  # a denial does not require a new recognizer
 
 
-def test_a_bank_follows_a_calibration_that_was_made_meanwhile(
+def test_a_bank_uses_a_calibration_made_meanwhile(
     bank: FaceBank, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
@@ -165,7 +166,7 @@ def test_a_bank_follows_a_calibration_that_was_made_meanwhile(
         assert bank.identification().basis.pack_calibration.calibration == anew
 
 
-def test_an_overview_has_photos_below_its_places_only(bank: FaceBank, folder: Path) -> None:
+def test_an_overview_has_only_photos_of_its_places(bank: FaceBank, folder: Path) -> None:
     with bank, bank.album() as album:
         album.scan(folder)
         inside = AlbumOverview(bank, album, [folder / "space"])
@@ -176,7 +177,7 @@ def test_an_overview_has_photos_below_its_places_only(bank: FaceBank, folder: Pa
         assert not len(nothing)
 
 
-def test_a_photo_that_was_spoken_of_is_decided_anew_at_once(bank: FaceBank, folder: Path) -> None:
+def test_an_answer_updates_its_photo_at_once(bank: FaceBank, folder: Path) -> None:
     with bank, bank.album() as album:
         album.scan(folder)
         overview = AlbumOverview(bank, album, [folder])
@@ -188,7 +189,7 @@ def test_a_photo_that_was_spoken_of_is_decided_anew_at_once(bank: FaceBank, fold
         assert not overview.is_current
 
 
-def test_two_people_together_and_a_stop(bank: FaceBank, folder: Path) -> None:
+def test_photos_of_two_people_and_known_faces(bank: FaceBank, folder: Path) -> None:
     with bank, bank.album() as album:
         bank.enroll("Eileen", folder / "space" / "collins.jpg")
         album.scan(folder)
@@ -196,7 +197,7 @@ def test_two_people_together_and_a_stop(bank: FaceBank, folder: Path) -> None:
         overview.refresh()
         known = numbers(bank)
         assert overview.photos_of(known["Barack"], known["Eileen"]) == []
-        assert overview.known_faces() == album._known_faces()
+        assert overview.known_faces() == known_faces(bank, album.scan_file)
         assert album.cluster(least=1, known=overview.known_faces()) == album.cluster(least=1)
         assert AlbumOverview(bank, album, [folder / "space"]).known_faces() is None
         assert overview.unsure(known["Barack"]) == () or overview.unsure()

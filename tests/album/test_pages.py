@@ -1,4 +1,4 @@
-"""Pages of pictures: whole, private, escaped, bounded, and never in another file's place."""
+"""HTML pages: complete, private, escaped, limited in size, and never replacing other files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOSTILE = "</title><script>alert(1)</script>\"'&\u202egpj"
 
 
 class Page(HTMLParser):
-    """Reads what a browser would make of a page."""
+    """Parser of a page's tags, attributes and texts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Page(HTMLParser):
 
 
 def require_harmless(page: Page) -> None:
-    """Check that nothing runs, and that nothing comes from elsewhere."""
+    """Check that a page has no scripts and no requests."""
     assert {tag for tag, _ in page.tags}.isdisjoint({"script", "iframe", "object", "embed", "form", "link", "base"})
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.attributes("img", "src"))
@@ -58,7 +58,7 @@ def found(path: Path, when: datetime | None, *, camera_dated: bool, name: str = 
     return FoundPhoto(str(path), when, people, camera_dated, content_hash=digest)
 
 
-def test_a_page_is_whole_private_and_replaces_only_pages(tmp_path: Path) -> None:
+def test_a_page_is_complete_private_and_replaces_only_pages(tmp_path: Path) -> None:
     page, diary = tmp_path / "page.html", tmp_path / "diary.html"
     for text in ("first", "second"):
         with new_page(page, HOSTILE) as add:
@@ -81,7 +81,7 @@ def test_a_page_is_whole_private_and_replaces_only_pages(tmp_path: Path) -> None
     assert sorted(file.name for file in tmp_path.iterdir()) == ["diary.html", "link.html", "page.html"]
 
 
-def test_names_of_files_lead_to_the_files_and_are_escaped() -> None:
+def test_file_names_are_escaped_links() -> None:
     path = os.fsdecode(b"/a b/<b onclick=x>#?%\"'\xff.jpg")
     page = Page(link(path))
     (target,) = page.attributes("a", "href")
@@ -94,7 +94,7 @@ def test_names_of_files_lead_to_the_files_and_are_escaped() -> None:
     assert not any("\u202e" in text for text in shown.texts)
 
 
-def test_found_photos_are_shown_by_year_and_month_with_files_dates_apart(tmp_path: Path) -> None:
+def test_found_photos_are_grouped_by_year_and_month_with_file_dates_last(tmp_path: Path) -> None:
     photo = DEMO_PHOTOS / "eileen_collins.jpg"
     other, gone = tmp_path / "<img src=x onerror=y>.jpg", tmp_path / "gone.jpg"
     shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", other)
@@ -122,12 +122,12 @@ def test_found_photos_are_shown_by_year_and_month_with_files_dates_apart(tmp_pat
     assert done.advances == 5
     assert len(read.attributes("img", "src")) == len(read.attributes("i", "style")) == 3
     assert all(len(source) < 100_000 for source in read.attributes("img", "src"))
-    assert any(line.endswith("has changed since it was looked at") for line in read.texts)
+    assert any(line.endswith("has changed since it was scanned") for line in read.texts)
     assert any("gone.jpg" in line and "no photo" in line for line in read.texts)
     assert "Ada 0.999, Grace" in read.texts
 
 
-def test_a_page_has_so_many_pictures_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_has_a_limited_number_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "MOST_PICTURES", 2)
     photo = found(DEMO_PHOTOS / "eileen_collins.jpg", datetime(2019, 6, 1), camera_dated=True)
     write_found_page([photo] * 5, "Photos of Ada", tmp_path / "page.html")

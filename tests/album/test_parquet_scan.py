@@ -1,4 +1,4 @@
-"""A folder of Parquet shards answers as the scan file does that they are merged into."""
+"""A folder of Parquet shards, read as a scan, equals the scan file of their merge."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from facebank.media import Shard
 from facebank.types import Photo
 
 from .shard_files import PACK, STATE, made_up_file, needs_pyarrow
-from .test_scan_damage import told
+from .test_scan_damage import comparable
 
 pytestmark = needs_pyarrow
 
@@ -44,7 +44,7 @@ def put(path: Path, files: Iterable[ScannedFile], rows: Iterable[ShardRow] = (),
 
 
 def all_files() -> list[ScannedFile]:
-    """Photos with and without faces, a time, copies, and what cannot be read."""
+    """Return photos with and without faces and times, copies, and an unreadable file."""
     photos = [made_up_file(f"/a/{number:02}.jpg", number, faces=number % 4) for number in range(1, 25)]
     found = photos[6].found
     assert found is not None
@@ -80,11 +80,11 @@ def merged(shards: Path, tmp_path: Path) -> Iterator[ScanFile]:
 
 
 def in_order(photos: Iterable[Photo]) -> list[object]:
-    """Return what photos say, but for the one that was edited: where its file is gone, a merge gives it new bytes."""
-    return [told(photo) for photo in sorted(photos, key=lambda photo: photo.path) if photo.path != "/a/07.jpg"]
+    """Return the content of photos, without the edited one, whose content hash a merge changes."""
+    return [comparable(photo) for photo in sorted(photos, key=lambda photo: photo.path) if photo.path != "/a/07.jpg"]
 
 
-def test_it_says_what_the_merged_scan_says(scan: ParquetScan, merged: ScanFile) -> None:
+def test_the_content_equals_that_of_the_merged_scan(scan: ParquetScan, merged: ScanFile) -> None:
     assert in_order(scan.photos()) == in_order(merged.photos())
     assert in_order(scan.photos(["/b", "/a/08.jpg"])) == in_order(merged.photos(["/b", "/a/08.jpg"]))
     assert scan.count().files == merged.count().files == 27
@@ -96,7 +96,7 @@ def test_it_says_what_the_merged_scan_says(scan: ParquetScan, merged: ScanFile) 
     ]
 
 
-def test_each_photo_comes_once_and_its_faces_have_numbers(scan: ParquetScan) -> None:
+def test_each_photo_is_yielded_once_with_numbers_of_its_faces(scan: ParquetScan) -> None:
     numbered = [(ids, photo) for ids, photo in scan.each_photo()]
     assert len({photo.content_hash for _, photo in numbered}) == len(numbered) == scan.count().photos
     table = scan.face_table()
@@ -109,7 +109,7 @@ def test_each_photo_comes_once_and_its_faces_have_numbers(scan: ParquetScan) -> 
             assert (there.content_hash, index) == (photo.content_hash, place)
 
 
-def test_groups_and_pairs_are_kept_beside_the_shards(shards: Path, scan: ParquetScan) -> None:
+def test_groups_and_pairs_are_stored_beside_the_shards(shards: Path, scan: ParquetScan) -> None:
     assert scan.groups() == {}
     scan.keep_groups({1: [5, 3], 2: [9]})
     assert scan.tell_apart([(5, 9), (9, 5), (1, 2)]) == [(1, 2), (5, 9)]
@@ -118,8 +118,8 @@ def test_groups_and_pairs_are_kept_beside_the_shards(shards: Path, scan: Parquet
     put(shards / "0.parquet", [made_up_file("/c/new.jpg", 500, faces=3)])
     with ParquetScan(shards, PACK) as again:
         groups, (first, second) = again.groups(), again.told_apart()
-        said = {number: [again.place_of(face) for face in faces] for number, faces in groups.items()}
-        assert {number: [(photo.content_hash, place) for photo, place in faces] for number, faces in said.items()} == {
+        found = {number: [again.place_of(face) for face in faces] for number, faces in groups.items()}
+        assert {number: [(photo.content_hash, place) for photo, place in faces] for number, faces in found.items()} == {
             1: [names[5], names[3]],
             2: [names[9]],
         }
@@ -139,7 +139,7 @@ def test_dates_of_groups(scan: ParquetScan) -> None:
     assert scan.dates_of([seven[0], seven[1], one[0]]) == [(datetime(2020, 5, 17, 12, tzinfo=UTC), True), (None, False)]
 
 
-def test_of_a_path_the_later_look_counts(shards: Path) -> None:
+def test_the_row_of_the_later_scan_counts(shards: Path) -> None:
     now = [made_up_file("/a/01.jpg", 700), made_up_file("/a/new.jpg", 701)]
     put(shards / "0-later.parquet", now, [ShardRow("/a", Shard(1, 1), SECOND)])
     with ParquetScan(shards, PACK) as scan:
@@ -152,7 +152,7 @@ def test_of_a_path_the_later_look_counts(shards: Path) -> None:
     }
 
 
-def test_of_a_path_in_parts_the_last_shard_counts(tmp_path: Path) -> None:
+def test_without_folders_the_row_of_the_last_shard_counts(tmp_path: Path) -> None:
     put(tmp_path / "1.parquet", [made_up_file("/a/1.jpg", 1), made_up_file("/a/2.jpg", 2)])
     put(tmp_path / "2.parquet", [made_up_file("/a/1.jpg", 3)])
     with ParquetScan(tmp_path, PACK) as scan:
@@ -163,13 +163,13 @@ def test_of_a_path_in_parts_the_last_shard_counts(tmp_path: Path) -> None:
         assert scan.count().files == 2
 
 
-def test_a_copy_without_its_photo_is_told(tmp_path: Path) -> None:
+def test_a_copy_without_its_photo_is_an_error(tmp_path: Path) -> None:
     put(tmp_path / "1.parquet", [replace(made_up_file("/a/copy.jpg", 1), found=None)])
-    with ParquetScan(tmp_path, PACK) as scan, pytest.raises(ScanFormatError, match=r"no photo of /a/copy\.jpg"):
+    with ParquetScan(tmp_path, PACK) as scan, pytest.raises(ScanFormatError, match=r"list /a/copy\.jpg as a copy"):
         scan.count()
 
 
-def test_what_cannot_be_opened(shards: Path, tmp_path: Path) -> None:
+def test_invalid_shards_are_refused_when_opened(shards: Path, tmp_path: Path) -> None:
     with pytest.raises(ScanFormatError, match="without Parquet shards"):
         ParquetScan(tmp_path, PACK)
     with pytest.raises(PackMismatchError, match="made with the pack 'test'"):
@@ -182,7 +182,7 @@ def test_what_cannot_be_opened(shards: Path, tmp_path: Path) -> None:
         ParquetScan(shards, PACK)
 
 
-def test_a_shard_that_is_damaged_is_told_when_it_is_read(shards: Path) -> None:
+def test_a_damaged_shard_is_an_error_when_read(shards: Path) -> None:
     path = shards / "2-of-3.parquet"
     data = bytearray(path.read_bytes())
     data[100] ^= 1
@@ -191,14 +191,14 @@ def test_a_shard_that_is_damaged_is_told_when_it_is_read(shards: Path) -> None:
         list(scan.photos())
 
 
-def test_a_shard_that_changes_meanwhile_is_told(shards: Path) -> None:
+def test_a_shard_that_changes_meanwhile_is_an_error(shards: Path) -> None:
     with ParquetScan(shards, PACK) as scan:
         put(shards / "1-of-3.parquet", [])
         with pytest.raises(ScanBusyError, match="changed while it was read"):
             scan.count()
 
 
-def test_nothing_else_is_written(scan: ParquetScan) -> None:
+def test_other_changes_are_refused(scan: ParquetScan) -> None:
     with pytest.raises(UsageError, match="only read: make a scan file of them with 'facebank scan --merge"):
         scan.forget(["/a/01.jpg"])
     with pytest.raises(UsageError, match="only read"):
@@ -209,7 +209,7 @@ def test_nothing_else_is_written(scan: ParquetScan) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
-def test_groups_need_a_folder_that_can_be_written(shards: Path, scan: ParquetScan) -> None:
+def test_groups_need_a_writable_folder(shards: Path, scan: ParquetScan) -> None:
     shards.chmod(0o500)
     try:
         with pytest.raises(StorageError, match="groups of faces are kept beside the shards"):
@@ -227,7 +227,7 @@ def _described(album_groups: Sequence[object], scan_file: ScanFile) -> set[froze
     return found
 
 
-def test_an_album_of_shards_answers_as_one_of_a_scan_file(tmp_path: Path, folder: Path) -> None:
+def test_an_album_of_shards_equals_one_of_a_scan_file(tmp_path: Path, folder: Path) -> None:
     with FaceBank.open(tmp_path / "a.facebank") as bank:
         identity = bank.engine.identity
         bank.enroll("Barack", folder / "obama.jpg")

@@ -1,4 +1,4 @@
-"""Parquet shards: what is written comes back equal; what is half-written, damaged or made up is refused."""
+"""Parquet shards: they are read as written, and half-written, damaged or hostile ones are refused."""
 
 from __future__ import annotations
 
@@ -117,12 +117,12 @@ def scanned_files(draw: st.DrawFn) -> ScannedFile:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(scanned_files(), max_size=6, unique_by=lambda file: file.path))
-def test_what_is_written_comes_back_equal(tmp_path: Path, files: list[ScannedFile]) -> None:
+def test_a_shard_is_read_as_it_was_written(tmp_path: Path, files: list[ScannedFile]) -> None:
     path = written(tmp_path / "x.parquet", files)
     assert read(path) == [plain(file) for file in files]
 
 
-def test_header_and_counts_come_back(path: Path) -> None:
+def test_header_and_counts_are_read_back(path: Path) -> None:
     files = [made_up_file(f"/{number}.jpg", number, faces=number) for number in range(4)]
     counts = write_parquet_shard(path, [*files, ScannedFile("/t", STATE, None, "it is none", None)], HEADER)
     assert counts == ShardCounts(files=5, photos=4, faces=6)
@@ -132,7 +132,7 @@ def test_header_and_counts_come_back(path: Path) -> None:
         assert shard.header.version == "0.1.0"
 
 
-def test_many_rows_are_written_and_read_a_few_at_a_time(path: Path) -> None:
+def test_many_rows_are_written_and_read_in_row_groups(path: Path) -> None:
     files = [made_up_file(f"/{number:05}.jpg", number, faces=3 * (number % 3 == 0)) for number in range(4500)]
     written(path, files)
     with ParquetShard.open(path) as shard:
@@ -143,7 +143,7 @@ def test_many_rows_are_written_and_read_a_few_at_a_time(path: Path) -> None:
     assert records == [file.path for file in files]
 
 
-def test_faces_lie_in_it_as_arrow_vectors_that_other_programs_read(path: Path) -> None:
+def test_embeddings_are_arrow_vectors_for_other_programs(path: Path) -> None:
     import pyarrow.parquet as parquet
 
     table = parquet.read_table(written(path, [made_up_file("/1.jpg", 1)]))
@@ -154,11 +154,11 @@ def test_faces_lie_in_it_as_arrow_vectors_that_other_programs_read(path: Path) -
     assert np.allclose(row[0]["embedding"], made_up_face(100).embedding)
 
 
-def test_only_its_owner_can_read_it(path: Path) -> None:
+def test_only_the_owner_can_read_a_shard(path: Path) -> None:
     assert stat.S_IMODE(written(path, []).stat().st_mode) == 0o600
 
 
-def test_a_writer_that_fails_leaves_nothing_and_keeps_what_was_there(path: Path) -> None:
+def test_a_failed_write_keeps_the_old_shard(path: Path) -> None:
     def failing() -> Iterator[ScannedFile]:
         for number in range(3000):
             yield made_up_file(f"/{number}.jpg", number)
@@ -173,7 +173,7 @@ def test_a_writer_that_fails_leaves_nothing_and_keeps_what_was_there(path: Path)
     assert path.read_bytes() == before
 
 
-def test_where_nothing_can_be_written_the_error_names_the_file(tmp_path: Path) -> None:
+def test_the_error_for_an_unwritable_folder_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"cannot write .*file/x.parquet: .*name a folder"):
         write_parquet_shard(tmp_path / "file" / "x.parquet", [], HEADER)
@@ -182,20 +182,20 @@ def test_where_nothing_can_be_written_the_error_names_the_file(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("file", "why"),
     [
-        (made_up_file("relative.jpg", 1), "path that is none"),
-        (made_up_file("/a/../b.jpg", 1), "path that is none"),
+        (made_up_file("relative.jpg", 1), "invalid path"),
+        (made_up_file("/a/../b.jpg", 1), "invalid path"),
         (replace(made_up_file("/1.jpg", 1), content_hash="ab"), "content hash"),
-        (ScannedFile("/1.jpg", STATE, None, None, None), "file that is none"),
+        (ScannedFile("/1.jpg", STATE, None, None, None), "invalid file"),
         (replace(made_up_file("/1.jpg", 1), state=FileState(2**70, 0)), "int"),
     ],
 )
-def test_what_can_be_no_scanned_file_is_not_written(path: Path, file: ScannedFile, why: str) -> None:
+def test_invalid_files_are_not_written(path: Path, file: ScannedFile, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         write_parquet_shard(path, [file], HEADER)
     assert not path.exists()
 
 
-def test_a_path_comes_once(path: Path) -> None:
+def test_a_path_cannot_occur_twice(path: Path) -> None:
     with pytest.raises(UsageError, match="path twice"):
         write_parquet_shard(path, [made_up_file("/1.jpg", 1), made_up_file("/1.jpg", 2)], HEADER)
 
@@ -209,7 +209,7 @@ def test_a_shard_of_another_pack_is_refused(path: Path) -> None:
 
 
 def test_faces_of_another_dimension_are_not_written(path: Path) -> None:
-    with pytest.raises(UsageError, match="has not 9 numbers"):
+    with pytest.raises(UsageError, match="does not have 9 numbers"):
         write_parquet_shard(path, [made_up_file("/1.jpg", 1)], ShardHeader(replace(PACK, dimension=9)))
 
 
@@ -221,7 +221,7 @@ def test_a_shard_of_a_newer_facebank_is_refused(path: Path, monkeypatch: pytest.
         ParquetShard.open(path)
 
 
-def test_what_is_no_shard_is_refused(tmp_path: Path) -> None:
+def test_other_files_than_shards_are_refused(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -272,7 +272,7 @@ print(len(data), refused, equal)
 
 
 def test_every_flipped_byte_is_refused_or_changes_nothing(path: Path, tmp_path: Path) -> None:
-    """In a process of its own, so that a crash of a decoder would be seen; all bytes with FACEBANK_ALL_FLIPS=1."""
+    """Runs in a process of its own to detect crashes of a decoder; tries all bytes with FACEBANK_ALL_FLIPS=1."""
     written(path, SMALL)
     step = 1 if os.environ.get("FACEBANK_ALL_FLIPS") else 7
     command = [sys.executable, "-c", _TRIAL, str(path), str(tmp_path / "flipped.parquet"), str(step)]
@@ -305,10 +305,10 @@ def test_a_half_written_shard_is_refused(path: Path, tmp_path: Path) -> None:
         ({"assessment": Quality(0.5, 1.0, 0.5, 0.5, weaknesses=("a\nb",))}, "weaknesses"),
     ],
 )
-def test_values_that_cannot_be_are_refused(
+def test_impossible_values_are_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], why: str
 ) -> None:
-    """The author of a hostile shard makes digests and seal himself."""
+    """The author of a hostile shard can compute valid digests and a seal."""
     photo = made_up_photo(1, faces=0)
     file = ScannedFile("/x.jpg", STATE, photo.content_hash, None, photo)
     hostile = replace(file, found=replace(photo, faces=(replace(made_up_face(1), **change),)))
@@ -323,7 +323,7 @@ def test_values_that_cannot_be_are_refused(
 
 
 def _rewrite(path: Path, order: list[int] | None = None, **options: Any) -> None:
-    """Write the rows of a shard again, in another order or another way, under the footer that it had."""
+    """Write the rows of a shard again, in another order or with other options, with the same footer."""
     import pyarrow.parquet as parquet
 
     footer = parquet.read_metadata(path).metadata
@@ -338,7 +338,7 @@ def _rewrite(path: Path, order: list[int] | None = None, **options: Any) -> None
 
 
 def test_swapped_rows_are_refused(path: Path) -> None:
-    """Each row is whole by itself: the digests cover where it stands."""
+    """The digests of a row cover its position."""
     files = [made_up_file(f"/{number}.jpg", number) for number in range(3)]
     _rewrite(written(path, files))
     assert read(path) == [plain(file) for file in files]
@@ -347,8 +347,8 @@ def test_swapped_rows_are_refused(path: Path) -> None:
         list(shard.read())
 
 
-def test_a_shard_that_would_take_much_memory_is_refused(path: Path) -> None:
-    """A dictionary or a compressed page says a lot in a few bytes."""
+def test_a_shard_that_needs_too_much_memory_is_refused(path: Path) -> None:
+    """A dictionary or a compressed page can unpack to many bytes."""
     for options in ({"compression": "zstd"}, {"use_dictionary": True}):
         written(path, [made_up_file(f"/{number}.jpg", number, faces=20) for number in range(30)])
         _rewrite(path, **options)
@@ -388,10 +388,8 @@ print(refused, read, grown)
 """
 
 
-def test_a_hostile_footer_under_a_seal_of_its_own_neither_ends_the_process_nor_fills_the_memory(
-    path: Path, tmp_path: Path
-) -> None:
-    """All bytes with FACEBANK_ALL_FLIPS=1."""
+def test_a_hostile_footer_with_a_valid_seal_neither_crashes_nor_fills_the_memory(path: Path, tmp_path: Path) -> None:
+    """Tries all bytes with FACEBANK_ALL_FLIPS=1."""
     written(path, SMALL)
     step = 1 if os.environ.get("FACEBANK_ALL_FLIPS") else 11
     command = [sys.executable, "-c", _HOSTILE, str(path), str(tmp_path / "hostile.parquet"), str(step)]
@@ -405,13 +403,13 @@ def test_a_hostile_footer_under_a_seal_of_its_own_neither_ends_the_process_nor_f
     [
         b"",
         b"\x00",
-        b"\x1c" * 40,  # a structure in a structure in ...
-        b"\x15" + b"\xff" * 12,  # a number without end
+        b"\x1c" * 40,  # nested structures
+        b"\x15" + b"\xff" * 12,  # an endless number
         b"\x19\xfc\xff\xff\xff\xff\x07",  # a list of 2 billion structures
         b"\x18\xff\xff\xff\xff\x07",  # 2 GB of text
     ],
 )
-def test_a_footer_that_is_none_is_refused(path: Path, footer: bytes) -> None:
+def test_an_invalid_footer_is_refused(path: Path, footer: bytes) -> None:
     data = b"PAR1" + bytes(100)
     tail = footer + len(footer).to_bytes(4, "little") + b"PAR1"
     path.write_bytes(data + parquet_shards._seal(tail, len(data)) + tail)

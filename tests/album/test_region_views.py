@@ -1,4 +1,4 @@
-"""Which way round regions are is told by the faces that were found, and never guessed."""
+"""The detected faces decide the orientation of regions; unclear regions are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facebank.album.tags.xmp_files import XmpSource
 
 from .xmp_samples import region, with_regions
 
-# Faces that were found in real photos, of one to three people, in pixels of the upright picture.
+# faces in real photos of one to three people, in pixels of the upright picture
 PHOTOS: dict[str, tuple[tuple[int, int], list[tuple[int, int, int, int]]]] = {
     "one": ((1480, 832), [(541, 121, 904, 632)]),
     "one in a corner": ((491, 1137), [(0, 85, 194, 417)]),
@@ -32,7 +32,7 @@ def shares(photo: str) -> list[Box]:
 
 
 def document(faces: Sequence[Box], turn: int, dimensions: tuple[int, int] | None = None) -> XmpSource:
-    """Regions about the picture that a turn makes upright, drawn a little larger than the faces."""
+    """Return regions of the picture that is upright after a turn, a little larger than the faces."""
     drawn = [
         (x1 - (x2 - x1) / 8, y1 - (y2 - y1) / 8, x2 + (x2 - x1) / 8, y2 + (y2 - y1) / 8) for x1, y1, x2, y2 in faces
     ]
@@ -50,7 +50,7 @@ def names(view: RegionView) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("photo", PHOTOS)
-def test_regions_about_the_stored_and_the_turned_picture_name_the_right_faces(photo: str) -> None:
+def test_regions_of_the_stored_and_the_upright_picture_match_the_right_faces(photo: str) -> None:
     faces, (width, height) = shares(photo), PHOTOS[photo][0]
     for orientation, is_stored, dimensions in product(range(1, 9), (True, False), ("right", "swapped", "none")):
         frame, turn = Frame.of_upright(width, height, orientation), orientation if is_stored else 1
@@ -65,7 +65,7 @@ def test_regions_about_the_stored_and_the_turned_picture_name_the_right_faces(ph
             assert (names(view), view.turn.written) == (right_names, turn), about
 
 
-def test_real_photos_of_two_are_clear() -> None:
+def test_real_photos_of_two_people_are_clear() -> None:
     for photo in ("two side by side", "two, close"):
         faces, (width, height) = shares(photo), PHOTOS[photo][0]
         for orientation, is_stored in product(range(1, 9), (True, False)):
@@ -78,14 +78,16 @@ SYMMETRIC = [(0.15, 0.4, 0.35, 0.6), (0.65, 0.4, 0.85, 0.6)]
 
 
 @pytest.mark.parametrize(("orientation", "dimensions"), [(2, None), (3, None), (3, (400, 300)), (2, (400, 300))])
-def test_what_fits_both_ways_with_other_names_is_refused(orientation: int, dimensions: tuple[int, int] | None) -> None:
+def test_regions_that_match_different_faces_in_two_orientations_are_refused(
+    orientation: int, dimensions: tuple[int, int] | None
+) -> None:
     (view,) = views(SYMMETRIC, Frame.of_upright(400, 300, orientation), document(SYMMETRIC, 1, dimensions))
     assert view.turn.is_unclear
     assert names(view) == {}
-    assert f"(EXIF orientation {orientation})" in str(view.problem)
+    assert f"(EXIF {orientation})" in str(view.problem)
 
 
-def test_one_face_is_named_whichever_way_and_nothing_is_added_beside() -> None:
+def test_one_face_is_named_in_any_orientation_but_no_region_is_added() -> None:
     face = [(0.4, 0.4, 0.6, 0.6)]
     for orientation in range(2, 9):
         (view,) = views(face, Frame.of_upright(400, 400, orientation), document(face, 1))
@@ -94,16 +96,16 @@ def test_one_face_is_named_whichever_way_and_nothing_is_added_beside() -> None:
     assert view.turn.written == 6, "dimensions are a hint where the faces leave it open"
 
 
-def test_a_photo_that_was_turned_since_is_read_where_all_regions_agree() -> None:
+def test_regions_of_a_photo_turned_since_are_read_if_all_match() -> None:
     faces = shares("two side by side")
     frame = Frame.of_upright(1126, 661, 1)
     (view,) = views(faces, frame, document(faces, 6))
     assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, 6)
     (view,) = views(faces, frame, document(faces[:1], 6))
-    assert names(view) == {}, "one region may meet a face by chance"
+    assert names(view) == {}, "one region may match a face by chance"
 
 
-def test_documents_of_one_photo_have_a_way_each() -> None:
+def test_each_document_of_a_photo_has_its_own_orientation() -> None:
     faces = shares("three")
     frame = Frame.of_upright(2000, 1428, 6)
     stored, seen = views(faces, frame, document(faces, 6), document(faces, 1))
@@ -111,7 +113,7 @@ def test_documents_of_one_photo_have_a_way_each() -> None:
     assert names(stored) == names(seen) == dict(enumerate(NAMES))
 
 
-def test_an_unclear_document_is_read_as_all_together() -> None:
+def test_all_documents_together_decide_an_unclear_one() -> None:
     faces = [*SYMMETRIC, (0.1, 0.05, 0.2, 0.15), (0.4, 0.05, 0.5, 0.15)]
     frame = Frame.of_upright(400, 300, 3)
     alone = document(SYMMETRIC, 3)
@@ -121,16 +123,16 @@ def test_an_unclear_document_is_read_as_all_together() -> None:
     assert names(beside) == {0: "Ada", 1: "Bea"}
 
 
-def test_where_no_region_meets_a_face_nothing_is_added_to_a_turned_photo() -> None:
+def test_no_region_is_added_to_a_turned_photo_without_matches() -> None:
     faces, nowhere = shares("one"), [(0.0, 0.9, 0.05, 1.0)]
     (view,) = views(faces, Frame.of_upright(1480, 832, 1), document(nowhere, 1))
     assert view.turn.written == 1
     (view,) = views(faces, Frame.of_upright(1480, 832, 6), document(nowhere, 6, (832, 1480)))
     assert (view.turn.written, view.turn.is_unclear) == (None, False)
-    assert "meet no face" in str(view.problem)
+    assert "no face was found" in str(view.problem)
 
 
-def test_what_facebank_wrote_is_about_the_stored_picture() -> None:
+def test_regions_of_facebank_refer_to_the_stored_picture() -> None:
     source = XmpSource(Path("a.xmp"), XmpDocument.empty("a.xmp"))
     for name, box in zip(NAMES, SYMMETRIC, strict=False):
         source.document.add_region(turned_back(box, 3), name, (400, 300))

@@ -1,4 +1,4 @@
-"""Regions turn with the photo, in all eight EXIF orientations, and belong to the faces that they overlap."""
+"""Regions: turned by all eight EXIF orientations, and matched with the faces that they overlap."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def boxes(draw: st.DrawFn) -> Box:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_box_turns_as_the_pixels_do(orientation: int) -> None:
+def test_a_box_turns_like_the_pixels(orientation: int) -> None:
     stored = np.zeros((30, 40, 3), dtype=np.uint8)
     stored[6:12, 4:20] = 255
     seen = np.argwhere(upright(stored, orientation)[..., 0] == 255)
@@ -66,7 +66,7 @@ def found(box: tuple[float, ...], width: int, height: int, quarter_turns: int) -
 
 
 @pytest.mark.parametrize("quarter_turns", range(4))
-def test_faces_of_a_photo_that_was_turned_lie_where_they_are_in_the_file(quarter_turns: int) -> None:
+def test_boxes_of_turned_photos_match_the_file(quarter_turns: int) -> None:
     pixels = np.zeros((30, 40, 3), dtype=np.uint8)
     pixels[6:12, 4:20] = 255
     analyzed = turn_photo(DecodedPhoto("a", pixels, "", False, None), quarter_turns)
@@ -79,7 +79,7 @@ def test_faces_of_a_photo_that_was_turned_lie_where_they_are_in_the_file(quarter
     assert frame_of(photo, 6) == Frame(30, 40, 6)
 
 
-def test_a_face_that_reaches_over_the_edge_ends_there() -> None:
+def test_a_face_beyond_the_edge_is_clipped() -> None:
     (box,) = face_boxes(found((-5, -5, 10, 35), 40, 30, 0))
     assert box == pytest.approx((0, 0, 0.25, 1))
     assert clipped((1.2, 0, 1.5, 1)) is None
@@ -95,17 +95,17 @@ def test_a_face_that_reaches_over_the_edge_ends_there() -> None:
         ((4000, 2000), None),
     ],
 )
-def test_regions_are_about_the_stored_picture_unless_only_the_upright_one_fits(
+def test_regions_refer_to_the_stored_picture_unless_only_the_upright_one_fits(
     dimensions: tuple[float, float] | None, turn: int | None
 ) -> None:
     assert Frame(4000, 3000, 6).turn_of(dimensions) == turn
 
 
-def test_a_square_picture_is_the_stored_one() -> None:
+def test_square_dimensions_mean_the_stored_picture() -> None:
     assert Frame(300, 300, 6).turn_of((512, 512)) == 6
 
 
-def test_each_face_has_one_region_at_most() -> None:
+def test_each_face_has_at_most_one_region() -> None:
     faces = [(0.1, 0.1, 0.3, 0.3), (0.5, 0.5, 0.7, 0.7)]
     regions = [None, (0.5, 0.5, 0.72, 0.7), (0.05, 0.05, 0.35, 0.35), (0.11, 0.1, 0.31, 0.3), (0.0, 0.9, 0.1, 1.0)]
     matched = match_faces(regions, faces)
@@ -124,11 +124,11 @@ def test_no_face_and_no_region_is_matched_twice(regions: list[Box], faces: list[
 
 
 @given(st.lists(boxes(), min_size=1, max_size=4), st.lists(boxes(), min_size=1, max_size=4))
-def test_what_is_matched_overlaps_most_of_all_ways(regions: list[Box], faces: list[Box]) -> None:
+def test_matches_have_the_largest_total_overlap(regions: list[Box], faces: list[Box]) -> None:
     table = np.asarray(faces, dtype=np.float32)
     shared = np.stack([overlaps(np.asarray(box, dtype=np.float32), table) for box in regions]).astype(float)
     shared[shared < 0.2] = 0.0
-    wide = np.pad(shared, ((0, 0), (0, len(regions))))  # a region may be nobody's
+    wide = np.pad(shared, ((0, 0), (0, len(regions))))  # a region may match no face
     best = max(
         sum(wide[row, column] for row, column in enumerate(columns))
         for columns in permutations(range(wide.shape[1]), len(regions))

@@ -1,4 +1,4 @@
-"""A damaged or hostile scan file is refused with what to do; it never says anything else than it was told."""
+"""A damaged or hostile scan file is refused with advice, and its content never changes silently."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def everything_said(path: Path) -> list[Any]:
-    """Ask a scan everything that can be asked."""
+def all_content(path: Path) -> list[Any]:
+    """Return the results of all queries of a scan."""
     with ScanFile.open(path, PACK) as scan_file:
         table = scan_file.face_table()
         return [
-            [told(found) for found in scan_file.photos()],
-            [told(found) for found in scan_file.photos(["/b", "/a/7.jpg"])],
-            sorted((faces, told(found)) for faces, found in scan_file.each_photo()),
+            [comparable(found) for found in scan_file.photos()],
+            [comparable(found) for found in scan_file.photos(["/b", "/a/7.jpg"])],
+            sorted((faces, comparable(found)) for faces, found in scan_file.each_photo()),
             scan_file.files("/"),
             scan_file.unreadable("/b"),
             [(file.path, file.photo, file.readers) for file in scan_file.known_files("/")],
@@ -62,41 +62,43 @@ def everything_said(path: Path) -> list[Any]:
             scan_file.tags(),
             sorted(scan_file.known_pictures()),
             scan_file.shards(),
-            [(told(found), place) for found, place in map(scan_file.place_of, (1, 4, 40))],
-            [told_video(found) for found in scan_file.videos.each()],
+            [(comparable(found), place) for found, place in map(scan_file.place_of, (1, 4, 40))],
+            [comparable_video(found) for found in scan_file.videos.each()],
             scan_file.videos.known(),
             [scan_file.videos.picture(track) for track in range(1, 7)],
         ]
 
 
 def edited(path: str, content: int, picture: str) -> ScannedFile:
-    """A file whose picture is known and whose metadata is not."""
+    """Return a file whose pixels are known under other bytes."""
     now = replace(photo(content, faces=0), path=path, picture_hash=picture)
     return ScannedFile(path, STATE, now.content_hash, None, None, edited=now)
 
 
-def told_video(found: Any) -> Any:
-    tracks = [(track.shot, track.begun, track.seen, track.ended, faces_told(track.faces)) for track in found.tracks]
+def comparable_video(found: Any) -> Any:
+    tracks = [
+        (track.shot, track.begun, track.seen, track.ended, comparable_faces(track.faces)) for track in found.tracks
+    ]
     return found.path, found.state, found.content_hash, found.seconds, tracks
 
 
-def faces_told(faces: Any) -> Any:
+def comparable_faces(faces: Any) -> Any:
     return [
         (repr(face.assessment), face.box.tobytes(), face.landmarks.tobytes(), face.embedding.tobytes())
         for face in faces
     ]
 
 
-def told(found: Any) -> Any:
-    faces = faces_told(found.faces)
+def comparable(found: Any) -> Any:
+    faces = comparable_faces(found.faces)
     date = (str(found.taken_at), found.camera_dated)
     size = (found.width, found.height, found.quarter_turns)
     return (found.path, found.content_hash, found.picture_hash, size, date, str(faces))
 
 
 @pytest.mark.parametrize("aimed", [False, True], ids=["random", "aimed at rows"])
-def test_no_flipped_bit_changes_what_a_scan_says(path: Path, aimed: bool) -> None:
-    whole, right = path.read_bytes(), everything_said(path)
+def test_no_flipped_bit_changes_the_content_of_a_scan(path: Path, aimed: bool) -> None:
+    whole, right = path.read_bytes(), all_content(path)
     random = Random(7)
     rows = [place for place in range(len(whole)) if whole[place]] if aimed else range(len(whole))
     noticed = 0
@@ -106,14 +108,14 @@ def test_no_flipped_bit_changes_what_a_scan_says(path: Path, aimed: bool) -> Non
         damaged[place] ^= 1 << bit
         path.write_bytes(damaged)
         try:
-            assert everything_said(path) == right, (place, bit)
+            assert all_content(path) == right, (place, bit)
         except FacebankError as error:
             noticed += str(error).isprintable()
     assert noticed > (40 if aimed else 5)
 
 
 def resealed(path: Path, change: str) -> None:
-    """Change rows as somebody who knows of digests would."""
+    """Change rows with an SQL statement, and update their digests."""
     with closing(sqlite3.connect(path)) as connection:
         register_row_digest(connection)
         connection.executescript(change)
@@ -128,23 +130,23 @@ HOSTILE_ROWS = {
     "a path through a parent": "UPDATE files SET path = CAST('/a/../b/3.jpg' AS BLOB) WHERE size = 1",
     "a path with a zero": "UPDATE files SET path = x'2f6100' WHERE size = 1",
     "a path of text": "UPDATE files SET path = '/a/0.jpg' WHERE size = 1",
-    "a size that is none": "UPDATE files SET size = 'x' WHERE size = 1",
-    "a time that is none": "UPDATE files SET modified = 1.5 WHERE size = 1",
-    "a photo that is none": "UPDATE files SET photo = 'x' WHERE size = 1",
+    "an invalid size": "UPDATE files SET size = 'x' WHERE size = 1",
+    "an invalid time": "UPDATE files SET modified = 1.5 WHERE size = 1",
+    "an invalid photo": "UPDATE files SET photo = 'x' WHERE size = 1",
     "a photo that is not there": "UPDATE files SET photo = 7777 WHERE size = 1",
     "an error for the terminal": "UPDATE files SET error = char(27) || '[2J' WHERE error IS NOT NULL",
     "an error of bytes": "UPDATE files SET error = x'00' WHERE error IS NOT NULL",
     "readers of bytes": "UPDATE files SET readers = x'00' WHERE error IS NOT NULL",
-    "a hash that is none": "UPDATE photos SET content_hash = 'zz' WHERE id = 1",
-    "a picture hash that is none": "UPDATE photos SET picture_hash = 'zz' WHERE id = 1",
+    "an invalid hash": "UPDATE photos SET content_hash = 'zz' WHERE id = 1",
+    "an invalid picture hash": "UPDATE photos SET picture_hash = 'zz' WHERE id = 1",
     "no width": "UPDATE photos SET width = 0",
     "a width of text": "UPDATE photos SET width = 'x'",
     "a huge height": "UPDATE photos SET height = 9223372036854775807",
-    "turns that are none": "UPDATE photos SET quarter_turns = 4",
-    "a date that is none": "UPDATE photos SET taken_at = 'yesterday'",
+    "invalid turns": "UPDATE photos SET quarter_turns = 4",
+    "an invalid date": "UPDATE photos SET taken_at = 'yesterday'",
     "a date before all": "UPDATE photos SET taken_at = '0001-01-01T00:00:00+23:00'",
     "a date of bytes": "UPDATE photos SET taken_at = x'00'",
-    "a flag that is none": "UPDATE photos SET camera_dated = 7",
+    "an invalid flag": "UPDATE photos SET camera_dated = 7",
     "more faces than there are": "UPDATE photos SET face_count = 3 WHERE id = 1",
     "faces without end": "UPDATE photos SET face_count = 1000000000",
     "numbers of another length": "UPDATE faces SET numbers = x'00' WHERE id = 1",
@@ -162,15 +164,15 @@ HOSTILE_ROWS = {
     "a face of another photo": "UPDATE faces SET photo = 2 WHERE id = 1",
     "a group below 1": "UPDATE groups SET number = 0 WHERE face = 1",
     "a group of text": "UPDATE groups SET number = 'x' WHERE face = 1",
-    "a position that is none": "UPDATE groups SET position = -1 WHERE face = 1",
+    "an invalid position": "UPDATE groups SET position = -1 WHERE face = 1",
     "a face of no photo in a group": "UPDATE groups SET face = 7777 WHERE face = 1",
     "a pair of text": "UPDATE apart SET second = 'x'",
     "a photo of text with a name": "UPDATE tags SET photo = 'x' WHERE person = 7",
     "a name in no file": "UPDATE tags SET file = x'' WHERE person = 7",
     "a name of nobody": "UPDATE tags SET person = 'x' WHERE person = 7",
     "a lost name": "DELETE FROM tags WHERE person = 7",
-    "a folder that is none": "UPDATE shards SET place = CAST('x' AS BLOB) WHERE count = 3",
-    "a shard that is none": "UPDATE shards SET number = 4 WHERE count = 3",
+    "an invalid folder": "UPDATE shards SET place = CAST('x' AS BLOB) WHERE count = 3",
+    "an invalid shard": "UPDATE shards SET number = 4 WHERE count = 3",
     "a shard of none": "UPDATE shards SET number = 0, count = 0 WHERE count = 3",
     "a shard of too many": "UPDATE shards SET count = 1000000000 WHERE count = 3",
     "a look at no time": "UPDATE shards SET looked_through = 'yesterday'",
@@ -180,7 +182,7 @@ HOSTILE_ROWS = {
     "a video of text": "UPDATE videos SET size = 'x' WHERE id = 1",
     "a video without an end": "UPDATE videos SET seconds = 9e999 WHERE id = 1",
     "a video that ends before it begins": "UPDATE videos SET seconds = -1.0 WHERE id = 1",
-    "a video with a hash that is none": "UPDATE videos SET content_hash = 'zz' WHERE id = 1",
+    "an invalid video with a hash": "UPDATE videos SET content_hash = 'zz' WHERE id = 1",
     "a video's error for the terminal": "UPDATE videos SET error = char(27) || '[2J' WHERE error IS NOT NULL",
     "a lost video": "DELETE FROM videos WHERE id = 2",
     "a lost track": "DELETE FROM tracks WHERE id = 2",
@@ -198,7 +200,7 @@ HOSTILE_ROWS = {
     "a picture of text": "UPDATE track_pictures SET picture = 'x' WHERE track = 1",
     "a picture without end": "UPDATE track_pictures "
     "SET picture = CAST(x'ffd8ff' || hex(zeroblob(1000000)) AS BLOB) WHERE track = 1",
-    "totals that are none": "UPDATE totals SET files = 'x'",
+    "invalid totals": "UPDATE totals SET files = 'x'",
     "totals below 0": "UPDATE totals SET faces = -1",
     "no totals": "DELETE FROM totals",
     "two totals": "INSERT INTO totals SELECT * FROM totals",
@@ -210,26 +212,26 @@ HOSTILE_ROWS = {
     "a version of text": "UPDATE scan SET version = 'x'",
     "no version": "DELETE FROM scan",
     "two packs": "INSERT INTO scan SELECT * FROM scan",
-    "a pack that is none": "UPDATE scan SET digest = x'00'",
+    "an invalid pack": "UPDATE scan SET digest = x'00'",
 }
 
 
 @pytest.mark.parametrize("change", HOSTILE_ROWS)
-def test_rows_that_cannot_be_are_refused(path: Path, change: str) -> None:
+def test_impossible_rows_are_refused(path: Path, change: str) -> None:
     resealed(path, HOSTILE_ROWS[change])
     with pytest.raises(ScanFormatError, match=r"is damaged.*remove it and scan again") as refusal:
-        everything_said(path)
+        all_content(path)
     assert len(str(refusal.value)) < 400 + len(str(path))
 
 
 @pytest.mark.parametrize("table", list(COLUMNS))
-def test_a_row_that_was_altered_is_refused(path: Path, table: str) -> None:
+def test_altered_rows_are_refused(path: Path, table: str) -> None:
     column = COLUMNS[table][-1]
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"UPDATE {table} SET {column} = coalesce({column}, 0) + 1")
         connection.commit()
     with pytest.raises(ScanFormatError, match="damaged"):
-        everything_said(path)
+        all_content(path)
 
 
 def test_totals_follow_every_change(path: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The scan file: photos by content, whatever happens to names; nothing is left of what is forgotten."""
+"""The scan file: photos by content, even if files are moved, and complete removal of forgotten ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from facebank.album.groups.face_groups import groups_of
 from facebank.album.scan.rows import COLUMNS, FileState, TagRow
 from facebank.album.scan.scan_file import UNSETTLED, Counts, ScanFile, ScannedFile
-from facebank.album.scan.tables import SCAN_FILE
+from facebank.album.scan.schema import SCAN_FILE
 from facebank.album.scan.videos import ScannedTrack, ScannedVideo
 from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, StorageError
 from facebank.gallery import PackIdentity
@@ -72,7 +72,7 @@ def scan_file(path: Path) -> Iterator[ScanFile]:
         yield opened
 
 
-def test_what_is_kept_comes_back(scan_file: ScanFile, path: Path) -> None:
+def test_stored_photos_are_read_back(scan_file: ScanFile, path: Path) -> None:
     scan_file.keep([file("/a/2.jpg", 2), file("/a/1.jpg", 1)])
     with ScanFile.open(path, PACK) as again:
         first, second = again.photos()
@@ -90,9 +90,9 @@ def test_what_is_kept_comes_back(scan_file: ScanFile, path: Path) -> None:
 
 
 OLD_DATES = {
-    1: ("2020-05-17T12:30:00", True),  # a camera without a time zone
+    1: ("2020-05-17T12:30:00", True),  # a camera's time without a time zone
     2: ("2020-05-17T12:30:00.250000+02:00", True),
-    3: ("2020-05-17T12:30:00+00:00", False),  # as a file's modification time
+    3: ("2020-05-17T12:30:00+00:00", False),  # like a file's modification time
     4: ("2000-01-01T00:00:07", False),
     5: ("0001-01-01T00:00:00", False),
     6: ("2999-01-01T00:00:00", False),
@@ -101,7 +101,7 @@ OLD_DATES = {
 
 
 def seal(connection: sqlite3.Connection, tables: Iterable[str]) -> None:
-    """Make new digests of all rows, of the columns that the file has."""
+    """Update the digests of all rows, over the columns that the file has."""
     register_row_digest(connection)
     for table in tables:
         columns = [name for _, name, *_ in connection.execute(f"PRAGMA main.table_info({table})")]
@@ -110,7 +110,7 @@ def seal(connection: sqlite3.Connection, tables: Iterable[str]) -> None:
 
 
 def as_an_older_version_left_it(path: Path, version: int) -> None:
-    """Make a scan as facebank did before, with photos of all dates."""
+    """Make a scan of an older version, with photos of all kinds of dates."""
     source = path.with_name("new.scan")
     with ScanFile.open(source, PACK, create=True) as scan_file:
         scan_file.keep([file(f"/a/{number}.jpg", number) for number in OLD_DATES])
@@ -141,7 +141,7 @@ def as_an_older_version_left_it(path: Path, version: int) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
-def test_an_older_scan_is_brought_up_to_date(path: Path, version: int) -> None:
+def test_an_older_scan_is_migrated(path: Path, version: int) -> None:
     as_an_older_version_left_it(path, version)
     with ScanFile.open(path, PACK) as scan_file:
         known = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
@@ -155,12 +155,10 @@ def test_an_older_scan_is_brought_up_to_date(path: Path, version: int) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
-def test_an_older_scan_that_cannot_be_written_is_read(
-    path: Path, monkeypatch: pytest.MonkeyPatch, version: int
-) -> None:
+def test_an_older_read_only_scan_is_readable(path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
     as_an_older_version_left_it(path, version)
     before = path.read_bytes()
-    monkeypatch.setattr("facebank.album.scan.tables.is_writable", lambda _: False)
+    monkeypatch.setattr("facebank.album.scan.schema.is_writable", lambda _: False)
     with ScanFile.open(path, PACK) as scan_file:
         known = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
         assert known == {number: dated for number, (_, dated) in OLD_DATES.items()}
@@ -180,7 +178,7 @@ def test_a_photo_in_several_files_is_one_photo(scan_file: ScanFile) -> None:
     assert scan_file.count().faces == 0
 
 
-def test_folders_are_told_apart_by_whole_names(scan_file: ScanFile) -> None:
+def test_folders_are_distinguished_by_whole_names(scan_file: ScanFile) -> None:
     for number, name in enumerate(("/a/1.jpg", "/a/b/2.jpg", "/ab/3.jpg", "/a", "/a.jpg", "/a/\udcff.jpg"), start=1):
         scan_file.keep([file(name, number)])
     assert set(scan_file.files("/a")) == {"/a", "/a/1.jpg", "/a/b/2.jpg", "/a/\udcff.jpg"}
@@ -189,7 +187,7 @@ def test_folders_are_told_apart_by_whole_names(scan_file: ScanFile) -> None:
     assert [found.path for found in scan_file.photos(["/ab", "/a.jpg"])] == ["/ab/3.jpg", "/a.jpg"]
 
 
-def test_what_cannot_be_read_is_remembered_until_it_can(scan_file: ScanFile) -> None:
+def test_unreadable_files_are_recorded_until_they_are_readable(scan_file: ScanFile) -> None:
     scan_file.keep([ScannedFile("/a/1.jpg", STATE, None, "it is torn", None)])
     assert scan_file.unreadable("/a") == {"/a/1.jpg": "it is torn"}
     assert scan_file.files("/a") == {"/a/1.jpg": STATE}
@@ -199,7 +197,7 @@ def test_what_cannot_be_read_is_remembered_until_it_can(scan_file: ScanFile) -> 
     assert scan_file.known_photos() == {bytes.fromhex(f"{1:064x}")}
 
 
-def test_nothing_is_left_of_what_is_forgotten(scan_file: ScanFile, path: Path) -> None:
+def test_forgotten_photos_leave_no_data(scan_file: ScanFile, path: Path) -> None:
     scan_file.keep([file("/a/secret-place.jpg", 1), file("/a/2.jpg", 2)])
     marks = (b"secret-place", photo(1).faces[0].embedding.tobytes())
     scan_file.close()
@@ -209,7 +207,7 @@ def test_nothing_is_left_of_what_is_forgotten(scan_file: ScanFile, path: Path) -
     assert not any(mark in path.read_bytes() for mark in marks)
 
 
-def test_a_batch_is_kept_whole_or_not_at_all(scan_file: ScanFile) -> None:
+def test_a_batch_is_stored_atomically(scan_file: ScanFile) -> None:
     wrong = ScannedFile("/a/2.jpg", FileState(2**70, 0), None, None, None)
     with pytest.raises(OverflowError):
         scan_file.keep([file("/a/1.jpg", 1), wrong])
@@ -218,7 +216,7 @@ def test_a_batch_is_kept_whole_or_not_at_all(scan_file: ScanFile) -> None:
     assert scan_file.count().files == 1
 
 
-def test_nobody_else_can_read_it(scan_file: ScanFile, path: Path) -> None:
+def test_only_the_owner_can_read_a_scan_file(scan_file: ScanFile, path: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("Windows has other permissions")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -239,14 +237,14 @@ def test_wrong_files_are_refused(path: Path, tmp_path: Path) -> None:
         ScanFile.open(other / "below.scan", PACK, create=True)
 
 
-def test_another_packs_scan_is_refused(scan_file: ScanFile, path: Path) -> None:
+def test_a_scan_of_another_pack_is_refused(scan_file: ScanFile, path: Path) -> None:
     scan_file.keep([file("/a/1.jpg", 1)])
     with pytest.raises(PackMismatchError, match="made with the pack 'test', not 'other'"):
         ScanFile.open(path, PackIdentity("other", "cd" * 32, 8))
 
 
 @pytest.mark.parametrize("damage", ["UPDATE faces SET numbers = x'00'", "UPDATE scan SET version = 99"])
-def test_a_damaged_or_newer_file_is_told(scan_file: ScanFile, path: Path, damage: str) -> None:
+def test_a_damaged_or_newer_file_is_refused(scan_file: ScanFile, path: Path, damage: str) -> None:
     scan_file.keep([file("/a/1.jpg", 1)])
     scan_file.close()
     with closing(sqlite3.connect(path)) as database, database:
@@ -255,7 +253,7 @@ def test_a_damaged_or_newer_file_is_told(scan_file: ScanFile, path: Path, damage
         list(again.photos())
 
 
-def test_who_stops_asking_leaves_nothing_open(scan_file: ScanFile) -> None:
+def test_an_abandoned_iterator_leaves_nothing_open(scan_file: ScanFile) -> None:
     scan_file.keep([file(f"/a/{number}.jpg", number) for number in range(1, 1200)])
     photos = scan_file.photos()
     assert next(photos).path == "/a/1.jpg"
@@ -263,13 +261,13 @@ def test_who_stops_asking_leaves_nothing_open(scan_file: ScanFile) -> None:
     del photos  # a warning would fail the test
 
 
-def test_names_that_are_not_utf_8_come_back(scan_file: ScanFile) -> None:
+def test_paths_that_are_not_utf_8_are_read_back(scan_file: ScanFile) -> None:
     name = os.fsdecode(b"/a/\xff\xfe.jpg")
     scan_file.keep([file(name, 1)])
     assert [found.path for found in scan_file.photos()] == [name]
 
 
-def test_the_dates_of_a_group_are_the_cameras_where_there_are_any(scan_file: ScanFile) -> None:
+def test_cameras_dates_take_precedence_in_groups(scan_file: ScanFile) -> None:
     by_file = replace(photo(2, path="/a/2.jpg"), taken_at=datetime(2024, 1, 1, tzinfo=UTC))
     scan_file.keep([file("/a/1.jpg", 1), replace(file("/a/2.jpg", 2), found=by_file)])
     scan_file.keep_groups({1: [1, 3], 2: [4], 3: [2]})
@@ -278,7 +276,7 @@ def test_the_dates_of_a_group_are_the_cameras_where_there_are_any(scan_file: Sca
     assert (only_file.first_taken, only_file.camera_dated) == (by_file.taken_at, False)
 
 
-def test_copies_that_are_written_one_by_one_keep_their_groups(scan_file: ScanFile) -> None:
+def test_copies_written_one_by_one_keep_their_groups(scan_file: ScanFile) -> None:
     paths = ["/a/1.jpg", "/b/1.jpg", "/c/1.jpg"]
     scan_file.keep([file(paths[0], 1), *(file(path, 1, known=True) for path in paths[1:])])
     scan_file.keep_groups({1: [1], 2: [2]})
@@ -296,7 +294,7 @@ PICTURE = "ab" * 32
 
 
 def edited(path: str, number: int) -> ScannedFile:
-    """A file whose picture is known under other bytes, with another date."""
+    """Return a file whose pixels are known under other bytes, with another date."""
     now = replace(
         photo(number, faces=0, path=path), quarter_turns=0, taken_at=WHEN, camera_dated=True, picture_hash=PICTURE
     )
@@ -316,7 +314,7 @@ def test_a_photo_with_other_metadata_keeps_its_faces_and_groups(scan_file: ScanF
     assert scan_file.known_photos() == {bytes.fromhex(f"{20:064x}")}
 
 
-def test_an_edited_copy_gets_the_faces_of_the_photo_that_is_still_there(scan_file: ScanFile, tmp_path: Path) -> None:
+def test_an_edited_copy_gets_the_faces_of_the_existing_photo(scan_file: ScanFile, tmp_path: Path) -> None:
     there = tmp_path / "there.jpg"
     there.touch()
     known = replace(photo(2, path=str(there)), picture_hash=PICTURE)
@@ -329,13 +327,13 @@ def test_an_edited_copy_gets_the_faces_of_the_photo_that_is_still_there(scan_fil
     assert scan_file.count() == Counts(2, 2, 4)
 
 
-def test_a_picture_that_is_known_no_more_is_looked_at_again(scan_file: ScanFile) -> None:
+def test_a_forgotten_picture_is_analyzed_again(scan_file: ScanFile) -> None:
     scan_file.keep([edited("/a.jpg", 20)])
     assert scan_file.files("/") == {"/a.jpg": UNSETTLED}
     assert list(scan_file.photos()) == []
 
 
-def test_names_in_files_go_with_their_photos(scan_file: ScanFile) -> None:
+def test_recorded_names_move_with_their_photos(scan_file: ScanFile) -> None:
     scan_file.keep([file("/a/1.jpg", 1), file("/a/2.jpg", 2)])
     both = {TagRow("/a/1.jpg", "/a/1.jpg", 7), TagRow("/a/1.jpg", "/a/1.jpg.xmp", 8)}
     scan_file.keep_tags("/a/1.jpg", both)
@@ -365,7 +363,7 @@ def video(path: str, number: int, tracks: int = 2) -> ScannedVideo:
     return ScannedVideo(path, STATE, f"{number:064x}", 12.5, found)
 
 
-def test_videos_come_back_with_their_tracks(scan_file: ScanFile, path: Path) -> None:
+def test_videos_are_read_back_with_their_tracks(scan_file: ScanFile, path: Path) -> None:
     scan_file.videos.keep(video("/a/2.mp4", 2, tracks=0))
     scan_file.videos.keep(video("/a/1.mp4", 1))
     scan_file.videos.keep(ScannedVideo("/b/torn.mp4", STATE, f"{9:064x}", error="it is \x1b torn", readers="cv2=1"))
@@ -398,7 +396,7 @@ def test_a_copy_of_a_video_has_its_tracks_and_pictures(scan_file: ScanFile) -> N
     assert scan_file.videos.picture(copy.tracks[1].number) == JPEG + b"\1"
 
 
-def test_nothing_is_left_of_a_video_that_is_forgotten(scan_file: ScanFile, path: Path) -> None:
+def test_forgotten_videos_leave_no_data(scan_file: ScanFile, path: Path) -> None:
     scan_file.videos.keep(video("/a/secret-place.mp4", 1))
     scan_file.videos.keep(video("/a/2.mp4", 2))
     (other, first) = (found.tracks[0].number for found in scan_file.videos.each())

@@ -1,4 +1,4 @@
-"""Real photographs in shards: merged they are what one scan finds, and answers are the same."""
+"""Shards of real photos: their merge equals one scan, and gives the same answers."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from facebank.gallery import PackIdentity
 from facebank.media import Shard
 from facebank.storage.progress import Progress
 from tests.album.conftest import DEMO_PHOTOS
-from tests.album.test_scan_damage import told
+from tests.album.test_scan_damage import comparable
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "photos"
 
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
-    """A bank with one person."""
+    """A bank with one person enrolled."""
     with FaceBank.open(tmp_path_factory.mktemp("bank") / "family.facebank", device="cpu", threads=1) as opened:
         opened.enroll("Barack", DEMO_PHOTOS / "barack_obama_portrait_2012.jpg")
         yield opened
@@ -42,7 +42,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceBank]:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photographs, some of them in a folder inside, a copy and a torn one."""
+    """A folder of photos, an inner folder, a copy and a truncated photo."""
     folder = tmp_path_factory.mktemp("album") / "photos"
     shutil.copytree(DEMO_PHOTOS, folder / "demo", ignore=shutil.ignore_patterns("*.txt"))
     for photo in sorted(SHARED.rglob("*.jpg"), key=lambda path: path.stat().st_size)[:2]:
@@ -55,7 +55,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scans(bank: FaceBank, photos: Path) -> list[Path]:
-    """The scan of all, and those of three shards; not to be changed."""
+    """The scan of all photos and those of three shards; tests must not change them."""
     paths = [bank.path.with_name("all.scan"), *(default_scan_path(bank.path, Shard(number, 3)) for number in (1, 2, 3))]
     for number, path in enumerate(paths):
         with bank.album(path) as album:
@@ -64,7 +64,7 @@ def scans(bank: FaceBank, photos: Path) -> list[Path]:
 
 
 def answers(album: Album) -> list[object]:
-    """Everything that can be asked of photos, whatever their faces' numbers."""
+    """Return the answers of an album, without the numbers of faces."""
     found = [(one.path, [known.name for known in one.people]) for one in album.find("Barack")]
     groups = {
         frozenset(map(place, map(album.scan_file.place_of, group.faces))) for group in album.cluster(least=1).groups
@@ -80,9 +80,7 @@ def place(found: tuple[object, int]) -> tuple[str, int]:
     return str(getattr(found[0], "path", None)), found[1]
 
 
-def test_three_shards_merged_equal_one_scan_and_answer_the_same(
-    bank: FaceBank, scans: list[Path], tmp_path: Path
-) -> None:
+def test_three_merged_shards_equal_one_scan(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
     assert [path.name for path in scans[1:]] == [f"family.{number}-of-3.scan" for number in (1, 2, 3)]
     target = tmp_path / "family.scan"
     with bank.album(scans[0]) as one, bank.album(target) as many:
@@ -98,7 +96,7 @@ def test_three_shards_merged_equal_one_scan_and_answer_the_same(
             for face, other in zip(mine.faces, theirs.faces, strict=True):
                 np.testing.assert_allclose(face.box, other.box, atol=0.01)
                 np.testing.assert_allclose(face.landmarks, other.landmarks, atol=0.01)
-                assert face.embedding @ other.embedding > 0.99999  # faces of two photos are embedded together
+                assert face.embedding @ other.embedding > 0.99999  # batches differ between the scans
         assert many.scan_file.unreadable("/") == one.scan_file.unreadable("/")
         assert many.scan_file.version() == one.scan_file.version()
         assert many.scan_file.count() == one.scan_file.count()
@@ -108,10 +106,10 @@ def test_three_shards_merged_equal_one_scan_and_answer_the_same(
     for path in scans[1:]:
         with bank.album(path) as shard:
             for photo in shard.scan_file.photos():
-                assert told(merged[photo.path]) == told(photo)  # bit for bit
+                assert comparable(merged[photo.path]) == comparable(photo)  # bit for bit
 
 
-def test_a_scan_of_the_folder_itself_goes_on_from_the_merged_one(
+def test_a_scan_of_the_folder_continues_the_merged_scan(
     bank: FaceBank, scans: list[Path], photos: Path, tmp_path: Path
 ) -> None:
     with bank.album(tmp_path / "family.scan") as album:
@@ -121,7 +119,7 @@ def test_a_scan_of_the_folder_itself_goes_on_from_the_merged_one(
     assert report.unchanged > 5
 
 
-def test_what_cannot_be_merged_is_told_in_a_sentence(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
+def test_errors_of_merging_are_one_sentence(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
     target = tmp_path / "family.scan"
     one, two = scans[1:3]
     link, text, cut = (tmp_path / name for name in ("link.scan", "text.scan", "cut.scan"))
@@ -147,8 +145,8 @@ def test_what_cannot_be_merged_is_told_in_a_sentence(bank: FaceBank, scans: list
         ([one, other], PackMismatchError, f"other.scan was made with the pack 'buffalo', not '{name}'"),
         ([one, same_name], PackMismatchError, f"the pack '{name}' of another version, not '{name}'"),
     ]
-    for paths, kind, said in cases:
-        with pytest.raises(kind, match=said):
+    for paths, kind, message in cases:
+        with pytest.raises(kind, match=message):
             album.merge(paths)
         assert not target.exists()
     with pytest.raises(UsageError, match="moved is"):
@@ -161,7 +159,7 @@ def test_what_cannot_be_merged_is_told_in_a_sentence(bank: FaceBank, scans: list
     assert {path.name for path in tmp_path.glob("family.scan*")} == set()
 
 
-def test_a_merge_that_is_interrupted_leaves_what_was(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
+def test_an_interrupted_merge_changes_nothing(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
     class Interrupted(Progress):
         def advance(self, amount: float = 1) -> None:
             raise KeyboardInterrupt
@@ -178,7 +176,9 @@ def test_a_merge_that_is_interrupted_leaves_what_was(bank: FaceBank, scans: list
         assert [photo.path for photo in album.scan_file.photos()] == before
 
 
-def test_a_folder_mounted_elsewhere(bank: FaceBank, scans: list[Path], photos: Path, tmp_path: Path) -> None:
+def test_a_folder_mounted_under_another_path_is_merged(
+    bank: FaceBank, scans: list[Path], photos: Path, tmp_path: Path
+) -> None:
     mounted = tmp_path / "mounted"
     shutil.copytree(photos, mounted)  # with the files' times
     with bank.album(tmp_path / "family.scan") as album:

@@ -1,4 +1,4 @@
-"""A folder is scanned once; then only what is new or changed is looked at."""
+"""Scanning folders: after the first scan, only new and changed photos are analyzed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def names(scan_file: ScanFile) -> list[str]:
     return [Path(photo.path).name for photo in scan_file.photos()]
 
 
-def test_every_photo_is_looked_at_once(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_every_photo_is_analyzed_once(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     report, done = rescan(engine, scan_file, folder)
     assert (report.looked_at, report.unchanged, report.gone) == (3, 0, 0)
     assert {Path(file.path).name for file in done} == {"obama.jpg", "biden.jpg", "collins.jpg"}
@@ -52,7 +52,7 @@ def test_every_photo_is_looked_at_once(engine: Engine, scan_file: ScanFile, fold
     assert (report.looked_at, report.unchanged, done) == (0, 3, [])
 
 
-def test_no_network_is_loaded_where_nothing_is_new(folder: Path, tmp_path: Path) -> None:
+def test_no_network_is_loaded_without_new_photos(folder: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
         "from facebank import FaceBank; from facebank.album.album import Album\n"
@@ -60,11 +60,11 @@ def test_no_network_is_loaded_where_nothing_is_new(folder: Path, tmp_path: Path)
         "    print(album.scan([Path(sys.argv[2])]).looked_at, 'onnxruntime' in sys.modules)\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "family.facebank"), str(folder)]
-    said = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
-    assert said == ["3 True\n", "0 False\n"]
+    printed = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert printed == ["3 True\n", "0 False\n"]
 
 
-def test_what_is_passed_over_is_counted(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_skipped_files_are_counted(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     assert rescan(engine, scan_file, folder)[0].skipped == SkippedCounts()
     for name in ("a.cr2", "space/b.cr2", "c.psd", "clip.mp4"):
         (folder / name).touch()
@@ -73,7 +73,7 @@ def test_what_is_passed_over_is_counted(engine: Engine, scan_file: ScanFile, fol
         assert report.skipped == SkippedCounts({"raw": 2, "photoshop": 1}, videos=1)
 
 
-def test_faces_are_those_of_an_ordinary_look(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_faces_equal_those_of_a_single_analysis(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     rescan(engine, scan_file, folder)
     for found in scan_file.photos():
         (analyzed,) = engine.analyzer.analyze([read_photo(found.path)])
@@ -83,7 +83,7 @@ def test_faces_are_those_of_an_ordinary_look(engine: Engine, scan_file: ScanFile
 
 
 def shards_of(folder: Path, count: int) -> dict[str, int]:
-    """The shard of each photo, by its name."""
+    """Return the shard number of each photo, by its name."""
     numbers = range(1, count + 1)
     return {
         photo.name: next(number for number in numbers if Shard(number, count).holds(str(photo), [str(folder)]))
@@ -91,7 +91,7 @@ def shards_of(folder: Path, count: int) -> dict[str, int]:
     }
 
 
-def test_a_shard_is_looked_at_and_the_others_are_left_alone(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_only_the_photos_of_a_shard_are_analyzed(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     (folder / "torn.jpg").write_bytes((folder / "biden.jpg").read_bytes()[:2000])
     shards = shards_of(folder, 3)
     assert len(set(shards.values())) > 1
@@ -110,7 +110,7 @@ def test_a_shard_is_looked_at_and_the_others_are_left_alone(engine: Engine, scan
         assert bool(plan.todo) == (shards["torn.jpg"] == number)
 
 
-def test_a_shard_without_photos_is_no_mistake(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_a_shard_without_photos_is_not_an_error(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     empty = next(number for number in range(1, 100) if number not in shards_of(folder, 99).values())
     report = scan(engine, scan_file, plan_scan(scan_file, [folder], shard=Shard(empty, 99)))
     assert (report.looked_at, report.unchanged) == (0, 0)
@@ -119,7 +119,7 @@ def test_a_shard_without_photos_is_no_mistake(engine: Engine, scan_file: ScanFil
         plan_scan(scan_file, [folder.parent / "none"], shard=Shard(1, 2))
 
 
-def test_what_is_passed_over_is_counted_by_its_shard(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_skipped_files_are_counted_by_their_shard(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     for number in range(9):
         (folder / f"{number}.cr2").touch()
         (folder / f"{number}.mp4").touch()
@@ -139,7 +139,7 @@ def test_moved_renamed_and_copied_photos_are_known(engine: Engine, scan_file: Sc
     assert scan_file.count().photos == 3
 
 
-def test_copies_in_one_scan_are_looked_at_once(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_copies_in_one_scan_are_analyzed_once(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     for number in range(20):
         shutil.copy(folder / "biden.jpg", folder / f"copy {number}.jpg")
     report, _ = rescan(engine, scan_file, folder)
@@ -147,7 +147,7 @@ def test_copies_in_one_scan_are_looked_at_once(engine: Engine, scan_file: ScanFi
     assert scan_file.count().files == 23
 
 
-def test_a_photo_with_other_metadata_is_not_looked_at_again(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_a_photo_with_other_metadata_is_not_analyzed_again(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     rescan(engine, scan_file, folder)
     before = {Path(photo.path).name: photo for photo in scan_file.photos()}
     exif = Image.Exif()
@@ -165,7 +165,7 @@ def test_a_photo_with_other_metadata_is_not_looked_at_again(engine: Engine, scan
     assert len(biden.faces) == len(before["biden.jpg"].faces) == 1
 
 
-def test_a_changed_photo_is_looked_at_again(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_a_changed_photo_is_analyzed_again(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     rescan(engine, scan_file, folder)
     shutil.copy(folder / "space" / "collins.jpg", folder / "obama.jpg")
     Image.open(folder / "biden.jpg").save(folder / "biden.jpg", quality=80)
@@ -174,7 +174,7 @@ def test_a_changed_photo_is_looked_at_again(engine: Engine, scan_file: ScanFile,
     assert scan_file.count().photos == 2
 
 
-def test_what_is_gone_is_forgotten(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_missing_photos_are_forgotten(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     rescan(engine, scan_file, folder)
     (folder / "obama.jpg").unlink()
     shutil.rmtree(folder / "space")
@@ -192,7 +192,7 @@ def test_other_folders_are_left_alone(engine: Engine, scan_file: ScanFile, folde
     assert scan_file.count().files == 3
 
 
-def test_a_disk_that_is_not_there_forgets_nothing(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_photos_of_a_missing_disk_are_kept(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     rescan(engine, scan_file, folder)
     elsewhere = folder.with_name("elsewhere")
     folder.rename(elsewhere)
@@ -207,7 +207,7 @@ def test_a_disk_that_is_not_there_forgets_nothing(engine: Engine, scan_file: Sca
     assert (report.looked_at, report.known_by_content) == (0, 3)
 
 
-def test_broken_files_are_listed_and_tried_when_they_change(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_broken_files_are_listed_and_retried_after_a_change(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     whole = (folder / "biden.jpg").read_bytes()
     (folder / "biden.jpg").write_bytes(whole[:2000])
     (folder / "copy.jpg").write_bytes(whole[:2000])
@@ -222,7 +222,7 @@ def test_broken_files_are_listed_and_tried_when_they_change(engine: Engine, scan
     assert (report.looked_at, report.unreadable) == (1, {})
 
 
-def test_an_interrupted_scan_goes_on(
+def test_an_interrupted_scan_can_be_continued(
     engine: Engine, scan_file: ScanFile, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facebank.album.scan.scanner._KEPT_AT_ONCE", 1)
@@ -238,7 +238,7 @@ def test_an_interrupted_scan_goes_on(
     assert (report.looked_at, report.unchanged) == (2, 1)
 
 
-def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
+def test_a_file_that_changes_while_it_is_read_is_analyzed_again(
     engine: Engine, scan_file: ScanFile, folder: Path
 ) -> None:
     path = str(folder / "biden.jpg")
@@ -253,7 +253,7 @@ def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
     assert (report.looked_at, report.unreadable) == (1, {})
 
 
-def test_links_in_a_circle_come_to_an_end(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_circular_links_terminate(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     (folder / "space" / "up").symlink_to(folder, target_is_directory=True)
     (folder / "round.jpg").symlink_to(folder / "round.jpg")
     report, _ = rescan(engine, scan_file, folder)
@@ -267,7 +267,7 @@ def test_a_folder_inside_another_is_not_scanned_twice(engine: Engine, scan_file:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows' names are Unicode")
-def test_names_that_are_not_utf_8(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_paths_that_are_not_utf_8(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     odd = Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.jpg"))
     (folder / "obama.jpg").rename(odd)
     report, _ = rescan(engine, scan_file, folder)
@@ -275,7 +275,7 @@ def test_names_that_are_not_utf_8(engine: Engine, scan_file: ScanFile, folder: P
     assert str(odd) in {photo.path for photo in scan_file.photos()}
 
 
-def test_memory_holds_a_few_tasks_only(engine: Engine, folder: Path) -> None:
+def test_only_a_few_tasks_are_in_memory(engine: Engine, folder: Path) -> None:
     asked = 0
 
     def files() -> Iterator[tuple[str, FileState]]:
@@ -291,7 +291,7 @@ def test_memory_holds_a_few_tasks_only(engine: Engine, folder: Path) -> None:
     assert sum(1 for _ in looking) == 199
 
 
-def test_a_photo_of_many_faces_is_a_photo_like_others(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_a_photo_of_many_faces_is_analyzed_like_others(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     portrait = read_photo(folder / "space" / "collins.jpg").pixels
     face = cv2.resize(portrait, (160, 160 * portrait.shape[0] // portrait.shape[1]))[:180]
     crowd = np.tile(face, (6, 8, 1))
@@ -308,7 +308,7 @@ def test_a_folder_that_becomes_a_link_while_it_is_scanned_is_not_read(
     within = NamedFolders([folder], remember=False)
     plan = plan_scan(scan_file, [folder], within)
     assert len(plan.todo) == 3
-    (folder / "space").rename(tmp_path / "outside")  # the same file, so that size and time are as they were
+    (folder / "space").rename(tmp_path / "outside")  # the same file, with unchanged size and time
     (folder / "space").symlink_to(tmp_path / "outside")
     report = scan(engine, scan_file, plan, within=within)
     assert report.looked_at == 2

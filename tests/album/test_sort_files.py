@@ -1,4 +1,4 @@
-"""Files are put somewhere, over nothing, with no loss and behind no link."""
+"""Copying, linking and moving files without overwriting any, losing data or following links."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from facebank.album.sort.sorting import copy_file, digest_of, link_file, move_file
+from facebank.album.sort.files import copy_file, digest_of, link_file, move_file
 from facebank.storage.folders import FileLocation, OpenFolder, spot_within
 
 Put = Callable[[FileLocation, FileLocation], None]
@@ -35,7 +35,7 @@ def test_nothing_is_overwritten(tmp_path: Path, folder: OpenFolder, put: Put) ->
 
 
 @pytest.mark.parametrize("put", PUT)
-def test_links_pipes_and_devices_are_no_files(tmp_path: Path, folder: OpenFolder, put: Put) -> None:
+def test_links_pipes_and_devices_are_refused(tmp_path: Path, folder: OpenFolder, put: Put) -> None:
     (tmp_path / "real").write_text("secret")
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "device").symlink_to("/dev/zero")
@@ -59,7 +59,7 @@ def test_a_copy_keeps_times_and_permissions(tmp_path: Path, folder: OpenFolder) 
     assert digest_of(FileLocation(folder, "target")) == digest_of(FileLocation(folder, "source"))
 
 
-def test_a_link_that_takes_a_folder_s_place_does_not_lead_out(tmp_path: Path) -> None:
+def test_a_link_that_replaces_a_folder_is_not_followed(tmp_path: Path) -> None:
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     (out / "Ada").mkdir(parents=True)
     elsewhere.mkdir()
@@ -75,12 +75,12 @@ def test_a_link_that_takes_a_folder_s_place_does_not_lead_out(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../b", "a\0b"])
-def test_a_name_is_one_name(folder: OpenFolder, name: str) -> None:
+def test_names_with_separators_are_refused(folder: OpenFolder, name: str) -> None:
     with pytest.raises(OSError, match="not a file name"):
         FileLocation(folder, name).read()
 
 
-def test_what_cannot_leave_its_place_is_in_no_other(
+def test_a_file_that_cannot_be_removed_is_not_moved(
     tmp_path: Path, folder: OpenFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
@@ -92,7 +92,7 @@ def test_what_cannot_leave_its_place_is_in_no_other(
     assert not target.exists()
 
 
-def test_what_somebody_else_removed_meanwhile_is_not_lost(
+def test_a_file_that_another_process_removed_is_kept_at_the_target(
     tmp_path: Path, folder: OpenFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
@@ -105,7 +105,7 @@ def test_what_somebody_else_removed_meanwhile_is_not_lost(
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, name: str, *, is_gone: bool) -> None:
-    """Let removing a file fail, as on a disk that fails or because somebody else was faster: root may do everything."""
+    """Make removing a file fail, before or (`is_gone`) after it is removed; permissions do not stop root."""
     remove = OpenFolder.remove
 
     def refused(self: OpenFolder, removed: str) -> None:

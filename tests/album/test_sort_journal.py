@@ -1,4 +1,4 @@
-"""A sort journal is obeyed only if it was written with the user's gallery, and never beyond its folders."""
+"""A sort journal is trusted only if the user's gallery signed it, and never outside of its folders."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def entry(out: Path, number: int = 1, **changed: str) -> Entry:
-    """Return an entry of a photo that could be true."""
+    """Return a valid entry of a photo."""
     album = out.parent / "album"
     true = Entry(SortMode.MOVE, str(album / f"{number}.jpg"), str(out / "Ada" / f"{number}.jpg"), DIGEST, "Ada", DIGEST)
     return Entry(**{**asdict(true), **changed})
@@ -55,7 +55,7 @@ def write(out: Path, count: int = 4, key: bytes = KEY) -> list[str]:
     return (out / JOURNAL).read_text().splitlines(keepends=True)
 
 
-def test_what_is_written_is_read(out: Path) -> None:
+def test_entries_are_read_back(out: Path) -> None:
     write(out)
     read = read_journal(out, KEY)
     assert [each.source for each in read.entries] == [entry(out, number).source for number in range(4)]
@@ -64,7 +64,7 @@ def test_what_is_written_is_read(out: Path) -> None:
     assert (out / JOURNAL).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_journal_that_everybody_could_read_is_private_again(out: Path) -> None:
+def test_a_world_readable_journal_becomes_private(out: Path) -> None:
     write(out)
     (out / JOURNAL).chmod(0o644)
     write(out)
@@ -72,7 +72,7 @@ def test_a_journal_that_everybody_could_read_is_private_again(out: Path) -> None
     assert len(read_journal(out, KEY).entries) == 8
 
 
-def test_a_journal_says_which_entries_a_kill_may_have_cut_short(out: Path) -> None:
+def test_entries_that_a_kill_may_have_interrupted_are_unfinished(out: Path) -> None:
     lines = write(out)
     (out / JOURNAL).write_text("".join(lines[:-1]))
     assert read_journal(out, KEY).unfinished == 1
@@ -103,7 +103,7 @@ TAMPERED: dict[str, Tamper] = {
 
 
 @pytest.mark.parametrize("name", TAMPERED)
-def test_what_was_tampered_with_is_refused(out: Path, name: str) -> None:
+def test_a_tampered_journal_is_refused(out: Path, name: str) -> None:
     other = out.parent / "other"
     other.mkdir()
     text = "".join(TAMPERED[name](write(out), write(other)))
@@ -124,7 +124,7 @@ def test_another_gallery_s_journal_is_refused(out: Path, key: bytes | None) -> N
     assert "was not written with this gallery" in (read_journal(out, key).doubt or "")
 
 
-def test_what_helps_can_be_pasted_into_a_shell(out: Path) -> None:
+def test_advised_commands_can_be_pasted_into_a_shell(out: Path) -> None:
     spaced = out.with_name("sorted photos")
     spaced.mkdir()
     write(spaced)
@@ -190,20 +190,18 @@ def test_a_folder_may_be_named_by_a_link(out: Path) -> None:
         {"picture_hash": "1"},
     ],
 )
-def test_an_entry_that_cannot_be_true_is_refused_whoever_signed_it(
-    out: Path, changed: dict[str, str], is_signed: bool
-) -> None:
+def test_an_invalid_entry_is_refused_even_if_signed(out: Path, changed: dict[str, str], is_signed: bool) -> None:
     album = out.parent / "album"
-    untrue = entry(out, 1, **{name: value.replace("{out}", str(out)) for name, value in changed.items()})
+    invalid = entry(out, 1, **{name: value.replace("{out}", str(out)) for name, value in changed.items()})
     if is_signed:
         with SortJournal.open(out, album, KEY) as written:
-            written.write([untrue])
+            written.write([invalid])
         journal = read_journal(out, KEY)
     else:
-        (out / JOURNAL).write_text(json.dumps(untrue.line) + "\n")
+        (out / JOURNAL).write_text(json.dumps(invalid.line) + "\n")
         journal = read_journal(out, KEY, album)
     assert not journal.entries
-    with pytest.raises(StorageError, match="cannot be true"):
+    with pytest.raises(StorageError, match="is not valid"):
         undo_sorting(journal)
 
 
@@ -219,7 +217,7 @@ def test_an_entry_that_cannot_be_true_is_refused_whoever_signed_it(
         b'{"way": "' + b"x" * (1 << 18) + b'"}\n',
     ],
 )
-def test_what_is_no_journal_is_damaged(out: Path, data: bytes) -> None:
+def test_other_files_than_journals_are_damaged(out: Path, data: bytes) -> None:
     (out / JOURNAL).write_bytes(data)
     with pytest.raises(StorageError, match="is damaged"):
         read_journal(out, KEY)
@@ -228,14 +226,14 @@ def test_what_is_no_journal_is_damaged(out: Path, data: bytes) -> None:
 @pytest.mark.parametrize(
     "line", ['{"way": {}, "source": [[]]}', "{}", '{"folder": "\\u0000"}', '{"folder": "\\ud800", "journal": 9}']
 )
-def test_a_strange_line_is_shown_and_refused(out: Path, line: str) -> None:
+def test_an_invalid_line_is_shown_and_refused(out: Path, line: str) -> None:
     (out / JOURNAL).write_text(f"{line}\n")
     journal = read_journal(out, KEY, out)
     assert not journal.entries
     assert read_journal(out, KEY).doubt is not None
 
 
-def test_links_pipes_and_devices_are_no_journals(out: Path) -> None:
+def test_links_pipes_and_devices_are_refused_as_journals(out: Path) -> None:
     path = out / JOURNAL
     makers: list[Callable[[], object]] = [
         lambda: path.symlink_to("/dev/zero"),
@@ -253,14 +251,14 @@ def test_links_pipes_and_devices_are_no_journals(out: Path) -> None:
     assert not list(out.iterdir())
 
 
-def test_a_journal_larger_than_any_is_not_read(out: Path) -> None:
+def test_a_journal_above_the_size_limit_is_not_read(out: Path) -> None:
     with (out / JOURNAL).open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(StorageError, match="is damaged"):
         read_journal(out, KEY)
 
 
-def test_one_process_sorts_or_undoes_at_a_time(out: Path) -> None:
+def test_only_one_process_can_sort_or_undo(out: Path) -> None:
     with SortJournal.open(out, out.parent, KEY):
         with pytest.raises(StorageError, match="another process"):
             SortJournal.open(out, out.parent, KEY)
@@ -268,9 +266,7 @@ def test_one_process_sorts_or_undoes_at_a_time(out: Path) -> None:
             pass
 
 
-def test_a_journal_that_was_removed_before_it_was_locked_is_not_written(
-    out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_journal_removed_before_it_was_locked_is_not_written(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(out)
 
     def undone_meanwhile(handle: int) -> bool | None:
@@ -282,7 +278,7 @@ def test_a_journal_that_was_removed_before_it_was_locked_is_not_written(
         SortJournal.open(out, out.parent, KEY)
 
 
-def test_what_was_sorted_since_the_journal_was_read_is_not_forgotten(out: Path) -> None:
+def test_a_journal_that_grew_since_it_was_read_is_not_undone(out: Path) -> None:
     write(out, 1)
     read = read_journal(out, KEY)
     write(out, 2)
@@ -291,7 +287,7 @@ def test_what_was_sorted_since_the_journal_was_read_is_not_forgotten(out: Path) 
     assert len(read_journal(out, KEY).entries) == 3
 
 
-def test_an_unsigned_journal_is_signed_on_the_user_s_word(out: Path) -> None:
+def test_an_unsigned_journal_is_signed_if_the_user_trusts_it(out: Path) -> None:
     (out / JOURNAL).write_text(json.dumps(entry(out).line) + "\n")
     assert read_journal(out, KEY).doubt is not None
     album = out.parent / "album"
@@ -299,11 +295,11 @@ def test_an_unsigned_journal_is_signed_on_the_user_s_word(out: Path) -> None:
     assert read_journal(out, KEY).entries == (entry(out),)
 
 
-def test_the_user_s_word_does_not_cover_hidden_files(out: Path) -> None:
+def test_a_trusted_journal_cannot_name_hidden_files(out: Path) -> None:
     hidden = entry(out, 1, source=str(out.parent / ".config" / "autostart" / "evil.jpg"))
     (out / JOURNAL).write_text(json.dumps(hidden.line) + "\n")
     ((_, why),) = read_journal(out, KEY, out.parent).refused
-    assert "hides" in why
+    assert "hidden" in why
 
 
 def test_the_key_stays_in_the_gallery(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A plan is run as it was made, and names of folders are safe whatever people are called."""
+"""Sort plans run as they were made, and people's folder names are safe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facebank.album.album import Album
 from facebank.album.sort.entries import SortMode, folder_name
 from facebank.album.sort.journal import read_journal
 from facebank.album.sort.plan import SortPlan, plan_sorting
-from facebank.album.sort.sorting import sort_photos
+from facebank.album.sort.run import sort_photos
 from facebank.types import Decision, Face, Identity, Photo, Quality, Reason
 
 KEY = bytes(range(32))
@@ -75,12 +75,12 @@ def test_a_plan_for_copying_cannot_be_run_as_a_move(tmp_path: Path) -> None:
         ("x" + "😀" * 200, "x" + "😀" * 63),
     ],
 )
-def test_a_name_becomes_a_folder(person: str, folder: str) -> None:
+def test_folder_names_of_people(person: str, folder: str) -> None:
     assert folder_name(person) == folder
 
 
 @given(st.text(min_size=1, max_size=40))
-def test_a_folder_is_always_one_step_below(person: str) -> None:
+def test_a_folder_name_is_always_one_path_component(person: str) -> None:
     name = folder_name(person)
     path = Path("out") / name
     assert name not in {"", ".", ".."}

@@ -1,4 +1,4 @@
-"""XMP documents: what other programs write is read and kept, regions come back as written, hostile XML is refused."""
+"""XMP documents: data of other programs is read and preserved, regions are read as written, hostile XML is refused."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def parsed(text: str | bytes) -> XmpDocument:
 def is_name(text: str) -> bool:
     try:
         return bool(normalize_name(text))
-    except Exception:  # noqa: BLE001 - whatever a gallery does not take
+    except Exception:  # noqa: BLE001 - any error of a name that is not allowed
         return False
 
 
-# All that a gallery takes but what XML has not: U+FFFE and U+FFFF.
+# names that a gallery accepts, without the characters that XML excludes: U+FFFE and U+FFFF
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cf", "Zl", "Zp"), exclude_characters="\ufffe\uffff/\\"))
 
 
@@ -46,14 +46,14 @@ def test_regions_of_other_programs_are_read(program: str) -> None:
     assert [face.vocabulary for face in faces] == wanted
 
 
-def test_a_point_of_focus_is_no_face_and_has_no_box() -> None:
+def test_a_focus_point_is_not_a_face_and_has_no_box() -> None:
     *_, focus = parsed(LIGHTROOM).regions
     assert (focus.kind, focus.box, focus.is_face) == ("Focus", None, False)
     assert parsed(LIGHTROOM).dimensions == (4000, 3000)
 
 
 @pytest.mark.parametrize("program", ALL)
-def test_all_else_stays_when_a_region_is_added(program: str) -> None:
+def test_adding_a_region_preserves_everything_else(program: str) -> None:
     document = parsed(ALL[program])
     before = document.regions
     document.add_region((0.5, 0.5, 0.6, 0.7), "Grace", (400, 300))
@@ -67,12 +67,12 @@ def test_all_else_stays_when_a_region_is_added(program: str) -> None:
 
 
 def contents(text: bytes) -> list[tuple[str, dict[str, str], str]]:
-    """All elements with attributes and texts, in their order."""
+    """Return all elements with attributes and texts, in their order."""
     return [(node.tag, dict(node.attrib), (node.text or "").strip()) for node in etree.fromstring(text).iter("*")]
 
 
 @pytest.mark.parametrize("program", [name for name in ALL if name != "Microsoft"])
-def test_a_region_is_named_in_the_form_that_it_has(program: str) -> None:
+def test_a_region_is_named_in_its_own_form(program: str) -> None:
     document = parsed(ALL[program].replace("Ada &amp; Söhne", ""))
     document.name_region(0, "Grace")
     named = parsed(document.to_bytes()).regions[0]
@@ -83,7 +83,7 @@ def test_a_region_is_named_in_the_form_that_it_has(program: str) -> None:
 
 
 @given(st.lists(st.tuples(boxes(), NAMES.filter(is_name)), max_size=4), ORIENTATIONS)
-def test_regions_come_back_as_they_were_written(faces: list[tuple[Box, str]], orientation: int) -> None:
+def test_regions_are_read_as_they_were_written(faces: list[tuple[Box, str]], orientation: int) -> None:
     frame = Frame(4000, 3000, orientation)
     document = XmpDocument.empty("photo.xmp")
     for box, name in faces:
@@ -100,7 +100,7 @@ def test_regions_come_back_as_they_were_written(faces: list[tuple[Box, str]], or
         assert read.to_bytes() == parsed(read.to_bytes()).to_bytes()
 
 
-def test_a_name_that_somebody_changed_is_not_ours() -> None:
+def test_a_changed_name_does_not_count_as_facebanks() -> None:
     document = XmpDocument.empty("photo.xmp")
     document.add_region((0.1, 0.1, 0.2, 0.2), "Ada", (10, 10))
     changed = document.to_bytes().replace(b"<mwg-rs:Name>Ada", b"<mwg-rs:Name>Grace")
@@ -108,7 +108,7 @@ def test_a_name_that_somebody_changed_is_not_ours() -> None:
     assert (region.name, region.written_name, region.is_ours) == ("Grace", "Ada", False)
 
 
-def test_a_packet_has_its_frame_once() -> None:
+def test_a_packet_has_its_processing_instructions_once() -> None:
     assert XmpDocument.empty("a").to_packet().startswith(b'<?xpacket begin="\xef\xbb\xbf"')
     again = parsed(DIGIKAM).to_packet()
     assert again.count(b"<?xpacket begin") == again.count(b"<?xpacket end") == 1
@@ -132,7 +132,7 @@ OUTSIDE = """<!DOCTYPE x [<!ENTITY file SYSTEM "file:///etc/passwd">]>
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (BOMB, "document type"),
         (BOMB.encode("utf-16"), "document type"),
@@ -141,20 +141,20 @@ OUTSIDE = """<!DOCTYPE x [<!ENTITY file SYSTEM "file:///etc/passwd">]>
         (LIGHTROOM[:-30], "broken XMP"),
         (LIGHTROOM.replace("&amp;", "&nothing;"), "broken XMP"),
         ("", "broken XMP"),
-        ("<html/>", "no XMP"),
-        (LIGHTROOM.replace("22-rdf-syntax-ns", "22-other"), "no XMP"),
+        ("<html/>", "not XMP"),
+        (LIGHTROOM.replace("22-rdf-syntax-ns", "22-other"), "not XMP"),
         (LIGHTROOM.encode("latin-1"), "not in Unicode"),
     ],
     ids=lambda value: re.sub(r"\W+", " ", str(value))[:20],
 )
-def test_what_is_no_xmp_is_refused(text: str | bytes, said: str) -> None:
-    with pytest.raises(XmpError, match=said) as raised:
+def test_other_data_than_xmp_is_refused(text: str | bytes, message: str) -> None:
+    with pytest.raises(XmpError, match=message) as raised:
         parsed(text)
     assert "photo.xmp" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_too_much_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_xmp_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(XmpError, match="the limit is"):
         parsed(b" " * (xmp_document.MOST_BYTES + 1))
     with pytest.raises(XmpError, match="elements"):
@@ -179,13 +179,13 @@ def test_too_much_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch
     ],
     ids=lambda area: f"{area['x'][:9]}, {area['w']}",
 )
-def test_an_area_that_cannot_be_is_none(area: dict[str, str]) -> None:
+def test_an_impossible_area_is_none(area: dict[str, str]) -> None:
     item = f'<rdf:li rdf:parseType="Resource"><mwg-rs:Name>Ada</mwg-rs:Name>{AREA.format(**area)}</rdf:li>'
     (read,) = parsed(with_regions(item)).regions
     assert (read.name, read.box) == ("Ada", None)
 
 
-def test_an_area_in_pixels_needs_the_picture_s_size() -> None:
+def test_an_area_in_pixels_needs_the_size_of_the_picture() -> None:
     item = '<rdf:li><rdf:Description><mwg-rs:Area stArea:x="100" stArea:y="150" stArea:w="40" stArea:h="60" '
     item += 'stArea:unit="pixel"/></rdf:Description></rdf:li>'
     (read,) = parsed(with_regions(item, (400, 300))).regions
@@ -194,7 +194,7 @@ def test_an_area_in_pixels_needs_the_picture_s_size() -> None:
 
 
 @pytest.mark.parametrize("rectangle", ["", "0.1", "0.1,0.2,0.3", "0.1,0.2,0.3,0.4,0.5", "0.1,0.2,nan,0.3", "a,b,c,d"])
-def test_a_rectangle_of_microsoft_s_that_cannot_be_is_none(rectangle: str) -> None:
+def test_an_impossible_rectangle_of_microsoft_is_none(rectangle: str) -> None:
     text = ALL["Microsoft"].replace("0.200000, 0.400000, 0.100000, 0.200000", rectangle)
     (read,) = parsed(text).regions
     assert (read.vocabulary, read.box) == (Vocabulary.MICROSOFT, None)

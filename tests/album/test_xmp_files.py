@@ -1,4 +1,4 @@
-"""XMP in and beside photos: both names of sidecars, and writing that loses nothing."""
+"""XMP in photos and sidecars: both names of sidecars, and writing without loss."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def names(path: Path) -> list[str]:
     return [one.name for source in read_photo_xmp(path).sources for one in source.document.regions]
 
 
-def test_both_names_of_sidecars_are_read_and_the_longer_counts_for_more(photo: Path) -> None:
+def test_both_names_of_sidecars_are_read_and_the_longer_takes_precedence(photo: Path) -> None:
     assert read_photo_xmp(photo).sources == ()
     photo.with_suffix(".xmp").write_text(LIGHTROOM, encoding="utf-8")
     assert [source.path.name for source in read_photo_xmp(photo).sources] == ["collins.xmp"]
@@ -49,7 +49,7 @@ def test_both_names_of_sidecars_are_read_and_the_longer_counts_for_more(photo: P
     assert not belongs_to_it_alone(photo)
 
 
-def test_a_sidecar_is_written_whole_and_keeps_its_permissions(photo: Path) -> None:
+def test_a_sidecar_is_written_atomically_and_keeps_its_permissions(photo: Path) -> None:
     path = sidecar_of(photo)
     write_sidecar(path, document())
     path.chmod(0o640)
@@ -62,7 +62,7 @@ def test_a_sidecar_is_written_whole_and_keeps_its_permissions(photo: Path) -> No
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_a_photo_keeps_picture_times_and_permissions(photo: Path, suffix: str) -> None:
+def test_embedding_keeps_the_picture_times_and_permissions(photo: Path, suffix: str) -> None:
     target = photo.with_name(f"copy{suffix}")
     with Image.open(photo) as image:
         image.save(target)
@@ -80,7 +80,7 @@ def test_a_photo_keeps_picture_times_and_permissions(photo: Path, suffix: str) -
     assert len(list(photo.parent.iterdir())) == 2
 
 
-def test_orientation_that_only_xmp_states_stays(shared: Path, tmp_path: Path) -> None:
+def test_an_orientation_in_xmp_only_is_preserved(shared: Path, tmp_path: Path) -> None:
     path = tmp_path / "turned.png"
     shutil.copy(shared / "data" / "odd" / "xmp_tags_orientation.png", path)
     path.chmod(0o644)
@@ -93,7 +93,7 @@ def test_orientation_that_only_xmp_states_stays(shared: Path, tmp_path: Path) ->
     assert names(path) == ["Ada"]
 
 
-def test_a_photo_is_left_alone_if_anything_is_in_the_way(photo: Path) -> None:
+def test_a_photo_is_left_alone_if_xmp_cannot_be_embedded_safely(photo: Path) -> None:
     xmp, data = read_photo_xmp(photo), photo.read_bytes()
     other = photo.with_name("other.jpg")
     other.hardlink_to(photo)
@@ -115,7 +115,7 @@ def test_a_link_to_a_photo_stays_a_link(photo: Path) -> None:
     assert names(photo) == ["Ada"]
 
 
-def test_of_a_jpeg_the_beginning_is_enough_to_read(photo: Path) -> None:
+def test_only_the_first_part_of_a_jpeg_is_read(photo: Path) -> None:
     data = embed(read_photo_xmp(photo), document())
     photo.write_bytes(data + b"\0" * 2_000_000)
     read = read_photo_xmp(photo, to_change=False)
@@ -126,7 +126,7 @@ def test_of_a_jpeg_the_beginning_is_enough_to_read(photo: Path) -> None:
     assert names(photo) == ["Ada"]
 
 
-def test_nothing_is_put_into_a_tiff(photo: Path) -> None:
+def test_xmp_is_not_embedded_in_a_tiff(photo: Path) -> None:
     path = photo.with_suffix(".tif")
     with Image.open(photo) as image:
         image.save(path)
@@ -142,7 +142,7 @@ def test_xmp_in_other_formats_is_read(photo: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["folder.jpg", "huge.jpg", "broken.jpg"])
-def test_what_is_wrong_beside_a_photo_is_said(photo: Path, name: str) -> None:
+def test_errors_name_the_sidecar(photo: Path, name: str) -> None:
     path = photo.with_name(name)
     photo.rename(path)
     if name == "folder.jpg":
@@ -157,7 +157,7 @@ def test_what_is_wrong_beside_a_photo_is_said(photo: Path, name: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may do everything")
-def test_a_folder_that_may_not_be_written_is_said(photo: Path) -> None:
+def test_an_unwritable_folder_is_an_error(photo: Path) -> None:
     xmp = read_photo_xmp(photo)
     photo.parent.chmod(0o500)
     try:
@@ -169,7 +169,7 @@ def test_a_folder_that_may_not_be_written_is_said(photo: Path) -> None:
         photo.parent.chmod(0o700)
 
 
-def test_a_folder_that_is_gone_is_said(photo: Path) -> None:
+def test_a_missing_folder_is_an_error(photo: Path) -> None:
     xmp = read_photo_xmp(photo)
     shutil.rmtree(photo.parent)
     with pytest.raises(StorageError, match="cannot be written"):
@@ -180,7 +180,7 @@ def test_a_folder_that_is_gone_is_said(photo: Path) -> None:
         read_photo_xmp(photo)
 
 
-def test_regions_can_be_many(photo: Path) -> None:
+def test_a_photo_can_have_many_regions(photo: Path) -> None:
     faces = "".join(region(f"Person {number}", (0.1, 0.1, 0.2, 0.2)) for number in range(900))
     sidecar_of(photo).write_bytes(with_regions(faces))
     assert len(names(photo)) == 900
@@ -188,7 +188,7 @@ def test_regions_can_be_many(photo: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WebP", "TIFF"])
-def test_a_header_tells_size_and_orientation_as_reading_does(kind: str, orientation: int) -> None:
+def test_a_header_has_the_size_and_orientation_of_the_photo(kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     file = BytesIO()
@@ -200,7 +200,7 @@ def test_a_header_tells_size_and_orientation_as_reading_does(kind: str, orientat
 
 
 @pytest.mark.parametrize("name", ["phone.heic", "hopper.avif", "hopper_orientation_6.jpg", "hopper.gif"])
-def test_a_real_header_tells_the_size_that_the_photo_has(shared: Path, name: str) -> None:
+def test_a_real_header_has_the_size_of_the_photo(shared: Path, name: str) -> None:
     path = shared / "data" / "odd" / name
     header, whole = read_header(read_photo_file(path)), read_photo(path)
     assert (header.width, header.height) == (whole.width, whole.height)
@@ -212,7 +212,7 @@ def test_a_new_sidecar_is_as_private_as_its_photo(photo: Path) -> None:
     assert sidecar_of(photo).stat().st_mode & 0o777 == 0o600
 
 
-def test_what_may_not_be_written_is_not(photo: Path) -> None:
+def test_a_read_only_photo_is_not_written(photo: Path) -> None:
     photo.chmod(0o444)
     with pytest.raises(XmpError, match="may not be written"):
         embed(read_photo_xmp(photo), document())
@@ -231,7 +231,7 @@ def test_a_linked_sidecar_is_followed_and_a_shared_one_refused(photo: Path, tmp_
         write_sidecar(sidecar_of(photo), document(), elsewhere.read_bytes())
 
 
-def test_a_photo_whose_sidecar_no_name_is_short_enough_for_has_none(photo: Path) -> None:
+def test_a_photo_with_a_name_too_long_for_a_sidecar_has_none(photo: Path) -> None:
     long = photo.rename(photo.with_name(f"{'n' * 251}.jpg"))
     xmp = read_photo_xmp(long)
     assert xmp.sources == ()

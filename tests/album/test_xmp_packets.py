@@ -1,4 +1,4 @@
-"""XMP in photos: it is put there and nothing else changes."""
+"""XMP packets in photos: embedding them changes nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORMATS = {"JPEG": {}, "PNG": {}, "WebP": {}, "WebP lossless": {"lossless": True
 
 
 def picture(kind: str, xmp: bytes | None = None) -> bytes:
-    """A small picture; with XMP as Pillow, which is not ours, puts it there."""
+    """Return a small picture, with XMP embedded by Pillow."""
     random = np.random.default_rng(7)
     channels = 4 if kind == "WebP alpha" else 3
     pixels = random.integers(0, 256, (31, 45, channels), dtype=np.uint8)
@@ -54,7 +54,7 @@ def read(data: bytes, kind: str) -> bytes | None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_packet_is_put_and_replaced_and_the_picture_stays(kind: str) -> None:
+def test_a_packet_is_embedded_and_replaced_without_changing_the_picture(kind: str) -> None:
     data, name = picture(kind), kind.split(maxsplit=1)[0]
     assert read(data, name) is None
     once = put(data, name, LIGHTROOM.encode())
@@ -72,13 +72,13 @@ def test_a_packet_is_put_and_replaced_and_the_picture_stays(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_another_program_put_there_is_found(kind: str) -> None:
+def test_a_packet_of_another_program_is_found(kind: str) -> None:
     assert read(picture(kind, DIGIKAM.encode()), kind.split(maxsplit=1)[0]) == DIGIKAM.encode()
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 @given(data=st.data())
-def test_a_damaged_file_ends_in_our_error(kind: str, data: st.DataObject) -> None:
+def test_a_damaged_file_raises_xmp_error(kind: str, data: st.DataObject) -> None:
     whole, name = picture(kind, LIGHTROOM.encode()), kind.split(maxsplit=1)[0]
     start = data.draw(st.integers(0, len(whole) - 1))
     junk = data.draw(st.binary(max_size=30))
@@ -97,7 +97,7 @@ REAL = (
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_photographs_keep_all_else(shared: Path, name: str) -> None:
+def test_embedding_in_real_photos_preserves_everything_else(shared: Path, name: str) -> None:
     data = (shared / "data" / "odd" / name).read_bytes()
     kind = {"png": "PNG", "webp": "WebP"}.get(name.rpartition(".")[2], "JPEG")
     written = put(data, kind, DIGIKAM.encode())
@@ -110,7 +110,7 @@ def test_real_photographs_keep_all_else(shared: Path, name: str) -> None:
     assert new is not None
     if kind != "WebP":
         assert data[: old.start] + data[old.end :] == written[: new.start] + written[new.end :]
-    if name == "frozenpond.mpo":  # its second picture is found from its list of pictures
+    if name == "frozenpond.mpo":  # its second picture is located by its list of pictures
         frames = [list(image_frames(file)) for file in (data, written)]
         assert len(frames[0]) == 2
         assert all(np.array_equal(one, other) for one, other in zip(*frames, strict=True))
@@ -130,7 +130,7 @@ def segment(code: int, body: bytes) -> bytes:
 
 
 def extended(text: bytes, portion: int = 300, guid: str | None = None) -> tuple[bytes, bytes]:
-    """A JPEG's segments of Extended XMP, last portion first, and the packet that names it."""
+    """Return a JPEG's segments of Extended XMP, last portion first, and the packet that names it."""
     name = hashlib.md5(text, usedforsecurity=False).hexdigest().upper() if guid is None else guid
     header = b"http://ns.adobe.com/xmp/extension/\0" + name.encode() + struct.pack(">I", len(text))
     starts = range(0, len(text), portion)
@@ -141,7 +141,7 @@ def extended(text: bytes, portion: int = 300, guid: str | None = None) -> tuple[
     return b"".join(reversed(segments)), packet
 
 
-def test_extended_xmp_is_put_together() -> None:
+def test_extended_xmp_is_assembled() -> None:
     segments, packet = extended(DIGIKAM.encode())
     data = put(picture("JPEG"), "JPEG", packet)
     found = find_packet(data, "JPEG", "photo")
@@ -154,7 +154,7 @@ def test_extended_xmp_is_put_together() -> None:
     assert segments in kept
 
 
-def test_extended_xmp_that_is_not_whole_is_passed_over() -> None:
+def test_incomplete_extended_xmp_is_ignored() -> None:
     segments, packet = extended(DIGIKAM.encode(), guid="0" * 32)
     data = picture("JPEG")
     data = data[:2] + segments + put(data, "JPEG", packet)[2:]
@@ -163,7 +163,7 @@ def test_extended_xmp_that_is_not_whole_is_passed_over() -> None:
     assert read.extended is None
 
 
-def test_what_cannot_be_done_safely_is_refused() -> None:
+def test_unsafe_changes_are_refused() -> None:
     data = picture("JPEG")
     with pytest.raises(XmpError, match=r"one packet.*sidecar"):
         put(data, "JPEG", b"x" * 70_000)
@@ -179,7 +179,7 @@ def test_what_cannot_be_done_safely_is_refused() -> None:
         put(behind, "JPEG", b"<c/>")
 
 
-def test_a_compressed_packet_ends_where_the_limit_is() -> None:
+def test_a_compressed_packet_is_limited_in_size() -> None:
     body = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b" " * (MOST_BYTES * 4))
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     data = picture("PNG")
@@ -188,5 +188,5 @@ def test_a_compressed_packet_ends_where_the_limit_is() -> None:
     assert len(text) == MOST_BYTES + 1
 
 
-def test_nothing_is_put_into_other_formats() -> None:
+def test_xmp_is_not_embedded_in_other_formats() -> None:
     assert find_packet(b"II*\0", "TIFF", "photo.tif") is None

@@ -1,4 +1,4 @@
-"""XMP as other programs write it: written by hand in the manner of each, for a photo of 400 x 300 pixels."""
+"""Samples of XMP in the form of other programs, written by hand for a photo of 400 x 300 pixels."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ AREA = (
 
 
 def with_regions(regions: str, size: tuple[int, int] | None = None) -> bytes:
-    """A document with these ``rdf:li`` as its regions."""
+    """Return a document with these ``rdf:li`` as its regions."""
     dimensions = (
         f'<mwg-rs:AppliedToDimensions stDim:w="{size[0]}" stDim:h="{size[1]}" stDim:unit="pixel"/>' if size else ""
     )
@@ -155,7 +155,7 @@ def with_regions(regions: str, size: tuple[int, int] | None = None) -> bytes:
 
 
 def region(name: str, box: tuple[float, float, float, float]) -> str:
-    """One ``rdf:li`` for `with_regions`: a face of this name at left, top, right, bottom in shares of the picture."""
+    """Return an ``rdf:li`` for `with_regions`: a named face; the box is in fractions of the picture."""
     left, top, right, bottom = box
     area = AREA.format(x=(left + right) / 2, y=(top + bottom) / 2, w=right - left, h=bottom - top)
     named = f"<mwg-rs:Name>{name}</mwg-rs:Name>" if name else ""

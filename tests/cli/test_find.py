@@ -90,7 +90,7 @@ def test_photos_of_a_period(run: Run, album: Path, options: tuple[str, ...], fou
 def test_errors_are_one_sentence(run: Run, album: Path) -> None:
     assert album.exists()
     assert "Nobody" in run("find", "Ada", code=2).err
-    assert "is no day, month or year" in run("find", "Barack Obama", "--since", "last summer", code=2).err
+    assert "is not a day, month or year" in run("find", "Barack Obama", "--since", "last summer", code=2).err
     assert "is after" in run("find", "Barack Obama", "--since", "2002-01-01", "--until", "2001-01-01", code=2).err
     assert "no scan" in run("find", "Barack Obama", "--scan-file", "none.scan", code=2).err
 

@@ -12,6 +12,7 @@ import pytest
 
 from facebank import FaceBank
 from facebank.album.album import Album
+from facebank.album.confirmed import known_faces
 
 from .conftest import DEMO_PHOTOS, Run
 
@@ -54,7 +55,7 @@ def test_no_person_is_known_below_the_least_probability(
     assert run("sort", album, tmp_path / "sorted").out.startswith("0 photos sorted, 1 name too uncertain")
     assert not (tmp_path / "sorted").exists()
     with FaceBank.open(skeptical) as bank, Album(bank) as scanned:
-        assert not scanned._known_faces()  # so 'facebank cluster' groups the face
+        assert not known_faces(bank, scanned.scan_file)  # so 'facebank cluster' groups the face
     run("deny", photo, "Eileen Collins")
     assert not any(face["person"] for face in run("identify", photo, "--json").records[0]["faces"])
 

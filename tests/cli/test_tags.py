@@ -498,7 +498,7 @@ def test_regions_with_an_ambiguous_orientation_are_refused(
     ran = run("tags", "import", folder, "--json", code=1)
     valid("tags-import", ran.records)
     assert [(one["reason"], one["person"]) for one in ran.records] == [("unclear_turn", None)]
-    assert "more than one way of turning the photo (EXIF orientation 2)" in ran.err
+    assert "match the faces in more than one orientation (EXIF 2)" in ran.err
     assert contents(folder) == before
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from facebank.album.scan.rows import insert
 from facebank.album.scan.scan_file import ScanFile
-from facebank.album.scan.tables import SCAN_FILE
+from facebank.album.scan.schema import SCAN_FILE
 from facebank.errors import FacebankError, ScanFormatError, ScanNotFoundError
 from facebank.evaluation.face_cache import FaceCache
 from facebank.gallery import Gallery, PackIdentity

@@ -1,1 +1,1 @@
-"""Faces that nobody has named, in groups of one person each, and names for them."""
+"""Groups of unnamed faces, one person each: finding, dividing and naming them."""

@@ -1,9 +1,9 @@
-"""Grouping faces by person, without names.
+"""Clustering of faces by person.
 
-First, faces are linked that are so similar that hardly two people are: the connected components of the exact neighbor
-graph. A group with two faces of one photo holds two people, and is split with a stricter threshold. Then groups are
-merged whose means are each other's nearest and similar: means are less noisy than photos, so that this threshold can be
-lower.
+The first groups are the connected components of the exact neighbor graph, with a threshold that hardly any two people
+reach. A group with two faces of one photo holds two people and is split with a stricter threshold. Then groups are
+merged whose means are mutual nearest neighbors above a second threshold, which is lower because means are less noisy
+than single faces.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from facebank.packs import Thresholds
     from facebank.types import FloatArray
 
-_LINKING_SHARE = 0.7  # of the time, for the progress; most of the rest goes into the first comparison of means
+_LINKING_SHARE = 0.7  # of the progress; most of the rest is the first comparison of means
 _STRICTER = 0.02
 _STRICTEST = 0.98
 _MOST_ROUNDS = 50
 _LINKED_ABOVE_VERIFY, _MERGED_ABOVE_VERIFY = 0.30, 0.22
-"""Measured for other packs (`benchmarks/clustering.py`): for packs whose thresholds were not measured."""
+"""Offsets for packs without measured thresholds, from those of other packs (`benchmarks/clustering.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusteringThresholds:
-    """When faces are one person's."""
+    """The similarities from which faces count as one person's."""
 
-    linked: float  # the similarity from which two faces are linked, -1..1
-    merged: float  # the similarity of their means from which two groups are merged, -1..1
+    linked: float  # of two faces that are linked, -1..1
+    merged: float  # of the means of two groups that are merged, -1..1
 
 
 def clustering_thresholds(thresholds: Thresholds) -> ClusteringThresholds:
-    """Return the thresholds of a pack: its manifest's, else derived conservatively from its `verify` threshold."""
+    """Return the thresholds in a pack's manifest, or conservative ones derived from its `verify` threshold."""
     linked, merged = thresholds.linked, thresholds.merged
     return ClusteringThresholds(
         min(thresholds.verify + _LINKED_ABOVE_VERIFY, 1.0) if linked is None else linked,
@@ -53,34 +53,41 @@ class FaceTable:
     """Faces to group, in any order."""
 
     embeddings: FloatArray  # L2-normalized ``float32`` of shape ``(N, D)``
-    # which photo each is in: ``int64`` of shape ``(N,)``. Two faces of one photo are two people.
+    # number of each face's photo, ``int64`` of shape ``(N,)``; faces of one photo are different people
     photos: NDArray[np.int64]
-    qualities: FloatArray  # 0..1, ``float32`` of shape ``(N,)``: the weight of each in its group's mean
-    apart: NDArray[np.int64]  # pairs of indices of faces that are not one person, ``int64`` of shape ``(P, 2)``
+    qualities: FloatArray  # 0..1, ``float32`` of shape ``(N,)``: the weights in the means of groups
+    apart: NDArray[np.int64]  # pairs of indices of faces of different people, ``int64`` of shape ``(P, 2)``
 
     @property
     def count(self) -> int:
-        """How many faces there are."""
+        """The number of faces, N."""
         return len(self.embeddings)
 
 
 def cluster(faces: FaceTable, thresholds: ClusteringThresholds, progress: Progress = SILENT) -> NDArray[np.int64]:
-    """Group faces by person.
+    """Return the group of each face, one person each; the time grows with the square of the number of faces.
 
     Parameters
     ----------
     faces
         The faces.
     thresholds
-        When they are one person's.
+        The similarities from which faces are one person's.
     progress
-        Advanced with the share of the work that is done, whose time grows with the square of the number of faces.
+        Advanced with the fraction of the work that is done, 0..1 in total.
 
     Returns
     -------
     NDArray[np.int64]
-        The group of each face, of shape ``(N,)``: 0 is the largest; every face is in one, alone where it is like no
-        other.
+        Groups from 0, the largest, of shape ``(N,)``. A face that is similar to no other is a group by itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> embeddings = np.array([[1, 0], [0, 1], [1, 0]], dtype=np.float32)
+    >>> faces = FaceTable(embeddings, np.arange(3), np.ones(3, dtype=np.float32), np.empty((0, 2), dtype=np.int64))
+    >>> cluster(faces, ClusteringThresholds(linked=0.6, merged=0.5))
+    array([0, 1, 0])
     """
     if not faces.count:
         return np.zeros(0, dtype=np.int64)
@@ -91,19 +98,19 @@ def cluster(faces: FaceTable, thresholds: ClusteringThresholds, progress: Progre
 
 
 def _joined(faces: FaceTable, links: Pairs, threshold: float) -> NDArray[np.int64]:
-    """Return the connected components; those that hold two people are linked again more strictly, until none does."""
-    groups = _parts(faces.count, links)
+    """Return the connected components; those that hold two people are split by stricter thresholds."""
+    groups = _components(faces.count, links)
     while threshold < _STRICTEST:
         doubtful = np.isin(groups, _conflicting(faces, groups))
         if not doubtful.any():
             break
         threshold += _STRICTER
         links = links.where(~doubtful[links.first] | (links.similarities >= threshold))
-        groups = _parts(faces.count, links)
+        groups = _components(faces.count, links)
     return groups
 
 
-def _parts(count: int, links: Pairs) -> NDArray[np.int64]:
+def _components(count: int, links: Pairs) -> NDArray[np.int64]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -112,17 +119,17 @@ def _parts(count: int, links: Pairs) -> NDArray[np.int64]:
 
 
 def _conflicting(faces: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the groups that have two faces of one photo, or two that were told apart."""
+    """Return the groups that have two faces of one photo, or a pair of `FaceTable.apart`."""
     order = np.lexsort((faces.photos, groups))
     same = (np.diff(groups[order]) == 0) & (np.diff(faces.photos[order]) == 0)
-    told = groups[faces.apart]
-    return np.unique(np.concatenate([groups[order][1:][same], told[told[:, 0] == told[:, 1], 0]]))
+    apart = groups[faces.apart]
+    return np.unique(np.concatenate([groups[order][1:][same], apart[apart[:, 0] == apart[:, 1], 0]]))
 
 
 def _merged(faces: FaceTable, groups: NDArray[np.int64], threshold: float, progress: Progress) -> NDArray[np.int64]:
-    """Merge groups whose means are each other's nearest and similar, unless they hold two people then, until none is.
+    """Merge groups whose means are similar mutual nearest neighbors, unless the result would hold two people.
 
-    Pairs of similar means are found once; then only those of groups that grew are found anew.
+    All pairs of similar means are found once; after each round, only the pairs of groups that grew are updated.
     """
     means = _means(faces, groups, np.arange(groups.max() + 1))
     alive = np.ones(len(means), dtype=np.bool_)
@@ -145,17 +152,17 @@ def _merged(faces: FaceTable, groups: NDArray[np.int64], threshold: float, progr
 
 
 def _similar_to(means: FloatArray, kept: NDArray[np.int64], alive: NDArray[np.bool_], threshold: float) -> Pairs:
-    """Return the pairs of similar means that have one or two of some groups, each once."""
+    """Return the pairs of similar means of which at least one is in `kept`, each pair once."""
     numbers = np.flatnonzero(alive)
     found = pairs_between(means[kept], means[numbers], threshold)
     one, other = kept[found.first], numbers[found.second]
-    told_once = (one < other) | ~np.isin(other, kept)
+    is_first = (one < other) | ~np.isin(other, kept)  # a pair inside `kept` is found twice
     pairs = Pairs(np.minimum(one, other), np.maximum(one, other), found.similarities)
-    return pairs.where(told_once & (one != other))
+    return pairs.where(is_first & (one != other))
 
 
 def _next_merges(faces: FaceTable, groups: NDArray[np.int64], count: int, similar: Pairs) -> NDArray[np.int64]:
-    """Return pairs of groups, ``int64`` of shape ``(M, 2)``, that are each other's nearest and hold one person."""
+    """Return the mutual nearest groups that hold one person together, ``int64`` of shape ``(M, 2)``."""
     while len(similar.first):
         nearest = _nearest(count, similar)
         is_mutual = (nearest[similar.first] == similar.second) & (nearest[similar.second] == similar.first)
@@ -170,7 +177,7 @@ def _next_merges(faces: FaceTable, groups: NDArray[np.int64], count: int, simila
 
 
 def _nearest(count: int, similar: Pairs) -> NDArray[np.int64]:
-    """Return for each group the most similar one, of several the first; -1 where none is similar."""
+    """Return the most similar group of each group, the first of equals; -1 where none is similar."""
     ones = np.concatenate([similar.first, similar.second])
     others = np.concatenate([similar.second, similar.first])
     order = np.lexsort((others, -np.tile(similar.similarities, 2), ones))

@@ -1,1 +1,1 @@
-"""The scan of an album: its file, and how photos come into it."""
+"""The scan of an album: its file or Parquet shards, scanning folders, and merging scans."""

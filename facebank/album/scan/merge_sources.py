@@ -1,4 +1,4 @@
-"""What a merge asks of the scans that it reads, and scan files; Parquet shards are in `parquet_source`."""
+"""Sources of a merge: their protocol, and its implementation for scan files; `parquet_source` has Parquet shards."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
     from facebank.album.scan.tables import ScanTables
 
 SourcePhoto: TypeAlias = "tuple[PhotoRow, list[FaceRow] | None] | None"
-"""A photo and its faces, None if they are those of a photo with the same pixels; None if a source has no such photo."""
+"""A photo and its faces, which are None for an edited copy of another photo; None if the source lacks the photo."""
 
 
 class MergeSource(Protocol):
-    """A scan that is merged into another. All but `path` and `file_count` is asked inside `reading`."""
+    """A scan to merge into another. All members but `path` and `file_count` are used inside `reading`."""
 
     @property
     def path(self) -> Path:
-        """Its file."""
+        """The scan file, or the Parquet shard."""
         ...
 
     @property
     def file_count(self) -> int:
-        """How many files it has."""
+        """The number of files in the scan."""
         ...
 
     def reading(self) -> AbstractContextManager[None]:
-        """Read it as it is at one moment."""
+        """Keep the scan open, and its content consistent, for several reads."""
         ...
 
     def shards(self) -> list[ShardRow]:
-        """Return the folders and shards of folders that were gone through."""
+        """Return the folders and shards of folders that were looked through."""
         ...
 
     def contents(self) -> dict[int, str]:
-        """Return the SHA-256 of the photos, in hex, by the number that the files have."""
+        """Return the SHA-256 of the photos, in hex, by the photos' numbers."""
         ...
 
     def files(self) -> list[FileRow]:
@@ -47,12 +47,12 @@ class MergeSource(Protocol):
         ...
 
     def photos_at(self, numbers: Sequence[int]) -> list[SourcePhoto]:
-        """Return photos of some numbers, which are best in the order of the files."""
+        """Return the photos with some numbers; fastest in the order of the files."""
         ...
 
 
 class ScanSource:
-    """A scan file."""
+    """A scan file as a `MergeSource`."""
 
     def __init__(self, tables: ScanTables, dimension: int) -> None:
         self._tables = tables
@@ -94,7 +94,7 @@ class ScanSource:
 
 
 def _checked(rows: Sequence[FaceRow], dimension: int) -> None:
-    """Raise `InvalidValueError` unless all rows can be faces."""
+    """Raise `InvalidValueError` if a row is not a valid face."""
     if rows:
         numbers_of(rows, dimension)
     for row in rows:

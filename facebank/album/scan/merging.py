@@ -1,9 +1,9 @@
-"""Merging scans: what several machines found in one scan, as if one machine had looked at all of it.
+"""Merging scans of several machines into one, with the result of a scan by a single machine.
 
-Each scan knows which folders, or shards of them, it went through, and when. Of a path, that scan counts which went
-through its folder last: it has the path, or the file is gone. Of two that went through at the same time, or of neither
-of which it is known, the one counts that has the path, and if both do, the one that is named last; the merged scan
-itself comes first. What is known already keeps its faces, with their numbers, groups and pairs told apart.
+Each scan records the folders, or shards of them, that it looked through, and when. For each path the scan counts that
+looked through its folder last: if it does not have the path, the file is gone. If two scans looked through at the same
+time, or the times are unknown, the scan counts that has the path; if both have it, the one that is named last, where
+the target of the merge comes first. Known photos keep their faces, with their numbers, groups and recorded pairs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.album.scan.rows import FileRow, PhotoRow, ShardRow, photo_row, select
-from facebank.album.scan.tables import SCAN_FILE
+from facebank.album.scan.schema import SCAN_FILE
 from facebank.errors import UsageError
 from facebank.media import Shard, shard_number
 from facebank.storage.paths import outermost
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 _AT_ONCE = 200  # photos whose faces are checked together
 
 Moved: TypeAlias = tuple[str, str]
-"""A folder as the merged scans name it, and as it is named from now on, both absolute."""
+"""The absolute path of a folder in the merged scans, and its new absolute path."""
 
 
 @dataclass(frozen=True, slots=True)
 class MergeReport:
-    """What a merge of scans did."""
+    """The result of a merge: numbers of files and photos, and missing shards."""
 
-    new: int  # how many files were not known before
-    changed: int  # how many known files are another photo now, or were written since
-    unchanged: int  # how many files of the scans were known so, or are known from a later look
-    gone: int  # how many known photos no file has any more
+    new: int  # files that were not known before
+    changed: int  # known files whose photo or state has changed
+    unchanged: int  # files that were known already, or from a later scan
+    gone: int  # known photos without a remaining file
     missing: dict[str, tuple[Shard, ...]] = field(default_factory=dict)  # shards that were never merged, by folder
 
 
@@ -54,19 +54,24 @@ def merge_tables(
     moved: Moved | None = None,
     progress: Progress = SILENT,
 ) -> MergeReport:
-    """Take over what other scans found, all or nothing.
+    """Merge other scans into a scan, atomically.
 
-    Raises `ScanError` (one of the scans is damaged, or changed meanwhile), `UsageError` (they do not go together) or
-    `StorageError` (the merged scan cannot be written).
+    Raises `ScanError` (a scan is damaged, or changed meanwhile), `UsageError` (shards are given twice or belong to
+    different folders) or `StorageError` (the target cannot be written).
 
     Parameters
     ----------
     target, sources
-        The merged scan, and those that are read; embeddings of one pack.
+        The scan that is changed, and those that are read; with embeddings of one pack.
     moved
-        A folder of the sources that has another name where the merged scan is used; None if there is none.
+        A folder of the sources that has another name where the target is used; None if there is none.
     progress
         Advanced with each file of the sources.
+
+    Returns
+    -------
+    MergeReport
+        The numbers of files and photos, and the shards that are still missing.
     """
     now = datetime.now(UTC)
     with target.reading():
@@ -74,14 +79,14 @@ def merge_tables(
         target.check_files()
         rows, unreadable = target.shards(), {file.path for file in target.all_files() if file.error is not None}
     names = _Names(moved)
-    cuts = [_cut(source, names, now) for source in sources]
-    require_one_division([source.path for source in sources], cuts)
+    shards = [_renamed_shards(source, names, now) for source in sources]
+    require_one_division([source.path for source in sources], shards)
     progress.begin("Merging", sum(source.file_count for source in sources))
     with target.changing() as changed:
         merge, seen = _Merge(target, changed, names, progress), list(rows)
-        for source, theirs in zip(sources, cuts, strict=True):
+        for source, theirs in zip(sources, shards, strict=True):
             with source.reading():
-                unreadable |= merge.take(source, Look(seen, unreadable), theirs)
+                unreadable |= merge.take(source, SeenFolders(seen, unreadable), theirs)
             seen += theirs
             rows = joined(rows, theirs)
         merge.take_copies()
@@ -89,27 +94,27 @@ def merge_tables(
             raise UsageError(f"none of the scans has a photo of {printable(moved[0])}: nothing was moved from there")
         gone = target.drop_orphans(changed)
         target.put_shards(rows, changed)
-    return MergeReport(merge.new, merge.changed, merge.unchanged, gone, missing_shards(rows, cuts))
+    return MergeReport(merge.new, merge.changed, merge.unchanged, gone, missing_shards(rows, shards))
 
 
 class _Merge:
-    """Takes over one scan after the other, inside a transaction of the merged scan."""
+    """Merges one scan after the other, inside a transaction of the target."""
 
     def __init__(self, target: ScanTables, changed: Counter[str], names: _Names, progress: Progress) -> None:
         self.new = self.changed = self.unchanged = 0
         self._target = target
-        # files whose photo is in a row of another file, of any source, with what is known of it, by path
+        # files whose photo is in the row of another file, by path: with the content hash, the edited photo, the source
         self._copies: dict[str, tuple[FileRow, str, PhotoRow | None, Path]] = {}
         self._counts = changed
         self._names = names
         self._progress = progress
 
-    def take(self, source: MergeSource, mine: Look, rows: Sequence[ShardRow]) -> set[str]:
-        """Take over a scan; return the paths that it could not read."""
+    def take(self, source: MergeSource, mine: SeenFolders, rows: Sequence[ShardRow]) -> set[str]:
+        """Merge a scan; return the paths that it could not read."""
         contents = source.contents()
         files = [self._names.file(file) for file in source.files()]
         unreadable = {file.path for file in files if file.error is not None}
-        theirs = Look(rows, unreadable)
+        theirs = SeenFolders(rows, unreadable)
         self._drop_gone(mine, theirs, {file.path for file in files})
         waiting = list[FileRow]()
         for file in files:
@@ -128,9 +133,9 @@ class _Merge:
         return unreadable
 
     def take_copies(self) -> None:
-        """Take over the files whose photo is in a row of another file, when all photos are known.
+        """Merge the files whose photo is in the row of another file, after all photos are merged.
 
-        Raises `UsageError`: no scan has one of the photos.
+        Raises `UsageError` if no scan has one of the photos.
         """
         for file, content_hash, edited, scan in self._copies.values():
             if edited is not None:
@@ -138,12 +143,12 @@ class _Merge:
             photo = self._target.photo_of_content(content_hash)
             if photo is None:
                 raise UsageError(
-                    f"{printable(str(scan))} says that {printable(file.path)} is a copy of a photo that none of the "
-                    "scans has: merge it together with the shard that has the photo"
+                    f"{printable(str(scan))} lists {printable(file.path)} as a copy of a photo that none of the scans "
+                    "has: merge it together with the shard that has the photo"
                 )
             self._target.put_file(file._replace(photo=photo.id), self._counts)
 
-    def _drop_gone(self, mine: Look, theirs: Look, paths: AbstractSet[str]) -> None:
+    def _drop_gone(self, mine: SeenFolders, theirs: SeenFolders, paths: AbstractSet[str]) -> None:
         for path in [path for path in self._copies if path not in paths]:
             if is_later(theirs.when(path), mine.begun(path)):
                 del self._copies[path]
@@ -154,7 +159,7 @@ class _Merge:
                     self._target.drop_tags([file.path], self._counts)
 
     def _takes_known(self, file: FileRow, content_hash: str | None) -> bool:
-        """Store a file whose photo is known, or that is none; return False for another, and forget what it was."""
+        """Store a file if its photo is known or it has none; otherwise forget its path, and return False."""
         self._copies.pop(file.path, None)
         before = self._target.file_at(file.path)
         photo = None if content_hash is None else self._target.photo_of_content(content_hash)
@@ -184,7 +189,7 @@ class _Merge:
             self._target.put_file(file._replace(photo=known.id), self._counts)
 
     def _edited(self, photo: PhotoRow) -> PhotoRow | None:
-        """Return the photo of the same pixels that no file has any more, with its new bytes: its faces stay."""
+        """Give a photo without files the content of one with the same pixels, and return it; None if there is none."""
         if photo.picture_hash is None:
             return None
         orphan = (
@@ -199,8 +204,16 @@ class _Merge:
         return edited
 
 
-class Look:
-    """What a scan has seen: the folders that it went through, but for those inside that it could not open."""
+class SeenFolders:
+    """The folders that a scan has looked through, except for inner folders that it could not open.
+
+    Parameters
+    ----------
+    rows
+        The folders and shards of folders, and when they were looked through.
+    unreadable
+        Absolute paths of the folders and files that could not be opened.
+    """
 
     def __init__(self, rows: Iterable[ShardRow], unreadable: AbstractSet[str]) -> None:
         self._times: dict[str, dict[int, dict[int, datetime]]] = {}
@@ -215,13 +228,13 @@ class Look:
         return self._times.keys()
 
     def when(self, path: str) -> datetime | None:
-        """Return when the scan last began to look where a path is; None if it is not known, or could not."""
+        """Return when the last scan of a path's folder began; None if unknown, or if a folder could not be opened."""
         if self._unreadable and any(folder in self._unreadable for folder in _folders_of(path)):
             return None
         return self.begun(path)
 
     def begun(self, path: str) -> datetime | None:
-        """Return when the scan last began to go through the folder of a path; None if it is not known."""
+        """Return when the last scan of a path's folder began, even if it could not be opened; None if unknown."""
         found = list[datetime]()
         for place in _folders_of(path):
             for count, times in self._times.get(place, {}).items():
@@ -232,19 +245,26 @@ class Look:
 
 
 def is_later(when: datetime | None, other: datetime | None) -> bool:
-    """Return whether a time is later than another; a known one is later than None."""
+    """Return whether a time is later than another; any time is later than None.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> is_later(datetime(2019, 6, 1, tzinfo=UTC), None), is_later(None, None)
+    (True, False)
+    """
     return when is not None and (other is None or when > other)
 
 
 class _Names:
-    """Files and folders of the sources under the names that they have in the merged scan."""
+    """Renames files and folders of the sources as they are named in the target."""
 
     def __init__(self, moved: Moved | None) -> None:
         self.were_used = False
         self._moved = moved
 
     def file(self, file: FileRow) -> FileRow:
-        """Return a file under its new name, also in what is said of it."""
+        """Return a file with its new path, also in its error message."""
         path = self.path(file.path)
         if path == file.path:
             return file
@@ -260,7 +280,7 @@ class _Names:
         return os.path.normpath(after + os.sep + path[len(before) :])
 
     def require_whole(self, place: str) -> None:
-        """Raise `UsageError` if only a part of a folder that was gone through has a new name."""
+        """Raise `UsageError` if only a part of a scanned folder has a new name."""
         if self._moved is not None and self._moved[0] != place and is_inside(self._moved[0], place):
             raise UsageError(
                 f"{printable(self._moved[0])} lies in {printable(place)}, which was scanned: say where the whole is now"
@@ -268,33 +288,39 @@ class _Names:
 
 
 def joined(rows: Iterable[ShardRow], others: Iterable[ShardRow]) -> list[ShardRow]:
-    """Return the folders and shards that two scans together went through.
+    """Return the folders and shards that two scans together have looked through.
 
-    Of one folder the last division counts, of one shard the last time, and nothing inside a folder that was gone
-    through wholly after it.
+    For each folder the latest division into shards counts, for each shard the latest time. Folders inside one that was
+    looked through as a whole at the same time or later are left out.
     """
     kept: dict[str, dict[Shard, ShardRow]] = {}
     for row in sorted((*rows, *others), key=lambda row: (row.looked_through, row)):
-        there = kept.setdefault(row.place, {})
-        if there and next(iter(there)).count != row.shard.count:  # all are of one count
-            there.clear()
-        there[row.shard] = row
+        shards = kept.setdefault(row.place, {})
+        if shards and next(iter(shards)).count != row.shard.count:  # all shards of a folder have one count
+            shards.clear()
+        shards[row.shard] = row
     whole = Shard(1, 1)
 
-    def is_seen_with_more(row: ShardRow) -> bool:
+    def is_covered(row: ShardRow) -> bool:
         around = (kept.get(folder, {}).get(whole) for folder in _folders_of(row.place))
         return any(other is not None and other.looked_through >= row.looked_through for other in around)
 
-    return sorted(row for there in kept.values() for row in there.values() if not is_seen_with_more(row))
+    return sorted(row for shards in kept.values() for row in shards.values() if not is_covered(row))
 
 
 def is_inside(path: str, place: str) -> bool:
-    """Return whether an absolute path is that of a place, or lies in it."""
+    """Return whether an absolute path is a place or lies inside it.
+
+    Examples
+    --------
+    >>> is_inside("/photos/2019/a.jpg", "/photos"), is_inside("/photos2/a.jpg", "/photos")
+    (True, False)
+    """
     return path == place or path.startswith(place if place.endswith(os.sep) else place + os.sep)
 
 
-def _cut(source: MergeSource, names: _Names, now: datetime) -> list[ShardRow]:
-    """Return what a scan went through, under its new names; a clock that was ahead does not count for ever."""
+def _renamed_shards(source: MergeSource, names: _Names, now: datetime) -> list[ShardRow]:
+    """Return a scan's folders and shards under their new names, with times in the future set to `now`."""
     with source.reading():
         rows = source.shards()
     for row in rows:
@@ -302,11 +328,17 @@ def _cut(source: MergeSource, names: _Names, now: datetime) -> list[ShardRow]:
     return [row._replace(place=names.path(row.place), looked_through=min(row.looked_through, now)) for row in rows]
 
 
-def require_one_division(scans: Sequence[Path], cuts: Sequence[Sequence[ShardRow]]) -> None:
-    """Raise `UsageError` if a shard was given twice, or shards are of one number and of different folders."""
+def require_one_division(scans: Sequence[Path], shards: Sequence[Sequence[ShardRow]]) -> None:
+    """Raise `UsageError` if scans have the same shard, or shards of one count that belong to different folders.
+
+    Parameters
+    ----------
+    scans, shards
+        The files of the scans, and the shards that each has looked through.
+    """
     given: dict[tuple[str, Shard], Path] = {}
     divided: dict[int, tuple[Path, dict[str, ShardRow]]] = {}
-    for scan, rows in zip(scans, cuts, strict=True):
+    for scan, rows in zip(scans, shards, strict=True):
         parts: dict[int, dict[str, ShardRow]] = {}
         for row in (row for row in rows if row.shard.count > 1):
             other = given.setdefault((row.place, row.shard), scan)
@@ -328,21 +360,29 @@ def require_one_division(scans: Sequence[Path], cuts: Sequence[Sequence[ShardRow
                 )
 
 
-def missing_shards(rows: Iterable[ShardRow], cuts: Iterable[Iterable[ShardRow]]) -> dict[str, tuple[Shard, ...]]:
-    """Return which shards of the merged folders were never merged, by folder."""
-    merged = {(row.place, row.shard.count) for some in cuts for row in some}
+def missing_shards(rows: Iterable[ShardRow], merged: Iterable[Iterable[ShardRow]]) -> dict[str, tuple[Shard, ...]]:
+    """Return the missing shards of merged folders, by folder.
+
+    Parameters
+    ----------
+    rows
+        The shards of the whole scan.
+    merged
+        The shards of each merged scan; other folders are left out.
+    """
+    wanted = {(row.place, row.shard.count) for some in merged for row in some}
     there: dict[tuple[str, int], set[int]] = {}
     for row in rows:
         there.setdefault((row.place, row.shard.count), set()).add(row.shard.number)
     return {
         place: tuple(Shard(number, count) for number in range(1, count + 1) if number not in numbers)
         for (place, count), numbers in there.items()
-        if (place, count) in merged and len(numbers) < count
+        if (place, count) in wanted and len(numbers) < count
     }
 
 
 def _folders_of(path: str) -> Iterator[str]:
-    folder = os.path.dirname(path)  # noqa: PTH120 - a million paths
+    folder = os.path.dirname(path)  # noqa: PTH120 - fast enough for a million paths
     while folder != path:
         yield folder
         path, folder = folder, os.path.dirname(folder)  # noqa: PTH120

@@ -1,8 +1,8 @@
-"""Many Parquet shards read as one: which rows count, and where the faces of a photo are.
+"""Many Parquet shards read as one, with an index of the current rows and of the rows with each photo's faces.
 
-Of each file some 20 bytes are kept in memory, in arrays; everything else is read again, a row group at a time. Rows
-have numbers from 0, in the order of the shards' names and as they were written. Of a path the row counts whose shard
-went through its folder last, as in a merge; of several shards that did not, the last by name.
+About 20 bytes per file are kept in memory, in arrays; everything else is read again, a row group at a time. Rows are
+numbered from 0, in the order of the shards' names and of their rows. If several rows have one path, the current row is
+that of the shard that looked through the path's folder last, as in a merge; without such a shard, the last by name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.scan.merging import Look, is_later, require_one_division
+from facebank.album.scan.merging import SeenFolders, is_later, require_one_division
 from facebank.album.scan.parquet_rows import SCANNED
 from facebank.album.scan.parquet_shards import ParquetShard
 from facebank.errors import ScanBusyError, ScanFormatError
@@ -47,21 +47,21 @@ _NONE = -1
 class RowGroup:
     """A row group of one of the shards."""
 
-    shard: int
-    group: int
+    shard: int  # index of the shard
+    group: int  # index of the row group in the shard
     first: int  # number of its first row
-    size: int
+    size: int  # number of rows
 
 
 class ParquetArchive:
-    """Parquet shards of a pack, open as they are needed; several threads may use it. Raises as `ParquetShard.open`.
+    """Parquet shards of a pack, opened when needed; several threads may use it.
 
-    Raises `UsageError` if two are the same shard of a folder.
+    Raises as `ParquetShard.open`, and `UsageError` if two are the same shard of a folder.
     """
 
     def __init__(self, paths: Sequence[Path], pack: PackIdentity) -> None:
-        self.looks: list[list[ShardRow]] = []
-        """What was gone through for each shard."""
+        self.looked_through: list[list[ShardRow]] = []
+        """For each shard, the folders that were looked through."""
         self.groups = list[RowGroup]()
         """All row groups, in the order of their rows."""
         self._paths, self._pack, self._lock = paths, pack, RLock()
@@ -74,12 +74,12 @@ class ParquetArchive:
         first = 0
         for number, path in enumerate(paths):
             with ParquetShard.open(path, pack) as shard:
-                self.looks.append(list(shard.header.looked_through))
+                self.looked_through.append(list(shard.header.looked_through))
                 for group, size in enumerate(shard.group_sizes):
                     self.groups.append(RowGroup(number, group, first, size))
                     first += size
         self._firsts = [group.first for group in self.groups]
-        require_one_division(paths, self.looks)
+        require_one_division(paths, self.looked_through)
 
     def close(self) -> None:
         """Close the shards."""
@@ -91,7 +91,7 @@ class ParquetArchive:
 
     @property
     def index(self) -> ArchiveIndex:
-        """Which rows count; made when it is first needed, from all rows without their faces."""
+        """The index of the rows, made on first use from all rows without their faces."""
         with self._lock:
             if self._index is None:
                 self._index = ArchiveIndex(self)
@@ -138,21 +138,21 @@ class ParquetArchive:
 
 
 class ArchiveIndex:
-    """Which rows of an archive count, whose faces they have, and the numbers of the faces."""
+    """The current rows of an archive, the rows with their photos' faces, and the numbers of the faces."""
 
     def __init__(self, archive: ParquetArchive) -> None:
         rows = _Rows()
         for group in archive.groups:
             rows.add(archive, group)
         self.counts: NDArray[np.int32] = np.array(rows.counts, dtype=np.int32)
-        """How many faces each row has."""
+        """Number of faces of each row, of shape ``(rows,)``."""
         contents = np.array(rows.contents, dtype=np.uint64)
         is_readable, has_faces = _flags(rows.readable), _flags(rows.scanned)
         kept = _last_of_each(np.array(rows.paths, dtype=np.uint64), rows.ranks(archive)) & _flags(rows.current)
         self.kept: NDArray[np.bool_] = kept
-        """Which rows count; of a path at most one does."""
+        """Whether each row is current, of shape ``(rows,)``; at most one row of a path is."""
         self.owners: NDArray[np.int64] = _owners(contents, np.flatnonzero(has_faces), kept)
-        """Of each row that counts the row with its faces; -1 if it cannot be read."""
+        """For each current row the row with its faces, of shape ``(rows,)``; -1 for unreadable files and other rows."""
         pictures = np.array(rows.pictures, dtype=np.uint64)
         is_edited = (self.owners == _NONE) & (pictures != 0)
         self.owners[is_edited] = _owners(pictures, np.flatnonzero(has_faces & (pictures != 0)), kept)[is_edited]
@@ -160,13 +160,13 @@ class ArchiveIndex:
         if len(lost):
             record, _ = archive.row(int(lost[0]))
             raise ScanFormatError(
-                f"The Parquet shards have no photo of {printable(record.path)}, of which they say that it is a copy: "
-                "add the shard that has it."
+                f"The Parquet shards list {printable(record.path)} as a copy of a photo that none of them has: add the "
+                "shard that has it."
             )
         self.owners[~(kept & is_readable)] = _NONE
         used = self.owners != _NONE
         self.photos: NDArray[np.int64] = np.unique(self.owners[used])
-        """The rows with the faces of a photo that counts, each photo once."""
+        """The rows with the faces of a current photo, each photo once, ascending."""
         self._first_faces = 1 + np.concatenate(([0], np.cumsum(self.counts[self.photos], dtype=np.int64)))
         order = np.argsort(contents[self.photos])
         self._contents, self._by_content = contents[self.photos][order], self.photos[order]
@@ -174,11 +174,11 @@ class ArchiveIndex:
 
     @property
     def face_count(self) -> int:
-        """How many faces there are."""
+        """The number of faces of current photos."""
         return int(self._first_faces[-1]) - 1
 
     def first_face(self, photo: int) -> int:
-        """Return the number of the first face of a photo, by the row that has its faces."""
+        """Return the number of the first face of a photo, given by the row that has its faces."""
         return int(self._first_faces[np.searchsorted(self.photos, photo)])
 
     def photo_of(self, face: int) -> int:
@@ -188,11 +188,11 @@ class ArchiveIndex:
         return int(self.photos[np.searchsorted(self._first_faces, face, side="right") - 1])
 
     def file_of(self, photo: int) -> int:
-        """Return the first row that counts and is a file of a photo."""
+        """Return the first current row that is a file of a photo."""
         return int(np.argmax(self.owners == photo))
 
     def photos_of(self, content_hashes: Collection[str]) -> dict[str, int]:
-        """Return the rows with the photos of some SHA-256, in hex, as far as there are any."""
+        """Return the rows of photos by their SHA-256, in hex; unknown ones are left out."""
         found = {}
         for content_hash in content_hashes:
             key = self._key(bytes.fromhex(content_hash))
@@ -203,18 +203,18 @@ class ArchiveIndex:
 
 
 class _Rows:
-    """What is kept of each row while an index is made; paths and hashes as numbers that nobody can foresee."""
+    """The columns from which an index is made; paths and hashes are 64-bit hashes with a random key."""
 
     def __init__(self) -> None:
         self.paths, self.contents, self.pictures = (array("Q") for _ in range(3))
         self.counts, self.shards = array("i"), array("i")
         self.readable, self.scanned, self.current = (bytearray() for _ in range(3))
         self.key = partial(_key, secrets.token_bytes(16))
-        self._looks: tuple[Look | None, dict[int, Look]] | None = None
+        self._seen: tuple[SeenFolders | None, dict[int, SeenFolders]] | None = None
 
     def add(self, archive: ParquetArchive, group: RowGroup) -> None:
         """Add the rows of a row group."""
-        whole, own = self._look(archive, group.shard)
+        whole, own = self._seen_folders(archive, group.shard)
         for record in archive.records(group):
             photo, hashed = record.photo, record.content_hash
             picture = None if photo is None else photo.picture_hash
@@ -229,24 +229,24 @@ class _Rows:
             self.current.append(not is_past)
 
     def ranks(self, archive: ParquetArchive) -> NDArray[np.int64]:
-        """Return which of two rows of a path counts: the higher one."""
+        """Return a rank for each row; of two rows of a path, the one with the higher rank is current."""
         never = datetime.min.replace(tzinfo=UTC)
-        looked = [max((row.looked_through for row in rows), default=never) for rows in archive.looks]
+        looked = [max((row.looked_through for row in rows), default=never) for rows in archive.looked_through]
         order = sorted(range(len(looked)), key=lambda shard: (looked[shard], shard))
         rank = np.empty(len(looked), dtype=np.int64)
         rank[order] = np.arange(len(looked))
         return rank[np.array(self.shards, dtype=np.int64)]
 
-    def _look(self, archive: ParquetArchive, shard: int) -> tuple[Look | None, Look]:
-        """Return what all shards together have seen, None if no two of them saw the same, and one of them alone."""
-        if self._looks is None:
-            rows = [row for look in archive.looks for row in look]
+    def _seen_folders(self, archive: ParquetArchive, shard: int) -> tuple[SeenFolders | None, SeenFolders]:
+        """Return the folders seen by all shards together (None if no two overlap) and by one shard alone."""
+        if self._seen is None:
+            rows = [row for shard_rows in archive.looked_through for row in shard_rows]
             divisions = {(row.place, row.shard.count) for row in rows}
             overlap = len(outermost({place for place, _ in divisions})) < len(divisions)
-            self._looks = Look(rows, frozenset()) if overlap else None, {}
-        whole, own = self._looks
+            self._seen = SeenFolders(rows, frozenset()) if overlap else None, {}
+        whole, own = self._seen
         if shard not in own:
-            own[shard] = Look(archive.looks[shard], frozenset())
+            own[shard] = SeenFolders(archive.looked_through[shard], frozenset())
         return whole, own[shard]
 
 
@@ -259,7 +259,7 @@ def _flags(values: bytearray) -> NDArray[np.bool_]:
 
 
 def _last_of_each(keys: NDArray[np.uint64], ranks: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which rows have the highest rank of those with their key, the last of several."""
+    """Return which rows have the highest rank of all rows with their key; of equal ranks, the last row."""
     order = np.lexsort((np.arange(len(keys)), ranks, keys))
     last = np.ones(len(keys), dtype=np.bool_)
     last[:-1] = keys[order][1:] != keys[order][:-1]
@@ -269,7 +269,7 @@ def _last_of_each(keys: NDArray[np.uint64], ranks: NDArray[np.int64]) -> NDArray
 
 
 def _owners(keys: NDArray[np.uint64], owning: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return for each row one of `owning` with the same key, rather one that is kept, else the first; -1 for none."""
+    """Return for each row one of `owning` with the same key: the first kept one, else the first; -1 for none."""
     order = owning[np.lexsort((owning, ~kept[owning], keys[owning]))]
     first = np.ones(len(order), dtype=np.bool_)
     first[1:] = keys[order][1:] != keys[order][:-1]

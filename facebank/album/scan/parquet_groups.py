@@ -1,13 +1,13 @@
-"""Groups of faces, and faces that are not one person's, kept beside Parquet shards in one small file.
+"""Groups of faces, and pairs of faces of different people, stored beside Parquet shards in one small file.
 
 ::
 
     16 bytes   the format
     32 bytes   BLAKE2b of the rest
-    40 bytes a face: SHA-256 of its photo, its place in the photo from 0, and its group's number
+    40 bytes a face: SHA-256 of its photo, its index in the photo from 0, and its group's number
 
-Faces of a group follow one another, the most typical first. The number 0 is not a group: two faces that follow one
-another there are not one person's. Faces are named by their photo, so that shards may come and go.
+Faces of a group follow one another, the most typical first. The number 0 is not a group: its faces form pairs of
+different people, each with its neighbor. Faces refer to their photo's hash, so that shards can be added and removed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FaceName: TypeAlias = tuple[str, int]
-"""SHA-256 of a photo's bytes, in hex, and the place of a face in it, from 0."""
+"""SHA-256 of a photo's bytes, in hex, and the index of a face in it, from 0."""
 
 GROUPS_FILE = "facebank.groups"
 _FORMAT = b"facebank groups1"
@@ -37,13 +37,16 @@ _APART = 0
 
 
 class ShardGroups:
-    """The groups of a folder of shards, which may have none yet."""
+    """The groups of a folder of shards, stored in `GROUPS_FILE` in the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / GROUPS_FILE
 
     def read(self) -> tuple[dict[int, list[FaceName]], list[tuple[FaceName, FaceName]]]:
-        """Return the faces of each group, and the pairs told apart; raises `ScanFormatError` if they are damaged."""
+        """Return the faces of each group, and the pairs of different people; empty if the file is missing.
+
+        Raises `ScanFormatError` if the file is damaged.
+        """
         try:
             size = self._path.stat().st_size
             head = len(_FORMAT) + _DIGEST
@@ -66,7 +69,7 @@ class ShardGroups:
         return groups, list(zip(apart[::2], apart[1::2], strict=True))
 
     def write(self, groups: Mapping[int, Sequence[FaceName]], apart: Sequence[tuple[FaceName, FaceName]]) -> None:
-        """Replace the groups and pairs; raises `StorageError`."""
+        """Replace the groups and pairs; raises `StorageError` if the folder is not writable."""
         named = [(name, group) for group, names in groups.items() for name in names]
         named += [(name, _APART) for pair in apart for name in pair]
         rows = np.empty(len(named), dtype=_ROW)

@@ -1,9 +1,9 @@
-"""The footer and the page headers of a Parquet shard, checked before Arrow reads them.
+"""Validation of the footer and the page headers of a Parquet shard before Arrow reads them.
 
-Arrow trusts them: it ends the process on some that cannot be, and a page of a few bytes may say that it unpacks to
-gigabytes. Both are written in Thrift's compact protocol, of which this reads what a footer needs; the fields have the
-numbers of Parquet's own definition. Allowed is what facebank writes: plain pages without dictionaries and compression,
-so that no page holds more than its size.
+Arrow trusts them: it aborts the process on some invalid ones, and a page of a few bytes may claim to unpack to
+gigabytes. Both are in Thrift's compact protocol, of which this module reads the part that a footer needs; fields have
+the numbers of Parquet's definition. Only pages as facebank writes them are accepted: plain, without dictionaries and
+compression, so that no page holds more than its size.
 
 - https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 - https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
@@ -19,10 +19,10 @@ from typing import IO, Any
 from facebank.storage.values import InvalidValueError, between
 
 MOST_ROWS = 1_000
-"""Rows of a row group."""
+"""Largest number of rows in a row group."""
 
 MOST_FACES = 100_000
-"""Faces of a row group, and of a photo."""
+"""Largest number of faces in a row group, and in a photo."""
 
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 _DEEPEST = 12
@@ -32,24 +32,24 @@ _PLAIN, _RLE, _UNCOMPRESSED, _DATA_PAGE = 0, 3, 0, 0
 
 @dataclass(frozen=True, slots=True)
 class ColumnPages:
-    """Where the pages of a column are in a row group."""
+    """The location of a column's pages in a row group."""
 
-    name: str  # of the column in the schema, without those inside of it
-    offset: int
+    name: str  # of the outermost column in the schema
+    offset: int  # bytes from the beginning of the file
     size: int  # bytes
-    values: int
+    values: int  # number of values
 
 
 @dataclass(frozen=True, slots=True)
 class GroupPages:
-    """A row group as the footer has it."""
+    """A row group as the footer describes it."""
 
-    rows: int
+    rows: int  # number of rows
     columns: tuple[ColumnPages, ...]
 
 
 def groups_in(footer: bytes, end: int) -> list[GroupPages]:
-    """Return the row groups of a footer whose pages end at most at `end`; raises `InvalidValueError` for another."""
+    """Return the row groups of a footer; raises `InvalidValueError` if a page reaches beyond the byte offset `end`."""
     metadata = _Compact(footer).struct()
     groups = [_group(_struct(group), end) for group in _list(metadata.get(4))]
     rows = between(metadata.get(3), 0, 2**40)
@@ -72,15 +72,15 @@ def _column(chunk: dict[int, Any], end: int) -> ColumnPages:
     if 1 in chunk or 11 in meta or meta.get(4) != _UNCOMPRESSED or meta.get(6) != size:
         raise InvalidValueError("it would take more memory than its size allows")
     if not set(_list(meta.get(2))) <= {_PLAIN, _RLE} or not path or not isinstance(path[0], bytes):
-        raise InvalidValueError("it has pages of another kind than a shard")
+        raise InvalidValueError("it has pages of another kind than a shard's")
     offset = between(meta.get(9), 4, end - size)
-    # A value that is there takes 4 bytes or is that of a face, and one that is not stands for a row or a face.
+    # a value takes at least 4 bytes; a null takes none, and belongs to a row or a face
     values = between(meta.get(5), 0, MOST_ROWS + MOST_FACES + size // 4)
     return ColumnPages(path[0].decode(), offset, size, values)
 
 
 def check_pages(stream: IO[bytes], group: GroupPages, names: Collection[str] | None = None) -> None:
-    """Raise `InvalidValueError` unless the pages of some columns, or of all, hold what their sizes allow."""
+    """Raise `InvalidValueError` unless the pages of the named columns, or of all, match their sizes in the footer."""
     for column in group.columns:
         if names is not None and column.name not in names:
             continue
@@ -92,7 +92,7 @@ def check_pages(stream: IO[bytes], group: GroupPages, names: Collection[str] | N
             page, size = _struct(header.get(5)), between(header.get(3), 0, end - place - reader.place)
             is_plain = [page.get(number) for number in (2, 3, 4)] == [_PLAIN, _RLE, _RLE]
             if header.get(1) != _DATA_PAGE or header.get(2) != size or not is_plain:
-                raise InvalidValueError("it has pages of another kind than a shard")
+                raise InvalidValueError("it has pages of another kind than a shard's")
             values += between(page.get(1), 0, column.values - values)
             place += reader.place + size
         if values != column.values:
@@ -100,16 +100,16 @@ def check_pages(stream: IO[bytes], group: GroupPages, names: Collection[str] | N
 
 
 class _Compact:
-    """Reads structures of Thrift's compact protocol: fields by number, bytes as they are."""
+    """Reader of structures in Thrift's compact protocol, with fields by number and strings as bytes."""
 
     def __init__(self, data: bytes) -> None:
         self.place = 0
         self._data = data
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
-        """Return the fields of the structure that begins here."""
+        """Return the fields of the structure at the current position."""
         if depth > _DEEPEST:
-            raise InvalidValueError("its footer is nested more deeply than can be")
+            raise InvalidValueError("its footer is nested too deeply")
         fields, number = dict[int, Any](), 0
         while head := self._byte():
             number = number + (head >> 4) if head >> 4 else self._signed()
@@ -132,10 +132,10 @@ class _Compact:
             return self._byte()
         if kind == _DOUBLE:
             return self._bytes(8)
-        raise InvalidValueError("its footer holds what belongs in none")
+        raise InvalidValueError("its footer has a field of an unknown type")
 
     def _fitting(self, count: int) -> int:
-        """Return how many values follow, each of at least one byte."""
+        """Return `count` if so many values of at least one byte can follow; raises `InvalidValueError` otherwise."""
         return between(count, 0, len(self._data) - self.place)
 
     def _bytes(self, count: int) -> bytes:
@@ -158,7 +158,7 @@ class _Compact:
             if byte < 128:
                 return number
             if shift > 63:
-                raise InvalidValueError("its footer holds a number that cannot be")
+                raise InvalidValueError("its footer holds a number that is too large")
 
     def _signed(self) -> int:
         number = self._unsigned()
@@ -167,11 +167,11 @@ class _Compact:
 
 def _struct(value: object) -> dict[int, Any]:
     if not isinstance(value, dict):
-        raise InvalidValueError("its footer lacks what a shard has")
+        raise InvalidValueError("its footer lacks a structure that a shard has")
     return value
 
 
 def _list(value: object) -> Sequence[Any]:
     if not isinstance(value, list):
-        raise InvalidValueError("its footer lacks what a shard has")
+        raise InvalidValueError("its footer lacks a list that a shard has")
     return value

@@ -1,21 +1,21 @@
-"""The rows of a Parquet shard: a file each, with the faces of its photo nested in it, checked when they are read.
+"""The rows of a Parquet shard, one per file with the faces of its photo nested in it, validated when they are read.
 
 ::
 
-    path             bytes of the absolute path, as the system has it
-    size, modified   of the file: bytes, and nanoseconds since 1970; -1 where it is to be looked at again
-    status           scanned: its faces are in this row; known: those of another file with the same bytes are its own;
-                     edited: those of another file with the same pixels are; unreadable: see error
+    path             bytes of the absolute path, in the encoding of the file system
+    size, modified   of the file: bytes, and nanoseconds since 1970; -1 if the next scan has to read it again
+    status           scanned: its faces are in this row; known: its faces are those of a file with the same bytes;
+                     edited: its faces are those of a file with the same pixels; unreadable: see error
     content_hash     SHA-256 of the file's bytes, 32 bytes; null if they could not be read
-    error, readers   why it is no photo, and by which decoders; else null
+    error, readers   why it cannot be decoded, and the versions of the decoders that failed; else null
     width, height    of the upright photo in pixels; null, as are the columns after it, unless scanned or edited
-    quarter_turns    how often the photo was turned counter-clockwise to be upright, 0..3
-    taken_at         ISO 8601, with the offset from UTC where it is known; or null
-    camera_dated     whether a camera says so
-    picture_hash     SHA-256 of the pixels' coding without metadata, 32 bytes; or null
+    quarter_turns    number of quarter turns counter-clockwise that made the photo upright, 0..3
+    taken_at         ISO 8601, with the offset from UTC if known; or null
+    camera_dated     whether taken_at is a camera's date
+    picture_hash     SHA-256 of the encoded pixels without metadata, 32 bytes; or null
     faces            largest first, null unless scanned: box (x1, y1, x2, y2) and landmarks (five x, y) in pixels of the
                      upright photo; detection_score, quality, sharpness, frontality, exposure and occlusion 0..1;
-                     stability -1..1; size in pixels; weaknesses in words; embedding, of length 1
+                     stability -1..1; size in pixels; weaknesses in words; embedding, L2-normalized
     file_digest      over the row's position and all columns before faces, 16 bytes
     faces_digest     over the row's position and its faces, 16 bytes
 """
@@ -62,19 +62,19 @@ _HASH_SIZE = 32
 
 
 class FileRecord(NamedTuple):
-    """A row without its faces."""
+    """A row without its faces; the fields are columns of the same names."""
 
     path: str
     state: FileState
-    status: str
-    content_hash: str | None
+    status: str  # `SCANNED`, `KNOWN`, `EDITED` or `UNREADABLE`
+    content_hash: str | None  # in hex
     error: str | None
     readers: str | None
     photo: PhotoRow | None  # with the number 0; None unless scanned or edited
 
 
 def schema_of(dimension: int) -> Any:
-    """Return the ``pyarrow.Schema`` of a shard with embeddings of a dimension."""
+    """Return the ``pyarrow.Schema`` of a shard whose embeddings have a dimension."""
     pa = pyarrow()
 
     def vector(size: int) -> Any:
@@ -116,7 +116,7 @@ def schema_of(dimension: int) -> Any:
 
 
 def record_of(file: ScannedFile) -> FileRecord:
-    """Return the row of a scanned file, checked; raises `InvalidValueError` if it can be none."""
+    """Return the row of a scanned file; raises `InvalidValueError` if it is invalid."""
     photo = file.found or file.edited
     error = None if file.error is None else printable(file.error)
     status = UNREADABLE if error is not None else SCANNED if file.found else EDITED if file.edited else KNOWN
@@ -142,7 +142,7 @@ def _values(record: FileRecord) -> tuple[object, ...]:
 
 
 def _checked(values: Sequence[Any]) -> FileRecord:
-    """Return the record of the values of `FILE_COLUMNS`; raises `InvalidValueError` unless they can be one."""
+    """Return the record of the values of `FILE_COLUMNS`; raises `InvalidValueError` if they are invalid."""
     path, size, modified, status, content_hash, error, readers, *of_photo = values
     of_file, photo = _hexed(content_hash), None
     if status in (SCANNED, EDITED):
@@ -152,12 +152,12 @@ def _checked(values: Sequence[Any]) -> FileRecord:
         row = (0, of_file, width, height, turned, taken_at, int(dated), _hexed(picture_hash), count)
         photo = photo_of_values(row)
         if count > (MOST_FACES if status == SCANNED else 0):
-            raise InvalidValueError("it holds a photo with more faces than can be")
+            raise InvalidValueError("it holds a photo with too many faces")
     elif any(value is not None for value in of_photo):
-        raise InvalidValueError("it holds a photo where none belongs")
-    is_right = {UNREADABLE: error is not None, KNOWN: of_file is not None and error is None}
-    if not is_right.get(status, error is None and photo is not None):
-        raise InvalidValueError("it holds a file that is none")
+        raise InvalidValueError("it holds a photo in a row for another status")
+    is_valid = {UNREADABLE: error is not None, KNOWN: of_file is not None and error is None}
+    if not is_valid.get(status, error is None and photo is not None):
+        raise InvalidValueError("it holds an invalid file")
     return FileRecord(
         path_of(path),
         FileState(whole(size), whole(modified)),
@@ -170,14 +170,14 @@ def _checked(values: Sequence[Any]) -> FileRecord:
 
 
 def columns_of(records: Sequence[FileRecord], photos: Sequence[Photo | None], first: int, dimension: int) -> Any:
-    """Return a ``pyarrow.Table`` of rows; raises `InvalidValueError` if a face can be none.
+    """Return a ``pyarrow.Table`` of rows; raises `InvalidValueError` if a face is invalid.
 
     Parameters
     ----------
     records
         The files.
     photos
-        Of each the photo with its faces; None unless it was scanned.
+        The photo of each file with its faces; None unless the status is scanned.
     first
         Position of the first row in the shard.
     dimension
@@ -230,7 +230,7 @@ def _faces_array(numbers: FloatArray, faces: Sequence[FaceRow], schema: Any) -> 
 
 
 def records_in(table: Any, first: int) -> list[FileRecord]:
-    """Return the files of rows that were read, whose faces may be left out; raises `InvalidValueError`.
+    """Return the files in the rows of a table, which need not have faces; raises `InvalidValueError` for a bad row.
 
     `first` is the position of the first row in the shard.
     """
@@ -244,7 +244,7 @@ def records_in(table: Any, first: int) -> list[FileRecord]:
 
 
 def faces_in(table: Any, records: Sequence[FileRecord], first: int, dimension: int) -> Iterator[list[FaceRow]]:
-    """Yield the faces of each row that was read; raises `InvalidValueError` before the first unless all can be.
+    """Yield the faces of each row of a table; raises `InvalidValueError` before the first if any is invalid.
 
     `first` is the position of the first row in the shard.
     """
@@ -275,7 +275,7 @@ def faces_in(table: Any, records: Sequence[FileRecord], first: int, dimension: i
 
 
 def _numbers_in(faces: Any, dimension: int) -> FloatArray:
-    """Return the numbers of faces, ``float32`` of shape ``(N, W)``, as `facebank.storage.face_numbers` has them."""
+    """Return the numbers of faces, ``float32`` of shape ``(N, W)``, as laid out in `facebank.storage.face_numbers`."""
     pa = pyarrow()
     numbers = np.empty((len(faces), width_of(dimension)), dtype="<f4")
     for name, place in FIELDS.items():

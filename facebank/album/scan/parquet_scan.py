@@ -1,7 +1,7 @@
-"""Parquet shards as a scan that is only read, for archives that outgrow one file: a folder of them, or a single one.
+"""A folder of Parquet shards, or a single shard, as a read-only scan, for archives that outgrow one file.
 
-What is found is what a merge of the shards would hold. Photos come in the order of the shards, not of their paths.
-Groups of faces are kept beside the shards; all else that would change the scan is a `UsageError`.
+Its content is that of a merge of the shards, but photos come in the order of the shards, not of their paths. Groups of
+faces are stored beside the shards; any other change raises `UsageError`.
 """
 
 from __future__ import annotations
@@ -43,10 +43,7 @@ _MANY_FACES = 200_000
 
 
 def read_only_error(path: Path, *, is_opened: bool = False) -> UsageError:
-    """Return the error for a change to what lies in Parquet shards, and what to do instead.
-
-    `is_opened`: the gallery's album is there, so nobody need have named it.
-    """
+    """Return the error for a change to Parquet shards, with advice; `is_opened` if they are the gallery's own album."""
     shown = printable(str(path))
     close = ", or go back to the gallery's own scan with 'facebank album close'" if is_opened else ""
     return UsageError(
@@ -56,7 +53,7 @@ def read_only_error(path: Path, *, is_opened: bool = False) -> UsageError:
 
 
 class _NoTables:
-    """Stands for the tables of a scan file: what needs them changes the scan, or asks for what shards do not hold."""
+    """Stands in for the tables of a scan file; any use raises the error for a read-only scan."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -66,10 +63,11 @@ class _NoTables:
 
 
 class ParquetScan(ScanFile):
-    """Parquet shards as a scan: a folder of them, or one. Use ``with`` to close it; several threads may use it.
+    """A folder of Parquet shards, or one shard, as a scan. Use ``with`` to close it; several threads may use it.
 
     Raises `ScanFormatError` (there is no shard, or a damaged one), `PackMismatchError` (another pack made one),
-    `UsageError` (two are the same shard of a folder) or `MissingDependencyError` (the extra is not installed).
+    `UsageError` (two are the same shard of a folder) or `MissingDependencyError` (the extra `cluster` is not
+    installed).
     """
 
     def __init__(self, path: Path, pack: PackIdentity) -> None:
@@ -88,7 +86,7 @@ class ParquetScan(ScanFile):
     # Files ------------------------------------------------------------------------------------------------------------
 
     def known_files(self, place: str) -> list[FileRow]:
-        """As of `ScanFile`; the number of a photo is that of the row with its faces."""
+        """As of `ScanFile`; a photo's number is that of the row with its faces."""
         files = []
         for number, record in self._records():
             if is_inside(record.path, place):
@@ -110,7 +108,7 @@ class ParquetScan(ScanFile):
         return Counts(int(np.count_nonzero(index.owners >= 0)), len(index.photos), index.face_count)
 
     def version(self) -> str:
-        """Return a digest that changes with every shard that is added, changed or gone."""
+        """Return a digest that changes whenever a shard is added, changed or removed."""
         digest = hashlib.sha256()
         for path in shards_in(self.path) if is_folder(self.path) else [self.path]:
             digest.update(b"%s\0%s\0" % (os.fsencode(path), str(file_version(path)).encode()))
@@ -122,17 +120,17 @@ class ParquetScan(ScanFile):
         return {bytes.fromhex(content_hash) for content_hash in found if content_hash is not None}
 
     def tags(self) -> list[TagRow]:
-        """Return no names: none was written for photos of shards."""
+        """Return an empty list: facebank writes no names for the photos of shards."""
         return []
 
     def shards(self) -> list[ShardRow]:
         """As of `ScanFile`."""
-        return joined((row for look in self._archive.looks for row in look), ())
+        return joined((row for rows in self._archive.looked_through for row in rows), ())
 
     # Photos and faces -------------------------------------------------------------------------------------------------
 
     def photos(self, places: Sequence[str] = ()) -> Iterator[Photo]:
-        """Yield what was found in the photos of some folders, or of all, in the order of the shards."""
+        """As of `ScanFile`, in the order of the shards."""
         for _, photo in self._photos_in(places, once=False):
             yield photo
 
@@ -150,7 +148,7 @@ class ParquetScan(ScanFile):
         return self._table_of(index.photos[:: max(1, index.face_count // _MANY_FACES)])
 
     def _table_of(self, photos: NDArray[np.int64]) -> StoredFaces:
-        """Return the faces of some photos, by the rows that have them, in ascending order."""
+        """Return the faces of photos, given by the ascending numbers of the rows that have the faces."""
         index, end = self._archive.index, 0
         counts = index.counts[photos]
         total = int(counts.sum())
@@ -185,7 +183,7 @@ class ParquetScan(ScanFile):
         return [self._dates[photo] for photo in photos]
 
     def place_of(self, face: int) -> tuple[Photo, int]:
-        """As of `ScanFile`; of several files the first in the shards."""
+        """As of `ScanFile`; of several files, the first in the shards."""
         photo, index = self._photo_of(face), self._archive.index
         record, faces = self._archive.row(photo)
         path = self._archive.row(index.file_of(photo))[0].path
@@ -201,7 +199,7 @@ class ParquetScan(ScanFile):
             raise ScanFormatError(f"{printable(str(self.path))} has no face {face}: group the faces again.") from error
 
     def _photos_in(self, places: Sequence[str], *, once: bool) -> Iterator[tuple[list[int], Photo]]:
-        """Yield photos by their files, each only once if asked, with the numbers of their faces."""
+        """Yield photos by their files, each only once if `once` is set, with the numbers of their faces."""
         index = self._archive.index
         seen = np.zeros(len(index.owners), dtype=np.bool_)
         for group in self._archive.groups:
@@ -220,7 +218,7 @@ class ParquetScan(ScanFile):
                 yield list(range(first, first + len(faces_found))), row.with_faces(record.path, faces_found)
 
     def _rows_in(self, group: RowGroup, places: Sequence[str]) -> Iterator[tuple[int, FileRecord, list[FaceRow]]]:
-        """Yield the rows of a group that are photos that count, in some folders or in all."""
+        """Yield the current rows of a group that are photos, in some folders or in all."""
         of_photos = self._archive.index.owners[group.first : group.first + group.size] >= 0
         if not of_photos.any():
             return
@@ -231,7 +229,7 @@ class ParquetScan(ScanFile):
                 yield group.first + place, record, faces
 
     def _records(self) -> Iterator[tuple[int, FileRecord]]:
-        """Yield the files that count, without their faces."""
+        """Yield the current files with their row numbers, without their faces."""
         kept = self._archive.index.kept
         for group in self._archive.groups:
             for number, record in enumerate(self._archive.records(group), group.first):
@@ -239,7 +237,7 @@ class ParquetScan(ScanFile):
                     yield number, record
 
     def _records_at(self, numbers: Collection[int]) -> Iterator[tuple[int, FileRecord]]:
-        """Yield rows of some numbers, without their faces."""
+        """Yield the rows with some numbers, without their faces."""
         wanted = np.zeros(len(self._archive.index.counts), dtype=np.bool_)
         wanted[np.fromiter(numbers, dtype=np.int64, count=len(numbers))] = True
         for group in self._archive.groups:
@@ -251,34 +249,34 @@ class ParquetScan(ScanFile):
     # Groups -----------------------------------------------------------------------------------------------------------
 
     def groups(self) -> dict[int, list[int]]:
-        """As of `ScanFile`; faces whose shard is gone are left out."""
+        """As of `ScanFile`; faces of removed shards are left out."""
         groups, _ = self._groups.read()
         numbers = self._numbers({name for names in groups.values() for name in names})
         found = {group: [numbers[name] for name in names if name in numbers] for group, names in groups.items()}
         return {group: faces for group, faces in found.items() if faces}
 
     def told_apart(self) -> list[tuple[int, int]]:
-        """As of `ScanFile`; faces whose shard is gone are left out."""
+        """As of `ScanFile`; faces of removed shards are left out."""
         _, pairs = self._groups.read()
         numbers = self._numbers({name for pair in pairs for name in pair})
         known = [(numbers[one], numbers[other]) for one, other in pairs if one in numbers and other in numbers]
         return sorted((min(pair), max(pair)) for pair in known)
 
     def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
-        """As of `ScanFile`; raises `StorageError` if nothing can be written beside the shards."""
+        """As of `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
         names = self._names({face for faces in groups.values() for face in faces})
         kept = {number: [names[face] for face in faces] for number, faces in groups.items()}
         self._groups.write(kept, self._groups.read()[1])
 
     def tell_apart(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """As of `ScanFile`; raises `StorageError` if nothing can be written beside the shards."""
+        """As of `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
         known = set(self.told_apart())
         new = sorted({(min(pair), max(pair)) for pair in pairs} - known)
         self._keep_apart(known.union(new))
         return new
 
     def withdraw_apart(self, pairs: Iterable[tuple[int, int]]) -> int:
-        """As of `ScanFile`; raises `StorageError` if nothing can be written beside the shards."""
+        """As of `ScanFile`; raises `StorageError` if the folder of the shards is not writable."""
         known, gone = set(self.told_apart()), set(pairs)
         self._keep_apart(known - gone)
         return len(known & gone)
@@ -288,14 +286,14 @@ class ParquetScan(ScanFile):
         self._groups.write(self._groups.read()[0], [(names[one], names[other]) for one, other in sorted(pairs)])
 
     def _names(self, faces: Collection[int]) -> dict[int, FaceName]:
-        """Return faces' names that last when shards come and go."""
+        """Return the names of faces that stay the same when shards are added or removed, by number."""
         index = self._archive.index
         photos = {face: self._photo_of(face) for face in faces}
         hashes = {number: record.content_hash or "" for number, record in self._records_at(set(photos.values()))}
         return {face: (hashes[photo], face - index.first_face(photo)) for face, photo in photos.items()}
 
     def _numbers(self, names: Collection[FaceName]) -> dict[FaceName, int]:
-        """Return the faces' numbers of names, as far as they are there."""
+        """Return the numbers of faces by name; faces of removed shards are left out."""
         index = self._archive.index
         photos = index.photos_of({content_hash for content_hash, _ in names})
         return {

@@ -1,13 +1,13 @@
-"""Parquet shards: what was found in some of a scan's files, in one file; many machines can write many of them.
+"""Parquet shards: the results of some of a scan's files in one Parquet file, so that many machines can write them.
 
-A shard has a row a file and its faces nested in it, with the embeddings as Arrow vectors; the columns are those of
+A shard has one row per file, with its faces nested in it and the embeddings as Arrow vectors; the columns are those of
 `facebank.album.scan.parquet_rows`. Its footer names the format, the pack, and the shards of folders
-(`facebank.media.Shard`) that were gone through for it. It appears whole or not at all, and is never changed.
+(`facebank.media.Shard`) that were looked through for it. It is written atomically, and never changed.
 
-Pages have checksums, and each row has digests that cover its position too. The footer has a seal, which lies before it
-where other programs do not look: a digest that is checked before anything in the footer is read, because Arrow ends the
-process on some damaged ones. Damage is a `ScanFormatError`, never another answer. All of these protect against damage,
-not against the author of a file: every value is checked as in a scan file.
+Pages have checksums, and each row has digests that also cover its position. A digest of the footer, the seal, lies
+before the footer, where other programs do not read it. It is checked before the footer is parsed, because Arrow aborts
+the process on some damaged footers. Damage raises `ScanFormatError` and never changes a result. The digests protect
+against damage, not against the author of a file, so every value is also validated as in a scan file.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _TAIL = 8  # the footer's length, and a magic number
 _LONGEST_FOOTER = 32 * 1024 * 1024  # bytes; that of a shard of a million files has 4 MB
 _LONGEST_VALUE = 4 * 1024 * 1024
 _LONGEST_NAME = 200
-_FACES_AT_ONCE = 4_000  # after which a row group is written
+_FACES_AT_ONCE = 4_000  # largest number of faces in a row group
 _MOST_IN_FOOTER = 200_000  # columns of row groups, for example
 _MOST_DIMENSIONS = 16_384
 _PLAIN_COLUMNS = [*FILE_COLUMNS, "file_digest"]
@@ -71,50 +71,49 @@ _ADVICE = "name a folder where you may write, with room for it"
 
 @dataclass(frozen=True, slots=True)
 class ShardHeader:
-    """What the footer of a Parquet shard says of how it was made."""
+    """The origin of a Parquet shard, from its footer."""
 
     pack: PackIdentity
-    # the folders, or shards of them, whose photos are all in this file, and when that was begun to be looked at;
-    # none if it holds only a part of what was looked at
+    # the folders, or shards of them, whose photos are all in this file; empty if it has only a part of them
     looked_through: tuple[ShardRow, ...] = ()
-    runtime: str = ""  # what computed the embeddings, such as ``onnxruntime``; empty if it is not known
-    version: str = ""  # of the facebank that wrote it; empty for this one
+    runtime: str = ""  # network runtime of the embeddings, such as ``onnxruntime``; empty if unknown
+    version: str = ""  # version of facebank that wrote it; empty for this one
 
 
 @dataclass(frozen=True, slots=True)
 class ShardCounts:
-    """How much a Parquet shard holds."""
+    """The numbers of files, photos and faces in a Parquet shard."""
 
-    files: int  # the unreadable ones too
-    photos: int  # whose faces it has
+    files: int  # including unreadable ones
+    photos: int  # whose faces are in the shard
     faces: int
 
 
 def write_parquet_shard(path: Path, files: Iterable[ScannedFile], header: ShardHeader) -> ShardCounts:
-    """Write scanned files to a Parquet shard, which appears whole or not at all; an existing one is replaced.
+    """Write scanned files to a Parquet shard atomically, replacing an existing one.
 
     Parameters
     ----------
     path
-        The shard, by custom ``*.parquet``; its folder is made if missing.
+        The shard, usually ``*.parquet``; its folder is created if missing.
     files
-        Each path once, in any order; taken a few at a time.
+        Each path once, in any order; consumed a few at a time.
     header
-        How they were scanned.
+        The origin of the shard.
 
     Returns
     -------
     ShardCounts
-        What was written.
+        The numbers of written files, photos and faces.
 
     Raises
     ------
     MissingDependencyError
         The extra `cluster` is not installed.
     StorageError
-        It cannot be written.
+        The shard cannot be written.
     UsageError
-        Something is no file that was scanned, with the pack of the header, or comes twice.
+        A file is invalid, has embeddings of another dimension than the pack's, or occurs twice.
     """
     pa = pyarrow()
     schema, seen, photos, faces = schema_of(header.pack.dimension), set[str](), 0, 0
@@ -150,7 +149,7 @@ def write_parquet_shard(path: Path, files: Iterable[ScannedFile], header: ShardH
 
 
 def _table_of(files: Sequence[ScannedFile], seen: set[str], dimension: int) -> Any:
-    """Return the rows of files, and add their paths to those that were seen."""
+    """Return the rows of files, and add their paths to `seen`."""
     first, records = len(seen), [record_of(file) for file in files]
     seen.update(file.path for file in files)
     if len(seen) != first + len(files):
@@ -183,7 +182,7 @@ def _footer_of(header: ShardHeader, counts: ShardCounts) -> dict[str, str]:
 
 
 def _put_seal(stream: IO[bytes]) -> None:
-    """Put the seal before the footer of a file that is complete otherwise: nothing but its end says where that is."""
+    """Insert the seal before the footer of an otherwise complete file."""
     stream.seek(-_TAIL, os.SEEK_END)
     length = int.from_bytes(stream.read(4), "little")
     start = stream.seek(-_TAIL - length, os.SEEK_END)
@@ -193,12 +192,12 @@ def _put_seal(stream: IO[bytes]) -> None:
 
 
 def _seal(footer: bytes, start: int) -> bytes:
-    """Return the seal of a footer, with its length and magic number, that begins after so many bytes and the seal."""
+    """Return the seal for the byte offset `start` of a footer, which includes its length and magic number."""
     return _SEAL + blake2b(start.to_bytes(8, "little") + footer, digest_size=32).digest()
 
 
 class ParquetShard:
-    """A Parquet shard that is read. Use `open`, and ``with`` to close it; one thread may use it at a time."""
+    """A Parquet shard that is open for reading. Use `open`, and ``with`` to close it; not thread-safe."""
 
     def __init__(self, path: Path, stream: IO[bytes]) -> None:
         self.path = path
@@ -214,10 +213,10 @@ class ParquetShard:
 
     @classmethod
     def open(cls, path: Path, pack: PackIdentity | None = None) -> Self:
-        """Open a shard, of a pack's embeddings if one is given.
+        """Open a shard, and check that it has embeddings of `pack`, if given.
 
-        Raises `ScanNotFoundError` (there is none), `ScanFormatError` (it is no Parquet shard, a damaged or half-written
-        one, or one of a newer facebank), `PackMismatchError` (another pack made its embeddings) or
+        Raises `ScanNotFoundError` (the file is missing), `ScanFormatError` (it is not a Parquet shard, damaged,
+        half-written, or from a newer facebank), `PackMismatchError` (another pack made its embeddings) or
         `MissingDependencyError` (the extra `cluster` is not installed).
         """
         pyarrow()
@@ -248,16 +247,16 @@ class ParquetShard:
 
     @property
     def group_sizes(self) -> list[int]:
-        """How many files each row group has."""
+        """The number of files in each row group."""
         return [end - start for start, end in pairwise([*self._starts, self.counts.files])]
 
     def records(self, group: int) -> list[FileRecord]:
-        """Return the files of a row group, from 0; their faces are not read. Raises `ScanFormatError` (damaged)."""
+        """Return the files of a row group, numbered from 0, without faces; raises `ScanFormatError` if damaged."""
         with _said_plainly(self.path):
             return records_in(self._table(group, _PLAIN_COLUMNS), self._starts[group])
 
     def records_and_faces(self, group: int) -> list[tuple[FileRecord, list[FaceRow]]]:
-        """Return the files of a row group, from 0, each with its faces. Raises `ScanFormatError` (damaged)."""
+        """Return the files of a row group, numbered from 0, with their faces; raises `ScanFormatError` if damaged."""
         first, dimension = self._starts[group], self.header.pack.dimension
         with _said_plainly(self.path):
             table = self._table(group)
@@ -265,9 +264,9 @@ class ParquetShard:
             return list(zip(records, faces_in(table, records, first, dimension), strict=True))
 
     def read(self) -> Iterator[ScannedFile]:
-        """Yield the scanned files in the order in which they were written, a row group in memory at a time.
+        """Yield the scanned files in the order of the rows, with one row group in memory at a time.
 
-        Raises `ScanFormatError` where the shard is damaged; the files before were yielded by then.
+        Raises `ScanFormatError` at a damaged row group, after the files before it.
         """
         for group in range(len(self._starts)):
             rows = self.records_and_faces(group)
@@ -277,7 +276,7 @@ class ParquetShard:
                 yield _scanned_file(record, found)
 
     def verify(self) -> None:
-        """Read all of it; raises `ScanFormatError` if it is damaged."""
+        """Read the whole shard; raises `ScanFormatError` if it is damaged."""
         for group in range(len(self._starts)):
             self.records_and_faces(group)
 
@@ -287,7 +286,14 @@ class ParquetShard:
 
 
 def is_parquet(path: Path) -> bool:
-    """Return whether a file is Parquet by its first bytes; False if it cannot be read."""
+    """Return whether a file begins as Parquet does; False if it cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> is_parquet(Path("party.jpg"))
+    False
+    """
     try:
         if not is_file(path):
             return False
@@ -315,7 +321,7 @@ def _opened(stream: IO[bytes]) -> tuple[Any, list[GroupPages]]:
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     if stream.read(len(_MAGIC)) != _MAGIC:
-        raise InvalidValueError("it is no Parquet file")
+        raise InvalidValueError("it is not a Parquet file")
     if size < len(_MAGIC) + _SEAL_LENGTH + _TAIL:
         raise InvalidValueError("it is cut off")
     stream.seek(-_TAIL, os.SEEK_END)
@@ -325,7 +331,7 @@ def _opened(stream: IO[bytes]) -> tuple[Any, list[GroupPages]]:
     length = int.from_bytes(tail[:4], "little")
     start = size - _TAIL - length - _SEAL_LENGTH
     if start < len(_MAGIC) or length > _LONGEST_FOOTER:
-        raise InvalidValueError("its footer is longer than can be")
+        raise InvalidValueError("its footer is too long")
     stream.seek(start)
     seal, footer = stream.read(_SEAL_LENGTH), stream.read()
     if seal != _seal(footer, start):
@@ -346,19 +352,19 @@ def _header_of(parquet: Any, path: Path) -> tuple[ShardHeader, ShardCounts]:
     names = [f"{_PREFIX}{key}" for key in _KEYS]
     footer = {name: stored[name.encode()].decode() for name in names if name.encode() in stored}
     if names[0] not in footer:
-        raise InvalidValueError("its footer does not say what it is")
+        raise InvalidValueError("its footer does not name a format")
     if footer[names[0]].isdecimal() and int(footer[names[0]][:9]) > FORMAT:
         raise ScanFormatError(f"{_named(path)} was written by a newer facebank: update this one.")
     if len(footer) != len(names):
-        raise InvalidValueError("its footer does not say all that it should")
+        raise InvalidValueError("its footer is incomplete")
     _, version, name, digest, dimension, runtime, looked_through, *counts = (footer[name] for name in names)
     pack = PackIdentity(text(name), hex_digest(digest), between(_number(dimension), 1, _MOST_DIMENSIONS))
     files, photos, faces = (between(_number(count), 0, 2**40) for count in counts)
     if max(map(len, (version, name, runtime))) > _LONGEST_NAME:
-        raise InvalidValueError("its footer has longer names than can be")
+        raise InvalidValueError("its footer has names that are too long")
     rows = json.loads(looked_through)
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 4 for row in rows):
-        raise InvalidValueError("it names folders that are none")
+        raise InvalidValueError("its footer has invalid folders")
     seen = tuple(shard_of_values((os.fsencode(text(place)), *rest)) for place, *rest in rows)
     return ShardHeader(pack, seen, runtime, version), ShardCounts(files, photos, faces)
 
@@ -384,7 +390,7 @@ def _named(path: Path) -> str:
 
 @contextmanager
 def _said_plainly(path: Path) -> Iterator[None]:
-    """Turn what Arrow and a damaged file raise into `ScanFormatError` with the file's name."""
+    """Translate errors of Arrow and of a damaged file to `ScanFormatError` with the file's name."""
     try:
         yield
     except (pyarrow().ArrowException, InvalidValueError, OSError, ValueError, OverflowError, RecursionError) as error:

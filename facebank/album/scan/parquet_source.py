@@ -1,4 +1,4 @@
-"""Parquet shards as a merge reads them, each open only while it is its turn."""
+"""Parquet shards as sources of a merge, each open only while it is read."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def shards_in(folder: Path) -> list[Path]:
-    """Return the Parquet shards of a folder, by name: ``*.parquet``.
+    """Return the Parquet shards of a folder (``*.parquet``), sorted by name.
 
-    Raises `ScanFormatError` (there is none, or the folder cannot be read).
+    Raises `ScanFormatError` if there is none, or the folder cannot be read.
     """
     try:
         found = sorted(path for path in folder.glob("*.parquet") if path.is_file())
@@ -33,7 +33,7 @@ def shards_in(folder: Path) -> list[Path]:
         raise ScanFormatError(f"The folder {printable(str(folder))} cannot be read: {error.strerror}.") from error
     if not found:
         raise ScanFormatError(
-            f"{printable(str(folder))} is a folder without Parquet shards (*.parquet), so it is no scan: name another."
+            f"{printable(str(folder))} is a folder without Parquet shards (*.parquet): name the path of a scan."
         )
     return found
 
@@ -82,7 +82,7 @@ class ParquetSource:
 
 
 class _Index:
-    """The files of an open shard, and where its photos are; the faces of one row group at a time are kept."""
+    """The files of an open shard, and the rows of its photos; caches the faces of one row group."""
 
     def __init__(self, shard: ParquetShard) -> None:
         self.files = list[FileRow]()
@@ -103,7 +103,7 @@ class _Index:
         self.files.append(FileRow(record.path, record.state, number, record.error, record.readers))
 
     def photo(self, number: int) -> SourcePhoto:
-        """Return a photo of a number; see `MergeSource`."""
+        """Return the photo with a number; see `MergeSource`."""
         if number not in self._places:
             return None
         group, row = self._places[number]

@@ -1,4 +1,4 @@
-"""The rows of a scan file, checked when they are read: each has a digest, and each value must be possible."""
+"""The rows of a scan file, validated when they are read: their digests, and the range of each value."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ COLUMNS = {
     "track_pictures": ("track", "picture"),
     "totals": ("files", "photos", "faces", "grouped", "apart", "tags", "shards", "videos"),
 }
-"""The columns that a digest covers, by table; the digest follows them."""
+"""The columns of each table that its digest covers; the digest is the last column."""
 
 _LONGEST_SIDE = 2**31
 _MOST_FACES = 1_000_000
@@ -62,33 +62,33 @@ _MOST_WEAKNESSES, _LONGEST_WEAKNESS, _LONGEST_WEAKNESSES = 20, 100, 4_000
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """Size and modification time of a file: if both are unchanged, the file is taken to be."""
+    """Size and modification time of a file, by which an unchanged file is recognized."""
 
     size: int  # bytes
-    modified: int  # nanoseconds since 1970
+    modified: int  # nanoseconds since 1970, UTC
 
 
 class FileRow(NamedTuple):
-    """A path, its state, and its photo or why and by which decoders it cannot be read."""
+    """A file of a scan."""
 
-    path: str
+    path: str  # absolute
     state: FileState
-    photo: int | None
-    error: str | None
-    readers: str | None
+    photo: int | None  # number of the photo; None if the file cannot be read
+    error: str | None  # why it cannot be read, or None
+    readers: str | None  # versions of the decoders that failed; None to retry in any case
 
 
 class PhotoRow(NamedTuple):
     """A photo, without its faces."""
 
     id: int
-    content_hash: str
-    width: int
-    height: int
-    quarter_turns: int
+    content_hash: str  # SHA-256 of the bytes, in hex
+    width: int  # of the upright photo, in pixels
+    height: int  # of the upright photo, in pixels
+    quarter_turns: int  # counter-clockwise, that made it upright, 0..3
     taken_at: datetime | None
-    camera_dated: bool
-    picture_hash: str | None
+    camera_dated: bool  # whether `taken_at` is a camera's date
+    picture_hash: str | None  # SHA-256 of the pixels, in hex
     face_count: int
 
     @classmethod
@@ -107,7 +107,7 @@ class PhotoRow(NamedTuple):
         )
 
     def with_faces(self, path: str, faces: tuple[Face, ...]) -> Photo:
-        """Return the photo as it was found in a file."""
+        """Return the photo with its faces and the path of a file."""
         return Photo(
             path,
             faces,
@@ -122,32 +122,32 @@ class PhotoRow(NamedTuple):
 
 
 class FaceRow(NamedTuple):
-    """A face: its number, its photo's, and its numbers as `facebank.storage.face_numbers` stores them."""
+    """A face."""
 
     id: int
-    photo: int
-    numbers: bytes
-    weaknesses: str
+    photo: int  # number of the photo, or of the track of a video
+    numbers: bytes  # box, landmarks, scores and embedding, as in `facebank.storage.face_numbers`
+    weaknesses: str  # JSON list of words
 
 
 class TagRow(NamedTuple):
-    """A name that facebank wrote: the photo's path, the photo or sidecar with the name, and the person's number."""
+    """A name that facebank wrote."""
 
-    photo: str
-    file: str
-    person: int
+    photo: str  # path of the photo
+    file: str  # path of the photo or sidecar with the name
+    person: int  # number of the person
 
 
 class ShardRow(NamedTuple):
-    """A shard of a folder that a scan has gone through, the only one or one of several, and when it last began to."""
+    """A folder, or a shard of it, that a scan has looked through."""
 
-    place: str
-    shard: Shard
-    looked_through: datetime
+    place: str  # absolute path of the folder
+    shard: Shard  # ``Shard(1, 1)`` for the whole folder
+    looked_through: datetime  # when the last scan of it began
 
 
 class Totals(NamedTuple):
-    """How many rows the tables have: by them a lost row is noticed."""
+    """Numbers of rows of the tables, by which lost rows are detected."""
 
     files: int
     photos: int
@@ -161,13 +161,13 @@ class Totals(NamedTuple):
 
 @cache
 def select(tables: tuple[str, ...], rest: str) -> str:
-    """Return a SELECT of all columns of tables, each table's digest after its own; `rest` begins with FROM."""
+    """Return a SELECT of all columns of tables, including their digests; `rest` begins with FROM."""
     columns = (f"{table}.{column}" for table in tables for column in (*COLUMNS[table], "row_digest"))
     return f"SELECT {', '.join(columns)} {rest}"
 
 
 def width(table: str) -> int:
-    """Return how many columns `select` names of a table."""
+    """Return the number of a table's columns in `select`."""
     return len(COLUMNS[table]) + 1
 
 
@@ -182,7 +182,7 @@ def insert(connection: sqlite3.Connection, table: str, rows: Iterable[Sequence[o
 
 
 def file_row(row: Sequence[object]) -> FileRow:
-    """Return a row of ``files``; raises `InvalidValueError` unless it can be one."""
+    """Return a row of ``files``; raises `InvalidValueError` if it is invalid."""
     path, size, modified, photo, error, readers = checked_row("files", row)
     number = None if photo is None else whole(photo)
     return FileRow(
@@ -196,12 +196,12 @@ def file_values(file: FileRow) -> tuple[object, ...]:
 
 
 def photo_row(row: Sequence[object]) -> PhotoRow:
-    """Return a row of ``photos``; raises `InvalidValueError` unless it can be one."""
+    """Return a row of ``photos``; raises `InvalidValueError` if it is invalid."""
     return photo_of_values(checked_row("photos", row))
 
 
 def photo_of_values(values: Sequence[object]) -> PhotoRow:
-    """Return the photo of a row's values without the digest; raises `InvalidValueError` unless they can be one."""
+    """Return the photo of a row's values without the digest; raises `InvalidValueError` if they are invalid."""
     number, content_hash, across, down, turned, taken_at, dated, picture_hash, faces = values
     return PhotoRow(
         whole(number),
@@ -223,10 +223,10 @@ def photo_values(photo: PhotoRow) -> tuple[object, ...]:
 
 
 def face_row(row: Sequence[object], table: str = "faces") -> FaceRow:
-    """Return a row of ``faces``, or of another table of faces; `faces_of` and `numbers_of` check its values."""
+    """Return a row of ``faces`` or ``track_faces``; its numbers are validated by `faces_of` and `numbers_of`."""
     number, photo, numbers, weaknesses = checked_row(table, row)
     if not isinstance(numbers, bytes) or not isinstance(weaknesses, str):
-        raise InvalidValueError("it holds a face that is none")
+        raise InvalidValueError("it holds an invalid face")
     return FaceRow(whole(number), whole(photo), numbers, weaknesses)
 
 
@@ -236,58 +236,64 @@ def face_values(number: int, photo: int, face: Face) -> tuple[object, ...]:
 
 
 def numbers_of(rows: Sequence[FaceRow], dimension: int) -> FloatArray:
-    """Return the numbers of faces, ``float32`` of shape ``(N, W)``; raises `InvalidValueError` if they cannot be."""
+    """Return the numbers of faces, ``float32`` of shape ``(N, W)``; raises `InvalidValueError` if they are invalid."""
     across = width_of(dimension)
     if any(len(row.numbers) != 4 * across for row in rows):
-        raise InvalidValueError(f"it holds a face whose embedding has not {dimension} numbers")
+        raise InvalidValueError(f"it holds a face whose embedding does not have {dimension} numbers")
     numbers = np.frombuffer(b"".join(row.numbers for row in rows), dtype="<f4").reshape(-1, across)
     return check_face_numbers(numbers)
 
 
 def faces_of(photos: Sequence[Sequence[FaceRow]], dimension: int) -> list[tuple[Face, ...]]:
-    """Return each photo's faces; raises `InvalidValueError` unless all can be. Checking many at once is much faster."""
+    """Return the faces of each photo; raises `InvalidValueError` if one is invalid. Fastest for many photos at once."""
     numbers = iter(numbers_of([row for rows in photos for row in rows], dimension))
     return [tuple(face_from_numbers(next(numbers), weaknesses_of(row.weaknesses)) for row in rows) for rows in photos]
 
 
 @lru_cache(maxsize=1000)
 def weaknesses_of(text: str) -> tuple[str, ...]:
-    """Return a face's weaknesses from a JSON list of words; raises `InvalidValueError` for anything else."""
+    """Return a face's weaknesses from a JSON list of words; raises `InvalidValueError` for anything else.
+
+    Examples
+    --------
+    >>> weaknesses_of('["blurred"]')
+    ('blurred',)
+    """
     try:
         words = json.loads(text) if len(text) <= _LONGEST_WEAKNESSES else None
     except (ValueError, RecursionError) as error:
-        raise InvalidValueError("it holds weaknesses of a face that are none") from error
+        raise InvalidValueError("it holds invalid weaknesses of a face") from error
     if not isinstance(words, list) or len(words) > _MOST_WEAKNESSES or not all(map(_is_word, words)):
-        raise InvalidValueError("it holds weaknesses of a face that are none")
+        raise InvalidValueError("it holds invalid weaknesses of a face")
     return tuple(words)
 
 
 def group_row(row: Sequence[object]) -> tuple[int, int]:
-    """Return group and face of a row of ``groups``; raises `InvalidValueError` unless it can be one."""
+    """Return group and face of a row of ``groups``; raises `InvalidValueError` if it is invalid."""
     face, number, position = checked_row("groups", row)
     between(position, 0, 2**62)
     return between(number, 1, 2**62), whole(face)
 
 
 def apart_row(row: Sequence[object]) -> tuple[int, int]:
-    """Return the two faces of a row of ``apart``; raises `InvalidValueError` unless it can be one."""
+    """Return the two faces of a row of ``apart``; raises `InvalidValueError` if it is invalid."""
     first, second = map(whole, checked_row("apart", row))
     return first, second
 
 
 def tag_row(row: Sequence[object]) -> TagRow:
-    """Return a row of ``tags``; raises `InvalidValueError` unless it can be one."""
+    """Return a row of ``tags``; raises `InvalidValueError` if it is invalid."""
     photo, file, person = checked_row("tags", row)
     return TagRow(path_of(photo), path_of(file), whole(person))
 
 
 def shard_row(row: Sequence[object]) -> ShardRow:
-    """Return a row of ``shards``; raises `InvalidValueError` unless it can be one."""
+    """Return a row of ``shards``; raises `InvalidValueError` if it is invalid."""
     return shard_of_values(checked_row("shards", row))
 
 
 def shard_of_values(values: Sequence[object]) -> ShardRow:
-    """Return the shard of a row's values without the digest; raises `InvalidValueError` unless they can be one."""
+    """Return the shard of a row's values without the digest; raises `InvalidValueError` if they are invalid."""
     place, number, count, looked_through = values
     of = between(count, 1, MOST_SHARDS)
     when = _time(looked_through)
@@ -302,25 +308,25 @@ def shard_values(row: ShardRow) -> tuple[object, ...]:
 
 
 def totals_row(row: Sequence[object]) -> Totals:
-    """Return the one row of ``totals``; raises `InvalidValueError` unless it can be one."""
+    """Return the one row of ``totals``; raises `InvalidValueError` if it is invalid."""
     return Totals(*(between(value, 0, 2**62) for value in checked_row("totals", row)))
 
 
 def path_of(data: object) -> str:
-    """Return a normalized absolute path, which cannot lead out of the folder by which it is asked for."""
+    """Return a path from its bytes; raises `InvalidValueError` unless it is absolute and normalized."""
     if not isinstance(data, bytes) or b"\0" in data:
-        raise InvalidValueError("it holds a path that is none")
+        raise InvalidValueError("it holds an invalid path")
     path = os.fsdecode(data)
-    if not os.path.isabs(path) or os.path.normpath(path) != path:  # noqa: PTH117 - a million paths
-        raise InvalidValueError("it holds a path that is none")
+    if not os.path.isabs(path) or os.path.normpath(path) != path:  # noqa: PTH117 - fast enough for a million paths
+        raise InvalidValueError("it holds an invalid path")
     return path
 
 
 def error_or_none(value: object) -> str | None:
-    """Return why a file cannot be read, in one printable line, or None."""
+    """Return a file's error, which must be one printable line, or None."""
     error = text_or_none(value)
     if error is not None and (len(error) > _LONGEST_ERROR or printable(error) != error):
-        raise InvalidValueError("it holds an error that is none")
+        raise InvalidValueError("it holds an invalid error message")
     return error
 
 
@@ -335,7 +341,7 @@ def _time(value: object) -> datetime:
         try:
             when.astimezone(UTC)
         except OverflowError as error:  # before the year 1, or after 9999
-            raise InvalidValueError("it holds a time that is none") from error
+            raise InvalidValueError("it holds an invalid time") from error
     return when
 
 

@@ -1,8 +1,8 @@
-"""The scan file: photos by content, and the faces that were found in them; `facebank.album.scan.videos` has the videos.
+"""The scan file: photos by content, and the faces found in them; `facebank.album.scan.videos` has the videos.
 
-One SQLite file with faces of everybody in the photos: only its owner can read it, and what a scan finds gone is wiped
-from it. Every row is checked when it is read, and lost rows are noticed: damage is a `ScanFormatError`, never another
-answer.
+It is one SQLite file with the faces of everybody in the photos, so only its owner can read it, and deleted data is
+overwritten. Every row is validated when it is read, and lost rows are detected: damage raises `ScanFormatError` and
+never changes a result.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from facebank.album.scan.rows import (
     select,
     width,
 )
-from facebank.album.scan.tables import INSIDE, PATIENCE, SCAN_FILE, ScanTables, prepare, range_of
+from facebank.album.scan.schema import SCAN_FILE, prepare
+from facebank.album.scan.tables import BUSY_TIMEOUT, INSIDE, ScanTables, range_of
 from facebank.album.scan.videos import ScanVideos
 from facebank.storage.connections import ThreadConnections, connect
 from facebank.storage.face_numbers import embeddings_of, qualities_of
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 UNSETTLED = FileState(-1, -1)
-"""The state of a file that has to be looked at again."""
+"""The state of a file that the next scan has to read again."""
 
 _EVERYWHERE = (b"", b"\x00", b"\xff" * 8)
 _PHOTOS = "FROM files LEFT JOIN photos ON photos.id = files.photo WHERE files.photo IS NOT NULL AND"
@@ -74,35 +75,41 @@ class ScannedFile:
     path: str  # absolute
     state: FileState  # as it was before the file was read
     content_hash: str | None  # SHA-256 of its bytes, in hex; None if it cannot be read
-    error: str | None  # why it is no photo that can be decoded, or None
-    found: Photo | None  # what was found in it; None if that was known already, or on an error
-    # `facebank.media.decoder_versions` by which it could not be decoded; None to retry it in any case
-    readers: str | None = None
-    edited: Photo | None = None  # the photo without faces if its pixels were known under other bytes; else None
+    error: str | None  # why it cannot be decoded, or None
+    found: Photo | None  # the photo with its faces; None for known content or on an error
+    readers: str | None = None  # `facebank.media.decoder_versions` that failed to decode it; None to retry in any case
+    edited: Photo | None = None  # the photo without faces if its pixels are known under other bytes; else None
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many files can be read, how many different photos they are, and how many faces those have."""
+    """The numbers of files, photos and faces in a scan."""
 
-    files: int
-    photos: int
+    files: int  # readable ones
+    photos: int  # distinct by content
     faces: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredFaces:
-    """All faces of a scan."""
+    """Faces of a scan as arrays."""
 
-    # numbers of the faces and of their photos, ``int64`` of shape ``(N,)``
-    ids: NDArray[np.int64]
-    photos: NDArray[np.int64]
-    embeddings: FloatArray  # ``float32`` of shape ``(N, D)``
+    ids: NDArray[np.int64]  # numbers of the faces, ascending, shape ``(N,)``
+    photos: NDArray[np.int64]  # numbers of their photos, shape ``(N,)``
+    embeddings: FloatArray  # L2-normalized ``float32`` of shape ``(N, D)``
     qualities: FloatArray  # 0..1, ``float32`` of shape ``(N,)``
 
 
 class ScanFile:
-    """Photos by content, with their faces. Use `open`, and ``with`` to close it. Several threads may use it."""
+    """Photos by content, with their faces. Use `open`, and ``with`` to close it; several threads may use it.
+
+    Examples
+    --------
+    >>> report = bank.album().scan("party.jpg")
+    >>> with ScanFile.open(bank.album().path, bank.engine.identity) as scan_file:
+    ...     [len(photo.faces) for photo in scan_file.photos()]
+    [2]
+    """
 
     def __init__(self, path: Path, connections: ThreadConnections, dimension: int) -> None:
         self.path = path
@@ -113,11 +120,11 @@ class ScanFile:
 
     @classmethod
     def open(cls, path: Path, pack: PackIdentity, *, create: bool = False, read_only: bool = False) -> Self:
-        """Open the scan file of a pack's embeddings; `create` makes it if missing, `read_only` changes nothing in it.
+        """Open the scan file of a pack's embeddings; `create` makes it if missing, `read_only` leaves it unchanged.
 
-        Raises `ScanNotFoundError` (there is none), `ScanFormatError` (it is no scan file, a damaged one, or one of a
-        newer facebank), `PackMismatchError` (another pack made its embeddings) or `StorageError` (it cannot be made or
-        opened).
+        Raises `ScanNotFoundError` (the file is missing), `ScanFormatError` (it is not a scan file, damaged, or from a
+        newer facebank), `PackMismatchError` (another pack made its embeddings) or `StorageError` (it cannot be created
+        or opened).
         """
         if create:
             SCAN_FILE.make_empty_file(path)
@@ -128,7 +135,7 @@ class ScanFile:
         return cls(path, connections, pack.dimension)
 
     def close(self) -> None:
-        """Close the file for all threads; what another thread is doing with it ends with `ClosedError`."""
+        """Close the file for all threads; calls of other threads that are under way raise `ClosedError`."""
         self._tables.close()
 
     def __enter__(self) -> Self:
@@ -152,14 +159,14 @@ class ScanFile:
         return {file.path: file.state for file in self.known_files(place)}
 
     def unreadable(self, place: str) -> dict[str, str]:
-        """Return the files below a folder that cannot be read, and why."""
+        """Return the errors of unreadable files below a folder, by path."""
         self._tables.check_files()
         statement = select(("files",), f"FROM files WHERE error IS NOT NULL AND {INSIDE} ORDER BY path")
         files = (self._tables.read(file_row, row) for row in self._tables.rows(statement, range_of(place)))
         return {file.path: str(file.error) for file in files}
 
     def count_in(self, place: str) -> int:
-        """Return how many files below a folder can be read."""
+        """Return the number of readable files below a folder, or 0 or 1 for a single file."""
         self._tables.check_files()
         ((count,),) = self._tables.rows(
             f"SELECT count(*) FROM files WHERE photo IS NOT NULL AND {INSIDE}",  # noqa: S608 - a constant
@@ -168,7 +175,7 @@ class ScanFile:
         return int(count)
 
     def count(self) -> Counts:
-        """Return how much the file holds."""
+        """Return the numbers of files, photos and faces."""
         with self._tables.reading():
             self._tables.check_files()
             ((readable,),) = self._tables.rows("SELECT count(*) FROM files WHERE photo IS NOT NULL")
@@ -176,7 +183,7 @@ class ScanFile:
         return Counts(readable, totals.photos, totals.faces)
 
     def version(self) -> str:
-        """Return a digest that changes with every photo that is added, changed, moved or gone."""
+        """Return a digest that changes whenever a photo is added, changed, moved or forgotten."""
         digest = hashlib.sha256()
         joined = "files JOIN photos ON photos.id = files.photo"
         statement = f"SELECT files.path, photos.content_hash FROM {joined} ORDER BY files.path"  # noqa: S608 - a constant
@@ -203,14 +210,14 @@ class ScanFile:
             return self._tables.tags()
 
     def shards(self) -> list[ShardRow]:
-        """Return the folders, or shards of them, that were gone through, and when."""
+        """Return the folders, or shards of them, that were looked through, and when."""
         with self._tables.reading():
             return self._tables.shards()
 
     # Changes ----------------------------------------------------------------------------------------------------------
 
     def keep(self, files: Sequence[ScannedFile]) -> None:
-        """Keep the results of files, all or none."""
+        """Store the results of files, all or none."""
         with self._tables.changing() as changed:
             for file in files:
                 if file.found is not None:
@@ -230,12 +237,12 @@ class ScanFile:
             old = self._tables.photo_of_content(old_hash)
             if old is not None and file.content_hash is not None and old_hash != file.content_hash:
                 files = self._tables.files_of_photo(old.id)
-                if len(files) == 1:  # copies that were written before have a photo of their own by now
+                if len(files) == 1:  # otherwise the copies keep the old photo
                     self._tables.take_place(old, file.content_hash, changed)
-        self.keep([file])  # copies that were not written keep the old photo
+        self.keep([file])
 
     def forget(self, paths: Iterable[str]) -> int:
-        """Forget files, and the photos that no file has any more; return how many photos that were."""
+        """Forget files, and photos without a remaining file; return the number of those photos."""
         with self._tables.changing() as changed:
             gone = list(paths)
             for path in gone:
@@ -244,12 +251,12 @@ class ScanFile:
             return self._tables.drop_orphans(changed)
 
     def note_looked_through(self, rows: Iterable[ShardRow]) -> None:
-        """Record that folders, or shards of them, were gone through."""
+        """Record that folders, or shards of them, were looked through."""
         with self._tables.changing() as changed:
             self._tables.put_shards(joined(self._tables.shards(), rows), changed)
 
     def forget_looked_through(self, place: str) -> None:
-        """Forget that a folder, and those inside, were gone through."""
+        """Forget that a folder and the folders inside it were looked through."""
         with self._tables.changing() as changed:
             kept = [row for row in self._tables.shards() if not is_inside(row.place, place)]
             self._tables.put_shards(kept, changed)
@@ -261,7 +268,7 @@ class ScanFile:
         moved: tuple[str, str] | None = None,
         progress: Progress = SILENT,
     ) -> MergeReport:
-        """Take over what other scans of the same pack found: see `facebank.album.scan.merging.merge_tables`."""
+        """Merge other scans of the same pack into this one: see `facebank.album.scan.merging.merge_tables`."""
         sources = [ScanSource(scan._tables, self._dimension) if isinstance(scan, ScanFile) else scan for scan in scans]
         return merge_tables(self._tables, sources, moved=moved, progress=progress)
 
@@ -286,7 +293,7 @@ class ScanFile:
             self._tables.put_tags(photo, tags, changed)
 
     def keep_groups(self, groups: Mapping[int, Sequence[int]]) -> None:
-        """Replace the groups of faces, given by the faces' numbers."""
+        """Replace the groups: the numbers of their faces, the most typical first, by group number."""
         rows = [(face, number, position) for number, faces in groups.items() for position, face in enumerate(faces)]
         with self._tables.changing() as changed:
             changed["grouped"] -= self._tables.connection.execute("DELETE FROM groups").rowcount
@@ -294,7 +301,7 @@ class ScanFile:
             changed["grouped"] += len(rows)
 
     def tell_apart(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Remember pairs of faces that are not one person; return those that are new, the smaller number first."""
+        """Record pairs of faces of different people; return the new pairs, each with the smaller number first."""
         new = []
         with self._tables.changing() as changed:
             for pair in {(min(pair), max(pair)) for pair in pairs}:
@@ -305,7 +312,7 @@ class ScanFile:
         return new
 
     def withdraw_apart(self, pairs: Iterable[tuple[int, int]]) -> int:
-        """Forget pairs of faces that are not one person, as `tell_apart` returned them; return how many were known."""
+        """Forget pairs as `tell_apart` returns them; return the number of those that were recorded."""
         count = 0
         with self._tables.changing() as changed:
             for pair in pairs:
@@ -317,21 +324,21 @@ class ScanFile:
     # Photos and faces -------------------------------------------------------------------------------------------------
 
     def photos(self, places: Sequence[str] = ()) -> Iterator[Photo]:
-        """Yield what was found in the photos of some folders, or of all, in the order of the files' paths."""
+        """Yield the photos with their faces, in the order of the files' paths; of all folders if there are no places.
+
+        A photo with several files is yielded for each file.
+        """
         for _, photo in self._photos(places):
             yield photo
 
     def each_photo(self, places: Sequence[str] = ()) -> Iterator[tuple[list[int], Photo]]:
-        """Yield what was found in each photo, of some folders or of all, once however many files it has.
-
-        With it are the faces' numbers in the scan.
-        """
+        """Yield each photo once, even if it has several files, with the numbers of its faces in the scan."""
         seen = set[int]()
         for faces, photo in self._photos(places, seen):
             yield [face.id for face in faces], photo
 
     def face_table(self) -> StoredFaces:
-        """Return all faces, with what is needed to group them."""
+        """Return all faces, for grouping."""
         with self._tables.reading():
             rows = list(self._tables.whole_table("faces", "id", face_row, "faces"))
             values = self._tables.read(numbers_of, rows, self._dimension)
@@ -343,11 +350,11 @@ class ScanFile:
         )
 
     def people_table(self) -> StoredFaces:
-        """Return the faces by which the people of the album are known: all, or those of some photos of very many."""
+        """Return the faces from which the album's people are derived; of a very large scan, those of some photos."""
         return self.face_table()
 
     def groups(self) -> dict[int, list[int]]:
-        """Return the numbers of the faces of each remembered group."""
+        """Return the numbers of the faces of each stored group, the most typical first, by group number."""
         found: dict[int, list[int]] = {}
         with self._tables.reading():
             rows = self._tables.rows(select(("groups",), "FROM groups ORDER BY number, position"))
@@ -357,9 +364,9 @@ class ScanFile:
         return found
 
     def dates_of(self, faces: Iterable[int]) -> list[tuple[datetime | None, bool]]:
-        """Return when each photo with one of some faces was taken, if known, and whether the camera says so.
+        """Return, for each photo with one of the faces, when it was taken, and whether a camera dated it.
 
-        Times without a time zone count as UTC.
+        The time is None if unknown; times without a time zone count as UTC.
         """
         photos: dict[int, tuple[datetime | None, bool]] = {}
         with self._tables.reading():
@@ -371,16 +378,16 @@ class ScanFile:
         return list(photos.values())
 
     def told_apart(self) -> list[tuple[int, int]]:
-        """Return the pairs of faces that are not one person."""
+        """Return the recorded pairs of faces of different people."""
         with self._tables.reading():
             rows = self._tables.rows(select(("apart",), "FROM apart ORDER BY first, second"))
             self._tables.require_total(len(rows), self._tables.totals().apart)
         return [self._tables.read(apart_row, row) for row in rows]
 
     def place_of(self, face: int) -> tuple[Photo, int]:
-        """Return the photo of a face and the face's index in it, from 0; of several files the first by name.
+        """Return the photo of a face and the face's index in it, from 0; of several files, the first by path.
 
-        Raises `ScanFormatError`: there is no such face.
+        Raises `ScanFormatError` if there is no such face.
         """
         with self._tables.reading():
             photo = self._tables.photo_of_face(self._tables.face(face))
@@ -404,9 +411,9 @@ class ScanFile:
     def _page(
         self, statement: str, values: Sequence[bytes], seen: set[int] | None
     ) -> tuple[bytes, list[tuple[list[FaceRow], Photo]]]:
-        """Return the path of the last photo of a page, empty if there is none, and the photos.
+        """Return the path of a page's last photo (empty if it has none), and its photos.
 
-        They are read as they were at one moment; nothing stays open until the next page, which any thread may read.
+        Each page is read in one transaction, which ends before the next page; any thread may read the next one.
         """
         with self._tables.reading():
             some = [self._file_and_photo(row) for row in self._tables.rows(statement, values)]
@@ -436,7 +443,7 @@ def _is_new(number: int, seen: set[int]) -> bool:
 
 
 def _opened(path: Path, pack: PackIdentity, *, read_only: bool) -> BoundedConnection:
-    connection = connect(path, busy_timeout=PATIENCE)
+    connection = connect(path, busy_timeout=BUSY_TIMEOUT)
     try:
         return prepare(connection, path, pack, read_only=read_only)
     except BaseException:

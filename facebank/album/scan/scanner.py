@@ -1,7 +1,7 @@
-"""Scanning folders: each photo is analyzed once, whatever becomes of its name.
+"""Scanning folders: each photo is analyzed once, even if it is copied, moved or renamed.
 
-Photos are processed in parallel, one per core: each worker reads, decodes and analyzes a few files and embeds their
-faces together. ONNX Runtime and the decoders release the interpreter meanwhile.
+Photos are processed in parallel, one per core. Each worker reads, decodes and analyzes a few files, and embeds their
+faces in one batch. ONNX Runtime and the decoders release the GIL.
 """
 
 from __future__ import annotations
@@ -50,54 +50,52 @@ FileTask: TypeAlias = tuple[str, FileState]
 """A file's absolute path, and its state before it is read."""
 
 ScanElsewhere: TypeAlias = "Callable[[ScanFile, Sequence[FileTask]], Iterator[ScannedFile]]"
-"""Scans files somewhere else, such as on a cluster, and reports its own progress: a copy follows its photo."""
+"""Scans files elsewhere, such as on a cluster, and reports its own progress; yields a copy after its photo."""
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
-_TASKS_PER_WORKER = 2  # begun or finished before their results are asked for
-_KEPT_AT_ONCE = 16  # files that an interruption can lose
+_TASKS_PER_WORKER = 2  # submitted tasks, so that workers do not wait for the caller
+_KEPT_AT_ONCE = 16  # files whose results an interruption can lose
 _CHANGED = "changed while it was read: scan again"
 
 
 @dataclass(frozen=True, slots=True)
 class ScanReport:
-    """What a scan did."""
+    """The result of a scan."""
 
-    unchanged: int  # how many readable files were known and are as they were
-    looked_at: int  # how many photos were analyzed
-    # how many new or changed files hold a known photo: moved, renamed, copied or with other metadata
+    unchanged: int  # number of readable files that were known and have not changed
+    looked_at: int  # number of photos that were analyzed
+    # number of new or changed files with a known photo: moved, renamed, copied or with other metadata
     known_by_content: int
-    gone: int  # how many known photos no file has any more
-    unreadable: dict[str, str]  # paths of files that cannot be read, and why
-    skipped: SkippedCounts = field(default_factory=SkippedCounts)  # how many files were passed over in the folders
+    gone: int  # number of known photos without a remaining file
+    unreadable: dict[str, str]  # errors of unreadable files, by path
+    skipped: SkippedCounts = field(default_factory=SkippedCounts)  # files of other kinds in the folders
 
 
 @dataclass(frozen=True, slots=True)
 class ScanPlan:
-    """What there is to scan."""
+    """The files that a scan has to analyze or forget."""
 
     places: tuple[str, ...]  # the folders and files, absolute
-    # new and changed files, and those that could not be read by the decoders that were installed before
-    todo: tuple[FileTask, ...]
-    unchanged: int  # how many readable files are known and as they were
-    gone: tuple[str, ...]  # known files that are missing, absolute
-    # places that held photos and hold none at all: more likely a missing disk than removed photos
-    emptied: tuple[str, ...]
-    skipped: SkippedCounts = field(default_factory=SkippedCounts)  # how many files were passed over in the folders
-    shard: Shard | None = None  # which of the photos are looked at; None for all
-    whole: tuple[str, ...] = ()  # those of the places that are folders and were gone through
+    todo: tuple[FileTask, ...]  # new and changed files, and those that only other decoder versions failed to read
+    unchanged: int  # number of readable files that are known and have not changed
+    gone: tuple[str, ...]  # absolute paths of known files that are missing
+    emptied: tuple[str, ...]  # places whose photos are all missing, more likely because of a missing disk
+    skipped: SkippedCounts = field(default_factory=SkippedCounts)  # files of other kinds in the folders
+    shard: Shard | None = None  # the photos to scan; None for all
+    whole: tuple[str, ...] = ()  # places that are folders and were listed completely
     begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class KnownFiles(Protocol):
-    """What a plan needs of earlier scans; a `ScanFile` has it."""
+    """The results of earlier scans as a plan needs them; `ScanFile` implements it."""
 
     def known_files(self, place: str) -> list[FileRow]:
         """Return the files known below a folder, or the single file, in the order of their paths."""
         ...
 
     def count_in(self, place: str) -> int:
-        """Return how many files below a folder can be read."""
+        """Return the number of readable files below a folder."""
         ...
 
 
@@ -109,10 +107,22 @@ def plan_scan(
     *,
     needs_photos: bool = True,
 ) -> ScanPlan:
-    """Compare files and folders with a scan file, by names, sizes and times only.
+    """Return the plan of a scan, from the names, sizes and times of files only.
 
-    Links that lead out of `within` are passed over, and photos of other shards neither looked at nor missed. Raises
-    `PhotoNotFoundError`: none of the places is there, or none has a photo; without `needs_photos` a video is enough.
+    Raises `PhotoNotFoundError` if no place exists, or none has a photo.
+
+    Parameters
+    ----------
+    scan_file
+        The results of earlier scans.
+    places
+        Files and folders.
+    within
+        Links that lead out of these folders are passed over; None to follow all.
+    shard
+        The photos to scan; photos of other shards are neither scanned nor forgotten. None for all photos.
+    needs_photos
+        Whether the places must have photos; if not, a video is enough.
     """
     begun_at = datetime.now(UTC)
     roots = outermost(places)
@@ -147,7 +157,7 @@ def plan_scan(
         if known and not is_there:
             emptied.append(root)
         else:
-            # an unreadable file that is no photo by its name, such as a text, was named itself once
+            # a missing file with an error may still exist if it has no photo suffix and was named explicitly
             gone += [file.path for file in known.values() if file.error is not None or not may_be_there(file.path)]
     if not is_something and (needs_photos or not videos):
         raise nothing_there(places)
@@ -167,24 +177,24 @@ def scan(
     elsewhere: ScanElsewhere | None = None,
     progress: Progress = SILENT,
 ) -> ScanReport:
-    """Analyze what is new or changed, and forget what is gone; an interrupted scan can be continued.
+    """Analyze new and changed photos, and forget those that are gone; an interrupted scan can be continued.
 
-    Raises `StorageError`: the scan file cannot be written.
+    Raises `StorageError` if the scan file cannot be written.
 
     Parameters
     ----------
     engine
-        The pack's, with one thread for each network. No network is loaded if there is nothing to analyze.
+        The pack's engine, with one thread for each network. No network is loaded if there is nothing to analyze.
     scan_file, plan
-        Where results are kept, and what `plan_scan` returned for it.
+        The file for the results, and its plan as `plan_scan` returns it.
     workers
         How many photos are processed in parallel; None for one per core.
     within
-        Nothing outside of these folders is read, whatever became a link since it was planned; None to follow all.
+        Files outside of these folders are not read, even through links made since the plan; None to follow all links.
     elsewhere
-        Scans the files instead of this process, and reports them; None to scan them here.
+        Scans the files in place of this process, and reports them; None to scan them here.
     progress
-        Receives each `ScannedFile` once its result is kept.
+        Receives each `ScannedFile` once its result is stored.
     """
     looked_at = known = 0
     scanned: Iterator[ScannedFile] = iter(())
@@ -222,7 +232,7 @@ class PhotoScanner:
     Parameters
     ----------
     analyzer
-        Finds and embeds faces, each network on one thread.
+        Detects and embeds faces, each network on one thread.
     known
         SHA-256 of photos that need not be analyzed, 32 bytes each.
     workers
@@ -230,7 +240,7 @@ class PhotoScanner:
     pictures
         Hashes of pixels (`facebank.types.DecodedPhoto.picture_hash`) that need not be analyzed, 32 bytes each.
     within
-        As for `scan`.
+        As of `scan`.
     """
 
     def __init__(
@@ -245,13 +255,13 @@ class PhotoScanner:
         self._pictures = pictures
         self._within = within
         self._known = known
-        self._settled = set[bytes]()  # photos that were analyzed
-        self._claimed = set[bytes]()  # photos that a worker analyzes, or has
+        self._settled = set[bytes]()  # photos that were analyzed and yielded
+        self._claimed = set[bytes]()  # photos that a worker is analyzing, or has analyzed
         self._lock = Lock()
         self._workers = usable_cores() if workers is None else workers
 
     def scan(self, files: Iterable[FileTask]) -> Iterator[ScannedFile]:
-        """Yield the result of each file, nearly in order: a copy follows the photo that it is a copy of."""
+        """Yield the result of each file, nearly in order; a copy always comes after its photo."""
         copies: dict[bytes, list[ScannedFile]] = {}
         again: list[FileTask] = []
         for file in self._results(files):
@@ -294,7 +304,7 @@ class PhotoScanner:
         return done
 
     def _opened(self, path: str, state: FileState) -> tuple[ScannedFile, DecodedPhoto | None]:
-        """Return a file's result without faces, and the photo if it is to be analyzed."""
+        """Return the result of a file without faces, and the photo if it has to be analyzed."""
         content_hash = None
         try:
             file = read_photo_file(path, within=self._within)
@@ -308,15 +318,15 @@ class PhotoScanner:
             if content_hash is not None:
                 with self._lock:
                     self._claimed.discard(bytes.fromhex(content_hash))
-            by = None if content_hash is None else decoder_versions()  # unopenable files are retried each time
-            return ScannedFile(path, state, content_hash, str(error), None, by), None
+            readers = None if content_hash is None else decoder_versions()  # retry files that could not be opened
+            return ScannedFile(path, state, content_hash, str(error), None, readers), None
         if bytes.fromhex(photo.picture_hash or "") in self._pictures:
             edited = AnalyzedPhoto(photo, ()).found
             return ScannedFile(path, state, content_hash, None, None, edited=edited), None
         return ScannedFile(path, state, content_hash, None, None), photo
 
     def _claim(self, digest: bytes) -> bool:
-        """Return whether no worker analyzes a photo of these bytes, or has; it is claimed then."""
+        """Claim a photo for analysis, given by its SHA-256; return False if it is known or claimed already."""
         with self._lock:
             if digest in self._known or digest in self._claimed:
                 return False
@@ -334,7 +344,15 @@ def state_of(path: str) -> FileState:
 
 
 def map_parallel(work: Callable[[_Task], _Result], tasks: Iterable[_Task], workers: int) -> Iterator[_Result]:
-    """Yield the results of tasks in order, processed by threads; tasks are taken in the caller's thread, as needed."""
+    """Yield the results of tasks in order, processed by threads.
+
+    Tasks are taken in the caller's thread, as they are needed.
+
+    Examples
+    --------
+    >>> list(map_parallel(abs, [-1, 2, -3], workers=2))
+    [1, 2, 3]
+    """
     with ThreadPoolExecutor(workers, thread_name_prefix="scanner") as pool:
         begun: deque[Future[_Result]] = deque()
         try:
@@ -351,11 +369,11 @@ def map_parallel(work: Callable[[_Task], _Result], tasks: Iterable[_Task], worke
 
 @contextmanager
 def only_scan(path: Path, lock: str = "lock") -> Iterator[None]:
-    """Keep other processes from scanning into the same file meanwhile; a killed process lets go of it.
+    """Lock a scan file against scans of other processes; the lock of a killed process is released.
 
-    `lock` is the ending of the lock's file: scans for photos and for videos have one each.
+    `lock` is the suffix of the lock file; scans for photos and for videos have one each.
 
-    Raises `ScanBusyError` (another process is scanning) or `StorageError` (nothing can be written beside the file).
+    Raises `ScanBusyError` (another process is scanning) or `StorageError` (the folder of the file is not writable).
     """
     shown = printable(str(path))
     with ExitStack() as held:
@@ -375,7 +393,7 @@ def only_scan(path: Path, lock: str = "lock") -> Iterator[None]:
 
 
 def _require_some(scan_file: KnownFiles, places: Sequence[Path], roots: Sequence[str]) -> None:
-    """Raise `PhotoNotFoundError` if none of the places is there, and say so if there were photos once."""
+    """Raise `PhotoNotFoundError` if no place exists; the message tells if the scan has photos of them."""
     try:
         require_places(places)
     except PhotoNotFoundError as error:
@@ -383,8 +401,8 @@ def _require_some(scan_file: KnownFiles, places: Sequence[Path], roots: Sequence
         if not known:
             raise
         raise PhotoNotFoundError(
-            f"{error}; the scan knows {known:,} photos of there, and keeps them in case a disk is missing: with "
-            "--forget it forgets them"
+            f"{error}; the scan knows {known:,} photos in it, and keeps them in case a disk is missing: use --forget "
+            "to forget them"
         ) from error
 
 
@@ -398,12 +416,12 @@ def _is_ours(path: str, place: str, shard: Shard | None, *, is_readable: bool) -
 def _contents_of(root: str, within: NamedFolders | None) -> FolderContents:
     try:
         return look_through(root, within=within)
-    except PhotoNotFoundError:  # another of the places is there
+    except PhotoNotFoundError:  # not an error, because another place exists
         return FolderContents()
 
 
 def may_be_there(path: str) -> bool:
-    """Return whether a file may only be out of sight, such as one in a folder that may not be opened just now."""
+    """Return whether a file exists or cannot be checked, for example because its folder is not readable."""
     try:
         Path(path).lstat()
     except (FileNotFoundError, NotADirectoryError):

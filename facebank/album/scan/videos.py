@@ -1,4 +1,4 @@
-"""The videos of a scan file: when a face is seen in them, with its best sightings and a small picture."""
+"""The videos of a scan file: the times at which each face is visible, its best sightings and a small picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facebank.album.scan.rows import (
     select,
     text_or_none,
 )
-from facebank.album.scan.tables import SCAN_FILE
+from facebank.album.scan.schema import SCAN_FILE
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError, between, checked_row, hex_digest, real, whole
 
@@ -41,27 +41,27 @@ _JPEG = b"\xff\xd8\xff"
 class ScannedTrack:
     """A face that is followed through a shot of a video; times are seconds from the video's beginning."""
 
-    shot: int
+    shot: int  # number of the shot in the video, from 0
     begun: float  # first sighting
     seen: float  # last sighting
-    ended: float  # up to when it counts as seen
+    ended: float  # time until which the face counts as visible
     faces: tuple[Face, ...]  # the best sightings, the best first
-    picture: bytes | None = None  # JPEG of the frame with the best one; None where it is not asked for
-    number: int = 0  # in the scan file; 0 before it is kept
+    picture: bytes | None = None  # JPEG of the frame with the best sighting; None when read without pictures
+    number: int = 0  # in the scan file; 0 before it is stored
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScannedVideo:
-    """The result of looking through a video."""
+    """The result of scanning a video."""
 
     path: str  # absolute
     state: FileState  # as it was before the file was read
     content_hash: str | None  # SHA-256 of its bytes, in hex; None if it cannot be read
     seconds: float = 0.0
     tracks: tuple[ScannedTrack, ...] = ()
-    error: str | None = None  # why it is no video that can be decoded, or None
-    readers: str | None = None  # what could not decode it; None to retry it in any case
-    is_known: bool = False  # whether its bytes were known under another name, so that nothing was looked at
+    error: str | None = None  # why it cannot be decoded, or None
+    readers: str | None = None  # versions of the decoders that failed; None to retry in any case
+    is_known: bool = False  # whether its bytes were known under another name, so that it was not analyzed
 
 
 class VideoRow(NamedTuple):
@@ -93,7 +93,7 @@ class ScanVideos:
     Parameters
     ----------
     tables
-        Those of the scan file.
+        The tables of the scan file.
     dimension
         Length of its embeddings.
     """
@@ -103,7 +103,7 @@ class ScanVideos:
         self._dimension = dimension
 
     def known(self, place: str | None = None) -> dict[str, VideoRow]:
-        """Return the videos known below a folder, or the single one, by path, in order; None for all."""
+        """Return the videos below a folder, or the single one, by path, in order; None for all."""
         with self._tables.reading():
             rows = list(self._tables.whole_table("videos", "id", _video_row, "videos"))
         found = sorted((row for row in rows if place is None or _is_inside(row.path, place)), key=lambda row: row.path)
@@ -112,11 +112,11 @@ class ScanVideos:
         return {row.path: row for row in found}
 
     def unreadable(self, place: str) -> dict[str, str]:
-        """Return the videos below a folder that cannot be read, and why."""
+        """Return the errors of unreadable videos below a folder, by path."""
         return {path: row.error for path, row in self.known(place).items() if row.error is not None}
 
     def version(self) -> str:
-        """Return a digest that changes with every video that is added, changed, moved or gone."""
+        """Return a digest that changes whenever a video is added, changed, moved or forgotten."""
         digest = hashlib.sha256()
         for path, row in self.known().items():
             digest.update(b"%s\0%s\0" % (os.fsencode(path), (row.content_hash or "").encode()))
@@ -125,9 +125,9 @@ class ScanVideos:
     def each(
         self, places: Sequence[str] = (), wants: Callable[[VideoRow], bool] = lambda _: True
     ) -> Iterator[ScannedVideo]:
-        """Yield the readable videos of some folders, or of all, in the order of their paths, without pictures.
+        """Yield the readable videos in the order of their paths, without pictures; of all folders without places.
 
-        `wants` is asked of each, before its tracks are read.
+        `wants` filters the videos before their tracks are read.
         """
         for path, row in self.known().items():
             is_inside = not places or any(_is_inside(path, place) for place in places)
@@ -137,19 +137,19 @@ class ScanVideos:
                     yield ScannedVideo(path, row.state, row.content_hash, row.seconds, tracks)
 
     def picture(self, track: int) -> bytes | None:
-        """Return the JPEG file of a track, by its number; None if there is none."""
+        """Return the JPEG file of a track, given by its number; None if it has none."""
         rows = self._tables.rows(select(("track_pictures",), "FROM track_pictures WHERE track = ?"), (track,))
         return self._tables.read(_picture_row, rows[0]) if rows else None
 
     def keep(self, video: ScannedVideo) -> None:
-        """Keep a video with its tracks, replacing what was known of its path."""
+        """Store a video with its tracks, replacing the video of its path."""
         with self._tables.changing() as changed:
             number = self._put(video, len(video.tracks), changed)
             for track in video.tracks:
                 self._add_track(number, track)
 
     def keep_copy(self, path: str, state: FileState, content_hash: str) -> bool:
-        """Keep a file with the bytes of a known video; return False if no readable one is known."""
+        """Store a copy of a known video under another path; return False if no readable video has these bytes."""
         with self._tables.changing() as changed:
             rows = self._tables.rows(
                 select(("videos",), "FROM videos WHERE content_hash = ? AND error IS NULL ORDER BY id LIMIT 1"),
@@ -166,7 +166,7 @@ class ScanVideos:
         return True
 
     def forget(self, paths: Iterable[str]) -> int:
-        """Forget videos, with their tracks and pictures; return how many that were."""
+        """Forget videos with their tracks and pictures; return their number."""
         with self._tables.changing() as changed:
             before = changed["videos"]
             for path in paths:
@@ -174,7 +174,7 @@ class ScanVideos:
             return before - changed["videos"]
 
     def wipe_pictures(self, tracks: Collection[int]) -> None:
-        """Remove the pictures of tracks, by their numbers; what else is known of them stays."""
+        """Remove the pictures of tracks, given by their numbers; the tracks stay."""
         if tracks:
             with self._tables.changing():
                 for track in tracks:
@@ -206,7 +206,7 @@ class ScanVideos:
         changed["videos"] -= self._tables.connection.execute("DELETE FROM videos WHERE path = ?", named).rowcount
 
     def _tracks(self, video: VideoRow) -> tuple[ScannedTrack, ...] | None:
-        """Return the tracks of a video, in the order in which they begin; None if it is gone meanwhile."""
+        """Return the tracks of a video, in the order of their beginnings; None if it has been changed or removed."""
         in_video = "WHERE track IN (SELECT id FROM tracks WHERE video = ?)"
         with self._tables.reading():
             now = self._tables.rows(select(("videos",), "FROM videos WHERE id = ?"), (video.id,))
@@ -265,7 +265,7 @@ def _track_row(row: Sequence[object]) -> _TrackRow:
         between(faces, 1, _MOST_FACES),
     )
     if not track.begun <= track.seen <= track.ended:
-        raise InvalidValueError("it holds a face that is gone before it comes")
+        raise InvalidValueError("it holds a face that disappears before it appears")
     return track
 
 
@@ -276,12 +276,12 @@ def _face_row(row: Sequence[object]) -> FaceRow:
 def _picture_row(row: Sequence[object]) -> bytes:
     _, picture = checked_row("track_pictures", row)
     if not isinstance(picture, bytes) or not picture.startswith(_JPEG) or len(picture) > _LARGEST_PICTURE:
-        raise InvalidValueError("it holds a picture that is none")
+        raise InvalidValueError("it holds an invalid picture")
     return picture
 
 
 def _seconds(value: object) -> float:
     seconds = real(value)
     if not 0 <= seconds <= _LONGEST:
-        raise InvalidValueError("it holds a time in a video that cannot be")
+        raise InvalidValueError("it holds an impossible time in a video")
     return seconds

@@ -1,1 +1,1 @@
-"""Photos sorted into a folder for each person, with a signed journal from which everything can be undone."""
+"""Sorting photos into a folder for each person, with a signed journal that allows undoing it."""

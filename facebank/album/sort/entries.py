@@ -1,4 +1,4 @@
-"""Entries of a sort journal, one for each file, and the checks that an entry can be true."""
+"""Entries of a sort journal, one for each file, and their validation."""
 
 from __future__ import annotations
 
@@ -22,12 +22,18 @@ if TYPE_CHECKING:
 LONGEST_NAME = 255  # bytes, of most file systems
 _LONGEST_PATH = 32_768
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # by Windows
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # on Windows
 _UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f/\\]')
 
 
 class SortMode(StrEnum):
-    """How a photo is put into a person's folder."""
+    """How a photo is transferred into a person's folder.
+
+    Examples
+    --------
+    >>> SortMode("copy") is SortMode.COPY
+    True
+    """
 
     COPY = "copy"
     LINK = "link"
@@ -36,14 +42,14 @@ class SortMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file that was put into a person's folder, or was about to be; a photo's sidecars follow the photo."""
+    """The transfer of a file into a person's folder, finished or begun; a photo's sidecars follow the photo."""
 
-    mode: SortMode  # how it was put there
-    source: str  # absolute
-    target: str  # absolute
+    mode: SortMode
+    source: str  # absolute path
+    target: str  # absolute path
     content_hash: str  # SHA-256 of the file's bytes, in hex
-    person: str  # whose folder it is
-    picture_hash: str = ""  # SHA-256 of a photo's pixels as stored or as seen upright, in hex; empty if unknown
+    person: str  # owner of the folder
+    picture_hash: str = ""  # SHA-256 of a photo's pixels, stored or upright, in hex; empty if unknown
 
     @property
     def is_sidecar(self) -> bool:
@@ -64,48 +70,49 @@ class Entry:
 
 
 def entry_of(line: dict[str, object], out: Path, folders: Sequence[Path]) -> Entry:
-    """Return the entry of a journal's line, checked.
+    """Return the validated entry of a journal's line.
 
-    Raises `InvalidValueError`: the line is no entry or names other files; the message is the reason.
+    Raises `InvalidValueError` if the line is not an entry or names other files; the message is the reason.
 
     Parameters
     ----------
     line
-        As read, without its signature.
+        The parsed line, without its signature.
     out
-        The folder of the people's folders as the journal names it, absolute; the target lies in a folder of it.
+        The folder that holds the people's folders as the journal names it, absolute; the target must lie in one of
+        them.
     folders
-        The sorted folders, absolute; the source lies in one of them.
+        The sorted folders, absolute; the source must lie in one of them.
     """
     fields = dict(line)
     try:
         entry = Entry(SortMode(_text(fields.pop("way"))), **{name: _text(value) for name, value in fields.items()})
     except (TypeError, KeyError, ValueError) as error:
-        raise InvalidValueError("it is no entry") from error
+        raise InvalidValueError("it is not an entry") from error
     if not _DIGEST.fullmatch(entry.content_hash):
-        raise InvalidValueError("it is no entry")
+        raise InvalidValueError("it is not an entry")
     if entry.picture_hash and not _DIGEST.fullmatch(entry.picture_hash):
-        raise InvalidValueError("it is no entry")
+        raise InvalidValueError("it is not an entry")
     if not is_whole(entry.source) or not is_whole(entry.target):
-        raise InvalidValueError("its paths are not whole")
+        raise InvalidValueError("its paths are not absolute and normalized")
     target, source = Path(entry.target), Path(entry.source)
     if target.parent.parent != out or folder_name(target.parent.name) != target.parent.name:
-        raise InvalidValueError("it does not lie in a person's folder there")
+        raise InvalidValueError("its target does not lie in a person's folder")
     if not any(folder != source and source.is_relative_to(folder) for folder in folders):
         raise InvalidValueError("its photo does not come from a folder that was sorted")
     if (source.suffix == SUFFIX) != entry.is_sidecar:
-        raise InvalidValueError("it makes a photo of a sidecar, or a sidecar of a photo")
+        raise InvalidValueError("it turns a photo into a sidecar, or a sidecar into a photo")
     return entry
 
 
 def require_visible(entry: Entry, folder: Path) -> None:
-    """Raise `InvalidValueError` if a part of the source's path below a folder is hidden: no scan finds such photos."""
+    """Raise `InvalidValueError` if the source is hidden below a folder, because scans do not find hidden photos."""
     if any(part.startswith(".") for part in Path(entry.source).relative_to(folder).parts):
-        raise InvalidValueError("it hides its photo")
+        raise InvalidValueError("its photo is hidden")
 
 
 def is_whole(path: str) -> bool:
-    """Return whether a text is a normalized absolute path that the file system can hold."""
+    """Return whether a text is a normalized absolute path that the file system can represent."""
     try:
         os.fsencode(path)
     except UnicodeEncodeError:
@@ -115,7 +122,7 @@ def is_whole(path: str) -> bool:
 
 
 def is_photo_or_sidecar(spot: FileLocation, *, by_name: bool) -> bool:
-    """Return whether a file is a sidecar by its name or a photo by its first bytes, and by its name if `by_name`."""
+    """Return whether a file is a sidecar by its name, or a photo by its first bytes and, if `by_name`, its suffix."""
     suffix = Path(spot.name).suffix
     if suffix == SUFFIX:
         return True
@@ -131,7 +138,13 @@ def is_photo_or_sidecar(spot: FileLocation, *, by_name: bool) -> bool:
 
 
 def folder_name(person: str) -> str:
-    """Return a person's name as a folder name that is safe on every system, at most 255 bytes."""
+    """Return a person's name as a folder name that is safe on every system, at most 255 bytes.
+
+    Examples
+    --------
+    >>> folder_name("A/B"), folder_name("con")
+    ('A_B', '_con')
+    """
     name = _UNSAFE.sub("_", person).rstrip(". ") or "_"
     if name.startswith(".") or _RESERVED.fullmatch(name):
         name = f"_{name}"
@@ -139,12 +152,18 @@ def folder_name(person: str) -> str:
 
 
 def shortened(name: str, most: int) -> str:
-    """Return as many whole characters of a name as fit into `most` bytes of UTF-8."""
+    """Return as many whole characters of a name as fit into `most` bytes of UTF-8.
+
+    Examples
+    --------
+    >>> shortened("Zoë", 3)
+    'Zo'
+    """
     data = name.encode("utf-8", "surrogatepass")
     return name if len(data) <= most else data[:most].decode("utf-8", "ignore")
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise InvalidValueError("it is no entry")
+        raise InvalidValueError("it is not an entry")
     return value

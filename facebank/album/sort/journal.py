@@ -1,11 +1,11 @@
-"""The journal of a sort: what was put where, a JSON line each, in the folder into which photos were sorted.
+"""The journal of a sort: JSON lines in the target folder that record the source and target of each file.
 
-Each line carries an HMAC-SHA256 of itself and of the line before it. The key is kept in the user's gallery only, so
-that nobody else can write, alter, remove or reorder lines, or bring them from another journal. A journal that was cut
-off at its end says less, and nothing wrong.
+Each line carries an HMAC-SHA256 of itself and the line before it. The key exists only in the user's gallery, so that
+nobody else can write, alter, remove or reorder lines, or copy them from another journal. A truncated journal is still
+correct, only shorter.
 
-The first line names the folder. Then come, for each run: the folder that was sorted, a line for each file before it is
-put anywhere, and a line when the run has ended. Older versions wrote the files' lines alone, unsigned.
+The first line names the target folder. Each run adds the sorted folder, a line for each file before the file is
+transferred, and a line at its end. Older versions wrote only the files' lines, unsigned.
 """
 
 from __future__ import annotations
@@ -45,15 +45,17 @@ _SEED = b"facebank sort journal 2"
 
 
 def journal_key(gallery: Gallery) -> bytes | None:
-    """Return the key with which a gallery signs journals; None if nothing was sorted with it."""
+    """Return the key (32 bytes) with which a gallery signs journals; None if it has none."""
     return _key_of(gallery.read_setting(_KEY_SETTING))
 
 
 def ensure_journal_key(gallery: Gallery) -> bytes:
-    """Return the key with which a gallery signs journals, created if there is none."""
+    """Return the key (32 bytes) with which a gallery signs journals, created if missing."""
     key = _key_of(gallery.keep_setting(_KEY_SETTING, secrets.token_hex(_KEY_BYTES)))
     if key is None:
-        raise StorageError(f"the gallery {printable(str(gallery.path))} is damaged: its key for sort journals is none")
+        raise StorageError(
+            f"the gallery {printable(str(gallery.path))} is damaged: its key for sort journals is invalid"
+        )
     return key
 
 
@@ -66,46 +68,46 @@ def _key_of(setting: object) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class JournalContent:
-    """What a journal says."""
+    """The content of a journal."""
 
-    out: Path  # the folder of the people's folders, absolute
-    entries: tuple[Entry, ...] = ()  # in order
-    folders: tuple[Path, ...] = ()  # for each entry, the folder that was sorted, absolute
-    doubt: str | None = None  # why the journal is not trusted; None for one that the gallery signed
-    refused: tuple[tuple[str, str], ...] = ()  # entries that cannot be true: each with the reason
+    out: Path  # holds the people's folders, absolute
+    entries: tuple[Entry, ...] = ()  # in the order of the file
+    folders: tuple[Path, ...] = ()  # the sorted folder of each entry, absolute
+    doubt: str | None = None  # why the journal is not trusted; None if it is
+    refused: tuple[tuple[str, str], ...] = ()  # invalid entries, each with the reason
     is_signed: bool = False  # whether the gallery signed it
-    unfinished: int = 0  # how many of the last entries may be half done because the program was killed
-    # targets with the SHA-256, in hex, that facebank itself gave them since
+    unfinished: int = 0  # number of last entries that may be half done because the program was killed
+    # targets that facebank itself has rewritten since, each with its SHA-256 in hex
     rewritten: frozenset[tuple[str, str]] = frozenset()
-    is_there: bool = True  # whether there is a journal at all
+    is_there: bool = True  # whether the journal exists
     length: int = 0  # bytes of its complete lines
 
     def require_trust(self) -> None:
-        """Raise `StorageError` if somebody else may have written it."""
+        """Raise `StorageError` if somebody else may have written the journal."""
         if self.doubt is not None:
             raise StorageError(self.doubt)
         if self.refused:
             what, why = self.refused[0]
             raise StorageError(
-                f"{_journal(self.out)} cannot be true: {what}: {why}; nothing was done. Look at it with "
+                f"{_journal(self.out)} is not valid: {what}: {why}; nothing was done. Look at it with "
                 f"`{shell_command('sort', self.out, '--undo', '--dry-run')}`"
             )
 
 
 def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> JournalContent:
-    """Read the journal of a folder.
+    """Return the content of the journal of a folder.
 
-    Raises `StorageError`: the journal is damaged, or cannot be read.
+    Raises `StorageError` if the journal is damaged or cannot be read.
 
     Parameters
     ----------
     out
-        The folder of the people's folders, absolute.
+        The folder that holds the people's folders, absolute.
     key
-        The gallery's; None if there is none.
+        The gallery's key; None if it has none.
     trusting
-        The sorted folder, absolute, if the user vouches for a journal that the gallery did not sign: everything in it
-        must come from there.
+        The sorted folder, absolute, if the user vouches for a journal that the gallery did not sign; all of its entries
+        must come from that folder.
     """
     path = out / JOURNAL
     try:
@@ -124,7 +126,7 @@ def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> 
 
 
 class SortJournal:
-    """A journal open for writing. Use `open`, and ``with`` to close it, which records that the run has ended."""
+    """A journal that is open for writing. Use `open`, and ``with`` to record the end of the run and close it."""
 
     def __init__(self, path: Path, handle: int, key: bytes, last: bytes) -> None:
         self._path = path
@@ -134,18 +136,18 @@ class SortJournal:
 
     @classmethod
     def open(cls, out: Path, folder: Path | None, key: bytes) -> SortJournal:
-        """Open the journal of a folder, created if missing; no other process can sort into the folder meanwhile.
+        """Open the journal of a folder, created if missing, and lock it against other processes.
 
-        Raises `StorageError`: the journal cannot be written, or the gallery did not sign it.
+        Raises `StorageError` if the journal cannot be written, or the gallery did not sign it.
 
         Parameters
         ----------
         out
-            The folder of the people's folders, absolute.
+            The folder that holds the people's folders, absolute.
         folder
-            The folder that is sorted, absolute; None if none is.
+            The folder to sort, absolute; None if nothing is sorted.
         key
-            The gallery's.
+            The gallery's key.
         """
         path = out / JOURNAL
         with _storage_errors(path):
@@ -155,10 +157,10 @@ class SortJournal:
             with _storage_errors(path):
                 _lock(handle, path)
                 if hasattr(os, "fchmod"):
-                    os.fchmod(handle, 0o600)  # older versions let everybody read it
+                    os.fchmod(handle, 0o600)  # older versions made it world-readable
                 lines, end = _read(handle, path)
                 _require_signed(out, lines, key)
-                os.ftruncate(handle, end)  # a torn last line: the program was killed before it did anything
+                os.ftruncate(handle, end)  # an incomplete last line was written before its file was transferred
                 os.lseek(handle, end, os.SEEK_SET)
             journal = cls(path, handle, key, bytes.fromhex(str(lines[-1]["mac"])) if lines else _SEED)
             begun: list[_Line] = [] if lines else [_header(out)]
@@ -173,12 +175,12 @@ class SortJournal:
     def write(self, entries: Sequence[Entry]) -> None:
         """Record a photo and its sidecars durably.
 
-        Raises `StorageError`: they cannot be recorded; nothing may be done then.
+        Raises `StorageError` if they cannot be recorded; then the files must not be transferred.
         """
         self._append([entry.line for entry in entries])
 
     def note_rewritten(self, target: Path, content_hash: str) -> None:
-        """Record that facebank itself changed a sorted file, and its SHA-256 now, in hex."""
+        """Record that facebank itself changed a sorted file, with its new SHA-256 in hex."""
         self._append([{"rewritten": str(target), "content_hash": content_hash}])
 
     def close(self) -> None:
@@ -206,7 +208,7 @@ class SortJournal:
 
 
 def adopt_journal(journal: JournalContent, folder: Path, key: bytes) -> None:
-    """Sign a journal that its user vouches for.
+    """Replace a journal for which the user vouches by a signed one.
 
     Parameters
     ----------
@@ -215,7 +217,7 @@ def adopt_journal(journal: JournalContent, folder: Path, key: bytes) -> None:
     folder
         The folder that was sorted, absolute.
     key
-        The gallery's.
+        The gallery's key.
     """
     journal.require_trust()
     written = [entry.line for entry in journal.entries]
@@ -228,9 +230,9 @@ def adopt_journal(journal: JournalContent, folder: Path, key: bytes) -> None:
 
 @contextmanager
 def only_undoing(journal: JournalContent) -> Iterator[None]:
-    """Keep other processes from sorting into a journal's folder meanwhile.
+    """Lock a journal's folder against sorts of other processes.
 
-    Raises `StorageError`: another process is, or did since the journal was read.
+    Raises `StorageError` if another process is sorting into the folder, or did since the journal was read.
     """
     path = journal.out / JOURNAL
     with _storage_errors(path, "read"):
@@ -245,8 +247,8 @@ def only_undoing(journal: JournalContent) -> Iterator[None]:
 
 
 def _lock(handle: int, path: Path) -> None:
-    """Keep a file to this process until it is closed, if the system can."""
-    if flock_now(handle) is False or not is_at(handle, path):  # undone and removed before it was locked
+    """Lock an open file, where the system supports it; raises `StorageError` if another process has."""
+    if flock_now(handle) is False or not is_at(handle, path):  # the file may have been removed before it was locked
         raise _busy(path)
 
 
@@ -264,7 +266,7 @@ def _header(out: Path) -> _Line:
 
 
 def _signed(out: Path, lines: Sequence[_Line]) -> JournalContent:
-    """Return the content of a journal with right signatures; entries that cannot be true are refused all the same."""
+    """Return the content of a journal with valid signatures; invalid entries are refused nevertheless."""
     named = Path(str(lines[0].get("folder")))
     if os.path.realpath(named) != os.path.realpath(out):
         doubt = (
@@ -319,7 +321,7 @@ def _unsigned(out: Path, lines: Sequence[_Line], trusting: Path | None) -> Journ
 
 
 def _renamed(entry: Entry, out: Path, named: Path) -> Entry:
-    """Return an entry below the folder's present name: a link may lead to it today and another tomorrow."""
+    """Return an entry with its target below the folder's present name, which differs if links to it changed."""
     return entry if named == out else replace(entry, target=str(out / Path(entry.target).relative_to(named)))
 
 
@@ -332,14 +334,13 @@ def _doubt(out: Path, lines: Sequence[_Line]) -> str:
     look = shell_command("sort", out, "--undo", "--dry-run")
     trust = shell_command("sort", "DIR", out, "--trust-journal")
     why = "was not written with this gallery, or was altered since"
-    mend = "name the gallery that wrote it with --gallery, or "
+    gallery = "name the gallery that wrote it with --gallery, or "
     if "mac" not in lines[0]:
         why = "is not signed: an older facebank wrote it, or somebody else"
-        mend = ""
+        gallery = ""
     return (
-        f"{_journal(out)} {why}; nothing was done. Look at it with `{look}`. If it is "
-        f"yours, {mend}believe it: `{trust}`, with the DIR that was sorted, goes on "
-        "sorting, and the same with --undo undoes it; else remove the file"
+        f"{_journal(out)} {why}; nothing was done. Look at it with `{look}`. If it is yours, {gallery}trust it with "
+        f"`{trust}`, where DIR is the folder that was sorted, and add --undo to undo it; otherwise remove the file"
     )
 
 
@@ -376,7 +377,7 @@ def _signature(key: bytes, before: bytes, content: _Line) -> bytes:
 
 
 def _read(handle: int, path: Path) -> tuple[list[_Line], int]:
-    """Return the complete lines of a journal, and where the last of them ends."""
+    """Return the complete lines of a journal, and the byte offset at which the last of them ends."""
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
         raise _damaged(path)
@@ -404,8 +405,8 @@ def _parsed(line: bytes, path: Path) -> _Line:
 
 def _damaged(path: Path) -> StorageError:
     return StorageError(
-        f"{printable(str(path))} is damaged: nothing can be undone from it, and nothing was done; move it away to sort "
-        "anew"
+        f"{printable(str(path))} is damaged: it cannot be used to undo a sort, and nothing was done; move it away to "
+        "sort again"
     )
 
 
@@ -415,7 +416,7 @@ def _journal(out: Path) -> str:
 
 @contextmanager
 def _storage_errors(path: Path, verb: str = "written") -> Iterator[None]:
-    """Raise the errors of the file system as a `StorageError`, but for a missing file."""
+    """Translate errors of the file system to `StorageError`, except `FileNotFoundError`."""
     try:
         yield
     except FileNotFoundError:

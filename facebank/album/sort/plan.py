@@ -1,4 +1,4 @@
-"""The plan of a sort: which photo goes into which person's folder."""
+"""Plans of sorts: the target of each photo in people's folders."""
 
 from __future__ import annotations
 
@@ -25,37 +25,35 @@ _MOST_NAMES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """An XMP file that goes with its photo: from where, to where."""
+    """An XMP file that is transferred with its photo."""
 
-    source: Path
-    target: Path
+    source: Path  # absolute
+    target: Path  # absolute
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One photo into one folder."""
+    """The transfer of one photo into one person's folder."""
 
     source: Path  # absolute
-    target: Path  # absolute; nothing is there
+    target: Path  # absolute; does not exist
     content_hash: str  # SHA-256 of the photo's bytes, in hex
-    person: str  # whose folder it is
-    sidecars: tuple[Sidecar, ...] = ()  # the XMP files that go with it
+    person: str  # owner of the folder
+    sidecars: tuple[Sidecar, ...] = ()  # transferred with the photo
     picture_hash: str = ""  # SHA-256 of its pixels, in hex; empty if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class SortPlan:
-    """What is sorted from where to where, and how."""
+    """The transfers that sort a folder."""
 
-    # the folder that is sorted and the folder of the people's folders, absolute
-    folder: Path
-    out: Path
+    folder: Path  # to sort, absolute
+    out: Path  # holds the people's folders, absolute
     mode: SortMode  # whether photos are copied, linked or moved
-    steps: tuple[Step, ...]  # which photo goes where
-    there: int  # how many photos are in their person's folder already
-    unsure: int  # how many names are too improbable to sort by, each once a photo
-    # what is passed over: a link leads out of `folder` to the photo, or out of `out` to the person's folder
-    outside: tuple[Step, ...]
+    steps: tuple[Step, ...]
+    there: int  # photos that are in their person's folder already
+    unsure: int  # names that are too improbable to sort by, counted once a photo
+    outside: tuple[Step, ...]  # skipped: a link leads out of `folder` to the photo, or out of `out` to the target
 
 
 def plan_sorting(
@@ -67,22 +65,22 @@ def plan_sorting(
     *,
     before: Sequence[Entry] = (),
 ) -> SortPlan:
-    """Plan that each photo goes into the folder of each person who is known in it.
+    """Return the plan that puts each photo into the folder of each person identified in it.
 
-    A moved photo goes into one folder only, that of the known person with the largest face. A photo that is already in
-    a folder under any name is not put there again; another photo of the same name gets a number. Raises `StorageError`:
-    a folder holds too many photos of one name.
+    A moved photo goes only into the folder of the identified person with the largest face. A photo that a folder has
+    already, under any name, is not put there again; another photo of the same name gets a number. Raises `StorageError`
+    if a folder holds too many photos of one name.
 
     Parameters
     ----------
     photos
         Identified photos.
     people
-        Everybody's names, in an order that stays the same between runs.
+        All names, in an order that does not change between runs.
     folder, out, mode
         As of `SortPlan`.
     before
-        What was sorted there before, from the journal.
+        Entries of the journal of `out`.
     """
     folders = people_folders(people, {entry.person: Path(entry.target).parent.name for entry in before})
     planner = _Planner(before)
@@ -106,14 +104,19 @@ def plan_sorting(
 
 
 def people_folders(names: Iterable[str], had: Mapping[str, str]) -> dict[str, str]:
-    """Return the name of each person's folder; of people whose names give the same one, all but the first are numbered.
+    """Return the folder name of each person, by name; equal folder names get numbers after the first.
 
     Parameters
     ----------
     names
-        Everybody's, in an order that stays the same between runs.
+        All names, in an order that does not change between runs.
     had
-        The folders that people had before, by name: they keep them, and nobody else gets one of them.
+        The people's earlier folder names, by name, which they keep.
+
+    Examples
+    --------
+    >>> people_folders(["A/B", "A:B"], {})
+    {'A/B': 'A_B', 'A:B': 'A_B (2)'}
     """
     owners = {folder.casefold(): person for person, folder in had.items()}
     folders: dict[str, str] = {}
@@ -130,7 +133,7 @@ def people_folders(names: Iterable[str], had: Mapping[str, str]) -> dict[str, st
 
 
 class _Planner:
-    """Finds free targets, considering what was planned and what was sorted before."""
+    """Finds free targets, in view of earlier steps of the plan and earlier sorts."""
 
     def __init__(self, before: Sequence[Entry]) -> None:
         self._planned: set[tuple[Path, str]] = set()
@@ -143,7 +146,7 @@ class _Planner:
         }
 
     def step(self, source: Path, folder: Path, content_hash: str, person: str) -> Step | None:
-        """Return the step that puts a photo into a folder; None if it is there under any name."""
+        """Return the step that puts a photo into a folder; None if the folder has it under any name."""
         place = folder, content_hash
         if source.parent == folder or place in self._planned:
             return None
@@ -169,7 +172,7 @@ class _Planner:
         raise StorageError(f"{printable(str(folder))} holds too many photos called {printable(source.name)}")
 
     def _is_free(self, target: Path, beside: Sequence[Sidecar]) -> bool:
-        """Return whether a photo can lie there with its own sidecars and no other photo's."""
+        """Return whether the photo's target and the names of its sidecars are free, and no other photo claims them."""
         places = {target, *possible_sidecars(target)}
         if places & self._taken or any(map(os.path.lexists, places)):
             return False

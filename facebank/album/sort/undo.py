@@ -1,67 +1,63 @@
-"""Undoing a sort from its journal: nothing is lost, and a photo and its sidecars stay together."""
+"""Undoing a sort from its journal, without losing data or separating photos from their sidecars."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.album.sort.entries import Entry, SortMode, is_photo_or_sidecar
-from facebank.album.sort.journal import JOURNAL, SortJournal, journal_key, only_undoing, read_journal
-from facebank.album.sort.sorting import digest_of, is_picture, move_file, picture_of, remove_sort_leftovers
-from facebank.album.tags.sidecars import SUFFIX, own_sidecars, possible_sidecars, sidecar_of
-from facebank.errors import GalleryError, StorageError, UsageError
-from facebank.storage.files import is_file, sha256_of
+from facebank.album.sort.files import digest_of, is_picture, move_file, picture_of
+from facebank.album.sort.journal import JOURNAL, only_undoing
+from facebank.album.sort.run import remove_sort_leftovers
+from facebank.album.tags.sidecars import SUFFIX, own_sidecars, sidecar_of
+from facebank.errors import UsageError
 from facebank.storage.folders import NOT_THERE, FileLocation, spot_within
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from facebank.album.sort.journal import JournalContent
-    from facebank.gallery import Gallery
 
 
 class _StaysError(Exception):
-    """Why something is not undone."""
+    """A file stays where it is; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What became of a photo that was sorted."""
+    """The result of undoing the sort of a photo."""
 
     entry: Entry  # the journal's
     why: str | None  # why it is not undone; None if it is
-    # where the sidecars are now that were written or changed since and went home with it
-    sidecars: tuple[str, ...] = ()
+    sidecars: tuple[str, ...] = ()  # present paths of the returned sidecars that were changed since the sort
 
     @property
     def moved(self) -> tuple[str, str] | None:
-        """The old and the new path of a photo that was moved back."""
+        """The old and the new path of a photo that was moved back; None if it was not."""
         is_moved = self.why is None and self.entry.mode is SortMode.MOVE
         return (self.entry.target, self.entry.source) if is_moved else None
 
 
 def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_run: bool = False) -> None:
-    """Undo everything that was sorted into a folder, the last first.
+    """Undo everything that was sorted into a folder, the last photo first.
 
-    A copy or link is removed if it is still the photo that was sorted and its original is there. A moved photo goes
-    back if nothing else is there now, with whatever was written into it beside its pixels. Sidecars follow their
-    photos. The journal is removed when everything is undone. Raises `UsageError` (nothing was sorted there) or
-    `StorageError` (the journal may be somebody else's, or cannot be true).
+    A copy or link is removed if it is unchanged and its original exists. A moved photo goes back unless another file
+    has taken its place; metadata written into it since is kept. Sidecars follow their photos. The journal is removed
+    once everything is undone. Raises `UsageError` (nothing was sorted into the folder) or `StorageError` (the journal
+    is not trusted).
 
     Parameters
     ----------
     journal
-        What was sorted.
+        The journal of the folder.
     progress
         Receives an `Undone` for each photo that was put back, or could not be.
     dry_run
-        Whether nothing is changed, and only reported what would be.
+        Whether files stay unchanged, and only the report is made.
     """
     out = journal.out
     if not journal.is_there:
@@ -85,7 +81,7 @@ def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_ru
             (out / JOURNAL).unlink(missing_ok=True)
     targets = sorted({Path(entry.target).parent for entry in journal.entries}, reverse=True)
     for folder in (*targets, out):
-        with suppress(OSError):  # it holds something else
+        with suppress(OSError):  # the folder is not empty
             folder.rmdir()
 
 
@@ -93,29 +89,29 @@ def undo_sorting(journal: JournalContent, progress: Progress = SILENT, *, dry_ru
 class _SortedPhoto:
     entry: Entry
     sidecars: tuple[Entry, ...]
-    folder: Path
+    folder: Path  # the sorted folder from which it came
     journal: JournalContent
 
     def undo(self, *, dry_run: bool) -> Undone | None:
-        """Undo it; None if there was nothing to do."""
+        """Undo the sort of the photo; None if there was nothing to do."""
         entry = self.entry
         try:
             undo = self._undo_move if entry.mode is SortMode.MOVE else self._undo_copy
-            carried = undo(dry_run=dry_run)
+            changed = undo(dry_run=dry_run)
         except _StaysError as stays:
             return Undone(entry, str(stays))
         except OSError as error:
             return Undone(entry, f"{printable(entry.target)} cannot be undone: {error.strerror or error}")
-        return None if carried is None else Undone(entry, None, tuple(carried))
+        return None if changed is None else Undone(entry, None, tuple(changed))
 
     def _undo_move(self, *, dry_run: bool) -> list[str] | None:
-        """Put a moved photo and its sidecars back; return the sidecars written since, None if it was back."""
+        """Put a moved photo and its sidecars back; return the sidecars changed since, None if it was back already."""
         entry = self.entry
         source, target = Path(entry.source), Path(entry.target)
         with _spot(self.journal.out, target) as at, _spot(self.folder, source) as home:
             there, is_home = at is not None and at.is_taken, home is not None and home.is_taken
             if at is not None and home is not None and at.is_same_place(home):
-                return None  # it is at home: the one folder leads to the other by now
+                return None  # a link has made both folders the same
             beside = [] if at is None else [FileLocation(at.folder, path.name) for path in own_sidecars(target)]
             if there and at is not None:
                 self._require_same(at)
@@ -124,7 +120,7 @@ class _SortedPhoto:
             elif not is_home:
                 raise _StaysError(f"{printable(entry.source)} cannot be moved back: {printable(entry.target)} is gone")
             elif home is None or not beside or not self._is_same(home):
-                return None  # it was never moved, or somebody put it back
+                return None  # it was never moved, or the user put it back
             homes = [self._home_of(sidecar) for sidecar in beside]
             for sidecar, place in zip(beside, homes, strict=True):
                 self._require_free(sidecar, place)
@@ -139,7 +135,7 @@ class _SortedPhoto:
             return list(map(str, changed)) if there else None
 
     def _undo_copy(self, *, dry_run: bool) -> list[str] | None:
-        """Remove a copy or link and its sidecars; return the sidecars that go to the original instead."""
+        """Remove a copy or link; return its sidecars that were changed since and go to the original, None if absent."""
         entry = self.entry
         target = Path(entry.target)
         with _spot(self.journal.out, target) as at:
@@ -161,7 +157,7 @@ class _SortedPhoto:
             return changed if there else None
 
     def _copy_goes_to(self, sidecar: FileLocation) -> Path | None:
-        """Return where a sidecar of a copy goes; None if the original has one that says the same."""
+        """Return the path for a copy's sidecar beside the original; None if the original has the same sidecar."""
         home = self._home_of(sidecar)
         if not os.path.lexists(home):
             return home
@@ -177,7 +173,7 @@ class _SortedPhoto:
             move_file(sidecar, back)
 
     def _require_same(self, spot: FileLocation, *, alone: bool = False) -> None:
-        """Raise `_StaysError` unless a file is the photo that was sorted; a copy (`alone`) may hold nothing new."""
+        """Raise `_StaysError` unless a file is the sorted photo; with `alone`, its metadata must be unchanged too."""
         shown = printable(self.entry.target)
         if digest_of(spot) != self.entry.content_hash and not self._is_ours(spot):
             if not self._has_picture(spot):
@@ -185,7 +181,7 @@ class _SortedPhoto:
             if alone:
                 raise _StaysError(f"{shown} has changed since, though not its picture: it stays with what is new in it")
         if not is_photo_or_sidecar(spot, by_name=not self.journal.is_signed):
-            raise _StaysError(f"{shown} is no photo: it stays")
+            raise _StaysError(f"{shown} is not a photo: it stays")
 
     def _is_same(self, spot: FileLocation) -> bool:
         return digest_of(spot) == self.entry.content_hash or self._is_ours(spot) or self._has_picture(spot)
@@ -195,17 +191,17 @@ class _SortedPhoto:
         return bool(noted) and is_picture(picture_of(spot), noted)
 
     def _is_ours(self, spot: FileLocation) -> bool:
-        """Return whether facebank itself wrote the file as it is."""
+        """Return whether facebank itself wrote the file, and nobody has changed it since."""
         place = Path(self.entry.target).with_name(spot.name)
         return (str(place), digest_of(spot)) in self.journal.rewritten
 
     def _is_noted(self, sidecar: FileLocation) -> bool:
-        """Return whether a sidecar is as it was when it was sorted."""
+        """Return whether a sidecar is unchanged since it was sorted."""
         noted = {Path(entry.target).name: entry.content_hash for entry in self.sidecars}
         return sidecar.name in noted and digest_of(sidecar) == noted[sidecar.name]
 
     def _home_of(self, sidecar: FileLocation) -> Path:
-        """Return where a sidecar belongs beside the original."""
+        """Return the path of a sidecar beside the original."""
         source, target = Path(self.entry.source), Path(self.entry.target)
         return sidecar_of(source) if sidecar.name == sidecar_of(target).name else source.with_suffix(SUFFIX)
 
@@ -216,7 +212,7 @@ class _SortedPhoto:
                 raise _StaysError(f"{printable(str(place))} is another file now: {shown} stays, with its photo")
 
     def _is_original(self, spot: FileLocation) -> bool:
-        """Return whether a place is the original's, because one folder leads to the other by now."""
+        """Return whether a location is the original's, because a link has made both folders the same."""
         with suppress(OSError), _spot(self.folder, Path(os.path.realpath(self.entry.source))) as original:
             return original is not None and original.is_same_place(spot)
         return False
@@ -243,7 +239,7 @@ def _photos(journal: JournalContent) -> Iterator[_SortedPhoto]:
 
 @contextmanager
 def _spot(root: Path, path: Path) -> Iterator[FileLocation | None]:
-    """Open the place of a file; None if its folder is missing."""
+    """Open the location of a file; None if its folder is missing."""
     with ExitStack() as opened:
         try:
             spot = opened.enter_context(spot_within(root, path))
@@ -255,80 +251,10 @@ def _spot(root: Path, path: Path) -> Iterator[FileLocation | None]:
 
 
 def _put_back(spot: FileLocation, home: FileLocation) -> None:
-    """Move a file home, or remove it if the same file is there already."""
+    """Move a file back, or remove it if the same file is there already."""
     if home.is_same_place(spot):
         return
     if home.is_taken:
         spot.remove()
     else:
         move_file(spot, home)
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenJournal:
-    journal: SortJournal
-    known: dict[str, set[str]]  # the hashes that it knows, by target
-
-
-class SortNotes:
-    """Records in sort journals what facebank rewrites in sorted folders. Use ``with`` to close the journals.
-
-    A file that somebody else has changed since it was sorted is not recorded, whatever facebank adds to it: it stays
-    when the sort is undone.
-
-    Parameters
-    ----------
-    gallery
-        Whose key signs the journals.
-    """
-
-    def __init__(self, gallery: Gallery) -> None:
-        self._gallery = gallery
-        self._journals: dict[Path, _OpenJournal | None] = {}
-        self._before: dict[str, str | None] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for opened in self._journals.values():
-            if opened is not None:
-                opened.journal.close()
-
-    def look(self, photo: Path, content_hash: str) -> None:
-        """Remember a photo of a known SHA-256 and its sidecars as they are before they are written."""
-        if self._journal_of(photo) is not None:
-            beside = {str(path): sha256_of(path) if is_file(path) else None for path in possible_sidecars(photo)}
-            self._before = {str(photo): content_hash, **beside}
-
-    def note(self, paths: Iterable[str]) -> None:
-        """Record which of the files that were looked at have been written."""
-        for path in paths:
-            opened = self._journal_of(Path(path))
-            if opened is None:
-                continue
-            known, before = opened.known.setdefault(path, set()), self._before.get(path, "")
-            if before in known or (before is None and not known):
-                digest = sha256_of(Path(path))
-                opened.journal.note_rewritten(Path(path), digest)
-                known.add(digest)
-
-    def _journal_of(self, path: Path) -> _OpenJournal | None:
-        out = path.parent.parent
-        if out not in self._journals:
-            self._journals[out] = None
-            if is_file(out / JOURNAL):
-                with suppress(StorageError, GalleryError):  # somebody else's, or in use: nothing is recorded there
-                    self._journals[out] = self._opened(out)
-        return self._journals[out]
-
-    def _opened(self, out: Path) -> _OpenJournal | None:
-        key = journal_key(self._gallery)
-        if key is None:
-            return None
-        opened = SortJournal.open(out, None, key)
-        journal = read_journal(out, key)
-        known = dict[str, set[str]]()
-        for target, digest in (*((each.target, each.content_hash) for each in journal.entries), *journal.rewritten):
-            known.setdefault(target, set()).add(digest)
-        return _OpenJournal(opened, known)

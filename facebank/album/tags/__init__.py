@@ -1,1 +1,1 @@
-"""Names in photos and beside them, as photo programs keep them: read, written and taken out."""
+"""Names of people in the XMP metadata of photos and in their sidecars: read, written and removed."""

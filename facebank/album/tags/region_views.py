@@ -1,8 +1,8 @@
-"""A photo's regions in the upright picture: which of EXIF's eight orientations they need is decided by the faces.
+"""A photo's regions in the upright picture; the detected faces decide which of EXIF's eight orientations applies.
 
-Programs differ in whether regions are about the stored or the upright picture, and state dimensions of either or none.
-All regions of a photo are laid on the upright picture in each orientation; the one in which they meet the faces clearly
-best is theirs. If none is clearly best, nothing is guessed.
+Programs differ in whether regions refer to the stored or the upright picture, and state the dimensions of either or
+none. The regions of a photo are turned by each orientation and matched with the faces. The orientation with the clearly
+best match applies; if there is none, the orientation is unclear and the regions are not used.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from facebank.gallery import name_key
 from facebank.storage.concurrency import computed
 from facebank.storage.text import printable
 
-_CLEARLY = 1.5  # one way is clearly better than another that meets the faces less than two thirds as well
-_NEARLY = 0.9  # two ways meet the faces about as well: what the document says of itself decides
-_UNUSUAL = 2  # so many regions have to meet faces, and all do, before a way is believed that no program writes
+_CLEARLY = 1.5  # ratio of match scores from which one orientation is clearly better than another
+_NEARLY = 0.9  # ratio of match scores from which the document's own dimensions decide
+_UNUSUAL = 2  # regions that must all match before an orientation is accepted that no program writes
 
 Match = dict[tuple[int, int], int]
-"""Faces by list of regions and the region's place in it."""
+"""Indices of faces, by the index of a list of regions and the region's index in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How the regions of a photo are turned upright."""
+    """The EXIF orientation that makes the regions of a photo upright."""
 
     seen: int | None  # EXIF orientation to match them with faces; None if they cannot be read
     written: int | None  # EXIF orientation to write further regions among them; None if that is unclear
-    problem: str | None = None  # why, to follow the file's name; None if all is clear
+    problem: str | None = None  # why one is None, worded to follow the file's name
 
     @property
     def is_unclear(self) -> bool:
-        """Whether the faces meet the regions in several orientations, as different people."""
+        """Whether several orientations match the regions with different faces."""
         return self.problem is not None and self.seen is None
 
 
 class TurnFinder:
-    """Decides how the regions of a photo are turned upright.
+    """Finds the EXIF orientation that makes the regions of a photo upright.
 
     Parameters
     ----------
     frame
-        The photo's.
+        The photo's size and orientation.
     faces
         Boxes of its faces in the upright picture.
     sources
@@ -58,7 +58,7 @@ class TurnFinder:
         self._sources = sources
 
     def of(self, source: XmpSource) -> Turn:
-        """Return the turn of a document's regions: by themselves if they decide it, else by all documents together."""
+        """Return the turn of a document's regions, decided by them alone or else by all documents together."""
         document = source.document
         lists = self._lists(source)
         by_dimensions = self._frame.turn_of(document.dimensions)
@@ -69,9 +69,9 @@ class TurnFinder:
             not self._frame.may_have(document.dimensions) or (by_dimensions or own) is None
         ):
             across, down = document.dimensions or (0, 0)
-            problem = f"has regions of a picture of {across:g} x {down:g} pixels, which the photo is not any more"
+            problem = f"has regions of a picture of {across:g} x {down:g} pixels, and the photo now has another shape"
             seen = self._frame.orientation if own is None else own.seen
-            return Turn(seen, None, f"{problem}: have the program that wrote them write them anew")
+            return Turn(seen, None, f"{problem}: write them again with the program that wrote them")
         if own is not None:
             return own
         if not any(lists):
@@ -85,25 +85,25 @@ class TurnFinder:
         return self._decided(lists, None) if len(self._sources) > 1 else None
 
     def _lists(self, source: XmpSource) -> list[list[Region]]:
-        """Return the regions of faces with a place, a list for each vocabulary of a document."""
+        """Return the face regions of a document that state an area, one list for each vocabulary."""
         document = source.document
         regions = [region for region in document.regions if region.is_face and region.has_place]
-        is_about_it = self._frame.may_have(document.dimensions)
+        fits_photo = self._frame.may_have(document.dimensions)
         lists = (
             [region for region in regions if region.vocabulary is vocabulary]
             for vocabulary in Vocabulary
-            if is_about_it or vocabulary is not Vocabulary.MWG
+            if fits_photo or vocabulary is not Vocabulary.MWG
         )
         return [found for found in lists if found]
 
     def _hint(self, lists: Sequence[Sequence[Region]], dimensions: tuple[float, float] | None) -> int | None:
-        """Return the turn that a document states: facebank writes about the stored picture; None if it states none."""
+        """Return the turn that a document itself implies; None if it implies none."""
         if all(region.written_name is not None for regions in lists for region in regions):
-            return self._frame.orientation
-        return self._frame.turn_of(dimensions) if self._frame.is_told_by(dimensions) else None
+            return self._frame.orientation  # facebank's regions refer to the stored picture
+        return self._frame.turn_of(dimensions) if self._frame.is_distinguished_by(dimensions) else None
 
     def _decided(self, lists: Sequence[Sequence[Region]], hint: int | None) -> Turn | None:
-        """Return the turn by which regions meet faces; None if they meet none in any."""
+        """Return the turn by which regions match faces; None if no turn matches any."""
         usual = {turn: self._fit(lists, turn) for turn in dict.fromkeys((self._frame.orientation, 1))}
         count, best = sum(map(len, lists)), max(score for score, _ in usual.values())
         fits = usual
@@ -111,7 +111,7 @@ class TurnFinder:
             others = {turn: self._fit(lists, turn) for turn in range(1, 9) if turn not in usual}
             better = {turn: fit for turn, fit in others.items() if fit[0] > best * _CLEARLY}
             if any(len(match) == count >= _UNUSUAL for _, match in better.values()):
-                fits = usual | others  # as after a photo was turned since
+                fits = usual | others  # the photo may have been turned since
             elif best and better:
                 return Turn(None, None, self._unclear())
         best = max(score for score, _ in fits.values())
@@ -129,7 +129,7 @@ class TurnFinder:
         return Turn(first, None, self._unclear())
 
     def _fit(self, lists: Sequence[Sequence[Region]], turn: int) -> tuple[float, Match]:
-        """Return how near regions are to faces in a turn, and which face each of them is."""
+        """Return the total nearness of regions to faces in a turn, and the matched faces."""
         size, score, match = self._frame.size_of(turn), 0.0, Match()
         for number, regions in enumerate(lists):
             matched = match_faces([_seen(region, turn, size) for region in regions], self._faces)
@@ -138,14 +138,13 @@ class TurnFinder:
         return score, match
 
     def _without_faces(self, lists: Sequence[Sequence[Region]]) -> Turn:
-        """Return the turn of regions that meet no face: certain for unrotated photos and for facebank's own regions."""
+        """Return the turn of regions without a face; certain for unrotated photos and for facebank's own regions."""
         orientation = self._frame.orientation
-        certain = orientation == 1 or self._all_ours(lists)
-        if certain:
+        if orientation == 1 or self._all_ours(lists):
             return Turn(orientation, orientation)
         problem = (
-            "has regions that meet no face that was found, so that it is not known which way round they are: have the "
-            "program that wrote them write them anew"
+            "has regions where no face was found, so that their orientation is unclear: write them again with the "
+            "program that wrote them"
         )
         return Turn(orientation, None, problem)
 
@@ -155,9 +154,8 @@ class TurnFinder:
 
     def _unclear(self) -> str:
         return (
-            "has regions that meet the faces in more than one way of turning the photo (EXIF orientation "
-            f"{self._frame.orientation}): have the program that wrote them write them anew, or name the faces with "
-            "'facebank confirm'"
+            f"has regions that match the faces in more than one orientation (EXIF {self._frame.orientation}): write "
+            "them again with the program that wrote them, or name the faces with 'facebank confirm'"
         )
 
 
@@ -167,19 +165,19 @@ class RegionView:
 
     source: XmpSource
     regions: tuple[Region, ...]
-    boxes: tuple[Box | None, ...]  # of the regions; None for one that is nowhere
-    of_face: dict[Vocabulary, dict[int, int]]  # indices of regions by the face's, for each vocabulary
-    turn: Turn  # how they are turned upright
+    boxes: tuple[Box | None, ...]  # of the regions; None for a region without an area
+    of_face: dict[Vocabulary, dict[int, int]]  # indices of regions by the index of their face, for each vocabulary
+    turn: Turn
     faces: tuple[Box, ...]  # boxes of the faces in the upright picture
 
     @classmethod
     def of(cls, source: XmpSource, frame: Frame, faces: Sequence[Box], finder: TurnFinder) -> RegionView:
         """Return the view of a document; the parameters are as of `TurnFinder`."""
         regions, turn = source.document.regions, finder.of(source)
-        about_it = frame.may_have(source.document.dimensions)
+        fits_photo = frame.may_have(source.document.dimensions)
         boxes = tuple(
             None
-            if turn.seen is None or not (about_it or region.vocabulary is Vocabulary.MICROSOFT)
+            if turn.seen is None or not (fits_photo or region.vocabulary is Vocabulary.MICROSOFT)
             else _seen(region, turn.seen, frame.size_of(turn.seen))
             for region in regions
         )
@@ -199,7 +197,7 @@ class RegionView:
 
     @property
     def problem(self) -> str | None:
-        """Why the regions cannot be read, or not be added to, with the file's name; None if they can."""
+        """Why regions cannot be read or added, with the file's name; None if they can."""
         return None if self.turn.problem is None else f"{printable(str(self.source.path))} {self.turn.problem}"
 
     def names_of(self, face: int) -> list[Region]:
@@ -208,9 +206,9 @@ class RegionView:
         return [self.regions[place] for place in places if self.regions[place].name]
 
     def names_another(self, face: int, person: str, known: AbstractSet[int]) -> bool:
-        """Return whether another face, or a place without one, has the person's name.
+        """Return whether a region of another face, or of none, has the person's name.
 
-        What facebank wrote and knows better by now does not count.
+        Names that facebank wrote for faces in `known`, which it can correct, do not count.
         """
         faces = self._faces_of_regions()
         return any(
@@ -224,7 +222,7 @@ class RegionView:
         )
 
     def frames(self, face: int, person: str) -> bool:
-        """Return whether a region that matches no face, such as a body's, holds the face and has the person's name."""
+        """Return whether a region without a face, such as a body's, contains this face and has the person's name."""
         faces = self._faces_of_regions()
         return any(
             place not in faces
@@ -244,6 +242,6 @@ class RegionView:
 
 
 def _seen(region: Region, turn: int, size: tuple[float, float]) -> Box | None:
-    """Return where a region about a picture of this size lies in the upright picture."""
+    """Return the box in the upright picture of a region that refers to a picture of this size."""
     box = region.box_in(size)
     return None if box is None else turned(box, turn)

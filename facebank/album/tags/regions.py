@@ -1,9 +1,9 @@
-"""Face regions as photo programs store them, and how they lie in the upright photo.
+"""Face regions as photo programs store them, and their transformation to the upright photo.
 
 Regions are fractions of a picture's width and height, so that they fit copies of any size. The Metadata Working Group's
-regions (Guidelines for Handling Image Metadata 2.0, 5.9) are about the picture as stored, before EXIF's orientation
-turns it: immich reads them so, and facebank begins a list so. Others write about the turned picture, with
-``AppliedToDimensions`` of either or none; `facebank.album.tags.region_views` finds out by the faces which it is.
+regions (Guidelines for Handling Image Metadata 2.0, 5.9) refer to the picture as stored, before EXIF's orientation is
+applied; immich reads them so, and facebank writes them so. Other programs refer to the upright picture, with the
+``AppliedToDimensions`` of either or none; `facebank.album.tags.region_views` decides by the faces which it is.
 """
 
 from __future__ import annotations
@@ -23,22 +23,20 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, Photo
 
 Box: TypeAlias = tuple[float, float, float, float]
-"""Left, top, right and bottom in shares of width and height, 0..1."""
+"""Left, top, right and bottom in fractions of width and height, 0..1."""
 
-# Turned by so many quarters counter-clockwise, as EXIF orientations.
-_TURNED = (1, 8, 3, 6)
-_SIDEWARDS = frozenset((5, 6, 7, 8))
+_TURNED = (1, 8, 3, 6)  # EXIF orientations, by the number of quarter turns counter-clockwise
+_SIDEWAYS = frozenset((5, 6, 7, 8))
 _LEFT_IS_RIGHT = frozenset((2, 3, 6, 7))
 _TOP_IS_BOTTOM = frozenset((3, 4, 7, 8))
 _INVERSE = {6: 8, 8: 6}
-# The largest boxes that people draw around a face have four times the area of a detector's.
-_SAME_FACE = 0.2
+_SAME_FACE = 0.2  # intersection over union; boxes drawn by hand have up to four times the area of a detector's
 _SAME_SHAPE = 0.02
 _LEAST_NEARNESS = 0.1
 
 
 class Vocabulary(StrEnum):
-    """Whose properties a region is written in."""
+    """The XMP properties in which a region is written: the Metadata Working Group's or Microsoft's."""
 
     MWG = "mwg-rs"
     MICROSOFT = "MP"
@@ -48,25 +46,26 @@ class Vocabulary(StrEnum):
 class Region:
     """A region as a file states it."""
 
-    box: Box | None  # in the picture that the region is about; None if it states no possible rectangle
+    box: Box | None  # in the picture to which the region refers; None if it states no possible rectangle
     name: str  # the person's; empty if unnamed
-    kind: str  # as the file says: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty
-    vocabulary: Vocabulary  # whose properties it is written in
-    # the name that facebank wrote, from which a person's change differs; None if the region is not facebank's
+    kind: str  # as the file states it: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty
+    vocabulary: Vocabulary
+    # the name that facebank wrote, which differs from `name` if a user changed it; None if facebank wrote none
     written_name: str | None = None
-    # center and diameter of a round region, the latter in fractions of the picture's shorter side; else None
+    # center x, y and diameter of a round region, the latter in fractions of the picture's shorter side; else None
     circle: tuple[float, float, float] | None = None
     mark: str | None = None  # by which a gallery recognizes the names that it wrote, or None
 
     @property
     def has_place(self) -> bool:
-        """Whether it states a possible area."""
+        """Whether the region states a possible area."""
         return self.box is not None or self.circle is not None
 
     def box_in(self, size: tuple[float, float]) -> Box | None:
-        """Return the box in the picture of a size (width and height in any unit) that the region is about, or None.
+        """Return the box in the picture to which the region refers, or None.
 
-        The size matters for circles, which are as wide as high in pixels, not in fractions.
+        `size` is that picture's width and height in any unit; it matters for circles, which are as wide as high in
+        pixels, not in fractions.
         """
         if self.circle is None:
             return self.box
@@ -76,12 +75,12 @@ class Region:
 
     @property
     def is_face(self) -> bool:
-        """Whether it is a face's; a region without a kind counts as one."""
+        """Whether the region is a face's; one without a kind counts as a face's."""
         return self.kind.casefold() in {"face", ""}
 
     @property
     def is_ours(self) -> bool:
-        """Whether facebank wrote the name and nobody changed it since."""
+        """Whether facebank wrote the name and nobody has changed it since."""
         return self.written_name is not None and self.name == self.written_name
 
 
@@ -95,36 +94,42 @@ class Frame:
 
     @classmethod
     def of_upright(cls, width: int, height: int, orientation: int) -> Self:
-        """Return the frame of a photo with this upright size in pixels."""
-        sidewards = orientation in _SIDEWARDS
-        return cls(height, width, orientation) if sidewards else cls(width, height, orientation)
+        """Return the frame of a photo with this upright size in pixels.
+
+        Examples
+        --------
+        >>> Frame.of_upright(300, 400, orientation=6)
+        Frame(width=400, height=300, orientation=6)
+        """
+        is_sideways = orientation in _SIDEWAYS
+        return cls(height, width, orientation) if is_sideways else cls(width, height, orientation)
 
     @property
     def upright_size(self) -> tuple[int, int]:
         """Width and height of the upright picture in pixels."""
-        sidewards = self.orientation in _SIDEWARDS
-        return (self.height, self.width) if sidewards else (self.width, self.height)
+        is_sideways = self.orientation in _SIDEWAYS
+        return (self.height, self.width) if is_sideways else (self.width, self.height)
 
     def size_of(self, turn: int) -> tuple[int, int]:
-        """Return width and height of the picture that a turn, 1..8, makes upright."""
+        """Return width and height in pixels of the picture that is upright after a turn (EXIF orientation, 1..8)."""
         width, height = self.upright_size
-        return (height, width) if turn in _SIDEWARDS else (width, height)
+        return (height, width) if turn in _SIDEWAYS else (width, height)
 
     def may_have(self, dimensions: tuple[float, float] | None) -> bool:
-        """Return whether a picture of these dimensions may be this one, stored, upright or turned since."""
+        """Return whether dimensions may be this picture's: stored, upright, or before it was turned; True for None."""
         sizes = ((self.width, self.height), (self.height, self.width))
         return dimensions is None or any(_same_shape(dimensions, size) for size in sizes)
 
-    def is_told_by(self, dimensions: tuple[float, float] | None) -> bool:
+    def is_distinguished_by(self, dimensions: tuple[float, float] | None) -> bool:
         """Return whether dimensions fit the stored picture only, or the upright one only."""
         fitting = dimensions is not None and self.turn_of(dimensions) is not None
         return fitting and not _same_shape(self.upright_size, (self.width, self.height))
 
     def turn_of(self, dimensions: tuple[float, float] | None) -> int | None:
-        """Return the EXIF orientation by which regions about a picture of these dimensions are turned to be upright.
+        """Return the EXIF orientation that makes regions of a picture of these dimensions upright.
 
-        The photo's if they state none, 1 if they are about the upright picture, None for a picture of another shape,
-        such as before cropping.
+        The photo's own if there are no dimensions, 1 for the upright picture, None for a picture of another shape, such
+        as before cropping.
         """
         if dimensions is None or _same_shape(dimensions, (self.width, self.height)):
             return self.orientation
@@ -133,19 +138,32 @@ class Frame:
 
 def frame_of(photo: Photo, orientation: int) -> Frame:
     """Return the frame of a scanned photo with an EXIF orientation, 1..8."""
-    lies = photo.quarter_turns % 2 == 1
-    width, height = (photo.height, photo.width) if lies else (photo.width, photo.height)
+    is_turned = photo.quarter_turns % 2 == 1
+    width, height = (photo.height, photo.width) if is_turned else (photo.width, photo.height)
     return Frame.of_upright(width, height, orientation)
 
 
 def turned(box: Box, orientation: int) -> Box:
-    """Return where a box lies when the picture is turned by an EXIF orientation, 1..8 (EXIF 2.32, 4.6.4)."""
+    """Return a box after the picture is turned by an EXIF orientation, 1..8 (EXIF 2.32, 4.6.4).
+
+    Examples
+    --------
+    >>> turned((0.0, 0.0, 0.5, 0.25), orientation=3)
+    (0.5, 0.75, 1.0, 1.0)
+    """
     (x1, y1), (x2, y2) = _moved(*box[:2], orientation), _moved(*box[2:], orientation)
     return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
 def turned_back(box: Box, orientation: int) -> Box:
-    """Return where a box of the upright picture lies in the stored one: the reverse of `turned`."""
+    """Return a box of the upright picture in the stored one: the inverse of `turned`.
+
+    Examples
+    --------
+    >>> box = (0.0, 0.0, 0.5, 0.25)
+    >>> turned_back(turned(box, 6), 6) == box
+    True
+    """
     return turned(box, _INVERSE.get(orientation, orientation))
 
 
@@ -155,33 +173,46 @@ def face_boxes(photo: Photo) -> list[Box]:
     boxes = []
     for face in photo.faces:
         x1, y1, x2, y2 = (float(edge) for edge in face.box)
-        shares = x1 / photo.width, y1 / photo.height, x2 / photo.width, y2 / photo.height
-        boxes.append(turned_back(clipped(shares) or (0.0, 0.0, 0.0, 0.0), orientation))
+        box = x1 / photo.width, y1 / photo.height, x2 / photo.width, y2 / photo.height
+        boxes.append(turned_back(clipped(box) or (0.0, 0.0, 0.0, 0.0), orientation))
     return boxes
 
 
 def clipped(box: Box) -> Box | None:
-    """Return the part of a box inside the picture, or None."""
+    """Return the part of a box inside the picture, or None.
+
+    Examples
+    --------
+    >>> clipped((-0.5, 0.0, 0.5, 2.0))
+    (0.0, 0.0, 0.5, 1.0)
+    """
     x1, y1, x2, y2 = (min(max(edge, 0.0), 1.0) for edge in box)
     return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
 
 
 def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, tuple[int, float]]:
-    """Match regions with faces of the same picture, so that they overlap most in total.
+    """Match regions with faces of the same picture by the largest total overlap.
+
+    Each face has at most one region. A match has an intersection over union of at least 0.2, because some programs
+    frame the whole head.
 
     Parameters
     ----------
     boxes
-        Of the regions; one without a box matches no face.
+        Boxes of the regions; None matches no face.
     faces
         Boxes of the faces.
 
     Returns
     -------
     dict
-        For indices of regions: the index of the face, and how near their centers are, 1 for the same center down to
-        0.1 from half a face apart. Each face has one region at most, with an intersection over union of 0.2 or more,
-        because some programs frame a whole head.
+        By the region's index: the face's index, and the nearness of both centers, from 1 for the same center to 0.1 for
+        half a face apart or more.
+
+    Examples
+    --------
+    >>> match_faces([(0.0, 0.0, 0.5, 0.5), None], [(0.5, 0.5, 1.0, 1.0), (0.0, 0.0, 0.5, 0.5)])
+    {0: (1, 1.0)}
     """
     import numpy as np
 
@@ -202,9 +233,9 @@ def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, 
 
 
 def _assigned(shared: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return which rows and columns belong together, so that their total is largest."""
+    """Return the rows and columns of the assignment with the largest total."""
     rows, columns = shared.nonzero()
-    if len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows):  # as in most photos: SciPy loads slowly
+    if len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows):  # usual case, avoids the import of SciPy
         return rows, columns
     from scipy.optimize import linear_sum_assignment
 
@@ -219,7 +250,7 @@ def _nearness(box: Box, face: Box) -> float:
 
 
 def _moved(x: float, y: float, orientation: int) -> tuple[float, float]:
-    across, down = (y, x) if orientation in _SIDEWARDS else (x, y)
+    across, down = (y, x) if orientation in _SIDEWAYS else (x, y)
     return (
         1 - across if orientation in _LEFT_IS_RIGHT else across,
         1 - down if orientation in _TOP_IS_BOTTOM else down,
@@ -227,5 +258,5 @@ def _moved(x: float, y: float, orientation: int) -> tuple[float, float]:
 
 
 def _same_shape(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Return whether two pictures have the same proportions, as copies of other sizes have."""
+    """Return whether two pictures have the same aspect ratio."""
     return abs(one[0] * other[1] - one[1] * other[0]) <= _SAME_SHAPE * one[0] * other[1]

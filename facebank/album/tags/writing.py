@@ -1,15 +1,15 @@
-"""Names of identified people, written into photos or sidecars as regions that photo programs read, and removed again.
+"""Writing names of identified people into photos or sidecars, as regions that photo programs read.
 
-What other programs wrote stays. A name that somebody gave outweighs one that facebank found: where the two differ, that
-is reported and the file left alone. facebank notes in each region what it wrote, and later changes or removes a name
-only if it is still that.
+Data of other programs is preserved. A name that a user gave takes precedence over one that facebank found: a conflict
+is reported, and the file is left alone. facebank records in each region what it wrote, and later changes or removes
+only a name that is unchanged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -29,15 +29,13 @@ from facebank.storage.text import printable
 from facebank.types import Reason
 
 if TYPE_CHECKING:
-    from facebank.album.tags.regions import Region
     from facebank.album.tags.written_names import WrittenNames
-    from facebank.media import PhotoFile
     from facebank.storage.folders import NamedFolders
     from facebank.types import Photo
 
 
 class Action(StrEnum):
-    """What becomes of a face's region, from what changes least."""
+    """What happens to a face's region, the smallest change first."""
 
     UNCHANGED = "unchanged"
     ADDED = "added"
@@ -49,32 +47,32 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaggedFace:
-    """What became of a face."""
+    """The result of a face."""
 
     face: int  # its index in the photo, from 0
-    person: str  # the name that is known, or too improbable; empty for a face that is only framed
-    action: Action  # what became of its region
-    # the other name that it has or had in a file; empty if somebody removed facebank's; the person's own if another
-    # face has it there; else None
+    person: str  # the identified or improbable name; empty for a face that is only framed
+    action: Action
+    # the face's other name in a file; empty if a user removed facebank's name; `person` if another face has that name;
+    # else None
     named_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedPhoto:
-    """What became of a photo."""
+    """The result of a photo; on a dry run, what would be the result."""
 
-    path: str
-    files: tuple[str, ...]  # what was written, or would be: the photo or a sidecar
+    path: str  # of the photo
+    files: tuple[str, ...]  # the photo or sidecars that were written
     error: str | None  # why something could not be written, or None
-    faces: tuple[TaggedFace, ...]  # those that were to be written, and those whose name is too improbable
+    faces: tuple[TaggedFace, ...]  # the faces to write, and those with an improbable name
     # SHA-256 in hex of the photo's bytes if they changed and were as scanned before; else None
     content_hash: str | None = None
-    removed: tuple[str, ...] = ()  # names that were removed, or would be, because they were denied or forgotten
-    # names that facebank wrote and that are there now, by file; None if nothing was read
+    removed: tuple[str, ...] = ()  # names that were removed because they were denied or forgotten
+    # names that facebank wrote and that remain, by file; None if nothing was read
     standing: Mapping[str, tuple[str, ...]] | None = None
-    # names to remove that are in the photo itself, which is not written without ``into_photos``
+    # names to remove in the photo itself, which is written only with ``into_photos``
     left: tuple[str, ...] = ()
-    # files to which links lead out of the named folders: if there are any, nothing is written for this photo
+    # files that links place outside of the named folders; if there are any, nothing is written for this photo
     outside: tuple[str, ...] = ()
 
 
@@ -83,12 +81,18 @@ _ORDER = tuple(Action)
 
 @dataclass(frozen=True, slots=True)
 class TagOptions:
-    """How names are written."""
+    """How names are written.
 
-    into_photos: bool = False  # into the photos themselves, else into sidecars
-    unnamed: bool = False  # unknown faces are framed too, without a name
-    dry_run: bool = False  # nothing is written, and only reported what would be
-    folders: NamedFolders | None = None  # where files may be written, whatever links lead to; None for anywhere
+    Examples
+    --------
+    >>> TagOptions(into_photos=True, dry_run=True).unnamed
+    False
+    """
+
+    into_photos: bool = False  # write into the photos themselves, not into sidecars
+    unnamed: bool = False  # also frame unknown faces, without a name
+    dry_run: bool = False  # leave files unchanged, and only report
+    folders: NamedFolders | None = None  # where files may be written after links are resolved; None for anywhere
 
 
 def tag_photo(
@@ -96,9 +100,9 @@ def tag_photo(
     options: TagOptions,
     tags: WrittenNames,
 ) -> TaggedPhoto:
-    """Write who is in a photo, and remove names of facebank's that were denied or forgotten since.
+    """Write the names of people in a photo, and remove facebank's names that were denied or forgotten since.
 
-    Raises `MissingDependencyError`: lxml is not installed.
+    Raises `MissingDependencyError` if lxml is not installed.
 
     Parameters
     ----------
@@ -107,7 +111,12 @@ def tag_photo(
     options
         How names are written.
     tags
-        Says which names are to be removed, and records what is about to be written.
+        Lists the names to remove, and records the names before they are written.
+
+    Returns
+    -------
+    TaggedPhoto
+        The written files and the action for each face.
     """
     unsure = tuple(
         TaggedFace(place, face.candidates[0].person, Action.UNSURE)
@@ -128,7 +137,7 @@ def tag_photo(
         if is_as_scanned and options.into_photos and not options.dry_run:
             tags.learn_picture(photo, photo.picture_hash or picture_hash_of_photo(xmp.file, xmp.header))
         tagged = _tag(photo, wanted, xmp, options, tags, denied=denied)
-        content_hash = tagged.content_hash if is_as_scanned else None  # else the next scan finds more than our change
+        content_hash = tagged.content_hash if is_as_scanned else None  # the next scan has to find the other change
         return replace(tagged, faces=tagged.faces + unsure, content_hash=content_hash)
     except (PhotoError, StorageError) as error:
         return TaggedPhoto(photo.path, (), str(error), ())
@@ -149,8 +158,8 @@ def _tag(
 
     def seen(source: XmpSource) -> tuple[RegionView, list[int]]:
         view = RegionView.of(source, frame, boxes, finder)
-        gone = _to_go(view, tags.marks, denied, named)
-        return view.without_names(gone), gone
+        obsolete = _obsolete(view, tags.marks, denied, named)
+        return view.without_names(obsolete), obsolete
 
     views = [seen(source)[0] for source in xmp.sources]
     _require_clear(views if wanted else ())
@@ -158,17 +167,17 @@ def _tag(
     targets = _targets(xmp, [view.source for view in views if view.turn.written], into_photo=options.into_photos)
     changed, faces, removed = list[XmpSource](), dict[int, TaggedFace](), list[str]()
     for target in targets:
-        view, gone = seen(target)
-        names = [target.document.regions[place].name for place in gone]
+        view, obsolete = seen(target)
+        names = [target.document.regions[place].name for place in obsolete]
         plans = [_plan(place, name, view, views, named) for place, name in wanted.items()]
         if _changes(plans):
             _apply(plans, view, frame, boxes, tags.marks)
-        take_out(target, gone)
+        take_out(target, obsolete)
         if target.path == xmp.path and not had_regions:
-            # what only a sidecar said goes into the photo too
+            # regions that only a sidecar had are copied into the photo
             copied = view.of_face[Vocabulary.MWG]
             plans = [_at_least_added(plan) if plan.face in copied else plan for plan in plans]
-        if _changes(plans) or (gone and any(target is source for source in xmp.sources)):
+        if _changes(plans) or (obsolete and any(target is source for source in xmp.sources)):
             changed.append(target)
             removed += names
         for plan in plans:
@@ -202,21 +211,21 @@ def _require_clear(views: Sequence[RegionView]) -> None:
 
 
 def _outside(targets: Sequence[XmpSource], folders: NamedFolders | None) -> tuple[str, ...]:
-    """Return the files to which links lead out of the named folders."""
+    """Return the files that links place outside of the named folders."""
     if folders is None:
         return ()
     return tuple(str(target.path) for target in targets if not folders.hold(target.path))
 
 
-def _to_go(
+def _obsolete(
     view: RegionView, marks: TagMarks, denied: Mapping[int, AbstractSet[str]], named: AbstractSet[int]
 ) -> list[int]:
-    """Return the indices of regions whose names are to be removed; a known face gets its name instead."""
+    """Return the indices of regions whose names are to be removed; known faces are renamed instead."""
     faces = {place: face for face, place in view.of_face[Vocabulary.MWG].items()}
     return [
         place
         for place, region in enumerate(view.regions)
-        if faces.get(place) not in named and marks.is_to_go(region, denied.get(faces.get(place, -1), frozenset()))
+        if faces.get(place) not in named and marks.is_obsolete(region, denied.get(faces.get(place, -1), frozenset()))
     ]
 
 
@@ -231,7 +240,7 @@ def _changes(plans: Sequence[TaggedFace]) -> bool:
 def _plan(
     face: int, person: str, target: RegionView, views: Sequence[RegionView], known: AbstractSet[int]
 ) -> TaggedFace:
-    """Return what becomes of a face in a document, considering all documents about the photo."""
+    """Return the action for a face in the target document, in view of all documents about the photo."""
     place = target.of_face[Vocabulary.MWG].get(face)
     named = [region for view in views for region in view.names_of(face)]
     if not person:
@@ -266,9 +275,9 @@ def _apply(plans: Sequence[TaggedFace], view: RegionView, frame: Frame, boxes: S
 
 
 def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) -> list[XmpSource]:
-    """Return the documents to write: the sidecar, or the photo's after the sidecar that programs prefer.
+    """Return the documents to write: the sidecar, or the photo and a sidecar with regions, which programs prefer.
 
-    One without regions gets those of the first usable document.
+    A document without regions gets those of the first usable document.
     """
     path = sidecar_of(xmp.path)
     beside = next((source for source in xmp.sidecars if source.path == path), None)
@@ -291,7 +300,7 @@ def _targets(xmp: PhotoXmp, usable: Sequence[XmpSource], *, into_photo: bool) ->
 
 
 def _with_regions(target: XmpSource, sources: Sequence[XmpSource]) -> XmpSource:
-    """Copy another document's regions into one without any: programs that read it look no further."""
+    """Copy another document's regions into one without any, because programs read only the first document."""
     if not target.document.has_mwg_regions:
         other = next((source for source in sources if source.document.has_mwg_regions), None)
         if other is not None:
@@ -300,11 +309,11 @@ def _with_regions(target: XmpSource, sources: Sequence[XmpSource]) -> XmpSource:
 
 
 def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) -> TaggedPhoto:
-    """Write documents, the photo first: if nothing can be put into it, nothing is written at all."""
+    """Write documents, the photo first, so that nothing is written if the photo cannot be."""
     files, content_hash, error = list[str](), None, None
     for target in sorted(changed, key=lambda target: target.path != xmp.path):
         try:
-            content_hash = _save(xmp, target) or content_hash
+            content_hash = save(xmp, target) or content_hash
         except (PhotoError, StorageError) as failure:
             error = str(failure)
             break
@@ -313,72 +322,16 @@ def _write(planned: TaggedPhoto, xmp: PhotoXmp, changed: Sequence[XmpSource]) ->
     return replace(planned, files=tuple(files), error=error, faces=faces, content_hash=content_hash)
 
 
-def _save(xmp: PhotoXmp, source: XmpSource) -> str | None:
-    """Write a document; return the SHA-256 of the photo's bytes in hex if it is the photo's own."""
+def save(xmp: PhotoXmp, source: XmpSource) -> str | None:
+    """Write a document; return the SHA-256 in hex of the photo's new bytes if the document is in the photo."""
     if source.path == xmp.path:
         return sha256(embed(xmp, source.document)).hexdigest()
     write_sidecar(source.path, source.document, source.data)
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class RemovedTags:
-    """What became of a name in a photo and its sidecars."""
-
-    path: str
-    files: tuple[str, ...]  # what was changed, or would be: the photo or sidecars
-    names: int  # how many names were removed, or would be
-    left: int  # how many regions keep the name because facebank did not write it, or somebody changed it
-    error: str | None  # why it could not be done, or not completely; else None
-    content_hash: str | None = None  # SHA-256 in hex of the photo's bytes if they changed; else None
-    before: PhotoFile | None = None  # the photo as it was read; None if nothing was to be changed
-    # names that facebank wrote and that are there now, by file
-    standing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    # files with the name to which links lead out of the named folders: if there are any, nothing is changed
-    outside: tuple[str, ...] = ()
-
-
-def remove_name(photo: Path, name: str, folders: NamedFolders, *, dry_run: bool = False) -> RemovedTags:
-    """Remove a name from a photo and its sidecars where facebank wrote it and nobody changed it since.
-
-    Regions that facebank added are removed; others only lose the name. Nothing else in the files changes. Raises
-    `MissingDependencyError`: lxml is not installed.
-
-    Parameters
-    ----------
-    photo, name
-        The photo, and the name in any case.
-    folders
-        What the user named: a file to which links lead out of them is left alone.
-    dry_run
-        Whether nothing is written, and only reported what would be.
-    """
-    key = name_key(name)
-    try:
-        head = read_photo_xmp(photo, to_change=False)
-        if not any(_has(region, key) for source in head.sources for region in source.document.regions):
-            return RemovedTags(str(photo), (), 0, 0, None, standing=standing_names(head.sources))
-        xmp = read_photo_xmp(photo)
-        found = [
-            (source, [place for place, region in enumerate(source.document.regions) if _is_ours(region, key)])
-            for source in xmp.sources
-        ]
-        named = sum(_has(region, key) for source in xmp.sources for region in source.document.regions)
-    except PhotoError as error:
-        return RemovedTags(str(photo), (), 0, 0, str(error))
-    changed = [(source, places) for source, places in found if places]
-    ours = sum(len(places) for _, places in changed)
-    planned = RemovedTags(
-        str(photo), tuple(str(source.path) for source, _ in changed), ours, named - ours, None, before=xmp.file
-    )
-    outside = [str(source.path) for source, _ in changed if not folders.hold(source.path)]
-    if outside:
-        return replace(planned, files=(), names=0, outside=tuple(outside))
-    return planned if dry_run else _written(planned, xmp, changed)
-
-
 def standing_names(sources: Sequence[XmpSource]) -> dict[str, tuple[str, ...]]:
-    """Return the unchanged names of facebank's in documents, by the documents' files."""
+    """Return the unchanged names in documents that facebank wrote, by file."""
     return {
         str(source.path): tuple(region.name for region in source.document.regions if region.is_ours and region.name)
         for source in sources
@@ -386,34 +339,6 @@ def standing_names(sources: Sequence[XmpSource]) -> dict[str, tuple[str, ...]]:
 
 
 def take_out(source: XmpSource, places: list[int]) -> None:
-    """Remove the names of some regions, by index, of the Metadata Working Group's."""
+    """Remove the names of regions of the Metadata Working Group, given by their indices."""
     for place in sorted(places, reverse=True):
         source.document.unname_region(place)
-
-
-def _written(planned: RemovedTags, xmp: PhotoXmp, changed: list[tuple[XmpSource, list[int]]]) -> RemovedTags:
-    files, names, content_hash = list[str](), 0, None
-    for source, places in changed:
-        try:
-            if source is xmp.extended:
-                raise XmpError(
-                    f"{printable(str(xmp.path))} has the name in Extended XMP, which is not written: take it out with "
-                    "another program"
-                )
-            take_out(source, places)
-            content_hash = _save(xmp, source) or content_hash
-        except (PhotoError, StorageError) as error:
-            done = replace(planned, files=tuple(files), names=names, content_hash=content_hash)
-            return replace(done, error=str(error))
-        files.append(str(source.path))
-        names += len(places)
-    standing = standing_names(xmp.sources)
-    return replace(planned, files=tuple(files), names=names, content_hash=content_hash, standing=standing)
-
-
-def _has(region: Region, key: str) -> bool:
-    return bool(region.name) and name_key(region.name) == key
-
-
-def _is_ours(region: Region, key: str) -> bool:
-    return region.vocabulary is Vocabulary.MWG and region.is_ours and _has(region, key)

@@ -1,8 +1,8 @@
-"""What a scan and a gallery know of names in photos: which facebank wrote, and which of them are to be removed.
+"""Records of the names that facebank wrote into photos, and of those that are to be removed.
 
-Each written name carries a mark that only its gallery can make, so that a name that was denied or forgotten there is
-told from one that another gallery knows. The gallery stores the key of its marks and no name. The scan stores people by
-numbers, which are never reused: a forgotten person leaves no name behind, but the files can still be listed.
+Each written name carries a mark that only its gallery can make, which distinguishes a name that was denied or forgotten
+there from a name of another gallery. The gallery stores the key of its marks, and no forgotten name. The scan stores
+people by numbers, which are never reused, so that the files of a forgotten person can be listed without the name.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _MARK_DIGITS = 32
 class TagMarks:
     """The marks of a gallery's names."""
 
-    key: bytes | None  # None for a gallery without a key that is read-only
-    people: frozenset[str]  # the keys of everybody's name
+    key: bytes | None  # 32 bytes; None for a read-only gallery without a key
+    people: frozenset[str]  # `name_key` of each person
 
     @classmethod
     def of(cls, gallery: Gallery) -> Self:
-        """Return the marks of a gallery; creates its key if there is none and it can be written."""
+        """Return the marks of a gallery; creates its key if it has none and is writable."""
         key = _kept(gallery)
         if key is None and not gallery.read_only:
             try:
@@ -60,8 +60,11 @@ class TagMarks:
             return None
         return hmac.new(self.key, name_key(name).encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:_MARK_DIGITS]
 
-    def is_to_go(self, region: Region, denied: AbstractSet[str]) -> bool:
-        """Return whether a region has an unchanged name of facebank's that was denied (by key) or forgotten since."""
+    def is_obsolete(self, region: Region, denied: AbstractSet[str]) -> bool:
+        """Return whether facebank wrote a region's name, nobody changed it, and it is denied or forgotten now.
+
+        `denied` are the keys (`name_key`) of the names that were denied of the face.
+        """
         if not region.is_ours or not region.name:
             return False
         key = name_key(region.name)
@@ -98,7 +101,7 @@ class WrittenNames:
             self._rows.setdefault(row.photo, set()).add(row)
 
     def denied(self, photo: Photo) -> dict[int, frozenset[str]]:
-        """Return the keys of the names that were denied of a photo's faces, by the face's index."""
+        """Return the keys (`name_key`) of the names that were denied of a photo's faces, by the face's index from 0."""
         found = {}
         for place, face in enumerate(photo.faces):
             people = self._gallery.denials_of(FaceKey.found(photo, face))
@@ -111,7 +114,7 @@ class WrittenNames:
         return any(row.person not in self._names for row in self._rows.get(photo.path, ()))
 
     def learn_picture(self, photo: Photo, picture_hash: str) -> None:
-        """Record the hash of a photo's pixels, so that it is recognized once its bytes change."""
+        """Record the hash of a photo's pixels, by which it is recognized after its bytes change."""
         if photo.picture_hash is None:
             self._scan_file.learn_picture(photo.content_hash, picture_hash)
         self._gallery.learn_picture(photo.content_hash, picture_hash)
@@ -131,7 +134,7 @@ class WrittenNames:
         content_hash
             SHA-256 of its bytes now, in hex; None if they are as scanned, or unknown.
         standing
-            Names that facebank wrote and that are there now; None to record none.
+            Names that facebank wrote and that remain, by file; None to leave the record unchanged.
         """
         if content_hash is not None:
             written = replace(photo, content_hash=content_hash)
@@ -141,7 +144,7 @@ class WrittenNames:
             self._keep(photo.path, self._rows_of(photo.path, standing))
 
     def keep_removed(self, path: str, before: str | None, content_hash: str | None, standing: Standing | None) -> None:
-        """Record what was removed from a photo, if the scan has it: as `keep`, with the SHA-256 before."""
+        """Record what was removed from a photo, if the scan has it; as `keep`, with the SHA-256 before the change."""
         if content_hash is not None:
             found = next(iter(self._scan_file.photos([path])), None)
             if found is not None and found.content_hash == before:
@@ -150,35 +153,35 @@ class WrittenNames:
             self._keep(path, self._rows_of(path, standing))
 
     def _rows_of(self, photo: str, standing: Standing) -> set[TagRow]:
-        """Return what is to be recorded; rows of forgotten people stay while a name of nobody is in their file."""
+        """Return the rows to record; those of forgotten people stay while their file has a name of no known person."""
         rows = {
             TagRow(photo, file, self._ids[name_key(name)])
             for file, names in standing.items()
             for name in names
             if name_key(name) in self._ids
         }
-        strange = {file for file, names in standing.items() if any(name_key(name) not in self._ids for name in names)}
+        unknown = {file for file, names in standing.items() if any(name_key(name) not in self._ids for name in names)}
         before = self._rows.get(photo, ())
-        return rows | {row for row in before if row.person not in self._names and row.file in strange}
+        return rows | {row for row in before if row.person not in self._names and row.file in unknown}
 
     def _keep(self, photo: str, rows: set[TagRow]) -> None:
         if rows != self._rows.get(photo, set()):
-            with suppress(StorageError):  # a scan that may not be written keeps no count
+            with suppress(StorageError):  # the scan may be read-only
                 self._scan_file.keep_tags(photo, rows)
             self._rows[photo] = rows
 
 
 def files_with_name(scan: Path, pack: PackIdentity, person: int, photo: str | None = None) -> list[str]:
-    """Return the files into which facebank wrote a person's name, as far as the scan file, if any, knows.
+    """Return the files into which facebank wrote a person's name, according to the scan file; sorted.
 
     Parameters
     ----------
     scan, pack
-        The scan file, and whose embeddings it holds.
+        The scan file, which need not exist, and the pack of its embeddings.
     person
         The person's number in the gallery.
     photo
-        Only of this photo, an absolute path; None for all.
+        Absolute path of the only photo to consider; None for all.
     """
     with suppress(FacebankError), ScanFile.open(scan, pack) as scan_file:
         tags = scan_file.tags()

@@ -1,9 +1,9 @@
-"""An XMP document: its face regions are read and added to, and everything else in it stays as it is.
+"""XMP documents: their face regions are read, added and renamed, and everything else in them is preserved.
 
-XMP is XML from whoever sent the photo: its size is checked before it is parsed, and a document with a document type,
-which alone can define entities, is refused. XMP never has one (ISO 16684-1, 7.1).
+XMP is untrusted XML. Its size is checked before it is parsed, and a document with a document type declaration, which
+XMP never has (ISO 16684-1, 7.1) and which alone can define entities, is refused.
 
-RDF/XML writes the same in several forms, and programs use all of them: fields as elements or attributes, structures
+RDF/XML has several forms for the same data, and programs use all of them: fields as elements or attributes, structures
 with ``rdf:parseType="Resource"`` (ExifTool, exiv2) or with an ``rdf:Description`` inside (Adobe; ISO 16684-1, 7.4 to
 7.9).
 """
@@ -46,10 +46,10 @@ _ADDED = f"{{{_OURS}}}Added"
 _EXTENSIONS = f"{{{_MWG}}}Extensions"
 _LONGEST_NUMBER = 64
 _EMPTY = f'<x:xmpmeta xmlns:x="{_META}"><rdf:RDF xmlns:rdf="{RDF[1:-1]}"/></x:xmpmeta>'.encode()
-_PACKET_ID = "W5M0MpCehiHzreSzNTczkc9d"  # every packet's: XMP Specification Part 1, 7.3.2
+_PACKET_ID = "W5M0MpCehiHzreSzNTczkc9d"  # the same in every packet: XMP Specification Part 1, 7.3.2
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins as UTF-16's does
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, with which it begins
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -75,10 +75,10 @@ class XmpDocument:
 
     @classmethod
     def parse(cls, data: bytes, name: str) -> Self:
-        """Parse a packet of a photo, or a sidecar; `name` is used in messages.
+        """Return the document of a photo's packet or of a sidecar; `name` is used in messages.
 
-        Raises `XmpError` (it is too large, no XMP, or holds what XMP never has) or `MissingDependencyError` (lxml is
-        not installed).
+        Raises `XmpError` (it is too large, not XMP, or has a document type declaration) or `MissingDependencyError`
+        (lxml is not installed).
         """
         text = _decoded(data, name)
         declared = text.startswith("<?xml ")
@@ -104,11 +104,11 @@ class XmpDocument:
         root = self._tree.getroot()
         found = [root] if root.tag == f"{RDF}RDF" else root.findall(f"{RDF}RDF")
         if len(found) != 1:
-            raise XmpError(f"{printable(self._name)} holds XML that is no XMP: there has to be one rdf:RDF")
+            raise XmpError(f"{printable(self._name)} holds XML that is not XMP: it must have one rdf:RDF")
         return found[0]
 
     def to_bytes(self) -> bytes:
-        """Return the document as UTF-8, as in a sidecar."""
+        """Return the document in UTF-8, for a sidecar."""
         from lxml import etree
 
         if self._is_new:
@@ -117,7 +117,7 @@ class XmpDocument:
         return written if written.endswith(b"\n") else written + b"\n"
 
     def to_packet(self) -> bytes:
-        """Return the document as a packet, with its processing instructions, as in a photo."""
+        """Return the document as a packet with its processing instructions, for a photo."""
         self._declared = False
         packet = self.to_bytes()
         if packet.lstrip().startswith(b"<?xpacket"):
@@ -125,8 +125,8 @@ class XmpDocument:
         begin = f'<?xpacket begin="\ufeff" id="{_PACKET_ID}"?>\n'.encode()
         return begin + packet + b'<?xpacket end="w"?>'
 
-    def says_the_same(self, other: XmpDocument) -> bool:
-        """Return whether another document has the same elements, attributes and texts, spaces included."""
+    def has_same_content(self, other: XmpDocument) -> bool:
+        """Return whether another document has the same elements, attributes and text, including whitespace."""
         from lxml import etree
 
         mine, others = (etree.tostring(each._tree.getroot(), with_tail=False) for each in (self, other))
@@ -136,7 +136,7 @@ class XmpDocument:
     def regions(self) -> list[Region]:
         """The regions in the order of the file, the Metadata Working Group's first.
 
-        Raises `XmpError`: there are too many.
+        Raises `XmpError` if there are more than `MOST_REGIONS`.
         """
         found = [self._mwg_region(item) for item in self._mwg_items()]
         found += [self._microsoft_region(item) for item in self._microsoft_items()]
@@ -144,7 +144,7 @@ class XmpDocument:
 
     @property
     def dimensions(self) -> tuple[float, float] | None:
-        """Width and height of the picture that the Metadata Working Group's regions are about, if stated."""
+        """Width and height in pixels of the picture to which the Metadata Working Group's regions refer, if stated."""
         for info in self._properties(_MWG, "Regions"):
             dimensions = struct_in(info, f"{{{_MWG}}}AppliedToDimensions")
             if dimensions is not None:
@@ -155,13 +155,13 @@ class XmpDocument:
 
     @property
     def has_mwg_regions(self) -> bool:
-        """Whether there is a list of the Metadata Working Group's regions, even an empty one."""
+        """Whether the document has a list of the Metadata Working Group's regions, even an empty one."""
         return next(self._properties(_MWG, "Regions"), None) is not None
 
     def name_region(self, number: int, name: str, mark: str | None = None) -> None:
-        """Name a region of the Metadata Working Group's, by its index in `regions`, and note that facebank did.
+        """Name a region of the Metadata Working Group's, by its index in `regions`, and record that facebank did.
 
-        `mark` is how the gallery recognizes the names that it wrote.
+        `mark` identifies the gallery that wrote the name.
         """
         item = list(self._mwg_items())[number]
         with _translated_errors(self._name, name):
@@ -173,7 +173,7 @@ class XmpDocument:
     def unname_region(self, number: int) -> None:
         """Remove a name that facebank wrote, and the region if facebank added it.
 
-        `number` is its index in `regions`; those behind it may move up by one.
+        `number` is its index in `regions`; later indices decrease by one if the region is removed.
         """
         item = list(self._mwg_items())[number]
         extensions = struct_in(item, _EXTENSIONS)
@@ -184,14 +184,14 @@ class XmpDocument:
         self._note(item, "", None)
 
     def add_region(self, box: Box, name: str, size: tuple[int, int], mark: str | None = None) -> None:
-        """Add a face.
+        """Add the region of a face to the Metadata Working Group's.
 
         Parameters
         ----------
         box
-            In the picture that the regions are about.
+            Left, top, right and bottom in fractions of the picture to which the regions refer, 0..1.
         name
-            The person's; empty for an unnamed face.
+            The person's name; empty for an unnamed face.
         size
             Width and height in pixels of that picture, for a document that does not state them.
         mark
@@ -232,7 +232,7 @@ class XmpDocument:
             set_text(extensions, _MARK, mark, nsmap=_PREFIXES)
 
     def _bag(self, size: tuple[int, int]) -> Any:
-        """Return the list of regions, created if missing with the size of the picture that they are about."""
+        """Return the list of regions, created if missing with the size of the picture to which they refer."""
         from lxml import etree
 
         resource = {f"{RDF}parseType": "Resource"}
@@ -253,7 +253,7 @@ class XmpDocument:
         return etree.SubElement(regions, f"{RDF}Bag") if bag is None else bag
 
     def _description(self) -> Any:
-        """Return a new node for properties, about what the others are about, as XMP requires."""
+        """Return a new node for properties with the ``rdf:about`` of the others, as XMP requires."""
         from lxml import etree
 
         about = f"{RDF}about"
@@ -323,7 +323,7 @@ class XmpDocument:
 
 @contextmanager
 def _translated_errors(document: str, name: str) -> Iterator[None]:
-    """Raise lxml's refusal of a character as an `XmpError`."""
+    """Translate lxml's error for a character that XML cannot hold to an `XmpError`."""
     try:
         yield
     except ValueError as error:
@@ -361,12 +361,12 @@ def _number(text: str) -> float | None:
 
 
 def struct_in(element: Any, field: str) -> Any:
-    """Return the element of a field that holds a structure or a list, or None."""
+    """Return the element of a field that contains a structure or a list, or None."""
     return _body(element).find(field)
 
 
 def text_of(element: Any, field: str) -> str:
-    """Return the text of a field, an attribute or an element; empty if there is none."""
+    """Return the text of a field, which is an attribute or an element; empty if absent."""
     body = _body(element)
     attribute = body.get(field)
     if attribute is not None:
@@ -390,7 +390,7 @@ def items_of(element: Any) -> Iterator[Any]:
 
 
 def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | None = None) -> None:
-    """Set a field in the form that it has, or as a new element.
+    """Set the text of a field in its present form, or as a new element.
 
     Raises `ValueError` (XML cannot hold a character of the text) or `XmpError` (the structure is not valid RDF).
     """
@@ -405,7 +405,7 @@ def set_text(element: Any, field: str, text: str, nsmap: Mapping[str, str] | Non
         found = etree.SubElement(opened(element), field, nsmap=nsmap)
     for child in list(found):
         found.remove(child)
-    found.text = text or None  # as it is when read again
+    found.text = text or None  # lxml reads an empty text as None
 
 
 def drop(element: Any, field: str) -> None:
@@ -419,7 +419,7 @@ def drop(element: Any, field: str) -> None:
 def opened(element: Any) -> Any:
     """Return the element to which a structure's fields can be added.
 
-    Fields that are attributes of the property itself become elements: RDF allows no elements beside them.
+    Fields that are attributes of the property become elements, because RDF allows no elements beside them.
     """
     from lxml import etree
 
@@ -427,7 +427,7 @@ def opened(element: Any) -> Any:
     if body is not element or body.get(_PARSE_TYPE) == "Resource":
         return body
     if len(body) or (body.text or "").strip():
-        raise XmpError("its regions are written in a way that is not understood: they are left alone")
+        raise XmpError("its regions are not valid RDF: they are left alone")
     for name, value in list(body.attrib.items()):
         if not name.startswith(RDF):
             del body.attrib[name]

@@ -1,10 +1,10 @@
-"""The XMP of a photo, in it and beside it: read, and written so that nothing else can be lost.
+"""Reading and writing the XMP of a photo, in its file and in sidecars, without changing other data.
 
 Sidecars have two names: ``photo.jpg.xmp`` (digiKam, darktable, immich) and Adobe's ``photo.xmp``. Both are read; the
-first counts for more, as in immich, and is the one that is written.
+first takes precedence, as in immich, and is the one that is written.
 
-A new file is written beside the old one, read back and compared, and only then replaces the old one: a crash leaves
-one of the two, complete.
+A new file is written beside the old one, read back and compared before it replaces the old one, so that a crash leaves
+one of the two intact.
 """
 
 from __future__ import annotations
@@ -35,36 +35,36 @@ _HEAD_BYTES = 512 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class XmpSource:
-    """One document about a photo."""
+    """One XMP document about a photo."""
 
     path: Path  # the photo itself, or a sidecar
-    document: XmpDocument  # its content
-    data: bytes | None = None  # a sidecar as it was read; None for a photo, or if there is none yet
+    document: XmpDocument
+    data: bytes | None = None  # the bytes of an existing sidecar; None for a photo or a new sidecar
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoXmp:
     """A photo with all XMP about it."""
 
-    path: Path
+    path: Path  # of the photo
     file: PhotoFile  # its bytes
-    header: PhotoHeader  # what is known without decoding pixels
-    packet: Packet | None  # where XMP is or would be in it; None for a format into which none is put
+    header: PhotoHeader  # its metadata, read without decoding pixels
+    packet: Packet | None  # the place of XMP in the file; None for a format in which XMP is not embedded
     embedded: XmpSource | None  # the packet in the photo
     extended: XmpSource | None  # Extended XMP in the photo
-    sidecars: tuple[XmpSource, ...]  # the one that is written first, if it exists
+    sidecars: tuple[XmpSource, ...]  # existing ones; the one that facebank writes comes first
 
     @property
     def sources(self) -> tuple[XmpSource, ...]:
-        """All documents, those that count for more first."""
+        """All documents in order of precedence."""
         inside = (source for source in (self.embedded, self.extended) if source is not None)
         return (*self.sidecars, *inside)
 
 
 def read_photo_xmp(photo: Path, *, to_change: bool = True) -> PhotoXmp:
-    """Read all XMP about a photo; of a JPEG only the part before the picture unless it is `to_change`.
+    """Return all XMP about a photo. Unless the photo is `to_change`, only the first part of a JPEG is read.
 
-    Raises `PhotoError` (the photo cannot be read, or XMP in it or beside it is broken; the message names the file) or
+    Raises `PhotoError` (the photo cannot be read, or its XMP or a sidecar is broken; the message names the file) or
     `MissingDependencyError` (lxml is not installed).
     """
     head = None if to_change else _jpeg_head(photo)
@@ -86,7 +86,7 @@ def read_photo_xmp(photo: Path, *, to_change: bool = True) -> PhotoXmp:
 
 
 def _jpeg_head(photo: Path) -> bytes | None:
-    """Return the beginning of a JPEG; None for other files, and if that is not enough."""
+    """Return the first part of a JPEG with all metadata; None for other files, or if the metadata is longer."""
     with suppress(OSError, ValueError):
         if stat.S_ISREG(photo.stat().st_mode):
             with photo.open("rb") as file:
@@ -96,24 +96,24 @@ def _jpeg_head(photo: Path) -> bytes | None:
 
 
 def write_sidecar(path: Path, document: XmpDocument, was: bytes | None = None) -> None:
-    """Write a sidecar, replacing what was there. A new one is readable by those who may read the photo.
+    """Write or replace a sidecar. A new one gets the permissions of the photo.
 
-    Raises `XmpError` (it has hard links, which would keep the old file) or `StorageError` (it cannot be written, or was
-    changed meanwhile).
+    Raises `XmpError` (it has hard links, which would keep the old file) or `StorageError` (it cannot be written, or
+    another program changed it meanwhile).
 
     Parameters
     ----------
     path, document
-        The file, and its content from now on.
+        The file, and its new content.
     was
-        Its bytes when it was read; None if there was none.
+        Its bytes when it was read; None if it did not exist.
     """
     data, target = document.to_bytes(), Path(os.path.realpath(path))
     if is_file(target) and _links(target) > 1:
         raise XmpError(f"{printable(str(path))} is linked to other names, which would keep the old file: unlink it")
 
     def check(written: bytes) -> bool:
-        return written == data and XmpDocument.parse(written, str(path)).says_the_same(document)
+        return written == data and XmpDocument.parse(written, str(path)).has_same_content(document)
 
     def unchanged() -> bool:
         return (target.read_bytes() if is_file(target) else None) == was
@@ -122,21 +122,21 @@ def write_sidecar(path: Path, document: XmpDocument, was: bytes | None = None) -
 
 
 def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = None) -> bytes:
-    """Put XMP into a photo; return its bytes now.
+    """Embed XMP in a photo, and return the bytes of the new file.
 
     The picture is not encoded again: the packet is spliced in, and the other bytes, the decoded pixels and the XMP are
-    compared before the file replaces the old one. Permissions and times stay: a photo without a date of its own is
-    dated by its file. Raises `XmpError` (nothing can be put into it safely; the message says why, and the file is
-    unchanged) or `StorageError` (it cannot be written).
+    compared before the file replaces the old one. Permissions and times stay, because a photo without a date of its own
+    is dated by its file. Raises `XmpError` (XMP cannot be embedded safely; the message has the reason, and the file is
+    unchanged) or `StorageError` (the file cannot be written).
 
     Parameters
     ----------
     photo
         As `read_photo_xmp` returns it.
     document
-        Its XMP from now on.
+        The new XMP.
     limits
-        The largest photo to read; None for the usual.
+        The largest photo to read; None for the default.
     """
     target, name = Path(os.path.realpath(photo.path)), printable(str(photo.path))
     kind = photo.header.kind
@@ -155,7 +155,7 @@ def embed(photo: PhotoXmp, document: XmpDocument, limits: PhotoLimits | None = N
             packet is not None
             and packet.data == wanted
             and _without(written, kind, packet) == _without(old, kind, photo.packet)
-            and XmpDocument.parse(packet.data, str(photo.path)).says_the_same(document)
+            and XmpDocument.parse(packet.data, str(photo.path)).has_same_content(document)
             and _same_picture(old, written, limits)
         )
 
@@ -177,7 +177,7 @@ def _without(data: bytes, kind: str, packet: Packet | None) -> bytes:
     rest = data[: packet.start] + data[packet.end :]
     if kind != "WebP":
         return rest
-    # its own sizes, and the header that says that there is XMP
+    # the sizes in the RIFF header and the flags in VP8X change with the XMP
     body = rest[12:]
     return body[18:] if body.startswith(b"VP8X") else body
 
@@ -194,7 +194,7 @@ def _read_sidecar(path: Path) -> XmpSource | None:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise XmpError(f"{printable(str(path))} is no file: move it away, or no XMP can be beside the photo")
+            raise XmpError(f"{printable(str(path))} is not a file: move it away to make room for a sidecar")
         if status.st_size > MOST_BYTES:
             raise XmpError(f"{printable(str(path))} has {status.st_size:,} bytes, the limit is {MOST_BYTES:,}")
         with path.open("rb") as file:
@@ -217,13 +217,13 @@ def _replace(
     like: Path,
     keep_times: bool = False,
 ) -> None:
-    """Write a file with another's permissions, check it, and put it in place."""
+    """Write a file with the permissions of `like`, check it, and replace the target by it."""
     name = printable(str(target))
     try:
         with new_file(target) as part:
             part.stream.write(data)
             part.stream.flush()
-            _take_after(part.path, like, keep_times=keep_times)
+            _copy_status(part.path, like, keep_times=keep_times)
             _require_right(name, check(part.path.read_bytes()), unchanged)
     except OSError as error:
         raise StorageError(f"{name} cannot be written: {error.strerror or error}") from error
@@ -240,10 +240,10 @@ def _require_right(name: str, is_right: bool, unchanged: Callable[[], bool]) -> 
         raise StorageError(f"{name} was changed by another program meanwhile: it is left alone, try again")
 
 
-def _take_after(part: Path, like: Path, *, keep_times: bool) -> None:
+def _copy_status(part: Path, like: Path, *, keep_times: bool) -> None:
     """Give a file the owner and permissions of another."""
     status = like.stat()
-    with suppress(PermissionError):  # only the system's owner may give files away
+    with suppress(PermissionError):  # only root may change owners
         os.chown(part, status.st_uid, status.st_gid)
     if keep_times:
         shutil.copystat(like, part)

@@ -1,7 +1,7 @@
-"""XMP packets in photos: found, and replaced without touching other bytes (XMP Specification Part 3).
+"""Finding and replacing XMP packets in photos without changing other bytes (XMP Specification Part 3).
 
-A photo is taken as what comes before its packet, the packet, and what comes after; a new packet is spliced in. Sizes
-that a format states of itself, as WebP does, are updated.
+A new packet is spliced between the bytes before and after the old one. Sizes that a format stores, as WebP does, are
+updated.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ _SIDECAR = "write a sidecar instead, without --embed"
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """The XMP of a photo, and where it is or would be."""
+    """The XMP of a photo, and its place in the file."""
 
     data: bytes | None  # the packet's bytes, or None
-    extended: bytes | None  # what did not fit into a JPEG's packet (Extended XMP), assembled; or None
-    start: int  # byte of the file from which a new packet with its framing replaces what was there
-    end: int  # byte up to which it does; the same if there is no packet yet
-    locked: str | None = None  # why none can be put there, or None
+    extended: bytes | None  # assembled Extended XMP, which did not fit into a JPEG's packet; or None
+    start: int  # first byte of the file that a new packet with its framing replaces
+    end: int  # byte after the last that it replaces; equal to `start` if there is no packet yet
+    locked: str | None = None  # why no packet can be written, or None
 
 
 def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
-    """Find the XMP of a photo.
+    """Return the XMP of a photo.
 
-    Raises `XmpError`: the file is damaged.
+    Raises `XmpError` if the file is damaged.
 
     Parameters
     ----------
     data, kind
         The whole file, and the name of its format as `facebank.media.recognize_format` returns it.
     name
-        What to call the file in messages.
+        The file's name in messages.
 
     Returns
     -------
     Packet or None
-        None for a format into which nothing is embedded.
+        None for a format in which XMP is not embedded.
     """
     finder = _FINDERS.get(kind)
     if finder is None:
@@ -74,7 +74,7 @@ def find_packet(data: bytes, kind: str, name: str) -> Packet | None:
 def with_packet(data: bytes, kind: str, packet: Packet, xmp: bytes, name: str) -> bytes:
     """Return a photo with `xmp` in place of the packet that `find_packet` found, all other bytes unchanged.
 
-    Raises `XmpError`: it cannot be put there.
+    Raises `XmpError` if the packet is locked, or `xmp` is too large for a JPEG.
     """
     if packet.locked is not None:
         raise XmpError(f"{printable(name)} {packet.locked}: {_SIDECAR}")
@@ -92,7 +92,13 @@ def with_packet(data: bytes, kind: str, packet: Packet, xmp: bytes, name: str) -
 
 
 def is_jpeg_head(data: bytes) -> bool:
-    """Return whether bytes begin a JPEG and reach to its picture, behind all metadata."""
+    """Return whether bytes begin a JPEG and contain all of its metadata, up to the picture.
+
+    Examples
+    --------
+    >>> is_jpeg_head(b"GIF89a")
+    False
+    """
     try:
         return data.startswith(b"\xff\xd8\xff") and sum(1 for _ in _jpeg_segments(data)) >= 0
     except (struct.error, IndexError, _BrokenError):
@@ -116,7 +122,7 @@ def _find_in_jpeg(data: bytes) -> Packet:
         elif code == _APP0 or (code == _APP1 and body.startswith(_EXIF_HEADER)):
             place = end if place == start else place
         elif code == _APP2 and body.startswith(_MULTI_PICTURE):
-            has_pictures = True  # where the others are is counted from here on
+            has_pictures = True  # the offsets of further pictures count from here
         elif code == _APP11 and b"c2pa" in body:
             locked = "is signed (Content Credentials), which any change breaks"
     if len(found) > 1:
@@ -215,7 +221,7 @@ def _find_in_webp(data: bytes) -> Packet:
 
 
 def _webp_with(data: bytes, packet: Packet, xmp: bytes) -> bytes:
-    """Return a WebP with a packet; a simple one gets the header that says what it holds (RFC 9649, 2.7)."""
+    """Return a WebP with a packet; a simple file gets the VP8X header that announces XMP (RFC 9649, 2.7)."""
     framed = b"XMP " + struct.pack("<I", len(xmp)) + xmp + b"\0" * (len(xmp) % 2)
     before, behind = data[12 : packet.start], data[packet.end :]
     end_of_file = 8 + struct.unpack_from("<I", data, 4)[0]
@@ -234,4 +240,4 @@ def _webp_with(data: bytes, packet: Packet, xmp: bytes) -> bytes:
 
 _FINDERS: dict[str, Callable[[bytes], Packet]] = {"JPEG": _find_in_jpeg, "PNG": _find_in_png, "WebP": _find_in_webp}
 EMBEDS = frozenset(_FINDERS)
-"""Formats into which XMP is put."""
+"""Formats in which XMP is embedded."""

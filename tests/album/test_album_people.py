@@ -1,12 +1,12 @@
-"""The people of a scan, one mean embedding each."""
+"""Mean embeddings of the people in a scan."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from facebank.album.groups import face_groups as module
-from facebank.album.groups.face_groups import album_people
+from facebank.album.groups import album_people as module
+from facebank.album.groups.album_people import album_people
 from facebank.album.scan.scan_file import StoredFaces
 from facebank.packs import load_pack
 
@@ -19,7 +19,7 @@ def stored(counts: list[int], qualities: float = 0.9, seed: int = 0) -> StoredFa
     return StoredFaces(numbers, numbers, embeddings, np.full(len(owners), qualities, np.float32))
 
 
-def test_each_person_seen_twice_or_more_has_one_mean_those_seen_most_first() -> None:
+def test_each_person_with_several_faces_has_one_mean_most_faces_first() -> None:
     faces = stored([3, 1, 6, 2])
     found = album_people(faces, load_pack().manifest.thresholds)
     assert found.shape == (3, 128)
@@ -38,7 +38,7 @@ def test_poor_faces_and_an_empty_scan_give_nobody() -> None:
     assert len(album_people(nothing, thresholds)) == 0
 
 
-def test_of_very_many_faces_some_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_scan_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_FACES", 20)
     found = album_people(stored([30, 30]), load_pack().manifest.thresholds)
     assert len(found) == 2

@@ -1,7 +1,7 @@
-"""Face regions of photos, listed as they are or used to enroll people who were tagged with another program.
+"""Enrolling people from face regions, which another program named.
 
-Of each person's named faces the most varied good ones are enrolled, through the same enrollment as always: it refuses
-faces that are too poor or rather somebody else's.
+Of each person's named faces, the best and most varied ones are enrolled. The usual checks of enrollment apply: faces of
+poor quality and faces that are more similar to somebody else are refused.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.album.groups.face_groups import MOST_SAMPLES, choose_varied, same_face
+from facebank.album.groups.naming import MOST_SAMPLES, choose_varied, same_face
 from facebank.album.tags.region_views import RegionView, TurnFinder
-from facebank.album.tags.regions import Box, Frame, Vocabulary, face_boxes, frame_of, turned
-from facebank.album.tags.xmp_files import XmpSource, read_photo_xmp
+from facebank.album.tags.regions import face_boxes, frame_of
+from facebank.album.tags.xmp_files import read_photo_xmp
 from facebank.errors import InvalidNameError, PhotoError
 from facebank.gallery import name_key, normalize_name
 from facebank.media import read_photo
@@ -35,75 +35,8 @@ if TYPE_CHECKING:
     from facebank.types import Face, Photo
 
 
-@dataclass(frozen=True, slots=True)
-class ShownRegion:
-    """A region of a photo."""
-
-    name: str  # as the file says
-    kind: str  # as the file says: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty
-    # in pixels of the upright photo; None if the region states no possible area, with the reason in `problem`
-    box: Box | None
-    vocabulary: Vocabulary  # whose properties it is written in
-    file: str  # the photo itself or a sidecar
-    written_by_facebank: bool  # whether facebank wrote the name and nobody changed it since
-    problem: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ShownPhoto:
-    """A photo and its regions of all files, those that count for more first."""
-
-    path: str  # as the user gave it
-    width: int | None  # of the upright photo in pixels; None if it could not be read
-    height: int | None  # of the upright photo in pixels; None if it could not be read
-    error: str | None  # one sentence, or None
-    regions: tuple[ShownRegion, ...]
-
-
-def list_tags(path: Path) -> ShownPhoto:
-    """List the regions in a photo and beside it.
-
-    Raises `MissingDependencyError`: lxml is not installed.
-    """
-    try:
-        xmp = read_photo_xmp(path, to_change=False)
-        header = xmp.header
-        frame = Frame.of_upright(header.width, header.height, header.orientation)
-        regions = tuple(shown for source in xmp.sources for shown in _shown(source, frame))
-    except PhotoError as error:
-        return ShownPhoto(str(path), None, None, str(error), ())
-    return ShownPhoto(str(path), header.width, header.height, None, regions)
-
-
-def _shown(source: XmpSource, frame: Frame) -> Iterator[ShownRegion]:
-    dimensions = source.document.dimensions
-    for region in source.document.regions:
-        is_mwg = region.vocabulary is Vocabulary.MWG
-        turn = frame.turn_of(dimensions) if is_mwg else frame.orientation
-        box, problem = None, None
-        stated = region.box_in(frame.size_of(turn or frame.orientation))
-        if stated is None:
-            problem = "it states no area that can be"
-        elif turn is None:
-            across, down = dimensions or (0, 0)
-            problem = f"it is about a picture of {across:g} x {down:g} pixels, which the photo is not any more"
-        else:
-            x1, y1, x2, y2 = turned(stated, turn)
-            width, height = frame.upright_size
-            box = (x1 * width, y1 * height, x2 * width, y2 * height)
-        yield ShownRegion(
-            name=region.name,
-            kind=region.kind,
-            box=box,
-            vocabulary=region.vocabulary,
-            file=str(source.path),
-            written_by_facebank=region.is_ours,
-            problem=problem,
-        )
-
-
 class TagFate(StrEnum):
-    """What became of a region, beside the reasons of `facebank.types.EnrollReason`: a closed list."""
+    """Reasons why a region was not enrolled, in addition to `facebank.types.EnrollReason`."""
 
     NO_NAME = "no_name"
     NO_NAME_OF_A_PERSON = "no_name_of_a_person"
@@ -118,14 +51,13 @@ class TagFate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImportedTag:
-    """What became of a region, or of a photo whose regions cannot be read."""
+    """The result of a region, or of a photo whose regions cannot be read."""
 
-    path: str
+    path: str  # of the photo
     person: str | None  # the name in the region, or None
-    accepted: bool  # whether the person has this face now
-    # a code, and a sentence for people
+    accepted: bool  # whether the face is a sample of the person now
     reason: TagFate | EnrollReason
-    detail: str
+    detail: str  # the reason as a sentence
     sample_id: int | None = None  # the sample's number, or None
 
 
@@ -133,30 +65,30 @@ class ImportedTag:
 class TagOffer:
     """A face that a region names."""
 
-    person: str  # as the gallery writes names
+    person: str  # normalized as in the gallery
     photo: Photo  # without its faces
     face: Face  # as scanned
-    guarded: GuardedFace  # compared with the person's samples
+    guarded: GuardedFace  # the face in the form in which it is compared with samples
 
 
 def read_tags(
     photos: Iterable[Photo], *, own: bool = False, progress: Progress = SILENT
 ) -> Iterator[TagOffer | ImportedTag]:
-    """Read the regions of scanned photos.
+    """Yield the named faces in the regions of scanned photos.
 
     Parameters
     ----------
     photos
         As scanned.
     own
-        Whether names count that facebank wrote and nobody changed since.
+        Whether to use names that facebank itself wrote and nobody has changed since.
     progress
         Advanced with each photo that was read.
 
     Yields
     ------
     TagOffer | ImportedTag
-        A face with a name, or why a region gives none; nothing for a photo without regions.
+        A named face, or why a region has none; a photo without regions yields nothing.
     """
     for photo in photos:
         try:
@@ -174,7 +106,7 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
     finder = TurnFinder(frame, boxes, xmp.sources)
     views = [RegionView.of(source, frame, boxes, finder) for source in xmp.sources]
     names: dict[int, dict[str, str]] = {}
-    nowhere: dict[str, str] = {}
+    unmatched: dict[str, str] = {}
     ours: dict[str, str] = {}
     for view in views:
         if view.turn.is_unclear:
@@ -189,15 +121,15 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
             elif place in matched:
                 names.setdefault(matched[place], {}).setdefault(name_key(region.name), region.name)
             else:
-                nowhere[name_key(region.name)] = region.name
+                unmatched[name_key(region.name)] = region.name
     found = {key for keys in names.values() for key in keys}
-    yield from (_not_there(photo.path, name) for key, name in nowhere.items() if key not in found)
+    yield from (_unmatched(photo.path, name) for key, name in unmatched.items() if key not in found)
     yield from (_ours(photo.path, name) for key, name in ours.items() if key not in found)
     for face, given in names.items():
         yield _offer(photo, face, [name for key, name in given.items() if key])
 
 
-def _not_there(path: str, name: str) -> ImportedTag:
+def _unmatched(path: str, name: str) -> ImportedTag:
     if not name:
         return ImportedTag(path, None, False, TagFate.NO_NAME, "a region has no name, and no face was found there")
     detail = "no face was found where the region is, or it is about a picture of another shape"
@@ -231,24 +163,24 @@ def enroll_tags(
     most: int = MOST_SAMPLES,
     force: bool = False,
 ) -> Iterator[ImportedTag]:
-    """Enroll people from faces that regions name.
+    """Enroll people from the faces that regions name.
 
     Parameters
     ----------
     gallery, engine
-        The gallery, open for writing, and its pack.
+        The gallery, open for writing, and its pack's engine.
     offers
         As `read_tags` yields them.
     most
-        How many faces of a person are enrolled.
+        The largest number of faces to enroll for a person.
     force
-        Whether faces are taken that are unlike the person's others, nearer to somebody else, or one of two of a photo
-        with the same name.
+        Whether to enroll faces that are unlike the person's others, more similar to somebody else, or one of several in
+        a photo with the same name.
 
     Yields
     ------
     ImportedTag
-        One for each offer, person by person; accepted ones are kept even if the rest is never asked for.
+        The result of each offer, person by person, once it is stored.
     """
     people: dict[str, list[TagOffer]] = {}
     for offer in offers:
@@ -275,7 +207,7 @@ def enroll_tags(
 def _refusals(
     gallery: Gallery, engine: Engine, offers: Sequence[TagOffer], *, force: bool
 ) -> Sequence[ImportedTag | None]:
-    """Judge the faces of one person together, as enrollment does, without those of a photo with the name twice."""
+    """Return why each face of one person is refused, or None; a name that occurs twice in a photo is refused."""
     if force:
         return [None] * len(offers)
     counts = Counter(offer.photo.path for offer in offers)
@@ -299,15 +231,15 @@ def _refusal(offer: TagOffer, judgment: Judgment | None) -> ImportedTag | None:
 
 
 def _enroll(enroller: Enroller, engine: Engine, offer: TagOffer) -> ImportedTag:
-    """Read a photo again, and enroll the one face."""
-    source = offer.photo.path
+    """Read the photo of an offer again, and enroll the face."""
+    path = offer.photo.path
     try:
-        (analyzed,) = engine.analyzer.analyze([read_photo(source)])
+        (analyzed,) = engine.analyzer.analyze([read_photo(path)])
     except PhotoError as error:
-        return ImportedTag(source, offer.person, False, EnrollReason.UNREADABLE, str(error))
+        return ImportedTag(path, offer.person, False, EnrollReason.UNREADABLE, str(error))
     face = same_face(analyzed, offer.photo, offer.face)
     if face is None:
         detail = "it is another photo now: scan again"
-        return ImportedTag(source, offer.person, False, TagFate.NO_FACE_THERE, detail)
-    (fate,) = enroller.enroll(offer.person, [replace(analyzed, faces=(face,))]).photos
-    return ImportedTag(source, offer.person, fate.accepted, fate.reason, fate.detail, fate.sample_id)
+        return ImportedTag(path, offer.person, False, TagFate.NO_FACE_THERE, detail)
+    (enrolled,) = enroller.enroll(offer.person, [replace(analyzed, faces=(face,))]).photos
+    return ImportedTag(path, offer.person, enrolled.accepted, enrolled.reason, enrolled.detail, enrolled.sample_id)

@@ -1,0 +1,229 @@
+"""Naming a group: its best and most varied faces become samples of a person."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebank.album.groups.face_groups import faces_of
+from facebank.errors import GroupNamedError, PersonNotFoundError, PhotoError, UsageError
+from facebank.gallery import FaceKey, name_key, normalize_name
+from facebank.gallery.same_face import is_same_place
+from facebank.media import read_photo
+from facebank.operations.enroll import complete_sample, plain_sample
+from facebank.operations.guard import GuardedFace, PersonGuard
+from facebank.storage.progress import SILENT, Progress
+from facebank.storage.text import printable
+from facebank.types import EnrollReason
+
+if TYPE_CHECKING:
+    from facebank.album.scan.scan_file import ScanFile
+    from facebank.gallery import EnrolledSample, Gallery, NewSample
+    from facebank.operations.engine import Engine
+    from facebank.types import AnalyzedPhoto, Face, FloatArray, Photo
+
+MOST_SAMPLES = 10
+"""Samples that naming a group adds at most."""
+
+_MOST_JUDGED = 200  # faces of a group that are compared with the person's samples
+
+
+@dataclass(frozen=True, slots=True)
+class NamedGroup:
+    """The result of naming a group."""
+
+    person: str
+    enrolled: tuple[str, ...]  # paths of the photos whose face is a sample now
+    refused: dict[str, str]  # the reasons for the other photos, by path
+    samples: tuple[int, ...] = ()  # numbers of the new samples
+
+
+def choose_varied(embeddings: FloatArray, qualities: FloatArray, most: int) -> list[int]:
+    """Return the indices of the best and most varied faces of a person.
+
+    The first choice is the most typical face of good quality. Each further one is the least similar to those chosen,
+    weighted by quality.
+
+    Parameters
+    ----------
+    embeddings
+        L2-normalized ``float32`` of shape ``(N, D)``, N > 0, of one person.
+    qualities
+        0..1, ``float32`` of shape ``(N,)``.
+    most
+        The largest number of faces to choose.
+
+    Returns
+    -------
+    list[int]
+        Up to `most` indices, the first choice first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> embeddings = np.array([[1, 0], [1, 0], [0.8, 0.6]], dtype=np.float32)
+    >>> choose_varied(embeddings, np.ones(3, dtype=np.float32), most=2)
+    [0, 2]
+    """
+    chosen = [int(np.argmax(embeddings @ (embeddings * qualities[:, None]).sum(axis=0) * qualities))]
+    while len(chosen) < min(most, len(embeddings)):
+        similarities = (embeddings @ embeddings[chosen].T).max(axis=1)
+        gains = (1 - similarities) * qualities
+        gains[chosen] = -np.inf
+        chosen.append(int(np.argmax(gains)))
+    return chosen
+
+
+def name_group(
+    scan_file: ScanFile,
+    engine: Engine,
+    group: int,
+    person: str,
+    *,
+    gallery: Gallery | None,
+    make_gallery: Callable[[], Gallery],
+    force: bool = False,
+    key: str | None = None,
+    without: Collection[int] = (),
+    progress: Progress = SILENT,
+) -> NamedGroup:
+    """Enroll the best and most varied faces of a group.
+
+    Raises `GroupNotFoundError` (the group does not exist), `UsageError` (it is unlike the person, or no face is left)
+    or `InvalidNameError` (the name is not allowed).
+
+    Parameters
+    ----------
+    scan_file, engine
+        The scan, and its pack's engine, which embeds the faces again.
+    group, person
+        The group's number, and the name; an enrolled person of this name gets more samples.
+    gallery
+        The gallery with whose people the faces are compared; None if it does not exist yet.
+    make_gallery
+        Creates the gallery; called if it does not exist and a face is enrolled.
+    force
+        Whether to enroll faces that are unlike the person's samples, or more similar to somebody else.
+    key
+        The expected `Group.key`, which detects that faces were grouped again; None to trust the number.
+    without
+        Numbers in the scan of faces to leave out.
+    progress
+        Advanced with each photo that was read.
+
+    Returns
+    -------
+    NamedGroup
+        The enrolled and the refused photos.
+    """
+    name = normalize_name(person)
+    faces = [face for face in faces_of(scan_file, group, key) if face not in without]
+    if not faces:
+        raise UsageError(f"no face of group {group} is left")
+    stored = scan_file.face_table()
+    places = np.searchsorted(stored.ids, faces)
+    embeddings, qualities = stored.embeddings[places], stored.qualities[places]
+    likely = np.arange(len(faces))
+    if not force:
+        judged = likely[:: math.ceil(len(faces) / _MOST_JUDGED)]
+        guarded = [_guarded(scan_file, faces[place], embeddings[place]) for place in judged.tolist()]
+        likely = np.delete(likely, judged[_refused(gallery, engine, group, name, guarded)])
+    chosen = likely[choose_varied(embeddings[likely], qualities[likely], MOST_SAMPLES)]
+    progress.begin("Reading photos", len(chosen))
+    samples: dict[str, NewSample] = {}
+    refused: dict[str, str] = {}
+    for face in [faces[place] for place in chosen.tolist()]:
+        _take(scan_file, engine, face, samples, refused)
+        progress.advance()
+    outcomes: Sequence[EnrolledSample] = ()
+    if samples:
+        gallery = make_gallery() if gallery is None else gallery
+        outcomes = gallery.enroll(name, list(samples.values()))
+        with suppress(PersonNotFoundError):  # a new person is not created if every face is somebody else's
+            name = gallery.person(name).name
+    for (path, _), outcome in zip(list(samples.items()), outcomes, strict=True):
+        if outcome.duplicate_of_person is not None:
+            refused[path] = f"the face is enrolled as {outcome.duplicate_of_person} already"
+            del samples[path]
+    made = tuple(outcome.sample_id for outcome in outcomes if outcome.duplicate_of_person is None)
+    return NamedGroup(name, tuple(samples), refused, made)
+
+
+def require_unnamed(scan_file: ScanFile, gallery: Gallery, group: int) -> None:
+    """Raise `GroupNamedError` if a face of a group is somebody's sample."""
+    person = owner_of(scan_file, gallery, group)
+    if person is not None:
+        raise GroupNamedError(
+            f"group {group} is {printable(person)} already: list the groups again, somebody may have named it meanwhile"
+        )
+
+
+def owner_of(
+    scan_file: ScanFile, gallery: Gallery, group: int, besides: str | None = None, without: Collection[int] = ()
+) -> str | None:
+    """Return the first person who has a sample among the faces of a group; None if there is none.
+
+    The person `besides` is left out, and so are the faces `without`, given by their numbers in the scan.
+    """
+    other = None if besides is None else name_key(besides)
+    for face in scan_file.groups().get(group, ()):
+        if face in without:
+            continue
+        photo, place = scan_file.place_of(face)
+        for sample in gallery.samples_at(FaceKey.found(photo, photo.faces[place])):
+            if name_key(sample.person) != other:
+                return sample.person
+    return None
+
+
+def _guarded(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFace:
+    photo, place = scan_file.place_of(face)
+    return replace(GuardedFace.of(photo, place), embedding=embedding)
+
+
+def _refused(
+    gallery: Gallery | None, engine: Engine, group: int, person: str, faces: Sequence[GuardedFace]
+) -> list[int]:
+    """Return the indices of faces that enrollment would refuse; raises `UsageError` if that is half of them or more."""
+    if gallery is None:
+        return []
+    guard = PersonGuard(gallery, person, engine.thresholds.verify)
+    judgments = guard.judge(faces)
+    refused = [place for place, judgment in enumerate(judgments) if judgment.refusal is not None]
+    if 2 * len(refused) < len(faces):
+        return refused
+    if judgments[refused[0]].refusal is EnrollReason.UNLIKE_THE_PERSON and len(guard.own):
+        similarity = guard.resemblance_of(np.stack([face.embedding for face in faces])).mean()
+        why = f"is unlike {printable(gallery.person(person).name)}, who is enrolled (similarity {similarity:.2f})"
+    else:
+        why = f"is not {printable(person)}: {judgments[refused[0]].detail}"
+    raise UsageError(f"group {group} {why}: choose another name, or use --force if it is {printable(person)} anyway")
+
+
+def _take(
+    scan_file: ScanFile, engine: Engine, face: int, samples: dict[str, NewSample], refused: dict[str, str]
+) -> None:
+    """Read the photo of a face again, and add the face to `samples`, or the reason against it to `refused`."""
+    photo, place = scan_file.place_of(face)
+    try:
+        (analyzed,) = engine.analyzer.analyze([read_photo(photo.path)])
+    except PhotoError as error:
+        refused[photo.path] = str(error)
+        return
+    found = same_face(analyzed, photo, photo.faces[place])
+    if found is None:
+        refused[photo.path] = "it is another photo now: scan again"
+        return
+    crop = engine.analyzer.crop(analyzed.photo, found)
+    samples[photo.path] = complete_sample(plain_sample(analyzed, found, thumbnail=True), found, crop, engine.analyzer)
+
+
+def same_face(analyzed: AnalyzedPhoto, photo: Photo, face: Face) -> Face | None:
+    """Return the scanned face in the photo that was read again; None if the photo has changed."""
+    wanted = FaceKey.found(photo, face)
+    return next((found for found in analyzed.faces if is_same_place(FaceKey.of(analyzed, found), wanted)), None)

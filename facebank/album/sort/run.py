@@ -1,0 +1,152 @@
+"""Running a sort plan, and finishing a run that was killed. Existing files are never overwritten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from facebank.album.sort.entries import Entry, SortMode
+from facebank.album.sort.files import copy_file, digest_of, link_file, move_file, picture_of
+from facebank.album.sort.journal import SortJournal
+from facebank.errors import StorageError
+from facebank.storage.concurrency import uninterrupted
+from facebank.storage.folders import FileLocation, NamedFolders, spot_within
+from facebank.storage.leftovers import remove_leftovers
+from facebank.storage.progress import SILENT, Progress
+from facebank.storage.text import printable
+
+if TYPE_CHECKING:
+    from facebank.album.sort.journal import JournalContent
+    from facebank.album.sort.plan import SortPlan, Step
+
+_TRANSFERS = {SortMode.COPY: copy_file, SortMode.LINK: link_file, SortMode.MOVE: move_file}
+
+
+class SortedPhoto(NamedTuple):
+    """The result of one step of a plan."""
+
+    step: Step
+    mode: SortMode
+    why: str | None  # why the step failed; None if it succeeded
+
+    @property
+    def moved(self) -> tuple[str, str] | None:
+        """The old and the new path of a moved photo; None if the photo was not moved."""
+        source, target = self.step.source, self.step.target
+        is_moved = self.mode is SortMode.MOVE and not source.exists() and target.exists()
+        return (str(source), str(target)) if is_moved else None
+
+
+def sort_photos(plan: SortPlan, key: bytes, progress: Progress = SILENT) -> None:
+    """Run a plan; each photo and its sidecars are recorded in the journal before they are transferred.
+
+    Sidecars are copied where photos are linked, because programs rewrite them. Raises `StorageError` if the journal
+    cannot be written.
+
+    Parameters
+    ----------
+    plan
+        The plan; its target folder is created if missing.
+    key
+        The gallery's key, which signs the journal.
+    progress
+        Receives a `SortedPhoto` after each step.
+    """
+    if not plan.steps:
+        return
+    with SortJournal.open(plan.out, plan.folder, key) as journal:
+        progress.begin("Sorting", len(plan.steps))
+        for step in plan.steps:
+            with uninterrupted():  # an interruption must not separate a photo, its sidecars and their report
+                why = _run(journal, step, plan)
+                progress.report(SortedPhoto(step, plan.mode, why))
+                progress.advance()
+
+
+def _run(journal: SortJournal, step: Step, plan: SortPlan) -> str | None:
+    """Run a step; return why it failed, or None."""
+    source = step.source
+    if plan.mode is SortMode.MOVE and source.is_symlink():
+        return f"{printable(str(source))} is a link to another file and is not moved: use --copy or --link"
+    beside = SortMode.COPY if plan.mode is SortMode.LINK else plan.mode
+    try:
+        with spot_within(plan.folder, Path(os.path.realpath(source))) as at:
+            picture = step.picture_hash or picture_of(at)
+            entries = [Entry(plan.mode, str(source), str(step.target), step.content_hash, step.person, picture)]
+            for sidecar in step.sidecars:
+                source = sidecar.source
+                digest = digest_of(FileLocation(at.folder, source.name))
+                entries.append(Entry(beside, str(source), str(sidecar.target), digest, step.person))
+            journal.write(entries)
+            with spot_within(plan.out, step.target, create=True) as to:
+                for entry in entries:
+                    source = Path(entry.source)
+                    name = source.name if entry.is_sidecar else at.name
+                    transfer = _TRANSFERS[entry.mode]
+                    transfer(FileLocation(at.folder, name), FileLocation(to.folder, Path(entry.target).name))
+    except OSError as error:
+        return f"{printable(str(source))} cannot be sorted: {error.strerror or error}"
+    return None
+
+
+def mend_sorting(journal: JournalContent, key: bytes) -> Entry | None:
+    """Finish the last photo of a killed run, with its sidecars.
+
+    Raises `StorageError` if a file cannot be transferred.
+
+    Returns
+    -------
+    Entry or None
+        The photo's entry if the photo is at its target now, else None.
+    """
+    remove_sort_leftovers(journal)
+    if not journal.unfinished:
+        return None
+    entries = journal.entries[-journal.unfinished :]
+    photo, folder = entries[0], journal.folders[-1]
+    with SortJournal.open(journal.out, None, key), uninterrupted():
+        try:
+            if not _finish(photo, folder, journal.out):
+                return None
+            for sidecar in entries[1:]:
+                _finish(sidecar, folder, journal.out, begin=True)
+        except OSError as error:
+            raise StorageError(f"{printable(photo.source)} cannot be sorted: {error.strerror or error}") from error
+    return photo
+
+
+def _finish(entry: Entry, folder: Path, out: Path, *, begin: bool = False) -> bool:
+    """Finish an entry, or do it from the start if `begin` is set; return whether the file is at its target now."""
+    with (
+        spot_within(folder, Path(entry.source), create=True) as source,
+        spot_within(out, Path(entry.target), create=True) as target,
+    ):
+        if source.is_same_place(target):
+            return False  # a link has made both folders the same, so there is nothing to finish
+        if target.is_taken:
+            if digest_of(target) != entry.content_hash:
+                return False
+            if entry.mode is SortMode.MOVE and _holds(source, entry):
+                source.remove()
+            return True
+        if begin and _holds(source, entry):
+            _TRANSFERS[entry.mode](source, target)
+            return True
+    return False
+
+
+def _holds(spot: FileLocation, entry: Entry) -> bool:
+    return spot.is_taken and digest_of(spot) == entry.content_hash
+
+
+def remove_sort_leftovers(journal: JournalContent) -> None:
+    """Remove unfinished copies of a killed run from the folders in the journal."""
+    out = NamedFolders([journal.out])
+    targets = (Path(entry.target).parent for entry in journal.entries)
+    folders = {journal.out, *(folder for folder in targets if out.hold(folder))}
+    for entry, folder in zip(journal.entries, journal.folders, strict=True):
+        home = Path(entry.source).parent
+        if home not in folders and NamedFolders([folder]).hold(home):
+            folders.add(home)
+    remove_leftovers(sorted(folders))

@@ -1,0 +1,89 @@
+"""Records, in sort journals, of files that facebank itself rewrites in sorted folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.sort.journal import JOURNAL, SortJournal, journal_key, read_journal
+from facebank.album.tags.sidecars import possible_sidecars
+from facebank.errors import GalleryError, StorageError
+from facebank.storage.files import is_file, sha256_of
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from facebank.gallery import Gallery
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenJournal:
+    journal: SortJournal
+    known: dict[str, set[str]]  # recorded SHA-256 in hex, by target
+
+
+class SortNotes:
+    """Records in sort journals which files facebank rewrites. Use ``with`` to close the journals.
+
+    A file that another program has changed since it was sorted is not recorded, so that it stays when the sort is
+    undone.
+
+    Parameters
+    ----------
+    gallery
+        The gallery whose key signs the journals.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self._gallery = gallery
+        self._journals: dict[Path, _OpenJournal | None] = {}
+        self._before: dict[str, str | None] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for opened in self._journals.values():
+            if opened is not None:
+                opened.journal.close()
+
+    def look(self, photo: Path, content_hash: str) -> None:
+        """Remember the hashes of a photo and its sidecars before they are written; `content_hash` is the photo's."""
+        if self._journal_of(photo) is not None:
+            beside = {str(path): sha256_of(path) if is_file(path) else None for path in possible_sidecars(photo)}
+            self._before = {str(photo): content_hash, **beside}
+
+    def note(self, paths: Iterable[str]) -> None:
+        """Record that files of the last photo passed to `look` have been written."""
+        for path in paths:
+            opened = self._journal_of(Path(path))
+            if opened is None:
+                continue
+            known, before = opened.known.setdefault(path, set()), self._before.get(path, "")
+            if before in known or (before is None and not known):
+                digest = sha256_of(Path(path))
+                opened.journal.note_rewritten(Path(path), digest)
+                known.add(digest)
+
+    def _journal_of(self, path: Path) -> _OpenJournal | None:
+        out = path.parent.parent
+        if out not in self._journals:
+            self._journals[out] = None
+            if is_file(out / JOURNAL):
+                with suppress(StorageError, GalleryError):  # another gallery's journal, or one in use
+                    self._journals[out] = self._opened(out)
+        return self._journals[out]
+
+    def _opened(self, out: Path) -> _OpenJournal | None:
+        key = journal_key(self._gallery)
+        if key is None:
+            return None
+        opened = SortJournal.open(out, None, key)
+        journal = read_journal(out, key)
+        known = dict[str, set[str]]()
+        for target, digest in (*((each.target, each.content_hash) for each in journal.entries), *journal.rewritten):
+            known.setdefault(target, set()).add(digest)
+        return _OpenJournal(opened, known)

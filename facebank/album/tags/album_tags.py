@@ -1,0 +1,135 @@
+"""Names in the photo files of an album: written, listed, removed and imported, and recorded in scan and gallery."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebank.album.groups.naming import MOST_SAMPLES
+from facebank.album.sort.sort_notes import SortNotes
+from facebank.album.tags.importing import TagOffer, enroll_tags, read_tags
+from facebank.album.tags.removing import remove_name
+from facebank.album.tags.writing import tag_photo
+from facebank.album.tags.written_names import WrittenNames
+from facebank.gallery import PlaceKind, name_key
+from facebank.storage.concurrency import uninterrupted
+from facebank.storage.folders import NamedFolders
+from facebank.storage.paths import absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from facebank.album.gallery_access import GalleryAccess
+    from facebank.album.scan.scan_file import ScanFile
+    from facebank.album.tags.importing import ImportedTag
+    from facebank.album.tags.removing import RemovedTags
+    from facebank.album.tags.writing import TaggedPhoto, TagOptions
+    from facebank.storage.progress import Progress
+    from facebank.types import Photo
+
+
+def write_album_tags(
+    bank: GalleryAccess, scan_file: ScanFile, photos: Iterable[Photo], places: Sequence[Path], options: TagOptions
+) -> Iterator[TaggedPhoto]:
+    """Write the names of identified photos, and yield each photo's result.
+
+    Parameters
+    ----------
+    bank, scan_file
+        Record what was written.
+    photos
+        Identified photos that lie in the places.
+    places
+        The files and folders that the user named; nothing is written where a link leads out of them.
+    options
+        As of `facebank.album.tags.writing.tag_photo`.
+    """
+    options = replace(options, folders=NamedFolders(places))
+    noted = set[Path]()
+    tags = WrittenNames(scan_file, bank.gallery)
+    with SortNotes(bank.gallery) as notes:
+        for photo in photos:
+            with uninterrupted():  # else a photo could be written and not recorded
+                notes.look(Path(photo.path), photo.content_hash)
+                if not options.dry_run and any(face.person for face in photo.faces):
+                    _note_place(bank, Path(photo.path), places, noted)
+                tagged = tag_photo(photo, options, tags)
+                if not options.dry_run:
+                    standing = None if tagged.error is not None else tagged.standing
+                    tags.keep(photo, tagged.content_hash, standing)
+                    notes.note(tagged.files)
+            yield tagged
+
+
+def _note_place(bank: GalleryAccess, photo: Path, places: Sequence[Path], noted: set[Path]) -> None:
+    """Record in the gallery, once for each place, that names were written there."""
+    named = (Path(absolute(place)) for place in places)
+    place = next((place for place in named if photo.is_relative_to(place)), photo.parent)
+    if place not in noted:
+        noted.add(place)
+        bank.note_written(PlaceKind.TAGS, place)
+
+
+def recorded_photos(bank: GalleryAccess, scan_file: ScanFile, name: str) -> list[Path]:
+    """Return the photos for which a scan records a person's name, or that of a forgotten person."""
+    names = bank.gallery.names()
+    others = {number for number, other in names.items() if name_key(other) != name_key(name)}
+    found = {tag.photo for tag in scan_file.tags() if tag.person not in others}
+    return sorted(map(Path, found))
+
+
+def remove_album_tags(
+    tags: WrittenNames | None, name: str, photos: Sequence[Path], places: Sequence[Path], *, dry_run: bool
+) -> Iterator[RemovedTags]:
+    """Remove a name from photos and sidecars, and yield each photo's result.
+
+    Parameters
+    ----------
+    tags
+        Records what was removed; None without a scan or a gallery.
+    name, photos
+        The name in any case, and the photos.
+    places
+        The files and folders that the user named; nothing is changed where a link leads out of them.
+    dry_run
+        Whether files stay unchanged, and only the report is made.
+    """
+    folders = NamedFolders(places)
+    for photo in photos:
+        with uninterrupted():
+            removed = remove_name(photo, name, folders, dry_run=dry_run)
+            if tags is not None and not dry_run:
+                before = None if removed.before is None else removed.before.content_hash
+                standing = None if removed.error is not None else removed.standing
+                tags.keep_removed(removed.path, before, removed.content_hash, standing)
+        yield removed
+
+
+def import_album_tags(
+    bank: GalleryAccess,
+    photos: Iterable[Photo],
+    count: int,
+    *,
+    most: int | None,
+    own: bool,
+    force: bool,
+    progress: Progress,
+) -> Iterator[ImportedTag]:
+    """Enroll people from the regions of scanned photos, and yield each region's result.
+
+    `count` is the number of photos; the other parameters are as of `facebank.Album.import_tags`.
+    """
+    offers = list[TagOffer]()
+    progress.begin("Reading tags", count)
+    for read in read_tags(photos, own=own, progress=progress):
+        if isinstance(read, TagOffer):
+            offers.append(read)
+        else:
+            yield read
+    if offers:
+        progress.begin("Enrolling", len(offers))
+        gallery = bank.open_gallery(create=True)
+        for tag in enroll_tags(gallery, bank.engine, offers, most=MOST_SAMPLES if most is None else most, force=force):
+            progress.advance()
+            yield tag

@@ -1,0 +1,80 @@
+"""Face regions of photos and their sidecars, listed with their places in the upright photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from facebank.album.tags.regions import Box, Frame, Vocabulary, turned
+from facebank.album.tags.xmp_files import XmpSource, read_photo_xmp
+from facebank.errors import PhotoError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRegion:
+    """A region of a photo."""
+
+    name: str  # as the file states it
+    kind: str  # as the file states it: ``Face``, ``Pet``, ``Focus``, ``BarCode`` or empty
+    box: Box | None  # x1, y1, x2, y2 in pixels of the upright photo; None if it cannot be derived
+    vocabulary: Vocabulary  # of the properties in which it is written
+    file: str  # the photo itself or a sidecar
+    written_by_facebank: bool  # whether facebank wrote the name and nobody has changed it since
+    problem: str | None  # why there is no box, or None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPhoto:
+    """A photo and its regions; sidecars, which take precedence, come first."""
+
+    path: str  # as the user gave it
+    width: int | None  # of the upright photo in pixels; None if it could not be read
+    height: int | None  # of the upright photo in pixels; None if it could not be read
+    error: str | None  # one sentence, or None
+    regions: tuple[ShownRegion, ...]
+
+
+def list_tags(path: Path) -> ShownPhoto:
+    """Return the regions in a photo and its sidecars.
+
+    Raises `MissingDependencyError` if lxml is not installed.
+    """
+    try:
+        xmp = read_photo_xmp(path, to_change=False)
+        header = xmp.header
+        frame = Frame.of_upright(header.width, header.height, header.orientation)
+        regions = tuple(shown for source in xmp.sources for shown in _shown(source, frame))
+    except PhotoError as error:
+        return ShownPhoto(str(path), None, None, str(error), ())
+    return ShownPhoto(str(path), header.width, header.height, None, regions)
+
+
+def _shown(source: XmpSource, frame: Frame) -> Iterator[ShownRegion]:
+    dimensions = source.document.dimensions
+    for region in source.document.regions:
+        is_mwg = region.vocabulary is Vocabulary.MWG
+        turn = frame.turn_of(dimensions) if is_mwg else frame.orientation
+        box, problem = None, None
+        stated = region.box_in(frame.size_of(turn or frame.orientation))
+        if stated is None:
+            problem = "it states no possible area"
+        elif turn is None:
+            across, down = dimensions or (0, 0)
+            problem = f"it describes a picture of {across:g} x {down:g} pixels, and the photo now has another shape"
+        else:
+            x1, y1, x2, y2 = turned(stated, turn)
+            width, height = frame.upright_size
+            box = (x1 * width, y1 * height, x2 * width, y2 * height)
+        yield ShownRegion(
+            name=region.name,
+            kind=region.kind,
+            box=box,
+            vocabulary=region.vocabulary,
+            file=str(source.path),
+            written_by_facebank=region.is_ours,
+            problem=problem,
+        )
