@@ -1,1 +1,1 @@
-"""Nearest neighbors, exactly: the one search of the house, followed from the gallery's revision."""
+"""Exact nearest-neighbor search of a gallery's embeddings, kept current by the gallery's revision."""

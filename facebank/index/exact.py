@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-_UNIT = 2.0**-24  # half the distance of 1 and the next float32
+_UNIT_ROUNDOFF = 2.0**-24  # half the gap between 1 and the next float32
 _ROWS_AT_ONCE = 1024
-_LOST = 1e-16  # more than squares too small for float32 add to a length
+_UNDERFLOW = 1e-16  # bound of what underflowing squares would add to a length
 
 
 def products(query: NDArray[np.floating[Any]], rows: FloatArray) -> NDArray[np.float64]:
     """Return the inner products, ``float64`` of shape ``(N,)``, of a query ``(D,)`` and ``float32`` vectors ``(N, D)``.
 
-    Each depends on its two vectors alone; every backend decides by these numbers.
+    Each depends only on its two vectors, so that every backend ranks by the same numbers.
     """
     exact = query.astype(np.float64)
     found = np.empty(len(rows))
@@ -37,23 +37,23 @@ def cosines(query: FloatArray, rows: FloatArray) -> FloatArray:
 def summing_error(terms: int) -> float:
     """Return the error bound of a ``float32`` sum of products in any order, relative to the sum of their magnitudes.
 
-    Source: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, 2002, section 3.1, with a few spare
-    operations.
+    Source: N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, 2002, section 3.1, for four more
+    terms as a margin.
     """
-    rounded = (terms + 4) * _UNIT
+    rounded = (terms + 4) * _UNIT_ROUNDOFF
     return rounded / (1.0 - rounded)
 
 
 def lengths(rows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the rows' lengths in double precision, ``(N,)``."""
+    """Return the Euclidean lengths, ``float64`` of shape ``(N,)``, of vectors ``(N, D)``."""
     exact = rows.astype(np.float64)
     found: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", exact, exact))
     return found
 
 
 def longest(rows: FloatArray) -> float:
-    """Return an upper bound of the rows' lengths, from ``float32`` arithmetic; 0 without rows."""
+    """Return an upper bound of the lengths of ``float32`` vectors ``(N, D)``; 0 if there are none."""
     if not len(rows):
         return 0.0
     squares = np.einsum("ij,ij->i", rows, rows)
-    return float(np.sqrt(np.float64(squares.max()))) * (1.0 + summing_error(rows.shape[1])) + _LOST
+    return float(np.sqrt(np.float64(squares.max()))) * (1.0 + summing_error(rows.shape[1])) + _UNDERFLOW

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from facebank.index.search import Search
     from facebank.types import FloatArray
 
-KEPT_FROM = 5_001  # samples from which the index is cached: fewer are read from the gallery in 50 ms
-_TOLD_FROM = 200 << 20  # bytes of a gallery; making its index takes more than a second
+KEPT_FROM = 5_001  # fewest samples of a cached index; fewer are read from the gallery in 50 ms
+_LOGGED_FROM = 200 << 20  # bytes of a gallery whose index takes more than a second to build
 
 _ATTEMPTS = 10
 _ROWS_AT_ONCE = 4096
@@ -55,28 +55,28 @@ class GalleryIndex:
     """The searchable people of a gallery."""
 
     revision: int  # the gallery's
-    people: PeopleIndex | None = None  # the samples with a bare face; None without any
-    names: Mapping[int, str] = field(default_factory=dict)  # the names of these people by number
-    # known birth dates by number: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``
+    people: PeopleIndex | None = None  # people with a sample without a mask; None if there are none
+    names: Mapping[int, str] = field(default_factory=dict)  # their names by person id
+    # known birth dates by person id: ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``
     birth_dates: Mapping[int, str] = field(default_factory=dict)
-    # the same people in drawn or worn masks, and each one's share of samples with a worn mask, 0..1, ``float32`` of
+    # the same people in drawn or worn masks, and the weight of worn masks in each one's samples, 0..1, ``float32`` of
     # shape ``(P,)``; None without such samples
     masked: MaskedPeople | None = None
     # embeddings of remembered strangers, ``float32`` of shape ``(S, D)``
     strangers: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    origin: Origin | None = None  # of an index in memory, if a later one may be made from it
-    file: DerivedFile | None = None  # where the vectors are; None for an index in memory
-    is_outdated: Callable[[], bool] | None = None  # whether where it is searched was changed since; None for here
+    origin: Origin | None = None  # of an index in memory, if a later index can be built from it
+    file: DerivedFile | None = None  # holds the vectors; None for an index in memory
+    is_outdated: Callable[[], bool] | None = None  # whether the vector store has changed since; None without a store
 
     @property
     def is_lost(self) -> bool:
-        """Whether what it is searched by was damaged or changed, so that the index cannot be used any more."""
+        """Whether its file or vector store was damaged or changed, so that the index must be opened again."""
         if self.is_outdated is not None and self.is_outdated():
             return True
         return self.file is not None and self.file.is_lost
 
     def sample_ids(self) -> NDArray[np.int64] | None:
-        """Return the samples' numbers in the order of the index, ``int64 (N,)``; None if an older version made it."""
+        """Return the sample ids, ``int64`` of shape ``(N,)``, in the index's order; None in files of old versions."""
         origin = self.origin
         if origin is None and self.file is not None:
             origin = Origin.read(self.file)
@@ -84,9 +84,9 @@ class GalleryIndex:
 
 
 def open_index(gallery: Gallery) -> GalleryIndex:
-    """Return the current index of a gallery, as `open_local_index` does, searched where the gallery was opened for it.
+    """Return the current index of a gallery, searched on its vector store if it was opened with one.
 
-    May raise `ServiceError` too: see `facebank.index.mirror.GalleryMirror.searched`.
+    Raises as `open_local_index` does, and `ServiceError`: see `facebank.index.mirror.GalleryMirror.searched`.
     """
     local = open_local_index(gallery)
     if gallery.mirror is None:
@@ -98,29 +98,31 @@ def open_index(gallery: Gallery) -> GalleryIndex:
 def open_local_index(gallery: Gallery) -> GalleryIndex:
     """Return the current index of a gallery, searched on this machine.
 
-    A large gallery's is read from the cache, which is written if missing or outdated. Methods of the index raise
-    `ReadAgainError`, a `GalleryBusyError`, if another process overwrites the file to forget somebody: see
+    The index of a large gallery is read from the cache, which is written if it is missing or outdated. Methods of the
+    index raise `ReadAgainError`, a `GalleryBusyError`, if another process overwrites the file to forget a person: see
     `read_until_whole`.
     """
-    may_keep = not (gallery.read_only or gallery.in_transaction)
-    with _OPENING:  # several threads make it once
+    may_write_cache = not (gallery.read_only or gallery.in_transaction)
+    with _OPENING:  # only one thread builds it
         with gallery.snapshot():
             revision, token, strangers = gallery.revision, gallery.read_setting(INDEX_FILE_SETTING), gallery.strangers()
             file = _stored_file(gallery, token)
             stored = _stored_index(file, revision)
             if stored is not None:
                 return replace(stored, strangers=strangers.matrix)
-            if _size_of(gallery.path) >= _TOLD_FROM:
-                logging.getLogger("facebank").warning("preparing the search of a large gallery, once after each change")
-            made = replace(_made_index(gallery, revision, file), strangers=strangers.matrix)
-        if may_keep and made.people is not None and made.people.count >= KEPT_FROM:
-            stored = _stored_index(_stored_file(gallery, _keep(gallery, made, token)), revision)
-            return made if stored is None else replace(stored, strangers=made.strangers)
-        return made
+            if _size_of(gallery.path) >= _LOGGED_FROM:
+                logging.getLogger("facebank").warning(
+                    "building the search index of a large gallery; done once after each change"
+                )
+            built = replace(_build_index(gallery, revision, file), strangers=strangers.matrix)
+        if may_write_cache and built.people is not None and built.people.count >= KEPT_FROM:
+            stored = _stored_index(_stored_file(gallery, _write_to_cache(gallery, built, token)), revision)
+            return built if stored is None else replace(stored, strangers=built.strangers)
+        return built
 
 
 def read_until_whole(read: Callable[[], Value]) -> Value:
-    """Call a function that opens an index and reads it, again if the index is overwritten meanwhile.
+    """Return the result of a function that opens and reads an index; calls it again if the index was overwritten.
 
     Raises `ReadAgainError` after some attempts.
     """
@@ -133,23 +135,23 @@ def read_until_whole(read: Callable[[], Value]) -> Value:
 def _size_of(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # it was moved while it is open
+    except OSError:  # the open gallery was moved
         return 0
 
 
 def masked_people(
     people: PeopleIndex, mixed: FloatArray | None, worn: tuple[FloatArray, NDArray[np.int64], FloatArray] | None
 ) -> MaskedPeople | None:
-    """Return people as they look in masks, and each one's share of samples with a worn mask.
+    """Return an index of people in masks, and the weight of worn masks in each one's samples; None without masks.
 
     Parameters
     ----------
     people
-        Their samples with a bare face.
+        Their samples without a mask.
     mixed
-        The same samples mixed with a drawn mask, in the index's order, ``(N, D)``; None without any.
+        The same samples mixed with a drawn mask, ``float32`` of shape ``(N, D)`` in the index's order, or None.
     worn
-        Embeddings, owners and qualities of samples with a worn mask. Those of people without a bare sample are ignored,
+        Embeddings, person ids and qualities of samples with a worn mask. People without any other sample are ignored,
         because strangers in masks are too similar to them.
     """
     if worn is None:
@@ -169,8 +171,8 @@ def masked_people(
     return index, share.astype(np.float32)
 
 
-def _made_index(gallery: Gallery, revision: int, before: DerivedFile | None = None) -> GalleryIndex:
-    """Return an index in memory; from the file of an earlier revision, where that can be."""
+def _build_index(gallery: Gallery, revision: int, before: DerivedFile | None = None) -> GalleryIndex:
+    """Return an index in memory, built from the file of an earlier revision where possible."""
     samples = None
     if before is not None:
         with suppress(ReadAgainError):
@@ -188,15 +190,15 @@ def _made_index(gallery: Gallery, revision: int, before: DerivedFile | None = No
 # The file in the cache --------------------------------------------------------------------------------------------
 
 
-def _keep(gallery: Gallery, made: GalleryIndex, before: object) -> object:
-    """Write an index to the cache, unless another process did; returns the token of the file in the cache.
+def _write_to_cache(gallery: Gallery, built: GalleryIndex, before: object) -> object:
+    """Write an index to the cache unless another process has; returns the token of the file in the cache.
 
-    `before` is the token of the file that it replaces.
+    `before` is the token of the file to replace.
     """
-    path, key = index_file(gallery.path), FileKey.draw(gallery.pack, made.revision)
+    path, key = index_file(gallery.path), FileKey.draw(gallery.pack, built.revision)
     try:
-        gallery.note_place()  # before anything is there that must be wiped
-        written = write_derived_file(path, key, list(_sections(made)), _appearing(gallery, path, key, before))
+        gallery.note_place()  # first, so that the file can be found and wiped
+        written = write_derived_file(path, key, list(_sections(built)), _appearing(gallery, path, key, before))
     except (GalleryError, StorageError):
         return gallery.read_setting(INDEX_FILE_SETTING)
     return key.token if written else None
@@ -204,7 +206,7 @@ def _keep(gallery: Gallery, made: GalleryIndex, before: object) -> object:
 
 @contextmanager
 def _appearing(gallery: Gallery, path: Path, key: FileKey, before: object) -> Iterator[None]:
-    """Hold the gallery while a file gets its name, so that nobody is forgotten meanwhile; wipe the file before it.
+    """Lock the gallery while a file gets its name, so that no person is forgotten meanwhile; wipes the replaced file.
 
     Raises `ReadAgainError` if the gallery has changed, or has another file already.
     """
@@ -223,21 +225,21 @@ def _appearing(gallery: Gallery, path: Path, key: FileKey, before: object) -> It
             wipe_file(aside)
 
 
-def _sections(made: GalleryIndex) -> Iterator[Section]:
-    people = made.people
-    assert people is not None  # noqa: S101 - who has samples has people
-    names = EncodedNames.of(made.names, people.people)
-    born = json.dumps({str(number): date for number, date in made.birth_dates.items()}).encode()
+def _sections(built: GalleryIndex) -> Iterator[Section]:
+    people = built.people
+    assert people is not None  # noqa: S101 - an index with samples has people
+    names = EncodedNames.of(built.names, people.people)
+    born = json.dumps({str(number): date for number, date in built.birth_dates.items()}).encode()
     yield _section("people", "<i8", people.people)
     yield _section("names", "|u1", np.frombuffer(names.text, np.uint8), IN_PIECES)
     yield _section("name_ends", "<i8", names.ends, IN_PIECES)
     yield _section("birth_dates", "|u1", np.frombuffer(born, np.uint8))
     yield from _people_sections("bare", people)
-    if made.origin is not None:
-        yield _section("origin", "|u1", np.frombuffer(made.origin.to_json(), np.uint8))
-        yield _section("sample_ids", "<i8", made.origin.sample_ids)
-    if made.masked is not None:
-        index, share = made.masked
+    if built.origin is not None:
+        yield _section("origin", "|u1", np.frombuffer(built.origin.to_json(), np.uint8))
+        yield _section("sample_ids", "<i8", built.origin.sample_ids)
+    if built.masked is not None:
+        index, share = built.masked
         yield _section("worn_share", "<f4", share)
         yield from _people_sections("masked", index)
 
@@ -263,18 +265,18 @@ def _code_sections(
 ) -> Iterator[Section]:
     scales: list[CodeScale] = []
 
-    def coded(part: NDArray[np.int64]) -> tuple[CodeScale, NDArray[np.uint8]]:
+    def encode_part(part: NDArray[np.int64]) -> tuple[CodeScale, NDArray[np.uint8]]:
         rows = index.prototypes_of(part) if prototypes else index.vectors(part)
         scale, codes = encode(rows)
-        if not prototypes and len(index.people) == index.count:  # these codes are the prototypes', too
+        if not prototypes and len(index.people) == index.count:  # the codes of samples serve for prototypes too
             starts = range(0, len(part), _ROWS_AT_ONCE)
             blocks = [slice(start, start + _ROWS_AT_ONCE) for start in starts]
-            apart = [lengths(index.prototypes_of(part[block]) - rows[block]).max() for block in blocks]
-            scale = _covering(scale, float(max(apart)))
+            distances = [lengths(index.prototypes_of(part[block]) - rows[block]).max() for block in blocks]
+            scale = _covering(scale, float(max(distances)))
         return scale, codes
 
-    def all_coded() -> Iterator[NDArray[np.uint8]]:
-        for scale, codes in in_threads(coded, parts):
+    def all_codes() -> Iterator[NDArray[np.uint8]]:
+        for scale, codes in in_threads(encode_part, parts):
             scales.append(scale)
             yield codes
 
@@ -285,7 +287,7 @@ def _code_sections(
         yield np.array([[scale.residual, scale.reach, scale.length] for scale in scales])
 
     count, dimension = sum(map(len, parts)), index.dimension
-    yield Section(f"{name}.codes", "|u1", (count, dimension), all_coded())
+    yield Section(f"{name}.codes", "|u1", (count, dimension), all_codes())
     yield Section(f"{name}.scales", "<f4", (len(parts), 2, dimension), linear())
     yield Section(f"{name}.bounds", "<f8", (len(parts), 3), bounds())
 
@@ -302,7 +304,7 @@ def _section(name: str, kind: str, array: NDArray[Any], block: int | None = None
 
 
 def _stored_file(gallery: Gallery, token: object) -> DerivedFile | None:
-    """Return the file of a token, of whatever revision; None if it is missing or unusable."""
+    """Return the cached file with a token, of any revision; None if it is missing or unusable."""
     return None if token is None else read_derived_file(index_file(gallery.path), gallery.pack, token)
 
 

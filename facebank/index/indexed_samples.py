@@ -1,7 +1,7 @@
-"""The samples that a gallery's index is made from: read from the gallery, or from the index of an earlier revision.
+"""Samples for building a gallery's index, read from the gallery or from the index file of an earlier revision.
 
-An index that was made before is followed where embeddings were only added since, by the proof of
-`facebank.gallery.additions`; then its file, whose blocks are verified when they are read, holds all others.
+An earlier index file is reused if embeddings were only added since (see `facebank.gallery.additions`): then all other
+samples are read from it.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from facebank.index.derived_file import DerivedFile
     from facebank.types import FloatArray
 
-MASK = "augmented:mask"  # variant of a sample's embedding: with a drawn mask
+MASK = "augmented:mask"  # variant of a sample's embedding: the face with a drawn mask
 
-# Of a drawn mask beside the plain embedding; chosen with benchmarks/masks.py on LFW's development people.
+# Weight of the masked embedding relative to the plain one; chosen by benchmarks/masks.py on LFW's development people.
 MASK_WEIGHT = 0.5
 _ROWS_AT_ONCE = 16_384
 
 
 class Origin(NamedTuple):
-    """What an index was made from, to follow it later."""
+    """State of the gallery that an index was built from, to build a later index from it."""
 
     mark: Mark
     is_mixed: bool  # whether any embedding is mixed with a drawn mask
     sample_ids: NDArray[np.int64]
 
     def to_json(self) -> bytes:
-        """Return all but the samples' numbers as JSON."""
+        """Return everything but the sample ids as JSON."""
         return json.dumps({"mark": self.mark.to_json(), "is_mixed": self.is_mixed}).encode()
 
     @classmethod
@@ -53,25 +53,35 @@ class Origin(NamedTuple):
         """Return the origin of the index in a file; None in a file of an earlier version."""
         if "origin" not in file:
             return None
-        told = json.loads(file.read("origin").tobytes())
-        return cls(Mark.from_json(told["mark"]), bool(told["is_mixed"]), file.read("sample_ids"))
+        content = json.loads(file.read("origin").tobytes())
+        return cls(Mark.from_json(content["mark"]), bool(content["is_mixed"]), file.read("sample_ids"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexedSamples:
-    """Samples with a bare face, ordered by the numbers of their people and their own: N at least 1."""
+    """N >= 1 samples without a mask, ordered by person id and sample id."""
 
     sample_ids: NDArray[np.int64]  # (N,)
     person_ids: NDArray[np.int64]  # (N,)
-    qualities: FloatArray  # 0..1, (N,)
-    vectors: FloatArray  # (N, D)
-    mixed: FloatArray | None  # the same mixed with a drawn mask where there is one, (N, D); None without any
-    names: Mapping[int, str]  # of these people, and perhaps of others
+    qualities: FloatArray  # 0..1, ``float32`` of shape (N,)
+    vectors: FloatArray  # ``float32`` of shape (N, D)
+    mixed: FloatArray | None  # the vectors, mixed with a drawn mask where there is one, (N, D); None without masks
+    names: Mapping[int, str]  # by person id, of these people and perhaps of others
     origin: Origin | None  # None for a gallery of an old version
 
 
 class EncodedNames(NamesInOrder):
-    """Names in memory: rising numbers ``int64 (P,)``, UTF-8 one after another, where each begins ``int64 (P + 1,)``."""
+    """Names in memory, by person id.
+
+    Parameters
+    ----------
+    numbers
+        The person ids, rising: ``int64`` of shape ``(P,)``.
+    text
+        All names in UTF-8, in that order.
+    ends
+        The first byte of each name, and the end: ``int64`` of shape ``(P + 1,)``.
+    """
 
     def __init__(self, numbers: NDArray[np.int64], text: bytes, ends: NDArray[np.int64]) -> None:
         self.numbers = numbers
@@ -80,7 +90,7 @@ class EncodedNames(NamesInOrder):
 
     @classmethod
     def of(cls, names: Mapping[int, str], numbers: NDArray[np.int64]) -> EncodedNames:
-        """Return the names of some numbers, rising."""
+        """Return the names of the given person ids, which are rising."""
         if isinstance(names, NameTable):
             names = cls(*names.encoded())
         if isinstance(names, EncodedNames):
@@ -106,17 +116,17 @@ class EncodedNames(NamesInOrder):
         return len(self.numbers)
 
     def names(self) -> Iterator[str]:
-        """Return the names in the order of their numbers."""
+        """Return the names in the order of the person ids."""
         return (self.text[start:end].decode() for start, end in itertools.pairwise(self.ends.tolist()))
 
 
 def mix_masks(plain: FloatArray, masked: FloatArray) -> FloatArray:
-    """Return the mix of plain embeddings and those with a drawn mask, both ``float32`` of shape ``(N, D)``."""
+    """Return the weighted means of plain and masked embeddings, L2-normalized; all ``float32`` of shape ``(N, D)``."""
     return normalized((plain + MASK_WEIGHT * masked).astype(np.float64)).astype(np.float32)
 
 
 def read_samples(gallery: Gallery) -> IndexedSamples | None:
-    """Read the samples from a gallery; None if there are none."""
+    """Return the samples of a gallery; None if there are none."""
     table, qualities = gallery.rated_vectors()
     if not len(table.sample_ids):
         return None
@@ -132,7 +142,7 @@ def read_samples(gallery: Gallery) -> IndexedSamples | None:
 
 
 def _with_masks(plain: VectorTable, masks: VectorTable) -> FloatArray | None:
-    """Return the samples' embeddings, mixed with a drawn mask where there is one."""
+    """Return the samples' embeddings, mixed with a drawn mask where there is one; None without masks."""
     if not len(masks.sample_ids):
         return None
     mixed = plain.matrix.copy()
@@ -142,7 +152,7 @@ def _with_masks(plain: VectorTable, masks: VectorTable) -> FloatArray | None:
 
 
 def follow_samples(gallery: Gallery, file: DerivedFile) -> IndexedSamples | None:
-    """Return what `read_samples` does, most of it from the file of an earlier revision; None if that cannot be.
+    """Return the samples of a gallery, most of them from the file of an earlier revision; None if it cannot be reused.
 
     Raises `facebank.gallery.store.file.ReadAgainError` as `DerivedFile.read` does.
     """
@@ -165,7 +175,7 @@ def follow_samples(gallery: Gallery, file: DerivedFile) -> IndexedSamples | None
 
 
 def _owners(gallery: Gallery, file: DerivedFile, before: Origin, added: Additions) -> Owners:
-    if added.owners is None:  # somebody was merged, say
+    if added.owners is None:  # samples have changed hands, for example by merging people
         return gallery.owners()
     people = np.repeat(file.read("people"), np.diff(file.read("bare.starts")))
     return Owners(
@@ -176,14 +186,14 @@ def _owners(gallery: Gallery, file: DerivedFile, before: Origin, added: Addition
 
 
 def _places(wanted: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Return the places of numbers among others, in any order; None if one is missing."""
+    """Return the positions of wanted numbers among unordered ones; None if one is missing."""
     order = np.argsort(numbers, kind="stable")
     places = order[np.searchsorted(numbers, wanted, sorter=order).clip(max=len(numbers) - 1)]
     return places if np.array_equal(numbers[places], wanted) else None
 
 
 def _gathered(file: DerivedFile, name: str, rows: NDArray[np.int64], further: FloatArray) -> FloatArray:
-    """Return rows of a section that is followed by further rows."""
+    """Return the given rows of a section with further rows appended."""
     count, dimension = file.shape(name)
     gathered = np.empty((len(rows), dimension), np.float32)
     is_kept = rows < count
@@ -191,7 +201,7 @@ def _gathered(file: DerivedFile, name: str, rows: NDArray[np.int64], further: Fl
     goals[rows[is_kept]] = np.flatnonzero(is_kept)
     for start in range(0, count, _ROWS_AT_ONCE):
         theirs = goals[start : start + _ROWS_AT_ONCE]
-        if theirs[0] >= 0 and (np.diff(theirs) == 1).all():  # without a copy
+        if theirs[0] >= 0 and (np.diff(theirs) == 1).all():  # contiguous: no copy
             file.read_into(name, start, gathered[theirs[0] : theirs[-1] + 1])
         else:
             block = file.read(name, start, start + len(theirs))
@@ -203,7 +213,7 @@ def _gathered(file: DerivedFile, name: str, rows: NDArray[np.int64], further: Fl
 def _mixed(
     file: DerivedFile, before: Origin, added: Additions, rows: NDArray[np.int64], numbers: NDArray[np.int64]
 ) -> FloatArray | None:
-    """Return the samples mixed with a drawn mask, by their numbers and rows as `_gathered` takes them."""
+    """Return the samples mixed with a drawn mask, by sample ids and by rows as in `_gathered`; None without masks."""
     masked_ids, masks = added.vectors[MASK]
     is_wanted = np.isin(masked_ids, numbers)
     masked_ids, masks = masked_ids[is_wanted], masks[is_wanted]
@@ -217,13 +227,13 @@ def _mixed(
         rows = np.concatenate([np.arange(known) + shift, masked[-1] + np.arange(len(plain))])[rows]
     mixed = _gathered(file, "masked.vectors" if before.is_mixed else "bare.vectors", rows, plain)
     places = _places(masked_ids, numbers)
-    assert places is not None  # noqa: S101 - they are among the numbers
+    assert places is not None  # noqa: S101 - they are a subset of `numbers`
     mixed[places] = mix_masks(mixed[places], masks)
     return mixed
 
 
 def _names(gallery: Gallery, file: DerivedFile, added: Additions, people: NDArray[np.int64]) -> Mapping[int, str]:
-    """Return the names of people: those in the file, and those that were added."""
+    """Return the names of people, from the file and from what was added."""
     known = file.read("people")
     is_known = np.isin(people, known)
     if added.names is None or not added.names.keys() >= set(people[~is_known].tolist()):

@@ -1,8 +1,8 @@
-"""Milvus as a vector store: one collection a gallery, over ``pymilvus`` (extra ``milvus``).
+"""Milvus as a vector store: one collection per gallery, through ``pymilvus`` (extra ``milvus``).
 
-Rows have a key, a digest and the embedding; a partition holds a group of vectors. Another partition holds the store's
-identity and token, as digests of rows with negative keys: Milvus Lite keeps neither descriptions nor properties. After
-what was written last has been seen once, searches ask for that time, not for now, which costs Milvus 0.2 s.
+A row holds a key, a digest and an embedding; there is a partition for each group of vectors. One more partition holds
+the store's identity and token, as digests of rows with negative keys, because Milvus Lite stores neither descriptions
+nor properties. Searches ask for consistency with the last write rather than with the present, which takes 0.2 s.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
 
 TOKEN = "FACEBANK_MILVUS_TOKEN"  # noqa: S105 - the variable's name
 _STATE = "state"
-_FORMAT, _GALLERY, _PACK, _TOKEN = -1, -2, -3, -4  # keys of the partition's rows
+_FORMAT, _GALLERY, _PACK, _TOKEN = -1, -2, -3, -4  # keys of the rows of the partition `_STATE`
 _VERSION = 1
 _STATES = 4
 _SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER, _SECONDS_TO_WRITE, _SECONDS_TO_WORK = 5.0, 20.0, 60.0, 600.0
-_BYTES_AT_ONCE = 8 << 20  # of embeddings in a request: Milvus takes 64 MiB
+_BYTES_AT_ONCE = 8 << 20  # embeddings in a request; Milvus accepts 64 MiB
 _KEYS_AT_ONCE, _KEYS_LISTED = 8192, 1 << 18
-_CHANNEL = {"grpc.keepalive_time_ms": 60_000, "grpc.keepalive_permit_without_calls": False}  # else servers complain
+_CHANNEL = {"grpc.keepalive_time_ms": 60_000, "grpc.keepalive_permit_without_calls": False}  # servers reject more
 _COMPACTED, _PAUSE = "Completed", 0.2
 
 
 class MilvusStore:
-    """A collection of a Milvus server, or of a Milvus Lite file; see `facebank.index.vector_store.VectorStore`.
+    """A collection of a Milvus server or a Milvus Lite file; implements `facebank.index.vector_store.VectorStore`.
 
-    Raises `MissingDependencyError` (the extra is not installed), `UnreachableError` (nobody answers) or `ServiceError`
-    (the server refuses).
+    Raises `MissingDependencyError` (the extra is not installed), `UnreachableError` (the server does not answer) or
+    `ServiceError` (the server refuses).
 
     Parameters
     ----------
     address
-        Where it is. The token, if any, is in the environment's ``FACEBANK_MILVUS_TOKEN``.
+        The address. A token is read from the environment variable ``FACEBANK_MILVUS_TOKEN``.
     """
 
     def __init__(self, address: MilvusAddress) -> None:
@@ -57,7 +57,7 @@ class MilvusStore:
         self._address = address
         self._name = address.collection
         self._milvus = _imported()
-        with self._said():
+        with self._errors_translated():
             self._client = self._milvus.MilvusClient(
                 address.uri,
                 token=os.environ.get(TOKEN, ""),
@@ -68,12 +68,12 @@ class MilvusStore:
             )
 
     def identity(self) -> StoreIdentity | None:
-        """Return what the collection was made for; None if there is none, or it was not made to its end."""
-        with self._said():
+        """Return what the collection was made for; None if there is none, or its creation was interrupted."""
+        with self._errors_translated():
             if not self._client.has_collection(self._name, timeout=_SECONDS_TO_ANSWER):
                 return None
-            told = self._client.describe_collection(self._name, timeout=_SECONDS_TO_ANSWER)
-            dimension = self._dimension(told)
+            description = self._client.describe_collection(self._name, timeout=_SECONDS_TO_ANSWER)
+            dimension = self._dimension(description)
             self._check_index()
             self._client.load_collection(self._name, timeout=_SECONDS_TO_WORK)
             state = self._state()
@@ -83,17 +83,17 @@ class MilvusStore:
             return None if not state else StoreIdentity(0, 0, dimension)
         return StoreIdentity(state[_GALLERY], state[_PACK], dimension)
 
-    def _dimension(self, told: dict[str, Any]) -> int:
-        fields = {field["name"]: field for field in told["fields"]}
+    def _dimension(self, description: dict[str, Any]) -> int:
+        fields = {field["name"]: field for field in description["fields"]}
         if fields.keys() != {"key", "digest", "embedding"}:
             raise ServiceError(f"the collection {self._name} was not made by facebank: name another one")
         return int(fields["embedding"]["params"]["dim"])
 
     def _check_index(self) -> None:
-        """Refuse an index of another kind than the address names: graphs, too, from which nothing can be deleted."""
+        """Raise `ServiceError` if an index is not of the kind in the address; graph indexes cannot delete vectors."""
         for name in self._client.list_indexes(self._name, timeout=_SECONDS_TO_ANSWER):
-            told = self._client.describe_index(self._name, name, timeout=_SECONDS_TO_ANSWER) or {}
-            kind = str(told.get("index_type", self._address.index)).upper()
+            description = self._client.describe_index(self._name, name, timeout=_SECONDS_TO_ANSWER) or {}
+            kind = str(description.get("index_type", self._address.index)).upper()
             if kind != self._address.index:
                 raise ServiceError(
                     f"the collection {self._name} has an index of the kind {printable(kind)}, not "
@@ -101,11 +101,11 @@ class MilvusStore:
                 )
 
     def create(self, identity: StoreIdentity) -> None:
-        """Make the collection, or what is missing of it."""
+        """Create the collection; replaces one whose creation was interrupted."""
         kind = self._milvus.DataType
-        with self._said():
+        with self._errors_translated():
             if self._client.has_collection(self._name, timeout=_SECONDS_TO_ANSWER):
-                self._client.drop_collection(self._name, timeout=_SECONDS_TO_WORK)  # its making was cut off
+                self._client.drop_collection(self._name, timeout=_SECONDS_TO_WORK)  # its creation was interrupted
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("key", kind.INT64, is_primary=True)
             schema.add_field("digest", kind.INT64)
@@ -125,34 +125,34 @@ class MilvusStore:
 
     def drop(self) -> None:
         """Remove the collection."""
-        with self._said():
+        with self._errors_translated():
             self._client.drop_collection(self._name, timeout=_SECONDS_TO_WORK)
 
     def token(self) -> int:
         """Return the token that was set last."""
-        with self._said():
+        with self._errors_translated():
             return self._state().get(_TOKEN, 0)
 
     def set_token(self, token: int) -> int:
-        """Set the token; returns Milvus's time of that."""
-        with self._said():
-            told = self._client.describe_collection(self._name, timeout=_SECONDS_TO_ANSWER)
-            row = _row(_TOKEN, token, np.zeros(self._dimension(told), np.float32))
+        """Set the token; returns Milvus's timestamp of this write, or 0."""
+        with self._errors_translated():
+            description = self._client.describe_collection(self._name, timeout=_SECONDS_TO_ANSWER)
+            row = _row(_TOKEN, token, np.zeros(self._dimension(description), np.float32))
             self._client.upsert(self._name, [row], partition_name=_STATE, timeout=_SECONDS_TO_WRITE)
             return self._last_written()
 
     def count(self, written: int) -> int:
-        """Return how many vectors there are."""
-        with self._said():
+        """Return the number of vectors."""
+        with self._errors_translated():
             (row,) = self._client.query(
                 self._name, output_fields=["count(*)"], timeout=_SECONDS_TO_ANSWER, **_after(written)
             )
         return int(row["count(*)"]) - _STATES
 
     def listed(self, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the keys and digests of all vectors, rising by key."""
+        """Return the keys and digests of all vectors, ``int64`` of shape ``(N,)``, in the order of the keys."""
         keys, digests = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        with self._said():
+        with self._errors_translated():
             for start in range(0, end + _KEYS_LISTED, _KEYS_LISTED):
                 upper = f" and key < {start + _KEYS_LISTED}" if start < end else ""
                 rows = self._client.query(
@@ -169,8 +169,8 @@ class MilvusStore:
         return found[order], theirs[order]
 
     def delete(self, keys: NDArray[np.int64]) -> None:
-        """Delete vectors."""
-        with self._said():
+        """Delete the vectors with the given keys."""
+        with self._errors_translated():
             for group in Group:
                 theirs = keys[keys % len(Group) == group]
                 for start in range(0, len(theirs), _KEYS_AT_ONCE):
@@ -179,9 +179,9 @@ class MilvusStore:
                     self._client.delete(self._name, ids=some, partition_name=partition, timeout=_SECONDS_TO_WRITE)
 
     def add(self, group: Group, keys: NDArray[np.int64], digests: NDArray[np.int64], vectors: FloatArray) -> None:
-        """Add vectors."""
+        """Add ``float32`` vectors ``(N, D)``."""
         step = max(1, _BYTES_AT_ONCE // (4 * vectors.shape[1]))
-        with self._said():
+        with self._errors_translated():
             for start in range(0, len(keys), step):
                 some = slice(start, start + step)
                 rows = map(_row, keys[some].tolist(), digests[some].tolist(), vectors[some])
@@ -189,9 +189,9 @@ class MilvusStore:
                 self._client.insert(self._name, list(rows), partition_name=partition, timeout=_SECONDS_TO_WRITE)
 
     def nearest(self, groups: Sequence[Group], queries: FloatArray, limit: int, written: int) -> list[Answers]:
-        """Return the answers to queries, best first."""
+        """Return the answers to ``float32`` queries ``(M, D)``, best first."""
         params = {} if self.is_exact else {"nprobe": self._address.probes}
-        with self._said():
+        with self._errors_translated():
             found = self._client.search(
                 self._name,
                 data=list(queries),
@@ -212,10 +212,10 @@ class MilvusStore:
             ]
 
     def clean(self) -> None:
-        """Flush and compact, so that no live segment has deleted vectors; Milvus removes the old ones later."""
+        """Flush and compact, so that no live segment holds deleted vectors; Milvus removes the old segments later."""
         import time
 
-        with self._said():
+        with self._errors_translated():
             self._client.flush(self._name, timeout=_SECONDS_TO_WORK)
             job = self._client.compact(self._name, timeout=_SECONDS_TO_ANSWER)
             give_up = time.monotonic() + _SECONDS_TO_WORK
@@ -236,28 +236,28 @@ class MilvusStore:
         return {int(row["key"]): int(row["digest"]) for row in rows}
 
     def _last_written(self) -> int:
-        """Return Milvus's time of what this process wrote last; 0 where it is not known."""
+        """Return Milvus's timestamp of this process's last write; 0 if unknown."""
         from pymilvus.client import ts_utils
 
-        handler = self._client._get_connection()  # nothing public has the time
+        handler = self._client._get_connection()  # no public method returns it
         endpoint = getattr(handler, "server_address", "")
         return int(ts_utils.get_collection_ts(self._name, endpoint, self._address.database) or 0)
 
     @contextmanager
-    def _said(self) -> Iterator[None]:
-        """Turn what pymilvus raises into one sentence."""
+    def _errors_translated(self) -> Iterator[None]:
+        """Turn errors of pymilvus into `ServiceError` with a one-sentence message."""
         try:
             yield
         except (self._milvus.MilvusException, ValueError, KeyError, TypeError, OSError) as error:
-            raise _worded(error) from error
+            raise _translated(error) from error
         except Exception as error:
             if type(error).__module__.partition(".")[0] != "grpc":
                 raise
-            raise _worded(error) from error
+            raise _translated(error) from error
 
 
 def _imported() -> Any:
-    """Import pymilvus: it reads no file ``.env``, and its logs go nowhere, as they are about what is raised too."""
+    """Import pymilvus without reading a ``.env`` file, and silence its loggers, which only repeat its errors."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     disabled = os.environ.get("PYTHON_DOTENV_DISABLED")
     os.environ["PYTHON_DOTENV_DISABLED"] = "1"
@@ -279,15 +279,22 @@ def _imported() -> Any:
     return pymilvus
 
 
-def _worded(error: Exception) -> ServiceError:
-    said = " ".join(printable(str(getattr(error, "message", "") or error)).split())
+def _translated(error: Exception) -> ServiceError:
+    message = " ".join(printable(str(getattr(error, "message", "") or error)).split())
     token = os.environ.get(TOKEN)
     if token:
-        said = said.replace(token, "...")
-    lost = ("Fail connecting", "server unavailable", "UNAVAILABLE", "DEADLINE_EXCEEDED", "timeout", "Retry run out")
-    if any(word.lower() in said.lower() for word in lost):
-        return UnreachableError(f"Milvus does not answer ({said[:200]})")
-    return ServiceError(f"Milvus refuses: {said[:300]}")
+        message = message.replace(token, "...")
+    unreachable = (
+        "Fail connecting",
+        "server unavailable",
+        "UNAVAILABLE",
+        "DEADLINE_EXCEEDED",
+        "timeout",
+        "Retry run out",
+    )
+    if any(word.lower() in message.lower() for word in unreachable):
+        return UnreachableError(f"Milvus does not answer ({message[:200]})")
+    return ServiceError(f"Milvus refuses: {message[:300]}")
 
 
 def _partition(group: Group) -> str:
@@ -305,5 +312,5 @@ def _after(written: int) -> dict[str, Any]:
 
 
 def milvus_mirror(address: MilvusAddress, *, fallback: bool = False) -> GalleryMirror:
-    """Return the mirror of a gallery at an address; nothing is connected yet."""
+    """Return the mirror of a gallery at an address; it connects on first use."""
     return GalleryMirror(address.text, lambda: MilvusStore(address), fallback=fallback)

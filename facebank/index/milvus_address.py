@@ -25,21 +25,21 @@ _MOST_LISTS = 65_536
 
 @dataclass(frozen=True, slots=True)
 class MilvusAddress:
-    """Where a gallery's vectors are in Milvus."""
+    """Address of a gallery's vectors in Milvus, with the options of the search."""
 
-    text: str  # the address, without how it is searched
-    uri: str  # what pymilvus takes
+    text: str  # the address without search options
+    uri: str  # as pymilvus expects it
     collection: str
     database: str = ""
-    certificates: str = ""  # a file of certificates to trust beside the system's, PEM
+    certificates: str = ""  # path of a PEM file of certificates to trust besides the system's
     index: str = "FLAT"  # or ``IVF_FLAT``
-    lists: int = 1024  # of IVF_FLAT, and how many are searched
-    probes: int = 64
-    is_file: bool = False  # whether it is a file of Milvus Lite
+    lists: int = 1024  # number of clusters of IVF_FLAT
+    probes: int = 64  # clusters that a query searches
+    is_file: bool = False  # whether it is a Milvus Lite file
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the address that a text is; `UsageError` if it is none.
+        """Return the parsed address; raises `UsageError` if it is invalid.
 
         Examples
         --------
@@ -61,60 +61,60 @@ class MilvusAddress:
             _refuse(text)
         if "@" in parts.netloc or parts.fragment:
             raise UsageError(
-                "an address of Milvus holds no user, password or token: put TOKEN or USER:PASSWORD into the "
-                "environment's FACEBANK_MILVUS_TOKEN"
+                "a Milvus address may not contain a user, password or token: put TOKEN or USER:PASSWORD into the "
+                "environment variable FACEBANK_MILVUS_TOKEN"
             )
-        one = _options(options, is_secure=parts.scheme == "milvus+tls")
-        database, kind = one.get("database", ""), one.get("index", "flat").lower()
-        lists = _number(one.get("nlist", "1024"), "nlist")
+        single = _options(options, is_secure=parts.scheme == "milvus+tls")
+        database, kind = single.get("database", ""), single.get("index", "flat").lower()
+        lists = _number(single.get("nlist", "1024"), "nlist")
         return cls(
             f"{parts.scheme}://{host}:{port}/{name}{f'?database={database}' if database else ''}",
             f"{'https' if parts.scheme == 'milvus+tls' else 'http'}://{host}:{port}",
             name,
             database,
-            one.get("ca", ""),
+            single.get("ca", ""),
             _KINDS[kind],
             lists,
-            min(_number(one.get("nprobe", "64"), "nprobe"), lists),
+            min(_number(single.get("nprobe", "64"), "nprobe"), lists),
         )
 
     @classmethod
     def _lite(cls, file: str) -> Self:
         path = Path(file)
         if path.suffix != ".db" or not path.absolute().parent.is_dir():
-            raise UsageError(f"a file of Milvus Lite ends in .db, in a folder that is there: {printable(file)}")
+            raise UsageError(f"a Milvus Lite file must end in .db and be in an existing folder: {printable(file)}")
         absolute = str(path.absolute())
         return cls(f"{_LITE}{absolute}", absolute, _LITE_NAME, is_file=True)
 
 
 def _options(given: dict[str, list[str]], *, is_secure: bool) -> dict[str, str]:
-    """Return the options of an address, checked."""
+    """Return the validated options of an address."""
     if not given.keys() <= _KEYS or any(len(values) > 1 for values in given.values()):
-        raise UsageError(f"an address of Milvus has at most {', '.join(sorted(_KEYS))}, each once, after the '?'")
-    one = {key: values[0] for key, values in given.items()}
-    database, kind = one.get("database", ""), one.get("index", "flat").lower()
+        raise UsageError(f"the options of a Milvus address are {', '.join(sorted(_KEYS))}, each at most once")
+    single = {key: values[0] for key, values in given.items()}
+    database, kind = single.get("database", ""), single.get("index", "flat").lower()
     if kind not in _KINDS:
         raise UsageError(
-            f"an index of Milvus is flat or ivf_flat, not '{printable(kind)}': nobody can be removed from a graph"
+            f"the index must be flat or ivf_flat, not '{printable(kind)}': a graph index cannot remove a person"
         )
     if database and not _NAME.fullmatch(database):
-        raise UsageError(f"no database of Milvus is called '{printable(database)}'")
-    if "ca" in one and not (is_secure and Path(one["ca"]).is_file()):
-        raise UsageError(f"ca names a file of certificates, and needs milvus+tls: {printable(one['ca'])}")
-    if _KINDS[kind] == "FLAT" and one.keys() & {"nlist", "nprobe"}:
+        raise UsageError(f"'{printable(database)}' is not a valid name of a Milvus database")
+    if "ca" in single and not (is_secure and Path(single["ca"]).is_file()):
+        raise UsageError(f"ca must name a file of certificates, and needs milvus+tls: {printable(single['ca'])}")
+    if _KINDS[kind] == "FLAT" and single.keys() & {"nlist", "nprobe"}:
         raise UsageError("nlist and nprobe need index=ivf_flat")
-    return one
+    return single
 
 
 def _number(text: str, what: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= _MOST_LISTS):
-        raise UsageError(f"{what} is a number from 1 to {_MOST_LISTS:,}, not '{printable(text)}'")
+        raise UsageError(f"{what} must be a number from 1 to {_MOST_LISTS:,}, not '{printable(text)}'")
     return int(text)
 
 
 def _refuse(text: str) -> NoReturn:
     shown = printable(text.rpartition("@")[2])
     raise UsageError(
-        f"'{shown}' is no address of an index: milvus://HOST:PORT/NAME, milvus+tls://HOST:PORT/NAME or "
+        f"'{shown}' is not an address of an index: use milvus://HOST:PORT/NAME, milvus+tls://HOST:PORT/NAME or "
         "milvus-lite:FILE.db"
     )

@@ -1,9 +1,9 @@
-"""A gallery searched on a vector store: the store follows the gallery by revision, and decisions stay here.
+"""Mirror of a gallery's vectors on a vector store, which finds candidates for the search.
 
-The gallery's index on this machine says whose the vectors are and holds those that decide; the store finds candidates.
-Writers take turns by a lock file beside the gallery. A writer first takes the token out of the gallery's note, changes
-the store, and then notes a new token there and here. So a reader that finds the same token in the note before and after
-a search has searched what the token stands for.
+The local index holds the vectors' owners and ranks the candidates, so that answers do not depend on the store. The
+mirror is brought up to the gallery's revision before a search. Writers take turns by a lock file beside the gallery. A
+writer removes the token from the gallery's note, changes the store, and writes a new token to both. So a reader that
+finds the same token in the note before and after a search has searched that token's vectors.
 """
 
 from __future__ import annotations
@@ -50,23 +50,23 @@ if TYPE_CHECKING:
     from facebank.index.vector_store import VectorStore
 
 _IDENTITY_SETTING = "mirror_identity"
-_LONGEST = 1.01  # a bound of the length of an embedding or a prototype
-_LOGGED_AFTER = 2.0  # seconds
+_LONGEST = 1.01  # upper bound of the length of an embedding or a prototype
+_LOGGED_AFTER = 2.0  # seconds of waiting for another process
 
 _log = logging.getLogger("facebank")
 
 
 class GalleryMirror:
-    """A gallery's mirror on a vector store. Several threads may use one.
+    """A gallery's mirror on a vector store. Thread-safe.
 
     Parameters
     ----------
     address
-        Where it is, without anything secret.
+        The store's address, without secrets, for messages and notes.
     connect
-        Returns the store, when it is first needed; raises `ServiceError`.
+        Returns the store; called on first use. Raises `ServiceError`.
     fallback
-        Whether this machine searches, with a warning, while the store cannot be reached.
+        Whether to search locally, with a warning, while the store cannot be reached.
     """
 
     def __init__(self, address: str, connect: Callable[[], VectorStore], *, fallback: bool = False) -> None:
@@ -79,12 +79,11 @@ class GalleryMirror:
         self._is_warned = False
 
     def searched(self, gallery: Gallery, local: GalleryIndex) -> GalleryIndex:
-        """Return an index whose people are searched on the store, which is made to follow before.
+        """Return a copy of an index that searches people on the store, after bringing the store up to date.
 
-        It is the index itself, searched on this machine, while the gallery is read as of one moment, or if the store
-        cannot be reached and that is allowed. Raises `ServiceError` (the store cannot be reached, or holds another
-        gallery's or pack's vectors), `UsageError` (the gallery may not be written) or `ReadAgainError` (it has changed
-        meanwhile).
+        Returns the local index itself in a transaction, and if the store cannot be reached and `fallback` is set.
+        Raises `ServiceError` (the store cannot be reached, or holds another gallery's or pack's vectors), `UsageError`
+        (the store is outdated and the gallery is read-only) or `ReadAgainError` (the gallery has changed meanwhile).
         """
         people = local.people
         try:
@@ -98,7 +97,7 @@ class GalleryMirror:
             return local
         if found is None or people is None:
             return local
-        search = _Searches(self, self._open_store(), gallery, local, found)
+        search = _MirrorSearches(self, self._open_store(), gallery, local, found)
         return replace(
             local,
             people=people.searched_by(
@@ -110,7 +109,7 @@ class GalleryMirror:
         )
 
     def clean(self, gallery: Gallery) -> None:
-        """Remove from the store what the gallery has no more, for good; raises as `searched`."""
+        """Permanently delete vectors from the store that the gallery no longer has; raises as `searched`."""
 
         def follow() -> None:
             local = open_local_index(gallery)
@@ -123,7 +122,7 @@ class GalleryMirror:
             read_until_whole(follow)
 
     def drop(self, gallery: Gallery) -> None:
-        """Remove the store with all vectors, and the gallery's note of it; raises as `searched`."""
+        """Delete the store with all vectors, and the gallery's note of it; raises as `searched`."""
         with self._failures_named(), self._following, self._turn(gallery):
             store = self._open_store()
             identity = store.identity()
@@ -132,11 +131,11 @@ class GalleryMirror:
                 store.drop()
             gallery.drop_mirror(self.address)
 
-    # Following ------------------------------------------------------------------------------------------------------
+    # Synchronization ------------------------------------------------------------------------------------------------
 
     def _followed(self, gallery: Gallery, local: GalleryIndex) -> tuple[MirrorNote, KnownRows] | None:
-        """Make the store follow an index; returns the note and what is there. None: this machine is to search."""
-        if gallery.in_transaction:  # whether the store is changed meanwhile could not be seen
+        """Bring the store up to date; returns the note and the store's rows, or None to search locally."""
+        if gallery.in_transaction:  # a change by another process would go unnoticed
             return None
         store, note = self._open_store(), gallery.mirror_note(self.address)
         known = self._current(gallery, store, local, note)
@@ -144,7 +143,7 @@ class GalleryMirror:
             return note, known
         if gallery.read_only:
             raise UsageError(
-                f"{printable(str(gallery.path))} may not be written, so that {self.address} cannot be made to follow it"
+                f"{printable(str(gallery.path))} is read-only, so {self.address} cannot be brought up to date with it"
             )
         with self._turn(gallery):
             note = gallery.mirror_note(self.address)
@@ -158,7 +157,7 @@ class GalleryMirror:
     def _current(
         self, gallery: Gallery, store: VectorStore, local: GalleryIndex, note: MirrorNote | None
     ) -> KnownRows | None:
-        """Return what the store holds if it holds an index, as far as can be told; else None."""
+        """Return the store's rows if note, token and count say that it is up to date; else None."""
         if note is None or note.token is None or note.owes or note.revision != local.revision:
             return None
         identity = store.identity()
@@ -174,36 +173,36 @@ class GalleryMirror:
     def _mirror(
         self, gallery: Gallery, store: VectorStore, local: GalleryIndex, note: MirrorNote | None
     ) -> tuple[MirrorNote, KnownRows]:
-        """Make the store hold an index; this process has its turn."""
+        """Write an index to the store, while holding the lock."""
         rows = _rows(gallery, local)
-        identity, there = self._identity(gallery), store.identity()
-        if there is not None and there != identity:
-            self._check_owner(gallery, there)
+        identity, stored = self._identity(gallery), store.identity()
+        if stored is not None and stored != identity:
+            self._check_owner(gallery, stored)
             if note is None:
                 raise ServiceError(
-                    "its vectors were made with another pack than the gallery's: name another collection, or drop that "
+                    "its vectors were made with another pack than the gallery's: name another collection, or drop this "
                     "one"
                 )
             store.drop()
-            there = None
-        before, is_as_noted = KnownRows.none(), True
-        if there is not None:
-            before, is_as_noted = self._known_there(gallery, store, note, int(rows.keys[-1]) + 1)
+            stored = None
+        before, is_noted = KnownRows.none(), True
+        if stored is not None:
+            before, is_noted = self._known_there(gallery, store, note, int(rows.keys[-1]) + 1)
         is_gone, is_new = before.compared(rows.known())
-        owes = (note is not None and note.owes) or bool(is_gone.any() and not is_as_noted)
-        if is_gone.any() and owes and not store.cleans_in_place:
+        must_clean = (note is not None and note.owes) or bool(is_gone.any() and not is_noted)
+        if is_gone.any() and must_clean and not store.cleans_in_place:
             store.drop()
-            there, before = None, KnownRows.none()
+            stored, before = None, KnownRows.none()
             is_gone, is_new = before.compared(rows.known())
-        gallery.keep_mirror(MirrorNote(self.address, None, local.revision, owes=owes))
-        if there is None:
+        gallery.keep_mirror(MirrorNote(self.address, None, local.revision, owes=must_clean))
+        if stored is None:
             store.create(identity)
         store.set_token(0)
         _log_work(len(rows.keys), int(is_new.sum()), self.address)
         store.delete(before.keys[is_gone])
         rows.add_to(store, is_new)
         written = store.set_token(token := secrets.randbits(62) + 1)
-        if owes:
+        if must_clean:
             store.clean()
         note = MirrorNote(self.address, token, local.revision, written)
         gallery.keep_mirror(note)
@@ -211,7 +210,7 @@ class GalleryMirror:
         return note, rows.known()
 
     def _clean_empty(self, gallery: Gallery) -> None:
-        """Drop the store of a gallery that has nobody any more."""
+        """Drop the store of a gallery without people."""
         note = gallery.mirror_note(self.address)
         if note is None or gallery.in_transaction or gallery.read_only:
             return
@@ -225,26 +224,26 @@ class GalleryMirror:
     def _known_there(
         self, gallery: Gallery, store: VectorStore, note: MirrorNote | None, end: int
     ) -> tuple[KnownRows, bool]:
-        """Return what the store holds, and whether that is as it was noted; else it is what the store says."""
-        is_as_noted = note is not None and note.token is not None and store.token() == note.token
-        known = read_known(gallery, note) if note is not None and is_as_noted else None
+        """Return the store's rows, from the cache if it is current, and whether the store's token is the noted one."""
+        is_noted = note is not None and note.token is not None and store.token() == note.token
+        known = read_known(gallery, note) if note is not None and is_noted else None
         if known is not None and note is not None and store.count(note.written) == len(known.keys):
             return known, True
-        return KnownRows(*store.listed(end)), is_as_noted
+        return KnownRows(*store.listed(end)), is_noted
 
     def _identity(self, gallery: Gallery) -> StoreIdentity:
         kept = gallery.read_setting(_IDENTITY_SETTING)
         if not isinstance(kept, str):
             if gallery.read_only or gallery.in_transaction:
-                return StoreIdentity(0, 0, gallery.pack.dimension)  # that of no store
+                return StoreIdentity(0, 0, gallery.pack.dimension)  # no store has this identity
             kept = gallery.keep_setting(_IDENTITY_SETTING, secrets.token_hex(16))
         return StoreIdentity(_hashed(str(kept)), _hashed(gallery.pack.digest), gallery.pack.dimension)
 
-    def _check_owner(self, gallery: Gallery, there: StoreIdentity) -> None:
-        if there.gallery != self._identity(gallery).gallery:
+    def _check_owner(self, gallery: Gallery, stored: StoreIdentity) -> None:
+        if stored.gallery != self._identity(gallery).gallery:
             raise ServiceError("it holds the vectors of another gallery: name another collection")
 
-    # Reaching the store ---------------------------------------------------------------------------------------------
+    # Connection -----------------------------------------------------------------------------------------------------
 
     def _open_store(self) -> VectorStore:
         if self._store is None or self._process != os.getpid():  # a connection does not survive a fork
@@ -253,7 +252,7 @@ class GalleryMirror:
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:
-        """Name the address in errors; connect anew after one."""
+        """Add the address to errors, and reconnect after one."""
         try:
             yield
         except ServiceError as error:
@@ -261,7 +260,7 @@ class GalleryMirror:
             raise type(error)(f"{self.address}: {error}") from error
 
     def fall_back(self, error: ServiceError) -> None:
-        """Warn that this machine searches instead; raises the error if that was not asked for."""
+        """Warn once that the search is local; raises `UnreachableError` if there is no fallback."""
         if not self._fallback:
             raise UnreachableError(f"{error}; --fallback local searches on this machine meanwhile") from error
         if not self._is_warned:
@@ -270,13 +269,13 @@ class GalleryMirror:
 
     @contextmanager
     def _turn(self, gallery: Gallery) -> Iterator[None]:
-        """Wait until no other process makes a mirror of the gallery follow."""
+        """Hold the lock under which a process updates mirrors of the gallery; waits for it."""
         path = gallery.path.resolve()
-        lock, began, is_told = LockFile(path.with_name(f"{path.name}-mirror-lock")), time.monotonic(), False
+        lock, began, is_logged = LockFile(path.with_name(f"{path.name}-mirror-lock")), time.monotonic(), False
         while not lock.take():
-            if not is_told and time.monotonic() - began > _LOGGED_AFTER:
-                _log.warning("waiting for another process that brings the mirror of this gallery up to date")
-                is_told = True
+            if not is_logged and time.monotonic() - began > _LOGGED_AFTER:
+                _log.warning("waiting for another process that is updating the mirror of this gallery")
+                is_logged = True
             time.sleep(0.05)
         try:
             yield
@@ -284,8 +283,8 @@ class GalleryMirror:
             lock.release()
 
 
-class _Searches:
-    """The searches of one revision of a gallery."""
+class _MirrorSearches:
+    """Creates searches on the store for one revision of a gallery."""
 
     def __init__(
         self,
@@ -295,7 +294,7 @@ class _Searches:
         local: GalleryIndex,
         followed: tuple[MirrorNote, KnownRows],
     ) -> None:
-        self.is_outdated = False  # whether the store was changed since
+        self.is_outdated = False  # whether the store has changed since
         self._mirror = mirror
         self._store = store
         self._gallery = gallery
@@ -303,7 +302,7 @@ class _Searches:
         self._note, self._known = followed
 
     def of(self, groups: Sequence[Group], people: PeopleIndex, local: Callable[[], Search]) -> Search:
-        """Return the search of some groups of vectors, by people or samples."""
+        """Return a search of the given groups of vectors, with `local` as its fallback."""
 
         def places(group: Group, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
             if group in {Group.PROTOTYPE, Group.MASKED}:
@@ -322,41 +321,42 @@ class _Searches:
             apart=APART,
             checked=self._check,
         )
-        return _Guarded(search, local, self._failed)
+        return _FallbackSearch(search, local, self._failed)
 
     def masked(self, people: PeopleIndex) -> PeopleIndex:
-        """Return people in masks."""
+        """Return the index of people in masks, with its prototypes searched on the store."""
         return people.searched_by(
             lambda: self.of(IN_MASKS, people, lambda: people.nearest_people), lambda: people.nearest_samples
         )
 
     def _check(self) -> None:
-        """Raise `ReadAgainError` if the store was changed since, as far as is known on this machine."""
+        """Raise `ReadAgainError` if the note, or the store's token, shows that the store has changed."""
         note = self._gallery.mirror_note(self._note.address)
         token = None if note is None else note.token
-        if self._gallery.in_transaction:  # the note is that of a moment ago
+        if self._gallery.in_transaction:  # the note is as old as the transaction
             token = self._store.token()
         if token != self._note.token:
             self.is_outdated = True
-            raise ReadAgainError("Another process has just brought this gallery's mirror up to date: try again.")
+            raise ReadAgainError("Another process has just updated this gallery's mirror: try again.")
 
     def _failed(self, error: ServiceError) -> None:
-        """Look after a failed search: raises, unless this machine is to search instead."""
+        """Handle the error of a search: raises it unless the search can fall back to the local index."""
         self.is_outdated = True
-        said = f"{self._mirror.address}: {error}"
+        message = f"{self._mirror.address}: {error}"
         if isinstance(error, BadAnswerError):
             with suppress(GalleryError, StorageError):
                 self._gallery.keep_mirror(replace(self._note, token=None))
             raise ServiceError(
-                f"{said}. Something else has changed its vectors: the next command compares all with the gallery's"
+                f"{message}. Its vectors were changed by another program: the next command compares them all with the "
+                "gallery's"
             ) from error
         if not isinstance(error, UnreachableError):
-            raise ServiceError(said) from error
-        self._mirror.fall_back(UnreachableError(said))
+            raise ServiceError(message) from error
+        self._mirror.fall_back(UnreachableError(message))
 
 
-class _Guarded:
-    """A search on a store, or on this machine from when that failed, if that is allowed."""
+class _FallbackSearch:
+    """A search on a store that switches to the local one after a failure, if `failed` returns."""
 
     def __init__(
         self, search: StoreSearch, local: Callable[[], Search], failed: Callable[[ServiceError], None]
@@ -371,11 +371,11 @@ class _Guarded:
         return self._search.count
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
-        """Find vectors: see `facebank.index.search.Search.near`."""
+        """Return places: see `facebank.index.search.Search.near`."""
         return self._answered(lambda search: search.near(queries, limit, slack))
 
     def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
-        """Find vectors: see `facebank.index.search.Search.within`."""
+        """Return places: see `facebank.index.search.Search.within`."""
         return self._answered(lambda search: search.within(queries, least))
 
     def _answered(self, ask: Callable[[Search], list[Places]]) -> list[Places]:
@@ -396,9 +396,9 @@ def _rows(gallery: Gallery, local: GalleryIndex) -> MirroredRows:
 
 
 def _sample_ids(gallery: Gallery, local: GalleryIndex) -> NDArray[np.int64]:
-    """Return the numbers of an index's samples, in its order."""
+    """Return the sample ids of an index, in its order."""
     numbers = local.sample_ids()
-    if numbers is None:  # an earlier version made it
+    if numbers is None:  # the file is from an earlier version
         with gallery.snapshot():
             if gallery.revision != local.revision:
                 raise ReadAgainError("The gallery was changed by another process while it was read: try again.")

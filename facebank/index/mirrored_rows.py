@@ -1,6 +1,6 @@
-"""The vectors of a gallery that a store is to hold, and those that it holds, by key and digest.
+"""The rows of a gallery's mirror: which a vector store should hold and which it holds, by key and digest.
 
-A person's only sample stands for the prototype too: they are less than `APART` apart, or both are mirrored.
+A person's only sample also serves as the prototype if they are less than `APART` apart; otherwise both are mirrored.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from facebank.index.vector_store import VectorStore
     from facebank.types import FloatArray
 
-APART = 2e-6
-_UNIT_WITHIN = 1e-6  # of length 1; rounding a prototype to float32 moves it by less than 1e-7
+APART = 2e-6  # distance
+_UNIT_WITHIN = 1e-6  # deviation from length 1; rounding a prototype to float32 moves it by less than 1e-7
 _ROWS_SETTING = "mirror_rows"
 _ROWS_AT_ONCE = 8192
 _DIGEST = 8  # bytes
 
 
 class KnownRows(NamedTuple):
-    """Keys, rising, ``int64 (N,)``, and the digests of their vectors, ``int64 (N,)``."""
+    """Keys in rising order and the digests of their vectors, both ``int64`` of shape ``(N,)``."""
 
     keys: NDArray[np.int64]
     digests: NDArray[np.int64]
@@ -52,7 +52,7 @@ class KnownRows(NamedTuple):
         return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
     def compared(self, wanted: KnownRows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which of these rows must go, and which of those that are wanted must come."""
+        """Return masks of these rows that must be deleted, and of the wanted rows that must be added."""
         is_there = np.isin(self.keys, wanted.keys, assume_unique=True)
         is_known = np.isin(wanted.keys, self.keys, assume_unique=True)
         is_same = self.digests[is_there] == wanted.digests[is_known]
@@ -64,7 +64,7 @@ class KnownRows(NamedTuple):
     def placed(
         self, groups: Sequence[Group], places: Callable[[Group, NDArray[np.int64]], NDArray[np.int64]]
     ) -> KeyPlaces:
-        """Return the keys of some groups with their places, which are asked for by the numbers in the keys."""
+        """Return the keys of some groups with their places, which `places` returns for a group and its ids."""
         keys = self.keys[np.isin(self.keys % len(Group), groups)]
         found = np.empty(len(keys), np.int64)
         for group in groups:
@@ -75,7 +75,7 @@ class KnownRows(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MirroredRows:
-    """All rows that a store is to hold, rising by key, with their places in the index: ``int64 (N,)`` each."""
+    """Rows that a store should hold, by rising key, with their places in the index: each ``int64`` of shape ``(N,)``."""
 
     keys: NDArray[np.int64]
     digests: NDArray[np.int64]
@@ -83,14 +83,14 @@ class MirroredRows:
     index: GalleryIndex
 
     def known(self) -> KnownRows:
-        """Return keys and digests."""
+        """Return the keys and digests."""
         return KnownRows(self.keys, self.digests)
 
     def add_to(self, store: VectorStore, is_wanted: NDArray[np.bool_]) -> None:
-        """Add some of the rows to a store, in blocks."""
+        """Add the rows chosen by a mask ``(N,)`` to a store, in blocks."""
         for group in Group:
             rows = np.flatnonzero(is_wanted & (self.keys % len(Group) == group))
-            rows = rows[np.argsort(self.places[rows], kind="stable")]  # files are read in their order
+            rows = rows[np.argsort(self.places[rows], kind="stable")]  # reads the index file sequentially
             for start in range(0, len(rows), _ROWS_AT_ONCE):
                 some = rows[start : start + _ROWS_AT_ONCE]
                 vectors = _vectors_of(self.index, group)(self.places[some])
@@ -98,9 +98,9 @@ class MirroredRows:
 
 
 def rows_to_mirror(sample_ids: NDArray[np.int64], index: GalleryIndex) -> MirroredRows:
-    """Return what a store is to hold of an index with people, whose samples have these numbers, in its order."""
+    """Return the rows that a store should hold of an index with people; sample ids are in the index's order."""
     people = index.people
-    assert people is not None  # noqa: S101 - the caller has looked
+    assert people is not None  # noqa: S101 - checked by the caller
     is_only = people.counts == 1
     digests = np.empty(people.count, np.int64)
     for rows in _blocks(people.count):
@@ -150,11 +150,11 @@ def _blocks(count: int) -> Iterator[NDArray[np.int64]]:
     return (np.arange(start, min(start + _ROWS_AT_ONCE, count)) for start in range(0, count, _ROWS_AT_ONCE))
 
 
-# What a store holds, kept in the cache -----------------------------------------------------------------------------
+# Rows of a store, in the cache -------------------------------------------------------------------------------------
 
 
 def read_known(gallery: Gallery, note: MirrorNote) -> KnownRows | None:
-    """Return what a mirror holds as of its note; None if that is not kept."""
+    """Return the cached rows of a mirror as of its note; None if they are not cached."""
     file = None if note.token is None else read_derived_file(_file(gallery, note), gallery.pack, _token(note))
     if file is None or file.key.revision != note.revision:
         return None
@@ -165,7 +165,7 @@ def read_known(gallery: Gallery, note: MirrorNote) -> KnownRows | None:
 
 
 def keep_known(gallery: Gallery, note: MirrorNote, rows: KnownRows) -> None:
-    """Keep what a mirror holds, if that is much; no-op where it cannot be kept."""
+    """Cache the rows of a large mirror; no-op if they cannot be written."""
     if len(rows.keys) < KEPT_FROM or note.token is None:
         return
     key = FileKey(FileKey.draw(gallery.pack, note.revision).pack, note.revision, _token(note))
@@ -174,7 +174,7 @@ def keep_known(gallery: Gallery, note: MirrorNote, rows: KnownRows) -> None:
         Section("digests", "<i8", rows.keys.shape, [rows.digests]),
     ]
     try:
-        gallery.note_place()  # before anything is there that must be wiped
+        gallery.note_place()  # first, so that the file can be found and wiped
         write_derived_file(_file(gallery, note), key, sections, _appearing(gallery, note))
     except (GalleryError, StorageError):
         return
@@ -182,7 +182,7 @@ def keep_known(gallery: Gallery, note: MirrorNote, rows: KnownRows) -> None:
 
 @contextmanager
 def _appearing(gallery: Gallery, note: MirrorNote) -> Iterator[None]:
-    """Hold the gallery while a file gets its name, so that nobody is forgotten meanwhile."""
+    """Lock the gallery while a file gets its name, so that no person is forgotten meanwhile."""
     before = gallery.read_setting(_ROWS_SETTING)
     with gallery.replacing_setting(_ROWS_SETTING, before, _token(note), note.revision) as is_unchanged:
         if not is_unchanged:
@@ -192,7 +192,9 @@ def _appearing(gallery: Gallery, note: MirrorNote) -> Iterator[None]:
 
 def _file(gallery: Gallery, note: MirrorNote) -> Path:
     path = index_file(gallery.path)
-    return path.with_name(f"{path.name}-{hashlib.sha256(note.address.encode()).hexdigest()[:16]}")  # wiped with it
+    return path.with_name(
+        f"{path.name}-{hashlib.sha256(note.address.encode()).hexdigest()[:16]}"
+    )  # wiped with the index file
 
 
 def _token(note: MirrorNote) -> str:

@@ -1,4 +1,4 @@
-"""All pairs of vectors that are alike, by products in blocks that stay in the processor's cache."""
+"""All pairs of similar vectors, found by matrix products in blocks that fit the processor's cache."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-_ROWS, _COLUMNS = 512, 2048  # of a block of products: measured, the search costs little more than the products
+_ROWS, _COLUMNS = 512, 2048  # shape of a block of products; measured
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Pairs of vectors: their places, ``int64``, and similarities, ``float32``, each of shape ``(P,)``."""
+    """Pairs of vectors: their indices, ``int64``, and similarities, ``float32``, each of shape ``(P,)``."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     similarities: FloatArray
 
     def where(self, chosen: NDArray[np.bool_]) -> Pairs:
-        """Return some of the pairs, by a mask of shape ``(P,)``."""
+        """Return the pairs chosen by a mask, ``bool`` of shape ``(P,)``."""
         return Pairs(self.first[chosen], self.second[chosen], self.similarities[chosen])
 
     @staticmethod
@@ -43,7 +43,7 @@ class Pairs:
 
 
 def pairs_within(rows: FloatArray, least: float, advance: Callable[[float], None] | None = None) -> Pairs:
-    """Find all pairs of rows, each once, whose product in ``float32`` is at least `least`.
+    """Return all pairs of rows, each once, whose inner product in ``float32`` is at least `least`.
 
     Parameters
     ----------
@@ -52,12 +52,12 @@ def pairs_within(rows: FloatArray, least: float, advance: Callable[[float], None
     least
         The smallest product.
     advance
-        Called with the share of all products, 0..1, that was made since it was last called.
+        Called with the fraction of all products, 0..1, computed since the last call.
 
     Returns
     -------
     Pairs
-        The first of a pair is the one that comes first.
+        In each pair, the index of `first` is the smaller.
     """
     parts = []
     for start in range(0, len(rows), _ROWS):
@@ -71,7 +71,7 @@ def pairs_within(rows: FloatArray, least: float, advance: Callable[[float], None
 
 
 def pairs_between(some: FloatArray, others: FloatArray, least: float) -> Pairs:
-    """Find all pairs of a row of `some` and one of `others`, ``float32``, whose product is at least `least`."""
+    """Return all pairs of a row of `some` and a row of `others`, ``float32``, whose product is at least `least`."""
     parts = []
     for start in range(0, len(some), _ROWS):
         blocks = _blocks(some[start : start + _ROWS], others, least)
@@ -85,8 +85,8 @@ def _blocks(few: FloatArray, many: FloatArray, least: float) -> Iterator[Pairs]:
     for start in range(0, len(many), _COLUMNS):
         block = many[start : start + _COLUMNS]
         size = len(few) * len(block)
-        alike = products[:size].reshape(len(few), len(block))
-        np.matmul(few, block.T, out=alike)
+        block_products = products[:size].reshape(len(few), len(block))
+        np.matmul(few, block.T, out=block_products)
         np.greater_equal(products[:size], least, out=mask[:size])
         places = np.flatnonzero(mask[:size])
         if len(places):

@@ -1,4 +1,4 @@
-"""Enrolled people for searches and classifiers: samples by person, prototypes, nearest neighbors."""
+"""Index of enrolled people: samples by person, prototypes and nearest neighbors."""
 
 from __future__ import annotations
 
@@ -20,53 +20,53 @@ if TYPE_CHECKING:
     from facebank.index.search import Search
     from facebank.types import FloatArray
 
-QUALITY_FLOOR = 0.5  # least weight of a sample in its person's prototype; a perfect one has 1
+QUALITY_FLOOR = 0.5  # smallest weight of a sample in its person's prototype; the largest is 1
 _PEOPLE_AT_ONCE = 4096
-_NEAR = 32  # samples
-_LARGE = 1 << 24  # numbers: a matrix of all prototypes takes longer to allocate than they take to be made twice more
+_NEAR = 32  # samples found by `samples_near`
+_LARGE = 1 << 24  # numbers in a matrix of prototypes above which allocating it takes longer than recomputing some
 
 
 class Samples(Protocol):
     """The enrolled samples, ordered by person, in memory or in a file."""
 
     in_memory: bool
-    """Whether looking at all of them is cheap."""
+    """Whether reading all samples is cheap."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Number of samples, and length of an embedding."""
+        """Number of samples, and dimension of an embedding."""
         ...
 
     def vectors(self, rows: NDArray[np.int64] | None) -> FloatArray:
-        """Return some embeddings, or all, ``float32`` of shape ``(K, D)``."""
+        """Return the embeddings of some samples, or of all, ``float32`` of shape ``(K, D)``."""
         ...
 
     def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
-        """Return qualities, ``float32`` of shape ``(K,)``, 0..1."""
+        """Return the qualities of some samples, ``float32`` of shape ``(K,)``, 0..1."""
         ...
 
 
 class NearSamples(NamedTuple):
-    """Samples similar to a face."""
+    """The samples most similar to a face: rows and cosine similarities, both of shape ``(K,)``."""
 
     rows: NDArray[np.int64]
     similarities: NDArray[np.float64]
-    complete_above: float  # all samples that are more similar than this are there
+    complete_above: float  # every sample more similar than this is included
 
 
 class PeopleIndex:
-    """Samples by person, and the nearest people and samples. Use `of` to make one.
+    """Samples by person, and the nearest people and samples to a face. Created by `of`.
 
     Parameters
     ----------
     people
-        The people's numbers, rising: ``int64`` of shape ``(P,)``, P at least 1.
+        The person ids, rising: ``int64`` of shape ``(P,)``, P at least 1.
     starts
         First row of each person's samples, and the end: ``int64`` of shape ``(P + 1,)``.
     samples
         L2-normalized embeddings and qualities.
     derived
-        Values computed before from the same samples; None to compute them on use.
+        Stored values computed from the same samples; None to compute them on first use.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class PeopleIndex:
 
     @classmethod
     def of(cls, vectors: FloatArray, person_ids: NDArray[np.int64], qualities: FloatArray) -> Self:
-        """Return an index in memory of N >= 1 vectors ``(N, D)``, person ids and qualities, 0..1."""
+        """Return an index in memory of N >= 1 ``float32`` vectors ``(N, D)``, with person ids and qualities, 0..1."""
         people, starts, order = by_person(person_ids)
         if order is not None:
             vectors, qualities = vectors[order], qualities[order]
         return cls(people, starts, _InMemory(vectors, qualities))
 
     def searched_by(self, people: Callable[[], Search], samples: Callable[[], Search]) -> PeopleIndex:
-        """Return these people, whose prototypes and samples are found by other searches, made on use."""
+        """Return an index of the same people that uses other searches; they are created on first use."""
         return PeopleIndex(self.people, self.starts, self._samples, _SearchedElsewhere(self, people, samples))
 
     @property
@@ -102,7 +102,7 @@ class PeopleIndex:
 
     @property
     def dimension(self) -> int:
-        """Length of an embedding."""
+        """Dimension of an embedding."""
         return self._samples.shape[1]
 
     @computed
@@ -112,29 +112,29 @@ class PeopleIndex:
 
     @computed
     def nearest_people(self) -> Search:
-        """Search of the prototypes, by places in `people`."""
+        """Search of the prototypes; results are places in `people`."""
         return MatrixSearch(self.prototypes) if self._derived is None else self._derived.nearest_people()
 
     @computed
     def nearest_samples(self) -> Search:
-        """Search of the samples, by rows."""
+        """Search of the samples; results are rows."""
         return MatrixSearch(self.vectors()) if self._derived is None else self._derived.nearest_samples()
 
     def samples_near(self, vector: FloatArray) -> NearSamples:
-        """Return the samples most similar to a face ``(D,)``."""
+        """Return the samples most similar to an embedding ``(D,)``."""
         key = vector.tobytes()
         known = self._last_near.get(key)
-        if known is None:  # a face that is judged is asked for several times
+        if known is None:  # one face's samples are needed several times in a row
             (rows,) = self.nearest_samples.near(vector.astype(np.float64)[None], _NEAR)
             similar, complete_above = products(vector, self.vectors(rows)), -np.inf
             if len(rows) < self.count:
                 complete_above = float(np.partition(similar, len(rows) - _NEAR)[len(rows) - _NEAR])
             known = NearSamples(rows, similar, complete_above)
-            self._last_near = {key: known}  # other threads may ask for another face meanwhile
+            self._last_near = {key: known}  # replaced, not changed: other threads may read it
         return known
 
     def samples_within(self, vector: FloatArray, least: float) -> NDArray[np.int64]:
-        """Return the rows of all samples at least so similar to a face ``(D,)``, and perhaps others."""
+        """Return the rows of all samples at least `least` similar to an embedding ``(D,)``, and perhaps others."""
         near = self.samples_near(vector)
         if least > near.complete_above:
             return near.rows[near.similarities >= least]
@@ -142,12 +142,12 @@ class PeopleIndex:
 
     @computed
     def prototypes(self) -> FloatArray:
-        """All prototypes, ``float32`` of shape ``(P, D)``; large for a large gallery."""
-        made = np.empty((len(self.people), self.dimension), dtype=np.float32)
+        """All prototypes, ``float32`` of shape ``(P, D)``."""
+        found = np.empty((len(self.people), self.dimension), dtype=np.float32)
         blocks = list(self.blocks())
         for places, rows in zip(blocks, in_threads(self._averaged, blocks), strict=True):
-            made[places[0] : places[-1] + 1] = rows
-        return made
+            found[places[0] : places[-1] + 1] = rows
+        return found
 
     @computed
     def total(self) -> NDArray[np.float64]:
@@ -166,37 +166,37 @@ class PeopleIndex:
         return float(found.min()), float(found.max())
 
     def common_with_others(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the similarity of some people's prototypes to the sum of everybody else's, ``(K,)``."""
-        made = self.prototypes_of(places)
-        return products(self.total, made) - lengths(made) ** 2
+        """Return some prototypes' inner products with the sum of all others, ``float64`` of shape ``(K,)``."""
+        found = self.prototypes_of(places)
+        return products(self.total, found) - lengths(found) ** 2
 
     def blocks(self) -> Iterator[NDArray[np.int64]]:
-        """Yield the places of all people in blocks."""
+        """Yield the places of all people, ``int64``, in blocks."""
         for start in range(0, len(self.people), _PEOPLE_AT_ONCE):
             yield np.arange(start, min(start + _PEOPLE_AT_ONCE, len(self.people)))
 
     def prototypes_of(self, places: NDArray[np.int64]) -> FloatArray:
         """Return prototypes, ``float32`` of shape ``(K, D)``: a person's mean, weighted by quality and L2-normalized.
 
-        Samples that cancel one another out give zeros.
+        The prototype is zero if a person's samples cancel out.
         """
         if self._samples.in_memory and self.count * self.dimension <= _LARGE:
             return _rows_of(self.prototypes, places)
-        asked, made = self._last_made
-        if not np.array_equal(asked, places):  # one face's candidates are asked for several times
-            made = self._averaged(places)
-            self._last_made = places, made
-        return made
+        asked, found = self._last_made
+        if not np.array_equal(asked, places):  # one face's candidates are needed several times in a row
+            found = self._averaged(places)
+            self._last_made = places, found
+        return found
 
     def _averaged(self, places: NDArray[np.int64]) -> FloatArray:
         vectors, starts, qualities = self.samples_of(places)
         rows = weighted(vectors, qualities)
-        if len(rows) > len(places):  # somebody has several
+        if len(rows) > len(places):  # some people have several samples
             rows = np.add.reduceat(rows, starts, axis=0)
         return normalized(rows).astype(np.float32)
 
     def vectors(self, rows: NDArray[np.int64] | None = None) -> FloatArray:
-        """Return embeddings of some samples, or of all: ``float32`` of shape ``(K, D)``."""
+        """Return the embeddings of some samples, or of all, ``float32`` of shape ``(K, D)``."""
         return self._samples.vectors(rows)
 
     def qualities(self, rows: NDArray[np.int64]) -> FloatArray:
@@ -204,11 +204,11 @@ class PeopleIndex:
         return self._samples.qualities(rows)
 
     def rows_of(self, place: int) -> NDArray[np.int64]:
-        """Return the rows of a person's samples, by the person's place."""
+        """Return the rows of the samples of the person at a place."""
         return np.arange(self.starts[place], self.starts[place + 1])
 
     def samples_of(self, places: NDArray[np.int64]) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
-        """Return the embeddings, each person's first row, and the qualities of the samples of some people."""
+        """Return the embeddings of some people's samples, each person's first row among them, and the qualities."""
         counts = self.counts[places]
         starts = np.cumsum(counts) - counts
         rows = np.repeat(self.starts[places] - starts, counts) + np.arange(int(counts.sum()))
@@ -219,12 +219,12 @@ class PeopleIndex:
         return cosines(probe, self.prototypes_of(places))
 
     def owners(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the owners of some samples, as places in `people`."""
+        """Return the places in `people` of the owners of some samples."""
         return np.searchsorted(self.starts, rows, side="right") - 1
 
 
 class Derived(Protocol):
-    """Values computed once from all samples and stored."""
+    """Values computed from all samples and stored with them."""
 
     @property
     def total(self) -> NDArray[np.float64]:
@@ -276,15 +276,15 @@ class _InMemory:
 
 
 def _rows_of(matrix: FloatArray, rows: NDArray[np.int64]) -> FloatArray:
-    """Return rows of a matrix, without a copy if they follow one another."""
+    """Return rows of a matrix; a view if they are contiguous."""
     in_order = len(rows) > 1 and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all())
     return matrix[rows[0] : rows[-1] + 1] if in_order else matrix[rows]
 
 
 def by_person(person_ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None]:
-    """Return the people, each one's first row and the end, and the order that groups samples by person.
+    """Return the distinct person ids, each one's first row and the end, and the order that groups samples by person.
 
-    The order is None if they are grouped already.
+    The order is None if the samples are already grouped by rising person id.
     """
     order = None
     if (person_ids[1:] < person_ids[:-1]).any():
@@ -295,7 +295,7 @@ def by_person(person_ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
 
 
 def weighted(vectors: FloatArray, qualities: FloatArray) -> NDArray[np.float64]:
-    """Return samples ``(N, D)`` with their weights in a prototype, which is their normalized sum."""
+    """Return samples ``(N, D)`` times their weights in a prototype, ``float64``."""
     rows = vectors.astype(np.float64)
     rows *= np.maximum(qualities, QUALITY_FLOOR).astype(np.float64)[:, None]
     return rows

@@ -1,12 +1,12 @@
-"""Exact nearest neighbors: all vectors that may be among those with the greatest products.
+"""Exact nearest-neighbor search by inner product.
 
 A `Search` finds candidates by fast products with bounded errors; the caller ranks them by
-`facebank.index.exact.products`, so that every backend gives the same answers to the last bit. `MatrixSearch` multiplies
-a ``float32`` matrix; `CodedSearch` scans 8-bit codes, with NumPy and, after `FAISS_FROM` of them, with FAISS.
+`facebank.index.exact.products`, so that all backends return the same results to the last bit. `MatrixSearch` multiplies
+by a ``float32`` matrix; `CodedSearch` scans 8-bit codes, with NumPy at first and with FAISS after `FAISS_FROM` numbers.
 
-With a fast product ``p`` and its bound ``e``, the true one is within ``p - e .. p + e``. At least `limit` vectors have
-a true product of ``floor`` or more, the `limit`-th greatest ``p - e``. So no vector with ``p + e < floor`` is among the
-best `limit`, nor equal to the last of them.
+The search misses nothing: with a fast product ``p`` and its error bound ``e``, the true product is in ``p - e .. p +
+e``. Let ``floor`` be the `limit`-th greatest ``p - e``. Then at least `limit` vectors have a true product of ``floor``
+or more, so that a vector with ``p + e < floor`` is not among the best `limit`.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
     Places = NDArray[np.int64]
 
-FAISS_FROM = 200_000_000  # numbers in codes scanned with NumPy before FAISS is loaded: measured, takes as long
+FAISS_FROM = 200_000_000  # numbers scanned before FAISS is loaded; measured: loading it takes as long as the scans
 _QUERIES_AT_ONCE = 64
-TINY = 1e-30  # more than products too small for float32 add to a sum
-_CODES_AT_ONCE = 1024  # blocks that stay in the processor's cache: ten times as fast as larger ones
-SPARE = 128  # measured, of 65,536: rarely more are within the bounds of the last wanted, and few more cost nothing
-WIDEN = 8
+TINY = 1e-30  # bound of what underflowing products would add to a sum
+_CODES_AT_ONCE = 1024  # a block that fits the processor's cache: ten times as fast as larger ones
+SPARE = 128  # further candidates per part; measured with 65,536 vectors: rarely too few, and they cost nothing
+WIDEN = 8  # factor by which a search is widened if they were too few
 
 
 class Search(Protocol):
-    """Finds vectors by their products with queries."""
+    """Search of vectors by their inner products with queries."""
 
     @property
     def count(self) -> int:
@@ -48,10 +48,10 @@ class Search(Protocol):
         ...
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
-        """Return for each query the vectors with the greatest products: places, rising.
+        """Return for each query the places of the vectors with the greatest products, ``int64``, rising.
 
-        They are all whose product is at most `slack` below the `limit`-th greatest, and perhaps a few others. Queries
-        are ``float64`` of shape ``(M, D)``, of any length; `limit` is at least 1.
+        Includes every vector with a product of at most `slack` below the `limit`-th greatest, and perhaps a few others.
+        Queries are ``float64`` of shape ``(M, D)`` and need not be normalized; `limit` is at least 1.
         """
         ...
 
@@ -61,7 +61,7 @@ class Search(Protocol):
 
 
 class MatrixSearch:
-    """Search of a ``float32`` matrix, ``(N, D)``, in memory."""
+    """Search of a ``float32`` matrix in memory, of shape ``(N, D)``."""
 
     def __init__(self, matrix: FloatArray) -> None:
         self._matrix = matrix
@@ -99,7 +99,7 @@ class CodedPart:
     def __init__(self, scale: CodeScale, codes: NDArray[np.uint8]) -> None:
         self.count = len(codes)
         self._scale = scale
-        self._held: Any = codes  # the codes, or FAISS's index of them
+        self._held: Any = codes  # the codes, or a FAISS index of them
 
     def load_into_faiss(self, faiss: Any) -> None:
         """Move the codes into a FAISS index."""
@@ -111,7 +111,7 @@ class CodedPart:
     def greatest(
         self, queries: NDArray[np.float64], width: int
     ) -> tuple[NDArray[np.float64], Places, NDArray[np.float64]]:
-        """Return the greatest products and their places, ``(M, width)``, and the error bound of each query."""
+        """Return the greatest products and their places, each ``(M, width)``, and error bounds of shape ``(M,)``."""
         rounded, held = self._scale.rounded(queries), self._held
         if isinstance(held, np.ndarray):
             sums = _sums(rounded.numbers, held)
@@ -123,7 +123,7 @@ class CodedPart:
 
 
 class CodedSearch:
-    """Search of the codes of all vectors, in parts in the order of their places."""
+    """Search of 8-bit codes, in parts that follow one another in the order of places."""
 
     def __init__(self, parts: Sequence[CodedPart]) -> None:
         self._parts = parts
@@ -146,7 +146,7 @@ class CodedSearch:
             firsts = self._greatest(block, limit + SPARE)
             lower = np.concatenate([products - errors[:, None] for products, _, errors in firsts], axis=1)
             floors = np.partition(lower, lower.shape[1] - limit, axis=1)[:, lower.shape[1] - limit] - slack
-            found += [self._from(block[row], float(floor), firsts, row) for row, floor in enumerate(floors)]
+            found += [self._places_from(block[row], float(floor), firsts, row) for row, floor in enumerate(floors)]
         return found
 
     def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
@@ -154,13 +154,13 @@ class CodedSearch:
         found: list[Places] = []
         for block in in_blocks(queries):
             firsts = self._greatest(block, SPARE)
-            found += [self._from(query, least, firsts, row) for row, query in enumerate(block)]
+            found += [self._places_from(query, least, firsts, row) for row, query in enumerate(block)]
         return found
 
     def _greatest(
         self, queries: NDArray[np.float64], width: int
     ) -> list[tuple[NDArray[np.float64], Places, NDArray[np.float64]]]:
-        """Search all parts, in parallel if FAISS is loaded."""
+        """Return the results of all parts, searched in parallel if FAISS is loaded."""
         faiss = self._load_faiss(queries.size * self.count)
         threads = 1 if faiss is None else min(faiss.omp_get_max_threads(), len(self._parts))
         if threads == 1:
@@ -168,14 +168,14 @@ class CodedSearch:
         with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(lambda part: part.greatest(queries, min(width, part.count)), self._parts))
 
-    def _from(
+    def _places_from(
         self,
         query: NDArray[np.float64],
         floor: float,
         firsts: Sequence[tuple[NDArray[np.float64], Places, NDArray[np.float64]]],
         row: int,
     ) -> Places:
-        """Return the places whose product may reach a floor; widens the search of a part whose last one does."""
+        """Return the places whose product may reach a floor; widens the search of a part whose last result does."""
         found = []
         for part, start, (products, places, errors) in zip(self._parts, self._starts.tolist(), firsts, strict=False):
             near, where = products[row] + errors[row], places[row]
@@ -186,7 +186,7 @@ class CodedSearch:
         return np.sort(np.concatenate(found))
 
     def _load_faiss(self, scanned: int) -> Any:
-        """Return FAISS once it is worth its import; None before, or if it is not installed."""
+        """Return FAISS after `FAISS_FROM` scanned numbers; None before, or if it is not installed."""
         self._scanned += scanned
         if self._faiss is None and self._scanned >= FAISS_FROM:
             with self._loading:
@@ -211,7 +211,7 @@ def _sums(numbers: FloatArray, codes: NDArray[np.uint8]) -> FloatArray:
 
 
 def in_blocks(queries: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-    """Yield queries, some at a time."""
+    """Yield queries in blocks."""
     return (queries[start : start + _QUERIES_AT_ONCE] for start in range(0, len(queries), _QUERIES_AT_ONCE))
 
 
@@ -220,8 +220,8 @@ def _at_least(products: NDArray[np.floating[Any]], floors: NDArray[np.float64]) 
 
 
 def _search_alone() -> None:
-    """Limit FAISS to the one thread of a forked process, which would otherwise deadlock."""
-    limit = getattr(sys.modules.get("faiss"), "omp_set_num_threads", None)  # None also while it is imported
+    """Limit FAISS to one thread in a forked process, which would otherwise deadlock."""
+    limit = getattr(sys.modules.get("faiss"), "omp_set_num_threads", None)  # absent while FAISS is being imported
     if limit is not None:
         limit(1)
 

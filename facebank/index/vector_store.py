@@ -1,7 +1,8 @@
-"""The contract of a vector store outside of this process, and the exact search that is built on one.
+"""Interface of an external vector store, and an exact search on top of it.
 
-A store finds the keys of vectors by their products, computed in ``float32``; which of them are among the best is proven
-here by error bounds, as `facebank.index.search` does it, and ranked by `facebank.index.exact.products`.
+A store finds the keys of vectors by inner products computed in ``float32``. `StoreSearch` keeps every vector that may
+be among the best, by error bounds as in `facebank.index.search`; the caller ranks them by
+`facebank.index.exact.products`.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
     from facebank.index.search import Places
     from facebank.types import FloatArray
 
-MOST_ANSWERS = 16_384  # of a query, in Milvus
+MOST_ANSWERS = 16_384  # results of a query, at most; a limit of Milvus
 
 
 class Group(IntEnum):
-    """What a vector of a mirror is; a key is ``number * len(Group) + group``."""
+    """Kind of a mirrored vector; its key is ``number * len(Group) + group``, with the id of the sample or person."""
 
-    SINGLE = 0  # a sample that is its person's only one, and so the prototype too
-    SEVERAL = 1  # a sample of a person with several
-    PROTOTYPE = 2  # the prototype of a person with several
+    SINGLE = 0  # a person's only sample, which serves as the prototype too
+    SEVERAL = 1  # one of several samples of a person
+    PROTOTYPE = 2  # the prototype of a person with several samples
     MASKED = 3  # the prototype of a person in a mask
 
 
@@ -41,7 +42,7 @@ IN_MASKS = (Group.MASKED,)
 
 
 class StoreIdentity(NamedTuple):
-    """What a store was made for: hashes of the gallery's identity and the pack, and the length of an embedding."""
+    """What a store was made for: hashes of the gallery's identity and the pack, and the dimension of an embedding."""
 
     gallery: int
     pack: int
@@ -49,74 +50,74 @@ class StoreIdentity(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """The keys of the vectors with a query's greatest products, ``int64 (K,)``, and the products, ``float64 (K,)``."""
+    """Result of a query: the keys, ``int64 (K,)``, and products, ``float64 (K,)``, of the best vectors."""
 
     keys: NDArray[np.int64]
     products: NDArray[np.float64]
 
 
 class VectorStore(Protocol):
-    """Vectors by key, elsewhere. Every method raises `UnreachableError`, or `ServiceError` where it refuses."""
+    """A store of vectors by key. Every method raises `UnreachableError`, or `ServiceError` if the store refuses."""
 
-    is_exact: bool  # whether a search misses nothing
-    cleans_in_place: bool  # whether `clean` removes deleted vectors for good; else only `drop` does
+    is_exact: bool  # whether a search is exhaustive
+    cleans_in_place: bool  # whether `clean` erases deleted vectors; otherwise only `drop` does
 
     def identity(self) -> StoreIdentity | None:
         """Return what the store was made for; None if there is none yet."""
         ...
 
     def create(self, identity: StoreIdentity) -> None:
-        """Make the store, without vectors."""
+        """Create the store, without vectors."""
         ...
 
     def drop(self) -> None:
-        """Remove the store with all vectors."""
+        """Delete the store with all vectors."""
         ...
 
     def token(self) -> int:
-        """Return the token that was set last, by anybody; 0 for none."""
+        """Return the token that was set last, by any process; 0 for none."""
         ...
 
     def set_token(self, token: int) -> int:
-        """Set the token; returns the store's time after that, or 0, for `nearest`."""
+        """Set the token; returns the store's timestamp of this write for `count` and `nearest`, or 0."""
         ...
 
     def count(self, written: int) -> int:
-        """Return how many vectors there are, all that was written until a time among them."""
+        """Return the number of vectors, including all written up to a timestamp."""
         ...
 
     def listed(self, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the keys and digests of all vectors, rising by key; few are expected from `end` on."""
+        """Return the keys and digests of all vectors, by rising key; few keys are `end` or greater."""
         ...
 
     def delete(self, keys: NDArray[np.int64]) -> None:
-        """Delete vectors."""
+        """Delete the vectors with the given keys."""
         ...
 
     def add(self, group: Group, keys: NDArray[np.int64], digests: NDArray[np.int64], vectors: FloatArray) -> None:
-        """Add vectors ``(N, D)``, none of which is there, with the digests by which they are compared."""
+        """Add ``float32`` vectors ``(N, D)`` with new keys, and with the digests by which they are compared."""
         ...
 
     def nearest(self, groups: Sequence[Group], queries: FloatArray, limit: int, written: int) -> list[Answers]:
-        """Return the answers to ``float32`` queries ``(M, D)``, best first; all that was written until a time counts.
+        """Return the answers to ``float32`` queries ``(M, D)``, best first.
 
-        `limit` is at most `MOST_ANSWERS`.
+        Includes all vectors written up to the timestamp `written`. `limit` is at most `MOST_ANSWERS`.
         """
         ...
 
     def clean(self) -> None:
-        """Remove deleted vectors for good, where the store can, and wait for it."""
+        """Erase deleted vectors if the store can, and wait until it is done."""
         ...
 
 
 class KeyPlaces(NamedTuple):
-    """The places, ``int64 (N,)``, of vectors by their keys, rising, ``int64 (N,)``."""
+    """Places of vectors by rising keys, both ``int64`` of shape ``(N,)``."""
 
     keys: NDArray[np.int64]
     places: NDArray[np.int64]
 
     def of(self, keys: NDArray[np.int64]) -> NDArray[np.int64] | None:
-        """Return the places of keys; None if one is not known."""
+        """Return the places of keys; None if one is unknown."""
         if not len(keys):
             return keys
         found = self.keys.searchsorted(keys).clip(max=len(self.keys) - 1)
@@ -124,24 +125,24 @@ class KeyPlaces(NamedTuple):
 
 
 class StoreSearch:
-    """Search of some groups of vectors in a store.
+    """Search of the vectors of some groups in a store.
 
     Parameters
     ----------
     store
         The store.
     groups
-        The groups.
+        The groups to search.
     known
         The vectors' keys and places.
     written
-        The store's time by which the vectors were written.
+        The store's timestamp of the last write.
     longest
-        A bound of their lengths.
+        An upper bound of the vectors' lengths.
     apart
-        How far a vector may be from the one that decides.
+        Largest distance between a stored vector and the one by which results are ranked.
     checked
-        Called after each answer; raises if it does not count, as the vectors have been changed meanwhile.
+        Called after each answer; raises if the vectors have changed meanwhile.
     """
 
     def __init__(
@@ -175,11 +176,11 @@ class StoreSearch:
         found: list[Places] = []
         for block in in_blocks(queries):
             rounded, errors = self._rounded(block)
-            for row, answer in enumerate(self._asked(rounded, limit + SPARE)):
+            for row, answer in enumerate(self._query(rounded, limit + SPARE)):
                 floor = float("-inf")
                 if len(answer.products) >= limit:
                     floor = float(answer.products[limit - 1] - 2.0 * errors[row] - slack)
-                found.append(self._from(rounded[row], floor, answer))
+                found.append(self._places_from(rounded[row], floor, answer))
         return found
 
     def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
@@ -187,33 +188,33 @@ class StoreSearch:
         found: list[Places] = []
         for block in in_blocks(queries):
             rounded, errors = self._rounded(block)
-            for row, answer in enumerate(self._asked(rounded, SPARE)):
-                found.append(self._from(rounded[row], least - float(errors[row]), answer))
+            for row, answer in enumerate(self._query(rounded, SPARE)):
+                found.append(self._places_from(rounded[row], least - float(errors[row]), answer))
         return found
 
     def _rounded(self, block: NDArray[np.float64]) -> tuple[FloatArray, NDArray[np.float64]]:
-        """Return queries in ``float32``, and the bound of each one's products."""
+        """Return queries in ``float32``, and each one's error bound."""
         rounded = block.astype(np.float32)
         errors = summing_error(block.shape[1]) * lengths(rounded) + lengths(block - rounded)
         return rounded, errors * self._longest + lengths(block) * self._apart + TINY
 
-    def _from(self, query: FloatArray, floor: float, answer: Answers) -> Places:
-        """Return the places whose product may reach a floor; asks for more while the last one's may."""
+    def _places_from(self, query: FloatArray, floor: float, answer: Answers) -> Places:
+        """Return the places whose product may reach a floor; asks for more results while the last one may."""
         while self._store.is_exact and len(answer.products) < self.count and answer.products[-1] >= floor:
             if len(answer.products) >= MOST_ANSWERS:
-                return np.arange(self.count)  # no more can be asked for
-            (answer,) = self._asked(query[None], WIDEN * len(answer.products))
+                return np.arange(self.count)  # the store returns no more: all are candidates
+            (answer,) = self._query(query[None], WIDEN * len(answer.products))
         places = self._known.of(answer.keys[answer.products >= floor])
-        assert places is not None  # noqa: S101 - checked when it was asked
+        assert places is not None  # noqa: S101 - checked by `_checked_answer`
         return np.sort(places)
 
-    def _asked(self, queries: FloatArray, limit: int) -> list[Answers]:
-        """Return the store's answers, checked."""
+    def _query(self, queries: FloatArray, limit: int) -> list[Answers]:
+        """Return the store's validated answers."""
         wanted = min(limit, self.count, MOST_ANSWERS)
         answers = self._store.nearest(self._groups, queries, wanted, self._written)
         self._checked()
         if len(answers) != len(queries):
-            raise bad_answer("another number of answers than questions")
+            raise bad_answer("another number of answers than queries")
         return [self._checked_answer(answer, wanted) for answer in answers]
 
     def _checked_answer(self, answer: Answers, wanted: int) -> Answers:
@@ -230,13 +231,13 @@ class StoreSearch:
 
 
 class UnreachableError(ServiceError):
-    """A store that cannot be reached, or does not answer in time."""
+    """A store cannot be reached, or does not answer in time."""
 
 
 class BadAnswerError(ServiceError):
-    """A store's answer that cannot be right."""
+    """A store's invalid answer."""
 
 
 def bad_answer(what: str) -> BadAnswerError:
-    """Return the error for an answer that cannot be right."""
+    """Return the error for an invalid answer."""
     return BadAnswerError(f"it answers with {what}")

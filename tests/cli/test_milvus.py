@@ -68,16 +68,16 @@ def test_an_unreachable_index(run: Run, two_people: Path, speech: Path, lite: st
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("milvus://host", "is no address of an index"),
-        ("redis://host/family", "is no address of an index"),
-        ("milvus://host:99999/family", "is no address of an index"),
+        ("milvus://host", "is not an address of an index"),
+        ("redis://host/family", "is not an address of an index"),
+        ("milvus://host:99999/family", "is not an address of an index"),
         ("milvus://root:very-secret@host/family", "FACEBANK_MILVUS_TOKEN"),
         ("milvus://host/family?index=hnsw", "flat or ivf_flat"),
         ("milvus://host/family?nprobe=3", "index=ivf_flat"),
-        ("milvus://host/family?index=ivf_flat&nlist=many", "nlist is a number"),
+        ("milvus://host/family?index=ivf_flat&nlist=many", "nlist must be a number"),
         ("milvus://host/family?token=very-secret", "at most"),
         ("milvus+tls://host/family?ca=absent.pem", "certificates"),
-        ("milvus-lite:absent/vectors.db", "in a folder that is there"),
+        ("milvus-lite:absent/vectors.db", "in an existing folder"),
     ],
 )
 def test_invalid_addresses(run: Run, two_people: Path, speech: Path, address: str, message: str) -> None:

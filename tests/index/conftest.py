@@ -1,4 +1,4 @@
-"""Milvus for the tests: files of Milvus Lite and a server of their own; skipped with a reason where they are absent."""
+"""Fixtures for Milvus Lite files and a Milvus server; tests are skipped with a reason if either is missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facebank.index.search import Places
     from facebank.types import FloatArray
 
-COLLECTED_SOON = {  # else files of compacted segments stay for hours; 5 s end the server, which still reads them
+COLLECTED_SOON = {  # deletes files of compacted segments after seconds instead of hours; less crashes the server
     "dataCoord.gc.interval": "5",
     "dataCoord.gc.missingTolerance": "20",
     "dataCoord.gc.dropTolerance": "20",
@@ -36,13 +36,13 @@ _DIMENSION = 128
 
 
 def skip_unless(problem: str | None) -> None:
-    """Skip a test for a reason, if there is one; fail where everything was to be installed."""
+    """Skip a test if there is a problem; fails instead if ``FACEBANK_CI_MILVUS`` is set."""
     if problem is not None:
         (pytest.fail if os.environ.get("FACEBANK_CI_MILVUS") else pytest.skip)(problem)
 
 
 def lacking_client() -> str | None:
-    """Return what is missing for any Milvus."""
+    """Return which Python packages are missing for Milvus; None if it is installed."""
     lacking = [name for name in ("pymilvus", "milvus_lite") if importlib.util.find_spec(name) is None]
     return f"the extra 'milvus' is not installed: no {', '.join(lacking)}" if lacking else None
 
@@ -60,14 +60,14 @@ _numbers = count(1)
 
 @pytest.fixture
 def lite_address(tmp_path: Path) -> str:
-    """Return the address of a file of Milvus Lite."""
+    """Return the address of a Milvus Lite file."""
     skip_unless(lacking_client())
     return f"milvus-lite:{tmp_path}/vectors.db"
 
 
 @pytest.fixture
 def server_address(milvus_server: MilvusServer) -> Iterator[str]:
-    """Return the address of a collection of a server, which is dropped at the end."""
+    """Return the address of a collection on the server, which is dropped after the test."""
     address = f"{milvus_server.address}/family_{next(_numbers)}"
     yield address
     store = MilvusStore(MilvusAddress.parse(address))
@@ -77,14 +77,14 @@ def server_address(milvus_server: MilvusServer) -> Iterator[str]:
 
 @pytest.fixture(params=["lite", "server"])
 def milvus_address(request: pytest.FixtureRequest) -> str:
-    """Return the address of a collection of its own, in a file and on a server."""
+    """Return the address of a new collection, in a file and on a server."""
     return str(request.getfixturevalue(f"{request.param}_address"))
 
 
 class StoredRows:
-    """Makes searches of vectors in one store, one after the other; vectors are filled up with zeros."""
+    """Creates searches in one store, one after the other; vectors are padded with zeros."""
 
-    examples = 8  # of hypothesis: each takes a third of a second
+    examples = 8  # Hypothesis examples: each takes a third of a second
 
     def __init__(self, address: str) -> None:
         self._store = MilvusStore(MilvusAddress.parse(address))
@@ -93,7 +93,7 @@ class StoredRows:
         self._keys = np.empty(0, np.int64)
 
     def __call__(self, rows: FloatArray) -> PaddedSearch:
-        """Return the search of some vectors ``(N, D)``, D at most 128."""
+        """Return a search of vectors ``(N, D)``, D at most 128."""
         self._store.delete(self._keys)
         self._keys = (self._next + np.arange(len(rows))) * len(Group)
         self._next += len(rows)
@@ -106,7 +106,7 @@ class StoredRows:
 
 
 class PaddedSearch:
-    """A search whose queries are filled up with zeros."""
+    """A search whose queries are padded with zeros."""
 
     def __init__(self, search: StoreSearch) -> None:
         self._search = search
@@ -129,7 +129,7 @@ def _padded(queries: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @pytest.fixture(scope="session")
 def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], StoredRows]:
-    """Return what makes searches in Milvus Lite, or on the server, each in one collection."""
+    """Return a function that creates searches in Milvus Lite or on the server, each kind in one collection."""
     made: dict[str, StoredRows] = {}
 
     def of(kind: str) -> StoredRows:

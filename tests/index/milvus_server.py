@@ -1,8 +1,8 @@
-"""A Milvus server of the test's own: the PyPI wheel ``milvus``, reached at 127.0.0.1 only.
+"""A Milvus server for tests, from the PyPI package ``milvus``, reachable at 127.0.0.1 only.
 
-The server listens on every interface, which no setting of it changes. So it runs in a network namespace that has
-nothing but its loopback, and a relay on 127.0.0.1 leads into it through a Unix socket. Run as a program, this is the
-inner half: ``python milvus_server.py FOLDER SOCKET [KEY=VALUE ...]``.
+The server listens on every interface and has no setting for that. So it runs in a network namespace with nothing but a
+loopback, which a relay on 127.0.0.1 reaches through a Unix socket. Run as a program, this is the inner half:
+``python milvus_server.py FOLDER SOCKET [KEY=VALUE ...]``.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class MilvusServer:
     Parameters
     ----------
     folder
-        Where its data go.
+        The folder for its data.
     settings
-        Settings beside the wheel's own, such as ``{"dataCoord.gc.interval": "5"}``.
+        Settings that override the defaults, such as ``{"dataCoord.gc.interval": "5"}``.
     python
         The Python that has the package ``milvus``; this one by default.
     """
@@ -68,12 +68,12 @@ class MilvusServer:
 
     @property
     def address(self) -> str:
-        """The server's address, as ``--index`` takes it, without a collection."""
+        """The server's address in the form of ``--index``, without a collection."""
         return f"milvus://127.0.0.1:{self.port}"
 
     @property
     def process_id(self) -> int:
-        """The number of the server's process."""
+        """The server's process id."""
         return int((self.folder / "server.pid").read_text(encoding="ascii"))
 
     def __enter__(self) -> MilvusServer:
@@ -84,7 +84,7 @@ class MilvusServer:
         self.stop()
 
     def start(self) -> None:
-        """Start the server, and wait until it answers; with the data of an earlier run in the same folder."""
+        """Start the server and wait until it answers; it keeps the data of an earlier run in the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         sockets = Path(tempfile.mkdtemp(prefix="fbm-"))  # a socket's path has at most 107 bytes
         inner = [self._python, __file__, str(self.folder), str(sockets / "s"), *self._settings]
@@ -112,7 +112,7 @@ class MilvusServer:
         return inside
 
     def halt(self) -> None:
-        """Stop the server; its address stays taken, and nobody answers there."""
+        """Stop the server but keep its port, where connections then fail."""
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGTERM)
@@ -121,7 +121,7 @@ class MilvusServer:
             process.stdout.close()
 
     def stop(self) -> None:
-        """Stop the server, and give its address back."""
+        """Stop the server and release its port."""
         self.halt()
         if self._relay is not None:
             self._relay.close()
@@ -130,7 +130,7 @@ class MilvusServer:
 
 
 def _relay(listening: socket.socket, reach: Callable[[], socket.socket]) -> None:
-    """Join each connection with another one, both ways, until the listening socket is closed."""
+    """Relay each connection to a new one, in both directions, until the listening socket is closed."""
     while True:
         try:
             near, _ = listening.accept()
@@ -181,7 +181,7 @@ def _running(folder: Path, settings: Sequence[str]) -> Iterator[int]:
 
 
 def main(folder: Path, path: str, settings: Sequence[str]) -> None:
-    """Run a server in this network namespace until a signal comes, reached through a socket."""
+    """Run a server in this network namespace, reachable through a Unix socket, until a signal arrives."""
     _raise_loopback()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -212,7 +212,7 @@ def main(folder: Path, path: str, settings: Sequence[str]) -> None:
         sys.stdout.flush()
         parent = os.getppid()
         while not ended.wait(1.0):
-            if os.getppid() != parent:  # who started it was killed
+            if os.getppid() != parent:  # the parent process was killed
                 return
 
 

@@ -1,4 +1,4 @@
-"""Enrolls people one after the other and searches each on a mirror: ``mirror_worker.py GALLERY ADDRESS SEED``."""
+"""Enrolls people and searches for each on a mirror: ``mirror_worker.py GALLERY ADDRESS SEED``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.gallery.conftest import Faces
 
 
 def main(path: str, address: str, seed: int) -> None:
-    """Enroll five people, each of whom must be found at once."""
+    """Enroll five people and check that each is found immediately."""
     faces = Faces(seed)
     with Gallery.open(path) as gallery:
         gallery.mirror = milvus_mirror(MilvusAddress.parse(address))

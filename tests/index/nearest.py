@@ -1,4 +1,4 @@
-"""Whose sample is the most similar one, as a gallery's index says."""
+"""Nearest person by the index of a gallery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def nearest_person(gallery: Gallery, vector: FloatArray) -> int | None:
-    """Return the number of the person with the most similar sample; None where there is none."""
+    """Return the id of the person with the most similar sample; None in an empty gallery."""
     people = open_index(gallery).people
     if people is None:
         return None

@@ -1,4 +1,4 @@
-"""The index in the cache says what the index in memory says, and nothing that was changed or damaged is believed."""
+"""The cached index equals the index in memory, and changed or damaged cache files are not used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _HALF = 8192  # bytes: the header, the people and their names
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of 2 MiB, where that is allowed."""
+    """Mount a file system of 2 MiB; skips the test if mounting is not allowed."""
     point = tmp_path / "small"
     point.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(point)]
@@ -70,7 +70,7 @@ def in_memory(gallery: Gallery) -> GalleryIndex:
         return open_index(gallery)
 
 
-def told(people: PeopleIndex | None) -> list[bytes]:
+def contents(people: PeopleIndex | None) -> list[bytes]:
     assert people is not None
     places, rows = np.arange(len(people.people)), np.arange(people.count)
     arrays: list[Any] = [
@@ -86,15 +86,15 @@ def told(people: PeopleIndex | None) -> list[bytes]:
     return [array.tobytes() for array in arrays]
 
 
-def test_what_is_kept_is_what_was_made(gallery: Gallery) -> None:
+def test_the_cached_index_equals_the_one_in_memory(gallery: Gallery) -> None:
     kept = open_index(gallery)
     assert index_file(gallery.path).exists()
     again, made = open_index(gallery), in_memory(gallery)
     for index in (kept, again):
-        assert told(index.people) == told(made.people)
+        assert contents(index.people) == contents(made.people)
         assert index.masked is not None
         assert made.masked is not None
-        assert told(index.masked[0]) == told(made.masked[0])
+        assert contents(index.masked[0]) == contents(made.masked[0])
         assert np.array_equal(index.masked[1], made.masked[1])
         assert made.people is not None
         assert dict(index.names.items()) == {number: index.names[number] for number in index.names}
@@ -128,7 +128,7 @@ def test_people_with_one_sample_share_its_code(tmp_path: Path, monkeypatch: pyte
         assert np.isin(np.argsort(-(people.prototypes @ probe))[:3], found).all()
 
 
-def test_a_change_is_seen(gallery: Gallery) -> None:
+def test_a_change_rebuilds_the_index(gallery: Gallery) -> None:
     before = open_index(gallery)
     gallery.forget("Person 3 \u00e9")
     assert not index_file(gallery.path).exists()
@@ -141,56 +141,56 @@ def test_a_change_is_seen(gallery: Gallery) -> None:
 
 
 @pytest.mark.parametrize("position", range(0, 100, 4))
-def test_no_flipped_byte_is_believed(gallery: Gallery, position: int) -> None:
-    made = told(open_index(gallery).people)
+def test_a_flipped_byte_is_detected(gallery: Gallery, position: int) -> None:
+    made = contents(open_index(gallery).people)
     path = index_file(gallery.path)
     data = bytearray(path.read_bytes())
     data[position * len(data) // 100] ^= 0x10
     path.write_bytes(data)
-    assert read_until_whole(lambda: told(open_index(gallery).people)) == made
-    assert told(open_index(gallery).people) == made
+    assert read_until_whole(lambda: contents(open_index(gallery).people)) == made
+    assert contents(open_index(gallery).people) == made
 
 
-def test_an_index_that_was_overwritten_is_lost_and_made_anew(gallery: Gallery) -> None:
+def test_an_overwritten_index_is_lost_and_rebuilt(gallery: Gallery) -> None:
     index = open_index(gallery)
-    made = told(index.people)
+    made = contents(index.people)
     path = index_file(gallery.path)
     path.write_bytes(path.read_bytes()[:_HALF] + bytes(path.stat().st_size - _HALF))
     assert not index.is_lost
     with pytest.raises(GalleryBusyError):
-        told(index.people)
+        contents(index.people)
     assert index.is_lost
     anew = open_index(gallery)
     assert not anew.is_lost
-    assert told(anew.people) == made
+    assert contents(anew.people) == made
 
 
-def test_the_file_that_another_process_wrote_meanwhile_stays(gallery: Gallery) -> None:
+def test_a_file_written_by_another_process_meanwhile_stays(gallery: Gallery) -> None:
     made = in_memory(gallery)
     first = open_index(gallery)
     written = index_file(gallery.path).read_bytes()
     token = gallery.read_setting(INDEX_FILE_SETTING)
-    assert gallery_index._keep(gallery, made, None) == token
+    assert gallery_index._write_to_cache(gallery, made, None) == token
     assert index_file(gallery.path).read_bytes() == written
-    assert told(first.people) == told(made.people)
+    assert contents(first.people) == contents(made.people)
     assert not first.is_lost
 
 
-def test_nobody_is_kept_who_was_forgotten_while_the_file_was_written(gallery: Gallery) -> None:
+def test_a_person_forgotten_during_the_write_is_not_cached(gallery: Gallery) -> None:
     made = in_memory(gallery)
     with Gallery.open(gallery.path) as other:
         other.forget("Person 3 \u00e9")
-    assert gallery_index._keep(gallery, made, None) is None
+    assert gallery_index._write_to_cache(gallery, made, None) is None
     assert not list(index_file(gallery.path).parent.iterdir())
 
 
-def test_the_cache_is_noted_before_anything_is_in_it(gallery: Gallery) -> None:
-    index_file(gallery.path).mkdir(parents=True)  # in the way
+def test_the_cache_folder_is_noted_before_it_is_written(gallery: Gallery) -> None:
+    index_file(gallery.path).mkdir(parents=True)  # blocks the file's path
     assert open_index(gallery).file is None
     assert gallery.read_setting(DERIVED_PLACES_SETTING)
 
 
-def test_a_gallery_that_was_moved_while_it_is_open_is_refused(gallery: Gallery) -> None:
+def test_a_gallery_moved_while_open_is_refused(gallery: Gallery) -> None:
     for path in list(gallery.path.parent.glob("family.facebank*")):
         path.rename(path.with_name(path.name.replace("family", "moved")))
     with pytest.raises(UsageError, match="moved"):
@@ -214,7 +214,7 @@ CHANGES: dict[str, Callable[[Gallery, Faces], object]] = {
         open_index(gallery),
         gallery.enroll("Ada", faces.samples(1)),
     ),
-    "samples of somebody": lambda gallery, faces: gallery.enroll("Person 4 \u00e9", faces.samples(2)),
+    "samples of a known person": lambda gallery, faces: gallery.enroll("Person 4 \u00e9", faces.samples(2)),
     "drawn masks": lambda gallery, faces: gallery.enroll(
         "Person 4 \u00e9",
         [replace(each, vectors={**each.vectors, MASK: faces.vector()}) for each in faces.samples(2)],
@@ -231,26 +231,26 @@ CHANGES: dict[str, Callable[[Gallery, Faces], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("are_mixed", [True, False])
-def test_an_index_that_follows_a_change_is_that_which_is_made_anew(
+def test_an_updated_index_equals_a_rebuilt_one(
     gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, are_mixed: bool
 ) -> None:
-    faces, followed = Faces(9), gallery
+    faces, updated = Faces(9), gallery
     if not are_mixed:
-        followed = Gallery.open(tmp_path / "bare.facebank", faces.pack, create=True)
+        updated = Gallery.open(tmp_path / "bare.facebank", faces.pack, create=True)
         for number in range(10):
-            followed.enroll(f"Person {number} \u00e9", faces.samples(3))
-    open_index(followed)
+            updated.enroll(f"Person {number} \u00e9", faces.samples(3))
+    open_index(updated)
     with monkeypatch.context() as patch:
         patch.delattr(gallery_index, "read_samples")  # not called
-        CHANGES[change](followed, faces)
-        open_index(followed)
-    found = sections(followed)
-    index_file(followed.path).unlink()
-    open_index(followed)
-    assert found == sections(followed)
+        CHANGES[change](updated, faces)
+        open_index(updated)
+    found = sections(updated)
+    index_file(updated.path).unlink()
+    open_index(updated)
+    assert found == sections(updated)
 
 
-def test_an_index_is_made_anew_from_a_gallery_whose_embeddings_have_changed_otherwise(gallery: Gallery) -> None:
+def test_an_index_is_not_updated_after_a_removal(gallery: Gallery) -> None:
     open_index(gallery)
     file = derived_file.read_derived_file(
         index_file(gallery.path), gallery.pack, gallery.read_setting(INDEX_FILE_SETTING)
@@ -263,7 +263,7 @@ def test_an_index_is_made_anew_from_a_gallery_whose_embeddings_have_changed_othe
     assert follow_samples(gallery, file) is None
 
 
-def test_a_damaged_embedding_that_was_added_is_not_followed(gallery: Gallery) -> None:
+def test_a_damaged_new_embedding_is_an_error(gallery: Gallery) -> None:
     open_index(gallery)
     (added,) = gallery.enroll("Ada", Faces(7).samples(1))
     with sqlite3.connect(gallery.path) as connection:
@@ -275,9 +275,7 @@ def test_a_damaged_embedding_that_was_added_is_not_followed(gallery: Gallery) ->
         open_index(gallery)
 
 
-def test_a_backup_that_reaches_the_revision_again_is_not_searched_by_the_old_file(
-    gallery: Gallery, tmp_path: Path
-) -> None:
+def test_a_restored_backup_at_the_same_revision_gets_its_own_index(gallery: Gallery, tmp_path: Path) -> None:
     open_index(gallery)
     copy = gallery.back_up(tmp_path / "copy.facebank")
     gallery.enroll("Ada", Faces(7).samples(1))
@@ -294,7 +292,7 @@ def test_a_backup_that_reaches_the_revision_again_is_not_searched_by_the_old_fil
         assert "Ada" not in dict(people.names.items()).values()
 
 
-def test_enrolled_faces_are_read_anew_when_the_index_was_overwritten(gallery: Gallery) -> None:
+def test_enrolled_faces_are_reloaded_after_the_index_was_overwritten(gallery: Gallery) -> None:
     faces = EnrolledFaces(gallery)
     faces.follow()
     path = index_file(gallery.path)
@@ -307,7 +305,7 @@ def test_enrolled_faces_are_read_anew_when_the_index_was_overwritten(gallery: Ga
     assert faces.without([]).nearest(probe) == OtherPeople(in_memory(gallery).people).nearest(probe)
 
 
-def test_a_file_that_fails_on_a_full_disk_leaves_nothing(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_file(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(derived_file, "_SPARE_SPACE", 0)
 
     def parts() -> Iterator[NDArray[np.uint8]]:
@@ -353,7 +351,7 @@ def test_a_file_of_another_gallery_is_not_used(gallery: Gallery, tmp_path: Path)
     assert len(people.people) == 30
 
 
-def test_who_may_only_read_keeps_nothing(gallery: Gallery) -> None:
+def test_a_read_only_gallery_is_not_cached(gallery: Gallery) -> None:
     gallery.close()
     with Gallery.open(gallery.path, read_only=True) as reader:
         assert open_index(reader).people is not None

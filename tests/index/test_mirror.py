@@ -1,4 +1,4 @@
-"""A gallery on Milvus says what it says here, whoever writes; wrong answers are errors, and nobody stays there."""
+"""A search on Milvus equals the local one, wrong answers are errors, and forgotten people are deleted there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tests.index.milvus_server import MilvusServer
 
 PEOPLE = 40
-_seeds = count(1000)  # the same vectors must not be anywhere else in Milvus's folder
+_seeds = count(1000)  # unique, so that vectors can be looked for in Milvus's files
 
 
 @pytest.fixture
@@ -55,13 +55,13 @@ def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery
 
 
 def on(gallery: Gallery, address: str, *, fallback: bool = False) -> Gallery:
-    """Return a gallery that is searched at an address."""
+    """Return a gallery after setting its mirror's address."""
     gallery.mirror = milvus_mirror(MilvusAddress.parse(address), fallback=fallback)
     return gallery
 
 
 def answers(index: GalleryIndex, queries: FloatArray) -> list[list[list[int]]]:
-    """Return which places searches find, those in doubt left out."""
+    """Return the places that each kind of search finds."""
     assert index.people is not None
     assert index.masked is not None
     exact = queries.astype(np.float64)
@@ -71,7 +71,7 @@ def answers(index: GalleryIndex, queries: FloatArray) -> list[list[list[int]]]:
 
 
 def agree(gallery: Gallery) -> None:
-    """Check that both indexes find the same, and that Milvus holds exactly what it must."""
+    """Check that the mirror and the local index find the same, and that Milvus holds exactly the expected rows."""
     queries = np.stack([Faces(99).vector() for _ in range(6)])
     there, here = open_index(gallery), open_local_index(gallery)
     assert here.people is not None
@@ -93,7 +93,7 @@ def stored_in(gallery: Gallery) -> MilvusStore:
     return store
 
 
-def test_it_follows_every_change_and_finds_the_same(gallery: Gallery, milvus_address: str) -> None:
+def test_every_change_is_mirrored(gallery: Gallery, milvus_address: str) -> None:
     on(gallery, milvus_address)
     agree(gallery)
     faces = Faces(7)
@@ -108,7 +108,7 @@ def test_it_follows_every_change_and_finds_the_same(gallery: Gallery, milvus_add
         agree(gallery)
 
 
-def test_a_large_gallery_is_followed_from_what_is_noted_here(
+def test_a_large_gallery_is_updated_from_cached_rows(
     gallery: Gallery, server_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facebank.index.mirrored_rows.KEPT_FROM", 1)
@@ -121,7 +121,7 @@ def test_a_large_gallery_is_followed_from_what_is_noted_here(
     agree(gallery)
 
 
-def test_two_writers_lose_nothing(gallery: Gallery, server_address: str) -> None:
+def test_concurrent_writers_lose_nothing(gallery: Gallery, server_address: str) -> None:
     on(gallery, server_address)
     agree(gallery)
     program = Path(__file__).with_name("mirror_worker.py")
@@ -137,7 +137,7 @@ def test_two_writers_lose_nothing(gallery: Gallery, server_address: str) -> None
     assert len(gallery.people()) == PEOPLE + 2 * 5
 
 
-def test_a_search_of_what_another_process_has_changed_is_made_anew(gallery: Gallery, server_address: str) -> None:
+def test_a_search_is_repeated_after_another_process_changed_the_mirror(gallery: Gallery, server_address: str) -> None:
     on(gallery, server_address)
     before, ada = open_index(gallery), Faces(7)
     with Gallery.open(gallery.path) as other:
@@ -157,7 +157,7 @@ def test_a_search_of_what_another_process_has_changed_is_made_anew(gallery: Gall
 
 
 @pytest.mark.parametrize("made_by", ["another gallery", "another pack"])
-def test_a_collection_of_somebody_else_is_an_error(
+def test_a_collection_of_another_gallery_or_pack_is_an_error(
     gallery: Gallery, milvus_address: str, tmp_path: Path, made_by: str
 ) -> None:
     pack = Faces.pack if made_by == "another gallery" else Faces.other_pack
@@ -180,7 +180,7 @@ def test_a_collection_that_facebank_did_not_make_is_an_error(gallery: Gallery, s
         open_index(gallery)
 
 
-def test_an_address_that_nobody_listens_at(gallery: Gallery, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreachable_address_is_an_error_or_falls_back(gallery: Gallery, caplog: pytest.LogCaptureFixture) -> None:
     skip_unless(lacking_client())
     start = time.monotonic()
     with pytest.raises(UnreachableError, match=r"milvus://127\.0\.0\.1:1/family: Milvus does not answer"):
@@ -191,7 +191,7 @@ def test_an_address_that_nobody_listens_at(gallery: Gallery, caplog: pytest.LogC
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
-def test_a_server_that_goes_down_between_is_an_error_or_searched_here(
+def test_a_server_that_stops_is_an_error_or_falls_back(
     gallery: Gallery, milvus_server: MilvusServer, server_address: str
 ) -> None:
     address = server_address
@@ -213,7 +213,7 @@ def test_a_server_that_goes_down_between_is_an_error_or_searched_here(
 
 
 def wait_until_ready(gallery: Gallery) -> None:
-    """Wait until a server that was started again answers: it says it is healthy a while before."""
+    """Wait until a restarted server answers queries, which is some time after it reports to be healthy."""
     give_up = time.monotonic() + 60
     while True:
         try:
@@ -229,7 +229,7 @@ def wait_until_ready(gallery: Gallery) -> None:
 WRONG: dict[str, Callable[[Answers], Answers]] = {
     "that the gallery does not have": lambda right: right._replace(keys=right.keys + (1 << 40)),
     "that are no numbers": lambda right: right._replace(products=right.products * np.nan),
-    "vectors where": lambda right: Answers(right.keys[1:], right.products[1:]),
+    "vectors files_with": lambda right: Answers(right.keys[1:], right.products[1:]),
     "one vector twice": lambda right: right._replace(keys=np.repeat(right.keys[:1], len(right.keys))),
 }
 
@@ -252,7 +252,7 @@ def test_wrong_answers_are_errors(
     agree(gallery)
 
 
-def test_vectors_that_somebody_removed_there_are_written_again(gallery: Gallery, milvus_address: str) -> None:
+def test_vectors_removed_from_the_store_are_written_again(gallery: Gallery, milvus_address: str) -> None:
     agree(on(gallery, milvus_address))
     store = stored_in(gallery)
     keys, _ = store.listed(10_000)
@@ -263,7 +263,7 @@ def test_vectors_that_somebody_removed_there_are_written_again(gallery: Gallery,
     agree(on(gallery, milvus_address))
 
 
-def test_a_backup_is_followed_back(gallery: Gallery, lite_address: str, tmp_path: Path) -> None:
+def test_a_restored_backup_is_mirrored(gallery: Gallery, lite_address: str, tmp_path: Path) -> None:
     address = lite_address
     agree(on(gallery, address))
     copy = gallery.back_up(tmp_path / "copy.facebank")
@@ -275,31 +275,31 @@ def test_a_backup_is_followed_back(gallery: Gallery, lite_address: str, tmp_path
         agree(restored)
 
 
-def where(folder: Path, vectors: FloatArray) -> set[str]:
-    """Return the files below a folder that hold bytes of any of some vectors."""
+def files_with(folder: Path, vectors: FloatArray) -> set[str]:
+    """Return the files below a folder that contain bytes of one of the vectors."""
     rows = [row.astype("<f4").tobytes() for row in vectors]
     found = set()
     for path in (path for path in folder.rglob("*") if path.is_file()):
         try:
             data = path.read_bytes()
-        except FileNotFoundError:  # it was compacted meanwhile
+        except FileNotFoundError:  # removed by a compaction meanwhile
             continue
         if any(row[16:48] in data for row in rows):
             found.add(str(path.relative_to(folder)))
     return found
 
 
-def test_nobody_stays_in_milvus_lite(gallery: Gallery, tmp_path: Path) -> None:
+def test_a_forgotten_person_is_erased_from_milvus_lite(gallery: Gallery, tmp_path: Path) -> None:
     skip_unless(lacking_client())
     open_index(on(gallery, f"milvus-lite:{tmp_path}/vectors.db"))
     theirs = gallery.vectors_of([sample.id for sample in gallery.samples("Person 7")])
-    assert where(tmp_path / "vectors.db", theirs)
+    assert files_with(tmp_path / "vectors.db", theirs)
     assert gallery.forget("Person 7").mirrors == ()
-    assert not where(tmp_path / "vectors.db", theirs)
+    assert not files_with(tmp_path / "vectors.db", theirs)
     agree(gallery)
 
 
-def test_nobody_stays_in_the_segments_of_a_server(
+def test_a_forgotten_person_is_erased_from_a_servers_segments(
     gallery: Gallery, milvus_server: MilvusServer, server_address: str
 ) -> None:
     open_index(on(gallery, server_address))
@@ -307,22 +307,22 @@ def test_nobody_stays_in_the_segments_of_a_server(
     others = gallery.vectors_of([sample.id for sample in gallery.samples("Person 8")])
     stored_in(gallery).clean()
     segments = milvus_server.folder / "data" / "insert_log"
-    assert where(segments, theirs)
+    assert files_with(segments, theirs)
     assert gallery.forget("Person 7").mirrors == ()
     give_up = time.monotonic() + 60
-    while where(milvus_server.folder / "data", theirs) - log_of(milvus_server, theirs):
+    while files_with(milvus_server.folder / "data", theirs) - log_of(milvus_server, theirs):
         assert time.monotonic() < give_up
         time.sleep(1)
-    assert where(segments, others)
+    assert files_with(segments, others)
     agree(gallery)
 
 
 def log_of(server: MilvusServer, vectors: FloatArray) -> set[str]:
-    """Return the files of the server's log with bytes of vectors: it keeps what was written for days."""
-    return {name for name in where(server.folder / "data", vectors) if name.startswith("rocksmq/")}
+    """Return the files of the server's write-ahead log that contain bytes of the vectors; it keeps them for days."""
+    return {name for name in files_with(server.folder / "data", vectors) if name.startswith("rocksmq/")}
 
 
-def test_everybody_forgotten_leaves_no_collection(gallery: Gallery, milvus_address: str) -> None:
+def test_forgetting_everybody_drops_the_collection(gallery: Gallery, milvus_address: str) -> None:
     open_index(on(gallery, milvus_address))
     store = stored_in(gallery)
     assert gallery.forget_people([person.name for person in gallery.people()]).mirrors == ()

@@ -1,4 +1,4 @@
-"""All pairs that are alike, against the whole matrix of products."""
+"""Pairs of similar vectors equal those of the full product matrix."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from facebank.index.pairs import pairs_between, pairs_within
 
 
 def vectors(seed: int, count: int) -> np.ndarray:
-    """Return vectors of small whole numbers, whose products are exact in any order."""
+    """Return vectors of small integers, whose products are exact in any order of summation."""
     return np.random.default_rng(seed).integers(-3, 4, (count, 5)).astype(np.float32)
 
 
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 40), least=st.integers(-20, 40))
-def test_pairs_within_are_those_of_the_whole_matrix(seed: int, count: int, least: int) -> None:
+def test_pairs_within_equal_those_of_the_full_matrix(seed: int, count: int, least: int) -> None:
     rows = vectors(seed, count)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "_ROWS", 7)
@@ -34,7 +34,7 @@ def test_pairs_within_are_those_of_the_whole_matrix(seed: int, count: int, least
 
 
 @given(seed=st.integers(0, 2**32 - 1), some=st.integers(0, 20), many=st.integers(0, 30), least=st.integers(-20, 40))
-def test_pairs_between_are_those_of_the_whole_matrix(seed: int, some: int, many: int, least: int) -> None:
+def test_pairs_between_equal_those_of_the_full_matrix(seed: int, some: int, many: int, least: int) -> None:
     ones, others = vectors(seed, some), vectors(seed + 1, many)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "_ROWS", 7)

@@ -1,4 +1,4 @@
-"""Every search finds what the full matrix finds, and the same to the last bit whichever way it is done."""
+"""Every search backend finds what the full product matrix finds, to the last bit."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def examples(make: object) -> int:
-    """Return how many examples a search is tried with."""
+    """Return the number of Hypothesis examples for a kind of search."""
     return int(getattr(make, "examples", 60))
 
 
 def rows_of(generator: np.random.Generator, count: int, dimension: int) -> FloatArray:
-    """Make up vectors: some twice, some nearly the same, some of other lengths, as weights of a classifier are."""
+    """Return random vectors with duplicates and near duplicates."""
     rows = generator.standard_normal((count, dimension))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     again = generator.integers(count, size=count // 3)
@@ -42,13 +42,13 @@ def rows_of(generator: np.random.Generator, count: int, dimension: int) -> Float
 
 
 def coded(rows: FloatArray, part: int = 7) -> CodedSearch:
-    """Return a search of codes in parts of so many."""
+    """Return a search of 8-bit codes in parts of `part` vectors."""
     blocks = [rows[start : start + part] for start in range(0, len(rows), part)]
     return CodedSearch([CodedPart(*encode(block)) for block in blocks])
 
 
 def with_faiss(rows: FloatArray, monkeypatch: pytest.MonkeyPatch) -> CodedSearch:
-    """Return a search of codes that uses FAISS from the first query on."""
+    """Return a search of 8-bit codes that uses FAISS from the first query on."""
     monkeypatch.setattr(search, "FAISS_FROM", 0)
     return coded(rows)
 
@@ -57,7 +57,7 @@ def with_faiss(rows: FloatArray, monkeypatch: pytest.MonkeyPatch) -> CodedSearch
 def make(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, stored: Callable[[str], StoredRows]
 ) -> Callable[[FloatArray], Search]:
-    """Return what makes each kind of search; the last two are Milvus, in a file and on a server."""
+    """Return a constructor for each kind of search; the last two use Milvus Lite and a Milvus server."""
     if request.param in {"lite", "server"}:
         return stored(request.param)
     if request.param == "matrix":
@@ -86,7 +86,7 @@ def test_the_greatest_products_are_found(make: Callable[[FloatArray], Search]) -
     check()
 
 
-def test_all_that_are_similar_enough_are_found(make: Callable[[FloatArray], Search]) -> None:
+def test_all_vectors_above_a_similarity_are_found(make: Callable[[FloatArray], Search]) -> None:
     @settings(max_examples=examples(make), deadline=None)
     @given(seeds, st.integers(1, 60), st.integers(1, 40), st.floats(-1, 1))
     def check(seed: int, count: int, dimension: int, least: float) -> None:
@@ -99,7 +99,7 @@ def test_all_that_are_similar_enough_are_found(make: Callable[[FloatArray], Sear
     check()
 
 
-def test_little_more_is_found_than_is_wanted(make: Callable[[FloatArray], Search]) -> None:
+def test_few_extra_candidates_are_found(make: Callable[[FloatArray], Search]) -> None:
     generator = np.random.default_rng(3)
     rows = rows_of(generator, 3000, 64)[1000:]
     found = make(rows).near(generator.standard_normal((5, 64)), 10)
@@ -108,7 +108,7 @@ def test_little_more_is_found_than_is_wanted(make: Callable[[FloatArray], Search
 
 @settings(max_examples=60)
 @given(seeds, st.integers(1, 30), st.integers(1, 40))
-def test_a_similarity_depends_on_its_two_vectors_alone(seed: int, count: int, dimension: int) -> None:
+def test_a_similarity_depends_only_on_its_two_vectors(seed: int, count: int, dimension: int) -> None:
     generator = np.random.default_rng(seed)
     rows = rows_of(generator, count, dimension)
     probe = rows[0]
@@ -118,7 +118,7 @@ def test_a_similarity_depends_on_its_two_vectors_alone(seed: int, count: int, di
     assert [cosines(probe, rows[place : place + 1])[0] for place in range(count)] == together.tolist()
 
 
-def test_faiss_is_loaded_once_it_is_worth_it() -> None:
+def test_faiss_is_loaded_after_enough_scans() -> None:
     program = (
         "import sys, numpy as np\n"
         "from facebank.index import search\n"
@@ -132,14 +132,14 @@ def test_faiss_is_loaded_once_it_is_worth_it() -> None:
     assert done.stdout.split() == ["False", "False", "True"]
 
 
-def test_without_faiss_numpy_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numpy_is_used_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     rows = rows_of(np.random.default_rng(1), 40, 16)
     (found,) = with_faiss(rows, monkeypatch).near(rows[:1].astype(np.float64), 3)
     assert 0 in found
 
 
-def test_vectors_of_zeros_are_found_too(make: Callable[[FloatArray], Search]) -> None:
+def test_zero_vectors_are_found(make: Callable[[FloatArray], Search]) -> None:
     rows: Any = np.zeros((30, 4), dtype=np.float32)
     assert make(rows).near(np.ones((1, 4)), 3)[0].tolist() == list(range(30))
 
