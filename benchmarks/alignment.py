@@ -25,7 +25,7 @@ from benchmarks.lfw import DEVELOPMENT, central_face, people_listed
 from benchmarks.thresholds import PHOTOS_EACH, verification
 from facebank import read_photo
 from facebank.packs import Pack, load_pack, open_session
-from facebank.vision import FaceAnalyzer, FaceFinder, NetworkEmbedder, WholeLooks, build_detector
+from facebank.vision import FaceAnalyzer, FaceFinder, MultiScaleDetector, NetworkEmbedder, build_detector
 from facebank.vision.finder import LandmarkRefiner
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def analyzer(pack: Pack, enlargement: float, *, refine: bool, centered: bool, fl
     """Return an analyzer of the pack with the given steps."""
     detector = build_detector(pack)
     refiner = LandmarkRefiner(detector) if refine else None
-    looks = WholeLooks(detector, partial(enlargement_passes, enlargement))
-    finder = FaceFinder(looks, refiner, pack.manifest.detector.upright_score)
+    multiscale = MultiScaleDetector(detector, partial(enlargement_passes, enlargement))
+    finder = FaceFinder(multiscale, refiner, pack.manifest.detector.upright_score)
     shipped = pack.manifest.embedder
     spec = replace(shipped, center=shipped.center if centered else (), flip=flip)
     return FaceAnalyzer(finder, NetworkEmbedder(open_session(pack.embedder_path()), spec))

@@ -37,7 +37,7 @@ from facebank.media import read_photo
 from facebank.packs import Pack, load_pack, open_session, usable_cores
 from facebank.storage.arrays import overlaps
 from facebank.types import Detection
-from facebank.vision import FaceAnalyzer, FaceFinder, WholeLooks, build_detector, build_embedder
+from facebank.vision import FaceAnalyzer, FaceFinder, MultiScaleDetector, build_detector, build_embedder
 from facebank.vision.geometry import letterbox
 from facebank.vision.network import run
 
@@ -74,7 +74,9 @@ class PeerSizeDetector:
 def make_analyzer(pack: Pack, detector: NetworkDetector, embedder: Embedder, *, once: bool) -> FaceAnalyzer:
     """Return an analyzer that detects once at the peer's size, or else at the default sizes."""
     if once:
-        return FaceAnalyzer(FaceFinder(WholeLooks(PeerSizeDetector(detector), lambda _: [1.0]), None, 0.0), embedder)
+        return FaceAnalyzer(
+            FaceFinder(MultiScaleDetector(PeerSizeDetector(detector), lambda _: [1.0]), None, 0.0), embedder
+        )
     return FaceAnalyzer(FaceFinder.from_spec(detector, pack.manifest.detector), embedder)
 
 

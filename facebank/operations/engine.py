@@ -190,7 +190,7 @@ class _InsightFaceEngine:
 
 
 def _load_package(package: InsightFacePackage, device: str) -> FaceAnalyzer:
-    from facebank.vision import FaceAnalyzer, FaceFinder, WholeLooks
+    from facebank.vision import FaceAnalyzer, FaceFinder, MultiScaleDetector
 
     detector, embedder = package.load(device)
-    return FaceAnalyzer(FaceFinder(WholeLooks(detector)), embedder)
+    return FaceAnalyzer(FaceFinder(MultiScaleDetector(detector)), embedder)

@@ -1,4 +1,4 @@
-"""Upright crops of faces at a fixed size, by a similarity transform of their five landmarks."""
+"""Alignment: upright crops of faces at a fixed size, by a similarity transform of their five landmarks."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray, RGBImage
 
-# Where the landmarks of a face lie in a 112 x 112 crop: J. Deng et al., "ArcFace", CVPR 2019, the reference code.
+# Landmarks of a face in a 112 x 112 crop, from the reference code of J. Deng et al., "ArcFace", CVPR 2019.
 _ARCFACE_112 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
     dtype=np.float32,
 )
-# FaceNet was trained on MTCNN boxes with a margin (D. Sandberg's facenet, 160 x 160, margin 32): the same face
-# shape, drawn smaller, so that hair and chin are in the crop.
+# FaceNet was trained on MTCNN boxes with a margin (D. Sandberg's facenet, 160 x 160, margin 32): the same landmarks at
+# a smaller scale, so that the crop includes hair and chin.
 _FACENET_160 = (_ARCFACE_112 - 56) * np.float32(160 / 112 * 0.82) + np.float32(80)
 
 _TEMPLATES = {"arcface": (_ARCFACE_112, 112), "facenet": (_FACENET_160, 160)}
 
 
 def template_landmarks(template: str, size: int) -> FloatArray:
-    """Return where the five landmarks belong in a crop of `size` pixels: ``float32`` of shape ``(5, 2)``.
+    """Return the five landmarks of an aligned face in a crop of `size` pixels: ``float32`` of shape ``(5, 2)``.
 
     `template` is ``arcface`` or ``facenet``.
     """
@@ -34,10 +34,11 @@ def template_landmarks(template: str, size: int) -> FloatArray:
 
 
 def similarity_transform(source: FloatArray, target: FloatArray) -> NDArray[np.float64]:
-    """Return the rotation, scale and shift that carry `source` onto `target` with least squared error.
+    """Return the rotation, scale and shift from `source` to `target` with the least squared error, as a matrix.
 
-    Both are ``(n, 2)`` with n >= 2; the matrix is ``(2, 3)``. S. Umeyama, "Least-squares estimation of transformation
-    parameters between two point patterns", PAMI 1991; without reflection it has a closed form in complex numbers.
+    Both are ``(n, 2)`` with n >= 2; the matrix is ``float64`` of shape ``(2, 3)``. Source: S. Umeyama, "Least-squares
+    estimation of transformation parameters between two point patterns", PAMI 1991; without reflection, it has a closed
+    form in complex numbers.
     """
     center_source, center_target = source.mean(axis=0), target.mean(axis=0)
     a = (source - center_source).astype(np.float64) @ np.array([1, 1j])
@@ -49,14 +50,14 @@ def similarity_transform(source: FloatArray, target: FloatArray) -> NDArray[np.f
 
 
 def align(pixels: RGBImage, landmarks: FloatArray, template: str, size: int) -> RGBImage:
-    """Cut a face out of a photo, upright and at a fixed size; black beyond the photo's edges.
+    """Return an upright crop of a face, RGB ``uint8`` of shape ``(size, size, 3)``; black beyond the photo's edges.
 
     Parameters
     ----------
     pixels
         RGB ``uint8`` of shape ``(height, width, 3)``.
     landmarks
-        ``(5, 2)`` in pixels of the photo.
+        ``float32`` of shape ``(5, 2)``, in pixels of the photo.
     template
         ``arcface`` or ``facenet``.
     size

@@ -1,4 +1,4 @@
-"""Photos to faces: detection, alignment and embedding, batched across photos."""
+"""Analysis of photos: detection, alignment, embedding and quality of faces, batched across photos."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _DETECTORS: dict[str, type[YuNet] | type[Scrfd]] = {"yunet": YuNet, "scrfd": Scr
 
 
 def build_detector(pack: Pack, device: str = "auto", threads: int | None = None) -> NetworkDetector:
-    """Load the detector of a verified pack; parameters and errors as for `FaceAnalyzer.from_pack`.
+    """Return the detector of a verified pack; parameters and errors as for `FaceAnalyzer.from_pack`.
 
-    Always into ONNX Runtime: OpenVINO compiles a network anew for each size of photo, and keeps what it compiled.
+    It always runs on ONNX Runtime: OpenVINO compiles a network for each size of photo, and keeps them all in memory.
     """
     spec = pack.manifest.detector
-    shape = (1, 3, _LOOK, _LOOK)
+    shape = (1, 3, _DETECTOR_SIDE, _DETECTOR_SIDE)
     session = open_shared(pack.detector_network, device, threads, "onnxruntime", sha256=spec.sha256, shape=shape)
     return _DETECTORS[spec.kind](session, spec)
 
@@ -41,20 +41,20 @@ def build_detector(pack: Pack, device: str = "auto", threads: int | None = None)
 def build_embedder(
     pack: Pack, device: str = "auto", threads: int | None = None, runtime: str = "onnxruntime"
 ) -> NetworkEmbedder:
-    """Load the embedder of a verified pack; parameters and errors as for `FaceAnalyzer.from_pack`."""
+    """Return the embedder of a verified pack; parameters and errors as for `FaceAnalyzer.from_pack`."""
     spec = pack.manifest.embedder
     shape = (1, 3, spec.size, spec.size)
     session = open_shared(pack.embedder_network, device, threads, runtime, sha256=spec.sha256, shape=shape)
     return NetworkEmbedder(session, spec)
 
 
-_LOOK = 640
-_CHUNK_FACES = 32
+_DETECTOR_SIDE = 640  # pixels of a typical input, for choosing how to run the network
+_CHUNK_FACES = 32  # faces, or pixels of photos, that are embedded together
 _CHUNK_PIXELS = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _DetectedFaces:
     """An upright photo with its detections and their aligned crops."""
 
     photo: DecodedPhoto
@@ -64,7 +64,7 @@ class _Found:
 
 
 class FaceAnalyzer:
-    """Finds and embeds the faces of any number of photos, with a finder and an `embedder`."""
+    """Finds and embeds the faces of any number of photos."""
 
     def __init__(self, finder: FaceFinder, embedder: Embedder) -> None:
         self._finder = finder
@@ -74,7 +74,7 @@ class FaceAnalyzer:
     def from_pack(
         cls, pack: Pack, device: str = "auto", threads: int | None = None, runtime: str = "onnxruntime"
     ) -> FaceAnalyzer:
-        """Load both networks of a verified pack.
+        """Return an analyzer with the networks of a verified pack.
 
         Parameters
         ----------
@@ -85,12 +85,12 @@ class FaceAnalyzer:
         threads
             Threads for each network on the CPU; None for as many as this process may use.
         runtime
-            Of the embedder: ``onnxruntime``, ``openvino``, or ``auto``: the faster one, if both are installed.
+            Runtime of the embedder: ``onnxruntime``, ``openvino``, or ``auto`` for the faster of those installed.
 
         Raises
         ------
         DeviceError
-            CUDA was asked for and does not work.
+            CUDA was requested and does not work.
         MissingDependencyError
             No runtime is installed.
         """
@@ -99,11 +99,11 @@ class FaceAnalyzer:
         return cls(finder, build_embedder(pack, device, threads, runtime))
 
     def analyze(self, photos: Iterable[DecodedPhoto]) -> Iterator[AnalyzedPhoto]:
-        """Yield photos with their embedded faces, one for each photo, in order.
+        """Yield a result with the embedded faces for each photo, in order.
 
-        `photos` are upright and consumed lazily, a bounded number ahead of what is yielded.
+        `photos` are upright. They are consumed lazily; a bounded number of photos is held at a time.
         """
-        waiting: list[_Found] = []
+        waiting: list[_DetectedFaces] = []
         for photo in photos:
             with at_work():
                 waiting.append(self._find(photo))
@@ -115,18 +115,18 @@ class FaceAnalyzer:
         yield from self._embed(waiting)
 
     def crop(self, photo: DecodedPhoto, detection: Detection) -> RGBImage:
-        """Cut a face of `photo` out as it is embedded: ``uint8`` of shape ``(size, size, 3)``."""
+        """Return the crop of a face that is embedded: RGB ``uint8`` of shape ``(size, size, 3)``."""
         return align(photo.pixels, detection.landmarks, self.embedder.template, self.embedder.size)
 
     def embed_variants(self, crop: RGBImage, variants: Sequence[str]) -> dict[str, FloatArray]:
-        """Embed variants of a face.
+        """Return the embeddings of variants of a face.
 
         Parameters
         ----------
         crop
-            As `crop` returns it.
+            The aligned face, as returned by `crop`.
         variants
-            Names from `facebank.vision.augmentation.VARIANTS`; `UsageError` for any other.
+            Names from `facebank.vision.augmentation.VARIANTS`; others raise `UsageError`.
 
         Returns
         -------
@@ -138,11 +138,12 @@ class FaceAnalyzer:
         crops = np.stack([augment(crop, self.embedder.template, variant) for variant in variants])
         return dict(zip(variants, self.embedder.embed(crops), strict=True))
 
-    def _find(self, photo: DecodedPhoto) -> _Found:
+    def _find(self, photo: DecodedPhoto) -> _DetectedFaces:
         upright, quarter_turns, detections = self._finder.find_upright(photo)
-        return _Found(upright, quarter_turns, detections, [self.crop(upright, detection) for detection in detections])
+        crops = [self.crop(upright, detection) for detection in detections]
+        return _DetectedFaces(upright, quarter_turns, detections, crops)
 
-    def _embed(self, waiting: list[_Found]) -> Iterator[AnalyzedPhoto]:
+    def _embed(self, waiting: list[_DetectedFaces]) -> Iterator[AnalyzedPhoto]:
         crops = [crop for found in waiting for crop in found.crops]
         embeddings = iter(self.embedder.embed(np.stack(crops)) if crops else ())
         for found in waiting:

@@ -1,4 +1,4 @@
-"""Named variants of an aligned face: mirrored, in other light, slightly moved, or masked."""
+"""Augmentation of aligned faces by named variants: mirrored, lighter or darker, slightly moved, or masked."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _SHIFT = 0.03
 
 
 def augment(crop: RGBImage, template: str, variant: str) -> RGBImage:
-    """Return a variant of an aligned face, deterministically.
+    """Return a variant of an aligned face, of the crop's shape; the same input gives the same result.
 
     Parameters
     ----------
     crop
         RGB ``uint8`` of shape ``(size, size, 3)``, aligned to `template` (``arcface`` or ``facenet``).
     variant
-        One of `VARIANTS`; `UsageError` for any other.
+        One of `VARIANTS`; others raise `UsageError`.
     """
     if variant not in VARIANTS:
-        raise UsageError(f"there is no variant {printable(variant)!r} of a face: choose from {', '.join(VARIANTS)}")
+        raise UsageError(f"unknown variant {printable(variant)!r} of a face: choose from {', '.join(VARIANTS)}")
     return VARIANTS[variant](crop, template_landmarks(template, crop.shape[0]))
 
 
@@ -86,7 +86,7 @@ VARIANTS: MappingProxyType[str, Callable[[RGBImage, FloatArray], RGBImage]] = Ma
 """The variants by name; each takes a crop and its landmarks."""
 
 ENROLLED_VARIANTS: tuple[str, ...] = ("mask",)
-"""The variants that a gallery keeps beside the plain embedding: those that ``benchmarks/masks.py`` measures to help."""
+"""Variants that a gallery stores beside the plain embedding; ``benchmarks/masks.py`` measures that they help."""
 
 MASK_WEIGHT = 0.5
-"""Weight of ``mask`` beside the plain embedding in prototypes for hidden mouths, chosen by ``benchmarks/masks.py``."""
+"""Weight of ``mask`` relative to the plain embedding in prototypes for masked faces; from ``benchmarks/masks.py``."""

@@ -1,5 +1,6 @@
-"""Detectors of faces in one picture: SCRFD and YuNet, their candidates and non-maximum suppression.
+"""Face detectors, SCRFD and YuNet, with their candidates and non-maximum suppression.
 
+Sources:
 J. Guo et al., "Sample and Computation Redistribution for Efficient Face Detection", ICLR 2022 (SCRFD);
 W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research, 2023.
 """
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, RGBImage
 
 _MIRRORED_LANDMARKS = [1, 0, 2, 4, 3]
-_ON_FACE = 0.4
+_ON_FACE = 0.4  # overlap with a face from which a candidate counts as one of it
 _STRIDES = (8, 16, 32)
 _YUNET_HEADS = ("cls", "obj", "bbox", "kps")
 _YUNET_OUTPUTS = [f"{head}_{stride}" for stride in _STRIDES for head in _YUNET_HEADS]
@@ -34,25 +35,25 @@ _SCRFD_ANCHORS = 2
 
 
 class Detector(Protocol):
-    """Finds faces in one picture, at the scale at which it is given.
+    """Finds faces in one picture, at its own scale.
 
     Every detector passes ``tests/vision/test_detector_contract.py``.
     """
 
     def detect(self, pixels: RGBImage) -> list[Detection]:
-        """Find faces in RGB ``uint8`` of shape ``(height, width, 3)``, any size from 1 x 1.
+        """Return the faces in an RGB ``uint8`` picture of shape ``(height, width, 3)``, of any size from 1 x 1.
 
         Returns
         -------
         list[Detection]
-            Best score first, in pixels of the picture, overlapping ones suppressed.
+            Best score first, in pixels of the picture, after non-maximum suppression.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Proposals of one picture, several a face.
+    """Candidates of one picture before suppression, several per face.
 
     Attributes
     ----------
@@ -73,26 +74,26 @@ class Candidates:
 
     @property
     def centers(self) -> FloatArray:
-        """The centers of the boxes, of shape ``(n, 2)``."""
+        """The centers of the boxes, ``float32`` of shape ``(n, 2)``."""
         return (self.boxes[:, :2] + self.boxes[:, 2:]) * np.float32(0.5)
 
     @property
     def sizes(self) -> FloatArray:
-        """The longer sides of the boxes, of shape ``(n,)``."""
+        """The longer sides of the boxes in pixels, ``float32`` of shape ``(n,)``."""
         return np.asarray((self.boxes[:, 2:] - self.boxes[:, :2]).max(axis=1, initial=0), dtype=np.float32)
 
     def chosen(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
-        """Return some of them, by indices or by a mask."""
+        """Return the candidates chosen by indices or by a mask."""
         return Candidates(self.boxes[which], self.landmarks[which], self.scores[which])
 
     def moved(self, scale: float, offset: tuple[float, float] = (0.0, 0.0)) -> Candidates:
-        """Return them in another picture's pixels: divided by `scale`, then shifted by `offset` (x, y)."""
+        """Return the candidates in another picture's pixels: divided by `scale`, then shifted by `offset` (x, y)."""
         shift = np.asarray(offset, dtype=np.float32)
         factor = np.float32(1 / scale)
         return Candidates(self.boxes * factor + np.tile(shift, 2), self.landmarks * factor + shift, self.scores)
 
     def mirrored(self, width: int) -> Candidates:
-        """Return them in the pixels of the mirrored picture, `width` pixels wide."""
+        """Return the candidates in the mirrored picture, which is `width` pixels wide."""
         boxes = self.boxes.copy()
         boxes[:, [0, 2]] = width - 1 - self.boxes[:, [2, 0]]
         landmarks = self.landmarks[:, _MIRRORED_LANDMARKS].copy()
@@ -101,7 +102,7 @@ class Candidates:
 
 
 def concatenated(parts: Sequence[Candidates]) -> Candidates:
-    """Join candidates of one picture; no parts make an empty set."""
+    """Return the candidates of several parts, in order; empty without parts."""
     if not parts:
         return Candidates(*(np.empty(shape, dtype=np.float32) for shape in ((0, 4), (0, 5, 2), (0,))))
     return Candidates(
@@ -112,9 +113,9 @@ def concatenated(parts: Sequence[Candidates]) -> Candidates:
 
 
 def suppress(candidates: Candidates, threshold: float) -> list[Detection]:
-    """Reduce candidates to one a face, best score first: greedy non-maximum suppression.
+    """Return one candidate per face, best score first, by greedy non-maximum suppression.
 
-    Of two that overlap (intersection over union, 0..1) by more than `threshold` the lower-scored is dropped.
+    If two overlap by more than `threshold` (intersection over union, 0..1), the one with the lower score is dropped.
     """
     ordered = candidates.chosen(np.argsort(-candidates.scores, kind="stable"))
     alive = np.ones(len(ordered), dtype=bool)
@@ -127,22 +128,22 @@ def suppress(candidates: Candidates, threshold: float) -> list[Detection]:
 
 
 def best_score(candidates: Candidates, box: FloatArray) -> float:
-    """Return the best score of the candidates that lie on the face in `box` ``(4,)``; 0 without any."""
+    """Return the best score, 0..1, of the candidates on the face in `box` ``(4,)``; 0 if there are none."""
     if not len(candidates):
         return 0.0
     return float(candidates.scores[overlaps(box, candidates.boxes) > _ON_FACE].max(initial=0.0))
 
 
 def voted_landmarks(candidates: Candidates, box: FloatArray, threshold: float = 0.5) -> FloatArray | None:
-    """Average the landmarks of the candidates on the face in `box` ``(4,)``, weighted by their scores.
+    """Return the mean landmarks of the candidates on the face in `box` ``(4,)``, weighted by their scores.
 
-    A network proposes each face from several cells, each with an error of its own; the mean has less noise. Candidates
-    vote that overlap the best one by more than `threshold`.
+    A network proposes each face from several cells with independent errors, so that the mean has less noise. It is
+    taken over the candidates that overlap the best one by more than `threshold` (intersection over union, 0..1).
 
     Returns
     -------
     FloatArray or None
-        ``(5, 2)``; None where no candidate overlaps the box by 0.4.
+        ``float32`` of shape ``(5, 2)``; None if no candidate overlaps the box by more than 0.4.
     """
     if not len(candidates):
         return None
@@ -156,7 +157,7 @@ def voted_landmarks(candidates: Candidates, box: FloatArray, threshold: float = 
 
 
 class NetworkDetector(ABC):
-    """A detector that runs a network; each subclass decodes the outputs of its own.
+    """A detector that runs a network; subclasses decode the outputs.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ class NetworkDetector(ABC):
     Raises
     ------
     ManifestError
-        The network is of another kind than the manifest states.
+        The network is not of the kind in the manifest.
     """
 
     def __init__(self, session: Session, spec: DetectorSpec) -> None:
@@ -177,35 +178,37 @@ class NetworkDetector(ABC):
         check_input(session, spec.file)
 
     def detect(self, pixels: RGBImage) -> list[Detection]:
-        """Find faces; see `Detector.detect`."""
+        """Return faces; see `Detector.detect`."""
         (candidates,) = self.propose(pixels[None], self.score_threshold)
         return self.chosen(candidates)
 
     @property
     def score_threshold(self) -> float:
-        """The score from which the detector calls something a face, 0..1."""
+        """The smallest score of a face, 0..1."""
         return self._spec.score_threshold
 
     def chosen(self, candidates: Candidates) -> list[Detection]:
-        """Return the faces among candidates of one picture, best score first, each once."""
+        """Return the faces among candidates of one picture, best score first."""
         faces = candidates.chosen(candidates.scores >= self.score_threshold)
         return suppress(faces, self._spec.nms_threshold)
 
     @abstractmethod
     def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
-        """Find candidates of at least `score_threshold` (0..1), several a face.
+        """Return for each picture the candidates with a score of at least `score_threshold` (0..1), several per face.
 
-        `pictures` are RGB ``uint8`` of shape ``(n, height, width, 3)``; the result holds one for each, in its pixels.
+        `pictures` are RGB ``uint8`` of shape ``(n, height, width, 3)``; candidates are in the picture's pixels.
         """
 
 
 class YuNet(NetworkDetector):
-    """YuNet, with the same results as OpenCV's ``FaceDetectorYN``; the batch is free."""
+    """YuNet, with the same results as OpenCV's ``FaceDetectorYN``; runs pictures in one batch."""
 
     def __init__(self, session: Session, spec: DetectorSpec) -> None:
         super().__init__(session, spec)
         if not {output.name for output in session.get_outputs()}.issuperset(_YUNET_OUTPUTS):
-            raise ManifestError(f"{spec.file} is no YuNet detector: correct the detector's kind or file in pack.toml")
+            raise ManifestError(
+                f"{spec.file} is not a YuNet detector: correct the detector's kind or file in pack.toml"
+            )
 
     def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
         """Find candidates; see `NetworkDetector.propose`."""
@@ -236,10 +239,10 @@ class YuNet(NetworkDetector):
 
 
 class Scrfd(NetworkDetector):
-    """SCRFD with keypoints, from unchanged InsightFace files; the batch is 1.
+    """SCRFD with keypoints, from unchanged InsightFace files; runs one picture at a time.
 
-    Nine outputs: scores, then distances from a cell to the sides of the box, then to the five keypoints, for each of
-    three strides and in units of it; two anchors a cell.
+    The nine outputs are the scores, the distances from a cell to the sides of the box, and those to the five keypoints,
+    for each of three strides and in units of the stride. A cell has two anchors.
     """
 
     def __init__(self, session: Session, spec: DetectorSpec) -> None:

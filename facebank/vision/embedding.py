@@ -1,4 +1,4 @@
-"""Embedders: aligned faces to L2-normalized vectors."""
+"""Embedders, which turn aligned faces into L2-normalized vectors."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from facebank.packs import EmbedderSpec, Session
     from facebank.types import FloatArray
 
-# On a processor a face alone is fastest: with another SFace takes 1.05 times as long for each, and its last bits depend
-# on the number of threads. A GPU wants many.
+# On a CPU, one face at a time is fastest, and larger batches make the last bits depend on the number of threads.
 _CPU_BATCH, _GPU_BATCH = 1, 32
 
 
@@ -30,7 +29,7 @@ class Embedder(Protocol):
 
     @property
     def dimension(self) -> int:
-        """Length of an embedding."""
+        """Dimension of an embedding."""
         ...
 
     @property
@@ -40,16 +39,16 @@ class Embedder(Protocol):
 
     @property
     def template(self) -> str:
-        """How the crops are aligned: ``arcface`` or ``facenet``."""
+        """Alignment of the crops: ``arcface`` or ``facenet``."""
         ...
 
     @property
     def batch(self) -> int:
-        """Number of crops at a time that is fastest."""
+        """Number of crops in the fastest batch."""
         ...
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
-        """Embed aligned faces.
+        """Return the embeddings of aligned faces.
 
         Parameters
         ----------
@@ -65,7 +64,7 @@ class Embedder(Protocol):
 
 
 class NetworkEmbedder:
-    """An embedder that runs a network as its manifest describes it.
+    """An embedder that runs a network according to its manifest.
 
     Parameters
     ----------
@@ -77,7 +76,7 @@ class NetworkEmbedder:
     Raises
     ------
     ManifestError
-        The network's input or output is not what the manifest states.
+        The network's input or output differs from the manifest.
     """
 
     def __init__(self, session: Session, spec: EmbedderSpec) -> None:
@@ -91,12 +90,12 @@ class NetworkEmbedder:
         stated = shape[-1] if shape else 1
         if isinstance(stated, int) and stated != spec.dimension:
             raise ManifestError(
-                f"{spec.file} makes embeddings of {stated} numbers, but pack.toml says {spec.dimension}: "
+                f"{spec.file} returns embeddings of {stated} numbers, but pack.toml says {spec.dimension}: "
                 "correct the embedder's dimension"
             )
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
-        """Embed aligned faces; see `Embedder.embed`."""
+        """Return the embeddings of aligned faces; see `Embedder.embed`."""
         starts = range(0, len(crops), self.batch)
         batches = [self._embed_batch(crops[start : start + self.batch]) for start in starts]
         return np.concatenate(batches) if batches else np.empty((0, self.dimension), dtype=np.float32)
@@ -116,10 +115,10 @@ class NetworkEmbedder:
 
 
 def standardized(pictures: FloatArray) -> FloatArray:
-    """Give each picture of ``(n, 3, height, width)`` mean 0 and standard deviation 1, as FaceNet was trained.
+    """Return pictures ``(n, 3, height, width)``, each with mean 0 and standard deviation 1: FaceNet's preprocessing.
 
-    As TensorFlow's ``per_image_standardization``: the deviation is at least ``1 / sqrt(number of values)``, so that a
-    picture of one color does not divide by zero.
+    As in TensorFlow's ``per_image_standardization``, the divisor is at least ``1 / sqrt(number of values)``, so that a
+    picture of a single color does not divide by zero.
     """
     axes = (1, 2, 3)
     smallest = 1 / np.sqrt(pictures[0].size) if len(pictures) else 1.0

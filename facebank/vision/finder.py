@@ -1,4 +1,4 @@
-"""Faces in a photo of any size and orientation, with refined landmarks."""
+"""Finds faces in a photo of any size and orientation, with refined landmarks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facebank.media import turn_photo
 from facebank.types import Detection
 from facebank.vision.alignment import similarity_transform, template_landmarks
 from facebank.vision.detector import Candidates, best_score, voted_landmarks
-from facebank.vision.looks import HintedLooks, WholeLooks
+from facebank.vision.multiscale import HintedDetector, MultiScaleDetector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from facebank.packs import DetectorSpec
     from facebank.types import DecodedPhoto, FloatArray, RGBImage
     from facebank.vision.detector import NetworkDetector
-    from facebank.vision.looks import Pictures
+    from facebank.vision.multiscale import Pictures
 
 
-# Chosen on LFW's development people (benchmarks/alignment.py): landmarks are steadiest where a face is this large.
+# Size of a face at which landmarks vary least; chosen on LFW's development people by benchmarks/alignment.py.
 _FACE = 256
 _WINDOW = 384
 _VOTER_SCORE = 0.2
-# Faces at a twelfth of the light score .5 to .9 on the cut-out as they are, .88 to .93 lightened.
+# At a twelfth of the light, faces score 0.5 to 0.9 as they are and 0.88 to 0.93 lightened.
 _BRIGHTEST, _DARK, _LIGHT = 0.98, 48, 160
 _BATCH = 8
 
 
 class LandmarkRefiner:
-    """Finds the landmarks of detected faces again, with less noise, and scores each face a second time.
+    """Refines the landmarks of detected faces, and scores each face a second time.
 
-    Each face is cut out upright and enlarged, and the detector runs on the cut-out and its mirror image; all candidates
-    on the face vote in both. The mean of the two cancels the detector's left-right bias. Things that are no face score
-    much lower this time; faces do not.
+    The detector runs on an upright, enlarged crop of each face and on its mirror image. The refined landmarks are the
+    mean of all candidates on the face, and the mirror image cancels the detector's left-right bias. The second score
+    separates faces from false detections, which score much lower on the crop.
     """
 
     def __init__(self, detector: NetworkDetector) -> None:
         self._detector = detector
 
     def refine(self, pixels: RGBImage, detections: Sequence[Detection]) -> list[Detection]:
-        """Return the detections with refined landmarks and a second score, boxes and scores unchanged.
+        """Return the detections with refined landmarks and a second score; boxes and first scores are unchanged.
 
-        A face that is not found again keeps its own landmarks. `pixels` is the photo, RGB ``uint8`` of shape ``(height,
-        width, 3)``.
+        A face that is not found in the crop keeps its landmarks. `pixels` is the photo, RGB ``uint8`` of shape
+        ``(height, width, 3)``.
         """
         refined: list[Detection] = []
         for start in range(0, len(detections), _BATCH):
@@ -58,7 +58,7 @@ class LandmarkRefiner:
 
     def _refine_batch(self, pixels: RGBImage, detections: Sequence[Detection]) -> list[Detection]:
         matrices = [_window_transform(detection.landmarks) for detection in detections]
-        windows = np.stack([_lightened(_cut_out(pixels, matrix)) for matrix in matrices])
+        windows = np.stack([_lightened(_crop_window(pixels, matrix)) for matrix in matrices])
         proposals = self._detector.propose(np.concatenate([windows, windows[:, :, ::-1]]), _VOTER_SCORE)
         return [
             _with_landmarks(detection, matrix, plain, mirrored.mirrored(_WINDOW))
@@ -68,12 +68,12 @@ class LandmarkRefiner:
         ]
 
 
-def _cut_out(pixels: RGBImage, matrix: NDArray[np.float64]) -> RGBImage:
+def _crop_window(pixels: RGBImage, matrix: NDArray[np.float64]) -> RGBImage:
     return np.asarray(cv2.warpAffine(pixels, matrix, (_WINDOW, _WINDOW)), dtype=np.uint8)
 
 
 def _lightened(window: RGBImage) -> RGBImage:
-    """Lighten a window that is so dark that the detector would hardly find its face again."""
+    """Return a window, lightened if it is so dark that the detector might not find its face."""
     some = window[:: _WINDOW // 48, :: _WINDOW // 48]
     if np.count_nonzero(some >= _DARK) >= (1 - _BRIGHTEST) * some.size:
         return window
@@ -89,8 +89,8 @@ def _with_landmarks(
     detection: Detection, matrix: NDArray[np.float64], plain: Candidates, mirrored: Candidates
 ) -> Detection:
     box = _box_in_window(detection.box, matrix)
-    second_score = float(np.mean([best_score(look, box) for look in (plain, mirrored)]))
-    votes = [vote for look in (plain, mirrored) if (vote := voted_landmarks(look, box)) is not None]
+    second_score = float(np.mean([best_score(candidates, box) for candidates in (plain, mirrored)]))
+    votes = [vote for each in (plain, mirrored) if (vote := voted_landmarks(each, box)) is not None]
     if not votes:
         return replace(detection, second_score=second_score)
     back = cv2.invertAffineTransform(matrix)
@@ -104,9 +104,9 @@ def _box_in_window(box: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:
     return np.concatenate([center - halves, center + halves]).astype(np.float32)
 
 
-# Half the size shows which side is up: of 172 photos turned all four ways SCRFD mistook 2 sides, not 5.
+# Half the size suffices to find the upper side: of 172 photos in all four turns, SCRFD mistook 2 sides instead of 5.
 _TURNED_FRACTION = 0.5
-# Every face counts for a side, a well-scored one much more: chosen on development people by benchmarks/orientation.py.
+# Power of the scores in the evidence for a side; chosen on development people by benchmarks/orientation.py.
 _POWER = 3
 _CLEAR_GAIN = 1.15
 
@@ -116,48 +116,52 @@ class FaceFinder:
 
     Parameters
     ----------
-    looks
-        Finds faces in one photo, at several scales.
+    multiscale
+        Finds the faces of a photo, at several scales.
     refiner
-        Finds their landmarks again; None to keep the detector's.
+        Refines their landmarks; None to keep the detector's.
     upright_score
-        The score that the detector gives to upright faces only, 0..1.
+        A detection score that only upright faces reach, 0..1.
     least_score
-        The score from which the detector calls something a face, 0..1.
+        The smallest detection score of a face, 0..1.
     """
 
     def __init__(
         self,
-        looks: WholeLooks,
+        multiscale: MultiScaleDetector,
         refiner: LandmarkRefiner | None = None,
         upright_score: float = 0.8,
         least_score: float = 0.5,
     ) -> None:
-        self._looks = looks
+        self._multiscale = multiscale
         self._refiner = refiner
         self._upright_score = upright_score
         self._least_score = least_score
 
     @classmethod
     def from_spec(cls, detector: NetworkDetector, spec: DetectorSpec) -> FaceFinder:
-        """Use a pack's detector as its manifest says."""
-        looks = WholeLooks(detector) if spec.hint_score is None else HintedLooks(detector, spec.hint_score)
-        return cls(looks, LandmarkRefiner(detector) if spec.refine else None, spec.upright_score, spec.score_threshold)
+        """Return a finder with a pack's detector, configured by its manifest."""
+        multiscale = (
+            MultiScaleDetector(detector) if spec.hint_score is None else HintedDetector(detector, spec.hint_score)
+        )
+        return cls(
+            multiscale, LandmarkRefiner(detector) if spec.refine else None, spec.upright_score, spec.score_threshold
+        )
 
     def find(self, pixels: RGBImage) -> list[Detection]:
-        """Find faces in RGB ``uint8`` of shape ``(height, width, 3)``; largest first, in pixels of the photo."""
+        """Return the faces of an RGB ``uint8`` photo ``(height, width, 3)``, largest first, in pixels of the photo."""
         return self._refined(pixels, self._found(pixels))
 
     def find_upright(self, photo: DecodedPhoto) -> tuple[DecodedPhoto, int, list[Detection]]:
-        """Find faces, first turning a photo without a stated orientation until its faces are upright.
+        """Return a photo turned so that its faces are upright, the number of quarter turns, and the faces.
 
-        Detectors also find faces that lie on their side, with wrong landmarks and a lower score. A photo is turned only
-        where its faces, taken together, score clearly higher on another side.
+        Only a photo without an orientation in its metadata is turned, and only if its faces together score clearly
+        higher on another side: detectors find faces on their side too, with wrong landmarks and a lower score.
 
         Returns
         -------
-        tuple[Photo, int, list[Detection]]
-            The photo, turned counter-clockwise by that many quarters, and its faces, largest first.
+        tuple[DecodedPhoto, int, list[Detection]]
+            The photo, turned counterclockwise by that many quarter turns, and its faces, largest first.
         """
         found = self._found(photo.pixels)
         if not photo.has_orientation and _best_score(found) < self._upright_score:
@@ -170,29 +174,31 @@ class FaceFinder:
         return photo, 0, self._refined(photo.pixels, found)
 
     def _likely_turns(self, pixels: RGBImage, found: Sequence[Detection]) -> int:
-        """Return the quarter turns with the most evidence.
+        """Return the number of quarter turns with the most evidence.
 
-        Uses the whole size where half of it shows no face on any side but the whole size does.
+        The full size is used if half of it shows no face on any side.
         """
-        evidence = self._evidence_of_turns(self._looks.pictures(pixels, _TURNED_FRACTION), range(4))
+        evidence = self._evidence_of_turns(self._multiscale.pictures(pixels, _TURNED_FRACTION), range(4))
         if found and not any(evidence):
-            evidence = [self._evidence(found), *self._evidence_of_turns(self._looks.pictures(pixels), range(1, 4))]
+            evidence = [self._evidence(found), *self._evidence_of_turns(self._multiscale.pictures(pixels), range(1, 4))]
         return evidence.index(max(evidence))
 
     def _evidence_of_turns(self, pictures: Pictures, turns: Iterable[int]) -> list[float]:
         return [
             self._evidence(
-                self._looks.faces((scale, np.ascontiguousarray(np.rot90(picture, turn))) for scale, picture in pictures)
+                self._multiscale.faces(
+                    (scale, np.ascontiguousarray(np.rot90(picture, turn))) for scale, picture in pictures
+                )
             )
             for turn in turns
         ]
 
     def _evidence(self, detections: Sequence[Detection]) -> float:
-        """Return the evidence for the side on which these faces were found."""
+        """Return the evidence for a side of the photo, from the scores of the faces found on it."""
         return math.fsum(max(0.0, detection.detection_score - self._least_score) ** _POWER for detection in detections)
 
     def _found(self, pixels: RGBImage) -> list[Detection]:
-        return self._looks.faces(self._looks.pictures(pixels))
+        return self._multiscale.faces(self._multiscale.pictures(pixels))
 
     def _refined(self, pixels: RGBImage, found: list[Detection]) -> list[Detection]:
         if self._refiner is not None:

@@ -1,4 +1,4 @@
-"""Pictures resized, fitted into a frame and padded."""
+"""Resizing, letterboxing and padding of pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def resize(pixels: RGBImage, width: int, height: int) -> RGBImage:
-    """Resize ``uint8`` ``(h, w, 3)``: bilinear when enlarging or nearly the same, area averages when much smaller."""
+    """Return a resized ``uint8`` picture ``(height, width, 3)``: area averages to less than half, else bilinear."""
     if pixels.shape[:2] == (height, width):
         return pixels
     pixels = _whole_blocks_averaged(pixels, min(pixels.shape[1] // width, pixels.shape[0] // height))
@@ -24,7 +24,7 @@ def resize(pixels: RGBImage, width: int, height: int) -> RGBImage:
 
 
 def _whole_blocks_averaged(pixels: RGBImage, most: int) -> RGBImage:
-    """Shrink by the largest whole number that divides both sides: OpenCV averages parts of pixels ten times slower."""
+    """Shrink by the largest integer that divides both sides: OpenCV averages fractions of pixels ten times slower."""
     height, width = pixels.shape[:2]
     block = next((size for size in range(most, 1, -1) if height % size == width % size == 0), 1)
     if block == 1:
@@ -34,7 +34,7 @@ def _whole_blocks_averaged(pixels: RGBImage, most: int) -> RGBImage:
 
 
 def letterbox(pixels: RGBImage, width: int, height: int) -> tuple[RGBImage, float]:
-    """Fit ``uint8`` of shape ``(h, w, 3)`` into the top left corner of a black frame, as InsightFace does.
+    """Return a ``uint8`` picture ``(h, w, 3)`` fitted into the top left corner of a black frame, as InsightFace does.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def letterbox(pixels: RGBImage, width: int, height: int) -> tuple[RGBImage, floa
 
 
 def pad_to_multiple(pictures: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
-    """Pad pictures ``(n, h, w, 3)`` right and below with black until both sides are multiples; as they are if so."""
+    """Return ``uint8`` pictures ``(n, h, w, 3)``, padded with black right and below to multiples in both sides."""
     below, right = -pictures.shape[1] % multiple, -pictures.shape[2] % multiple
     if not (below or right):
         return pictures

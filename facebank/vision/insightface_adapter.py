@@ -1,8 +1,8 @@
-"""FaceAnalysis folders run by the ``insightface`` library's own code, as a detector and an embedder.
+"""Packs of the pack name ``insightface:FOLDER``: networks run by the ``insightface`` library.
 
-Optional: needs the extra ``insightface`` (2.1 or newer). Serves folders without a ``pack.toml``, the library's
-manifest packages (``manifest.json``, version 2) included; the pack name ``insightface:FOLDER`` leads here. Thresholds
-of such a folder are unknown, so cautious ones are used, marked as not calibrated.
+Needs the extra ``insightface`` (2.1 or newer). A FOLDER is a FaceAnalysis folder without a ``pack.toml``, or a manifest
+package of the library (``manifest.json``, version 2). Its thresholds are unknown, so conservative ones are used and
+marked as not calibrated.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _UNCALIBRATED = Thresholds(
     calibrated_on="nothing: these thresholds are not calibrated for this package",
 )
 _PROVIDERS = {
-    "auto": None,  # the library's own choice: CUDA where it works, else the CPU
+    "auto": None,  # chosen by the library: CUDA if it works, else the CPU
     "cpu": ["CPUExecutionProvider"],
     "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
 }
@@ -56,11 +56,11 @@ class InsightFacePackage:
     Attributes
     ----------
     folder, name
-        The folder with the ONNX files; ``insightface:`` and the folder's name.
+        The folder with the ONNX files; the pack's name, ``insightface:`` and the folder's name.
     digest
         SHA-256 in hex over the names and hashes of its ONNX files and its ``manifest.json``.
     thresholds
-        Cautious ones; `Thresholds.calibrated_on` says that they are not calibrated.
+        Conservative thresholds; `Thresholds.calibrated_on` says that they are not calibrated.
     """
 
     folder: Path
@@ -69,24 +69,24 @@ class InsightFacePackage:
     thresholds: Thresholds
 
     def load(self, device: str = "auto") -> tuple[InsightFaceDetector, InsightFaceEmbedder]:
-        """Load the networks with the library's ``FaceAnalysis``.
+        """Return the detector and embedder, loaded with the library's ``FaceAnalysis``.
 
         Parameters
         ----------
         device
-            ``auto``, ``cpu`` or ``cuda``; `UsageError` for any other.
+            ``auto``, ``cpu`` or ``cuda``; others raise `UsageError`.
 
         Raises
         ------
         MissingDependencyError
-            The library is not installed, or cannot be imported.
+            The library is not installed or cannot be imported.
         PackError
             The library cannot use the folder, or a network in it keeps weights in another file.
         DeviceError
-            CUDA was asked for and is not used.
+            CUDA was requested and is not used.
         """
         if device not in _PROVIDERS:
-            raise UsageError(f"there is no device {printable(device)!r}: use auto, cpu or cuda")
+            raise UsageError(f"unknown device {printable(device)!r}: use auto, cpu or cuda")
         face_analysis = _import_face_analysis()
         for file in _networks(self.folder):
             check_network(file)
@@ -95,7 +95,7 @@ class InsightFacePackage:
                 name=str(self.folder),
                 allowed_modules=["detection", "recognition"],
                 providers=_PROVIDERS[device],
-                static_shape_sessions=False,  # else the library keeps one more session for every size of photo
+                static_shape_sessions=False,  # otherwise the library keeps a session for each size of photo
             )
             networks = InsightFaceDetector(app.models["detection"]), InsightFaceEmbedder(app.models["recognition"])
         except PackError:
@@ -104,23 +104,23 @@ class InsightFacePackage:
             reason = printable(str(error)) or "it needs a detector and a recognizer"
             raise PackError(f"insightface cannot use {printable(str(self.folder))}: {reason}") from error
         if device == "cuda":
-            _demand_cuda(app)
+            _require_cuda(app)
         for model in app.models.values():
             note_session(model.session)
         return networks
 
 
 class InsightFaceDetector(NetworkDetector):
-    """InsightFace's own SCRFD class as a detector; `PackError` if `model` finds no landmarks."""
+    """A detector around InsightFace's SCRFD class; raises `PackError` if `model` does not find landmarks."""
 
     def __init__(self, model: Any) -> None:
         if not model.use_kps:
-            raise PackError("its detector finds no landmarks, and without them faces cannot be aligned")
+            raise PackError("its detector does not find landmarks, which are needed to align faces")
         self._model = model
 
     @property
     def score_threshold(self) -> float:
-        """The score from which the library calls something a face, 0..1."""
+        """The smallest score of a face, 0..1, as set in the library."""
         return float(self._model.det_thresh)
 
     def chosen(self, candidates: Candidates) -> list[Detection]:
@@ -133,11 +133,11 @@ class InsightFaceDetector(NetworkDetector):
         ]
 
     def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
-        """Find candidates; see `facebank.vision.detector.NetworkDetector.propose`."""
+        """Return candidates; see `facebank.vision.detector.NetworkDetector.propose`."""
         return [self._propose_in(picture, score_threshold) for picture in pictures]
 
     def _propose_in(self, pixels: RGBImage, score_threshold: float) -> Candidates:
-        # Not the library's detect(): its resizing can lose a row of pixels, and with it the scale asked for.
+        # Not the library's detect(): its resizing can lose a row of pixels, which changes the scale.
         fixed_size = self._model.static_input_size
         if fixed_size is None:
             frame, scale = pad_to_multiple(pixels[None], _STRIDE)[0], 1.0
@@ -150,12 +150,12 @@ class InsightFaceDetector(NetworkDetector):
 
 
 class InsightFaceEmbedder:
-    """InsightFace's own recognition class as an embedder.
+    """An embedder around InsightFace's recognition class.
 
     Raises
     ------
     PackError
-        `model` takes crops of a size that cannot be aligned, or the library would normalize crops twice.
+        `model` needs crops of a size that cannot be aligned, or the library would normalize crops twice.
     """
 
     template = "arcface"
@@ -163,18 +163,20 @@ class InsightFaceEmbedder:
     def __init__(self, model: Any) -> None:
         if model.input_mean != 0 and _normalizes_itself(Path(model.model_file)):
             raise PackError(
-                "it would normalize the crops of its recognizer twice, and all faces would look alike: give the folder "
+                "the library would normalize crops twice, so that all faces look alike: add to the folder "
                 'a manifest.json with "preprocessing": "embedded" for the task recognition'
             )
         self._model = model
         self.size = int(model.input_size[0])
         if self.size % _TEMPLATE_SIZE:
-            raise PackError(f"its recognizer wants crops of {self.size} pixels, but only multiples of 112 are aligned")
+            raise PackError(
+                f"its recognizer needs crops of {self.size} pixels, but only multiples of 112 are supported"
+            )
         self.dimension = int(model.output_shape[-1])
         self.batch = 1 if isinstance(model.input_shape[0], int) else _BATCH
 
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
-        """Embed aligned faces; see `facebank.vision.embedding.Embedder.embed`."""
+        """Return the embeddings of aligned faces; see `facebank.vision.embedding.Embedder.embed`."""
         batches = [
             self._model.get_feat([_bgr(crop) for crop in crops[start : start + self.batch]])
             for start in range(0, len(crops), self.batch)
@@ -183,26 +185,25 @@ class InsightFaceEmbedder:
 
 
 def open_package(name: str) -> InsightFacePackage:
-    """Find the folder of a pack name ``insightface:FOLDER``; its networks are loaded later.
+    """Return the package of a pack name ``insightface:FOLDER``, without loading its networks.
 
-    Raises `PackNotFoundError` if there is no such folder or it holds no ONNX file, `PackError` if a file cannot be
-    read.
+    Raises `PackNotFoundError` if the folder is missing or holds no ONNX file, and `PackError` if a file cannot be read.
     """
     folder = Path(name.removeprefix(PREFIX))
     try:
         folder = folder.expanduser()
         files = _networks(folder) if name != PREFIX and folder.is_dir() else []
-    except (OSError, RuntimeError):  # a name too long, a home folder that nobody has
+    except (OSError, RuntimeError):  # a name that is too long, or an unknown user's home folder
         files = []
     if not files:
         raise PackNotFoundError(
-            f"{printable(str(folder))} is no folder with ONNX files: after 'insightface:' comes a FaceAnalysis package"
+            f"{printable(str(folder))} is not a folder with ONNX files: put a FaceAnalysis package after 'insightface:'"
         )
     return InsightFacePackage(folder, PREFIX + folder.resolve().name, _digest(folder, files), _UNCALIBRATED)
 
 
 def _networks(folder: Path) -> list[Path]:
-    """Return a folder's ONNX files, at any depth; the library also takes names that end in ``.ONNX``."""
+    """Return the ONNX files below a folder; like the library, including names that end in ``.ONNX``."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".onnx")
 
 
@@ -217,7 +218,7 @@ def _digest(folder: Path, files: list[Path]) -> str:
 
 
 def _normalizes_itself(network: Path) -> bool:
-    """Return whether a network begins with a subtraction and a scaling; the library checks the nodes' names only."""
+    """Return whether a network begins with a subtraction and a scaling; the library only checks node names."""
     import onnx
 
     nodes = onnx.load(network, load_external_data=False).graph.node
@@ -233,9 +234,9 @@ def _import_face_analysis() -> Any:
         if error.name != "insightface":
             raise _broken(error) from error
         raise MissingDependencyError(
-            "insightface is not installed: python -m pip install 'facebank[insightface]', best in a virtual "
-            "environment of its own, for it brings onnxruntime and opencv-python, which overwrite onnxruntime-gpu "
-            "and opencv-python-headless"
+            "insightface is not installed: python -m pip install 'facebank[insightface]', preferably in a separate "
+            "virtual environment, because its onnxruntime and opencv-python overwrite onnxruntime-gpu and "
+            "opencv-python-headless"
         ) from error
     except ImportError as error:
         raise _broken(error) from error
@@ -250,10 +251,10 @@ def _broken(error: ImportError) -> MissingDependencyError:
     return MissingDependencyError(f"insightface cannot be imported: {printable(str(error))}; see 'facebank doctor'")
 
 
-def _demand_cuda(app: Any) -> None:
+def _require_cuda(app: Any) -> None:
     for task, model in app.models.items():
         if model.session.get_providers()[0] != "CUDAExecutionProvider":
-            raise DeviceError(f"CUDA was asked for, but insightface's {task} runs on the CPU: see 'facebank doctor'")
+            raise DeviceError(f"CUDA was requested, but insightface's {task} runs on the CPU: see 'facebank doctor'")
 
 
 def _bgr(pixels: RGBImage) -> RGBImage:

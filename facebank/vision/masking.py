@@ -1,7 +1,7 @@
-"""Masks drawn over the nose and mouth of a face, to enroll and to measure masked faces.
+"""Draws masks over the nose and mouth of a face, for enrolling and evaluating masked faces.
 
-A mask is an outline in the face's own coordinates: y is 0 at the eyes and 1 at the mouth, x is -1 and 1 at the edges of
-the cheeks; the cheek that a turned head hides is drawn narrower. The photo's own light falls on the mask.
+A mask is an outline in coordinates of the face: y is 0 at the eyes and 1 at the mouth, x is -1 and 1 at the edges of
+the cheeks. The cheek that a turned head hides is drawn narrower, and the mask is shaded by the light of the photo.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 class MaskShape(StrEnum):
-    """The shapes of masks."""
+    """Shape of a mask."""
 
     SURGICAL = "surgical"
     """Pleated, wide, flat at the top."""
     CLOTH = "cloth"
     """Close to the face, with a seam down the middle."""
     RESPIRATOR = "respirator"
-    """A stiff cup that stands off, narrower than the face, held by two straps."""
+    """A stiff cup, narrower than the face, with two straps."""
     SCARF = "scarf"
-    """Drawn up from the neck, over the whole lower face."""
+    """Pulled up from the neck over the whole lower face."""
 
 
 MASK_COLORS: MappingProxyType[str, Color] = MappingProxyType(
@@ -51,7 +51,7 @@ MASK_COLORS: MappingProxyType[str, Color] = MappingProxyType(
         "black": (34, 34, 38),
     }
 )
-"""Colors of masks, as RGB in daylight."""
+"""Colors of masks: RGB in daylight, 0..255."""
 
 # Right halves of the outlines from the top of the nose to below the chin; the left halves mirror them.
 _OUTLINES: dict[MaskShape, list[tuple[float, float]]] = {
@@ -72,7 +72,7 @@ _OUTLINES: dict[MaskShape, list[tuple[float, float]]] = {
         (0.98, 1.1), (0.78, 1.6), (0.74, 2.3), (0.0, 2.4),
     ],
 }  # fmt: skip
-# Where straps start at the mask's edge and end at the ear.
+# Ends of the straps at the mask's edge and at the ear.
 _STRAPS: dict[MaskShape, list[tuple[tuple[float, float], tuple[float, float]]]] = {
     MaskShape.SURGICAL: [((0.96, 0.6), (1.16, 0.2)), ((0.88, 1.2), (1.16, 0.5))],
     MaskShape.CLOTH: [((0.98, 0.7), (1.16, 0.25)), ((0.94, 1.0), (1.16, 0.5))],
@@ -80,15 +80,15 @@ _STRAPS: dict[MaskShape, list[tuple[tuple[float, float], tuple[float, float]]]] 
     MaskShape.SCARF: [],
 }
 
-_TEMPLATE_HEIGHT = 1.16  # eyes to mouth over eye to eye, of a face seen from the front
-_CHEEK = 1.02  # middle of the face to the edge of the cheek, over eye to eye
-_TURN = 1.5  # how fast the hidden cheek narrows as the nose leaves the middle
+_TEMPLATE_HEIGHT = 1.16  # of a frontal face: distance from eyes to mouth, relative to that between the eyes
+_CHEEK = 1.02  # distance from the face's middle to the edge of the cheek, relative to that between the eyes
+_TURN = 1.5  # narrowing of the hidden cheek with the nose's distance from the middle
 _NARROWEST = 0.35
 _JITTER = 0.035
 _DAYLIGHT = 165.0
 _SUBPIXEL_BITS = 4
 _STRAP_COLOR, _STRAP_OPACITY, _STRAP_WIDTH = (225, 225, 228), 0.85, 0.05
-_REACH = np.array([[-1.35, -0.1], [1.35, -0.1], [-1.35, 2.5], [1.35, 2.5]])  # no mask is drawn outside
+_REACH = np.array([[-1.35, -0.1], [1.35, -0.1], [-1.35, 2.5], [1.35, 2.5]])  # corners of the area that masks cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class _Frame:
 
     @property
     def height(self) -> float:
-        """Eyes to mouth in pixels."""
+        """Distance from eyes to mouth, in pixels."""
         return float(np.linalg.norm(self.down))
 
     def to_picture(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -126,18 +126,18 @@ def draw_mask(
     color: Color = MASK_COLORS["light blue"],
     seed: int = 0,
 ) -> RGBImage:
-    """Return a copy of a photo or an aligned crop with a mask over the nose and mouth of a face.
+    """Return a copy of a photo or an aligned crop with a mask over a face's nose and mouth.
 
     Parameters
     ----------
     pixels
         RGB ``uint8`` of shape ``(height, width, 3)``.
     landmarks
-        ``(5, 2)`` in its pixels; `UsageError` if they are not finite, or all in one place.
+        ``(5, 2)`` in its pixels; raises `UsageError` if they are not finite, or all in one place.
     shape, color
-        What is drawn; the color as RGB in daylight, 0..255 (see `MASK_COLORS`).
+        Shape, and color as RGB in daylight, 0..255 (see `MASK_COLORS`).
     seed
-        Position, folds and weave: the same seed draws the same mask.
+        Seed for small variations of position, folds and weave.
     """
     masked = pixels.copy()
     random = np.random.default_rng(seed)
@@ -186,7 +186,7 @@ def _frame(landmarks: FloatArray) -> _Frame:
     apart = float(np.linalg.norm(points[1] - points[0]))
     scale = max(apart, height / _TEMPLATE_HEIGHT)
     if height < 1e-3 or apart < 1e-3:
-        raise UsageError("a mask needs five landmarks that are a face's: these lie in one place")
+        raise UsageError("a mask needs five landmarks of a face, but these all lie in one place")
     across = points[1] - points[0] + points[4] - points[3]
     across = across / max(float(np.linalg.norm(across)), 1e-9)
     turn = float(np.dot(points[2] - (eyes + mouth) / 2, across)) / scale
@@ -202,14 +202,14 @@ def _outline(shape: MaskShape, random: np.random.Generator) -> NDArray[np.float6
     points *= 1 + _JITTER * random.uniform(-1, 1, size=2)
     points[:, 1] += _JITTER * random.uniform(-1, 1)
     points += 0.3 * _JITTER * random.uniform(-1, 1, size=points.shape)
-    for _ in range(3):  # G. Chaikin, "An algorithm for high-speed curve generation", 1974: corners are cut off
+    for _ in range(3):  # G. Chaikin, "An algorithm for high-speed curve generation", 1974: corner cutting
         following = np.roll(points, -1, axis=0)
         points = np.stack([0.75 * points + 0.25 * following, 0.25 * points + 0.75 * following], axis=1).reshape(-1, 2)
     return points
 
 
 def _light(part: RGBImage, cover: NDArray[np.uint8], height: float) -> FloatArray:
-    """Return how bright the photo's light is at each pixel, about 1 in daylight."""
+    """Return the brightness of the photo's light at each pixel, about 1 in daylight."""
     gray = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY).astype(np.float32)
     under = gray[cover > 127]
     level = float(np.median(under)) if under.size else _DAYLIGHT
@@ -219,7 +219,7 @@ def _light(part: RGBImage, cover: NDArray[np.uint8], height: float) -> FloatArra
 
 
 def _shade(shape: MaskShape, x: FloatArray, y: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Return the mask's own shading (form, folds and weave), about 1."""
+    """Return the shading of the mask by its form, folds and weave, about 1."""
     shade = 1.04 - 0.22 * x**2 - 0.10 * np.clip(y - 1.0, 0, None) ** 2
     phase = random.uniform(-0.05, 0.05)
     if shape is MaskShape.SURGICAL:

@@ -1,4 +1,4 @@
-"""Network inputs from pictures, and runs of networks."""
+"""Preprocessing of network inputs, and runs of networks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def network_input(pictures: NDArray[np.uint8], wanted: DetectorSpec | EmbedderSpec) -> FloatArray:
-    """Turn RGB ``uint8`` ``(n, h, w, 3)`` into a network's input: contiguous ``float32`` of shape ``(n, 3, h, w)``.
+    """Return a network's input for RGB ``uint8`` ``(n, h, w, 3)``: contiguous ``float32`` of shape ``(n, 3, h, w)``.
 
-    `wanted` holds mean, scale and color order.
+    `wanted` states the mean, scale and color order.
     """
     number, height, width, channels = pictures.shape
     planes = np.empty((number, channels, height, width), dtype=np.float32)
-    for plane in range(channels):  # each by itself: half the time of a transposition
+    for plane in range(channels):  # plane by plane takes half the time of a transposition
         planes[:, plane] = pictures[..., plane if wanted.color == "RGB" else channels - 1 - plane]
     if any(wanted.mean):
         planes -= np.asarray(wanted.mean, dtype=np.float32).reshape(1, 3, 1, 1)
@@ -36,14 +36,14 @@ def network_input(pictures: NDArray[np.uint8], wanted: DetectorSpec | EmbedderSp
 
 
 def run(session: Session, tensor: FloatArray, outputs: Sequence[str] | None = None) -> list[FloatArray]:
-    """Run a network with one input; returns the named outputs, in order, or all.
+    """Return the named outputs of a network with one input, in order, or all outputs.
 
     Raises
     ------
     PackError
-        The network cannot take this input.
+        The network cannot run on this input.
     DeviceError
-        Another process loaded the network, and this one was forked from it.
+        The network was loaded by a process from which this one was forked.
     """
     require_own(session)
     name = session.get_inputs()[0].name
@@ -63,9 +63,9 @@ def check_input(session: Session, file: str, *, name: str | None = None, size: i
     inputs = session.get_inputs()
     if len(inputs) != 1 or (name is not None and inputs[0].name != name):
         found = ", ".join(printable(each.name) for each in inputs)
-        raise ManifestError(f"{file} has the inputs {found}, pack.toml says {name or 'one'}: correct pack.toml")
+        raise ManifestError(f"{file} has the inputs {found}, but pack.toml says {name or 'one'}: correct pack.toml")
     shape = inputs[0].shape
     fixed = [side for side in shape[2:] if isinstance(side, int)]
     if len(shape) != 4 or shape[1] != 3 or any(side != size for side in fixed):
         wanted = f"pictures of {size} x {size} pixels" if size else "pictures of any size (prepare = true may free it)"
-        raise ManifestError(f"{file} takes {shape}, but pack.toml wants {wanted}: correct pack.toml")
+        raise ManifestError(f"{file} has an input of shape {shape}, but pack.toml needs {wanted}: correct pack.toml")

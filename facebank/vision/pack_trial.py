@@ -1,6 +1,6 @@
-"""The process that tries out a pack: ``python -m facebank.vision.pack_trial``, started by `facebank.packs.trial`.
+"""Program that tries out a pack: ``python -m facebank.vision.pack_trial``, started by `facebank.packs.trial`.
 
-It limits itself before it reads anything of the pack, and writes the problem into a file.
+It limits its CPU time and memory before it reads the pack, and writes the problem, if any, to a file.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _SAME = 0.9999
 
 
 class _ProblemError(Exception):
-    """States in one sentence why a pack cannot be used."""
+    """A reason why a pack cannot be used, in one sentence."""
 
 
 def main() -> None:
-    """Try the pack of a folder; arguments: folder, file for the result, seconds of CPU time, bytes of memory."""
+    """Try out the pack in a folder; arguments: folder, file for the result, seconds of CPU time, bytes of memory."""
     folder, result, seconds, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     _limit(seconds, memory)
     from facebank.errors import FacebankError
@@ -41,7 +41,7 @@ def main() -> None:
         problem = {"kind": type(error).__name__, "message": str(error).replace(f"{folder}/", "")}
     except MemoryError:
         problem = {"kind": "", "message": f"it needs more than {memory >> 20} MiB of memory"}
-    except Exception as error:  # noqa: BLE001 - whatever a network does, it is an answer
+    except Exception as error:  # noqa: BLE001 - any failure of a network is a result
         problem = {"kind": "", "message": str(error) or type(error).__name__}
     result.write_text(json.dumps(problem), encoding="utf-8")
 
@@ -53,7 +53,7 @@ def _limit(seconds: int, memory: int) -> None:
         return
     limits = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_AS: memory, resource.RLIMIT_CORE: 0}
     for kind, most in limits.items():
-        with contextlib.suppress(OSError, ValueError):  # a lower limit is set already, or there is none of this kind
+        with contextlib.suppress(OSError, ValueError):  # a lower limit is set, or the system has no such limit
             resource.setrlimit(kind, (most, most))
 
 
@@ -69,19 +69,20 @@ def _try(pack: Pack) -> None:
     first, second = embedder.embed(crops), embedder.embed(crops)
     if first.shape != (len(crops), embedder.dimension):
         raise _ProblemError(
-            f"its embedder gives {first.size // len(crops)} numbers for a face, and pack.toml says {embedder.dimension}"
+            f"its embedder returns {first.size // len(crops)} numbers for a face, but pack.toml says "
+            f"{embedder.dimension}"
         )
     if not np.isfinite(first).all() or not np.allclose(np.linalg.norm(first, axis=1), 1, atol=1e-3):
-        raise _ProblemError("its embedder gives numbers that are not finite, or nothing but zeros")
+        raise _ProblemError("its embedder returns numbers that are not finite, or only zeros")
     similarities = first @ first.T
     if (similarities[np.triu_indices(len(crops), 1)] > _SAME).any():
-        raise _ProblemError("its embedder gives the same whatever the picture shows")
+        raise _ProblemError("its embedder returns the same embedding for different pictures")
     if ((first * second).sum(axis=1) < _SAME).any():
-        raise _ProblemError("its embedder gives another answer for the same picture each time")
+        raise _ProblemError("its embedder returns different embeddings for the same picture")
 
 
 def _portraits(detector: NetworkDetector, embedder: NetworkEmbedder, noise: RGBImage) -> list[RGBImage]:
-    """Find the largest face of two portraits and return them, cut out."""
+    """Return aligned crops of the largest faces of two portraits; raises `_ProblemError` if the detector fails."""
     import numpy as np
 
     from facebank.media import read_photo
@@ -97,11 +98,11 @@ def _portraits(detector: NetworkDetector, embedder: NetworkEmbedder, noise: RGBI
         face = max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
         found.append(np.append(face.box, face.landmarks))
         if not np.isfinite(found[-1]).all():
-            raise _ProblemError("its detector gives numbers that are not finite")
+            raise _ProblemError("its detector returns numbers that are not finite")
         crops.append(align(pixels, face.landmarks, embedder.template, embedder.size))
     on_noise = [np.append(face.box, face.landmarks) for face in detector.detect(noise)]
     if any(np.allclose(found[0], other) for other in (found[1], *on_noise)):
-        raise _ProblemError("its detector finds the same whatever the picture shows")
+        raise _ProblemError("its detector returns the same face for different pictures")
     return crops
 
 

@@ -1,9 +1,10 @@
-"""Quality of a face: how recognizable the network will find it.
+"""Quality of a face: a prediction of how well it can be recognized.
 
-Each property states how much of a face's likeness to its own person it leaves, as measured on LFW's development people
-by ``python -m benchmarks.quality``; the score is their product, 0 where hardly more is left than strangers share.
-Whether the mouth is hidden is decided by a linear model of the lower half of the aligned face: its colors relative to
-the skin above, and its edges. ``python -m benchmarks.real_masks`` fitted it to drawn and real masks and to bare faces.
+Each property is the fraction of a face's similarity to its own person that remains with a weakness, as measured on
+LFW's development people by ``python -m benchmarks.quality``. The score is their product, scaled so that 0 is about the
+similarity of strangers. A linear model of the lower half of the aligned face (its colors relative to the skin above,
+and its edges) decides whether the mouth is hidden; ``python -m benchmarks.real_masks`` fitted it to drawn and real
+masks and to unmasked faces.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, RGBImage
 
 NUMBERS = Path(__file__).with_name("hidden_mouth.npz")
-"""The file of the model of hidden mouths, in the package."""
+"""The file of the hidden-mouth model in the package."""
 
 NOTICED = 2 / 3
-"""Value of `hidden_mouth` from which a mouth counts as hidden."""
+"""Smallest value of `hidden_mouth` for a hidden mouth."""
 
 FEATURES = 1600
 """Number of features that `lower_face` returns."""
@@ -36,16 +37,16 @@ FEATURES = 1600
 _SIDE = 112
 _SMALL = _SIDE // 4
 _ROWS, _COLUMNS, _DIRECTIONS = 8, 10, 6
-_TOP, _LEFT, _CELL = 48, 16, 8  # the grid of cells, in pixels of a crop of 112: from the lower lids to the chin
+_TOP, _LEFT, _CELL = 48, 16, 8  # the grid of cells from lower eyelids to chin, in pixels of a 112 x 112 crop
 _BARE_SKIN = (slice(6, 10), slice(10, 18)), (slice(14, 16), slice(7, 21))  # forehead and upper cheeks
 _DARKEST, _CHROMA = 10.0, 20.0
-_BELOW, _ABOVE = 2.0, 1.0  # the score's distance from the threshold where 0 and 1 are reached
+_BELOW, _ABOVE = 2.0, 1.0  # distances of the score from the threshold at which the result reaches 0 and 1
 
-# The share of a face's detail that a second blur leaves: 0.13 to 0.21 for LFW's faces as photographed.
+# Fraction of a face's detail that remains after a second blur: 0.13 to 0.21 for the original LFW photos.
 _SHARP, _BLURRED = 0.20, 0.70
 _FINE, _COARSE = 1.5, 5.0
 _LEAST_DETAIL = 0.1
-# Turned heads keep their likeness until the nose nears the side of the face; nodding ones lose some at once.
+# Turned heads keep their similarity until the nose is near the side of the face; nodding heads lose some at once.
 _TURN_FREE, _TURN_PROFILE = 0.05, 0.85
 _TURNED_KEEP, _TURN_LOSS = 0.7, 0.5
 _NOSE_LOW, _NOD_LOSS = 0.52, 2.5
@@ -55,10 +56,10 @@ _EYES_LIKENESS = 0.35
 _STABLE, _UNSTABLE, _UNSTEADY = 0.97, 0.77, 0.93
 _HOPELESS = 0.3
 _WEAK = 0.9
-_MOUTH_LIKENESS = (1 - _WEAK) / NOTICED  # 0.15: weak from where a hidden mouth is noticed
+_MOUTH_LIKENESS = (1 - _WEAK) / NOTICED  # 0.15: a mouth that counts as hidden is a weakness
 _ENOUGH = 30.0
 
-# The detector's score at a second look: nine of ten hands, ears, coins stay below 0.7, one usable face of a hundred.
+# The detector's second score: 90 % of hands, ears and coins are below 0.7, but only 1 % of usable faces.
 _NO_FACE, _FACE_SEEN = 0.60, 0.80
 
 # Parts of an aligned face, as fractions of the crop: top, bottom, left, right.
@@ -71,7 +72,7 @@ _LINEAR_UP_TO, _CUBE_ROOT_FROM = 0.04045, (6 / 29) ** 3
 
 
 def assess(detection: Detection, crop: RGBImage) -> Quality:
-    """Assess one face; without stability, which needs more embeddings (see `with_stability`).
+    """Return the quality of a face, without stability, which needs more embeddings (see `with_stability`).
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def assess(detection: Detection, crop: RGBImage) -> Quality:
 
 
 def likeness_left(detection: Detection, crop: RGBImage) -> dict[str, float]:
-    """Return how much of a face's likeness each weakness leaves, by the weakness in words: 1 (none) down to 0."""
+    """Return the fraction of a face's similarity that remains, by weakness in words: 1 (no weakness) to 0."""
     mouth, eyes = hidden_parts(crop)
     return {
         "hardly a face": plausibility(detection),
@@ -109,7 +110,7 @@ def likeness_left(detection: Detection, crop: RGBImage) -> dict[str, float]:
 
 
 def plausibility(detection: Detection) -> float:
-    """Return what the detector's second score leaves: 0.3 (no face) to 1 (a face, or there was no second score)."""
+    """Return the plausibility by the detector's second score: 0.3 (no face) to 1 (a face, or no second score)."""
     if detection.second_score is None:
         return 1.0
     return _HOPELESS + (1 - _HOPELESS) * _between(detection.second_score, _NO_FACE, _FACE_SEEN)
@@ -122,16 +123,16 @@ def score_of(left: Mapping[str, float]) -> float:
 
 
 def with_stability(quality: Quality, embedding: FloatArray, others: FloatArray) -> Quality:
-    """Return `quality` with stability, and the score lowered where the embedding is unsteady.
+    """Return a quality with stability, and with a lower score if the embedding is unstable.
 
     Parameters
     ----------
     quality
-        As `assess` returns it.
+        The result of `assess`.
     embedding
-        Of the face, ``(dimension,)``.
+        The face's embedding, ``(dimension,)``.
     others
-        Of the same face mirrored and slightly moved, ``(n, dimension)`` with n >= 1; all L2-normalized.
+        Embeddings of the face mirrored and slightly moved, ``(n, dimension)`` with n >= 1; all L2-normalized.
     """
     stability = float(np.clip((others @ embedding).mean(), -1.0, 1.0))
     share = _between(stability, _UNSTABLE, _STABLE)
@@ -140,12 +141,12 @@ def with_stability(quality: Quality, embedding: FloatArray, others: FloatArray) 
 
 
 def sharpness(crop: RGBImage) -> float:
-    """Return the sharpness of a crop ``(size, size, 3)`` at its resolution: 0 (blurred) .. 1 (sharp).
+    """Return the sharpness of a crop ``(size, size, 3)`` at its resolution: 0 (blurred) to 1 (sharp).
 
-    A blurred picture loses little when it is blurred again, whatever it shows and however it is lit: the spread of the
-    Laplacian after a wide blur is compared with that after a slight one, which removes the sensor's noise. After F.
-    Crete et al., "The blur effect: perception and estimation with a new no-reference perceptual blur metric", SPIE
-    2007.
+    A blurred picture changes little when it is blurred again, independent of content and light. So the standard
+    deviation of the Laplacian after a strong blur is compared with that after a slight one, which removes sensor noise.
+    Source: F. Crete et al., "The blur effect: perception and estimation with a new no-reference perceptual blur
+    metric", SPIE 2007.
     """
     margin = crop.shape[0] // 8
     gray = cv2.cvtColor(crop[margin:-margin, margin:-margin], cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -160,9 +161,9 @@ def _detail(gray: FloatArray, sigma: float) -> float:
 
 
 def frontality(landmarks: FloatArray) -> float:
-    """Return how frontal a face with landmarks ``(5, 2)`` is.
+    """Return the frontality of a face with landmarks ``(5, 2)``: 1 (frontal) to 0 (profile).
 
-    1 where the nose lies midway between the eyes and mouth corners, 0 where it reaches out at one side (a profile).
+    It falls with the distance of the nose from the middle of eyes and mouth corners.
     """
     across = (landmarks[1] + landmarks[4] - landmarks[0] - landmarks[3]) / 2
     width = float(np.linalg.norm(across))
@@ -174,7 +175,7 @@ def frontality(landmarks: FloatArray) -> float:
 
 
 def uprightness(landmarks: FloatArray) -> float:
-    """Return how much likeness a nodding head leaves: 1 unless the nose is high between eyes and mouth, at least .5."""
+    """Return the fraction of similarity that a nodding head keeps: 1 to 0.5, the higher the nose is in the face."""
     eyes, mouth = (landmarks[0] + landmarks[1]) / 2, (landmarks[3] + landmarks[4]) / 2
     height = float(np.linalg.norm(mouth - eyes))
     if height < 1e-6:
@@ -184,9 +185,9 @@ def uprightness(landmarks: FloatArray) -> float:
 
 
 def exposure(crop: RGBImage) -> float:
-    """Return how well a crop ``(size, size, 3)`` is lit: 0 (all white, or without contrast) .. 1.
+    """Return the quality of the light in a crop ``(size, size, 3)``: 0 (all white, or without contrast) to 1.
 
-    Dark faces lose little while they keep some contrast.
+    A dark face loses little as long as it has some contrast.
     """
     gray = cv2.cvtColor(np.ascontiguousarray(_part(crop, _FACE)), cv2.COLOR_RGB2GRAY)
     darkest, brightest = np.percentile(gray, [5, 95])
@@ -195,7 +196,7 @@ def exposure(crop: RGBImage) -> float:
 
 
 def hidden_parts(crop: RGBImage) -> tuple[float, float]:
-    """Return how surely mouth (mask, scarf, hand) and eyes (dark glasses) of a crop are hidden: 0 (free) .. 1 each."""
+    """Return how likely the mouth (mask, scarf, hand) and the eyes (dark glasses) are hidden: 0 (free) to 1 each."""
     light = max(float(np.median(_lab_of_parts(crop, *_CHEEKS, _FOREHEAD)[:, 0])), 5.0)
     eyes = _lab_of_parts(crop, *_EYES)[:, 0] / light
     eyes_hidden = _between(-float(np.median(eyes)), -0.35, -0.25) * _between(-float(eyes.std()), -0.09, -0.04)
@@ -203,7 +204,7 @@ def hidden_parts(crop: RGBImage) -> tuple[float, float]:
 
 
 def _lab_of_parts(crop: RGBImage, *parts: tuple[float, float, float, float]) -> FloatArray:
-    """Return the pixels of parts of a face as L*a*b* of shape ``(n, 3)``."""
+    """Return the pixels of parts of a face in L*a*b*, ``float32`` of shape ``(n, 3)``."""
     return lab_of(np.concatenate([_part(crop, part).reshape(-1, 3) for part in parts]))
 
 
@@ -224,7 +225,7 @@ class _MouthModel(NamedTuple):
 
 
 def hidden_mouth(crop: RGBImage) -> float:
-    """Return how surely the mouth is hidden: 0 (free) .. 1; from `NOTICED` on it counts as hidden.
+    """Return how likely the mouth is hidden: 0 (free) to 1; from `NOTICED` on, it counts as hidden.
 
     `crop` is RGB ``uint8`` of shape ``(size, size, 3)``, aligned to ``arcface``.
     """
@@ -234,19 +235,18 @@ def hidden_mouth(crop: RGBImage) -> float:
 
 
 def lower_face(crop: RGBImage) -> FloatArray:
-    """Describe the lower half of an aligned face ``(size, size, 3)`` by ``float32`` of shape ``(FEATURES,)``.
+    """Return features of the lower half of an aligned face ``(size, size, 3)``: ``float32`` of shape ``(FEATURES,)``.
 
-    For each cell of a grid: lightness and hue relative to the skin of forehead and upper cheeks, their sizes, the hue
-    itself and the unevenness of the lightness; then the histogram of its edges' directions, relative to the edges of
-    all cells and to its own (N. Dalal and B. Triggs, "Histograms of oriented gradients for human detection", CVPR
-    2005).
+    For each cell of a grid: lightness and hue relative to the skin of forehead and upper cheeks, their magnitudes, the
+    hue, and the unevenness of the lightness; then the histogram of edge directions, normalized by the edges of all
+    cells and by its own (N. Dalal and B. Triggs, "Histograms of oriented gradients for human detection", CVPR 2005).
     """
     face = crop if crop.shape[0] == _SIDE else cv2.resize(crop, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     return np.concatenate([*_cell_colors(np.asarray(face, np.uint8)), *_cell_edges(np.asarray(face, np.uint8))])
 
 
 def provenance() -> str:
-    """Return the data and the command that the model of hidden mouths was fitted with."""
+    """Return the data and the command with which the hidden-mouth model was fitted."""
     with np.load(NUMBERS, allow_pickle=False) as arrays:
         return str(arrays["provenance"])
 
@@ -296,10 +296,10 @@ def _mouth_model() -> _MouthModel:
 
 
 def lab_of(pixels: RGBImage) -> FloatArray:
-    """Convert sRGB ``uint8`` ``(..., 3)`` to CIE L*a*b*, ``float32`` of the same shape.
+    """Return sRGB pixels ``(..., 3)``, ``uint8``, in CIE L*a*b*: ``float32`` of the same shape.
 
-    Lightness 0..100, then green to red and blue to yellow, about -128..127. IEC 61966-2-1 (sRGB) and ISO/CIE 11664-4,
-    for white D65. OpenCV's conversion spends 80 ms on tables at its first use: as long as finding the faces of a photo.
+    The channels are lightness (0..100), green to red, and blue to yellow (about -128..127). Sources: IEC 61966-2-1
+    (sRGB) and ISO/CIE 11664-4, for white D65. OpenCV's conversion takes 80 ms at its first use to build tables.
     """
     xyz = _linear_light()[pixels] @ (_TO_XYZ / _TO_XYZ.sum(axis=1, keepdims=True)).T
     steps = np.where(xyz > _CUBE_ROOT_FROM, np.cbrt(xyz), xyz * np.float32(841 / 108) + np.float32(4 / 29))
@@ -308,7 +308,7 @@ def lab_of(pixels: RGBImage) -> FloatArray:
 
 
 def _linear_light() -> FloatArray:
-    """Return the fraction of light of each of the 256 values of a channel."""
+    """Return the linear light, 0..1, of the 256 values of an sRGB channel."""
     values = np.arange(256) / 255
     light = np.where(values <= _LINEAR_UP_TO, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     return light.astype(np.float32)

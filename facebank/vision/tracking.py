@@ -1,8 +1,9 @@
-"""Faces followed from frame to frame.
+"""Tracks faces from frame to frame.
 
-In each frame every face continues a track or begins one, so that the sum of all affinities is largest (an assignment
-problem, solved exactly). Affinity is overlap with the track's last box plus the similarity of the faces, weighted by
-the quality of both: for a blurred profile the place says more than the embedding. Tracks end with their shot.
+In each frame, every face continues a track or begins one, so that the sum of affinities is largest: an assignment
+problem, solved exactly. The affinity is the overlap with the track's last box plus the similarity of the faces,
+weighted by their quality: for a blurred profile, the position is more reliable than the embedding. Tracks end with
+their shot.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ if TYPE_CHECKING:
     from facebank.types import Face, FloatArray
 
 PATIENCE = 1.5
-"""Seconds for which a face may be out of sight and still be followed."""
+"""Seconds after which a track without a new sighting ends."""
 
-_ENOUGH = 0.4
-_REACH, _REACH_A_SECOND = 1.0, 3.0  # how far a face gets, in sizes of itself
-_LARGEST_CHANGE = 2.5
+_LEAST_AFFINITY = 0.4  # smallest affinity at which a face continues a track
+_REACH, _REACH_A_SECOND = 1.0, 3.0  # largest movement of a face, in multiples of its size
+_LARGEST_CHANGE = 2.5  # largest ratio of a face's sizes
 _LEAST_WEIGHT = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sighting:
-    """A face at a time, in seconds."""
+    """A face and its time in the video, in seconds."""
 
     time: float
     face: Face
@@ -47,7 +48,7 @@ class Track:
     shot
         The number of its shot.
     sightings
-        In order of time, at least one; after `forget` only the last and the best.
+        In order of time, at least one; after `forget`, only the last and the best.
     begun
         Time of the first sighting, in seconds.
     """
@@ -62,18 +63,18 @@ class Track:
     def __post_init__(self) -> None:
         self.begun = self.sightings[0].time
         self._sum = _weighted(self.sightings[0].face)
-        self._best = max(self.sightings, key=_goodness)
+        self._best = max(self.sightings, key=_rank)
 
     def add(self, sighting: Sighting) -> None:
         """Append a sighting."""
         self.sightings.append(sighting)
         self._sum = self._sum + _weighted(sighting.face)
-        if _goodness(sighting) > _goodness(self._best):
+        if _rank(sighting) > _rank(self._best):
             self._best = sighting
 
     @property
     def mean(self) -> FloatArray:
-        """The mean embedding, L2-normalized, ``(D,)``; better sightings weigh more."""
+        """The mean embedding, weighted by quality and L2-normalized: ``float32`` of shape ``(D,)``."""
         (mean,) = normalized(self._sum[None])
         return np.asarray(mean)
 
@@ -89,39 +90,39 @@ class Track:
 
     @property
     def best(self) -> Sighting:
-        """The sighting of the best quality; of equal ones the largest face, then the first."""
-        return self._best  # asked for in each frame: not looked for in all sightings
+        """The sighting with the best quality, then the largest face, then the earliest time."""
+        return self._best  # maintained by `add`, because it is needed in each frame
 
     def forget(self, kept: int) -> None:
-        """Keep `kept` sightings: the last ones for one half, the best of the rest for the other."""
+        """Keep `kept` sightings: half of them the last ones, half the best of the rest."""
         if len(self.sightings) <= kept:
             return
         late = self.sightings[-(kept - kept // 2) :]
         rest = self.sightings[: -len(late)]
         good = sorted(rest, key=lambda each: -each.face.quality)[: kept // 2]
         self.sightings = sorted(good, key=lambda each: each.time) + late
-        self._best = max(self.sightings, key=_goodness)
+        self._best = max(self.sightings, key=_rank)
 
 
 class Tracker:
-    """Follows faces from frame to frame.
+    """Tracks faces from frame to frame.
 
     Parameters
     ----------
     verify
-        The similarity at which two good faces are one person's, as the pack states it.
+        The pack's threshold for the similarity of two faces of one person.
     patience
-        Seconds for which a face may be out of sight.
+        Seconds after which a track without a new sighting ends.
 
     Raises
     ------
     UsageError
-        One of them is not above 0.
+        `verify` or `patience` is not above 0.
     """
 
     def __init__(self, verify: float, patience: float = PATIENCE) -> None:
         if verify <= 0 or patience <= 0:
-            raise UsageError("a tracker needs a similarity and a patience above 0")
+            raise UsageError("verify and patience must be above 0")
         self._verify = verify
         self._patience = patience
         self._live: list[Track] = []
@@ -134,25 +135,25 @@ class Tracker:
         return tuple(self._live)
 
     def follow(self, time: float, shot: int, faces: Sequence[Face]) -> list[Track]:
-        """Take the faces of the next frame and return the tracks that have ended, in the order in which they began.
+        """Add the faces of the next frame; returns the tracks that have ended, in the order in which they began.
 
         Parameters
         ----------
         time
-            In seconds, later than the one before.
+            Time of the frame in seconds, after the previous one.
         shot
-            The number of the shot; tracks do not cross shots.
+            Number of the shot; tracks do not cross shots.
         faces
             The faces of the frame.
         """
         ended = [track for track in self._live if shot != self._shot or time - track.last.time > self._patience]
         self._live = [track for track in self._live if track not in ended]
         self._shot = shot
-        going_on = dict(self._assigned(time, faces))
+        continued = dict(self._assigned(time, faces))
         for place, face in enumerate(faces):
             sighting = Sighting(time, face)
-            if place in going_on:
-                going_on[place].add(sighting)
+            if place in continued:
+                continued[place].add(sighting)
             else:
                 self._begun += 1
                 self._live.append(Track(self._begun, shot, [sighting]))
@@ -169,15 +170,15 @@ class Tracker:
         from scipy.optimize import linear_sum_assignment
 
         affinities = np.array([[self._affinity(track, time, face) for track in self._live] for face in faces])
-        rows, columns = linear_sum_assignment(np.where(affinities >= _ENOUGH, affinities, 0.0), maximize=True)
+        rows, columns = linear_sum_assignment(np.where(affinities >= _LEAST_AFFINITY, affinities, 0.0), maximize=True)
         return [
             (int(row), self._live[column])
             for row, column in zip(rows, columns, strict=True)
-            if affinities[row, column] >= _ENOUGH
+            if affinities[row, column] >= _LEAST_AFFINITY
         ]
 
     def _affinity(self, track: Track, time: float, face: Face) -> float:
-        """Return the evidence that a face continues a track: about -1..2."""
+        """Return the evidence that a face continues a track, -1..2."""
         before, box = track.last.face.box, face.box
         if not _within_reach(before, box, time - track.last.time):
             return -1.0
@@ -187,15 +188,15 @@ class Tracker:
 
 
 def seen_together(tracks: Sequence[Track]) -> list[list[int]]:
-    """Return the positions of tracks that are visible at one time, for each time at which there are several.
+    """Return groups of tracks that are visible at the same time, as indices; each group has at least two.
 
-    Two tracks are together when they are in one shot and one begins before the other's last sighting.
+    Two tracks are visible at the same time if they are in one shot and each begins before the other's last sighting.
     """
     return overlapping([(track.shot, track.begun, track.last.time) for track in tracks])
 
 
 def overlapping(spans: Sequence[tuple[int, float, float]]) -> list[list[int]]:
-    """Return `seen_together` of tracks of which only shot, first and last sighting are known."""
+    """Return the groups of `seen_together` for tracks given as shot, first and last time in seconds."""
     groups = []
     for shot, begun, _ in spans:
         there = [place for place, (other, first, last) in enumerate(spans) if other == shot and first <= begun <= last]
@@ -211,7 +212,7 @@ def _within_reach(before: FloatArray, box: FloatArray, seconds: float) -> bool:
     return not far and max(sizes) / min(sizes) <= _LARGEST_CHANGE
 
 
-def _goodness(sighting: Sighting) -> tuple[float, float]:
+def _rank(sighting: Sighting) -> tuple[float, float]:
     return sighting.face.quality, sighting.face.size
 
 

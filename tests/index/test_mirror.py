@@ -229,7 +229,7 @@ def wait_until_ready(gallery: Gallery) -> None:
 WRONG: dict[str, Callable[[Answers], Answers]] = {
     "that the gallery does not have": lambda right: right._replace(keys=right.keys + (1 << 40)),
     "that are no numbers": lambda right: right._replace(products=right.products * np.nan),
-    "vectors files_with": lambda right: Answers(right.keys[1:], right.products[1:]),
+    "vectors where": lambda right: Answers(right.keys[1:], right.products[1:]),
     "one vector twice": lambda right: right._replace(keys=np.repeat(right.keys[:1], len(right.keys))),
 }
 

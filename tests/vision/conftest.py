@@ -1,4 +1,4 @@
-"""Real networks for the vision tests: the embedded pack, and the developer packs where ``../shared`` is present."""
+"""Fixtures with real networks: the embedded pack, and a pack from ``../shared`` if it is present."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MANIFESTS = PROJECT / "models" / "manifests"
 
 @pytest.fixture(scope="session", params=["opencv", "insightface-mbf"])
 def pack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pack:
-    """Each pack whose weights are at hand."""
+    """Return each pack whose weights are available."""
     if request.param == "opencv":
         return load_pack()
     shared: Path = request.getfixturevalue("shared")
@@ -28,19 +28,19 @@ def pack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def opencv_pack() -> Pack:
-    """The embedded pack."""
+    """Return the embedded pack."""
     return load_pack()
 
 
 @pytest.fixture(scope="session")
 def analyzer(opencv_pack: Pack) -> FaceAnalyzer:
-    """The embedded pack's analyzer."""
+    """Return an analyzer with the embedded pack."""
     return FaceAnalyzer.from_pack(opencv_pack, "cpu")
 
 
 @pytest.fixture(scope="session")
 def demo_photos() -> list[DecodedPhoto]:
-    """The photographs that ship with the package; each shows one large face."""
+    """Return the photos that are part of the package; each shows one large face."""
     paths = sorted(path for path in DEMO_PHOTOS.iterdir() if path.suffix in {".jpg", ".png"})
     assert len(paths) >= 5
     return [read_photo(path) for path in paths]

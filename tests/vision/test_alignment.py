@@ -1,3 +1,5 @@
+"""Alignment: the similarity transform is the best one, and landmarks end on the template."""
+
 from __future__ import annotations
 
 import cv2
@@ -19,7 +21,7 @@ def transform(angle: float, scale: float, x: float, y: float) -> np.ndarray:
 
 
 @given(angles, scales, shifts, shifts)
-def test_a_similarity_transform_is_found_again(angle: float, scale: float, x: float, y: float) -> None:
+def test_a_similarity_transform_is_recovered(angle: float, scale: float, x: float, y: float) -> None:
     points = template_landmarks("arcface", 112)
     matrix = transform(angle, scale, x, y)
     moved = points @ matrix[:, :2].T + matrix[:, 2]
@@ -42,13 +44,13 @@ def test_no_other_rotation_fits_better(offsets: list[tuple[float, float]], angle
     assert error(best) <= error(other) + 1e-3
 
 
-def test_points_that_coincide_are_only_shifted() -> None:
+def test_coinciding_points_give_a_finite_transform() -> None:
     matrix = similarity_transform(np.zeros((5, 2), dtype=np.float32), template_landmarks("arcface", 112))
     assert np.isfinite(matrix).all()
 
 
 @pytest.mark.parametrize(("template", "size"), [("arcface", 112), ("arcface", 224), ("facenet", 160)])
-def test_landmarks_come_to_lie_on_the_template(template: str, size: int) -> None:
+def test_landmarks_are_moved_onto_the_template(template: str, size: int) -> None:
     wanted = template_landmarks(template, size)
     matrix = transform(0.3, 2.5, 40.0, 10.0)
     landmarks = (wanted @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
@@ -61,7 +63,7 @@ def test_landmarks_come_to_lie_on_the_template(template: str, size: int) -> None
         np.testing.assert_allclose(crop[round(float(y)), round(float(x))], (50 * (i + 1), 255 - 40 * i, 90), atol=2)
 
 
-def test_a_face_over_the_edge_is_filled_with_black() -> None:
+def test_a_crop_beyond_the_edge_is_filled_with_black() -> None:
     photo = np.full((60, 60, 3), 200, dtype=np.uint8)
     crop = align(photo, template_landmarks("arcface", 112) - 56, "arcface", 112)
     assert crop[5, 5].tolist() == [0, 0, 0]

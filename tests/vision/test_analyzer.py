@@ -21,13 +21,13 @@ def test_photos_come_back_in_order_with_their_faces(analyzer: FaceAnalyzer, demo
     assert [len(result.faces) for result in results] == [0 if photo is empty else 1 for photo in photos]
 
 
-def test_a_batch_gives_what_one_by_one_gives(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
+def test_a_batch_equals_single_photos(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     together = [result.faces[0].embedding for result in analyzer.analyze(demo_photos)]
     one_by_one = [next(analyzer.analyze([photo])).faces[0].embedding for photo in demo_photos]
     np.testing.assert_allclose(together, one_by_one, atol=1e-4)
 
 
-def test_faces_do_not_depend_on_threads_or_on_company(opencv_pack: Pack, demo_photos: list[DecodedPhoto]) -> None:
+def test_faces_do_not_depend_on_threads_or_other_photos(opencv_pack: Pack, demo_photos: list[DecodedPhoto]) -> None:
     analyzers = [FaceAnalyzer.from_pack(opencv_pack, "cpu", threads) for threads in (1, 2, 3)]
     pixels = demo_photos[0].pixels[::2, ::2]
     photos = [photo_of(np.concatenate([pixels, pixels[:, ::-1]], axis=1)), photo_of(pixels)]
@@ -40,18 +40,18 @@ def test_faces_do_not_depend_on_threads_or_on_company(opencv_pack: Pack, demo_ph
     assert others == [first] * 3
 
 
-def test_nothing_makes_nothing(analyzer: FaceAnalyzer) -> None:
+def test_no_photos_give_no_results(analyzer: FaceAnalyzer) -> None:
     assert list(analyzer.analyze([])) == []
 
 
-def test_photos_are_read_only_a_bounded_number_ahead(analyzer: FaceAnalyzer) -> None:
+def test_a_bounded_number_of_photos_is_read_ahead(analyzer: FaceAnalyzer) -> None:
     read = 0
 
-    def endless() -> Iterator[DecodedPhoto]:
+    def endless_photos() -> Iterator[DecodedPhoto]:
         nonlocal read
         while True:
             read += 1
             yield photo_of(np.zeros((2000, 3000, 3), dtype=np.uint8))
 
-    next(analyzer.analyze(endless()))
+    next(analyzer.analyze(endless_photos()))
     assert read * 6_000_000 <= 64_000_000 + 6_000_000

@@ -11,16 +11,14 @@ from facebank.vision.augmentation import ENROLLED_VARIANTS, VARIANTS, augment
 
 @pytest.fixture(scope="module")
 def crop(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> np.ndarray:
-    """An aligned face."""
+    """Return an aligned face."""
     (face,) = next(analyzer.analyze(demo_photos[:1])).faces
     return analyzer.crop(demo_photos[0], face)
 
 
 @pytest.mark.parametrize("template", ["arcface", "facenet"])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_variant_is_another_picture_of_the_same_kind_and_always_the_same(
-    crop: np.ndarray, variant: str, template: str
-) -> None:
+def test_a_variant_is_a_deterministic_change_of_the_crop(crop: np.ndarray, variant: str, template: str) -> None:
     before = crop.copy()
     made = augment(crop, template, variant)
     assert (made.shape, made.dtype) == (crop.shape, crop.dtype)
@@ -29,7 +27,7 @@ def test_a_variant_is_another_picture_of_the_same_kind_and_always_the_same(
     np.testing.assert_array_equal(crop, before)
 
 
-def test_variants_do_what_they_say(crop: np.ndarray) -> None:
+def test_variants_change_light_position_or_lower_face(crop: np.ndarray) -> None:
     made = {variant: augment(crop, "arcface", variant).astype(float) for variant in VARIANTS}
     np.testing.assert_array_equal(made["flip"][:, ::-1], crop)
     assert made["darker"].mean() < crop.mean() < made["brighter"].mean()
@@ -37,7 +35,7 @@ def test_variants_do_what_they_say(crop: np.ndarray) -> None:
     assert np.abs(made["mask"][:40] - crop[:40]).max() == 0
 
 
-def test_variants_are_embedded_as_faces_are(
+def test_embeddings_of_variants_are_similar_to_the_face(
     analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto], crop: np.ndarray
 ) -> None:
     (face,) = next(analyzer.analyze(demo_photos[:1])).faces
@@ -50,10 +48,10 @@ def test_variants_are_embedded_as_faces_are(
     assert analyzer.embed_variants(crop, []) == {}
 
 
-def test_what_is_enrolled_is_a_variant() -> None:
+def test_enrolled_variants_exist() -> None:
     assert set(ENROLLED_VARIANTS) <= set(VARIANTS)
 
 
 def test_an_unknown_variant_is_refused(crop: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="no variant 'sepia'"):
+    with pytest.raises(UsageError, match="unknown variant 'sepia'"):
         augment(crop, "arcface", "sepia")

@@ -21,7 +21,7 @@ thresholds = st.floats(0.05, 0.95)
 
 
 @given(many, thresholds)
-def test_suppression_leaves_no_overlap_and_loses_no_face(candidates: Candidates, threshold: float) -> None:
+def test_suppression_removes_overlaps_and_loses_no_face(candidates: Candidates, threshold: float) -> None:
     kept = suppress(candidates, threshold)
     scores = [detection.detection_score for detection in kept]
     assert scores == sorted(scores, reverse=True)
@@ -34,21 +34,21 @@ def test_suppression_leaves_no_overlap_and_loses_no_face(candidates: Candidates,
 
 
 @given(many, thresholds)
-def test_suppression_does_not_depend_on_order(candidates: Candidates, threshold: float) -> None:
+def test_suppression_is_independent_of_order(candidates: Candidates, threshold: float) -> None:
     reversed_ = candidates.chosen(np.arange(len(candidates))[::-1])
     boxes = [detection.box.tolist() for detection in suppress(candidates, threshold)]
     assert boxes == [detection.box.tolist() for detection in suppress(reversed_, threshold)]
 
 
 @given(many, st.integers(50, 500))
-def test_mirroring_twice_changes_nothing(candidates: Candidates, width: int) -> None:
+def test_mirroring_twice_is_the_identity(candidates: Candidates, width: int) -> None:
     again = candidates.mirrored(width).mirrored(width)
     np.testing.assert_allclose(again.boxes, candidates.boxes, atol=1e-3)
     np.testing.assert_allclose(again.landmarks, candidates.landmarks, atol=1e-3)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 20))
-def test_votes_lie_among_the_voters(seed: int, count: int) -> None:
+def test_mean_landmarks_are_within_those_of_the_candidates(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     box = np.array([10, 10, 60, 70], dtype=np.float32)
     on_face = Candidates(
@@ -63,7 +63,7 @@ def test_votes_lie_among_the_voters(seed: int, count: int) -> None:
     assert (landmarks <= on_face.landmarks.max(axis=0) + 1e-3).all()
 
 
-def test_nobody_votes_for_a_face_that_was_not_found() -> None:
+def test_a_face_without_candidates_has_no_landmarks() -> None:
     box = np.array([500, 500, 560, 570], dtype=np.float32)
     assert voted_landmarks(random_candidates(1, 30), box) is None
     assert voted_landmarks(concatenated([]), box) is None

@@ -1,4 +1,4 @@
-"""What every detector must do; run on each one with its real network."""
+"""Contract of detectors, checked for each one with its real network."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_face_of_each_photo_is_found(detector: Detector, demo_photos: list[D
         assert 0.5 < detection.detection_score <= 1
 
 
-def test_landmarks_are_in_the_order_of_the_vocabulary(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
+def test_landmarks_are_in_the_documented_order(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
         left_eye, right_eye, nose, left_mouth, right_mouth = only(detector.detect(small(photo))).landmarks
         assert left_eye[0] < right_eye[0]
@@ -45,7 +45,7 @@ def test_landmarks_are_in_the_order_of_the_vocabulary(detector: Detector, demo_p
         assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
 
 
-def test_colours_are_not_swapped(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
+def test_colors_are_not_swapped(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
     right = sum(only(detector.detect(small(photo))).detection_score for photo in demo_photos)
     swapped = sum(
         max(
@@ -57,7 +57,7 @@ def test_colours_are_not_swapped(detector: Detector, demo_photos: list[DecodedPh
     assert right > swapped
 
 
-def test_a_shifted_picture_gives_shifted_faces(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
+def test_faces_move_with_the_picture(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
     picture = small(demo_photos[0])
     shifted = np.pad(picture, ((64, 0), (96, 0), (0, 0)))
     there, here = only(detector.detect(shifted)), only(detector.detect(picture))
@@ -66,7 +66,7 @@ def test_a_shifted_picture_gives_shifted_faces(detector: Detector, demo_photos: 
     assert overlaps(there.box - np.tile(shift, 2), here.box[None])[0] > 0.9
 
 
-def test_two_faces_are_two(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
+def test_two_faces_are_found(detector: Detector, demo_photos: list[DecodedPhoto]) -> None:
     one, other = small(demo_photos[0]), small(demo_photos[-1])
     height = max(one.shape[0], other.shape[0])
     side_by_side = np.concatenate(
@@ -78,11 +78,11 @@ def test_two_faces_are_two(detector: Detector, demo_photos: list[DecodedPhoto]) 
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (33, 31), (500, 3)])
-def test_pictures_of_any_size_are_taken(detector: Detector, shape: tuple[int, int]) -> None:
-    grey = np.full((*shape, 3), 127, dtype=np.uint8)
-    assert detector.detect(grey) == []
+def test_pictures_of_any_size_are_accepted(detector: Detector, shape: tuple[int, int]) -> None:
+    gray = np.full((*shape, 3), 127, dtype=np.uint8)
+    assert detector.detect(gray) == []
 
 
-def test_noise_is_no_face(detector: Detector) -> None:
+def test_noise_contains_no_face(detector: Detector) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (320, 320, 3), dtype=np.uint8)
     assert detector.detect(cv2.GaussianBlur(noise, (9, 9), 0).astype(np.uint8)) == []

@@ -1,4 +1,4 @@
-"""What every embedder must do; run on each one with its real network."""
+"""Contract of embedders, checked for each one with its real network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from facebank.packs import Pack, has_openvino
 from facebank.types import DecodedPhoto
-from facebank.vision import Embedder, WholeLooks, align, build_detector, build_embedder
+from facebank.vision import Embedder, MultiScaleDetector, align, build_detector, build_embedder
 from facebank.vision.finder import FaceFinder
 
 
@@ -22,7 +22,7 @@ def embedder(request: pytest.FixtureRequest, pack: Pack) -> Embedder:
 
 @pytest.fixture(scope="module")
 def crops(pack: Pack, embedder: Embedder, demo_photos: list[DecodedPhoto]) -> np.ndarray:
-    finder = FaceFinder(WholeLooks(build_detector(pack, "cpu")))
+    finder = FaceFinder(MultiScaleDetector(build_detector(pack, "cpu")))
     return np.stack(
         [
             align(photo.pixels, finder.find(photo.pixels)[0].landmarks, embedder.template, embedder.size)
@@ -38,19 +38,19 @@ def test_embeddings_are_unit_vectors(embedder: Embedder, crops: np.ndarray) -> N
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
 
 
-def test_no_faces_make_no_embeddings(embedder: Embedder) -> None:
+def test_no_faces_give_no_embeddings(embedder: Embedder) -> None:
     empty = np.empty((0, embedder.size, embedder.size, 3), dtype=np.uint8)
     assert embedder.embed(empty).shape == (0, embedder.dimension)
 
 
-def test_a_batch_gives_what_one_by_one_gives(embedder: Embedder, crops: np.ndarray) -> None:
+def test_a_batch_equals_single_crops(embedder: Embedder, crops: np.ndarray) -> None:
     many = np.concatenate([crops] * 7)
     together = embedder.embed(many)
     one_by_one = np.concatenate([embedder.embed(crop[None]) for crop in crops])
     np.testing.assert_allclose(together, np.concatenate([one_by_one] * 7), atol=1e-4)
 
 
-def test_the_same_person_is_more_similar_than_another(
+def test_faces_of_one_person_are_more_similar_than_others(
     embedder: Embedder, crops: np.ndarray, demo_photos: list[DecodedPhoto]
 ) -> None:
     people = [photo.path.rsplit("/", 1)[-1].split("_")[0] for photo in demo_photos]

@@ -1,3 +1,5 @@
+"""Preprocessing and postprocessing of network embedders, on a network whose outputs are known."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -30,7 +32,7 @@ FACENET = EmbedderSpec(
 
 @pytest.fixture
 def statistics_network(tmp_path: Path) -> Path:
-    """A network whose six outputs are each colour's mean over the left half, then over the right half."""
+    """Return a network with six outputs: each color's mean over the left half, then over the right half."""
     nodes = [
         helper.make_node("Split", ["input"], ["left", "right"], axis=3, num_outputs=2),
         helper.make_node("ReduceMean", ["left", "axes"], ["left_mean"], keepdims=0),
@@ -66,7 +68,7 @@ def crops() -> np.ndarray:
     return (np.repeat(shades, 80, axis=2) + rng.integers(0, 50, (4, 160, 160, 3))).astype(np.uint8)
 
 
-def test_facenet_sees_each_picture_standardized(statistics_network: Path, crops: np.ndarray) -> None:
+def test_pictures_are_standardized_for_facenet(statistics_network: Path, crops: np.ndarray) -> None:
     embeddings = NetworkEmbedder(open_session(statistics_network, "cpu"), FACENET).embed(crops)
     pictures = crops.astype(np.float64)
     deviation = np.maximum(pictures.std(axis=(1, 2, 3), keepdims=True), 1 / np.sqrt(160 * 160 * 3))
@@ -74,12 +76,12 @@ def test_facenet_sees_each_picture_standardized(statistics_network: Path, crops:
     np.testing.assert_allclose(embeddings, wanted, atol=1e-4)
 
 
-def test_a_picture_of_one_colour_divides_by_no_zero(statistics_network: Path) -> None:
+def test_a_picture_of_one_color_does_not_divide_by_zero(statistics_network: Path) -> None:
     flat = np.full((1, 160, 160, 3), 90, dtype=np.uint8)
     assert np.isfinite(NetworkEmbedder(open_session(statistics_network, "cpu"), FACENET).embed(flat)).all()
 
 
-def test_mean_scale_and_colour_order_are_the_manifests(statistics_network: Path, crops: np.ndarray) -> None:
+def test_mean_scale_and_color_order_come_from_the_manifest(statistics_network: Path, crops: np.ndarray) -> None:
     spec = replace(FACENET, normalization="fixed", mean=(10.0, 20.0, 30.0), scale=(0.5, 0.25, 2.0), color="BGR")
     embeddings = NetworkEmbedder(open_session(statistics_network, "cpu"), spec).embed(crops)
     blue_first = crops[..., ::-1].astype(np.float64)
@@ -91,11 +93,11 @@ def test_flip_averaging_adds_the_mirror_image(statistics_network: Path, crops: n
     plain = replace(FACENET, normalization="fixed")
     session = open_session(statistics_network, "cpu")
     embeddings = NetworkEmbedder(session, replace(plain, flip=True)).embed(crops)
-    one, other = (NetworkEmbedder(session, plain).embed(looked) for looked in (crops, crops[:, :, ::-1]))
+    one, other = (NetworkEmbedder(session, plain).embed(pictures) for pictures in (crops, crops[:, :, ::-1]))
     np.testing.assert_allclose(embeddings, unit(one + other), atol=1e-5)
 
 
-def test_the_centre_is_taken_from_every_embedding(statistics_network: Path, crops: np.ndarray) -> None:
+def test_the_center_is_subtracted_from_every_embedding(statistics_network: Path, crops: np.ndarray) -> None:
     center = (0.3, -0.2, 0.1, 0.0, 0.4, -0.1)
     session = open_session(statistics_network, "cpu")
     plain = NetworkEmbedder(session, FACENET).embed(crops)
@@ -103,7 +105,7 @@ def test_the_centre_is_taken_from_every_embedding(statistics_network: Path, crop
     np.testing.assert_allclose(centered, unit(plain - np.array(center)), atol=1e-5)
 
 
-def test_a_wrong_dimension_is_a_wrong_manifest(statistics_network: Path) -> None:
+def test_a_wrong_dimension_is_a_manifest_error(statistics_network: Path) -> None:
     with pytest.raises(ManifestError, match=r"mean\.onnx .* 6 numbers.*512"):
         NetworkEmbedder(open_session(statistics_network, "cpu"), replace(FACENET, dimension=512))
 
@@ -111,6 +113,6 @@ def test_a_wrong_dimension_is_a_wrong_manifest(statistics_network: Path) -> None
 @pytest.mark.parametrize(
     "wrong", [replace(FACENET, size=112), replace(FACENET, input="data")], ids=["another size", "another name"]
 )
-def test_an_input_that_is_not_there_is_a_wrong_manifest(statistics_network: Path, wrong: EmbedderSpec) -> None:
+def test_a_wrong_input_is_a_manifest_error(statistics_network: Path, wrong: EmbedderSpec) -> None:
     with pytest.raises(ManifestError, match=r"mean\.onnx .* correct pack\.toml"):
         NetworkEmbedder(open_session(statistics_network, "cpu"), wrong)

@@ -1,3 +1,5 @@
+"""Finding faces at every size and orientation, and refining their landmarks."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from facebank.media import read_photo, turn_photo
 from facebank.packs import Pack
 from facebank.types import DecodedPhoto, Detection
-from facebank.vision import FaceFinder, WholeLooks, build_detector
+from facebank.vision import FaceFinder, MultiScaleDetector, build_detector
 from facebank.vision.finder import LandmarkRefiner
 from facebank.vision.geometry import letterbox, resize
 
@@ -27,7 +29,7 @@ def finder(opencv_pack: Pack) -> FaceFinder:
 
 
 def undirected(photo: DecodedPhoto, quarter_turns: int) -> DecodedPhoto:
-    """The photo as a camera without a sense of direction would have stored it."""
+    """Return a turned photo without an orientation in its metadata."""
     return replace(turn_photo(photo, quarter_turns), has_orientation=False)
 
 
@@ -40,7 +42,7 @@ def photo_with_a_small_face(finder: FaceFinder, photo: DecodedPhoto, face_size: 
 
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
-def test_a_photo_that_lies_on_its_side_is_turned(
+def test_a_rotated_photo_is_turned_upright(
     finder: FaceFinder, demo_photos: list[DecodedPhoto], quarter_turns: int
 ) -> None:
     for photo in demo_photos:
@@ -52,7 +54,7 @@ def test_a_photo_that_lies_on_its_side_is_turned(
 
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
 @pytest.mark.parametrize("face_size", [40, 60])
-def test_a_large_photo_with_a_small_face_is_turned_too(
+def test_a_rotated_photo_with_a_small_face_is_turned_upright(
     finder: FaceFinder, demo_photos: list[DecodedPhoto], face_size: int, quarter_turns: int
 ) -> None:
     large = photo_with_a_small_face(finder, demo_photos[0], face_size)
@@ -62,16 +64,16 @@ def test_a_large_photo_with_a_small_face_is_turned_too(
 
 
 class SidedDetector:
-    """Finds faces of scores that depend on which side is up, and on the picture's size where two are told apart."""
+    """Detector whose scores depend on the upper side of the picture and on its size."""
 
     def __init__(self, whole: dict[int, list[float]], half: dict[int, list[float]]) -> None:
         self._scores = {640: whole, 320: half}
-        self.looks: list[tuple[int, int]] = []
+        self.calls: list[tuple[int, int]] = []
 
     def detect(self, pixels: RGBImage) -> list[Detection]:
         corner = int(pixels[5, 5, 0]) // 50
         size = max(pixels.shape[:2])
-        self.looks.append((size, corner))
+        self.calls.append((size, corner))
         return [
             Detection(
                 np.array([40 * i, 0, 40 * i + 30, 30], dtype=np.float32), np.zeros((5, 2), dtype=np.float32), score
@@ -81,39 +83,39 @@ class SidedDetector:
 
 
 def sided_photo() -> DecodedPhoto:
-    """A photo whose top left corner is of brightness 50 times the quarter turns that were made."""
+    """Return a photo whose top left corner has a brightness of 50 times the quarter turns."""
     pixels = np.zeros((640, 640, 3), dtype=np.uint8)
     pixels[:320, 320:], pixels[320:, 320:], pixels[320:, :320] = 50, 100, 150
     return DecodedPhoto("sided.png", pixels, "0" * 64, False, None)
 
 
-def turns_made(detector: SidedDetector) -> int:
-    return FaceFinder(WholeLooks(detector), None, 0.91, least_score=0.6).find_upright(sided_photo())[1]
+def turns_of(detector: SidedDetector) -> int:
+    return FaceFinder(MultiScaleDetector(detector), None, 0.91, least_score=0.6).find_upright(sided_photo())[1]
 
 
-def test_many_upright_faces_outweigh_a_better_one_that_stands_on_its_head() -> None:
+def test_many_upright_faces_outweigh_one_better_upside_down() -> None:
     found = {0: [0.9] * 12, 2: [0.94, 0.7, 0.7, 0.65, 0.65]}
-    assert turns_made(SidedDetector(found, found)) == 0
+    assert turns_of(SidedDetector(found, found)) == 0
     alone = {0: [0.8], 2: [0.94, 0.7, 0.7, 0.65, 0.65]}
-    assert turns_made(SidedDetector(alone, alone)) == 2
+    assert turns_of(SidedDetector(alone, alone)) == 2
 
 
-def test_a_photo_is_not_turned_for_a_small_gain_nor_for_what_only_half_the_size_shows() -> None:
+def test_a_photo_is_not_turned_for_a_small_gain() -> None:
     nearly = {0: [0.860], 1: [0.865]}
-    assert turns_made(SidedDetector(nearly, nearly)) == 0
-    assert turns_made(SidedDetector({0: [0.8], 1: [0.7]}, {0: [0.7], 1: [0.8]})) == 0
+    assert turns_of(SidedDetector(nearly, nearly)) == 0
+    assert turns_of(SidedDetector({0: [0.8], 1: [0.7]}, {0: [0.7], 1: [0.8]})) == 0
 
 
-def test_faces_that_half_the_size_does_not_show_are_looked_at_whole() -> None:
+def test_the_full_size_is_used_if_half_of_it_shows_no_face() -> None:
     detector = SidedDetector({0: [0.7, 0.65], 3: [0.88, 0.8]}, {})
-    assert turns_made(detector) == 3
+    assert turns_of(detector) == 3
     empty = SidedDetector({}, {})
-    assert turns_made(empty) == 0
-    assert [size for size, _ in empty.looks] == [640, 320, 320, 320, 320]
+    assert turns_of(empty) == 0
+    assert [size for size, _ in empty.calls] == [640, 320, 320, 320, 320]
 
 
 def group_photo(shared: Path) -> DecodedPhoto:
-    """Twelve upright people out of focus, in three rows: every face is found, none scores as only upright ones do."""
+    """Return a blurred photo of twelve upright people: all are found, with scores that turned faces reach too."""
     people = sorted((shared / "data" / "lfw").iterdir())[100:124:2]
     side = 37
     sheet = np.full((3 * side + 60, 4 * side + 60, 3), 120, dtype=np.uint8)
@@ -126,7 +128,7 @@ def group_photo(shared: Path) -> DecodedPhoto:
 
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
-def test_a_group_of_middling_faces_is_put_upright(finder: FaceFinder, shared: Path, quarter_turns: int) -> None:
+def test_a_group_with_middling_scores_is_turned_upright(finder: FaceFinder, shared: Path, quarter_turns: int) -> None:
     photo = group_photo(shared)
     assert 0.85 < max(detection.detection_score for detection in finder.find(photo.pixels)) < 0.91
     _, turned, detections = finder.find_upright(undirected(photo, quarter_turns))
@@ -135,7 +137,7 @@ def test_a_group_of_middling_faces_is_put_upright(finder: FaceFinder, shared: Pa
 
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
-def test_every_packs_detector_puts_portraits_and_a_group_upright(
+def test_portraits_and_a_group_are_turned_upright_by_every_pack(
     pack: Pack, demo_photos: list[DecodedPhoto], shared: Path, quarter_turns: int
 ) -> None:
     any_finder = FaceFinder.from_spec(build_detector(pack, "cpu"), replace(pack.manifest.detector, refine=False))
@@ -145,7 +147,7 @@ def test_every_packs_detector_puts_portraits_and_a_group_upright(
 
 
 @pytest.mark.parametrize("turn", [1, 2, 3])
-def test_a_group_stays_upright_though_one_sharper_face_is_turned(
+def test_one_sharp_rotated_face_does_not_turn_a_group(
     finder: FaceFinder, demo_photos: list[DecodedPhoto], shared: Path, turn: int
 ) -> None:
     sheet, portrait = group_photo(shared).pixels, demo_photos[0].pixels
@@ -158,13 +160,13 @@ def test_a_group_stays_upright_though_one_sharper_face_is_turned(
     assert len(detections) >= 12
 
 
-def test_a_stated_orientation_is_believed(finder: FaceFinder, demo_photos: list[DecodedPhoto]) -> None:
+def test_a_photo_with_an_orientation_is_not_turned(finder: FaceFinder, demo_photos: list[DecodedPhoto]) -> None:
     upside_down = replace(turn_photo(demo_photos[0], 2), has_orientation=True)
     _, turned, _ = finder.find_upright(upside_down)
     assert turned == 0
 
 
-def test_a_photo_without_faces_stays_as_it_is(finder: FaceFinder) -> None:
+def test_a_photo_without_faces_is_not_turned(finder: FaceFinder) -> None:
     empty = DecodedPhoto("sky.jpg", np.full((300, 400, 3), 180, dtype=np.uint8), "0" * 64, False, None)
     upright, turned, detections = finder.find_upright(empty)
     assert (upright, turned, detections) == (empty, 0, [])
@@ -190,12 +192,10 @@ def test_a_face_that_fills_a_large_photo_is_found_once(finder: FaceFinder, demo_
     assert found.size == pytest.approx(2000, rel=0.2)
 
 
-def test_refined_landmarks_do_not_depend_on_where_and_how_large_the_face_is(
-    opencv_pack: Pack, demo_photos: list[DecodedPhoto]
-) -> None:
+def test_refined_landmarks_depend_less_on_position_and_size(opencv_pack: Pack, demo_photos: list[DecodedPhoto]) -> None:
     detector = build_detector(opencv_pack, "cpu")
-    looks = WholeLooks(detector)
-    plain, refined = FaceFinder(looks), FaceFinder(looks, LandmarkRefiner(detector))
+    multiscale = MultiScaleDetector(detector)
+    plain, refined = FaceFinder(multiscale), FaceFinder(multiscale, LandmarkRefiner(detector))
     errors: dict[FaceFinder, list[float]] = {plain: [], refined: []}
     for photo in demo_photos:
         for finder, collected in errors.items():
@@ -209,7 +209,7 @@ def test_refined_landmarks_do_not_depend_on_where_and_how_large_the_face_is(
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1), (1, 1920)])
-def test_letterboxing_leaves_a_pixel_of_the_thinnest_picture(width: int, height: int) -> None:
+def test_letterboxing_keeps_a_pixel_of_the_thinnest_picture(width: int, height: int) -> None:
     frame, _ = letterbox(np.full((height, width, 3), 255, dtype=np.uint8), 640, 640)
     assert sorted(np.count_nonzero(frame[..., 0].any(axis=axis)) for axis in (0, 1)) == [1, 640]
 

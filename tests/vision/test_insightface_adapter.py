@@ -1,4 +1,4 @@
-"""The adapter without its library: folders, and what is said where the library is absent or broken."""
+"""The adapter without its library: package folders, and errors if the library is missing or broken."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def folder(tmp_path: Path) -> Path:
     return package
 
 
-def test_without_the_library_the_message_says_what_to_type_and_what_it_overwrites(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_library_is_an_error_with_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "insightface", None)
     with pytest.raises(MissingDependencyError) as caught:
         open_package(f"insightface:{folder}").load()
@@ -34,7 +32,7 @@ def test_without_the_library_the_message_says_what_to_type_and_what_it_overwrite
     assert "\n" not in message
 
 
-def test_a_library_that_is_broken_is_not_called_missing(
+def test_a_broken_library_is_not_reported_as_missing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = tmp_path / "site" / "insightface"
@@ -57,32 +55,30 @@ def test_name_and_digest_come_from_the_folder(folder: Path) -> None:
     assert open_package(f"insightface:{folder}").digest != changed.digest
 
 
-def test_its_thresholds_are_marked_as_not_calibrated(folder: Path) -> None:
+def test_thresholds_are_marked_as_not_calibrated(folder: Path) -> None:
     assert "not calibrated" in open_package(f"insightface:{folder}").thresholds.calibrated_on
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty"])
-def test_a_folder_without_networks_is_no_package(tmp_path: Path, name: str) -> None:
+def test_a_folder_without_networks_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(PackNotFoundError, match=name):
         open_package(f"insightface:{tmp_path / name}")
 
 
 @pytest.mark.parametrize("name", ["~nobody-of-this-name/x", "x" * 5000], ids=["unknown home folder", "too long"])
-def test_a_name_that_no_folder_can_have_is_no_package(name: str) -> None:
-    with pytest.raises(PackNotFoundError, match="no folder with ONNX files"):
+def test_an_impossible_folder_name_is_an_error(name: str) -> None:
+    with pytest.raises(PackNotFoundError, match="not a folder with ONNX files"):
         open_package(f"insightface:{name}")
 
 
-def test_an_unknown_device_is_refused(folder: Path) -> None:
+def test_an_unknown_device_is_an_error(folder: Path) -> None:
     with pytest.raises(UsageError, match="quantum"):
         open_package(f"insightface:{folder}").load("quantum")
 
 
 @pytest.mark.parametrize("name", ["recognizer.onnx", "more/unused.ONNX"])
-def test_weights_in_another_file_are_refused_before_the_library_sees_them(
-    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_external_weights_are_an_error_before_loading(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in folder.iterdir():
         file.write_bytes(small_embedder())
     model = ModelProto.FromString(small_embedder())

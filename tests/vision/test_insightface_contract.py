@@ -1,8 +1,8 @@
-"""What the adapter makes of the library's models, with models made by hand.
+"""The InsightFace adapter, on fake models with the interface of the library.
 
-The library cannot be installed beside facebank's own dependencies (it brings packages that overwrite them), so what is
-imitated here is its interface alone: the attributes and methods of its detection and recognition models, with the
-shapes that they really have. With the library itself, the adapter is checked by ``benchmarks/peers/check_adapter.py``.
+The library cannot be installed beside facebank's dependencies, because its own overwrite them. So these fakes have the
+attributes, methods and shapes of its detection and recognition models. ``benchmarks/peers/check_adapter.py`` checks the
+adapter with the library itself.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ LANDMARKS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.
 SCORES = (0.9, 0.6)
 
 
-class HandMadeDetection:
-    """Finds what is blue: once at the first of three strides, once more, a little beside, at the second."""
+class FakeDetection:
+    """Finds a blue patch at the first of three strides, and again, slightly shifted, at the second."""
 
     det_thresh = 0.5
 
     def __init__(self, static_input_size: tuple[int, int] | None = None, use_kps: bool = True) -> None:
         self.static_input_size = static_input_size
         self.use_kps = use_kps
-        self.session = HandMadeSession()
+        self.session = FakeSession()
 
     def forward(
         self, img: NDArray[np.uint8], threshold: float
     ) -> tuple[list[NDArray[Any]], list[NDArray[Any]], list[NDArray[Any]]]:
-        """Take BGR; return scores (n, 1), boxes (n, 4) and landmarks (n, 5, 2), an array of each for every stride."""
+        """Return scores (n, 1), boxes (n, 4) and landmarks (n, 5, 2) of a BGR picture, one array per stride."""
         assert img.dtype == np.uint8
         assert img.flags.c_contiguous
         height, width = img.shape[:2]
@@ -59,14 +59,14 @@ class HandMadeDetection:
         return scores, boxes, landmarks
 
     def nms(self, dets: NDArray[np.float32]) -> list[np.intp]:
-        """Take boxes and scores, (n, 5); return the indices of those that are kept."""
+        """Return the indices to keep of boxes and scores, (n, 5)."""
         assert dets.dtype == np.float32
         assert dets.shape[1] == 5
         return [np.argmax(dets[:, 4])] if len(dets) else []
 
 
-class HandMadeRecognition:
-    """Embeds a crop as its mean blue, green and red, and one."""
+class FakeRecognition:
+    """Embeds a crop as its mean blue, green and red, followed by 1."""
 
     input_mean = 127.5
 
@@ -75,11 +75,11 @@ class HandMadeRecognition:
         self.input_size = (size, size)
         self.input_shape = [batch, 3, size, size]
         self.output_shape = [batch, 4]
-        self.session = HandMadeSession()
+        self.session = FakeSession()
         self.batches: list[int] = []
 
     def get_feat(self, imgs: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Take BGR crops of the size of its input; return a vector of any length for each."""
+        """Return a vector of any length for each BGR crop of the input size."""
         assert isinstance(imgs, list)
         assert {img.shape for img in imgs} == {(*self.input_size, 3)}
         self.batches.append(len(imgs))
@@ -87,15 +87,15 @@ class HandMadeRecognition:
         return np.column_stack([means, np.ones(len(imgs))]).astype(np.float32)
 
 
-class HandMadeSession:
-    """A session that has landed on the CPU."""
+class FakeSession:
+    """A session that runs on the CPU."""
 
     def get_providers(self) -> list[str]:
         return ["CPUExecutionProvider"]
 
 
 def network(path: Path, *operations: str) -> Path:
-    """Write a network of these operations, each with a constant."""
+    """Write a network of the given operations, each with a constant."""
     names = ["pixels", *(f"after_{operation}" for operation in operations)]
     nodes = [
         helper.make_node(operation, [before, "constant"], [after])
@@ -114,26 +114,26 @@ def network(path: Path, *operations: str) -> Path:
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
-    """A recognizer's network that leaves its input as it is."""
+    """Return a recognition network without normalization."""
     return network(tmp_path / "recognizer.onnx", "Add")
 
 
 def picture(height: int, width: int, color: tuple[int, int, int] = BLUE) -> NDArray[np.uint8]:
-    """A black picture with a patch from a quarter to a half of each side."""
+    """Return a black picture with a patch from a quarter to a half of each side."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
     pixels[height // 4 : height // 2, width // 4 : width // 2] = color
     return pixels
 
 
 def box_of(height: int, width: int) -> NDArray[np.float64]:
-    """Where the patch of a picture is."""
+    """Return the box of the patch."""
     return np.array([width // 4, height // 4, width // 2, height // 2], dtype=float)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (31, 33), (97, 352), (700, 500)])
 @pytest.mark.parametrize("fixed", [None, (320, 320)], ids=["any size", "fixed size"])
 def test_a_face_is_found_once_in_pixels_of_the_picture(height: int, width: int, fixed: tuple[int, int] | None) -> None:
-    detector: Detector = InsightFaceDetector(HandMadeDetection(fixed))
+    detector: Detector = InsightFaceDetector(FakeDetection(fixed))
     (found,) = detector.detect(picture(height, width))
     assert found.box.dtype == found.landmarks.dtype == np.float32
     assert isinstance(found.detection_score, float)
@@ -148,16 +148,16 @@ def test_a_face_is_found_once_in_pixels_of_the_picture(height: int, width: int, 
 
 @pytest.mark.parametrize("fixed", [None, (320, 320)], ids=["any size", "fixed size"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1920), (1920, 1), (31, 33)])
-def test_pictures_of_any_size_without_a_face(shape: tuple[int, int], fixed: tuple[int, int] | None) -> None:
-    assert InsightFaceDetector(HandMadeDetection(fixed)).detect(np.zeros((*shape, 3), dtype=np.uint8)) == []
+def test_pictures_of_any_size_are_accepted(shape: tuple[int, int], fixed: tuple[int, int] | None) -> None:
+    assert InsightFaceDetector(FakeDetection(fixed)).detect(np.zeros((*shape, 3), dtype=np.uint8)) == []
 
 
-def test_colours_of_the_picture_are_not_swapped() -> None:
-    assert InsightFaceDetector(HandMadeDetection()).detect(picture(64, 64, RED)) == []
+def test_colors_of_the_picture_are_not_swapped() -> None:
+    assert InsightFaceDetector(FakeDetection()).detect(picture(64, 64, RED)) == []
 
 
-def test_candidates_of_several_pictures_and_thresholds() -> None:
-    detector = InsightFaceDetector(HandMadeDetection())
+def test_candidates_are_separate_for_each_picture() -> None:
+    detector = InsightFaceDetector(FakeDetection())
     both = np.stack([picture(64, 96), np.zeros((64, 96, 3), dtype=np.uint8)])
     several, none = detector.propose(both, 0.5)
     np.testing.assert_allclose(several.scores, SCORES)
@@ -166,13 +166,13 @@ def test_candidates_of_several_pictures_and_thresholds() -> None:
     assert [len(candidates) for candidates in detector.propose(both, 0.8)] == [1, 0]
 
 
-def test_a_detector_without_landmarks_is_refused() -> None:
-    with pytest.raises(PackError, match="no landmarks"):
-        InsightFaceDetector(HandMadeDetection(use_kps=False))
+def test_a_detector_without_landmarks_is_an_error() -> None:
+    with pytest.raises(PackError, match="does not find landmarks"):
+        InsightFaceDetector(FakeDetection(use_kps=False))
 
 
-def test_embeddings_are_unit_vectors_of_crops_in_the_right_colours(plain: Path) -> None:
-    embedder: Embedder = InsightFaceEmbedder(HandMadeRecognition(plain))
+def test_embeddings_are_unit_vectors_of_crops_in_the_right_colors(plain: Path) -> None:
+    embedder: Embedder = InsightFaceEmbedder(FakeRecognition(plain))
     assert (embedder.size, embedder.dimension, embedder.template) == (112, 4, "arcface")
     crops = np.stack([np.full((112, 112, 3), color, dtype=np.uint8) for color in (BLUE, RED)])
     embeddings = embedder.embed(crops)
@@ -181,38 +181,38 @@ def test_embeddings_are_unit_vectors_of_crops_in_the_right_colours(plain: Path) 
     assert embeddings.argmax(axis=1).tolist() == [0, 2]
 
 
-def test_no_faces_make_no_embeddings(plain: Path) -> None:
-    model = HandMadeRecognition(plain)
+def test_no_faces_give_no_embeddings(plain: Path) -> None:
+    model = FakeRecognition(plain)
     assert InsightFaceEmbedder(model).embed(np.empty((0, 112, 112, 3), dtype=np.uint8)).shape == (0, 4)
     assert model.batches == []
 
 
 @pytest.mark.parametrize(("batch", "sizes"), [("None", [16, 3]), (1, [1] * 19)])
-def test_crops_go_in_batches_as_the_network_takes_them(plain: Path, batch: int | str, sizes: list[int]) -> None:
-    model = HandMadeRecognition(plain, batch=batch)
+def test_batches_have_the_size_of_the_network(plain: Path, batch: int | str, sizes: list[int]) -> None:
+    model = FakeRecognition(plain, batch=batch)
     crops = np.random.default_rng(0).integers(0, 256, (19, 112, 112, 3), dtype=np.uint8)
     together = InsightFaceEmbedder(model).embed(crops)
     assert model.batches == sizes
     np.testing.assert_allclose(together[-1:], InsightFaceEmbedder(model).embed(crops[-1:]), atol=1e-6)
 
 
-def test_a_recognizer_of_an_odd_size_is_refused(plain: Path) -> None:
+def test_a_recognizer_with_an_odd_size_is_an_error(plain: Path) -> None:
     with pytest.raises(PackError, match="crops of 100 pixels"):
-        InsightFaceEmbedder(HandMadeRecognition(plain, size=100))
-    assert InsightFaceEmbedder(HandMadeRecognition(plain, size=224)).size == 224
+        InsightFaceEmbedder(FakeRecognition(plain, size=100))
+    assert InsightFaceEmbedder(FakeRecognition(plain, size=224)).size == 224
 
 
 @pytest.mark.parametrize("operations", [("Sub", "Mul"), ("Sub", "Div")])
-def test_what_would_be_normalised_twice_is_refused(tmp_path: Path, operations: tuple[str, str]) -> None:
-    model = HandMadeRecognition(network(tmp_path / "normalising.onnx", *operations))
+def test_normalizing_twice_is_an_error(tmp_path: Path, operations: tuple[str, str]) -> None:
+    model = FakeRecognition(network(tmp_path / "normalizing.onnx", *operations))
     with pytest.raises(PackError, match="twice"):
         InsightFaceEmbedder(model)
-    model.input_mean = 0.0  # as the library sets it where it has seen what the network does itself
+    model.input_mean = 0.0  # the library's value if it has noticed the network's own normalization
     assert InsightFaceEmbedder(model).dimension == 4
 
 
-class HandMadeLibrary:
-    """Stands in `sys.modules` for the library; says what it was asked for."""
+class FakeLibrary:
+    """A replacement for the library in `sys.modules` that records its arguments."""
 
     def __init__(self, models: dict[str, object], version: str = "2.1.0") -> None:
         self.asked: dict[str, object] = {}
@@ -220,7 +220,7 @@ class HandMadeLibrary:
         self.models = models
 
     def put(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Make it the one that is imported."""
+        """Install it in `sys.modules`."""
         package, app = ModuleType("insightface"), ModuleType("insightface.app")
         vars(package).update(__version__=self.version, app=app)
         vars(app).update(FaceAnalysis=self._face_analysis)
@@ -235,12 +235,12 @@ class HandMadeLibrary:
 
 
 @pytest.fixture
-def library(plain: Path) -> HandMadeLibrary:
-    return HandMadeLibrary({"detection": HandMadeDetection(), "recognition": HandMadeRecognition(plain)})
+def library(plain: Path) -> FakeLibrary:
+    return FakeLibrary({"detection": FakeDetection(), "recognition": FakeRecognition(plain)})
 
 
 def test_a_folder_is_loaded_through_the_library(
-    plain: Path, library: HandMadeLibrary, monkeypatch: pytest.MonkeyPatch
+    plain: Path, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.put(monkeypatch)
     detector, embedder = open_package(f"insightface:{plain.parent}").load("cpu")
@@ -250,22 +250,22 @@ def test_a_folder_is_loaded_through_the_library(
     assert embedder.dimension == 4
 
 
-def test_cuda_that_is_not_used_is_said(plain: Path, library: HandMadeLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unused_cuda_is_an_error(plain: Path, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     library.put(monkeypatch)
     with pytest.raises(DeviceError, match="detection runs on the CPU"):
         open_package(f"insightface:{plain.parent}").load("cuda")
 
 
-def test_what_the_library_cannot_use_is_said_in_one_safe_line(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    HandMadeLibrary({}).put(monkeypatch)
+def test_an_error_of_the_library_is_one_printable_line(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeLibrary({}).put(monkeypatch)
     with pytest.raises(PackError, match="no usable model") as caught:
         open_package(f"insightface:{plain.parent}").load("cpu")
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("version", ["0.7.3", "2.0.1"])
-def test_a_library_that_is_too_old_is_refused(
-    plain: Path, library: HandMadeLibrary, version: str, monkeypatch: pytest.MonkeyPatch
+def test_an_old_version_of_the_library_is_an_error(
+    plain: Path, library: FakeLibrary, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.version = version
     library.put(monkeypatch)

@@ -1,6 +1,6 @@
-"""Our SCRFD, alignment and embeddings against answers that InsightFace 2.1 itself gave on the same files.
+"""Detections, crops and embeddings equal those of InsightFace 2.1 on the same files.
 
-The answers are recorded by ``benchmarks/peers/record_insightface.py``.
+Its results were recorded by ``benchmarks/peers/record_insightface.py``.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def detect(detector: Scrfd, pixels: NDArray[np.uint8], size: tuple[int, int]) ->
 
 @each_photo
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def test_same_faces_within_a_pixel(
+def test_faces_are_the_same_within_a_pixel(
     shared: Path, golden: Any, detector: Scrfd, photo: dict[str, Any], size: tuple[int, int]
 ) -> None:
     found = detect(detector, read_rgb(shared, photo), size)
@@ -122,7 +122,7 @@ def test_same_faces_within_a_pixel(
 
 @each_embedded_photo
 @pytest.mark.parametrize("whose", ["InsightFace's landmarks", "our landmarks"])
-def test_same_embeddings(
+def test_embeddings_are_the_same(
     shared: Path, golden: Any, detector: Scrfd, embedder: NetworkEmbedder, photo: dict[str, Any], whose: str
 ) -> None:
     pixels = read_rgb(shared, photo)
@@ -135,7 +135,7 @@ def test_same_embeddings(
     assert cosines.min() > 0.999
 
 
-def test_same_crop(shared: Path, golden: Any) -> None:
+def test_the_crop_is_the_same(shared: Path, golden: Any) -> None:
     photo = next(photo for photo in PHOTOS if photo["path"] == RECORD["crop_photo"])
     crop = align(read_rgb(shared, photo), golden[f"{photo['key']}_640x640_landmarks"][0], "arcface", 112)
     difference = np.abs(crop.astype(int) - golden["crop"].astype(int))
@@ -143,10 +143,10 @@ def test_same_crop(shared: Path, golden: Any) -> None:
     assert difference.mean() < 0.1
 
 
-def test_the_record_holds_faces_of_every_kind_of_photo(golden: Any) -> None:
+def test_the_record_has_photos_with_no_and_with_several_faces(golden: Any) -> None:
     counts = {photo["path"]: [len(golden[f"{photo['key']}_{w}x{h}_scores"]) for w, h in SIZES] for photo in PHOTOS}
     assert min(min(count) for count in counts.values()) == 0, "no photo without faces was recorded"
     assert max(max(count) for count in counts.values()) >= 4, "no photo with several faces was recorded"
     assert {photo["key"] for photo in PHOTOS if f"{photo['key']}_embeddings" in golden} == {
         photo["key"] for photo in PHOTOS if photo["path"].startswith("data/demo/")
-    }, "embeddings are kept of the public-domain photographs only"
+    }, "only embeddings of public-domain photos may be recorded"

@@ -1,3 +1,5 @@
+"""Drawn masks cover nose and mouth, and masked faces are found and recognized as masked."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -32,7 +34,7 @@ def test_a_mask_covers_nose_and_mouth_and_leaves_the_eyes(shape: MaskShape, colo
     assert 0.15 < covered.mean() < 0.6
 
 
-def test_the_colour_is_the_one_asked_for() -> None:
+def test_the_mask_has_the_given_color() -> None:
     for red, green, blue in MASK_COLORS.values():
         seen = (
             draw_mask(SKIN, LANDMARKS, MaskShape.CLOTH, (red, green, blue))[84:100, 44:68].reshape(-1, 3).mean(axis=0)
@@ -40,13 +42,13 @@ def test_the_colour_is_the_one_asked_for() -> None:
         np.testing.assert_allclose(seen / seen.sum(), np.array([red, green, blue]) / (red + green + blue), atol=0.03)
 
 
-def test_the_photo_given_stays_as_it_is() -> None:
+def test_the_given_photo_is_unchanged() -> None:
     before = SKIN.copy()
     draw_mask(before, LANDMARKS)
     np.testing.assert_array_equal(before, SKIN)
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_determines_the_mask() -> None:
     first, again, other = (draw_mask(SKIN, LANDMARKS, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert changed(first, other).any()
@@ -64,7 +66,7 @@ def test_masks_of_different_shapes_differ() -> None:
     shift=st.tuples(st.floats(-400, 400), st.floats(-400, 400)),
     shape=st.sampled_from(MaskShape),
 )
-def test_any_place_size_and_angle_is_drawn_and_nothing_far_away(
+def test_a_mask_stays_near_the_face_at_any_position(
     scale: float, angle: float, shift: tuple[float, float], shape: MaskShape
 ) -> None:
     photo = np.full((160, 200, 3), 128, dtype=np.uint8)
@@ -82,12 +84,12 @@ def test_any_place_size_and_angle_is_drawn_and_nothing_far_away(
     "landmarks",
     [np.zeros((5, 2)), np.full((5, 2), np.nan), np.zeros((4, 2)), np.array([[0, 0], [0, 0], [0, 0], [0, 9], [0, 9]])],
 )
-def test_landmarks_that_are_no_face_are_refused(landmarks: np.ndarray) -> None:
+def test_invalid_landmarks_are_an_error(landmarks: np.ndarray) -> None:
     with pytest.raises(UsageError, match="landmarks"):
         draw_mask(SKIN, landmarks.astype(np.float32))
 
 
-def test_masked_faces_are_found_again_and_seen_to_be_masked(
+def test_masked_faces_are_found_and_recognized_as_masked(
     analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]
 ) -> None:
     for number, photo in enumerate(demo_photos):

@@ -1,4 +1,4 @@
-"""What the detector takes for a face at first sight and is none: hands, fabric, print, a painted wall."""
+"""False detections (hands, fabric, print, a painted wall) get a quality too low to be named."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from facebank.media import read_photo
 from facebank.packs import Pack
 from facebank.types import DecodedPhoto, Detection, Face
-from facebank.vision import FaceAnalyzer, FaceFinder, WholeLooks, build_detector
+from facebank.vision import FaceAnalyzer, FaceFinder, MultiScaleDetector, build_detector
 from facebank.vision.alignment import template_landmarks
 from facebank.vision.detector import Candidates, best_score
 from facebank.vision.quality import assess, plausibility
@@ -47,7 +47,7 @@ def analyzed(analyzer: FaceAnalyzer, pixels: RGBImage) -> tuple[Face, ...]:
         pytest.param("Troy_Hudson_0001.jpg", BELOW, 3, id="necklace"),
     ],
 )
-def test_what_is_no_face_is_too_poor_to_be_named(
+def test_a_false_detection_is_below_the_minimum_quality(
     analyzer: FaceAnalyzer,
     opencv_pack: Pack,
     shared: Path,
@@ -65,7 +65,7 @@ def test_what_is_no_face_is_too_poor_to_be_named(
         assert face.quality < opencv_pack.manifest.thresholds.minimum_quality
 
 
-def test_a_painted_wall_beside_a_face_is_too_poor_to_be_named(
+def test_a_painted_wall_beside_a_face_is_below_the_minimum_quality(
     analyzer: FaceAnalyzer, opencv_pack: Pack, shared: Path
 ) -> None:
     photo = read_photo(shared / "data" / "photos" / "enrol" / "biden" / "biden2.jpg")
@@ -77,7 +77,7 @@ def test_a_painted_wall_beside_a_face_is_too_poor_to_be_named(
         assert other.quality < opencv_pack.manifest.thresholds.minimum_quality
 
 
-def test_masked_faces_are_faces(analyzer: FaceAnalyzer, shared: Path) -> None:
+def test_masked_faces_are_plausible(analyzer: FaceAnalyzer, shared: Path) -> None:
     for path in sorted((shared / "data" / "hard" / "masks").glob("*.png")):
         canvas = np.full((240, 240, 3), 110, dtype=np.uint8)
         canvas[64:176, 64:176] = read_photo(path).pixels
@@ -85,7 +85,7 @@ def test_masked_faces_are_faces(analyzer: FaceAnalyzer, shared: Path) -> None:
             assert HARDLY not in face.assessment.weaknesses, path.name
 
 
-def test_small_blurred_and_dark_faces_are_faces(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
+def test_small_blurred_and_dark_faces_are_plausible(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
         (face,) = next(analyzer.analyze([photo])).faces
         size = face.size
@@ -98,28 +98,26 @@ def test_small_blurred_and_dark_faces_are_faces(analyzer: FaceAnalyzer, demo_pho
             assert HARDLY not in worse.assessment.weaknesses
 
 
-def test_without_a_second_look_every_detection_is_taken_for_a_face(
-    opencv_pack: Pack, demo_photos: list[DecodedPhoto]
-) -> None:
-    (detection,) = FaceFinder(WholeLooks(build_detector(opencv_pack, "cpu"))).find(demo_photos[0].pixels)
+def test_a_detection_without_a_second_score_is_plausible(opencv_pack: Pack, demo_photos: list[DecodedPhoto]) -> None:
+    (detection,) = FaceFinder(MultiScaleDetector(build_detector(opencv_pack, "cpu"))).find(demo_photos[0].pixels)
     assert detection.second_score is None
     assert plausibility(detection) == 1.0
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_a_higher_second_score_is_never_less_of_a_face(one: float, other: float) -> None:
+def test_plausibility_rises_with_the_second_score(one: float, other: float) -> None:
     low, high = (plausibility(replace(DETECTION, second_score=score)) for score in sorted((one, other)))
     assert 0.3 <= low <= high <= 1
 
 
 @pytest.mark.parametrize(("second_score", "hardly"), [(0.0, True), (0.7, True), (0.85, False), (None, False)])
-def test_the_weakness_is_told(analyzer: FaceAnalyzer, second_score: float | None, hardly: bool) -> None:
+def test_a_low_second_score_is_a_weakness(analyzer: FaceAnalyzer, second_score: float | None, hardly: bool) -> None:
     crop = np.random.default_rng(1).integers(0, 255, (112, 112, 3), dtype=np.uint8)
     quality = assess(replace(DETECTION, second_score=second_score), crop)
     assert (HARDLY in quality.weaknesses) is hardly
 
 
-def test_the_best_score_is_that_of_candidates_on_the_face() -> None:
+def test_the_best_score_is_of_candidates_on_the_face() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [50, 50, 60, 60]], dtype=np.float32)
     candidates = Candidates(boxes, np.zeros((3, 5, 2), dtype=np.float32), np.array([0.3, 0.6, 0.9], dtype=np.float32))
     assert best_score(candidates, boxes[0]) == pytest.approx(0.6)

@@ -1,3 +1,5 @@
+"""Quality falls with each weakness, and weaknesses are named."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -28,16 +30,16 @@ LANDMARKS = template_landmarks("arcface", 112)
 DETECTION = Detection(np.array([10, 0, 100, 112], dtype=np.float32), LANDMARKS, 0.9)
 
 
-def seen(analyzer: FaceAnalyzer, pixels: np.ndarray) -> Face:
+def analyzed(analyzer: FaceAnalyzer, pixels: np.ndarray) -> Face:
     return next(analyzer.analyze([DecodedPhoto("made", np.ascontiguousarray(pixels), "0" * 64, True, None)])).faces[0]
 
 
 def assert_falls(scores: Sequence[float]) -> None:
-    """Blur moves exposure and hue a little too, so that the score of a good face may rise by a thousandth."""
+    """Check that scores fall; blur changes exposure and hue too, so that they may rise by a thousandth."""
     assert all(later <= earlier + 0.001 for earlier, later in pairwise(scores))
 
 
-def test_good_portraits_are_good(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
+def test_portraits_have_a_high_quality(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
         quality = next(analyzer.analyze([photo])).faces[0].assessment
         assert quality.score > 0.8
@@ -45,8 +47,8 @@ def test_good_portraits_are_good(analyzer: FaceAnalyzer, demo_photos: list[Decod
         assert quality.stability is None
 
 
-def test_blur_lowers_quality_step_by_step(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
-    """On one and the same cut-out; where nothing is left of a face, the detector puts the landmarks elsewhere."""
+def test_quality_of_a_crop_falls_with_blur(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
+    """Uses one crop, because the detector misplaces the landmarks of very blurred faces."""
     for photo in demo_photos:
         (face,) = next(analyzer.analyze([photo])).faces
         qualities = []
@@ -64,31 +66,29 @@ def test_blur_lowers_quality_step_by_step(analyzer: FaceAnalyzer, demo_photos: l
         assert qualities[-1].weaknesses[0] == "blurred"
 
 
-def test_blurred_photos_are_judged_worse_step_by_step(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
+def test_quality_of_a_photo_falls_with_blur(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
-        face = seen(analyzer, photo.pixels)
+        face = analyzed(analyzer, photo.pixels)
         scores = [face.quality]
         for sigma in (0.01, 0.02, 0.04):
             blurred = cv2.GaussianBlur(photo.pixels, (0, 0), sigma * face.size)
-            scores.append(seen(analyzer, np.asarray(blurred, dtype=np.uint8)).quality)
+            scores.append(analyzed(analyzer, np.asarray(blurred, dtype=np.uint8)).quality)
         assert_falls(scores)
         assert scores[-1] < 0.5 * scores[0]
 
 
-def test_shrinking_lowers_quality_and_is_said(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
+def test_a_small_face_is_a_weakness(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
-        face = seen(analyzer, photo.pixels)
+        face = analyzed(analyzer, photo.pixels)
         scale = 20 / face.size
         shape = (round(photo.width * scale), round(photo.height * scale))
-        small = seen(analyzer, np.asarray(cv2.resize(photo.pixels, shape, interpolation=cv2.INTER_AREA), np.uint8))
+        small = analyzed(analyzer, np.asarray(cv2.resize(photo.pixels, shape, interpolation=cv2.INTER_AREA), np.uint8))
         assert small.quality < face.quality - 0.1
         assert "small" in small.assessment.weaknesses
 
 
 @pytest.mark.parametrize("factor", [0.03, 3.5])
-def test_wrong_exposure_lowers_quality_and_is_said(
-    analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto], factor: float
-) -> None:
+def test_wrong_exposure_is_a_weakness(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto], factor: float) -> None:
     for photo in demo_photos:
         (face,) = next(analyzer.analyze([photo])).faces
         crop = analyzer.crop(photo, face)
@@ -98,7 +98,7 @@ def test_wrong_exposure_lowers_quality_and_is_said(
         assert "badly lit" in quality.weaknesses
 
 
-def test_dark_glasses_are_said(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
+def test_dark_glasses_are_a_weakness(analyzer: FaceAnalyzer, demo_photos: list[DecodedPhoto]) -> None:
     for photo in demo_photos:
         (face,) = next(analyzer.analyze([photo])).faces
         covered = analyzer.crop(photo, face).copy()
@@ -109,7 +109,7 @@ def test_dark_glasses_are_said(analyzer: FaceAnalyzer, demo_photos: list[Decoded
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
-def test_a_crop_of_one_colour_is_hopeless(shade: int) -> None:
+def test_a_crop_of_one_color_has_quality_zero(shade: int) -> None:
     plain = np.full((112, 112, 3), shade, dtype=np.uint8)
     assert sharpness(plain) == 0
     assert exposure(plain) == 0
@@ -125,7 +125,7 @@ def test_frontality_falls_from_frontal_to_profile() -> None:
     assert frontality(np.zeros((5, 2), dtype=np.float32)) == 0
 
 
-def test_looking_down_and_up() -> None:
+def test_uprightness_falls_with_the_nose_rising() -> None:
     nose = np.array([[0, 0], [0, 0], [0, 1], [0, 0], [0, 0]], dtype=np.float32)
     nodded = [uprightness(LANDMARKS + np.float32(shift) * nose) for shift in (6, 0, -3, -6, -30)]
     assert nodded[0] == 1
@@ -135,7 +135,7 @@ def test_looking_down_and_up() -> None:
 
 
 @given(arrays.arrays(np.uint8, (48, 48, 3)), arrays.arrays(np.float32, (5, 2), elements=st.floats(-99, 99, width=32)))
-def test_whatever_it_sees_it_stays_within_bounds(crop: np.ndarray, landmarks: np.ndarray) -> None:
+def test_all_properties_are_within_bounds(crop: np.ndarray, landmarks: np.ndarray) -> None:
     quality = assess(Detection(DETECTION.box, landmarks, 0.5), crop)
     assert quality.exposure is not None
     assert quality.occlusion is not None
@@ -143,7 +143,7 @@ def test_whatever_it_sees_it_stays_within_bounds(crop: np.ndarray, landmarks: np
     assert all(0 <= part <= 1 for part in (*parts, *hidden_parts(crop)))
 
 
-def test_an_embedding_that_does_not_stand_still_lowers_quality() -> None:
+def test_an_unstable_embedding_is_a_weakness() -> None:
     quality = Quality(0.8, 100.0, 1.0, 1.0, weaknesses=("small",))
     one, other = np.eye(2, dtype=np.float32)
     steady = with_stability(quality, one, np.stack([one, one]))
@@ -168,21 +168,19 @@ CHANNEL = st.integers(0, 255)
         ((0, 0, 255), (32.30, 79.19, -107.86)),
     ],
 )
-def test_the_corners_are_where_the_standard_puts_them(
-    rgb: tuple[int, int, int], lab: tuple[float, float, float]
-) -> None:
+def test_lab_of_primary_colors_equals_the_standard(rgb: tuple[int, int, int], lab: tuple[float, float, float]) -> None:
     assert lab_of(np.array([[rgb]], np.uint8))[0, 0] == pytest.approx(lab, abs=0.05)
 
 
 @given(st.tuples(CHANNEL, CHANNEL, CHANNEL))
-def test_opencv_says_nearly_the_same(rgb: tuple[int, int, int]) -> None:
+def test_lab_is_close_to_opencv(rgb: tuple[int, int, int]) -> None:
     pixel = np.array([[rgb]], np.uint8)
     other = cv2.cvtColor(pixel.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
-    assert np.abs(lab_of(pixel) - other).max() < 1.5  # OpenCV looks up and interpolates
+    assert np.abs(lab_of(pixel) - other).max() < 1.5  # OpenCV interpolates in a table
 
 
 @given(CHANNEL)
-def test_greys_have_no_color(value: int) -> None:
+def test_lab_of_grays_has_no_color(value: int) -> None:
     lightness, *color = lab_of(np.full((2, 3, 3), value, np.uint8))[1, 2]
     assert 0 <= lightness <= 100.001
     assert np.abs(color).max() < 0.05

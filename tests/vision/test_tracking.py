@@ -1,4 +1,4 @@
-"""Faces that move, cross, vanish and come back."""
+"""Tracking of faces that move, cross, disappear and return."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ DIMENSION = 32
 STEP = 0.2
 
 
-def looks(person: int, seed: int = 0, noise: float = 0.1) -> FloatArray:
-    """Return an embedding of a person: much like that person's others, unlike everybody else's."""
+def embedding_of(person: int, seed: int = 0, noise: float = 0.1) -> FloatArray:
+    """Return an embedding similar to all of the same person and to no other person's."""
     vector = np.zeros(DIMENSION)
     vector[person] = 1
     vector += noise * np.random.default_rng(seed).normal(size=DIMENSION)
@@ -49,52 +49,54 @@ def times(track: Track) -> list[int]:
 
 def test_two_people_who_cross_keep_their_tracks() -> None:
     steps = range(11)
-    frames = [[face_at(20.0 * i, 0, looks(0, i)), face_at(200 - 20.0 * i, 0, looks(1, i + 99))] for i in steps]
+    frames = [
+        [face_at(20.0 * i, 0, embedding_of(0, i)), face_at(200 - 20.0 * i, 0, embedding_of(1, i + 99))] for i in steps
+    ]
     found = tracked(frames)
     assert [times(track) for track in found] == [list(steps), list(steps)]
     for track in found:
         assert len({int(np.argmax(face.embedding)) for face in track.faces}) == 1
 
 
-def test_another_face_in_the_same_place_is_another_track() -> None:
-    frames = [[face_at(0, 0, looks(i // 4, i))] for i in range(8)]
+def test_another_face_at_the_same_position_begins_a_track() -> None:
+    frames = [[face_at(0, 0, embedding_of(i // 4, i))] for i in range(8)]
     assert [times(track) for track in tracked(frames)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
-def test_a_blurred_face_that_hardly_moves_is_followed_though_it_looks_different() -> None:
-    blurred = [[face_at(3.0 * i, 0, looks(i, i), quality=0.1)] for i in range(6)]
+def test_a_blurred_face_is_tracked_by_its_position() -> None:
+    blurred = [[face_at(3.0 * i, 0, embedding_of(i, i), quality=0.1)] for i in range(6)]
     assert [times(track) for track in tracked(blurred)] == [list(range(6))]
 
 
-def test_a_face_that_jumps_is_followed_if_it_looks_the_same() -> None:
-    frames = [[face_at(60.0 * i, 0, looks(0, i))] for i in range(5)]
+def test_a_jumping_face_is_tracked_by_its_embedding() -> None:
+    frames = [[face_at(60.0 * i, 0, embedding_of(0, i))] for i in range(5)]
     assert [times(track) for track in tracked(frames)] == [list(range(5))]
-    far = [[face_at(0, 0, looks(0))], [face_at(5000, 0, looks(0))]]
+    far = [[face_at(0, 0, embedding_of(0))], [face_at(5000, 0, embedding_of(0))]]
     assert len(tracked(far)) == 2
 
 
-def test_a_cut_ends_every_track() -> None:
-    frames = [[face_at(0, 0, looks(0, i))] for i in range(6)]
+def test_a_new_shot_ends_all_tracks() -> None:
+    frames = [[face_at(0, 0, embedding_of(0, i))] for i in range(6)]
     found = tracked(frames, [0, 0, 0, 1, 1, 1])
     assert [(times(track), track.shot) for track in found] == [([0, 1, 2], 0), ([3, 4, 5], 1)]
 
 
 @pytest.mark.parametrize(("away", "tracks"), [(5, 1), (9, 2)])
-def test_who_is_out_of_sight_for_a_moment_is_still_the_same(away: int, tracks: int) -> None:
-    there = [face_at(0, 0, looks(0))]
+def test_a_short_absence_does_not_end_a_track(away: int, tracks: int) -> None:
+    there = [face_at(0, 0, embedding_of(0))]
     frames = [there, there, *[[]] * away, there, there]
     assert len(tracked(frames)) == tracks
 
 
 @given(st.data())
-def test_each_face_of_a_frame_is_in_one_track_and_each_track_has_one_face_of_a_frame(data: st.DataObject) -> None:
+def test_each_face_is_in_exactly_one_track(data: st.DataObject) -> None:
     place = st.floats(0, 300)
     frames = []
     for number in range(data.draw(st.integers(0, 6))):
         people = data.draw(st.lists(st.integers(0, 4), max_size=5))
         frames.append(
             [
-                face_at(data.draw(place), data.draw(place), looks(person, number), data.draw(st.floats(0, 1)))
+                face_at(data.draw(place), data.draw(place), embedding_of(person, number), data.draw(st.floats(0, 1)))
                 for person in people
             ]
         )
@@ -108,11 +110,11 @@ def test_each_face_of_a_frame_is_in_one_track_and_each_track_has_one_face_of_a_f
 
 
 @given(st.integers(2, 40), st.integers(2, 20))
-def test_a_track_that_forgets_keeps_its_last_sighting_its_best_and_its_mean(count: int, kept: int) -> None:
+def test_forget_keeps_the_last_and_best_sighting_and_the_mean(count: int, kept: int) -> None:
     tracker = Tracker(VERIFY)
     qualities = np.random.default_rng(count).permutation(count) / count
     for number, quality in enumerate(qualities):
-        tracker.follow(number * STEP, 0, [face_at(0, 0, looks(0, number), float(quality))])
+        tracker.follow(number * STEP, 0, [face_at(0, 0, embedding_of(0, number), float(quality))])
     (track,) = tracker.live
     mean, best, last = track.mean, track.best, track.last
     track.forget(kept)
@@ -123,33 +125,33 @@ def test_a_track_that_forgets_keeps_its_last_sighting_its_best_and_its_mean(coun
     np.testing.assert_array_equal(track.mean, mean)
 
 
-class Counted(list[Sighting]):
-    """Sightings that count how many of them are looked at."""
+class CountingList(list[Sighting]):
+    """A list that counts the items of its iterations."""
 
-    looked_at = 0
+    iterated = 0
 
     def __iter__(self) -> Iterator[Sighting]:
         for sighting in super().__iter__():
-            self.looked_at += 1
+            self.iterated += 1
             yield sighting
 
 
-def test_the_best_sighting_of_a_long_track_is_not_looked_for_in_all_of_it() -> None:
-    faces = [face_at(0, 0, looks(0), quality) for quality in np.random.default_rng(1).random(500)]
-    sightings = Counted([Sighting(0.0, faces[0])])
+def test_the_best_sighting_is_updated_in_constant_time() -> None:
+    faces = [face_at(0, 0, embedding_of(0), quality) for quality in np.random.default_rng(1).random(500)]
+    sightings = CountingList([Sighting(0.0, faces[0])])
     track = Track(1, 0, sightings)
     for number, face in enumerate(faces[1:], 1):
         track.add(Sighting(number * STEP, face))
         assert track.best.face.quality == max(each.quality for each in faces[: number + 1])
     assert len(sightings) == len(faces)
-    assert sightings.looked_at <= 2 * len(faces)
+    assert sightings.iterated <= 2 * len(faces)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3), st.integers(1, 9)), min_size=1, max_size=30))
-def test_the_best_sighting_is_that_of_the_best_quality_then_of_the_largest_face_then_the_first(
+def test_the_best_sighting_is_by_quality_then_size_then_time(
     drawn: list[tuple[int, int, int]],
 ) -> None:
-    faces = [(face_at(0, 0, looks(0), quality / 4, 20.0 * side), kept) for quality, side, kept in drawn]
+    faces = [(face_at(0, 0, embedding_of(0), quality / 4, 20.0 * side), kept) for quality, side, kept in drawn]
     track = Track(1, 0, [Sighting(0.0, faces[0][0])])
     for number, (face, kept) in enumerate(faces[1:], 1):
         track.add(Sighting(number * STEP, face))
@@ -159,14 +161,14 @@ def test_the_best_sighting_is_that_of_the_best_quality_then_of_the_largest_face_
         assert track.best is track.sightings[key.index(max(key))]
 
 
-def test_a_tracker_without_sense() -> None:
+def test_a_threshold_of_zero_is_an_error() -> None:
     with pytest.raises(UsageError):
         Tracker(0)
 
 
-def test_tracks_are_together_where_they_overlap_in_one_shot() -> None:
+def test_overlapping_tracks_of_a_shot_are_seen_together() -> None:
     def track(number: int, shot: int, *times: float) -> Track:
-        return Track(number, shot, [Sighting(time, face_at(0, 0, looks(0))) for time in times])
+        return Track(number, shot, [Sighting(time, face_at(0, 0, embedding_of(0))) for time in times])
 
     tracks = [track(1, 0, 0.0, 2.0), track(2, 0, 1.0, 4.0), track(3, 0, 3.0, 5.0), track(4, 1, 3.5, 4.5)]
     assert seen_together(tracks) == [[0, 1], [1, 2]]

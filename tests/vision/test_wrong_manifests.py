@@ -1,4 +1,4 @@
-"""A manifest that contradicts its networks is told as one, not as an error of the runtime."""
+"""A manifest that does not fit its networks is a `ManifestError`, not an error of the runtime."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from facebank.packs import Pack, open_session
 from facebank.vision.detector import Scrfd, YuNet
 
 
-def test_a_yunet_is_no_scrfd(opencv_pack: Pack) -> None:
+def test_a_yunet_network_as_scrfd_is_an_error(opencv_pack: Pack) -> None:
     with pytest.raises(ManifestError, match="12 outputs"):
         Scrfd(open_session(opencv_pack.detector_path(), "cpu"), opencv_pack.manifest.detector)
 
 
-def test_an_embedder_is_no_detector(opencv_pack: Pack) -> None:
+def test_an_embedder_as_detector_is_an_error(opencv_pack: Pack) -> None:
     for detector in (YuNet, Scrfd):
         with pytest.raises(ManifestError, match=r"correct (pack\.toml|the detector)"):
             detector(open_session(opencv_pack.embedder_path(), "cpu"), opencv_pack.manifest.detector)
 
 
-def test_a_scrfd_is_no_yunet(opencv_pack: Pack, shared: Path) -> None:
+def test_an_scrfd_network_as_yunet_is_an_error(opencv_pack: Pack, shared: Path) -> None:
     scrfd = open_session(shared / "models" / "insightface-mbf" / "det_500m.onnx", "cpu")
-    with pytest.raises(ManifestError, match="no YuNet"):
+    with pytest.raises(ManifestError, match="not a YuNet"):
         YuNet(scrfd, replace(opencv_pack.manifest.detector, file="det_500m.onnx"))
 
 
-def test_a_detector_that_was_not_prepared_takes_one_size_only(opencv_pack: Pack) -> None:
+def test_an_unprepared_detector_of_fixed_size_is_an_error(opencv_pack: Pack) -> None:
     spec = replace(opencv_pack.manifest.detector, prepare=False)
     as_shipped = open_session(opencv_pack.folder / spec.file, "cpu")
     with pytest.raises(ManifestError, match="any size"):

@@ -1,4 +1,4 @@
-"""Our YuNet against OpenCV's own reader of the official file."""
+"""YuNet gives the results of OpenCV's ``FaceDetectorYN`` with the official file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facebank.vision.geometry import resize
 
 
 @pytest.mark.parametrize("side", [320, 500, 640, 1011])
-def test_boxes_landmarks_and_scores_are_those_of_opencv(
+def test_boxes_landmarks_and_scores_equal_those_of_opencv(
     opencv_pack: Pack, demo_photos: list[DecodedPhoto], side: int
 ) -> None:
     spec = opencv_pack.manifest.detector

@@ -1,4 +1,4 @@
-"""Where a detector looks at a photo, and what it finds there."""
+"""Scales of a photo, and detection at hints."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from facebank.media import read_photo
 from facebank.packs import Pack
 from facebank.storage.arrays import overlaps
-from facebank.vision import WholeLooks, build_detector
+from facebank.vision import MultiScaleDetector, build_detector
 from facebank.vision.geometry import resize
-from facebank.vision.looks import HintedLooks, hinted_scales, scales, strips
+from facebank.vision.multiscale import HintedDetector, hinted_scales, scales, strips
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @given(st.integers(1, 30_000))
-def test_scales_never_enlarge_much_nor_look_twice_at_small_photos(side: int) -> None:
+def test_a_small_photo_has_one_scale_and_is_enlarged_little(side: int) -> None:
     chosen = scales(side)
     assert all(0 < scale <= 2 for scale in chosen)
     assert chosen == sorted(chosen)
@@ -34,7 +34,7 @@ def test_scales_never_enlarge_much_nor_look_twice_at_small_photos(side: int) -> 
 
 
 @given(st.integers(1, 30_000))
-def test_hinted_looks_begin_and_end_as_whole_ones_and_take_no_large_step_last(side: int) -> None:
+def test_hinted_scales_take_no_large_last_step(side: int) -> None:
     chosen = hinted_scales(side)
     assert [chosen[0], chosen[-1]] == [scales(side)[0], scales(side)[-1]]
     assert chosen == sorted(chosen)
@@ -62,7 +62,7 @@ def test_every_hint_is_in_a_strip_away_from_its_edges(
 
 
 def crowd(shared: Path, width: int, height: int, faces: list[int]) -> RGBImage:
-    """Heads of these sizes, in pixels, on a gradient, far from each other."""
+    """Return a picture of heads with the given sizes in pixels, far apart on a gradient."""
     people = [folder for folder in sorted((shared / "data" / "lfw").iterdir()) if folder.is_dir()]
     picture = np.zeros((height, width, 3), np.uint8)
     picture[:] = np.linspace(60, 180, width, dtype=np.uint8)[None, :, None]
@@ -75,7 +75,7 @@ def crowd(shared: Path, width: int, height: int, faces: list[int]) -> RGBImage:
 
 
 class CountingDetector:
-    """A detector that counts the pixels that it looks at."""
+    """A detector that counts the pixels of its pictures."""
 
     def __init__(self, detector: NetworkDetector) -> None:
         self._detector = detector
@@ -101,11 +101,11 @@ def test_every_small_face_is_found_in_a_fraction_of_the_pixels(
     found: list[list[Detection]] = []
     for hint_score in (None, spec.hint_score):
         detector = CountingDetector(build_detector(pack, "cpu", 1))
-        looks = WholeLooks(detector) if hint_score is None else HintedLooks(detector, hint_score)  # type: ignore[arg-type]
-        found.append(looks.faces(looks.pictures(picture)))
+        multiscale = MultiScaleDetector(detector) if hint_score is None else HintedDetector(detector, hint_score)  # type: ignore[arg-type]
+        found.append(multiscale.faces(multiscale.pictures(picture)))
         counted.append(detector)
     everywhere, hinted = found
-    everywhere = [face for face in everywhere if face.detection_score > 0.6]  # SCRFD takes a gap for a face, at .55
+    everywhere = [face for face in everywhere if face.detection_score > 0.6]  # SCRFD scores a gap between heads 0.55
     assert len(everywhere) >= 4
     boxes = np.stack([face.box for face in hinted])
     assert all(overlaps(face.box, boxes).max() > 0.6 for face in everywhere)
@@ -113,8 +113,8 @@ def test_every_small_face_is_found_in_a_fraction_of_the_pixels(
     assert counted[1].pixels < 0.75 * counted[0].pixels
 
 
-def test_a_photo_without_hints_costs_no_last_look(opencv_pack: Pack) -> None:
+def test_a_photo_without_hints_is_not_searched_at_the_last_scale(opencv_pack: Pack) -> None:
     detector = CountingDetector(build_detector(opencv_pack, "cpu", 1))
-    looks = HintedLooks(detector, 0.01)  # type: ignore[arg-type]
-    assert looks.faces(looks.pictures(np.full((900, 1200, 3), 180, np.uint8))) == []
+    multiscale = HintedDetector(detector, 0.01)  # type: ignore[arg-type]
+    assert multiscale.faces(multiscale.pictures(np.full((900, 1200, 3), 180, np.uint8))) == []
     assert detector.pixels == 640 * 480

@@ -1,4 +1,4 @@
-"""The looks that a detector takes at a photo: all of it, small; then larger, only where small faces may be."""
+"""Detection at several scales: the whole photo at a small one, then small faces at a larger one."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ if TYPE_CHECKING:
     from facebank.vision.detector import Detector, NetworkDetector
 
     Pictures: TypeAlias = list[tuple[float, RGBImage]]
-    """Scales, smallest first, each with the photo at that scale or at a fraction of it."""
+    """Pairs of a scale, smallest first, and the photo at that scale or at a fraction of it."""
 
-# Faces of any share of the photo are found at 640 pixels; small ones in large photos need a larger look, too.
+# 640 pixels suffice for large faces; small faces in large photos need a second, larger scale.
 _FIRST_SIDE = 640
 _LAST_SIDE = 1920
 _MAX_ENLARGEMENT = 2.0
-_WORTH_A_LOOK = 1.5
+_LEAST_STEP = 1.5  # smallest ratio of the last scale to the first
 
-# Chosen for both detectors on development people in the backgrounds of photos: python -m benchmarks.small_faces.
-# A look has hints of all that the next one finds if that is 2.2 times as large at most; else one is put between them.
+# All numbers below were chosen for both detectors on development people by python -m benchmarks.small_faces.
+# Hints are complete if the last scale is at most 2.2 times the one before; otherwise a scale is inserted.
 _HINTS_UP_TO, _BETWEEN = 2.2, 1.8
-# In pixels of the last look: the largest hint, as larger faces were found before, and the largest face taken from a
-# part; the most that a part is high; how far hints, and centers of faces, are from its edges; the grid of its corners.
+# In pixels at the last scale: the largest hint, as larger faces were found before, and the largest face of a part; the
+# largest height of a part; the distance of hints, and of faces' centers, from its edges; and the grid of its corners.
 _HINT, _FACE = 200, 96
 _HEIGHT, _MARGIN, _EDGE = 320, 48, 24
 _GRID = 32
-_OF_A_FACE = 0.8  # of a face's width and height, around its center: hints there are of the face itself
-_PART = 0.6
+_OF_A_FACE = 0.8  # fraction of a known face's box whose hints belong to that face
+_PART = 0.6  # contained fraction from which a detection is part of a known face
 
 
 def scales(side: int) -> list[float]:
-    """Return the scales at which to search a photo of a longer side in pixels: one if it is small, two if large."""
+    """Return the scales for a photo whose longer side has `side` pixels: one if it is small, two if it is large."""
     first = min(_FIRST_SIDE / side, _MAX_ENLARGEMENT)
     last = min(_LAST_SIDE / side, 1.0)
-    return [first, last] if last > _WORTH_A_LOOK * first else [first]
+    return [first, last] if last > _LEAST_STEP * first else [first]
 
 
 def hinted_scales(side: int) -> list[float]:
-    """Return the scales for a photo of a longer side in pixels of which the last look follows the hints before it."""
+    """Return the scales for a photo whose longer side has `side` pixels and whose last scale is searched at hints."""
     *smaller, last = scales(side)
     if smaller and last > _HINTS_UP_TO * smaller[-1]:
         smaller.append(last / _BETWEEN)
     return [*smaller, last]
 
 
-class WholeLooks:
-    """Looks at the whole photo at every scale."""
+class MultiScaleDetector:
+    """Detects faces in the whole photo, at each scale."""
 
     def __init__(self, detector: Detector, choose_scales: Callable[[int], list[float]] = scales) -> None:
         self._detector = detector
         self._scales = choose_scales
 
     def pictures(self, pixels: RGBImage, share: float = 1.0) -> Pictures:
-        """Return the scales for a photo, each with the photo at that fraction of the scale."""
+        """Return the scales of an RGB ``uint8`` photo, each with the photo at the fraction `share` of the scale."""
         found: Pictures = []
         source = pixels
         for scale in reversed(self._scales(max(pixels.shape[:2]))):
@@ -75,24 +75,25 @@ class WholeLooks:
         return found[::-1]
 
     def faces(self, pictures: Iterable[tuple[float, RGBImage]]) -> list[Detection]:
-        """Return the faces of one photo, each once, in pixels of the photo at scale 1."""
+        """Return the faces of one photo without duplicates, in pixels of the photo at scale 1."""
         found: list[Detection] = []
         for scale, picture in pictures:
             found = joined(found, [unscaled(detection, scale) for detection in self._detector.detect(picture)])
         return found
 
 
-class HintedLooks(WholeLooks):
-    """Looks at the whole photo, and last, where it is large, at the parts of it in which small faces may be.
+class HintedDetector(MultiScaleDetector):
+    """Detects faces in the whole photo, and at the last scale only in the parts that may hold small faces.
 
-    A detector scores small faces too low to call them faces, yet above nearly all of their surroundings.
+    A detector scores small faces below its threshold, but above nearly all of their surroundings: such candidates are
+    hints.
 
     Parameters
     ----------
     detector
-        Finds faces, and proposes what may be some.
+        Finds faces and candidates.
     hint_score
-        The score from which a proposal is a hint, 0..1.
+        The smallest score of a hint, 0..1.
     """
 
     def __init__(self, detector: NetworkDetector, hint_score: float) -> None:
@@ -101,14 +102,14 @@ class HintedLooks(WholeLooks):
         self._hint_score = hint_score
 
     def faces(self, pictures: Iterable[tuple[float, RGBImage]]) -> list[Detection]:
-        """Return the faces of one photo; see `WholeLooks.faces`."""
+        """Return the faces of one photo; see `MultiScaleDetector.faces`."""
         *smaller, (last, picture) = pictures
         if not smaller:
             return super().faces([(last, picture)])
         scale, whole = smaller[0]
         (proposals,) = self._network.propose(whole[None], self._hint_score)
         found = [unscaled(face, scale) for face in self._network.chosen(proposals)]
-        if len(smaller) > 1:  # for its hints only: in another look other things that are no faces seem to be some
+        if len(smaller) > 1:  # used for hints only: each scale adds false detections
             scale, whole = smaller[1]
             (proposals,) = self._network.propose(whole[None], self._hint_score)
         hints = proposals.moved(scale / last)
@@ -118,7 +119,7 @@ class HintedLooks(WholeLooks):
         return joined(found, [unscaled(face, last) for face in self._faces_at(centers, picture)])
 
     def _faces_at(self, hints: FloatArray, picture: RGBImage) -> list[Detection]:
-        """Find small faces at hints ``(n, 2)``, in pixels of the picture."""
+        """Return small faces at hints ``(n, 2)``, in pixels of the picture."""
         height, width = picture.shape[:2]
         parts = strips(hints, width, height)
         if sum((right - left) * (bottom - top) for left, top, right, bottom in parts) >= height * width:
@@ -126,10 +127,10 @@ class HintedLooks(WholeLooks):
         return self._network.chosen(concatenated([self._proposals_in(part, picture) for part in parts]))
 
     def _proposals_in(self, part: tuple[int, int, int, int], picture: RGBImage) -> Candidates:
-        """Return the small faces proposed in a part of a picture, without those that the part's edges may cut."""
+        """Return the candidates of small faces in a part of a picture, except those that the part's edges may cut."""
         left, top, right, bottom = part
-        (seen,) = self._network.propose(picture[None, top:bottom, left:right], self._network.score_threshold)
-        moved = seen.moved(1.0, (left, top))
+        (candidates,) = self._network.propose(picture[None, top:bottom, left:right], self._network.score_threshold)
+        moved = candidates.moved(1.0, (left, top))
         low = np.array([at + _EDGE if at > 0 else -_HEIGHT for at in (left, top)])
         ends = np.array([right, bottom])
         high = np.where(ends < picture.shape[1::-1], ends - _EDGE, ends + _HEIGHT)
@@ -138,12 +139,12 @@ class HintedLooks(WholeLooks):
 
 
 def strips(hints: FloatArray, width: int, height: int) -> list[tuple[int, int, int, int]]:
-    """Return parts (left, top, right, bottom) of a picture that hold all hints ``(n, 2)``, away from their edges.
+    """Return parts (left, top, right, bottom) of a picture that contain all hints ``(n, 2)``, with a margin.
 
-    A part's edges may be the picture's, which is `width` and `height` pixels large.
+    There is no margin at the edges of the picture, which has `width` x `height` pixels.
     """
     parts: list[tuple[int, int, int, int]] = []
-    reach = _HEIGHT - 2 * _MARGIN - _GRID  # parts begin on the network's grid, up to a step before where they could
+    reach = _HEIGHT - 2 * _MARGIN - _GRID  # parts are aligned to the network's grid, which costs up to a step
     left = hints[np.argsort(hints[:, 1], kind="stable")]
     while len(left):
         is_in_row = left[:, 1] < left[0, 1] + reach
@@ -163,18 +164,18 @@ def strips(hints: FloatArray, width: int, height: int) -> list[tuple[int, int, i
 
 
 def _before(hint: float) -> int:
-    """Return the last step of the grid that is at least the margin before a hint."""
+    """Return the last grid position at least the margin before a hint."""
     return math.floor((hint - _MARGIN) / _GRID) * _GRID
 
 
 def _is_inside(box: FloatArray, share: float, points: FloatArray) -> NDArray[np.bool_]:
-    """Return which points ``(n, 2)`` lie in that share of a box's width and height, around its center."""
+    """Return a mask of the points ``(n, 2)`` in the central fraction `share` of a box's width and height."""
     center, halves = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
     return np.asarray((np.abs(points - center) < share * halves).all(axis=1))
 
 
 def unscaled(detection: Detection, scale: float) -> Detection:
-    """Return a detection in the original's pixels; pixel centers lie at half pixels in both pictures."""
+    """Return a detection in pixels at scale 1; pixel centers lie at half pixels in both pictures."""
     return Detection(
         ((detection.box + 0.5) / scale - 0.5).astype(np.float32),
         ((detection.landmarks + 0.5) / scale - 0.5).astype(np.float32),
@@ -184,7 +185,7 @@ def unscaled(detection: Detection, scale: float) -> Detection:
 
 
 def joined(known: list[Detection], new: list[Detection]) -> list[Detection]:
-    """Add those of `new` that are neither a known face nor a part of one."""
+    """Return the known faces and those of `new` that are neither a known face nor a part of one."""
     if not known:
         return new
     boxes = np.stack([detection.box for detection in known])
