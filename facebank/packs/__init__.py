@@ -1,6 +1,6 @@
-"""Packs: a detector and an embedder with everything needed to use them, and the sessions that run them.
+"""Packs (a detector and an embedder with a manifest), and the sessions that run their networks.
 
-`facebank.packs.install` is not imported here, because only installing needs archives and connections.
+`facebank.packs.install` is not imported here, because it imports modules for archives and connections.
 """
 
 from __future__ import annotations

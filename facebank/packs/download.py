@@ -1,4 +1,4 @@
-"""Downloads that are resumed, limited in size and time, and verified."""
+"""Resumable, verified downloads, with limits on size and time."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ class DownloadLimits:
     """Limits of a download."""
 
     max_bytes: int = 1 << 30  # size of the file, as stated by the server and as received
-    attempts: int = 5  # number of attempts in all
-    pause: float = 1.0  # seconds before the second attempt; doubled for each further one
-    timeout: float = 30.0  # seconds without any byte after which a connection counts as broken
-    seconds: float = 7200.0  # time of all attempts together: a server that sends a byte now and then never times out
+    attempts: int = 5  # total number of attempts
+    pause: float = 1.0  # seconds before the second attempt; doubled for each later one
+    timeout: float = 30.0  # seconds without a byte after which a connection counts as broken
+    seconds: float = 7200.0  # total time of all attempts; a server that sends single bytes never times out
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
-    """What identifies the file at the server, to notice that it changed."""
+class _ServerState:
+    """Validator and size of the file on the server, to detect a change."""
 
     validator: str | None = None
     total: int | None = None
 
 
 class _BrokenOffError(Exception):
-    """The connection broke or the server was busy; another attempt may succeed."""
+    """A broken connection or a busy server; another attempt may succeed."""
 
 
 @contextlib.contextmanager
@@ -73,26 +73,26 @@ def downloaded(
     progress: Progress = SILENT,
     limits: DownloadLimits | None = None,
 ) -> Iterator[Path]:
-    """Download a file for use within a ``with`` block.
+    """Return the path of a downloaded file, which exists within a ``with`` block.
 
-    What has been received stays in the cache if it may be of use again: when the download is interrupted, the disk is
-    full or the license is not yet accepted. There is no lock: a process takes what was kept by a rename, and another
-    process starts anew. Raises `DownloadError` (the address is not allowed, the server refuses or cannot be reached, or
-    the file is too large), `PackIntegrityError` (the file has another hash) or `StorageError` (the cache cannot be
-    written).
+    Received data stay in the cache for a later call if the block fails, for example because the connection broke, the
+    disk is full or the license is not yet accepted. There is no lock: a process claims cached data by renaming them,
+    and any other process starts from the beginning. Raises `DownloadError` (the address is not allowed, the server
+    refuses or cannot be reached, or the file is too large), `PackIntegrityError` (the file has another hash) or
+    `StorageError` (the cache cannot be written).
 
     Parameters
     ----------
     url, sha256
-        Address with ``https``, or ``http`` from this computer only, and the hash that the file must have, if known.
+        Address with ``https``, or ``http`` on this computer; the file's expected hash in hex, if known.
     progress
-        Advanced with the bytes received.
+        Advanced by the bytes received.
     limits
         None for the defaults.
     """
     check_address(url)
     kept = cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:32]
-    folder = _taken(kept)
+    folder = _claimed_folder(kept)
     try:
         transfer = _Transfer(url, folder, progress, limits or DownloadLimits())
         transfer.complete()
@@ -102,14 +102,14 @@ def downloaded(
     except (PackIntegrityError, ManifestError):
         raise
     except BaseException:
-        _give_back(folder, kept)
+        _return_to_cache(folder, kept)
         raise
     finally:
         shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 def check_address(url: str) -> None:
-    """Raise DownloadError unless the address is well-formed and ``https``, or ``http`` on this computer."""
+    """Raise `DownloadError` unless an address is well-formed and ``https``, or ``http`` on this computer."""
     try:
         parts = urlsplit(url)
         allowed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
@@ -118,16 +118,16 @@ def check_address(url: str) -> None:
         allowed = False
     if not allowed:
         raise DownloadError(
-            f"{printable(url)} is no address that packs are downloaded from: it must begin with https:// and a host"
+            f"packs cannot be downloaded from {printable(url)}: the address must begin with https:// and a host"
         )
     if _NOT_IN_ADDRESSES.search(url):
         raise DownloadError(
-            f"{printable(url)} holds characters that no address may: write them as % and two digits, as browsers do"
+            f"{printable(url)} contains characters that are invalid in an address: write them percent-encoded (%20)"
         )
 
 
 class _Transfer:
-    """One download into a folder of its own: ``data``, and ``state.json`` on the server's file."""
+    """One download into its own folder: ``data``, and ``state.json`` about the file on the server."""
 
     def __init__(self, url: str, folder: Path, progress: Progress, limits: DownloadLimits) -> None:
         self.url = url
@@ -135,26 +135,26 @@ class _Transfer:
         self._state_path = folder / "state.json"
         self._progress = progress
         self._limits = limits
-        self.resumed = self._here() > 0
+        self.resumed = self._received_size() > 0
 
     def complete(self) -> None:
-        """Download what is missing, within the limits' attempts and time."""
+        """Download the missing part, within the limits on attempts and time."""
         pause = self._limits.pause
-        ends_at = time.monotonic() + self._limits.seconds
+        deadline = time.monotonic() + self._limits.seconds
         for left in reversed(range(self._limits.attempts)):
             try:
-                with _Connections(self._limits.timeout, ends_at) as connections:
+                with _Connections(self._limits.timeout, deadline) as connections:
                     self._attempt(connections)
             except _BrokenOffError as error:
-                if time.monotonic() + pause >= ends_at:
+                if time.monotonic() + pause >= deadline:
                     raise DownloadError(
                         f"{printable(self.url)} could not be downloaded within {self._limits.seconds:g} seconds: "
-                        "try again to go on; what has come in is kept"
+                        "try again to continue; the received part is kept"
                     ) from error
                 if not left:
                     raise DownloadError(
                         f"{printable(self.url)} could not be downloaded ({printable(str(error))}): "
-                        "check the connection and try again; what has come in is kept"
+                        "check the connection and try again; the received part is kept"
                     ) from error
             else:
                 return
@@ -162,23 +162,23 @@ class _Transfer:
             pause *= 2
 
     def discard(self) -> None:
-        """Delete what has been received."""
+        """Delete the received part."""
         self.path.unlink(missing_ok=True)
         self._state_path.unlink(missing_ok=True)
         self.resumed = False
 
     def _attempt(self, connections: _Connections) -> None:
-        state, start = self._state(), self._here()
+        state, start = self._state(), self._received_size()
         if state.total is not None and start == state.total:
             return
         if state.validator is None:
             self.discard()
-            state, start = _State(), 0
+            state, start = _ServerState(), 0
         headers = {"User-Agent": f"facebank/{__version__}", "Accept-Encoding": "identity"}
         if start and state.validator:
             headers |= {"Range": f"bytes={start}-", "If-Range": state.validator}
         with self._open(connections, headers) as response:
-            start, state = self._agree(response, start, state)
+            start, state = self._negotiated(response, start, state)
             self._write_state(state)
             self._receive(connections, response, start, state)
 
@@ -190,13 +190,13 @@ class _Transfer:
                 raise self._refusal(error) from error
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             raise _BrokenOffError(str(getattr(error, "reason", error))) from error
-        except ValueError as error:  # the address of a redirect, or the host's name, is malformed
-            raise DownloadError(f"{printable(self.url)} leads to no address ({printable(str(error))})") from error
+        except ValueError as error:  # a malformed redirect or host name
+            raise DownloadError(f"{printable(self.url)} is not a usable address ({printable(str(error))})") from error
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         if error.code == 416:
             self.discard()
-            return _BrokenOffError("the file at the server has changed")
+            return _BrokenOffError("the file on the server has changed")
         if error.code == 429 or error.code >= 500:
             return _BrokenOffError(f"the server answers {error.code}")
         return DownloadError(
@@ -204,13 +204,13 @@ class _Transfer:
             f"{printable(str(error.reason))}; check the address"
         )
 
-    def _agree(self, response: HTTPResponse, start: int, state: _State) -> tuple[int, _State]:
-        """Return the offset of the answer and the new state, after comparing it with the old one."""
+    def _negotiated(self, response: HTTPResponse, start: int, state: _ServerState) -> tuple[int, _ServerState]:
+        """Return the offset of the response and the new state; starts over if they do not fit the old state."""
         stated = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if response.status == 206:
             if stated is None or stated[1] != str(start) or int(stated[2]) != (state.total or int(stated[2])):
                 self.discard()
-                raise _BrokenOffError("the server sent another part than was asked for")
+                raise _BrokenOffError("the server sent another part than requested")
             self.resumed = True
             total: int | None = int(stated[2])
         else:
@@ -222,14 +222,14 @@ class _Transfer:
             raise self._too_large(total)
         etag = response.headers.get("ETag", "")
         validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
-        return start, _State(validator, total)
+        return start, _ServerState(validator, total)
 
-    def _receive(self, connections: _Connections, response: HTTPResponse, start: int, state: _State) -> None:
+    def _receive(self, connections: _Connections, response: HTTPResponse, start: int, state: _ServerState) -> None:
         here = start
         limit = self._limits.max_bytes if state.total is None else state.total
         self._progress.begin("Downloading", state.total)
         self._progress.advance(here)
-        with self._opened() as file:
+        with self._open_data() as file:
             while chunk := self._next(response):
                 here += len(chunk)
                 if here > limit:
@@ -238,10 +238,10 @@ class _Transfer:
                 self._progress.advance(len(chunk))
         if connections.ended or (state.total is not None and here < state.total):
             raise _BrokenOffError(f"the connection broke off after {here} of {state.total or 'unknown'} bytes")
-        if state.total is None:  # now it is known, in case the file is kept
+        if state.total is None:  # the size is known now, in case the file is kept
             self._write_state(replace(state, total=here))
 
-    def _opened(self) -> IO[bytes]:
+    def _open_data(self) -> IO[bytes]:
         with writing(self.path, _ADVICE):
             return self.path.open("ab")
 
@@ -252,51 +252,50 @@ class _Transfer:
 
     def _next(self, response: HTTPResponse) -> bytes:
         try:
-            return response.read1(_CHUNK)  # without waiting for a whole chunk
+            return response.read1(_CHUNK)  # does not wait for a whole chunk
         except (http.client.HTTPException, OSError) as error:
             raise _BrokenOffError(str(error) or type(error).__name__) from error
 
     def _too_large(self, size: int) -> DownloadError:
         self.discard()
         return DownloadError(
-            f"{printable(self.url)} has {size} bytes or more, the most that is downloaded is "
-            f"{self._limits.max_bytes}: download it by other means and install the file"
+            f"{printable(self.url)} has {size} bytes or more, but the limit is {self._limits.max_bytes}: download it "
+            "by other means and install the file"
         )
 
-    def _here(self) -> int:
+    def _received_size(self) -> int:
         return self.path.stat().st_size if self.path.is_file() else 0
 
-    def _state(self) -> _State:
+    def _state(self) -> _ServerState:
         try:
             content = json.loads(self._state_path.read_bytes())
         except (OSError, ValueError, RecursionError):
-            return _State()
+            return _ServerState()
         match content:
             case {"validator": str() | None as validator, "total": int() | None as total}:
-                return _State(validator, total)
-        return _State()
+                return _ServerState(validator, total)
+        return _ServerState()
 
-    def _write_state(self, state: _State) -> None:
+    def _write_state(self, state: _ServerState) -> None:
         content = {"url": self.url, "validator": state.validator, "total": state.total}
         with writing(self._state_path, _ADVICE):
             self._state_path.write_text(json.dumps(content), "utf-8")
 
 
 def _check_hash(transfer: _Transfer, sha256: str) -> None:
-    """Compare hashes; a file put together from several attempts is downloaded once more."""
+    """Raise `PackIntegrityError` if the hash differs; a file from several attempts is first downloaded once more."""
     if sha256_of(transfer.path) != sha256 and transfer.resumed:
         transfer.discard()
         transfer.complete()
     if sha256_of(transfer.path) != sha256:
         transfer.discard()
         raise PackIntegrityError(
-            f"{printable(transfer.url)} is not the published file (its SHA-256 differs): "
-            "it is not used; try again later"
+            f"{printable(transfer.url)} is not the published file (its SHA-256 differs): it was deleted, try again later"
         )
 
 
-def _taken(kept: Path) -> Path:
-    """Make a folder for one download, and move what was kept of an earlier one into it."""
+def _claimed_folder(kept: Path) -> Path:
+    """Return a new folder for one download, with the data kept from an earlier one."""
     with writing(kept.parent, _ADVICE):
         kept.parent.mkdir(parents=True, exist_ok=True)
         _clear_old(kept.parent)
@@ -308,13 +307,13 @@ def _taken(kept: Path) -> Path:
     return folder
 
 
-def _give_back(folder: Path, kept: Path) -> None:
-    with contextlib.suppress(OSError):  # another process has given back its own meanwhile: one is enough
+def _return_to_cache(folder: Path, kept: Path) -> None:
+    with contextlib.suppress(OSError):  # another process has returned its own meanwhile
         folder.replace(kept)
 
 
 def _clear_old(downloads: Path) -> None:
-    """Remove what was kept for a week, and leftovers of killed processes after a day."""
+    """Delete kept downloads after a week, and leftovers of killed processes after a day."""
     now = time.time()
     for folder in downloads.iterdir():
         with contextlib.suppress(OSError):
@@ -324,19 +323,19 @@ def _clear_old(downloads: Path) -> None:
 
 
 class _Connections:
-    """The connections of one attempt, to be used in a ``with`` block; `ends_at` is by `time.monotonic`.
+    """Context manager for the connections of one attempt, which are shut down at a deadline (`time.monotonic`).
 
-    Redirects never lead from ``https`` to ``http``, nor to this computer or a private network unless the named host is
-    there itself. At the end of the time, every connection is shut down, whatever it waits for.
+    Redirects from ``https`` to ``http`` are refused, and so are those to this computer or a private network, unless the
+    first host is there too.
     """
 
-    def __init__(self, timeout: float, ends_at: float) -> None:
+    def __init__(self, timeout: float, deadline: float) -> None:
         self._timeout = timeout
         self._watched: list[socket.socket] = []
         self._named_is_public: bool | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._timer = threading.Timer(max(0.0, ends_at - time.monotonic()), self._end)
+        self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._end)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
@@ -354,26 +353,26 @@ class _Connections:
 
     @property
     def ended(self) -> bool:
-        """Whether the time is over, and what was received may be cut off."""
+        """Whether the deadline has passed, so that the response may be incomplete."""
         return self._ended.is_set()
 
     def open(self, url: str, headers: dict[str, str]) -> HTTPResponse:
-        """Request an address; raises the errors of `urllib.request`, and DownloadError for a refused redirect."""
+        """Request an address; raises the errors of `urllib.request`, and `DownloadError` for a refused redirect."""
         if _is_inward(urlsplit(url).hostname or ""):
             self._named_is_public = False
-        opener = urllib.request.build_opener(_Redirects(self), _Watched(self))
+        opener = urllib.request.build_opener(_Redirects(self), _CheckedConnections(self))
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the address has been checked
         response: HTTPResponse = opener.open(request, timeout=self._timeout)
         return response
 
     def connected(self, host: str, connection: socket.socket, through_proxy: bool) -> None:
-        """Check the address that a new connection leads to, before anything is sent, and keep it for the end."""
+        """Check the address of a new connection before anything is sent, and register it for the shutdown."""
         with self._lock:
             self._watched.append(connection.dup())
             if self.ended:
-                raise TimeoutError("the time is over")
+                raise TimeoutError("the time limit has passed")
         if through_proxy:
-            return  # the address is the proxy's
+            return  # the address is that of the proxy
         public = is_public(str(connection.getpeername()[0]))
         if self._named_is_public is None:
             self._named_is_public = public
@@ -381,7 +380,7 @@ class _Connections:
             raise _inward(host)
 
     def redirected(self, url: str) -> None:
-        """Refuse an address that is inward without looking up its host."""
+        """Refuse a redirect whose address is written as a local or private one."""
         host = urlsplit(url).hostname or ""
         if self._named_is_public is not False and _is_inward(host):
             raise _inward(host)
@@ -390,12 +389,12 @@ class _Connections:
         self._ended.set()
         with self._lock:
             for watched in self._watched:
-                with contextlib.suppress(OSError):  # it is closed already
+                with contextlib.suppress(OSError):  # already closed
                     watched.shutdown(socket.SHUT_RDWR)
 
 
 def is_public(number: str) -> bool:
-    """Return whether an IP address is on the internet: not of this computer or a private network."""
+    """Return whether an IP address is on the internet, not of this computer or a private network."""
     address = ipaddress.ip_address(number.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_global
@@ -403,12 +402,12 @@ def is_public(number: str) -> bool:
 
 def _inward(host: str) -> DownloadError:
     return DownloadError(
-        f"the server leads to {printable(host)}, which is on this computer or in a private network: it is not followed"
+        f"the server redirects to {printable(host)} on this computer or in a private network, which is not allowed"
     )
 
 
 def _is_inward(host: str) -> bool:
-    """Return whether a host is written as an inward address; False for a name, whose connection decides."""
+    """Return whether a host is written as a local or private address; False for names, checked on connection."""
     try:
         return host == "localhost" or not is_public(host)
     except ValueError:
@@ -425,14 +424,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         check_address(newurl)
         if req.type == "https" and urlsplit(newurl).scheme != "https":
             raise DownloadError(
-                f"{printable(req.full_url)} leads to {printable(newurl)}, which is not encrypted: it is not followed"
+                f"{printable(req.full_url)} redirects to {printable(newurl)}, which is not encrypted and so not allowed"
             )
         self._connections.redirected(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-class _Watched(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    """Opens connections that are checked as soon as they are made, before TLS begins."""
+class _CheckedConnections(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Opens connections and checks their addresses before TLS begins."""
 
     def __init__(self, connections: _Connections) -> None:
         super().__init__()
@@ -453,13 +452,13 @@ class _Watched(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
             def create(
                 address: tuple[str, int], timeout: float, source: tuple[str, int] | None = None
             ) -> socket.socket:
-                made = socket.create_connection(address, timeout, source)
+                opened = socket.create_connection(address, timeout, source)
                 try:
-                    self._connections.connected(address[0], made, through_proxy)
+                    self._connections.connected(address[0], opened, through_proxy)
                 except BaseException:
-                    made.close()
+                    opened.close()
                     raise
-                return made
+                return opened
 
             connection._create_connection = create  # type: ignore[attr-defined]
             return connection

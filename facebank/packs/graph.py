@@ -1,6 +1,6 @@
-"""Transformations that make a block-quantized, fixed-size ONNX network one that ONNX Runtime runs well.
+"""Rewrites ONNX graphs for ONNX Runtime: dequantizes weights, frees axes and drops unused parts.
 
-This module imports ``onnx``; import it only to prepare a network.
+Import this module only to prepare a network, because it imports ``onnx``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto
 
 FreeAxes: TypeAlias = Literal["batch", "batch_and_size"]
-"""The axes of the input that become free: the number of images, or also their height and width."""
+"""Input axes that become free: the number of pictures, or also their height and width."""
 
 
 _BROKEN = (
@@ -35,11 +35,11 @@ _BROKEN = (
 
 
 def prepare_network(data: bytes, free: FreeAxes, label: str) -> bytes:
-    """Return a checked ONNX file as one that ONNX Runtime runs well, with the same outputs.
+    """Return a checked ONNX file rewritten for ONNX Runtime, with the same outputs.
 
-    Quantized weights become float32, nodes for training only and unused ones are dropped, constants leave the list of
-    inputs, ``PRelu`` is rewritten, and the axes that `free` names become free. `label` names the file in messages.
-    Raises `PackIntegrityError`: the bytes are no ONNX network, or one that cannot be prepared.
+    Quantized weights become float32, nodes for training and unused nodes are dropped, constants are removed from the
+    inputs, ``PRelu`` is rewritten, and the axes named by `free` become free. `label` names the file in messages. Raises
+    `PackIntegrityError` if the bytes are not an ONNX network, or one that cannot be prepared.
     """
     try:
         model = onnx.load_model_from_string(data)
@@ -58,9 +58,9 @@ def prepare_network(data: bytes, free: FreeAxes, label: str) -> bytes:
 
 
 def fold_constants(graph: GraphProto) -> None:
-    """Compute every ``DequantizeLinear`` and ``Reshape`` whose inputs are all constants, in place.
+    """Replace each ``DequantizeLinear`` and ``Reshape`` of constants by its result, in place.
 
-    The nodes are in topological order, as ONNX demands.
+    Relies on the topological order of nodes, which ONNX requires.
     """
     constants = {tensor.name: tensor for tensor in graph.initializer}
     kept: list[NodeProto] = []
@@ -81,11 +81,11 @@ def dequantize(
     axis: int,
     block_size: int,
 ) -> NDArray[np.float32]:
-    """Return ``(quantized - zero_points) * scales``, as ONNX's ``DequantizeLinear`` does.
+    """Return ``(quantized - zero_points) * scales``, ``float32`` of the shape of `quantized`.
 
     `scales` and `zero_points` have one number, one for each index along `axis`, or one for each block of `block_size`
-    along `axis`, of which the last may be partial; ValueError if the shapes do not fit each other.
-    See https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
+    along `axis`, where the last block may be partial. Raises `ValueError` if the shapes do not fit. Source:
+    https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
     """
     values = quantized.astype(np.float32)
     if zero_points is not None:
@@ -122,7 +122,7 @@ _FOLDABLE = {"DequantizeLinear": _fold_dequantize, "Reshape": _fold_reshape}
 
 
 def drop_dropout(graph: GraphProto) -> None:
-    """Remove ``Dropout``, which does nothing outside training, in place."""
+    """Remove ``Dropout``, which has no effect outside training, in place."""
     passed: dict[str, str] = {}
     kept: list[NodeProto] = []
     results = {output.name for output in graph.output}
@@ -139,8 +139,8 @@ def drop_dropout(graph: GraphProto) -> None:
 def rewrite_prelu(graph: GraphProto) -> None:
     """Replace ``PRelu`` by ``positive + slope * (x - positive)`` with ``positive = Relu(x)``, in place.
 
-    Finite numbers stay the same to the last bit, because one of the two terms is always zero. ONNX Runtime's ``PRelu``
-    branches at every value: with it, SFace and MobileFaceNet take 1.7 times as long.
+    Finite results are the same to the last bit, because one of the two terms is always zero. ONNX Runtime's ``PRelu``
+    branches at each value, which makes SFace and MobileFaceNet take 1.7 times as long.
     """
     kept: list[NodeProto] = []
     for node in graph.node:
@@ -176,12 +176,12 @@ def drop_unused(graph: GraphProto) -> None:
 
 
 def free_axes(graph: GraphProto, free: FreeAxes) -> None:
-    """Let a network with one input of shape ``(1, channels, height, width)`` take other shapes, in place.
+    """Free the axes of a network's one input of shape ``(1, channels, height, width)``, in place.
 
-    ValueError if the network does not have one input of four axes.
+    Raises `ValueError` if the network does not have one input of four axes.
     """
     if len(graph.input) != 1 or len(graph.input[0].type.tensor_type.shape.dim) != 4:
-        raise ValueError("it has not one picture as its input")
+        raise ValueError("its input is not one picture")
     sizes = graph.input[0].type.tensor_type.shape.dim
     sizes[0].dim_param = "batch"
     if free == "batch_and_size":
@@ -197,7 +197,7 @@ def free_axes(graph: GraphProto, free: FreeAxes) -> None:
 
 
 def _free_reshapes(graph: GraphProto) -> None:
-    """Make reshapes to ``(1, ...)`` keep their input's first axis: 0 means that in ONNX."""
+    """Make reshapes to ``(1, ...)`` keep the first axis of their input, which ONNX writes as 0."""
     shapes = {node.input[1] for node in graph.node if node.op_type == "Reshape"}
     for tensor in graph.initializer:
         if tensor.name in shapes:

@@ -1,4 +1,4 @@
-"""Packs installed by name, from an address or from a file, which is not trusted."""
+"""Installs packs by name, from an address or from an untrusted file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImp
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """Limits of an archive: bytes of all unpacked entries, and the compression ratio of those above 1 MiB."""
+    """Limits of an archive: total bytes of unpacked entries, and compression ratio of entries above 1 MiB."""
 
     unpacked_bytes: int = 2 << 30
     ratio: int = 100
@@ -71,20 +71,19 @@ def install_pack(
     limits: InstallLimits | None = None,
     registry: Mapping[str, KnownPack] | None = None,
 ) -> Pack:
-    """Install a pack.
+    """Return a newly installed pack.
 
     Parameters
     ----------
     source
-        A name of `known_packs`; an ``https`` address, or a file on this computer, of a zip archive with a
-        ``pack.toml`` or of a known pack's published archive. An address may end in ``#sha256=`` and the archive's
-        hash.
+        A name of `known_packs`, or the ``https`` address or path of a zip archive: with a ``pack.toml``, or a known
+        pack's published archive. An address may end in ``#sha256=`` and the archive's hash.
     accept_license
-        Whether the user accepts the pack's license. Each license is asked for once.
+        Whether the user accepts the pack's license; not needed again for a license accepted before.
     replace
-        Whether an installed pack of the same name is replaced.
+        Whether to replace an installed pack of the same name.
     progress
-        Advanced with the bytes received.
+        Advanced by the bytes received.
     limits
         None for the defaults.
     registry
@@ -93,16 +92,16 @@ def install_pack(
     Raises
     ------
     UsageError
-        The fragment of an address is no hash.
+        The fragment of an address is not a hash.
     PackNotFoundError, DownloadError, ManifestError, PackIntegrityError
-        There is no such source; it could not be downloaded; its ``pack.toml`` is wrong; the archive or a file in it
-        is partial, altered or unsafe.
+        The source does not exist; it cannot be downloaded; its ``pack.toml`` is wrong; the archive or a file in it is
+        partial, altered or unsafe.
     LicenceNotAcceptedError
-        The license has not been accepted; the message holds what is needed to decide.
+        The license has not been accepted; the message states its terms.
     PackError
-        A pack of this name is installed.
+        A pack of this name is already installed.
     StorageError
-        The cache or the packs' folder cannot be written.
+        The cache or the packs folder cannot be written.
     """
     work = _Installation(accept_license, replace, progress, limits or InstallLimits(), registry or known_packs())
     text = os.fspath(source)
@@ -113,13 +112,13 @@ def install_pack(
     if is_file(Path(text)):
         return work.from_file(Path(text), text)
     raise PackNotFoundError(
-        f"{printable(text)!r} is no pack known by name ({', '.join(work.registry)}), no address and no file"
+        f"{printable(text)!r} is not the name of a known pack ({', '.join(work.registry)}), an address or a file"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Installation:
-    """One installation: the user's choices, and a method for each kind of source."""
+    """Options of an installation, with a method for each kind of source."""
 
     accept: bool
     replace: bool
@@ -128,30 +127,30 @@ class _Installation:
     registry: Mapping[str, KnownPack]
 
     def from_registry(self, known: KnownPack) -> Pack:
-        """Check name and license before the download."""
+        """Install a known pack; name and license are checked before the download."""
         self._check(known.manifest)
         with downloaded(known.url, known.sha256, self.progress, self.limits.download) as file:
-            return self._known(file, known, known.url)
+            return self._install_known(file, known, known.url)
 
     def from_address(self, address: str) -> Pack:
-        """Download first: only the archive names the pack."""
+        """Download and install an archive; only then the pack's name and license are known."""
         url, sha256 = _address_and_hash(address)
         with downloaded(url, sha256, self.progress, self.limits.download) as file:
             return self.from_file(file, url)
 
     def from_file(self, file: Path, label: str) -> Pack:
-        """Install a known pack's published file, or an archive that brings its own manifest."""
+        """Install a known pack's published file, or an archive with a manifest."""
         try:
             sha256 = sha256_of(file)
         except OSError as error:
             raise PackIntegrityError(f"{printable(label)} cannot be read ({error.strerror})") from error
         known = next((pack for pack in self.registry.values() if pack.sha256 == sha256), None)
         if known is None:
-            return self._archive(file, label)
+            return self._install_archive(file, label)
         self._check(known.manifest)
-        return self._known(file, known, label)
+        return self._install_known(file, known, label)
 
-    def _archive(self, file: Path, label: str) -> Pack:
+    def _install_archive(self, file: Path, label: str) -> Pack:
         with open_archive(file, self.limits.archive, label) as archive, staging_folder() as staging:
             prefix = _pack_prefix(archive, label)
             _unpack(archive, f"{prefix}{MANIFEST_NAME}", staging / MANIFEST_NAME, MAX_MANIFEST_BYTES)
@@ -161,8 +160,8 @@ class _Installation:
                 _unpack(archive, f"{prefix}{name}", staging / name)
             return publish(staging, self.replace)
 
-    def _known(self, file: Path, known: KnownPack, label: str) -> Pack:
-        """Install the published networks; a download that is a network itself is completed from the embedded pack."""
+    def _install_known(self, file: Path, known: KnownPack, label: str) -> Pack:
+        """Install published networks; a single embedder is completed by the embedded detector."""
         files = known.manifest.files
         with staging_folder() as staging:
             _write_manifest(staging, known.manifest)
@@ -188,18 +187,18 @@ def _address_and_hash(address: str) -> tuple[str, str | None]:
     stated = _HASH.fullmatch(fragment)
     if stated is None:
         raise UsageError(
-            f"{printable(address)} ends in no hash: after # comes sha256= and the 64 hexadecimal digits of the archive"
+            f"{printable(address)} does not end in a hash: after #, write sha256= and 64 hexadecimal digits"
         )
     return url, stated[1].lower()
 
 
 def _pack_prefix(archive: Archive, label: str) -> str:
-    """Return the path before the one ``pack.toml``, which is at the archive's top or in a folder there."""
+    """Return the folder of the only ``pack.toml``, which is at the archive's top or one folder below."""
     found = [name for name in archive.names if name.split("/")[-1] == MANIFEST_NAME and name.count("/") <= 1]
     if len(found) != 1:
         raise PackIntegrityError(
-            f"the archive {printable(label)} holds {len(found)} {MANIFEST_NAME} and is no known pack's: "
-            "a pack's archive holds one, at its top or in a folder there"
+            f"the archive {printable(label)} contains {len(found)} {MANIFEST_NAME} and is not a known pack: it needs "
+            "one, at its top or one folder below"
         )
     return found[0].removesuffix(MANIFEST_NAME)
 
@@ -215,7 +214,7 @@ def _write_manifest(folder: Path, manifest: PackManifest) -> None:
 
 
 def accepted_licenses() -> dict[str, str]:
-    """Return the accepted licenses: ``LICENSE <URL>`` to the time of acceptance."""
+    """Return the times of acceptance (ISO 8601, UTC) by license, as ``LICENSE <URL>``."""
     try:
         with (packs_folder() / _ACCEPTED_NAME).open("rb") as file:
             content = json.loads(file.read(_MAX_ACCEPTED_BYTES))
@@ -226,7 +225,7 @@ def accepted_licenses() -> dict[str, str]:
 
 
 def _require_license(manifest: PackManifest, accepted: bool) -> None:
-    """Raise LicenceNotAcceptedError unless the pack's license is accepted, now or before; remember it."""
+    """Raise `LicenceNotAcceptedError` unless the pack's license is accepted, now or before; records it."""
     remembered = accepted_licenses()
     key = f"{manifest.license} <{manifest.license_url}>"
     if key in remembered:
@@ -239,7 +238,7 @@ def _require_license(manifest: PackManifest, accepted: bool) -> None:
 
 
 class Archive:
-    """A zip archive whose list of entries has been checked; see `open_archive`."""
+    """A zip archive with a validated list of entries; see `open_archive`."""
 
     def __init__(self, archive: zipfile.ZipFile, label: str, limits: ArchiveLimits) -> None:
         self._archive = archive
@@ -248,24 +247,24 @@ class Archive:
         self._unpacked = 0
         self._entries = {entry.filename: entry for entry in archive.infolist()}
         if len(self._entries) != len(archive.infolist()):
-            raise self._refused("holds the same name twice")
+            raise self._refused("contains the same name twice")
         for entry in archive.infolist():
             self._check(entry)
 
     @property
     def names(self) -> list[str]:
-        """Names of the entries, in the archive's order."""
+        """The names of the entries, in the archive's order."""
         return list(self._entries)
 
     def unpack(self, name: str, target: BinaryIO, most: int | None = None) -> None:
-        """Write an entry of at most `most` bytes (None: what the archive's limits leave) into an open file.
+        """Write an entry to an open file.
 
-        Raises `PackIntegrityError` (it is absent, broken, or larger than the limits allow) or `OSError` (the target
-        cannot be written).
+        `most` limits its bytes further than the archive's limits. Raises `PackIntegrityError` (the entry is missing,
+        broken or too large) or `OSError` (the target cannot be written).
         """
         entry = self._entries.get(name)
         if entry is None:
-            raise self._refused(f"holds no {printable(name)}")
+            raise self._refused(f"does not contain {printable(name)}")
         left = self._limits.unpacked_bytes - self._unpacked
         if entry.file_size > (left if most is None else min(left, most)):
             raise self._refused(f"unpacks {printable(name)} to {entry.file_size} bytes, which is too much")
@@ -275,7 +274,7 @@ class Archive:
         target.writelines(self._chunks(entry))
 
     def _chunks(self, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-        """Yield an entry's bytes, never more than its stated size; its checksum is verified at the end."""
+        """Yield an entry's bytes, at most its stated size; verifies its checksum at the end."""
         try:
             with self._archive.open(entry) as file:
                 while chunk := file.read(_CHUNK):
@@ -287,25 +286,25 @@ class Archive:
         named = entry.orig_filename
         parts = named.removesuffix("/").split("/")
         if any(part in {"", ".", ".."} or any(sign in part for sign in "\\:\0") for part in parts):
-            raise self._refused(f"holds the unsafe path {printable(named)}")
+            raise self._refused(f"contains the unsafe path {printable(named)}")
         if stat.S_IFMT(entry.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-            raise self._refused(f"holds a link or device, {printable(named)}")
+            raise self._refused(f"contains a link or device, {printable(named)}")
         if entry.flag_bits & 1:
             raise self._refused("is encrypted")
         if entry.compress_type not in _METHODS:
-            raise self._refused(f"holds {printable(named)} packed in a way that is not read")
+            raise self._refused(f"contains {printable(named)} with an unsupported compression")
 
     def _refused(self, what: str) -> PackIntegrityError:
-        return PackIntegrityError(f"the archive {self._label} {what}: it is not used; get it from its publisher")
+        return PackIntegrityError(f"the archive {self._label} {what}: get it from its publisher")
 
 
 @contextmanager
 def open_archive(path: Path, limits: ArchiveLimits | None = None, label: str | None = None) -> Iterator[Archive]:
-    """Open a zip archive and check its list of entries; nothing is unpacked.
+    """Return an open zip archive with a validated list of entries; nothing is unpacked yet.
 
-    `label` names it in messages (None: its file name); None for `limits` means the defaults. Raises
-    `PackIntegrityError`: it is no zip archive, a partial one, or has what no pack needs: absolute paths, ``..``,
-    backslashes, links, encryption, the same name twice, more entries than fit in 1 MiB.
+    `label` names the archive in messages (None: its file name); `limits` are the defaults if None. Raises
+    `PackIntegrityError` if the file is not a whole zip archive, or contains absolute paths, ``..``, backslashes, links,
+    encrypted entries, duplicate names, or more entries than fit in 1 MiB.
     """
     label = printable(label or path.name)
     with ExitStack() as opened:
@@ -317,7 +316,7 @@ def open_archive(path: Path, limits: ArchiveLimits | None = None, label: str | N
 
 
 class _Bounded(io.FileIO):
-    """A file that returns at most 1 MiB per read, so that no archive makes `zipfile` read a huge list of entries."""
+    """A file that refuses reads of more than 1 MiB, so that `zipfile` does not read a huge list of entries."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         position = self.tell()
@@ -331,4 +330,4 @@ class _Bounded(io.FileIO):
 
 def _broken(label: str, error: Exception) -> PackIntegrityError:
     reason = printable(str(error)) or type(error).__name__
-    return PackIntegrityError(f"the archive {label} is no zip archive, or a partial one ({reason}): download it again")
+    return PackIntegrityError(f"the archive {label} is not a whole zip archive ({reason}): download it again")

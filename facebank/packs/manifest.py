@@ -1,4 +1,4 @@
-"""The content of ``pack.toml``, read and checked; ``models/README.md`` documents every key."""
+"""Manifests of packs (``pack.toml``), read and validated; ``models/README.md`` documents all keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOML_KEYS = {
     "normalization": "normalisation",
     "center": "centre",
 }
-"""Fields whose key in ``pack.toml`` is spelled otherwise."""
+"""Keys in ``pack.toml`` that differ from the name of the field, by field."""
 
 DetectorKind: TypeAlias = Literal["yunet", "scrfd"]
 ColorOrder: TypeAlias = Literal["RGB", "BGR"]
@@ -33,9 +33,9 @@ Normalization: TypeAlias = Literal["fixed", "per_image"]
 Template: TypeAlias = Literal["arcface", "facenet"]
 Allowed: TypeAlias = Literal["yes", "no", "unknown"]
 PerChannel: TypeAlias = tuple[float, float, float]
-"""A number for each color channel, in the network's order."""
+"""One number per color channel, in the network's order."""
 
-# Annotations say what a value in pack.toml must be: a pattern and its description, or least and greatest number.
+# Annotations constrain a value in pack.toml: a pattern and its description, or the smallest and the largest number.
 OnnxFile: TypeAlias = Annotated[
     str, re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}\.onnx"), "a plain file name ending in .onnx"
 ]
@@ -49,7 +49,7 @@ Fraction: TypeAlias = Annotated[float, 0, 1]
 Cosine: TypeAlias = Annotated[float, -1, 1]
 
 _SCHEMA = 1
-_MAX_DOTS = 10_000  # tomllib's time for a key of n parts grows as n * n: half a second for these
+_MAX_DOTS = 10_000  # tomllib takes time proportional to n * n for a key of n parts: half a second for these
 _MAX_TEXT = 500
 _MAX_NUMBER = 1e6
 _Content = TypeVar("_Content")
@@ -59,7 +59,7 @@ _Content = TypeVar("_Content")
 class DetectorSpec:
     """How a pack finds faces."""
 
-    kind: DetectorKind  # how the network's outputs are read
+    kind: DetectorKind  # kind of network, which determines how its outputs are decoded
     # the ONNX file in the pack's folder, and its hash
     file: OnnxFile
     sha256: Sha256
@@ -70,18 +70,18 @@ class DetectorSpec:
     color: ColorOrder  # order of the input's channels
     score_threshold: Fraction  # detections with a lower score are dropped, 0..1
     nms_threshold: Fraction  # IoU above which the weaker of two boxes is dropped, 0..1
-    # score that only upright faces reach, 0..1: below it, a photo without EXIF orientation is tried turned
+    # score that only upright faces reach, 0..1: with lower ones, a photo without EXIF orientation is tried turned
     upright_score: Fraction
     # whether landmarks are detected again on an enlarged crop of each face: for detectors with noisy landmarks
     refine: bool
-    # score from which a weak detection in a small look calls for a larger look at that place, 0..1; None to look at
-    # the whole photo again
+    # smallest score of a hint, 0..1: a weak detection at a small scale whose surroundings are searched at a larger one;
+    # None to search the whole photo at the larger scale
     hint_score: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSpec:
-    """How a pack turns an aligned face into a vector; fields that `DetectorSpec` has too mean the same."""
+    """How a pack embeds aligned faces; fields of the same name mean the same as in `DetectorSpec`."""
 
     file: OnnxFile
     sha256: Sha256
@@ -93,23 +93,23 @@ class EmbedderSpec:
     color: ColorOrder
     # ``fixed``: `mean` and `scale` only; ``per_image``: then each crop gets mean 0 and deviation 1 (FaceNet)
     normalization: Normalization
-    template: Template  # where the five landmarks lie in the crop
+    template: Template  # positions of the five landmarks in the crop
     dimension: Annotated[int, 2, 8192]  # length of the embedding
-    flip: bool  # whether the embedding is the mean of the crop's and its mirror image's
-    # mean embedding of many people, subtracted from every embedding before it is normalized, `dimension` numbers;
-    # empty for none
+    flip: bool  # whether the embedding is the mean of those of the crop and its mirror image
+    # mean embedding of many people, `dimension` numbers, subtracted from each embedding before it is normalized; empty
+    # for none
     center: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The similarities from which decisions are made."""
+    """Thresholds of decisions; similarities are cosines, -1..1."""
 
     known: Cosine  # similarity from which a person may be named, -1..1
-    margin: Annotated[float, 0, 2]  # least lead over the runner-up, 0..2
+    margin: Annotated[float, 0, 2]  # smallest lead over the second-best person, 0..2
     verify: Cosine  # similarity from which two photos show the same person, -1..1
     minimum_quality: Fraction  # quality from which a face is compared at all, 0..1
-    calibrated_on: str  # the data that the numbers were found on
+    calibrated_on: str  # data on which the thresholds were calibrated
     # similarity from which two faces of strangers are grouped, -1..1; None if not measured
     linked: Cosine | None = None
     # similarity of their means from which two groups become one, -1..1; None if not measured
@@ -118,7 +118,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class DataTerms:
-    """Which data sets numbers come from, what their publishers allow, where that is said, and whether for commerce."""
+    """Names of data sets, their terms, the address of the terms, and whether these allow commercial use."""
 
     name: str
     terms: str
@@ -131,20 +131,20 @@ class PackManifest:
     """The content of a ``pack.toml``."""
 
     name: Name  # the pack's name on the command line: lower-case letters, digits, ``.``, ``_`` and ``-``
-    # for people: what it is, which edition, where it comes from
+    # for display: what the pack is, its version, and where it comes from
     title: str
     version: str
     source: str
-    # license of the weights, and where its text is
+    # license of the weights, and the address of its text
     license: str
     license_url: str
-    # whether that license allows commercial use; `commercial_use_known` takes the data's terms into account
+    # whether that license allows commercial use; `commercial_use_known` considers the terms of the data too
     commercial_use: bool
     detector: DetectorSpec
     embedder: EmbedderSpec
     thresholds: Thresholds
-    training_data: DataTerms | None = None  # what the networks were trained on; None if the pack does not say
-    # what thresholds, mean embedding and calibration were fitted on; None for nothing, or if not said
+    training_data: DataTerms | None = None  # data of the networks' training; None if not stated
+    # data of thresholds, mean embedding and calibration; None if there are none, or if not stated
     fitted_data: DataTerms | None = None
 
     @property
@@ -160,20 +160,20 @@ class PackManifest:
 
     @property
     def files(self) -> dict[str, str]:
-        """The pack's ONNX files: name to SHA-256."""
+        """SHA-256 in hex of the pack's ONNX files, by file name."""
         return {self.detector.file: self.detector.sha256, self.embedder.file: self.embedder.sha256}
 
     @property
     def digest(self) -> str:
-        """SHA-256 in hex over what makes embeddings: networks, preprocessing, alignment; not names or thresholds."""
-        made_by = {
+        """SHA-256 in hex over all that determines embeddings: networks, preprocessing and alignment."""
+        determining = {
             "detector": ("kind", "sha256", "mean", "scale", "color", "refine"),
             "embedder": (
                 *("sha256", "size", "mean", "scale", "color", "normalization"),
                 *("template", "dimension", "flip", "center"),
             ),
         }
-        content = {part: [getattr(getattr(self, part), field) for field in made_by[part]] for part in made_by}
+        content = {part: [getattr(getattr(self, part), field) for field in determining[part]] for part in determining}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -183,7 +183,7 @@ def is_pack_name(text: str) -> bool:
 
 
 def read_manifest(folder: Path, name: str = MANIFEST_NAME) -> PackManifest:
-    """Return the manifest in a pack's folder; ManifestError names file and key if it is missing or wrong."""
+    """Return the manifest in a pack's folder; raises `ManifestError` with file and key if it is missing or wrong."""
     label = printable(str(folder / name))
     try:
         with (folder / name).open("rb") as file:
@@ -196,14 +196,14 @@ def read_manifest(folder: Path, name: str = MANIFEST_NAME) -> PackManifest:
 
 
 def parse_manifest(data: bytes, label: str = MANIFEST_NAME) -> PackManifest:
-    """Return a manifest from TOML in UTF-8 of at most 256 KiB, as `read_manifest`; `label` names it in messages."""
+    """Return the manifest in TOML data of at most 256 KiB; raises as `read_manifest`, with `label` as its name."""
     if len(data) > MAX_MANIFEST_BYTES:
-        raise ManifestError(f"{label} is longer than {MAX_MANIFEST_BYTES} bytes: this is no pack manifest")
+        raise ManifestError(f"{label} is longer than {MAX_MANIFEST_BYTES} bytes, so it is not a pack manifest")
     if data.count(b".") > _MAX_DOTS:
-        raise ManifestError(f"{label} holds more than {_MAX_DOTS} dots: this is no pack manifest")
+        raise ManifestError(f"{label} contains more than {_MAX_DOTS} dots, so it is not a pack manifest")
     try:
         content = tomllib.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:  # a number of too many digits is a mere ValueError
+    except (ValueError, RecursionError) as error:  # numbers with too many digits raise a plain ValueError
         raise ManifestError(f"{label} is not valid TOML: {printable(str(error)) or 'nested too deeply'}") from error
     schema = content.pop("schema", None)
     if type(schema) is not int or schema != _SCHEMA:
@@ -218,7 +218,7 @@ def parse_manifest(data: bytes, label: str = MANIFEST_NAME) -> PackManifest:
 
 
 def manifest_toml(manifest: PackManifest) -> str:
-    """Return a manifest as TOML, which `read_manifest` reads back as the same manifest."""
+    """Return a manifest as TOML, from which `read_manifest` reads an equal manifest."""
     lines = [f"schema = {_SCHEMA}"]
     sections: list[str] = []
     for field in fields(manifest):
@@ -233,7 +233,7 @@ def manifest_toml(manifest: PackManifest) -> str:
 def license_notice(manifest: PackManifest) -> str:
     """Return one line on the license of a pack and the terms of its data."""
     data = manifest.training_data
-    trained = "it does not say what it was trained on" if data is None else f"trained on: {data.name} ({data.terms})"
+    trained = "its training data are not stated" if data is None else f"trained on: {data.name} ({data.terms})"
     return (
         f"the pack {manifest.name!r} ({manifest.title}) is licensed under: {manifest.license}; "
         f"{trained}; commercial use: {commercial_use(manifest)}; text: {manifest.license_url}"
@@ -241,15 +241,15 @@ def license_notice(manifest: PackManifest) -> str:
 
 
 def terms_notice(manifest: PackManifest) -> str | None:
-    """Return one line on what restricts the use of a pack, for its first use; None if nothing does."""
+    """Return one line on the restrictions of a pack, for its first use; None if there are none."""
     if manifest.commercial_use_known:
         return None
     what = (
-        "the license of its weights allows commercial use; whether the data they were trained on do is not known"
+        "the license of its weights allows commercial use, but the terms of its training data may not"
         if manifest.commercial_use
         else f"it is not for commercial use ({manifest.license})"
     )
-    return f"the pack {manifest.name!r} reads the faces: {what}; see `{shell_command('packs', 'show', manifest.name)}`"
+    return f"using the pack {manifest.name!r}: {what}; see `{shell_command('packs', 'show', manifest.name)}`"
 
 
 def commercial_use(manifest: PackManifest) -> str:
@@ -262,11 +262,10 @@ def _wrong(label: str, key: str, wanted: str, state: str = "is wrong") -> Manife
 
 
 def _read(kind: type[_Content], table: Mapping[str, object], label: str, prefix: str = "") -> _Content:
-    """Return a TOML table as a dataclass, each value checked by its field's type.
+    """Return a TOML table as a dataclass, with values validated by the types of the fields.
 
-    `label` names the file in messages, and `prefix` goes before their keys: the table's name and a dot.
-
-    ManifestError if a key is missing or unknown, or a value is not what the field's type says.
+    `label` names the file in messages; `prefix` is the table's name and a dot, put before its keys. Raises
+    `ManifestError` if a key is missing or unknown, or a value does not fit its field.
     """
     hints = get_type_hints(kind, include_extras=True)
     keys = {field.name: TOML_KEYS.get(field.name, field.name) for field in fields(kind)}  # type: ignore[arg-type]
@@ -288,12 +287,12 @@ def _read(kind: type[_Content], table: Mapping[str, object], label: str, prefix:
         values[field.name] = checked
     others = sorted(set(table) - set(keys.values()))
     if others:
-        raise ManifestError(f"{label}: {prefix}{printable(others[0])} is no key of a pack manifest")
+        raise ManifestError(f"{label}: unknown key {prefix}{printable(others[0])}")
     return kind(**values)
 
 
 def _checked(value: object, hint: Any) -> tuple[object, str]:
-    """Return a value as a field's type asks for, None if it is another, and what it must be."""
+    """Return a value validated by a field's type, or None if it does not fit, and a description of valid values."""
     if get_origin(hint) is Annotated:
         base, first, second = get_args(hint)
         if base is str:
@@ -331,7 +330,7 @@ def _numbers(value: object) -> tuple[object, str]:
 def _finite(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) <= _MAX_NUMBER else None  # not so for NaN
+    return float(value) if abs(value) <= _MAX_NUMBER else None  # False for NaN
 
 
 _CHECKS: dict[Any, Callable[[object], tuple[object, str]]] = {

@@ -1,9 +1,9 @@
-"""ONNX files, checked before anything runs them, and prepared ones in the user's cache.
+"""Validation of ONNX files before they are run, and the cache of prepared networks.
 
-A network is one file, and its hash covers all of it. A tensor of an ONNX network may say that its numbers are in
-another file, which no hash in ``pack.toml`` covers and which older runtimes read from anywhere on the disk. Tensors are
-in initializers, sparse initializers and attributes of nodes, also in nested graphs, model-local functions and training
-information. `check_network` walks the file as protobuf wire format and skips the numbers, which takes milliseconds.
+A tensor of an ONNX network may refer to another file for its numbers, which the hash in ``pack.toml`` does not cover
+and which older runtimes read from anywhere on the disk. `check_network` refuses such networks. Tensors are in
+initializers, sparse initializers and attributes of nodes, also in nested graphs, model-local functions and training
+information; the check walks the protobuf wire format and skips the numbers, which takes milliseconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Buffer: TypeAlias = bytes | mmap.mmap
 
 PREPARATION = 2
-"""Version of what `facebank.packs.graph` does; a cached network of another version is made again."""
+"""Version of `facebank.packs.graph`; a cached network of another version is not used."""
 
 MESSAGES: dict[str, dict[int, str]] = {
     "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
@@ -45,26 +45,23 @@ MESSAGES: dict[str, dict[int, str]] = {
     "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
     "TensorProto": {},
 }
-"""The messages that lead to tensors: field number to the kind of message that the field holds."""
+"""Protobuf messages that lead to tensors: for each, the kinds of nested messages by field number."""
 
 _OP_TYPE, _EXTERNAL_DATA, _DATA_LOCATION = 4, 13, 14
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_FIELDS = 5_000_000
 _MAX_BYTES = (1 << 31) - 1
-_MAX_DEPTH = 100  # that of protobuf's own readers
-_NO_NETWORK = "it is no ONNX network, or a partial one"
+_MAX_DEPTH = 100  # the limit of protobuf's own readers
+_NO_NETWORK = "it is not a whole ONNX network"
 _INSTALL_AGAIN = "install the pack again (for the embedded one, facebank)"
 
 
 class _UnsafeNetworkError(Exception):
-    """The file cannot be used; the message says why."""
+    """A file that cannot be used; the message is the reason."""
 
 
 def check_network(path: Path) -> None:
-    """Check that a file is an ONNX network that holds all of its weights.
-
-    Raises `PackIntegrityError`: it keeps weights in another file, is no ONNX network, or cannot be read.
-    """
+    """Raise `PackIntegrityError` unless a file is a readable ONNX network that contains all of its weights."""
     label = printable(str(path))
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -76,7 +73,7 @@ def check_network(path: Path) -> None:
 
 
 def check_network_bytes(data: Buffer, label: str) -> None:
-    """Check the bytes of a network, as `check_network`; `label` names it in messages."""
+    """Check the bytes of a network as `check_network` does; `label` names it in messages."""
     try:
         _walk(data)
     except _UnsafeNetworkError as error:
@@ -86,7 +83,7 @@ def check_network_bytes(data: Buffer, label: str) -> None:
 
 
 def checked_file(path: Path, sha256: str) -> Path:
-    """Return the path of a file after comparing its hash; PackIntegrityError if it differs or cannot be read."""
+    """Return the path of a file with a SHA-256; raises `PackIntegrityError` if it differs or cannot be read."""
     try:
         found = sha256_of(path)
     except OSError as error:
@@ -97,37 +94,37 @@ def checked_file(path: Path, sha256: str) -> Path:
 
 
 def prepared_model(source: Path, sha256: str, free: FreeAxes = "batch") -> Path:
-    """Return the prepared form of a network, made now if the cache has no undamaged one.
+    """Return the path of a network's prepared form, which is created if the cache has no intact one.
 
-    There is no lock: a cached file appears by a rename, and its name holds the source's hash, the preparation's version
-    and its own hash, so that two processes at once both make a right one. Raises `PackIntegrityError` (the source is
-    missing, altered, or no network that can be prepared) or `StorageError` (the cache cannot be written).
+    There is no lock: cached files are renamed into place, and their names contain the source's hash, the version of the
+    preparation and their own hash, so that concurrent processes write equal files. Raises `PackIntegrityError` (the
+    source is missing, altered or cannot be prepared) or `StorageError` (the cache cannot be written).
 
     Parameters
     ----------
     source, sha256
-        The ONNX file as published and its hash; read only if the cache has no prepared form.
+        The published ONNX file and its hash in hex; it is read only if the cache has no prepared form.
     free
         Axes of the input that become free.
     """
-    start = _start_of_name(sha256, free)
-    return _cached(start) or _keep(start, _prepare(source, sha256, free))
+    start = _cache_prefix(sha256, free)
+    return _cached(start) or _write_to_cache(start, _prepare(source, sha256, free))
 
 
 def prepared_network(source: Path, sha256: str, free: FreeAxes = "batch") -> Path | bytes:
-    """Return the prepared form of a network: as `prepared_model`, or its bytes if the cache cannot be written."""
-    start = _start_of_name(sha256, free)
+    """Return the path of a network's prepared form, or its bytes if the cache cannot be written."""
+    start = _cache_prefix(sha256, free)
     cached = _cached(start)
     if cached is not None:
         return cached
     prepared = _prepare(source, sha256, free)
     try:
-        return _keep(start, prepared)
+        return _write_to_cache(start, prepared)
     except StorageError:
-        return prepared  # the next process prepares it again, which only costs time
+        return prepared  # the next process prepares it again
 
 
-def _start_of_name(sha256: str, free: FreeAxes) -> Path:
+def _cache_prefix(sha256: str, free: FreeAxes) -> Path:
     return cache_folder() / "prepared" / f"{sha256[:32]}-{free}-v{PREPARATION}-"
 
 
@@ -155,7 +152,7 @@ def _prepare(source: Path, sha256: str, free: FreeAxes) -> bytes:
     return prepare_network(data, free, label)
 
 
-def _keep(start: Path, prepared: bytes) -> Path:
+def _write_to_cache(start: Path, prepared: bytes) -> Path:
     target = start.with_name(f"{start.name}{hashlib.sha256(prepared).hexdigest()}.onnx")
     write_file(target, prepared, advice="free some space, or set FACEBANK_CACHE to a folder that can be written")
     of_any_version = start.name.rpartition("-v")[0]
@@ -179,12 +176,12 @@ def _altered(path: Path) -> PackIntegrityError:
 
 def _refused(label: str, reason: str) -> PackIntegrityError:
     return PackIntegrityError(
-        f"{label} is not used: {reason}; a pack needs whole ONNX networks, each in one file with its weights in it"
+        f"{label} cannot be used: {reason}; a pack needs ONNX networks in one file each, including all weights"
     )
 
 
 def _walk(data: Buffer) -> None:
-    """Visit every message that may hold a tensor."""
+    """Visit all messages that may contain a tensor; raises `_UnsafeNetworkError`."""
     if len(data) > _MAX_BYTES:
         raise _UnsafeNetworkError("it is larger than 2 GiB")
     fields = 0
@@ -217,7 +214,7 @@ def _check_tensor_field(number: int, wire: int, value: int) -> None:
 
 
 def _field(data: Buffer, place: int, end: int) -> tuple[int, int, int, int]:
-    """Return a field's number, its wire type, its value (the offset of its bytes, if it has bytes), and its end."""
+    """Return a field's number, wire type, value (for bytes, their offset) and end."""
     tag, place = _varint(data, place, 5)
     number, wire = tag >> 3, tag & 7
     value = place
@@ -236,7 +233,7 @@ def _field(data: Buffer, place: int, end: int) -> tuple[int, int, int, int]:
 
 
 def _varint(data: Buffer, place: int, longest: int) -> tuple[int, int]:
-    """Return a varint and its end; one of more than `longest` bytes is refused, because readers differ on those."""
+    """Return a varint and its end; more than `longest` bytes are refused, because readers disagree on them."""
     number = 0
     for shift in range(0, 7 * longest, 7):
         byte = data[place]

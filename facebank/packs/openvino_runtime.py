@@ -1,4 +1,4 @@
-"""Networks run by OpenVINO, which computes some of them faster than ONNX Runtime on the same processor."""
+"""Sessions of OpenVINO, which runs some networks faster than ONNX Runtime on the same CPU."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _INSTALL = "OpenVINO is not installed: python -m pip install 'facebank[openvino]
 
 
 def has_openvino() -> bool:
-    """Return whether OpenVINO is installed; it is not imported."""
+    """Return whether OpenVINO is installed, without importing it."""
     try:
-        return bool(version("openvino"))  # a folder of that name could be imported, too
+        return bool(version("openvino"))  # an import would succeed for any folder of that name
     except PackageNotFoundError:
         return False
 
 
 def load_openvino() -> ModuleType:
-    """Return the module of OpenVINO; MissingDependencyError if it is missing or cannot be imported."""
-    import numpy  # noqa: F401 - if Ctrl-C came while the runtime imports it, the runtime would seem broken
+    """Return the module of OpenVINO; raises `MissingDependencyError` if it is missing or cannot be imported."""
+    import numpy  # noqa: F401 - imported first: interrupted within OpenVINO's import, it would look like a broken OpenVINO
 
-    # OpenVINO brings a library that tells its makers of its use, and works without it.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None forbids an import
+    # Disables OpenVINO's telemetry, which is optional.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None prevents an import
     try:
         import openvino
     except ImportError as error:
@@ -51,7 +51,7 @@ def load_openvino() -> ModuleType:
 
 
 class OpenVinoSession:
-    """A network that OpenVINO runs on the CPU, used as a session of ONNX Runtime is; several threads may run it.
+    """A session that runs a network with OpenVINO on the CPU; implements `Session` and is thread-safe.
 
     Raises `MissingDependencyError` (OpenVINO is not installed) or `PackIntegrityError` (it cannot load the network).
 
@@ -60,11 +60,11 @@ class OpenVinoSession:
     model
         An ONNX file, or its content.
     threads
-        Threads of one run; None for `usable_cores`. As many runs go on at once as there are cores for.
+        Threads of one run; None for `usable_cores`. Runs are concurrent as far as there are cores.
     """
 
     def __init__(self, model: Path | bytes, threads: int | None = None) -> None:
-        check_model(model)  # what is no ONNX, OpenVINO would read as TensorFlow's or others' files
+        check_model(model)  # OpenVINO would also read other formats, such as TensorFlow's
         openvino = load_openvino()
         cores = usable_cores()
         at_once = max(1, cores // (threads or cores))
@@ -84,28 +84,27 @@ class OpenVinoSession:
         except Exception as error:
             reason = printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
             raise PackIntegrityError(
-                f"{named(model)} is no network that OpenVINO {openvino.__version__} can run ({reason}): "
-                "use --runtime onnxruntime"
+                f"OpenVINO {openvino.__version__} cannot run {named(model)} ({reason}): use --runtime onnxruntime"
             ) from error
-        self._inputs = [_port(each) for each in network.inputs]  # the compiled network may have other names
+        self._inputs = [_port(each) for each in network.inputs]  # read before compilation, which may change names
         self._outputs = [_port(each) for each in network.outputs]
-        self._idle: deque[Any] = deque()  # requests that nobody uses: each can do one run at a time
+        self._idle: deque[Any] = deque()  # unused requests; a request can do one run at a time
         note_session(self)
 
     def get_inputs(self) -> Sequence[Port]:
-        """Return the inputs."""
+        """Return the names and shapes of the inputs."""
         return self._inputs
 
     def get_outputs(self) -> Sequence[Port]:
-        """Return the outputs."""
+        """Return the names and shapes of the outputs."""
         return self._outputs
 
     def get_providers(self) -> list[str]:
-        """Return what computes the network."""
+        """Return the name of the execution provider."""
         return ["OpenVINO"]
 
     def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray]) -> list[FloatArray]:
-        """Run the network; returns the named outputs, in order, or all: ``float32``, each the caller's own."""
+        """Return the named outputs in order, or all outputs: ``float32`` copies."""
         names = [port.name for port in self._outputs]
         wanted = range(len(names)) if outputs is None else [names.index(name) for name in outputs]
         try:

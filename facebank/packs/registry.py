@@ -1,4 +1,4 @@
-"""The packs that can be installed by name: where they are published, their hashes, and how their networks are used."""
+"""Registry of packs that can be installed by name: addresses, hashes and manifests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNCALIBRATED = Thresholds(
     margin=0.05,
     verify=0.35,
     minimum_quality=0.2,
-    calibrated_on="nothing yet: cautious guesses for 512 numbers trained with an angular margin",
+    calibrated_on="nothing yet: conservative guesses for 512 numbers trained with an angular margin",
 )
 
 
@@ -32,11 +32,11 @@ _UNCALIBRATED = Thresholds(
 class KnownPack:
     """A pack that can be installed by name."""
 
-    manifest: PackManifest  # written beside the unchanged published files
-    # address and hash of the download: a zip archive, or the embedder alone, used with the embedded detector
+    manifest: PackManifest  # installed with the unchanged published files
+    # address and SHA-256 of the download: a zip archive, or a single embedder for use with the embedded detector
     url: str
     sha256: str
-    folder: str = ""  # folder of the files within the archive; empty for the top
+    folder: str = ""  # folder of the files in the archive; empty for its top
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ class KnownPack:
 
 
 def known_packs() -> dict[str, KnownPack]:
-    """Return the packs that can be installed, by name, in the order of the list."""
+    """Return the packs that can be installed by name, in the order of the list."""
     w600k = "w600k_r50.onnx", "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43"
     scrfd_10g = "5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91"
     packs = [
@@ -87,7 +87,7 @@ def _insightface(
     trained_on: str = "WebFace600K",
     hint_score: float | None = None,
 ) -> KnownPack:
-    """Return a pack of InsightFace; networks are given by file name and hash."""
+    """Return a pack of InsightFace; networks are given as file name and SHA-256."""
     manifest = PackManifest(
         name=name,
         title=f"InsightFace {name}: SCRFD and ArcFace",

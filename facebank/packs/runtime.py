@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions on the device that was asked for, without its log messages."""
+"""Sessions of ONNX Runtime on a chosen device."""
 
 from __future__ import annotations
 
@@ -34,72 +34,72 @@ DEVICES = ("auto", "cpu", "cuda")
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _FORKED_CUDA = (
-    "this process was forked from one that used CUDA, which cannot be used in both: start processes with "
+    "this process was forked from one that used CUDA, which works only in the first: start processes with "
     "multiprocessing's 'spawn'"
 )
-_PLACES = {_CUDA: "cuda", _CPU: "cpu"}
+_DEVICE_NAMES = {_CUDA: "cuda", _CPU: "cpu"}
 _FATAL_ONLY = 4
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _CUDA_OPTIONS = {
-    "cudnn_conv_algo_search": "HEURISTIC",  # the default tries every algorithm again for each new size of photo
-    "use_tf32": "0",  # embeddings made on a GPU must compare with those made on a CPU
+    "cudnn_conv_algo_search": "HEURISTIC",  # the default tries all algorithms for each new size of photo
+    "use_tf32": "0",  # embeddings from a GPU must be comparable with those from a CPU
 }
-_MEND = "run 'facebank doctor' to see why, or use --device cpu"
+_REMEDY = "run 'facebank doctor' to see why, or use --device cpu"
 
 
 class Port(NamedTuple):
-    """An input or output of a network: its name, and its sides, of which a free one is no number."""
+    """Name and shape of an input or output of a network; a free axis is a name or None."""
 
     name: str
     shape: Sequence[int | str | None]
 
 
 class Session(Protocol):
-    """A loaded network; what ONNX Runtime's own sessions offer, and every other runtime's must.
+    """A loaded network: the subset of ONNX Runtime's interface that all runtimes implement. Thread-safe.
 
-    Every runtime passes ``tests/packs/test_runtime_contract.py``. Several threads may run one session.
+    Every runtime passes ``tests/packs/test_runtime_contract.py``.
     """
 
     def get_inputs(self) -> Sequence[Port]:
-        """Return the inputs."""
+        """Return the names and shapes of the inputs."""
         ...
 
     def get_outputs(self) -> Sequence[Port]:
-        """Return the outputs."""
+        """Return the names and shapes of the outputs."""
         ...
 
     def get_providers(self) -> Sequence[str]:
-        """Return what computes the network, first the one that is preferred."""
+        """Return the names of the execution providers, the preferred one first."""
         ...
 
     def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray]) -> list[FloatArray]:
-        """Run the network with inputs by name; returns the named outputs, in order, or all."""
+        """Return the named outputs for inputs by name, in order, or all outputs."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceTrial:
-    """The result of running a small network on the device that was asked for."""
+    """Result of running a small network on a device."""
 
-    asked: str
-    # where its nodes were computed: ``cpu``, ``cuda`` or the name of another execution provider; empty for nowhere
+    asked: str  # the device
+    # where its nodes ran: ``cpu``, ``cuda`` or the name of another execution provider; empty if it failed
     ran_on: frozenset[str]
-    problem: str | None  # why it did not run on the device (for ``auto``: on CUDA), in one sentence; None if it did
+    problem: str | None  # why it did not run on the device (for ``auto``: on CUDA), one sentence; None if it did
 
 
 def open_session(model: Path | bytes, device: str = "auto", threads: int | None = None) -> InferenceSession:
-    """Load a network.
+    """Return a session with a network.
 
-    Raises `UsageError` (there is no such device), `MissingDependencyError` (no runtime is installed, or a broken one;
-    the message names the extra), `DeviceError` (CUDA was asked for and cannot run the network) or `PackIntegrityError`
-    (the runtime cannot load the file, or it keeps weights in another file).
+    Raises `UsageError` (unknown device), `MissingDependencyError` (no runtime is installed, or a broken one),
+    `DeviceError` (CUDA was requested and cannot run the network) or `PackIntegrityError` (the runtime cannot load the
+    file, or it keeps weights in another file).
 
     Parameters
     ----------
     model
         An ONNX file, or its content.
     device
-        ``cpu``; ``cuda``, which never falls back to the CPU; ``auto``: CUDA if it works, else the CPU.
+        ``cpu``; ``cuda``, without a fallback to the CPU; or ``auto``: CUDA if it works, else the CPU.
     threads
         Threads of one network on the CPU; None for `usable_cores`.
     """
@@ -110,7 +110,7 @@ def open_session(model: Path | bytes, device: str = "auto", threads: int | None 
 
 
 def check_model(model: Path | bytes) -> None:
-    """Check a network before any runtime reads it, as `facebank.packs.network_file.check_network` does."""
+    """Check a network before a runtime reads it: see `facebank.packs.network_file.check_network`."""
     if isinstance(model, bytes):
         check_network_bytes(model, named(model))
     else:
@@ -123,28 +123,28 @@ def named(model: Path | bytes) -> str:
 
 
 def note_session(session: Session) -> None:
-    """Remember an open session, which cannot be used in a process forked from this one."""
+    """Register an open session, which cannot be used in a process forked from this one."""
     _sessions.add(session)
 
 
 def require_own(session: Session) -> None:
-    """Raise DeviceError for a session opened before this process was forked, which would wait forever for threads."""
+    """Raise `DeviceError` for a session opened before this process was forked, which would deadlock."""
     if id(session) in _inherited:
         raise DeviceError(
-            "the networks were loaded before this process was forked and cannot run here: load them anew, or start "
+            "the networks were loaded before this process was forked and cannot run here: load them again, or start "
             "processes with multiprocessing's 'spawn'"
         )
 
 
 def where_it_runs(session: Session) -> Device:
-    """Return where a session really runs its network."""
+    """Return the device on which a session runs its network."""
     return "cuda" if _CUDA in session.get_providers() else "cpu"
 
 
 def try_device(device: str = "auto") -> DeviceTrial:
-    """Run a small network on a device with the runtime's profiler, and return where it really ran.
+    """Return where a small network ran on a device, as recorded by the runtime's profiler.
 
-    Raises UsageError for an unknown device, MissingDependencyError without a usable runtime.
+    Raises `UsageError` for an unknown device, and `MissingDependencyError` without a usable runtime.
     """
     check_device(device)
     options = _options(threads=1)
@@ -162,7 +162,7 @@ def try_device(device: str = "auto") -> DeviceTrial:
 
 @cache
 def cuda_trouble() -> str | None:
-    """Return why CUDA cannot be used here; None if it can: every node of a small network has run there."""
+    """Return why CUDA cannot be used; None if it has run all nodes of a small network."""
     onnxruntime = load_runtime()
     if _CUDA not in onnxruntime.get_available_providers():
         return "the installed ONNX runtime has no CUDA, which needs the extra 'facebank[gpu]'"
@@ -178,7 +178,7 @@ def cuda_trouble() -> str | None:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use, at least 1: by affinity mask and a Linux container's quota."""
+    """Return the number of cores that this process may use, by CPU affinity and a Linux container's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         return min(cores, _quota(_QUOTA.read_text("ascii")) or cores)
@@ -187,8 +187,8 @@ def usable_cores() -> int:
 
 
 def load_runtime() -> ModuleType:
-    """Return the module of ONNX Runtime; MissingDependencyError says what to do if it is missing or incomplete."""
-    import numpy  # noqa: F401 - if Ctrl-C came while the runtime imports it, the runtime would seem broken
+    """Return the module of ONNX Runtime; raises `MissingDependencyError` if it is missing or incomplete."""
+    import numpy  # noqa: F401 - imported first: interrupted within the runtime's import, it would look like a broken runtime
 
     try:
         import onnxruntime
@@ -204,15 +204,15 @@ def load_runtime() -> ModuleType:
     if not hasattr(onnxruntime, "InferenceSession"):
         raise _broken_runtime()
     runtime: ModuleType = onnxruntime
-    # for releases without ORT_DISABLE_TELEMETRY, and for a runtime that was imported before facebank
+    # for releases without ORT_DISABLE_TELEMETRY, and for a runtime imported before facebank
     runtime.disable_telemetry_events()
     return runtime
 
 
 def _broken_runtime() -> MissingDependencyError:
     return MissingDependencyError(
-        "the installed ONNX runtime is incomplete, as happens when one of onnxruntime and onnxruntime-gpu is removed: "
-        "run 'facebank doctor' for the command that mends it"
+        "the installed ONNX Runtime is incomplete, for example because onnxruntime or onnxruntime-gpu was uninstalled: "
+        "run 'facebank doctor' for the command that repairs it"
     )
 
 
@@ -231,29 +231,29 @@ def _open(model: Path | bytes, device: str, options: SessionOptions) -> Inferenc
 
 def _cpu_session(model: Path | bytes, options: SessionOptions) -> InferenceSession:
     onnxruntime = load_runtime()
-    # Repacked weights make no network measurably faster, but SFace 20 to 50 ms slower to open.
+    # Prepacking weights does not make networks measurably faster, but takes 20 to 50 ms for SFace.
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:
         return onnxruntime.InferenceSession(_loadable(model), options, providers=[_CPU], enable_fallback=0)
     except Exception as error:
         raise PackIntegrityError(
-            f"{named(model)} is no network that ONNX Runtime {onnxruntime.__version__} can run "
-            f"({_first_line(error)}): install the pack again"
+            f"ONNX Runtime {onnxruntime.__version__} cannot run {named(model)} ({_first_line(error)}): install the "
+            "pack again"
         ) from error
 
 
 def _cuda_session(model: Path | bytes, options: SessionOptions) -> InferenceSession:
     trouble = _FORKED_CUDA if _cuda_is_lost else cuda_trouble()
     if trouble is not None:
-        raise DeviceError(f"CUDA cannot be used: {trouble}; {_MEND}")
+        raise DeviceError(f"CUDA cannot be used: {trouble}; {_REMEDY}")
     onnxruntime = load_runtime()
     providers = [(_CUDA, _CUDA_OPTIONS), _CPU]
     try:
         session = onnxruntime.InferenceSession(_loadable(model), options, providers=providers, enable_fallback=0)
     except Exception as error:
-        raise DeviceError(f"CUDA cannot run {named(model)} ({_first_line(error)}): {_MEND}") from error
+        raise DeviceError(f"CUDA cannot run {named(model)} ({_first_line(error)}): {_REMEDY}") from error
     if where_it_runs(session) != "cuda":
-        raise DeviceError(f"CUDA was asked for, but {named(model)} landed on the CPU: {_MEND}")
+        raise DeviceError(f"CUDA was requested, but {named(model)} runs on the CPU: {_REMEDY}")
     return session
 
 
@@ -262,7 +262,7 @@ def _loadable(model: Path | bytes) -> str | bytes:
 
 
 def _profiled_trial(network: bytes, device: str, options: SessionOptions, scratch: Path) -> frozenset[str]:
-    """Open and run the trial's network as any other, and return what computed its nodes."""
+    """Return where the nodes of the trial's network ran."""
     model = scratch / "small.onnx"
     model.write_bytes(network)
     options.enable_profiling = True
@@ -271,16 +271,16 @@ def _profiled_trial(network: bytes, device: str, options: SessionOptions, scratc
     _run_trial(session)
     events = json.loads(Path(session.end_profiling()).read_text("utf-8"))
     providers = {provider for event in events if (provider := event.get("args", {}).get("provider"))}
-    return frozenset(_PLACES.get(provider, provider) for provider in providers)
+    return frozenset(_DEVICE_NAMES.get(provider, provider) for provider in providers)
 
 
 def _run_trial(session: InferenceSession) -> None:
-    """Run the trial's network; DeviceError if the answer is wrong."""
+    """Run the trial's network; raises `DeviceError` if the result is wrong."""
     import numpy as np
 
     (sums,) = session.run(None, {"pixels": np.ones((1, 3, 8, 8), np.float32)})
     if not np.allclose(sums, 3.0):
-        raise DeviceError("its answer was wrong")
+        raise DeviceError("its result was wrong")
 
 
 def _trial_problem(error: Exception) -> str:
@@ -304,7 +304,7 @@ def _trial_network() -> bytes:
 
 
 def _load_cuda_libraries() -> None:
-    """Load the CUDA and cuDNN libraries of the ``gpu`` extra, whose folders the system's loader does not search."""
+    """Load the CUDA and cuDNN libraries of the ``gpu`` extra, which the system's loader does not find."""
     preload = getattr(load_runtime(), "preload_dlls", None)
     if preload is not None:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -316,7 +316,7 @@ def _options(threads: int | None) -> SessionOptions:
     options.log_severity_level = _FATAL_ONLY
     options.intra_op_num_threads = usable_cores() if threads is None else threads
     options.inter_op_num_threads = 1
-    # Two networks take turns: idle spinning threads of one would take the cores from the other.
+    # Two networks take turns: idle threads of one must not spin on the cores of the other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
@@ -324,11 +324,11 @@ def _options(threads: int | None) -> SessionOptions:
 def check_device(device: str) -> None:
     """Raise `UsageError` unless a device is ``auto``, ``cpu`` or ``cuda``."""
     if device not in DEVICES:
-        raise UsageError(f"there is no device {printable(str(device))!r}: use auto, cpu or cuda")
+        raise UsageError(f"unknown device {printable(str(device))!r}: use auto, cpu or cuda")
 
 
 def _quota(text: str) -> int | None:
-    """Return the cores of a Linux control group's ``cpu.max``; None for ``max``."""
+    """Return the number of cores in a Linux control group's ``cpu.max``; None for ``max``."""
     allowed, period = text.split()
     return None if allowed == "max" else max(1, math.ceil(int(allowed) / int(period)))
 
@@ -342,14 +342,14 @@ _inherited: set[int] = set()
 _cuda_is_lost = False
 
 
-def _leave_inherited() -> None:
-    """Keep the sessions of the parent process from being freed, which would wait for their threads."""
+def _disown_inherited() -> None:
+    """Prevent freeing the sessions of the parent process, which would wait for its threads."""
     global _cuda_is_lost  # noqa: PLW0603
     for session in list(_sessions):
-        keep_alive(session)  # so that its id stays unique
+        keep_alive(session)  # keeps its id unique
         _inherited.add(id(session))
         _cuda_is_lost = _cuda_is_lost or where_it_runs(session) == "cuda"
     _sessions.clear()
 
 
-at_fork(in_child=_leave_inherited)
+at_fork(in_child=_disown_inherited)

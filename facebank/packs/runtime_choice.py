@@ -1,4 +1,4 @@
-"""Which runtime computes a network: the one that was asked for, or the faster one on this machine, measured once."""
+"""Choice of the runtime for a network: the requested one, or the faster one on this machine, measured once."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Runtime: TypeAlias = Literal["onnxruntime", "openvino"]
 RUNTIMES = ("auto", "onnxruntime", "openvino")
 
 _ROUNDS = 5
-_RUNS = 4  # of a round, for each core that is used
-_WORTH_IT = 0.95  # of the other's time: a gain that a repeated measurement would find again
-_SAME = 0.999999  # cosine of two runtimes' answers
+_RUNS = 4  # runs per round and core
+_LARGEST_RATIO = 0.95  # of the times: a smaller gain may be noise of the measurement
+_SAME = 0.999999  # smallest cosine of equal outputs
 _ADVICE = "set FACEBANK_CACHE to a folder that can be written"
 _MOST_BYTES = 4096
 _TINY = 1e-30
@@ -35,7 +35,7 @@ _TINY = 1e-30
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A measurement of both runtimes: milliseconds of a run of a network, and the smallest cosine of their answers."""
+    """Measured times of a network's run on both runtimes, in milliseconds, and the smallest cosine of their outputs."""
 
     onnxruntime: float
     openvino: float
@@ -43,20 +43,20 @@ class Choice:
 
     @property
     def runtime(self) -> Runtime:
-        """The faster one, if both answer the same."""
-        is_faster = self.openvino < _WORTH_IT * self.onnxruntime
+        """The faster runtime, if the outputs of both are equal."""
+        is_faster = self.openvino < _LARGEST_RATIO * self.onnxruntime
         return "openvino" if is_faster and self.cosine >= _SAME else "onnxruntime"
 
     @property
     def title(self) -> str:
-        """Its name as its makers write it."""
+        """The display name of the runtime."""
         return {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}[self.runtime]
 
 
 def check_runtime(runtime: str) -> None:
     """Raise `UsageError` unless a runtime is ``auto``, ``onnxruntime`` or ``openvino``."""
     if runtime not in RUNTIMES:
-        raise UsageError(f"there is no runtime {printable(str(runtime))!r}: use auto, onnxruntime or openvino")
+        raise UsageError(f"unknown runtime {printable(str(runtime))!r}: use auto, onnxruntime or openvino")
 
 
 def open_network(
@@ -68,33 +68,33 @@ def open_network(
     sha256: str,
     shape: tuple[int, ...],
 ) -> Session:
-    """Load a network into the runtime that was asked for.
+    """Return a session with a network on a runtime.
 
-    Raises `UsageError` (there is no such device or runtime), `DeviceError` (the device cannot run it) and what
-    `open_session` and `OpenVinoSession` raise.
+    Raises `UsageError` (unknown device or runtime), `DeviceError` (the device cannot run it) and what `open_session`
+    and `OpenVinoSession` raise.
 
     Parameters
     ----------
     model, device, threads
         As for `open_session`.
     runtime
-        ``onnxruntime``; ``openvino``, which is for the CPU only; ``auto``: the faster one where OpenVINO is installed,
-        measured once on this machine for each network and number of threads, and remembered in the cache.
+        ``onnxruntime``; ``openvino``, for the CPU only; or ``auto``: the faster one if OpenVINO is installed, measured
+        once on this machine for each network and number of threads, and cached.
     sha256, shape
-        Of the network, and of an input that is typical of its work.
+        SHA-256 of the network, and shape of a typical input.
     """
     check_device(device)
     check_runtime(runtime)
     if runtime == "openvino":
         if device == "cuda":
-            raise DeviceError("OpenVINO computes on the CPU: use --runtime onnxruntime with --device cuda")
+            raise DeviceError("OpenVINO runs on the CPU only: use --runtime onnxruntime with --device cuda")
         return OpenVinoSession(model, threads)
     is_on_cpu = device == "cpu" or (device == "auto" and cuda_trouble() is not None)
     has_choice = runtime == "auto" and is_on_cpu and has_openvino()
     choice = measured(sha256, threads) if has_choice else None
     other: Session | None = None
     if has_choice and (choice is None or choice.runtime == "openvino"):
-        with contextlib.suppress(PackIntegrityError, MissingDependencyError):  # `facebank doctor` tells why
+        with contextlib.suppress(PackIntegrityError, MissingDependencyError):  # `facebank doctor` reports it
             other = OpenVinoSession(model, threads)
     if other is not None and choice is not None:
         return other
@@ -107,9 +107,9 @@ def open_network(
 
 
 def measured(sha256: str, threads: int | None = None) -> Choice | None:
-    """Return what was measured on this machine for a network; None if nothing was yet."""
+    """Return the cached measurement of a network on this machine; None if there is none."""
     try:
-        with _place(sha256, threads).open("rb") as file:
+        with _measurement_path(sha256, threads).open("rb") as file:
             found = json.loads(file.read(_MOST_BYTES))
         choice = Choice(float(found["onnxruntime"]), float(found["openvino"]), float(found["cosine"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -118,7 +118,7 @@ def measured(sha256: str, threads: int | None = None) -> Choice | None:
 
 
 def _measure(one: Session, other: Session, threads: int | None, shape: tuple[int, ...]) -> Choice:
-    """Run both by turns, as many runs at once as the cores have room for."""
+    """Return the measurement of two sessions, run in turns with as many concurrent runs as there are cores for."""
     import statistics
     from concurrent.futures import ThreadPoolExecutor
 
@@ -146,11 +146,11 @@ def _measure(one: Session, other: Session, threads: int | None, shape: tuple[int
 
 def _remember(sha256: str, threads: int | None, choice: Choice) -> None:
     with contextlib.suppress(StorageError):  # it is measured again next time
-        write_file(_place(sha256, threads), json.dumps(asdict(choice)).encode(), advice=_ADVICE)
+        write_file(_measurement_path(sha256, threads), json.dumps(asdict(choice)).encode(), advice=_ADVICE)
 
 
-def _place(sha256: str, threads: int | None) -> Path:
-    """Return the file for a network on this machine: other processors, cores and versions have files of their own."""
+def _measurement_path(sha256: str, threads: int | None) -> Path:
+    """Return the cache file for a network, the processor, the number of cores and the versions of the runtimes."""
     from importlib.metadata import version
 
     cores = usable_cores()
@@ -159,7 +159,7 @@ def _place(sha256: str, threads: int | None) -> Path:
 
 
 def _processor() -> str:
-    """Return what tells processors apart that are fast in different ways: on Linux, model and abilities."""
+    """Return the processor's description: on Linux, its model and features."""
     import platform
 
     try:

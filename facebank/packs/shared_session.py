@@ -1,4 +1,4 @@
-"""A network that several threads use: for one of them it has all its threads, for each of several one."""
+"""Sessions shared by several threads: all cores for a single run, one for each of several concurrent runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def open_shared(
     sha256: str,
     shape: tuple[int, ...],
 ) -> Session:
-    """Load a network as `open_network` does, for several threads at once; `network` returns its file or content."""
+    """Return a session as `open_network` does, for concurrent use; `network` returns the file or its content."""
     session = open_network(network(), device, threads, runtime, sha256=sha256, shape=shape)
     if where_it_runs(session) == "cuda" or (usable_cores() if threads is None else threads) == 1:
         return session
@@ -38,62 +38,64 @@ def open_shared(
 
 
 class SharedSession:
-    """A network that runs on all its threads, or on one beside others that are `at_work`; used as a session is.
+    """A session that runs on all its threads, or on one thread if other threads are `at_work`; implements `Session`.
 
-    The threads of a run wait for each other: on busy cores several runs are faster with one thread each. Others never
-    change the outputs: inputs of a shape run on one thread only once that was seen to give the same for that shape, to
-    the bit.
+    Concurrent runs are faster with one thread each, because the threads of a run wait for each other. Outputs do not
+    depend on this: inputs of a shape run on one thread only after its outputs for that shape were equal to the last
+    bit.
 
     Parameters
     ----------
     session
-        The network with all its threads.
+        The session with all its threads.
     open_on_one
-        Opens it with one thread; called when two first meet, so that nothing else needs memory for it.
+        Opens the session with one thread; called at the first concurrent run, to save memory.
     """
 
     def __init__(self, session: Session, open_on_one: Callable[[], Session]) -> None:
         self._session = session
         self._open_on_one = open_on_one
         self._on_one: Session | None = None
-        self._beside_others: dict[tuple[tuple[int, ...], ...], Session] = {}  # what runs inputs of some shapes
-        self._trying = Lock()
+        self._concurrent: dict[
+            tuple[tuple[int, ...], ...], Session
+        ] = {}  # sessions for concurrent runs, by input shapes
+        self._choosing = Lock()
         note_session(self)
 
     def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray]) -> list[FloatArray]:
-        """Run the network with inputs by name; returns the named outputs, in order, or all."""
+        """Return the named outputs for inputs by name, in order, or all outputs."""
         with at_work():
             is_alone = len(_at_work) == 1
             shapes = tuple(tensor.shape for tensor in feeds.values())
-            session = self._session if is_alone else self._beside_others.get(shapes, self._session)
+            session = self._session if is_alone else self._concurrent.get(shapes, self._session)
             results = session.run(outputs, feeds)
-            if not is_alone and shapes not in self._beside_others and self._trying.acquire(blocking=False):
+            if not is_alone and shapes not in self._concurrent and self._choosing.acquire(blocking=False):
                 try:
-                    self._beside_others[shapes] = self._chosen(outputs, feeds, results)
+                    self._concurrent[shapes] = self._chosen(outputs, feeds, results)
                 finally:
-                    self._trying.release()
+                    self._choosing.release()
             return results
 
     def get_inputs(self) -> Sequence[Port]:
-        """Return the inputs."""
+        """Return the names and shapes of the inputs."""
         return self._session.get_inputs()
 
     def get_outputs(self) -> Sequence[Port]:
-        """Return the outputs."""
+        """Return the names and shapes of the outputs."""
         return self._session.get_outputs()
 
     def get_providers(self) -> Sequence[str]:
-        """Return what computes the network."""
+        """Return the names of the execution providers."""
         return self._session.get_providers()
 
     def _chosen(
         self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray], results: list[FloatArray]
     ) -> Session:
-        """Return what is to run inputs of these shapes beside other runs; `results` are those of all threads."""
+        """Return the session for concurrent runs of inputs of these shapes; `results` are those of all threads."""
         try:
             if self._on_one is None:
                 self._on_one = self._open_on_one()
-        except FacebankError:  # the pack was removed meanwhile: what is loaded goes on
+        except FacebankError:  # the pack was removed meanwhile: use the loaded session
             return self._session
         on_one = self._on_one.run(outputs, feeds)
         is_same = all(a.tobytes() == b.tobytes() for a, b in zip(results, on_one, strict=True))
@@ -102,7 +104,7 @@ class SharedSession:
 
 @contextmanager
 def at_work() -> Iterator[None]:
-    """Count this thread, until the end of the block, among those that share the cores; a second time counts as one."""
+    """Register this thread, within the block, as one of those that share the cores; may be nested."""
     thread = get_ident()
     if thread in _at_work:
         yield

@@ -1,4 +1,4 @@
-"""The packs of this computer: found, listed, verified, added and removed."""
+"""Packs on this computer: loading, listing, verifying, adding and removing them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Pack:
     manifest
         The content of its ``pack.toml``.
     folder
-        Where it is.
+        The pack's folder.
 
     Examples
     --------
@@ -72,7 +72,7 @@ class Pack:
 
     @property
     def digest(self) -> str:
-        """SHA-256 in hex over what makes embeddings; packs of equal digests make comparable embeddings.
+        """SHA-256 in hex over all that determines embeddings; packs with equal digests give comparable embeddings.
 
         Examples
         --------
@@ -83,7 +83,7 @@ class Pack:
         return self.manifest.digest
 
     def detector_path(self) -> Path:
-        """Return the detector's ONNX file, verified, and prepared if the manifest asks for it.
+        """Return the path of the detector's ONNX file, verified, and prepared if the manifest says so.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class Pack:
         return self._file(self.manifest.detector, "batch_and_size")
 
     def embedder_path(self) -> Path:
-        """Return the embedder's ONNX file; as `detector_path`.
+        """Return the path of the embedder's ONNX file; see `detector_path`.
 
         Examples
         --------
@@ -112,22 +112,24 @@ class Pack:
         return self._file(self.manifest.embedder, "batch")
 
     def detector_network(self) -> Path | bytes:
-        """Return the detector for `open_session`: as `detector_path`, or its bytes if the cache cannot be written.
+        """Return the path of the detector as `detector_path` does, or its bytes if the cache cannot be written.
 
         Examples
         --------
         >>> pack = load_pack()
-        >>> network = pack.detector_network()
+        >>> pack.detector_network().suffix
+        '.onnx'
         """
         return self._network(self.manifest.detector, "batch_and_size")
 
     def embedder_network(self) -> Path | bytes:
-        """Return the embedder for `open_session`; as `detector_network`.
+        """Return the path of the embedder, or its bytes; see `detector_network`.
 
         Examples
         --------
         >>> pack = load_pack()
-        >>> network = pack.embedder_network()
+        >>> pack.embedder_network().suffix
+        '.onnx'
         """
         return self._network(self.manifest.embedder, "batch")
 
@@ -145,23 +147,23 @@ class PackEntry:
     """A pack that is installed or can be installed by name."""
 
     name: str
-    manifest: PackManifest | None  # its manifest; None if that of an installed pack is wrong
-    folder: Path | None  # where it is installed; None if it is not
-    problem: str | None = None  # what is wrong with the manifest, in one sentence; None if nothing is
+    manifest: PackManifest | None  # None if the manifest of an installed pack is wrong
+    folder: Path | None  # None if the pack is not installed
+    problem: str | None = None  # the error in the manifest, in one sentence; None if it is valid
 
     @property
     def installed(self) -> bool:
-        """Whether it is on this computer."""
+        """Whether the pack is on this computer."""
         return self.folder is not None
 
     @property
     def embedded(self) -> bool:
-        """Whether it came with facebank."""
+        """Whether the pack is part of facebank."""
         return self.name == EMBEDDED_NAME
 
 
 class FileState(StrEnum):
-    """Whether a file of a pack is as published."""
+    """State of a file of a pack, compared with its published hash."""
 
     OK = "ok"
     MISSING = "missing"
@@ -171,30 +173,30 @@ class FileState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PackHealth:
-    """Whether an installed pack can be used: the state of each file by name; none if the manifest is wrong."""
+    """An installed pack with the states of its files by name; none if the manifest is wrong."""
 
     pack: PackEntry
     files: dict[str, FileState]
 
     @property
     def ok(self) -> bool:
-        """Whether the manifest is right and every file whole."""
+        """Whether the manifest is valid and all files are unaltered."""
         return self.pack.problem is None and all(state is FileState.OK for state in self.files.values())
 
 
 def load_pack(name_or_folder: str | os.PathLike[str] | None = None) -> Pack:
-    """Find a pack and read its manifest; its networks are verified when their paths are asked for.
+    """Return a pack with its manifest; its networks are verified when their paths are read.
 
     Parameters
     ----------
     name_or_folder
-        Name of an installed pack, or a folder with a ``pack.toml`` (``./name`` if it could be taken for a name);
+        Name of an installed pack, or a folder with a ``pack.toml`` (``./name`` if it looks like a name);
         None for the embedded pack.
 
     Raises
     ------
     PackNotFoundError
-        There is no such pack; the message lists the installed ones.
+        The pack does not exist; the message lists the installed ones.
     ManifestError
         Its ``pack.toml`` is wrong.
 
@@ -221,13 +223,13 @@ def load_pack(name_or_folder: str | os.PathLike[str] | None = None) -> Pack:
     if text in known_packs():
         raise PackNotFoundError(f"the pack '{text}' is not installed: run `{shell_command('packs', 'install', text)}`")
     raise PackNotFoundError(
-        f"there is no pack {printable(text)!r}: installed are {', '.join(installed_names())}; "
+        f"unknown pack {printable(text)!r}: installed are {', '.join(installed_names())}; "
         "see 'facebank packs list' and 'facebank packs install'"
     )
 
 
 def installed_names() -> list[str]:
-    """Return the names of the installed packs, broken ones included: the embedded one, then sorted."""
+    """Return the names of the installed packs, including broken ones: the embedded one, then by name."""
     try:
         folders = [entry.name for entry in packs_folder().iterdir() if entry.is_dir()]
     except OSError:
@@ -237,23 +239,23 @@ def installed_names() -> list[str]:
 
 
 def pack_folder(name: str) -> Path:
-    """Return the folder of an installed pack: the former pack's if its replacement was interrupted."""
+    """Return the folder of an installed pack, or of the former pack if its replacement was interrupted."""
     folder, former = packs_folder() / name, former_folder(name)
     return former if former.is_dir() and not folder.exists() else folder
 
 
 def former_folder(name: str) -> Path:
-    """Return the folder that keeps a pack while another takes its place."""
+    """Return the folder of a former pack while it is being replaced."""
     return packs_folder() / f".{name}{_FORMER}"
 
 
 def list_packs() -> list[PackEntry]:
-    """Return the installed packs, broken ones included: the embedded one, then by name."""
+    """Return the installed packs, including broken ones: the embedded one, then by name."""
     return [_entry(name) for name in installed_names()]
 
 
 def catalog() -> list[PackEntry]:
-    """Return the installed packs, then the others that can be installed by name."""
+    """Return the installed packs, then those that can be installed by name."""
     here = list_packs()
     names = {pack.name for pack in here}
     return here + [
@@ -262,19 +264,19 @@ def catalog() -> list[PackEntry]:
 
 
 def find_pack(name: str) -> PackEntry:
-    """Return a pack of the catalog; the message of PackNotFoundError lists it."""
+    """Return a pack of the catalog; raises `PackNotFoundError` with the list of names."""
     packs = catalog()
     found = next((pack for pack in packs if pack.name == name), None)
     if found is None:
         listed = ", ".join(printable(pack.name) for pack in packs)
-        raise PackNotFoundError(f"no pack {printable(name)!r} is installed or known by name; there are: {listed}")
+        raise PackNotFoundError(f"unknown pack {printable(name)!r}: installed or known are {listed}")
     return found
 
 
 def verify_pack(name: str | None = None) -> PackHealth:
-    """Compare every file of an installed pack (None: the embedded one) with the hashes in its manifest.
+    """Return the states of the files of an installed pack (None: the embedded one), by the hashes in its manifest.
 
-    Raises `PackNotFoundError`: no pack of this name is installed.
+    Raises `PackNotFoundError` if no pack of this name is installed.
     """
     pack = _entry(_installed_name(name or EMBEDDED_NAME))
     if pack.manifest is None or pack.folder is None:
@@ -283,7 +285,7 @@ def verify_pack(name: str | None = None) -> PackHealth:
 
 
 def file_state(path: Path, sha256: str) -> FileState:
-    """Compare a file with the hash that it must have."""
+    """Return the state of a file with an expected SHA-256."""
     try:
         return FileState.OK if sha256_of(path) == sha256 else FileState.ALTERED
     except FileNotFoundError:
@@ -293,18 +295,17 @@ def file_state(path: Path, sha256: str) -> FileState:
 
 
 def add_pack(folder: str | os.PathLike[str], *, replace: bool = False) -> Pack:
-    """Copy a folder with a ``pack.toml`` and its ONNX files to the installed packs.
+    """Return a pack that was copied to the installed packs from a folder.
 
-    Raises `ManifestError` (the ``pack.toml`` is missing or wrong), `PackIntegrityError` (a file is missing or altered;
-    the message says which), `PackError` (a pack of this name is installed) or `StorageError` (the packs' folder cannot
-    be written).
+    Raises `ManifestError` (the ``pack.toml`` is missing or wrong), `PackIntegrityError` (a file is missing or altered),
+    `PackError` (a pack of this name is installed) or `StorageError` (the packs folder cannot be written).
 
     Parameters
     ----------
     folder
-        The folder; only the manifest and the files that it names are copied.
+        A folder with a ``pack.toml`` and its ONNX files; other files are not copied.
     replace
-        Whether an installed pack of the same name is replaced.
+        Whether to replace an installed pack of the same name.
     """
     source = named_path(folder)
     manifest = read_manifest(source)
@@ -317,7 +318,7 @@ def add_pack(folder: str | os.PathLike[str], *, replace: bool = False) -> Pack:
 
 
 def remove_pack(name: str) -> None:
-    """Delete an installed pack, which may be a broken one.
+    """Delete an installed pack, even a broken one.
 
     Raises `UsageError` (it is the embedded pack, which is part of facebank), `PackNotFoundError` (no pack of this name
     is installed) or `StorageError` (it cannot be deleted).
@@ -333,7 +334,7 @@ def remove_pack(name: str) -> None:
 def assemble_pack(
     manifest: str | os.PathLike[str], weights: str | os.PathLike[str], target: str | os.PathLike[str]
 ) -> Pack:
-    """Make a pack's folder from a manifest and a folder of weights, with links instead of copies.
+    """Return a pack in a new folder with a manifest and links to weights.
 
     Raises `ManifestError` (the manifest is wrong), `PackIntegrityError` (a file is missing or altered) or
     `StorageError` (the target cannot be written).
@@ -343,9 +344,9 @@ def assemble_pack(
     manifest
         A manifest file of any name.
     weights
-        A folder with the ONNX files, in itself or in its folders one level below.
+        A folder with the ONNX files, directly or one level below.
     target
-        The pack's folder; made if missing.
+        The pack's folder; created if missing.
     """
     source, folder = named_path(manifest), named_path(target)
     content = read_manifest(source.parent, source.name)
@@ -361,7 +362,7 @@ def assemble_pack(
 
 @contextmanager
 def staging_folder() -> Iterator[Path]:
-    """Make a folder beside the installed packs, deleted at the end unless it was published; may raise StorageError."""
+    """Return a new folder beside the installed packs, deleted at the end of the block; may raise `StorageError`."""
     packs = packs_folder()
     with ExitStack() as stack:
         with writing(packs, ADVICE):
@@ -370,21 +371,21 @@ def staging_folder() -> Iterator[Path]:
 
 
 def publish(staging: Path, replace: bool) -> Pack:
-    """Verify a staged pack, try its networks, and move it to its place in one step.
+    """Return a pack that was verified and tried in a staging folder and then moved into place in one step.
 
-    Raises the errors of `read_manifest`, `check_network` and `try_pack`; PackIntegrityError for a missing or altered
-    file, PackError if a pack of this name is installed, StorageError if the folder cannot be moved.
+    Raises the errors of `read_manifest`, `check_network` and `try_pack`; `PackIntegrityError` for a missing or altered
+    file, `PackError` if a pack of this name is installed, `StorageError` if the folder cannot be moved.
     """
     manifest = read_manifest(staging)
     for file, sha256 in manifest.files.items():
         if file_state(staging / file, sha256) is not FileState.OK:
             raise PackIntegrityError(
                 f"{file} of the pack {manifest.name!r} is partial or altered: its SHA-256 is not the one in pack.toml; "
-                "nothing was installed, get the pack again"
+                "get the pack again (nothing was installed)"
             )
         check_network(staging / file)
     refuse_taken(manifest.name, replace)
-    from facebank.packs.trial import try_pack  # only this needs to start processes
+    from facebank.packs.trial import try_pack  # imports modules for processes
 
     try_pack(staging, manifest)
     target = packs_folder() / manifest.name
@@ -395,15 +396,15 @@ def publish(staging: Path, replace: bool) -> Pack:
 
 
 def refuse_taken(name: str, replace: bool) -> None:
-    """Raise PackError if no pack may be installed under this name."""
+    """Raise `PackError` if no pack may be installed under this name."""
     if name == EMBEDDED_NAME:
-        raise PackError(f"the name {EMBEDDED_NAME!r} belongs to the embedded pack: give the pack another name")
+        raise PackError(f"{EMBEDDED_NAME!r} is the name of the embedded pack: give the pack another name")
     if not replace and name in installed_names():
         raise PackError(f"a pack {name!r} is installed: remove it first (`{shell_command('packs', 'remove', name)}`)")
 
 
 def copy_checked(source: Path, target: Path, sha256: str) -> None:
-    """Copy a file whose hash is known; PackIntegrityError if it is missing or altered, or StorageError."""
+    """Copy a file; raises `PackIntegrityError` if it is missing or altered, and `StorageError`."""
     _copy(checked_file(source, sha256), target)
 
 
@@ -413,19 +414,19 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _swap(new: Path, target: Path, former: Path, aside: Path) -> None:
-    """Move a folder to its place and what was there aside; killed anywhere, `pack_folder` finds one of the two."""
-    _settle(target, former, aside / "0")
+    """Replace a pack's folder; if the process is killed, `pack_folder` finds the former or the new one."""
+    _clear_former(target, former, aside / "0")
     try:
         with contextlib.suppress(FileNotFoundError):
             target.replace(former)
         new.replace(target)
     finally:
         with contextlib.suppress(OSError):  # the next replacement does it
-            _settle(target, former, aside / "1")
+            _clear_former(target, former, aside / "1")
 
 
-def _settle(target: Path, former: Path, aside: Path) -> None:
-    """Put a former pack back if nothing has taken its place, else aside."""
+def _clear_former(target: Path, former: Path, aside: Path) -> None:
+    """Move a former pack back if its place is free, else aside."""
     if os.path.lexists(former):
         former.replace(aside if os.path.lexists(target) else target)
 
@@ -437,7 +438,7 @@ def _entry(name: str) -> PackEntry:
     except ManifestError as error:
         return PackEntry(name, None, folder, str(error))
     if manifest.name != name:
-        return PackEntry(name, None, folder, f"its pack.toml says that it is {manifest.name!r}")
+        return PackEntry(name, None, folder, f"its pack.toml names another pack, {manifest.name!r}")
     return PackEntry(name, manifest, folder)
 
 

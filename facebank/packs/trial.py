@@ -1,4 +1,4 @@
-"""Trial of a pack before its installation, in a process of its own with limits on time and memory."""
+"""Trial of a pack before its installation, in a separate process with limits on time and memory."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _KINDS: dict[str, type[FacebankError]] = {
 
 @dataclass(frozen=True, slots=True)
 class TrialLimits:
-    """Limits of a trial: processor time, time by the clock, and address space of its process.
+    """Limits of a trial's process: CPU time and elapsed time in seconds, and address space in bytes.
 
-    The largest known pack takes a sixth of the processor time.
+    The largest known pack needs a sixth of the CPU time.
     """
 
     processor_seconds: int = 60
@@ -38,17 +38,16 @@ class TrialLimits:
 
 
 def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = None) -> None:
-    """Run the networks of a verified pack's folder on photographs and noise; return if they do what a pack must do.
+    """Run the networks of a verified pack's folder on photos and noise; returns if they work.
 
-    The process prepares networks in a cache of its own, so that nothing of a refused pack is left. Raises
-    `ManifestError` (the networks do not fit the manifest: another input, another dimension), `PackIntegrityError` (they
-    find no face in a portrait, give numbers that are not finite or always the same, crash, or exceed the limits),
-    `MissingDependencyError` (no runtime is installed to try them with) or `PackError` (this program was frozen into one
-    file and has no interpreter to run a trial with).
+    The process uses a temporary cache, so that nothing of a refused pack is left. Raises `ManifestError` (the networks
+    do not fit the manifest: another input or dimension), `PackIntegrityError` (they find no face in a portrait, return
+    numbers that are not finite or always the same, crash, or exceed the limits), `MissingDependencyError` (no runtime
+    is installed) or `PackError` (this is a frozen program, which has no interpreter to run a trial).
     """
     limits = limits or TrialLimits()
     if getattr(sys, "frozen", False):
-        raise PackError("a frozen program cannot try a pack before it installs it: install it with 'facebank' from pip")
+        raise PackError("a frozen program cannot install packs: install the pack with 'facebank' from pip")
     with tempfile.TemporaryDirectory(prefix="facebank-trial-") as scratch:
         result = Path(scratch) / "result.json"
         stated = [str(limits.processor_seconds), str(limits.memory_bytes)]
@@ -71,7 +70,7 @@ def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = 
 
 def _raise_problem(manifest: PackManifest, result: dict[str, str] | None, code: int, limits: TrialLimits) -> None:
     if result is None:
-        raise _failed(manifest, _end(code, limits))
+        raise _failed(manifest, _exit_reason(code, limits))
     if not result:
         return
     kind = _KINDS.get(result.get("kind", ""))
@@ -82,7 +81,7 @@ def _raise_problem(manifest: PackManifest, result: dict[str, str] | None, code: 
 
 
 def _result(path: Path) -> dict[str, str] | None:
-    """Return what the process wrote: an empty table if nothing is wrong; None if it did not finish."""
+    """Return the problem that the process wrote, empty if there is none; None if it did not finish."""
     try:
         with path.open("rb") as file:
             content = json.loads(file.read(_MAX_BYTES))
@@ -91,9 +90,9 @@ def _result(path: Path) -> dict[str, str] | None:
     return content if isinstance(content, dict) and all(isinstance(each, str) for each in content.values()) else None
 
 
-def _end(code: int, limits: TrialLimits) -> str:
+def _exit_reason(code: int, limits: TrialLimits) -> str:
     if code in {-signal.SIGXCPU, -signal.SIGKILL}:
-        return f"it took more than {limits.processor_seconds} seconds of processor time, or was killed for its memory"
+        return f"it took more than {limits.processor_seconds} seconds of CPU time, or was killed for its memory"
     if code < 0:
         return f"it crashed the runtime (signal {-code})"
     return "the trial ended without a result"

@@ -120,7 +120,7 @@ def test_too_few_people_and_mislabelled_photos_are_reported(run: Run, small_albu
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nowhere\x1b[31m", "few"), "there is no pack"),
+        (("nowhere\x1b[31m", "few"), "unknown pack"),
         (("opencv", "nowhere\x1b[31m"), "is not a folder"),
         (("opencv", "few", "--classifier", "oracle\x1b[31m"), "unknown classifier"),
         (("opencv", "few", "--strangers", "nowhere\x1b[31m"), "no such file or folder"),

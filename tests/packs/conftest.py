@@ -1,4 +1,4 @@
-"""Fixtures of the packs' tests: folders of their own, small packs, and a web server on this computer."""
+"""Fixtures for tests of packs: temporary folders, small packs, and a local web server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EMBEDDER = small_embedder()
 
 @dataclass(frozen=True)
 class Places:
-    """Where installed packs and the cache are during a test."""
+    """Folders of installed packs and of the cache during a test."""
 
     packs: Path
     cache: Path
@@ -47,26 +47,26 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
 
 @pytest.fixture
 def tried() -> Callable[..., None]:
-    """The trial before an installation, which `untried` takes out of the way."""
+    """Return the trial before an installation, which `untried` disables."""
     return try_pack
 
 
 @pytest.fixture(autouse=True)
 def untried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install packs without a trial, which has tests of its own and takes a process."""
+    """Disable the trial before an installation, which starts a process and has its own tests."""
     monkeypatch.setattr("facebank.packs.trial.try_pack", lambda *_: None)
 
 
 @pytest.fixture
 def manifest() -> PackManifest:
-    """A manifest whose files are `DETECTOR` and `EMBEDDER`."""
+    """Return a manifest with the files `DETECTOR` and `EMBEDDER`."""
     model = load_pack().manifest
     hashes = [hashlib.sha256(data).hexdigest() for data in (DETECTOR, EMBEDDER)]
     return replace(
         model,
         name="small",
         title="A small pack",
-        license="A licence of its own",
+        license="A special license",
         commercial_use=False,
         detector=replace(model.detector, file="d.onnx", sha256=hashes[0], prepare=False, score_threshold=0.2),
         embedder=replace(
@@ -77,7 +77,7 @@ def manifest() -> PackManifest:
 
 @pytest.fixture
 def contents(manifest: PackManifest) -> dict[str, bytes]:
-    """The files of a whole pack."""
+    """Return the files of a whole pack by name."""
     return {MANIFEST_NAME: manifest_toml(manifest).encode(), "d.onnx": DETECTOR, "e.onnx": EMBEDDER}
 
 
@@ -95,7 +95,7 @@ Zipped = Callable[[Mapping[str, bytes]], bytes]
 
 @pytest.fixture
 def zipped() -> Zipped:
-    """Make a zip archive of names and bytes."""
+    """Return a function that makes a zip archive of contents by name."""
 
     def make(entries: Mapping[str, bytes]) -> bytes:
         buffer = io.BytesIO()
@@ -109,10 +109,10 @@ def zipped() -> Zipped:
 
 @dataclass
 class Served:
-    """A file of the test's web server and how the server behaves.
+    """A file on the web server, and the server's behavior.
 
-    `cuts` says after how many bytes the connection breaks, for the first requests in turn; `drip` how many seconds
-    pass before each byte, of the answer's head too where `slow_head` says so.
+    `cuts` are the numbers of bytes after which the connection breaks, for the first requests in turn. `drip` is the
+    number of seconds before each byte; `slow_head` applies it to the head of the response too.
     """
 
     data: bytes
@@ -129,7 +129,7 @@ class Served:
 
 @dataclass
 class Site:
-    """A web server on this computer."""
+    """A local web server."""
 
     port: int
     base: str
@@ -137,7 +137,7 @@ class Site:
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
     def serve(self, path: str, served: Served) -> str:
-        """Serve a file and return its address."""
+        """Serve a file; returns its address."""
         self.files[path] = served
         return f"{self.base}{path}"
 
@@ -149,7 +149,7 @@ def served() -> type[Served]:
 
 @contextmanager
 def serving(host: str = "127.0.0.1", certificate: Path | None = None) -> Iterator[Site]:
-    """Run a web server, with TLS where there is a certificate."""
+    """Run a web server, with TLS if a certificate is given."""
     server = ThreadingHTTPServer((host, 0), _Handler)
     server.daemon_threads = True
     if certificate is not None:
@@ -176,12 +176,12 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 and 127.0.0.2, with its key."""
+    """Return a certificate for 127.0.0.1 and 127.0.0.2, with its key."""
     path = tmp_path_factory.mktemp("tls") / "both.pem"
     key, own = path.with_name("key.pem"), path.with_name("own.pem")
     names = "subjectAltName=IP:127.0.0.1,IP:127.0.0.2"
-    asked = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=test", "-addext", names]
-    command = ["openssl", "req", "-x509", "-nodes", "-days", "2", *asked, "-keyout", str(key), "-out", str(own)]
+    requested = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=test", "-addext", names]
+    command = ["openssl", "req", "-x509", "-nodes", "-days", "2", *requested, "-keyout", str(key), "-out", str(own)]
     try:
         subprocess.run(command, check=True, capture_output=True)
     except FileNotFoundError:
@@ -193,8 +193,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         site: Site = self.server.site  # type: ignore[attr-defined]
-        asked = self.headers.get("Range")
-        site.requests.append((self.path, asked))
+        requested = self.headers.get("Range")
+        site.requests.append((self.path, requested))
         file = site.files.get(self.path)
         if file is None:
             return self.send_error(404)
@@ -207,12 +207,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", file.redirect)
             self.send_header("Content-Length", "0")
             return self.end_headers()
-        return self._send(file, asked)
+        return self._send(file, requested)
 
-    def _send(self, file: Served, asked: str | None) -> None:
+    def _send(self, file: Served, requested: str | None) -> None:
         start = 0
-        if asked and file.ranges and self.headers.get("If-Range") == file.etag:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if requested and file.ranges and self.headers.get("If-Range") == file.etag:
+            start = int(requested.removeprefix("bytes=").removesuffix("-"))
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(file.data) - 1}/{len(file.data)}")
@@ -230,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not drip:
             self.wfile.write(data)
             return
-        with contextlib.suppress(OSError):  # the other side has had enough
+        with contextlib.suppress(OSError):  # the client has closed the connection
             for byte in data:
                 time.sleep(drip)
                 self.wfile.write(bytes([byte]))

@@ -1,4 +1,4 @@
-"""Archives that want more than to be unpacked."""
+"""Malicious and damaged archives are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.packs.conftest import Zipped
 
 
-def test_an_entry_comes_out_as_it_went_in(tmp_path: Path, zipped: Zipped) -> None:
+def test_an_entry_is_unpacked_unchanged(tmp_path: Path, zipped: Zipped) -> None:
     path = _saved(tmp_path, zipped({"folder/a.onnx": b"a" * 5000, "b.txt": b"b"}))
     target = io.BytesIO()
     with open_archive(path) as archive:
@@ -33,14 +33,14 @@ def test_an_entry_comes_out_as_it_went_in(tmp_path: Path, zipped: Zipped) -> Non
 @pytest.mark.parametrize(
     "name", ["/etc/passwd", "../up.onnx", "a/../../up.onnx", "a\\..\\up.onnx", "C:/x.onnx", "a//b.onnx", "./a.onnx"]
 )
-def test_a_path_that_leads_elsewhere(tmp_path: Path, zipped: Zipped, name: str) -> None:
+def test_an_unsafe_path_is_an_error(tmp_path: Path, zipped: Zipped, name: str) -> None:
     path = _saved(tmp_path, zipped({"fine.onnx": b"x", name: b"x"}))
     with pytest.raises(PackIntegrityError, match="unsafe path"), open_archive(path):
         pass
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
-def test_links_and_devices(tmp_path: Path, kind: int) -> None:
+def test_links_and_devices_are_an_error(tmp_path: Path, kind: int) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         entry = zipfile.ZipInfo("d.onnx")
@@ -50,7 +50,7 @@ def test_links_and_devices(tmp_path: Path, kind: int) -> None:
         pass
 
 
-def test_a_bomb(tmp_path: Path, zipped: Zipped) -> None:
+def test_a_zip_bomb_is_an_error(tmp_path: Path, zipped: Zipped) -> None:
     path = _saved(tmp_path, zipped({"d.onnx": bytes(50_000_000)}))
     target = io.BytesIO()
     with open_archive(path) as archive, pytest.raises(PackIntegrityError, match="100 times"):
@@ -65,7 +65,7 @@ def test_a_bomb(tmp_path: Path, zipped: Zipped) -> None:
     assert target.getvalue() == b""
 
 
-def test_the_limit_holds_for_all_entries_together(tmp_path: Path, zipped: Zipped) -> None:
+def test_the_size_limit_applies_to_all_entries_together(tmp_path: Path, zipped: Zipped) -> None:
     path = _saved(tmp_path, zipped({"a": bytes(600), "b": bytes(600)}))
     with open_archive(path, ArchiveLimits(unpacked_bytes=1000)) as archive:
         archive.unpack("a", io.BytesIO())
@@ -73,18 +73,18 @@ def test_the_limit_holds_for_all_entries_together(tmp_path: Path, zipped: Zipped
             archive.unpack("b", io.BytesIO())
 
 
-def test_an_entry_that_lies_about_its_size(tmp_path: Path, zipped: Zipped) -> None:
+def test_an_entry_with_a_false_size_is_an_error(tmp_path: Path, zipped: Zipped) -> None:
     data = bytearray(zipped({"d.onnx": bytes(range(256)) * 40}))
     directory = data.rindex(b"PK\1\2")
     for place in (22, directory + 24):
         data[place : place + 4] = struct.pack("<L", 100)
     target = io.BytesIO()
-    with open_archive(_saved(tmp_path, bytes(data))) as archive, pytest.raises(PackIntegrityError, match="partial"):
+    with open_archive(_saved(tmp_path, bytes(data))) as archive, pytest.raises(PackIntegrityError, match="whole zip"):
         archive.unpack("d.onnx", target)
     assert len(target.getvalue()) <= 100
 
 
-def test_the_same_name_twice(tmp_path: Path) -> None:
+def test_duplicate_names_are_an_error(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
         warnings.simplefilter("ignore")
@@ -94,7 +94,7 @@ def test_the_same_name_twice(tmp_path: Path) -> None:
         pass
 
 
-def test_encryption_and_odd_compression(tmp_path: Path, zipped: Zipped) -> None:
+def test_encryption_and_unsupported_compression_are_an_error(tmp_path: Path, zipped: Zipped) -> None:
     data = bytearray(zipped({"d.onnx": b"x"}))
     data[data.rindex(b"PK\1\2") + 8] |= 1
     with pytest.raises(PackIntegrityError, match="encrypted"), open_archive(_saved(tmp_path, bytes(data))):
@@ -102,26 +102,27 @@ def test_encryption_and_odd_compression(tmp_path: Path, zipped: Zipped) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("d.onnx", b"x")
-    with pytest.raises(PackIntegrityError, match="not read"), open_archive(_saved(tmp_path, buffer.getvalue())):
+    with (
+        pytest.raises(PackIntegrityError, match="unsupported compression"),
+        open_archive(_saved(tmp_path, buffer.getvalue())),
+    ):
         pass
 
 
-def test_too_many_entries_are_not_even_listed(tmp_path: Path, zipped: Zipped) -> None:
+def test_too_many_entries_are_an_error(tmp_path: Path, zipped: Zipped) -> None:
     path = _saved(tmp_path, zipped({f"{number:064d}": b"" for number in range(11_000)}))
     with pytest.raises(PackIntegrityError, match="at once"), open_archive(path):
         pass
 
 
-def test_an_entry_that_is_not_there(tmp_path: Path, zipped: Zipped) -> None:
+def test_a_missing_entry_is_an_error(tmp_path: Path, zipped: Zipped) -> None:
     path = _saved(tmp_path, zipped({"a": b"x"}))
-    with open_archive(path) as archive, pytest.raises(PackIntegrityError, match=r"holds no d\.onnx"):
+    with open_archive(path) as archive, pytest.raises(PackIntegrityError, match=r"does not contain d\.onnx"):
         archive.unpack("d.onnx", io.BytesIO())
 
 
 @given(st.data())
-def test_any_damage_is_an_integrity_error_or_none(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_damage_is_an_error_or_harmless(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("d.onnx", b"detector " * 20)

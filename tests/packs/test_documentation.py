@@ -1,4 +1,4 @@
-"""models/README.md documents every key and every pack."""
+"""``models/README.md`` documents all keys and all packs."""
 
 from __future__ import annotations
 

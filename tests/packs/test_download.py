@@ -1,4 +1,4 @@
-"""Downloads from a server that behaves in every way servers do."""
+"""Downloads from a server that breaks connections, redirects, changes files or is slow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HASH = hashlib.sha256(DATA).hexdigest()
 LIMITS = DownloadLimits(attempts=3, pause=0.0, timeout=5.0)
 
 
-def test_a_file_and_its_progress(site: Site, served: type[Served], places: Places) -> None:
+def test_a_file_is_downloaded_with_progress(site: Site, served: type[Served], places: Places) -> None:
     seen = Recorder()
     url = site.serve("/pack.zip", served(DATA))
     with downloaded(url, HASH, seen, LIMITS) as path:
@@ -34,7 +34,7 @@ def test_a_file_and_its_progress(site: Site, served: type[Served], places: Place
     assert list((places.cache / "downloads").iterdir()) == []
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(site: Site, served: type[Served]) -> None:
+def test_a_broken_connection_is_resumed(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 300_000]))
     with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
@@ -42,14 +42,14 @@ def test_a_broken_connection_is_taken_up_where_it_broke(site: Site, served: type
 
 
 @pytest.mark.parametrize("etag", ['"one"', None])
-def test_a_server_without_ranges_starts_anew(site: Site, served: type[Served], etag: str | None) -> None:
+def test_a_download_without_ranges_starts_over(site: Site, served: type[Served], etag: str | None) -> None:
     url = site.serve("/pack.zip", served(DATA, etag=etag, ranges=False, cuts=[100_000]))
     with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert len(site.requests) == 2
 
 
-def test_without_a_stated_length(site: Site, served: type[Served]) -> None:
+def test_a_file_without_a_stated_length_is_downloaded(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, length=False))
     seen = Recorder()
     with downloaded(url, HASH, seen, LIMITS) as path:
@@ -57,9 +57,9 @@ def test_without_a_stated_length(site: Site, served: type[Served]) -> None:
     assert seen.steps == [("Downloading", None)]
 
 
-def test_an_interrupted_download_is_taken_up_next_time(site: Site, served: type[Served]) -> None:
+def test_a_failed_download_is_resumed_by_the_next_call(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 0, 0]))
-    with pytest.raises(DownloadError, match="what has come in is kept"), downloaded(url, HASH, limits=LIMITS):
+    with pytest.raises(DownloadError, match="the received part is kept"), downloaded(url, HASH, limits=LIMITS):
         pass
     site.requests.clear()
     with downloaded(url, HASH, limits=LIMITS) as path:
@@ -67,7 +67,7 @@ def test_an_interrupted_download_is_taken_up_next_time(site: Site, served: type[
     assert [asked for _, asked in site.requests] == ["bytes=100000-"]
 
 
-def test_ctrl_c_keeps_what_has_come_in(site: Site, served: type[Served]) -> None:
+def test_an_interrupt_keeps_the_received_part(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA))
 
     class Interrupt(Recorder):
@@ -86,10 +86,8 @@ def test_ctrl_c_keeps_what_has_come_in(site: Site, served: type[Served]) -> None
 
 @pytest.mark.parametrize("etag", ['"one"', None])
 @pytest.mark.parametrize("length", [True, False], ids=["with its length", "without"])
-def test_what_could_not_be_used_yet_is_not_downloaded_again(
-    site: Site, served: type[Served], etag: str | None, length: bool
-) -> None:
-    """As when the licence is known only after the download: also from a server that says little of its file."""
+def test_a_file_is_kept_if_the_block_fails(site: Site, served: type[Served], etag: str | None, length: bool) -> None:
+    """The license may be known only after the download; the server may not state a validator or a length."""
     url = site.serve("/pack.zip", served(DATA, etag=etag, length=length))
     with pytest.raises(LicenceNotAcceptedError), downloaded(url, None, limits=LIMITS):
         raise LicenceNotAcceptedError
@@ -98,7 +96,7 @@ def test_what_could_not_be_used_yet_is_not_downloaded_again(
     assert len(site.requests) == 1
 
 
-def test_a_file_that_changed_in_the_meantime_starts_anew(site: Site, served: type[Served]) -> None:
+def test_a_file_that_changed_meanwhile_starts_over(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(bytes(700_000), cuts=[100_000, 0, 0], etag='"old"'))
     with pytest.raises(DownloadError), downloaded(url, HASH, limits=LIMITS):
         pass
@@ -107,7 +105,7 @@ def test_a_file_that_changed_in_the_meantime_starts_anew(site: Site, served: typ
         assert path.read_bytes() == DATA
 
 
-def test_a_resumed_file_with_the_wrong_hash_gets_a_clean_second_chance(site: Site, served: type[Served]) -> None:
+def test_a_resumed_file_with_a_wrong_hash_is_downloaded_again(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(bytes(700_000), cuts=[100_000, 0, 0]))
     with pytest.raises(DownloadError), downloaded(url, HASH, limits=LIMITS):
         pass
@@ -116,14 +114,14 @@ def test_a_resumed_file_with_the_wrong_hash_gets_a_clean_second_chance(site: Sit
         assert path.read_bytes() == DATA
 
 
-def test_a_file_with_the_wrong_hash_is_not_used_and_not_kept(site: Site, served: type[Served], places: Places) -> None:
+def test_a_file_with_a_wrong_hash_is_not_kept(site: Site, served: type[Served], places: Places) -> None:
     url = site.serve("/pack.zip", served(DATA[:-1] + b"?"))
     with pytest.raises(PackIntegrityError, match="not the published file"), downloaded(url, HASH, limits=LIMITS):
         pass
     assert list((places.cache / "downloads").iterdir()) == []
 
 
-def test_too_large_by_the_servers_word(site: Site, served: type[Served]) -> None:
+def test_a_stated_size_above_the_limit_is_an_error(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA))
     seen = Recorder()
     limits = DownloadLimits(max_bytes=600_000)
@@ -135,7 +133,7 @@ def test_too_large_by_the_servers_word(site: Site, served: type[Served]) -> None
     assert seen.steps == []
 
 
-def test_too_large_as_it_comes_in(site: Site, served: type[Served]) -> None:
+def test_a_received_size_above_the_limit_is_an_error(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, length=False))
     with (
         pytest.raises(DownloadError, match="or more"),
@@ -144,20 +142,20 @@ def test_too_large_as_it_comes_in(site: Site, served: type[Served]) -> None:
         pass
 
 
-def test_a_busy_server_is_asked_again(site: Site, served: type[Served]) -> None:
+def test_a_busy_server_is_retried(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, statuses=[503, 429]))
     with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
-def test_a_part_that_the_server_has_no_longer(site: Site, served: type[Served]) -> None:
+def test_a_refused_range_starts_over(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000], statuses=[200, 416]))
     with downloaded(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert [asked for _, asked in site.requests] == [None, "bytes=100000-", None]
 
 
-def test_what_is_not_there_is_asked_for_once(site: Site) -> None:
+def test_a_missing_file_is_not_retried(site: Site) -> None:
     with (
         pytest.raises(DownloadError, match="answers 404"),
         downloaded(f"http://127.0.0.1:{site.port}/no.zip", None, limits=LIMITS),
@@ -166,7 +164,7 @@ def test_what_is_not_there_is_asked_for_once(site: Site) -> None:
     assert len(site.requests) == 1
 
 
-def test_nobody_answers() -> None:
+def test_an_unreachable_server_is_an_error() -> None:
     with (
         pytest.raises(DownloadError, match="check the connection"),
         downloaded("http://127.0.0.1:9/pack.zip", None, limits=LIMITS),
@@ -174,7 +172,7 @@ def test_nobody_answers() -> None:
         pass
 
 
-def test_a_redirect_is_followed_but_not_anywhere(site: Site, served: type[Served]) -> None:
+def test_only_redirects_to_allowed_addresses_are_followed(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA))
     moved = site.serve("/moved.zip", served(b"", redirect=url))
     with downloaded(moved, HASH, limits=LIMITS) as path:
@@ -200,7 +198,7 @@ def test_a_redirect_is_followed_but_not_anywhere(site: Site, served: type[Served
         "https://example.org:99999/pack.zip",
     ],
 )
-def test_addresses_that_packs_do_not_come_from(url: str) -> None:
+def test_addresses_without_https_are_an_error(url: str) -> None:
     with pytest.raises(DownloadError, match="must begin with https"):
         check_address(url)
 
@@ -208,27 +206,27 @@ def test_addresses_that_packs_do_not_come_from(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["https://example.org/a pack.zip", "https://ex\xe4mple.org/", "https://example.org/\x1b"]
 )
-def test_addresses_with_characters_that_need_another_form(url: str) -> None:
-    with pytest.raises(DownloadError, match="no address may") as caught:
+def test_unencoded_characters_in_an_address_are_an_error(url: str) -> None:
+    with pytest.raises(DownloadError, match="invalid in an address") as caught:
         check_address(url)
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("target", ["https://[bad", f"https://{'x' * 70}.invalid/pack.zip"])
-def test_a_redirect_to_no_address(site: Site, served: type[Served], target: str) -> None:
+def test_a_redirect_to_a_malformed_address_is_an_error(site: Site, served: type[Served], target: str) -> None:
     url = site.serve("/away.zip", served(b"", redirect=target))
-    with pytest.raises(DownloadError, match="leads to no address"), downloaded(url, None, limits=LIMITS):
+    with pytest.raises(DownloadError, match="is not a usable address"), downloaded(url, None, limits=LIMITS):
         pass
 
 
-def test_a_cache_that_cannot_be_written(site: Site, served: type[Served], places: Places) -> None:
+def test_an_unwritable_cache_is_an_error(site: Site, served: type[Served], places: Places) -> None:
     places.cache.write_text("a file")
     url = site.serve("/pack.zip", served(DATA))
     with pytest.raises(StorageError, match="FACEBANK_CACHE"), downloaded(url, HASH, limits=LIMITS):
         pass
 
 
-def test_a_damaged_note_about_a_kept_part_is_no_trouble(site: Site, served: type[Served], places: Places) -> None:
+def test_a_damaged_state_file_is_ignored(site: Site, served: type[Served], places: Places) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 0, 0]))
     with pytest.raises(DownloadError), downloaded(url, HASH, limits=LIMITS):
         pass
@@ -244,15 +242,15 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return certificate
 
 
-def test_from_an_encrypted_server_and_its_redirects(trusted: Path, served: type[Served]) -> None:
+def test_an_encrypted_server_may_redirect(trusted: Path, served: type[Served]) -> None:
     with serving(certificate=trusted) as site:
         target = site.serve("/pack.zip", served(DATA))
         with downloaded(site.serve("/", served(b"", redirect=target)), HASH, limits=LIMITS) as path:
             assert path.read_bytes() == DATA
 
 
-def test_encryption_is_not_left(trusted: Path, site: Site, served: type[Served]) -> None:
-    """The plain server is on this computer, where plain addresses are allowed when they are named."""
+def test_a_redirect_to_an_unencrypted_server_is_an_error(trusted: Path, site: Site, served: type[Served]) -> None:
+    """The unencrypted server is on this computer, where its address would be allowed without the redirect."""
     target = site.serve("/pack.zip", served(DATA))
     with serving(certificate=trusted) as named:
         url = named.serve("/", served(b"", redirect=target))
@@ -262,16 +260,16 @@ def test_encryption_is_not_left(trusted: Path, site: Site, served: type[Served])
 
 
 @pytest.mark.parametrize("by_name", [False, True], ids=["connected", "written"])
-def test_a_public_server_does_not_lead_inward(
+def test_a_redirect_from_a_public_to_a_private_server_is_an_error(
     trusted: Path, served: type[Served], monkeypatch: pytest.MonkeyPatch, by_name: bool
 ) -> None:
-    """127.0.0.1 plays the internet here, and 127.0.0.2, or a number never asked, the private network."""
+    """127.0.0.1 stands for the internet, and 127.0.0.2 for a private network."""
     monkeypatch.setattr(download, "is_public", lambda number: number == "127.0.0.1")
     if not by_name:
         monkeypatch.setattr(download, "_is_inward", lambda _: False)
     with serving(certificate=trusted) as named, serving("127.0.0.2", trusted) as private:
         url = named.serve("/", served(b"", redirect=private.serve("/pack.zip", served(DATA))))
-        with pytest.raises(DownloadError, match=r"leads to 127\.0\.0\.2"), downloaded(url, HASH, limits=LIMITS):
+        with pytest.raises(DownloadError, match=r"redirects to 127\.0\.0\.2"), downloaded(url, HASH, limits=LIMITS):
             pass
         assert private.requests == []
         monkeypatch.setattr(download, "is_public", lambda _: False)
@@ -287,16 +285,16 @@ def test_a_public_server_does_not_lead_inward(
         *(("fe80::1%eth0", False), ("fd00::1", False), ("::ffff:127.0.0.1", False), ("0.0.0.0", False)),
     ],
 )
-def test_which_numbers_are_public(number: str, public: bool) -> None:
+def test_public_addresses(number: str, public: bool) -> None:
     assert download.is_public(number) is public
 
 
 @pytest.mark.parametrize("slow_head", [False, True])
 @pytest.mark.parametrize("length", [False, True])
-def test_a_server_that_never_finishes_is_left(
+def test_a_server_that_never_finishes_is_an_error(
     site: Site, served: type[Served], places: Places, slow_head: bool, length: bool
 ) -> None:
-    """A byte now and then, sooner than any connection counts as broken."""
+    """The server sends single bytes, each within the time limit of the connection."""
     url = site.serve("/pack.zip", served(DATA, drip=0.02, slow_head=slow_head, length=length))
     limits = DownloadLimits(attempts=3, pause=0.0, timeout=5.0, seconds=0.3)
     with pytest.raises(DownloadError, match=r"within 0\.3 seconds.*kept"), downloaded(url, None, limits=limits):

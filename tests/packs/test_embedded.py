@@ -1,4 +1,4 @@
-"""The embedded pack is what OpenCV Zoo publishes."""
+"""The embedded pack has the files published by OpenCV Zoo."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from facebank.packs import load_pack
 PROJECT = Path(__file__).parents[2]
 
 
-def test_the_embedded_files_are_the_published_ones() -> None:
+def test_the_embedded_files_equal_the_published_ones() -> None:
     done = _check()
     assert done.returncode == 0, done.stdout
     assert "as published" in done.stdout
 
 
 @pytest.mark.parametrize("name", sorted(load_pack().manifest.files))
-def test_an_altered_file_is_noticed(tmp_path: Path, name: str) -> None:
+def test_an_altered_file_is_detected(tmp_path: Path, name: str) -> None:
     for file in load_pack().manifest.files:
         shutil.copyfile(load_pack().folder / file, tmp_path / file)
     with (tmp_path / name).open("r+b") as altered:

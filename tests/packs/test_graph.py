@@ -1,4 +1,4 @@
-"""Prepared networks give the answers of the published ones."""
+"""Prepared networks have the outputs of the published ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from facebank.packs.runtime import load_runtime
 
 @pytest.fixture(scope="module", autouse=True)
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One cache for all tests here."""
+    """Use one cache for all tests of this module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEBANK_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -34,7 +34,7 @@ def pack() -> Pack:
 
 
 @given(st.data())
-def test_dequantising_is_what_onnx_says(data: st.DataObject) -> None:
+def test_dequantize_follows_the_onnx_specification(data: st.DataObject) -> None:
     shape = tuple(data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=3)))
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
     block = data.draw(st.integers(1, 7))
@@ -51,7 +51,7 @@ def test_dequantising_is_what_onnx_says(data: st.DataObject) -> None:
         assert result[place] == pytest.approx((int(x[place]) - int(zeros[own])) * scales[own], rel=1e-6)
 
 
-def test_dequantising_by_axis_and_by_one_number() -> None:
+def test_dequantize_by_axis_and_by_one_number() -> None:
     x = np.arange(6, dtype=np.int8).reshape(2, 3)
     scales = np.array([1, 10, 100], np.float32)
     np.testing.assert_array_equal(dequantize(x, scales, None, 1, 0), [[0, 10, 200], [3, 40, 500]])
@@ -60,18 +60,18 @@ def test_dequantising_by_axis_and_by_one_number() -> None:
 
 
 @pytest.mark.parametrize("block", [-1, 3, 10**12])
-def test_blocks_that_do_not_fit_are_refused_before_they_cost_memory(block: int) -> None:
+def test_blocks_that_do_not_fit_are_an_error(block: int) -> None:
     with pytest.raises(ValueError, match="blocks"):
         dequantize(np.zeros((4, 4), np.int8), np.ones((4, 4), np.float32), None, 1, block)
 
 
-def test_a_huge_block_costs_no_memory() -> None:
+def test_a_huge_block_size_needs_no_memory() -> None:
     scales = np.full((4, 1), 2, np.float32)
     np.testing.assert_array_equal(dequantize(np.ones((4, 4), np.int8), scales, None, 1, 10**15), np.full((4, 4), 2))
 
 
-def test_prepared_sface_is_the_published_one(pack: Pack) -> None:
-    """ONNX Runtime can run the published file once the inputs that nothing uses are gone."""
+def test_prepared_sface_equals_the_published_one(pack: Pack) -> None:
+    """ONNX Runtime can run the published file after the unused inputs are removed."""
     spec = pack.manifest.embedder
     model = onnx.load(pack.folder / spec.file)
     kept = [value for value in model.graph.input if value.name == spec.input]
@@ -90,15 +90,15 @@ def test_prepared_sface_is_the_published_one(pack: Pack) -> None:
     assert _cosines(alone, together).min() > 0.99999
 
 
-def test_the_published_sface_does_not_run_as_it_is(pack: Pack) -> None:
+def test_the_published_sface_cannot_be_run(pack: Pack) -> None:
     spec = pack.manifest.embedder
     session = open_session(pack.folder / spec.file, "cpu")
     with pytest.raises(ValueError, match="Required inputs"):
         session.run(None, {spec.input: _pictures(1, 112)})
 
 
-def test_prepared_yunet_is_the_published_one_at_any_size(pack: Pack) -> None:
-    """OpenCV reads the published file and lets any size in."""
+def test_prepared_yunet_equals_the_published_one_at_any_size(pack: Pack) -> None:
+    """OpenCV runs the published file at any size."""
     published = cv2.dnn.readNetFromONNX(str(pack.folder / pack.manifest.detector.file))
     prepared = open_session(pack.detector_path(), "cpu")
     names = [output.name for output in prepared.get_outputs()]
@@ -112,7 +112,7 @@ def test_prepared_yunet_is_the_published_one_at_any_size(pack: Pack) -> None:
             np.testing.assert_allclose(found[index], np.reshape(expected, found[index].shape), atol=1e-4)
 
 
-def test_prepared_networks_are_free_and_lean(pack: Pack) -> None:
+def test_prepared_networks_have_free_axes_and_no_unused_parts(pack: Pack) -> None:
     detector = onnx.load(pack.detector_path())
     embedder = onnx.load(pack.embedder_path())
     for model in (detector, embedder):
@@ -124,7 +124,7 @@ def test_prepared_networks_are_free_and_lean(pack: Pack) -> None:
     assert _shape(embedder) == ["batch", 3, 112, 112]
 
 
-def test_weights_larger_than_their_bytes_are_refused() -> None:
+def test_weights_with_a_false_shape_are_an_error() -> None:
     model = _identity()
     for name, kind in (("x", TensorProto.INT8), ("s", TensorProto.FLOAT)):
         model.graph.initializer.add(name=name, data_type=kind, dims=[10**9, 10**9], raw_data=b"12")
@@ -133,7 +133,7 @@ def test_weights_larger_than_their_bytes_are_refused() -> None:
         prepare_network(model.SerializeToString(), "batch", "x.onnx")
 
 
-def test_a_dropout_in_the_middle_goes() -> None:
+def test_an_inner_dropout_is_removed() -> None:
     weights = numpy_helper.from_array(np.array([2], np.float32), "two")
     graph = helper.make_graph(
         [

@@ -1,4 +1,4 @@
-"""Packs installed, in whole or not at all."""
+"""Packs are installed from all kinds of sources, completely or not at all."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ LIMITS = InstallLimits(DownloadLimits(attempts=2, pause=0.0, timeout=5.0))
 
 @pytest.fixture
 def archive(tmp_path: Path, contents: Mapping[str, bytes], zipped: Zipped) -> Path:
-    """A zip archive that brings its own manifest."""
+    """Return a zip archive with a manifest."""
     path = tmp_path / "small.zip"
     path.write_bytes(zipped(contents))
     return path
 
 
 @pytest.mark.parametrize("folder", ["", "antelope"])
-def test_by_name(
+def test_a_known_pack_is_installed_by_name(
     site: Site,
     served: type[Served],
     manifest: PackManifest,
@@ -51,7 +51,7 @@ def test_by_name(
     places: Places,
     folder: str,
 ) -> None:
-    """As of InsightFace: no manifest in the archive, other files beside, everything in a folder or nothing."""
+    """Archives of InsightFace have no manifest, other files too, and may have all files in a folder."""
     prefix = f"{folder}/" if folder else ""
     files = {f"{prefix}{name}": data for name, data in contents.items() if name != MANIFEST_NAME}
     data = zipped({**files, f"{prefix}genderage.onnx": b"not needed"})
@@ -74,7 +74,7 @@ def test_by_name(
     assert [path.name for path in places.packs.iterdir() if "installing" in path.name] == []
 
 
-def test_a_known_archive_is_recognised_by_its_hash(
+def test_a_known_archive_is_recognized_by_its_hash(
     tmp_path: Path, manifest: PackManifest, contents: dict[str, bytes], zipped: Zipped
 ) -> None:
     data = zipped({"d.onnx": contents["d.onnx"], "e.onnx": contents["e.onnx"]})
@@ -87,7 +87,7 @@ def test_a_known_archive_is_recognised_by_its_hash(
 def test_a_network_alone_is_completed_by_the_embedded_detector(
     site: Site, served: type[Served], manifest: PackManifest, contents: dict[str, bytes]
 ) -> None:
-    """As of AdaFace."""
+    """Used for AdaFace."""
     own = replace(manifest, detector=load_pack().manifest.detector)
     known = KnownPack(own, site.serve("/e.onnx", served(contents["e.onnx"])), own.embedder.sha256)
     pack = install_pack("small", accept_license=True, limits=LIMITS, registry={"small": known})
@@ -95,19 +95,21 @@ def test_a_network_alone_is_completed_by_the_embedded_detector(
     assert pack.embedder_path().read_bytes() == contents["e.onnx"]
 
 
-def test_from_a_file(archive: Path, contents: dict[str, bytes]) -> None:
+def test_a_pack_is_installed_from_a_file(archive: Path, contents: dict[str, bytes]) -> None:
     pack = install_pack(archive, accept_license=True)
     assert pack.detector_path().read_bytes() == contents["d.onnx"]
     assert [found.name for found in list_packs()] == ["opencv", "small"]
 
 
-def test_from_a_file_with_everything_in_a_folder(tmp_path: Path, contents: dict[str, bytes], zipped: Zipped) -> None:
+def test_a_pack_is_installed_from_an_archive_with_a_folder(
+    tmp_path: Path, contents: dict[str, bytes], zipped: Zipped
+) -> None:
     path = tmp_path / "small.zip"
     path.write_bytes(zipped({f"small/{name}": data for name, data in contents.items()}))
     assert install_pack(str(path), accept_license=True).name == "small"
 
 
-def test_from_an_address_and_its_hash(site: Site, served: type[Served], archive: Path) -> None:
+def test_a_pack_is_installed_from_an_address_with_a_hash(site: Site, served: type[Served], archive: Path) -> None:
     data = archive.read_bytes()
     url = site.serve("/small.zip", served(data))
     with pytest.raises(PackIntegrityError, match="not the published file"):
@@ -115,7 +117,7 @@ def test_from_an_address_and_its_hash(site: Site, served: type[Served], archive:
     assert install_pack(f"{url}#sha256={hashlib.sha256(data).hexdigest()}", accept_license=True, limits=LIMITS)
 
 
-def test_the_licence_is_shown_and_accepted_once(
+def test_the_license_is_shown_and_accepted_once(
     site: Site, served: type[Served], archive: Path, places: Places, manifest: PackManifest
 ) -> None:
     url = site.serve("/small.zip", served(archive.read_bytes()))
@@ -128,7 +130,7 @@ def test_the_licence_is_shown_and_accepted_once(
     assert [found.name for found in list_packs()] == ["opencv"]
 
     install_pack(url, accept_license=True, limits=LIMITS)
-    assert len(site.requests) == 1  # what was downloaded before the licence was accepted is used
+    assert len(site.requests) == 1  # uses the file downloaded before the license was accepted
     assert len(accepted_licenses()) == 1
     install_pack(url, replace=True, limits=LIMITS)
 
@@ -137,7 +139,7 @@ def test_the_licence_is_shown_and_accepted_once(
         install_pack(url, replace=True, limits=LIMITS)
 
 
-def test_a_known_licence_is_asked_about_before_the_download(
+def test_a_known_license_is_checked_before_the_download(
     site: Site, served: type[Served], manifest: PackManifest
 ) -> None:
     known = KnownPack(manifest, site.serve("/small.zip", served(b"")), "0" * 64)
@@ -155,7 +157,7 @@ def test_an_installed_pack_is_replaced_only_on_request(archive: Path) -> None:
     install_pack(archive, replace=True).detector_path()
 
 
-def test_nobody_takes_the_embedded_packs_name(tmp_path: Path, contents: dict[str, bytes], zipped: Zipped) -> None:
+def test_the_name_of_the_embedded_pack_is_an_error(tmp_path: Path, contents: dict[str, bytes], zipped: Zipped) -> None:
     contents[MANIFEST_NAME] = contents[MANIFEST_NAME].replace(b'name = "small"', b'name = "opencv"')
     path = tmp_path / "opencv.zip"
     path.write_bytes(zipped(contents))
@@ -164,17 +166,17 @@ def test_nobody_takes_the_embedded_packs_name(tmp_path: Path, contents: dict[str
 
 
 @pytest.mark.parametrize("harm", ["altered", "missing", "unsafe", "no manifest", "two manifests", "no archive", "cut"])
-def test_what_is_not_whole_is_not_installed(
+def test_an_incomplete_or_altered_archive_is_not_installed(
     tmp_path: Path, contents: dict[str, bytes], zipped: Zipped, places: Places, harm: str
 ) -> None:
     expected = {
         "altered": r"e\.onnx of the pack 'small' is partial or altered",
-        "missing": r"holds no e\.onnx",
+        "missing": r"does not contain e\.onnx",
         "unsafe": "unsafe path",
-        "no manifest": r"holds 0 pack\.toml",
-        "two manifests": r"holds 2 pack\.toml",
-        "no archive": "no zip archive",
-        "cut": "no zip archive",
+        "no manifest": r"contains 0 pack\.toml",
+        "two manifests": r"contains 2 pack\.toml",
+        "no archive": "not a whole zip archive",
+        "cut": "not a whole zip archive",
     }
     match harm:
         case "altered":
@@ -199,7 +201,7 @@ def test_what_is_not_whole_is_not_installed(
     assert left <= {".accepted-licences.json"}
 
 
-def test_a_manifest_that_is_a_bomb_or_nonsense(tmp_path: Path, contents: dict[str, bytes], zipped: Zipped) -> None:
+def test_a_huge_or_invalid_manifest_is_an_error(tmp_path: Path, contents: dict[str, bytes], zipped: Zipped) -> None:
     path = tmp_path / "small.zip"
     path.write_bytes(zipped({**contents, MANIFEST_NAME: b"#" * 900_000}))
     with pytest.raises(PackIntegrityError, match="too much"):
@@ -222,7 +224,7 @@ def test_an_altered_download_is_not_kept(
 @pytest.mark.parametrize(
     "source", ["nobody", "no/such/file.zip", "", "buffalo_l\n", "red \x1b[31m", pytest.param("x" * 5000, id="too long")]
 )
-def test_no_such_source(source: str) -> None:
+def test_an_unknown_source_is_an_error(source: str) -> None:
     with pytest.raises(PackNotFoundError, match="buffalo_l") as caught:
         install_pack(source)
     assert str(caught.value).isprintable()
@@ -233,31 +235,31 @@ def test_no_such_source(source: str) -> None:
     [
         ("http://example.org/pack.zip", "https"),
         ("https://[bad#sha256=00", "https"),
-        ("https://example.invalid/\xfc.zip", "no address may"),
-        ("https://example.invalid/\udcfc.zip", "no address may"),
+        ("https://example.invalid/\xfc.zip", "invalid in an address"),
+        ("https://example.invalid/\udcfc.zip", "invalid in an address"),
     ],
 )
-def test_only_safe_addresses(address: str, problem: str) -> None:
+def test_an_unsafe_address_is_an_error(address: str, problem: str) -> None:
     with pytest.raises(DownloadError, match=problem) as caught:
         install_pack(address, accept_license=True, limits=LIMITS)
     assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("fragment", ["sha256=00", "sha265=" + "0" * 64, "sha256=" + "0" * 65, "top"])
-def test_a_hash_that_is_none_is_not_passed_over(site: Site, served: type[Served], archive: Path, fragment: str) -> None:
+def test_an_invalid_hash_is_an_error(site: Site, served: type[Served], archive: Path, fragment: str) -> None:
     url = site.serve("/small.zip", served(archive.read_bytes()))
     with pytest.raises(UsageError, match="sha256="):
         install_pack(f"{url}#{fragment}", accept_license=True, limits=LIMITS)
     assert site.requests == []
 
 
-def test_a_folder_that_cannot_be_written(archive: Path, places: Places) -> None:
+def test_an_unwritable_packs_folder_is_an_error(archive: Path, places: Places) -> None:
     places.packs.write_text("a file")
     with pytest.raises(StorageError, match="FACEBANK_PACKS"):
         install_pack(archive, accept_license=True)
 
 
-def test_the_registry() -> None:
+def test_known_packs_are_consistent() -> None:
     packs = known_packs()
     assert list(packs) == ["buffalo_l", "buffalo_m", "buffalo_sc", "antelopev2", "adaface_ir18"]
     assert packs["antelopev2"].folder == "antelopev2"

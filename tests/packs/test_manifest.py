@@ -1,4 +1,4 @@
-"""What a pack.toml may say, and what it is told when it says something else."""
+"""Reading and validating ``pack.toml``."""
 
 from __future__ import annotations
 
@@ -123,17 +123,17 @@ manifests = st.builds(
 
 @settings(max_examples=40)
 @given(manifests)
-def test_what_is_written_is_read_back(manifest: PackManifest) -> None:
+def test_a_manifest_survives_writing_and_reading(manifest: PackManifest) -> None:
     assert parse_manifest(manifest_toml(manifest).encode()) == manifest
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_refused_with_a_manifest_error(data: bytes) -> None:
+def test_arbitrary_bytes_are_a_manifest_error(data: bytes) -> None:
     with pytest.raises(ManifestError):
         parse_manifest(data)
 
 
-def test_facenet_is_a_pack_without_new_code() -> None:
+def test_facenet_can_be_described_by_a_manifest() -> None:
     embedder = parse_manifest(FACENET.encode()).embedder
     assert (embedder.size, embedder.normalization, embedder.template) == (160, "per_image", "facenet")
 
@@ -169,7 +169,7 @@ def test_facenet_is_a_pack_without_new_code() -> None:
         ("[thresholds]", "[threshold]", "thresholds"),
     ],
 )
-def test_a_wrong_value_is_named(line: str, instead: str, key: str) -> None:
+def test_the_error_names_the_key_of_a_wrong_value(line: str, instead: str, key: str) -> None:
     assert line in FACENET
     with pytest.raises(ManifestError, match=re.escape(key)) as caught:
         parse_manifest(FACENET.replace(line, instead, 1).encode(), "here/pack.toml")
@@ -177,13 +177,13 @@ def test_a_wrong_value_is_named(line: str, instead: str, key: str) -> None:
     assert str(caught.value).isprintable()
 
 
-def test_three_numbers_or_one_for_all_channels() -> None:
+def test_one_number_stands_for_all_channels() -> None:
     text = FACENET.replace("size = 160\nmean = 0", "size = 160\nmean = [1, 2.5, 3]")
     assert parse_manifest(text.encode()).embedder.mean == (1.0, 2.5, 3.0)
     assert parse_manifest(FACENET.encode()).embedder.scale == (1.0, 1.0, 1.0)
 
 
-def test_a_centre_has_a_number_for_each_of_the_dimensions() -> None:
+def test_a_center_has_one_number_per_dimension() -> None:
     text = FACENET.replace("flip = false", f"flip = false\ncentre = [{'0.25, ' * 512}]")
     manifest = parse_manifest(text.encode())
     assert manifest.embedder.center == (0.25,) * 512
@@ -192,14 +192,14 @@ def test_a_centre_has_a_number_for_each_of_the_dimensions() -> None:
     assert parse_manifest(FACENET.encode()).embedder.center == ()
 
 
-def test_a_manifest_has_bounds() -> None:
+def test_a_long_or_deeply_nested_manifest_is_an_error() -> None:
     with pytest.raises(ManifestError, match="longer"):
         parse_manifest(b"#" * 300_000)
     with pytest.raises(ManifestError):
         parse_manifest(b"a = " + b"[" * 60_000)
 
 
-def test_a_folder_without_manifest(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"pack\.toml"):
         read_manifest(tmp_path)
     (tmp_path / "pack.toml").mkdir()
@@ -207,7 +207,7 @@ def test_a_folder_without_manifest(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-def test_the_digest_covers_what_makes_embeddings_and_nothing_else() -> None:
+def test_the_digest_covers_only_what_determines_embeddings() -> None:
     manifest = load_pack().manifest
     same = [
         replace(manifest, name="other", title="Other"),
@@ -237,18 +237,18 @@ def test_the_digest_covers_what_makes_embeddings_and_nothing_else() -> None:
     ],
     ids=["key", "table", "quoted key", "digits", "arrays", "inline tables"],
 )
-def test_what_hangs_or_overflows_the_reader_is_refused_at_once(line: str) -> None:
+def test_pathological_toml_is_an_error(line: str) -> None:
     with pytest.raises(ManifestError):
         parse_manifest((line + FACENET).encode())
 
 
 @pytest.mark.parametrize("number", ["0x" + "f" * 4_000, "nan", "inf", "-inf", "1e400", "9" * 4_000])
-def test_numbers_that_no_float_holds_are_refused(number: str) -> None:
+def test_numbers_out_of_range_are_an_error(number: str) -> None:
     with pytest.raises(ManifestError, match=r"thresholds\.known is wrong"):
         parse_manifest(FACENET.replace("known = 0.6", f"known = {number}").encode())
 
 
-def test_the_longest_mean_embedding_is_read() -> None:
+def test_the_longest_center_is_read() -> None:
     centre = f"centre = [{', '.join(['0.12345'] * 8192)}]\nflip = false"
     text = FACENET.replace("dimension = 512", "dimension = 8192").replace("flip = false", centre)
     assert len(parse_manifest(text.encode()).embedder.center) == 8192
@@ -267,7 +267,7 @@ def test_the_longest_mean_embedding_is_read() -> None:
         (False, None, None, False),
     ],
 )
-def test_commercial_use_is_known_only_where_license_and_data_allow_it(
+def test_commercial_use_needs_license_and_data_terms(
     license_allows: bool, training: Allowed | None, fitted: Allowed | None, known: bool | None
 ) -> None:
     terms = [
@@ -279,7 +279,7 @@ def test_commercial_use_is_known_only_where_license_and_data_allow_it(
     assert manifest.commercial_use_known is known
 
 
-def test_terms_do_not_change_what_galleries_are_bound_to() -> None:
+def test_terms_do_not_change_the_digest() -> None:
     manifest = load_pack().manifest
     assert manifest.digest == "41ded0ddf6cf6d6fc8ea8f497d67b8b032db161ae3d28e5ebf27ac412ddadbf2"
     assert replace(manifest, training_data=None, fitted_data=None, commercial_use=False).digest == manifest.digest

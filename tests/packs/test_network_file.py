@@ -1,4 +1,4 @@
-"""A network is one file: whatever keeps weights elsewhere, or is no ONNX network, is refused before it is run."""
+"""Networks with external weights, and files that are not ONNX networks, are refused before they are run."""
 
 from __future__ import annotations
 
@@ -90,19 +90,19 @@ PLACES: Mapping[str, Change] = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "/etc/passwd", "*/_ORT_MEM_ADDR_/*"])
-def test_weights_in_another_file_are_refused_wherever_they_hang(place: str, location: str, tmp_path: Path) -> None:
+def test_external_weights_are_an_error_at_any_place(place: str, location: str, tmp_path: Path) -> None:
     model = ModelProto.FromString(small_embedder())
     PLACES[place](model, external("w", location))
     path = tmp_path / "e.onnx"
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(PackIntegrityError, match=r"e\.onnx is not used: it keeps weights in another file"):
+    with pytest.raises(PackIntegrityError, match=r"e\.onnx cannot be used: it keeps weights in another file"):
         open_session(path, "cpu")
     with pytest.raises(PackIntegrityError, match="keeps weights in another file"):
         prepared_model(path, sha256_of(path))
 
 
 @pytest.mark.parametrize("field", ["data_location", "external_data"])
-def test_half_a_reference_is_refused_too(field: str) -> None:
+def test_an_incomplete_reference_is_an_error(field: str) -> None:
     model = ModelProto.FromString(small_embedder())
     tensor = external("w")
     tensor.ClearField(field)
@@ -112,38 +112,38 @@ def test_half_a_reference_is_refused_too(field: str) -> None:
 
 
 @pytest.mark.parametrize("tensor", [b"\x70\x02", b"\x72\x01\x01", b"\x70\x81\x80\x80\x80\x10", b"\x68\x00"])
-def test_odd_spellings_of_a_reference_are_refused(tensor: bytes) -> None:
+def test_unusual_encodings_of_a_reference_are_an_error(tensor: bytes) -> None:
     graph = bytes([0x2A, len(tensor)]) + tensor
     with pytest.raises(PackIntegrityError, match="keeps weights in another file"):
         check_network_bytes(bytes([0x3A, len(graph)]) + graph, "e.onnx")
 
 
-def test_a_network_compiled_elsewhere_is_refused() -> None:
+def test_a_compiled_network_is_an_error() -> None:
     model = ModelProto.FromString(small_embedder())
     model.graph.node.append(helper.make_node("EPContext", [], ["y"], domain="com.microsoft", ep_cache_context="../x"))
     with pytest.raises(PackIntegrityError, match="compiled for another device"):
         check_network_bytes(model.SerializeToString(), "e.onnx")
 
 
-def test_every_way_to_a_tensor_is_walked() -> None:
-    """Against the messages of the ``onnx`` that is installed: a later one may hang tensors elsewhere."""
-    ways: dict[str, dict[int, str]] = {}
+def test_all_messages_that_contain_tensors_are_visited() -> None:
+    """Compares with the messages of the installed ``onnx``, because a later one may have tensors elsewhere."""
+    paths: dict[str, dict[int, str]] = {}
 
-    def leads(message: Any, seen: frozenset[str]) -> bool:
+    def reaches_tensor(message: Any, seen: frozenset[str]) -> bool:
         found = message.name == "TensorProto"
         for field in message.fields if message.name not in seen else ():
             inner = field.message_type
-            if inner is not None and leads(inner, seen | {message.name}):
-                ways.setdefault(message.name, {})[field.number] = inner.name
+            if inner is not None and reaches_tensor(inner, seen | {message.name}):
+                paths.setdefault(message.name, {})[field.number] = inner.name
                 found = True
-        return found or message.name in ways
+        return found or message.name in paths
 
-    for _ in range(3):  # messages hold each other: until nothing is added
-        leads(ModelProto.DESCRIPTOR, frozenset())
-    assert ways == {kind: held for kind, held in MESSAGES.items() if held}
+    for _ in range(3):  # messages are nested in each other: repeat until nothing is added
+        reaches_tensor(ModelProto.DESCRIPTOR, frozenset())
+    assert paths == {kind: held for kind, held in MESSAGES.items() if held}
 
 
-def test_whole_networks_pass(shared: Path, tmp_path: Path) -> None:
+def test_whole_networks_are_accepted(shared: Path, tmp_path: Path) -> None:
     own = [load_pack().folder / file for file in load_pack().manifest.files]
     for path in [*own, *sorted((shared / "models").rglob("*.onnx"))]:
         check_network(path)
@@ -161,20 +161,20 @@ def test_whole_networks_pass(shared: Path, tmp_path: Path) -> None:
         small_embedder()[:-5],
     ],
 )
-def test_what_is_no_network_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_other_data_are_an_error(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "e.onnx"
     path.write_bytes(data)
-    with pytest.raises(PackIntegrityError, match="is not used"):
+    with pytest.raises(PackIntegrityError, match="cannot be used"):
         check_network(path)
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_network_or_refused(data: bytes) -> None:
+def test_arbitrary_bytes_are_a_network_or_an_error(data: bytes) -> None:
     with contextlib.suppress(PackIntegrityError):
         check_network_bytes(b"\x3a" + bytes([len(data) & 0x7F]) + data, "e.onnx")
 
 
-def test_graphs_nested_too_deep_are_refused() -> None:
+def test_deeply_nested_graphs_are_an_error() -> None:
     data = b""
     for _ in range(40):  # graph, node, attribute
         for tag in (0x32, 0x2A, 0x0A):

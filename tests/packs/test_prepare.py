@@ -1,4 +1,4 @@
-"""The cache of prepared networks: made once, whole or not there, mended when damaged."""
+"""The cache of prepared networks is written once, and repaired if it is damaged."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ print(load_pack().embedder_path())
 """
 
 
-def test_prepared_once(places: Places) -> None:
+def test_a_network_is_prepared_once(places: Places) -> None:
     spec = load_pack().manifest.detector
     first = load_pack().detector_path()
     stamp = first.stat().st_mtime_ns
-    # The source is not needed again.
+    # The source is not read again.
     assert prepared_model(Path("gone.onnx"), spec.sha256, "batch_and_size") == first
     assert first.stat().st_mtime_ns == stamp
     assert sha256_of(first) in first.name
@@ -39,7 +39,7 @@ def test_prepared_once(places: Places) -> None:
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(place=st.integers(0, 200_000), flip=st.integers(1, 255))
-def test_a_damaged_copy_is_made_again(place: int, flip: int) -> None:
+def test_a_damaged_copy_is_replaced(place: int, flip: int) -> None:
     path = load_pack().detector_path()
     whole = path.read_bytes()
     damaged = bytearray(whole)
@@ -48,13 +48,13 @@ def test_a_damaged_copy_is_made_again(place: int, flip: int) -> None:
     assert load_pack().detector_path().read_bytes() == whole
 
 
-def test_a_partial_copy_is_made_again() -> None:
+def test_a_partial_copy_is_replaced() -> None:
     path = load_pack().detector_path()
     os.truncate(path, 1000)
     open_session(load_pack().detector_path(), "cpu")
 
 
-def test_what_an_earlier_version_prepared_goes(places: Places) -> None:
+def test_a_copy_of_an_earlier_version_is_removed(places: Places) -> None:
     path = load_pack().detector_path()
     former = path.with_name(path.name.replace(f"-v{PREPARATION}-", "-v0-"))
     path.rename(former)
@@ -62,7 +62,7 @@ def test_what_an_earlier_version_prepared_goes(places: Places) -> None:
     assert list((places.cache / "prepared").iterdir()) == [path]
 
 
-def test_two_processes_at_once(places: Places) -> None:
+def test_concurrent_processes_prepare_one_file(places: Places) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     both = [
         subprocess.Popen([sys.executable, "-c", PREPARE], env=environment, stdout=subprocess.PIPE, text=True)
@@ -85,7 +85,7 @@ def test_an_altered_source_is_not_prepared(tmp_path: Path) -> None:
         prepared_model(tmp_path / "missing.onnx", spec.sha256)
 
 
-def test_a_cache_that_cannot_be_written(places: Places) -> None:
+def test_an_unwritable_cache_is_an_error_or_bypassed(places: Places) -> None:
     places.cache.write_text("a file where a folder should be")
     with pytest.raises(StorageError, match="FACEBANK_CACHE"):
         load_pack().detector_path()
@@ -94,7 +94,7 @@ def test_a_cache_that_cannot_be_written(places: Places) -> None:
     assert open_session(network, "cpu").get_inputs()
 
 
-def test_a_full_disk(places: Places) -> None:
+def test_a_full_disk_is_an_error(places: Places) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     (places.cache / "prepared").mkdir(parents=True)
@@ -118,13 +118,13 @@ def test_packs_are_found_by_name_and_by_folder(pack_folder: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["nobody", "../packs", "", "red \x1b[31m", "a\0b"])
-def test_a_pack_that_is_not_there(name: str) -> None:
+def test_an_unknown_pack_is_an_error(name: str) -> None:
     with pytest.raises(PackNotFoundError, match="installed are opencv") as caught:
         load_pack(name)
     assert str(caught.value).isprintable()
 
 
-def test_an_altered_file_is_named(pack_folder: Path) -> None:
+def test_the_error_names_an_altered_file(pack_folder: Path) -> None:
     (pack_folder / "d.onnx").write_bytes(b"other")
     (pack_folder / "e.onnx").unlink()
     pack = load_pack(pack_folder)
@@ -134,7 +134,7 @@ def test_an_altered_file_is_named(pack_folder: Path) -> None:
         pack.embedder_path()
 
 
-def test_an_installed_pack_goes_by_its_own_name(places: Places, pack_folder: Path) -> None:
+def test_an_installed_pack_in_a_renamed_folder_is_an_error(places: Places, pack_folder: Path) -> None:
     places.packs.mkdir()
     pack_folder.rename(places.packs / "renamed")
     with pytest.raises(ManifestError, match="installed as 'renamed'"):

@@ -1,4 +1,4 @@
-"""Networks run where they were asked to, or say why not."""
+"""Networks run on the requested device, or raise an error with the reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facebank.packs.runtime import _quota, usable_cores
 HAS_CUDA = try_device("cuda").ran_on == {"cuda"}
 
 
-def test_on_the_cpu() -> None:
+def test_a_session_runs_on_the_cpu() -> None:
     session = open_session(load_pack().detector_path(), "cpu", threads=1)
     assert where_it_runs(session) == "cpu"
     assert session.get_session_options().intra_op_num_threads == 1
@@ -26,7 +26,7 @@ def test_on_the_cpu() -> None:
 
 
 @pytest.mark.skipif(HAS_CUDA, reason="needs a computer without CUDA")
-def test_cuda_never_lands_on_the_cpu() -> None:
+def test_cuda_does_not_fall_back_to_the_cpu() -> None:
     path = load_pack().detector_path()
     with pytest.raises(DeviceError, match=r"facebank doctor.*--device cpu"):
         open_session(path, "cuda")
@@ -36,7 +36,7 @@ def test_cuda_never_lands_on_the_cpu() -> None:
 
 
 @pytest.mark.skipif(not HAS_CUDA, reason="needs a computer with CUDA and the gpu extra")
-def test_cuda_gives_the_answers_of_the_cpu() -> None:
+def test_cuda_has_the_outputs_of_the_cpu() -> None:
     path = load_pack().embedder_path()
     pictures = np.random.default_rng(0).integers(0, 256, (4, 3, 112, 112)).astype(np.float32)
     sessions = [open_session(path, device) for device in ("cpu", "cuda")]
@@ -45,33 +45,33 @@ def test_cuda_gives_the_answers_of_the_cpu() -> None:
     np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-3 * np.abs(on_cpu).max())
 
 
-def test_a_trial_says_where_it_ran() -> None:
+def test_a_trial_reports_its_device() -> None:
     assert try_device("cpu").ran_on == {"cpu"}
     assert try_device("cpu").problem is None
     assert try_device("auto").ran_on == {"cuda" if HAS_CUDA else "cpu"}
 
 
-def test_a_trial_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert try_device("cpu").ran_on == {"cpu"}
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_trial_without_a_place_for_its_files_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_without_a_temporary_folder_reports_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     trial = try_device("cpu")
     assert trial.ran_on == frozenset()
     assert "No such file" in str(trial.problem)
 
 
-def test_no_such_device() -> None:
+def test_an_unknown_device_is_an_error() -> None:
     with pytest.raises(UsageError, match="auto, cpu or cuda"):
         open_session(Path("x.onnx"), "tpu")
     with pytest.raises(UsageError, match="auto, cpu or cuda"):
         try_device("tpu")
 
 
-def test_what_is_no_network_says_so_and_nothing_else(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_network_is_an_error_without_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no network")
     with pytest.raises(PackIntegrityError, match=r"broken\.onnx") as caught:
@@ -85,7 +85,7 @@ def test_what_is_no_network_says_so_and_nothing_else(tmp_path: Path, capfd: pyte
     [(None, "pip install 'facebank[cpu]'"), ("", "facebank doctor"), ("import _no_such_module_", "facebank doctor")],
     ids=["absent", "emptied by an uninstall", "broken"],
 )
-def test_without_a_runtime_the_message_says_what_to_type(tmp_path: Path, content: str | None, expected: str) -> None:
+def test_a_missing_runtime_is_an_error_with_the_command(tmp_path: Path, content: str | None, expected: str) -> None:
     if content is not None:
         (tmp_path / "onnxruntime").mkdir()
         (tmp_path / "onnxruntime" / "__init__.py").write_text(content)
@@ -98,11 +98,11 @@ def test_without_a_runtime_the_message_says_what_to_type(tmp_path: Path, content
     assert expected in last
 
 
-def test_an_interrupted_import_is_no_broken_runtime(tmp_path: Path) -> None:
+def test_an_interrupted_import_is_a_keyboard_interrupt(tmp_path: Path) -> None:
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime" / "__init__.py").write_text(
         "import sys\n"
-        "assert 'numpy' in sys.modules, 'its compiled part would import NumPy and forget why that failed'\n"
+        "assert 'numpy' in sys.modules, 'an interrupt within its import of NumPy would be lost'\n"
         "try:\n    raise KeyboardInterrupt\n"
         "except KeyboardInterrupt as error:\n    raise ImportError('initialization failed') from error\n"
     )
@@ -112,14 +112,14 @@ def test_an_interrupted_import_is_no_broken_runtime(tmp_path: Path) -> None:
     assert done.stderr.strip().splitlines()[-1] == "KeyboardInterrupt"
 
 
-def test_cores() -> None:
+def test_usable_cores_follow_the_quota() -> None:
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
     assert _quota("max 100000\n") is None
     assert _quota("150000 100000\n") == 2
     assert _quota("1000 100000") == 1
 
 
-def test_importing_packs_loads_no_runtime() -> None:
+def test_importing_packs_does_not_load_a_runtime() -> None:
     script = (
         "import sys, facebank.packs; "
         "print([name for name in ('onnx', 'onnxruntime', 'cv2', 'urllib.request', 'numpy') if name in sys.modules])"

@@ -1,4 +1,4 @@
-"""What every runtime must do; run on each one with real networks."""
+"""Contract of runtimes, checked for each one with real networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from facebank.errors import DeviceError, PackError, PackIntegrityError, UsageError
 from facebank.packs import Session, has_openvino, load_pack, open_network, where_it_runs
-from facebank.packs.runtime_choice import Choice, _place, measured
+from facebank.packs.runtime_choice import Choice, _measurement_path, measured
 
 needs_openvino = pytest.mark.skipif(
     not has_openvino() and "FACEBANK_CI_OPENVINO" not in os.environ,
@@ -35,7 +35,7 @@ def session(request: pytest.FixtureRequest) -> Session:
     return opened(request.param)
 
 
-def test_ports_are_those_of_the_network(session: Session) -> None:
+def test_ports_describe_the_network(session: Session) -> None:
     (port,) = session.get_inputs()
     assert port.name == "data"
     assert [side for side in port.shape if isinstance(side, int)] == [3, 112, 112]
@@ -43,7 +43,7 @@ def test_ports_are_those_of_the_network(session: Session) -> None:
     assert where_it_runs(session) == "cpu"
 
 
-def test_answers_are_those_of_onnx_runtime_and_stay_as_they_were(session: Session) -> None:
+def test_outputs_equal_those_of_onnx_runtime_and_are_copies(session: Session) -> None:
     expected = opened("onnxruntime").run(None, {"data": CROPS})[0]
     first = session.run(None, {"data": CROPS})[0]
     kept = first.copy()
@@ -53,7 +53,7 @@ def test_answers_are_those_of_onnx_runtime_and_stay_as_they_were(session: Sessio
     np.testing.assert_allclose(first, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_outputs_come_in_the_order_that_was_asked_for(session: Session) -> None:
+def test_outputs_are_in_the_requested_order(session: Session) -> None:
     detector = open_network(
         load_pack().detector_path(),
         "cpu",
@@ -68,7 +68,7 @@ def test_outputs_come_in_the_order_that_was_asked_for(session: Session) -> None:
         assert (boxes.shape, scores.shape) == ((2, 6, 4), (2, 6, 1))
 
 
-def test_many_threads_get_their_own_answers(session: Session) -> None:
+def test_concurrent_runs_do_not_mix_outputs(session: Session) -> None:
     alone = [session.run(None, {"data": crop[None]})[0] for crop in CROPS]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda place: session.run(None, {"data": CROPS[place % 5][None]})[0], range(40)))
@@ -76,13 +76,15 @@ def test_many_threads_get_their_own_answers(session: Session) -> None:
         np.testing.assert_array_equal(answer, alone[place % 5])
 
 
-def test_what_does_not_fit_is_an_error(session: Session) -> None:
+def test_an_input_of_a_wrong_shape_is_an_error(session: Session) -> None:
     with pytest.raises(Exception, match=r"\S"):
         session.run(None, {"data": np.zeros((1, 3, 50, 50), np.float32)})
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", pytest.param("openvino", marks=needs_openvino)])
-def test_what_is_no_network_says_so(runtime: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_network_is_an_error_without_output(
+    runtime: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no network")
     with pytest.raises(PackIntegrityError, match=r"broken\.onnx"):
@@ -90,28 +92,28 @@ def test_what_is_no_network_says_so(runtime: str, tmp_path: Path, capfd: pytest.
     assert capfd.readouterr() == ("", "")
 
 
-def test_no_such_runtime() -> None:
+def test_an_unknown_runtime_is_an_error() -> None:
     with pytest.raises(UsageError, match="auto, onnxruntime or openvino"):
         opened("tensorrt")
     with pytest.raises(DeviceError, match="--runtime onnxruntime"):
         open_network(Path("x.onnx"), "cuda", 1, "openvino", sha256="0", shape=(1,))
 
 
-def test_a_choice_needs_a_gain_and_the_same_answers() -> None:
+def test_a_choice_needs_a_gain_and_equal_outputs() -> None:
     assert Choice(onnxruntime=10, openvino=9, cosine=1).runtime == "openvino"
     assert Choice(onnxruntime=10, openvino=9.8, cosine=1).runtime == "onnxruntime"
     assert Choice(onnxruntime=10, openvino=5, cosine=0.99).runtime == "onnxruntime"
 
 
 @pytest.mark.skipif(has_openvino(), reason="OpenVINO is installed")
-def test_a_folder_called_openvino_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_named_openvino_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "openvino").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
     assert opened("auto").get_providers() == ["CPUExecutionProvider"]
 
 
 @needs_openvino
-def test_the_choice_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_choice_is_measured_once_and_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path))
     assert measured(EMBEDDER.sha256, 1) is None
     opened("auto")
@@ -119,15 +121,17 @@ def test_the_choice_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytes
     assert choice is not None
     assert choice.cosine > 0.999999
     for one, other, provider in ((9.0, 1.0, "OpenVINO"), (1.0, 9.0, "CPUExecutionProvider")):
-        _place(EMBEDDER.sha256, 1).write_text(json.dumps({"onnxruntime": one, "openvino": other, "cosine": 1.0}))
+        _measurement_path(EMBEDDER.sha256, 1).write_text(
+            json.dumps({"onnxruntime": one, "openvino": other, "cosine": 1.0})
+        )
         assert opened("auto").get_providers() == [provider]
-    _place(EMBEDDER.sha256, 1).write_text("damaged")
+    _measurement_path(EMBEDDER.sha256, 1).write_text("damaged")
     opened("auto")
     assert measured(EMBEDDER.sha256, 1) is not None
 
 
 @needs_openvino
-def test_openvino_in_a_process_forked_from_one_that_used_it() -> None:
+def test_openvino_in_a_forked_process_is_an_error() -> None:
     script = """
 import os, sys
 import numpy as np
@@ -150,7 +154,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @needs_openvino
-def test_nothing_that_tells_of_its_use_is_loaded() -> None:
+def test_telemetry_of_openvino_is_not_loaded() -> None:
     script = """
 import sys
 from facebank.packs import load_openvino
@@ -162,7 +166,7 @@ print([name for name in sys.modules if name.startswith("openvino_telemetry") and
 
 
 @needs_openvino
-def test_a_network_that_cannot_take_a_picture_is_a_fault_of_its_pack() -> None:
+def test_an_input_of_a_wrong_shape_is_a_pack_error() -> None:
     from facebank.vision.network import run
 
     with pytest.raises(PackError, match=r"pack\.toml"):

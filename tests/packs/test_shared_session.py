@@ -1,4 +1,4 @@
-"""A network that threads share: one thread for each of several runs, and the same outputs to the bit."""
+"""Shared sessions use one thread for each concurrent run, with equal outputs to the last bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ONE, TWO = (np.random.default_rng(0).uniform(0, 255, (n, 3, 112, 112)).astype(np.float32) for n in (1, 2))
 
 
-class CountedSession:
+class CountingSession:
     """A session that counts its runs."""
 
     def __init__(self, network: bytes, threads: int) -> None:
@@ -41,20 +41,20 @@ class CountedSession:
 
 
 class Trial:
-    """A shared network, and what it runs on."""
+    """A shared session with the sessions that it uses."""
 
     def __init__(self, network: bytes, other: bytes | None = None) -> None:
-        self.on_all, self.on_one = CountedSession(network, 2), CountedSession(other or network, 1)
+        self.on_all, self.on_one = CountingSession(network, 2), CountingSession(other or network, 1)
         self.opened = 0
         self.shared = SharedSession(self.on_all, self._open)
         self.expected = open_session(network, "cpu", 2)
 
-    def _open(self) -> CountedSession:
+    def _open(self) -> CountingSession:
         self.opened += 1
         return self.on_one
 
     def run(self, tensor: FloatArray) -> tuple[int, int]:
-        """Run the network, and return how often it ran on all threads and on one."""
+        """Run the network; returns the numbers of runs on all threads and on one."""
         before = self.on_all.runs, self.on_one.runs
         (result,), (expected,) = (each.run(None, {"data": tensor}) for each in (self.shared, self.expected))
         assert result.tobytes() == expected.tobytes()
@@ -63,7 +63,7 @@ class Trial:
 
 @contextmanager
 def another_at_work() -> Iterator[None]:
-    """Keep another thread at work until the end of the block."""
+    """Keep another thread at work within the block."""
     begun, over = Event(), Event()
 
     def work() -> None:
@@ -85,13 +85,13 @@ def embedder_ending_in(operation: str) -> bytes:
     return small_embedder(more=then(operation, "embedding"), last="last")
 
 
-def test_a_run_alone_has_all_threads() -> None:
+def test_a_single_run_uses_all_threads() -> None:
     trial = Trial(small_embedder())
     assert [trial.run(ONE), trial.run(TWO), trial.run(ONE)] == [(1, 0)] * 3
     assert trial.opened == 0
 
 
-def test_runs_at_once_have_a_thread_each_once_that_gave_the_same() -> None:
+def test_concurrent_runs_use_one_thread_after_equal_outputs() -> None:
     trial = Trial(small_embedder())
     with another_at_work():
         assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (0, 1)]
@@ -100,13 +100,13 @@ def test_runs_at_once_have_a_thread_each_once_that_gave_the_same() -> None:
     assert trial.opened == 1
 
 
-def test_a_thread_that_gives_something_else_is_not_used() -> None:
+def test_one_thread_with_other_outputs_is_not_used() -> None:
     trial = Trial(embedder_ending_in("Identity"), embedder_ending_in("Neg"))
     with another_at_work():
         assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (1, 0)]
 
 
-def test_a_network_that_is_gone_goes_on_on_all_threads() -> None:
+def test_a_removed_network_continues_on_all_threads() -> None:
     def open_again() -> Any:
         raise PackNotFoundError("there is no such pack")
 
@@ -117,7 +117,7 @@ def test_a_network_that_is_gone_goes_on_on_all_threads() -> None:
     assert results[0].tobytes() == results[1].tobytes()
 
 
-def test_runs_that_fail_are_over() -> None:
+def test_failed_runs_do_not_count_as_concurrent() -> None:
     session = open_session(small_embedder(), "cpu", 2)
     shared = SharedSession(session, lambda: session)
     with pytest.raises(Exception, match="invalid dimensions"):
@@ -126,7 +126,7 @@ def test_runs_that_fail_are_over() -> None:
     assert [trial.run(ONE) for _ in range(2)] == [(1, 0)] * 2
 
 
-def test_it_is_read_as_the_session_is() -> None:
+def test_ports_and_providers_are_those_of_the_session() -> None:
     session = open_session(small_embedder(), "cpu", 2)
     shared = SharedSession(session, lambda: session)
     reads: list[Callable[[Any], Any]] = [
@@ -138,7 +138,7 @@ def test_it_is_read_as_the_session_is() -> None:
         assert read(shared) == read(session)
 
 
-def test_a_thread_beside_others_counts_once() -> None:
+def test_nested_registration_counts_once() -> None:
     trial = Trial(small_embedder())
     with at_work(), at_work():
         assert [trial.run(ONE), trial.run(ONE)] == [(1, 0)] * 2
@@ -147,7 +147,7 @@ def test_a_thread_beside_others_counts_once() -> None:
     assert trial.run(ONE) == (1, 0)
 
 
-def test_a_forked_process_does_not_count_the_threads_of_its_parent() -> None:
+def test_a_forked_process_ignores_the_threads_of_its_parent() -> None:
     script = """if True:
         import os
         from tests.packs.test_shared_session import ONE, Trial, another_at_work, small_embedder

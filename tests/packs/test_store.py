@@ -1,4 +1,4 @@
-"""Installed packs: listed, added, verified, removed."""
+"""Listing, adding, verifying and removing installed packs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MANIFESTS = Path(__file__).parents[2] / "models" / "manifests"
 
 
-def test_the_embedded_pack_is_there_and_whole() -> None:
+def test_the_embedded_pack_is_whole() -> None:
     health = verify_pack()
     assert health.ok
     assert health.pack.embedded
@@ -39,7 +39,7 @@ def test_the_embedded_pack_is_there_and_whole() -> None:
     assert [pack.name for pack in list_packs()] == ["opencv"]
 
 
-def test_added_verified_removed(pack_folder: Path, places: Places) -> None:
+def test_a_pack_is_added_verified_and_removed(pack_folder: Path, places: Places) -> None:
     (pack_folder / "notes.txt").write_text("stays behind")
     pack = add_pack(pack_folder)
     assert sorted(path.name for path in pack.folder.iterdir()) == ["d.onnx", "e.onnx", MANIFEST_NAME]
@@ -51,7 +51,7 @@ def test_added_verified_removed(pack_folder: Path, places: Places) -> None:
     assert (pack_folder / "e.onnx").exists()
 
 
-def test_verify_says_which_file_differs(pack_folder: Path) -> None:
+def test_verify_names_the_files_that_differ(pack_folder: Path) -> None:
     pack = add_pack(pack_folder)
     (pack.folder / "d.onnx").write_bytes(b"other")
     (pack.folder / "e.onnx").unlink()
@@ -73,7 +73,7 @@ def test_a_pack_with_a_wrong_manifest_is_listed_verified_and_removed(pack_folder
     assert len(list_packs()) == 1
 
 
-def test_what_is_not_whole_is_not_added(pack_folder: Path, places: Places) -> None:
+def test_an_altered_pack_is_not_added(pack_folder: Path, places: Places) -> None:
     (pack_folder / "e.onnx").write_bytes(b"other")
     with pytest.raises(PackIntegrityError, match=r"a pack.e\.onnx is partial or altered"):
         add_pack(pack_folder)
@@ -81,14 +81,14 @@ def test_what_is_not_whole_is_not_added(pack_folder: Path, places: Places) -> No
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_is_no_network(pack_folder: Path) -> None:
+def test_a_pipe_as_a_network_is_an_error(pack_folder: Path) -> None:
     (pack_folder / "e.onnx").unlink()
     os.mkfifo(pack_folder / "e.onnx")
     with pytest.raises(PackIntegrityError, match="not a regular file"):
         add_pack(pack_folder)
 
 
-def test_replaced_only_on_request(pack_folder: Path) -> None:
+def test_a_pack_is_replaced_only_on_request(pack_folder: Path) -> None:
     add_pack(pack_folder)
     with pytest.raises(PackError, match="facebank packs remove small"):
         add_pack(pack_folder)
@@ -123,7 +123,7 @@ def test_an_interrupted_replacement_leaves_a_whole_pack(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it has made by fork")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("nth", [1, 2, 3])
-def test_a_killed_replacement_leaves_a_pack_that_is_found(
+def test_a_killed_replacement_leaves_a_usable_pack(
     pack_folder: Path, places: Places, monkeypatch: pytest.MonkeyPatch, nth: int, after: bool
 ) -> None:
     add_pack(pack_folder)
@@ -145,7 +145,7 @@ def test_a_killed_replacement_leaves_a_pack_that_is_found(
         finally:
             os._exit(1)
     assert os.WTERMSIG(os.waitpid(killed, 0)[1]) == signal.SIGKILL
-    remove_leftovers([places.packs])  # as the next command that writes there does
+    remove_leftovers([places.packs])  # the next command that writes there does this
     assert "small" in installed_names()
     assert load_pack("small").embedder_path().is_file()
     assert verify_pack("small").ok
@@ -158,7 +158,7 @@ def test_a_killed_replacement_leaves_a_pack_that_is_found(
 
 
 @pytest.mark.parametrize("also", [False, True], ids=["alone", "beside its replacement"])
-def test_a_former_pack_that_was_left_is_removed_with_its_name(pack_folder: Path, places: Places, also: bool) -> None:
+def test_removing_a_pack_removes_its_former_version(pack_folder: Path, places: Places, also: bool) -> None:
     add_pack(pack_folder)
     (places.packs / "small").rename(former_folder("small"))
     if also:
@@ -167,7 +167,7 @@ def test_a_former_pack_that_was_left_is_removed_with_its_name(pack_folder: Path,
     assert list(places.packs.iterdir()) == []
 
 
-def test_a_link_to_nothing_that_has_a_pack_s_name_is_replaced(pack_folder: Path, places: Places) -> None:
+def test_a_dangling_link_is_replaced(pack_folder: Path, places: Places) -> None:
     places.packs.mkdir()
     (places.packs / "small").symlink_to("nowhere")
     add_pack(pack_folder)
@@ -175,7 +175,7 @@ def test_a_link_to_nothing_that_has_a_pack_s_name_is_replaced(pack_folder: Path,
     assert verify_pack("small").ok
 
 
-def test_the_embedded_pack_stays() -> None:
+def test_the_embedded_pack_cannot_be_removed_or_replaced() -> None:
     with pytest.raises(UsageError, match="part of facebank"):
         remove_pack("opencv")
     with pytest.raises(PackError, match="embedded"):
@@ -183,7 +183,7 @@ def test_the_embedded_pack_stays() -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody", "..", ".accepted-licences.json", "a/b", ""])
-def test_no_such_pack(name: str, places: Places) -> None:
+def test_an_unknown_pack_is_an_error(name: str, places: Places) -> None:
     places.packs.mkdir()
     with pytest.raises(PackNotFoundError):
         remove_pack(name)
@@ -192,20 +192,20 @@ def test_no_such_pack(name: str, places: Places) -> None:
             verify_pack(name)
 
 
-def test_a_folder_that_cannot_be_written(pack_folder: Path, places: Places) -> None:
+def test_an_unwritable_packs_folder_is_an_error(pack_folder: Path, places: Places) -> None:
     places.packs.write_text("a file")
     assert [pack.name for pack in list_packs()] == ["opencv"]
     with pytest.raises(StorageError, match="FACEBANK_PACKS"):
         add_pack(pack_folder)
 
 
-def test_a_home_folder_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_home_folder_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_PACKS", "~nobody-of-this-name/packs")
     with pytest.raises(UsageError, match="FACEBANK_PACKS names '~nobody-of-this-name/packs'"):
         list_packs()
 
 
-def test_a_name_that_is_too_long_for_any_file() -> None:
+def test_a_too_long_name_is_an_error() -> None:
     with pytest.raises(PackNotFoundError):
         load_pack("x" * 5000)
 
@@ -221,6 +221,6 @@ def test_packs_for_development(name: str, shared: Path, tmp_path: Path) -> None:
     assert add_pack(pack.folder).embedder_path()
 
 
-def test_weights_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_weights_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(PackIntegrityError, match=r"det_500m\.onnx is missing"):
         assemble_pack(MANIFESTS / "insightface-mbf.toml", tmp_path, tmp_path / "pack")

@@ -1,4 +1,4 @@
-"""A pack is tried in a process of its own before it is installed."""
+"""A pack is tried in a separate process before it is installed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIMITS = TrialLimits(processor_seconds=3)
 
 @pytest.fixture
 def make(pack_folder: Path, manifest: PackManifest) -> Make:
-    """Put networks into the small pack's folder."""
+    """Return a function that puts networks into the folder of the small pack."""
 
     def put(detector: bytes, embedder: bytes) -> tuple[Path, PackManifest]:
         hashes = [hashlib.sha256(data).hexdigest() for data in (detector, embedder)]
@@ -43,7 +43,7 @@ def make(pack_folder: Path, manifest: PackManifest) -> Make:
     return put
 
 
-def test_packs_that_do_what_they_must_pass(make: Make, places: Places) -> None:
+def test_working_packs_pass(make: Make, places: Places) -> None:
     try_pack(*make(small_detector(), small_embedder()))
     embedded = load_pack()
     try_pack(embedded.folder, embedded.manifest)
@@ -51,25 +51,28 @@ def test_packs_that_do_what_they_must_pass(make: Make, places: Places) -> None:
 
 
 @pytest.mark.parametrize(
-    ("embedder", "said"),
+    ("embedder", "message"),
     [
-        (small_embedder(more=endless(), last="last"), "more than 3 seconds of processor time"),
+        (small_embedder(more=endless(), last="last"), "more than 3 seconds of CPU time"),
         (small_embedder(more=greedy(), last="last"), "cannot be run|memory"),
         (small_embedder(more=then("Div", "embedding", "nothing"), last="last"), "not finite"),
-        (small_embedder(more=then("Mul", "embedding", "nothing"), last="last"), "nothing but zeros"),
-        (small_embedder(more=then("RandomNormalLike", "embedding"), last="last"), "another answer"),
+        (small_embedder(more=then("Mul", "embedding", "nothing"), last="last"), "only zeros"),
+        (
+            small_embedder(more=then("RandomNormalLike", "embedding"), last="last"),
+            "different embeddings for the same picture",
+        ),
         (small_embedder(more=then("Concat", "embedding", "embedding", axis=1), last="last", size=96), "96 numbers"),
         (small_embedder(more=then("ReduceMean", "embedding", keepdims=0), last="last"), "embeddings of 1 numbers"),
-        (small_embedder("picture"), "has the inputs picture, pack.toml says data"),
+        (small_embedder("picture"), "has the inputs picture, but pack.toml says data"),
     ],
     ids=["endless", "greedy", "not finite", "zeros", "random", "dimension", "one number", "input"],
 )
-def test_what_a_pack_must_not_do(make: Make, embedder: bytes, said: str) -> None:
-    with pytest.raises((PackIntegrityError, ManifestError, PackError), match=said):
+def test_a_faulty_embedder_is_an_error(make: Make, embedder: bytes, message: str) -> None:
+    with pytest.raises((PackIntegrityError, ManifestError, PackError), match=message):
         try_pack(*make(small_detector(), embedder), LIMITS)
 
 
-def test_a_detector_that_finds_no_face(make: Make) -> None:
+def test_a_detector_that_finds_no_face_is_an_error(make: Make) -> None:
     folder, manifest = make(small_detector(), small_embedder())
     strict = replace(manifest, detector=replace(manifest.detector, score_threshold=1.0))
     (folder / MANIFEST_NAME).write_text(manifest_toml(strict), "utf-8")
@@ -77,18 +80,18 @@ def test_a_detector_that_finds_no_face(make: Make) -> None:
         try_pack(folder, strict)
 
 
-def test_a_trial_that_waits_is_ended(make: Make) -> None:
+def test_a_trial_has_a_time_limit(make: Make) -> None:
     with pytest.raises(PackIntegrityError, match=r"within 0\.01 seconds"):
         try_pack(*make(small_detector(), small_embedder()), TrialLimits(seconds=0.01))
 
 
-def test_a_frozen_program_says_so(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_in_a_frozen_program_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(PackError, match="frozen"):
         try_pack(*make(small_detector(), small_embedder()))
 
 
-def test_nothing_is_installed_that_failed(
+def test_a_pack_that_failed_is_not_installed(
     make: Make, places: Places, monkeypatch: pytest.MonkeyPatch, tried: Callable[..., None]
 ) -> None:
     monkeypatch.setattr("facebank.packs.trial.try_pack", tried)
