@@ -1,52 +1,52 @@
-"""The exceptions of facebank, in one tree.
+"""Exceptions of facebank, in one hierarchy.
 
 ::
 
     FacebankError
     +-- UsageError                   invalid arguments, or a combination that is not allowed
-    |   +-- ClosedError              a gallery, scan or bank that was closed, or whose file was replaced
+    |   +-- ClosedError              the gallery, scan or bank was closed, or its file was replaced
     |   +-- SampleNotFoundError      a gallery has no sample with this number
     |   +-- GroupNotFoundError       a scan has no group with this number
     |   +-- GroupNamedError          a group of faces already has a name
     +-- MissingDependencyError       an optional package (an extra) is not installed
     +-- DeviceError                  the requested device cannot run the networks
     +-- StorageError                 disk full, no permission, a file that cannot be written
-    +-- PhotoError                   something is wrong with one photo
+    +-- PhotoError                   a problem with one photo
     |   +-- PhotoNotFoundError
     |   +-- UnreadablePhotoError     not an image, or a damaged one
     |   +-- UnsupportedPhotoError    a format that is not supported, or needs an extra
     |   +-- PhotoTooLargeError       more bytes or pixels than the limits allow
-    |   +-- NoFaceError              no face found where one is required
+    |   +-- NoFaceError              no face found in a photo that needs one
     |   +-- XmpError                 its XMP cannot be read or changed safely
-    +-- VideoError                   something is wrong with one video
+    +-- VideoError                   a problem with one video
     |   +-- VideoNotFoundError
     |   +-- UnreadableVideoError     not a video, or none of its frames can be read
     |   +-- VideoTooLargeError       more pixels, frames or hours than the limits allow
     |   +-- StreamError              a camera or stream cannot be opened
     +-- ClusterError                 machines cannot be reached, do not match, or lost their head
     +-- ServiceError                 a service cannot run or be reached, or refuses a request
-    +-- PackError                    something is wrong with a pack
+    +-- PackError                    a problem with a pack
     |   +-- PackNotFoundError
     |   +-- ManifestError            pack.toml is missing or invalid
     |   +-- PackIntegrityError       a file is missing, partial or altered
     |   +-- DownloadError
     |   +-- LicenceNotAcceptedError
-    +-- ScanError                    something is wrong with a scan file
+    +-- ScanError                    a problem with a scan file
     |   +-- ScanNotFoundError
     |   +-- ScanFormatError          not a scan file, damaged, or written by a newer facebank
     |   +-- ScanBusyError            another process is scanning into it
-    +-- GalleryError                 something is wrong with a gallery
+    +-- GalleryError                 a problem with a gallery
         +-- GalleryNotFoundError
         +-- GalleryFormatError       not a gallery, or a damaged one
         +-- GalleryVersionError      written by a newer facebank
         +-- GalleryBusyError         another process is using it
-        +-- PackMismatchError        its embeddings are of another pack
+        +-- PackMismatchError        its embeddings are from another pack
         +-- PersonNotFoundError
         +-- PersonExistsError
         +-- InvalidNameError
         +-- ExchangeError            an export cannot be imported
 
-A message says what is wrong, with which file or person, and what to do about it, in one line.
+A message is one line: what is wrong, with which file or person, and what to do.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class GroupNotFoundError(UsageError):
 
 
 class GroupNamedError(UsageError):
-    """Faces of the group are a person's samples already, and ``once=True`` was passed.
+    """Faces of the group are already samples of a person, and ``once=True`` was passed.
 
     Examples
     --------
@@ -152,11 +152,11 @@ class DeviceError(FacebankError):
 
 
 class ServiceError(FacebankError):
-    """A service cannot run or be reached, or refuses a request; the message says what to do."""
+    """A service cannot run or be reached, or refuses a request."""
 
 
 class ClusterError(FacebankError):
-    """Machines that share work cannot be reached, do not go together, or are gone; the message says what to do."""
+    """Machines of a cluster cannot be reached, do not match, or are gone."""
 
 
 class StorageError(FacebankError):
@@ -172,7 +172,7 @@ class StorageError(FacebankError):
 
 
 class PhotoError(FacebankError):
-    """Something is wrong with one photo; other photos are not affected.
+    """A problem with one photo; other photos are not affected.
 
     Examples
     --------
@@ -208,7 +208,7 @@ class PhotoTooLargeError(PhotoError):
 
 
 class NoFaceError(PhotoError):
-    """No face was found in a photo where one is required.
+    """No face was found in a photo that needs one.
 
     Examples
     --------
@@ -224,7 +224,7 @@ class XmpError(PhotoError):
 
 
 class VideoError(FacebankError):
-    """Something is wrong with one video.
+    """A problem with one video.
 
     Examples
     --------
@@ -253,7 +253,7 @@ class StreamError(VideoError):
 
 
 class PackError(FacebankError):
-    """Something is wrong with a pack.
+    """A problem with a pack.
 
     Examples
     --------
@@ -283,11 +283,11 @@ class DownloadError(PackError):
 
 
 class LicenceNotAcceptedError(PackError):
-    """The licence of a pack has not been accepted."""
+    """The license of a pack has not been accepted."""
 
 
 class ScanError(FacebankError):
-    """Something is wrong with a scan file."""
+    """A problem with a scan file."""
 
 
 class ScanNotFoundError(ScanError):
@@ -303,7 +303,7 @@ class ScanBusyError(ScanError):
 
 
 class GalleryError(FacebankError):
-    """Something is wrong with a gallery.
+    """A problem with a gallery.
 
     Examples
     --------
@@ -382,7 +382,7 @@ class ExchangeError(GalleryError):
 
 
 def was_interrupted(error: BaseException) -> bool:
-    """Return whether Ctrl-C caused an error: importing a compiled module turns it into `ImportError`.
+    """Return whether an error was caused by Ctrl-C, which an import of a compiled module turns into `ImportError`.
 
     Parameters
     ----------
@@ -392,7 +392,7 @@ def was_interrupted(error: BaseException) -> bool:
     cause: BaseException | None = error
     seen: set[int] = set()
     while cause is not None and not isinstance(cause, KeyboardInterrupt) and id(cause) not in seen:
-        seen.add(id(cause))  # an error may be its own cause, as those of pymilvus are
+        seen.add(id(cause))  # an error may be its own cause, for example in pymilvus
         cause = cause.__cause__ or cause.__context__
     return isinstance(cause, KeyboardInterrupt)
 

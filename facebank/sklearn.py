@@ -1,11 +1,11 @@
-"""The classifiers as scikit-learn estimators, for cross-validation, pipelines and comparisons.
+"""facebank's classifiers as scikit-learn estimators.
 
-Scores equal those of `facebank.recognition.scoring`. ``predict_proba`` is closed-set: it distributes probability among
-the fitted people only, so it is never shown to users as a probability of identity.
+Scores equal those of `facebank.recognition.scoring`. ``predict_proba`` is closed-set: it distributes the probability
+among the fitted people only, so do not use it as the probability of an identity.
 
-Rows should be embeddings of length 1. Other data are accepted: if the fitted rows have other lengths, a constant 1 is
-appended to every row, so that its length is not lost, and the row is scaled to length 1. With a background, which
-describes embeddings, rows are only scaled.
+Rows should be L2-normalized embeddings. If fitted rows have other lengths, a constant 1 is appended to each row, which
+preserves its length, and the row is then L2-normalized. With a background, which describes embeddings, rows are only
+L2-normalized.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ try:
 except ImportError:  # scikit-learn 1.5 has it as a method
 
     def validate_data(estimator: Any, *arrays: Any, **options: Any) -> Any:
-        """Validate and convert the input of an estimator."""
+        """Return the validated and converted input of an estimator."""
         return estimator._validate_data(*arrays, **options)
 
 
@@ -40,20 +40,20 @@ if TYPE_CHECKING:
     from facebank.recognition.scoring import PersonScorer
 
 PROBA_TEMPERATURE = 0.1
-"""Softmax temperature of ``predict_proba``: a score higher by this much has e times the share."""
+"""Softmax temperature of ``predict_proba``: a score higher by this much has e times the probability."""
 
 _LENGTH_TOLERANCE = 1e-3
 
 
 class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Base class of the estimators.
+    """Base class of facebank's estimators.
 
     Attributes
     ----------
     classes_
         The labels of the people, sorted, of shape ``(P,)``.
     n_features_in_
-        Length of a row.
+        Dimension of a row.
     scorer_
         The fitted scorer; its person numbers are indices into `classes_`.
     """
@@ -61,16 +61,16 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     background: Background | None
 
     def fit(self, X: ArrayLike, y: ArrayLike, qualities: ArrayLike | None = None) -> Self:  # noqa: N803
-        """Fit the classifier.
+        """Return the fitted estimator.
 
         Parameters
         ----------
         X
-            Embeddings, of shape ``(N, D)``.
+            Embeddings, floats of shape ``(N, D)``.
         y
             Labels of the people, of shape ``(N,)``.
         qualities
-            Quality scores, 0..1, of shape ``(N,)``; None for all 1. They weight the samples of prototypes.
+            Quality scores, 0..1, of shape ``(N,)``, which weight the samples of prototypes; None for all 1.
 
         Returns
         -------
@@ -80,7 +80,12 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         Raises
         ------
         ValueError
-            If the data are not finite, have other shapes, or cannot be fitted.
+            The data are not finite, have other shapes, or cannot be fitted.
+
+        Examples
+        --------
+        >>> FacePrototypeClassifier().fit([[1, 0], [0, 1]], ["Barack", "Joe"]).classes_.tolist()
+        ['Barack', 'Joe']
         """
         rows, labels = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(labels)
@@ -96,24 +101,47 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
-        """Score rows.
+        """Return the scores of rows.
 
         Parameters
         ----------
         X
-            Embeddings, of shape ``(M, D)``.
+            Embeddings, floats of shape ``(M, D)``.
 
         Returns
         -------
         NDArray[np.float32]
-            The scorer's scores, of shape ``(M, P)`` in the order of `classes_`. With two people, following
+            The scorer's scores, of shape ``(M, P)`` in the order of `classes_`. For two people, following
             scikit-learn, the second score minus the first, of shape ``(M,)``.
+
+        Examples
+        --------
+        >>> classifier = FacePrototypeClassifier().fit([[1, 0], [0, 1]], ["Barack", "Joe"])
+        >>> classifier.decision_function([[0, 1]]).tolist()
+        [1.0]
         """
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
-        """Return the label of the most similar person for each row of ``(M, D)``, of shape ``(M,)``."""
+        """Return the label of the most similar person for each row.
+
+        Parameters
+        ----------
+        X
+            Embeddings, floats of shape ``(M, D)``.
+
+        Returns
+        -------
+        NDArray
+            Labels, of shape ``(M,)`` and the dtype of `classes_`.
+
+        Examples
+        --------
+        >>> classifier = FacePrototypeClassifier().fit([[1, 0], [0, 1]], ["Barack", "Joe"])
+        >>> classifier.predict([[0, 1]]).tolist()
+        ['Joe']
+        """
         best = self._scores(X).argmax(axis=1)
         labels: NDArray[Any] = self.classes_[best]
         return labels
@@ -124,16 +152,22 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         Parameters
         ----------
         X
-            Embeddings, of shape ``(M, D)``.
+            Embeddings, floats of shape ``(M, D)``.
 
         Returns
         -------
         NDArray[np.float64]
             ``softmax(scores / PROBA_TEMPERATURE)``, of shape ``(M, P)`` in the order of `classes_`.
+
+        Examples
+        --------
+        >>> classifier = FacePrototypeClassifier().fit([[1, 0], [0, 1]], ["Barack", "Joe"])
+        >>> classifier.predict_proba([[0, 1]]).round(2).tolist()
+        [[0.0, 1.0]]
         """
         scores = self._scores(X).astype(np.float64)
-        shares = np.exp((scores - scores.max(axis=1, keepdims=True)) / PROBA_TEMPERATURE)
-        proba: NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
+        exponentials = np.exp((scores - scores.max(axis=1, keepdims=True)) / PROBA_TEMPERATURE)
+        proba: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
         return proba
 
     def _scorer(self, enrolled: Enrolled) -> PersonScorer:
@@ -155,7 +189,7 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
 
 
 class FacePrototypeClassifier(_FaceClassifier):
-    """Nearest prototype: see `facebank.recognition.scoring.PrototypeScorer`.
+    """Classifier by the nearest prototype: see `facebank.recognition.scoring.PrototypeScorer`.
 
     Parameters
     ----------
@@ -179,12 +213,12 @@ class FacePrototypeClassifier(_FaceClassifier):
 
 
 class FaceKnnClassifier(_FaceClassifier):
-    """Nearest samples: see `facebank.recognition.scoring.KnnScorer`.
+    """Classifier by the nearest samples: see `facebank.recognition.scoring.KnnScorer`.
 
     Parameters
     ----------
     neighbors, temperature
-        Number of voting samples of each person, and how fast a vote loses weight with falling similarity.
+        Number of samples per person that count, and temperature of their weights: lower ones favor similar samples.
     background
         Of the pack that made the embeddings, or None.
 
@@ -210,7 +244,7 @@ class FaceKnnClassifier(_FaceClassifier):
 
 
 class FaceSvmClassifier(_FaceClassifier):
-    """Support vector machine, one against the rest and the background: see `facebank.recognition.training`.
+    """Support vector machine, one-vs-rest with a background: see `facebank.recognition.training`.
 
     Parameters
     ----------
@@ -240,7 +274,7 @@ class FaceSvmClassifier(_FaceClassifier):
 
 
 class FaceLogisticClassifier(_FaceClassifier):
-    """Logistic regression, one against the rest and the background: see `facebank.recognition.training`.
+    """Logistic regression, one-vs-rest with a background: see `facebank.recognition.training`.
 
     Parameters
     ----------

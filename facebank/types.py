@@ -46,9 +46,9 @@ class DecodedPhoto:
     has_orientation
         Whether the file has an EXIF orientation. If not, a photo without upright faces may be lying on its side.
     taken_at
-        When the photo was taken: from EXIF, else the file's modification time; None where neither is known.
+        When the photo was taken: from EXIF, else the file's modification time; None if neither is known.
     camera_dated
-        Whether `taken_at` is from EXIF and plausible: not the date of a reset clock, and not in the future.
+        Whether `taken_at` is from EXIF and plausible: neither the date of a reset clock nor in the future.
     picture_hash
         SHA-256 in hex of the decoded picture, independent of the file's metadata: see `facebank.media.picture_hash`;
         None for pixels without a file.
@@ -136,8 +136,8 @@ class Detection:
     box
         ``float32`` of shape ``(4,)``: x1, y1, x2, y2 in pixels; may extend beyond the photo's edge.
     landmarks
-        ``float32`` of shape ``(5, 2)``: two eyes, nose tip, two mouth corners, x and y in pixels; of each pair the
-        one on the left of the picture first.
+        ``float32`` of shape ``(5, 2)``: eyes, nose tip and mouth corners, x and y in pixels; of each pair, the left one
+        in the picture comes first.
     detection_score
         The detector's score, 0..1.
     second_score
@@ -158,7 +158,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How well a face can be recognized.
+    """Quality of a face: how well it can be recognized.
 
     Attributes
     ----------
@@ -220,7 +220,7 @@ class Person:
     name
         The name.
     sample_count
-        How many samples the person has.
+        Number of samples.
     created_at
         When the person was first enrolled.
     born
@@ -228,7 +228,7 @@ class Person:
     note
         Free text about the person, or None.
     masked_count
-        How many of the samples wear a mask; these are compared with masked faces only.
+        Number of samples with a mask; these are compared with masked faces only.
 
     Examples
     --------
@@ -265,7 +265,7 @@ class Sample:
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to be upright.
+        How often the photo was turned counterclockwise by 90 degrees to be upright.
     taken_at, enrolled_at
         When the photo was taken, if known, and when the face was enrolled.
     has_thumbnail
@@ -340,7 +340,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person whom a face may show.
+    """A person who may be the one in a photo, with the similarity.
 
     Attributes
     ----------
@@ -349,7 +349,7 @@ class Candidate:
     similarity
         Cosine with the person's prototype, the mean of the samples weighted by their quality; -1..1.
     probability
-        Calibrated probability that it is this person, strangers included, 0..1; None without a calibration.
+        Calibrated probability that the face is this person's and not a stranger's, 0..1; None without a calibration.
 
     Examples
     --------
@@ -376,7 +376,8 @@ class Identity:
     person
         The name; None unless the decision is `Decision.KNOWN`.
     similarity, probability
-        Of the most similar person; None if nobody is enrolled, the probability also without a calibration.
+        Similarity (-1..1) and probability (0..1) of the most similar person; None if nobody is enrolled. The
+        probability is None without a calibration, too.
     candidates
         Up to five most similar people, best first.
     stranger_probability
@@ -418,7 +419,7 @@ class Face(Detection):
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
+        How often the photo was turned counterclockwise by 90 degrees to be upright, 0..3.
     opener
         Function that reads the photo again, for `crop`.
     identity
@@ -449,7 +450,7 @@ class Face(Detection):
 
     @property
     def quality(self) -> float:
-        """How well it can be recognized: 0 (unusable) .. 1 (best).
+        """How well the face can be recognized: 0 (unusable) .. 1 (best).
 
         Examples
         --------
@@ -509,7 +510,7 @@ class Face(Detection):
 
     @property
     def probability(self) -> float | None:
-        """Calibrated probability that it is the most similar person, 0..1; None without a calibration.
+        """Calibrated probability that the face is the most similar person's, 0..1; None without a calibration.
 
         Examples
         --------
@@ -533,7 +534,7 @@ class Face(Detection):
 
     @property
     def stranger_probability(self) -> float | None:
-        """Calibrated probability that it is none of the candidates, 0..1; None without a calibration.
+        """Calibrated probability that the face is none of the candidates', 0..1; None without a calibration.
 
         Examples
         --------
@@ -546,15 +547,15 @@ class Face(Detection):
     def crop(self, photo: object = None, *, margin: float = 0.0) -> RGBImage:
         """Return the part of the photo that shows the face.
 
-        Pixels are not kept: the photo's file is read again. A face from bytes, an array or an image is cut out of the
-        photo that you pass, which must be the same one.
+        The pixels are read again from the photo's file, because faces do not keep them. For a face from bytes, an array
+        or an image, pass the photo.
 
         Parameters
         ----------
         photo
-            The photo, as for `FaceBank.identify`; None to read the file `path`.
+            The same photo, as for `FaceBank.identify`; None to read the file `path`.
         margin
-            Margin to add on each side, as a fraction of the box; negative, above -0.5, to crop into the box.
+            Margin on each side, as a fraction of the box; negative values above -0.5 crop into the box.
 
         Returns
         -------
@@ -600,13 +601,13 @@ class Photo:
     path
         The file as the user named it, or a label such as ``<bytes>`` for data without a file.
     faces
-        Largest first.
+        The faces, largest first.
     error
-        Why it could not be read, in one sentence; None on success.
+        Why the photo could not be read, in one sentence; None on success.
     width, height
-        In pixels, upright; 0 if it could not be read.
+        Size of the upright photo in pixels; 0 if it could not be read.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3.
+        How often the photo was turned counterclockwise by 90 degrees to find upright faces, 0..3.
     content_hash
         SHA-256 of the file's bytes, in hex; empty if it could not be read.
     taken_at
@@ -653,7 +654,7 @@ class Photo:
         object.__setattr__(self, "faces", numbered)
 
     def identified(self, identities: Sequence[Identity]) -> Photo:
-        """Return a copy of the photo whose faces have the given identities, in the same order.
+        """Return a copy of the photo with the identities of its faces, in the same order.
 
         Examples
         --------
@@ -673,11 +674,11 @@ class AnalyzedPhoto:
     Attributes
     ----------
     photo
-        The photo that the faces' coordinates refer to; turned if the file lay on its side.
+        The photo, turned so that its faces are upright; boxes and landmarks are in its pixels.
     faces
         The faces, largest first.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to find them, 0..3.
+        How often the photo was turned counterclockwise by 90 degrees to find upright faces, 0..3.
     """
 
     photo: DecodedPhoto
@@ -686,7 +687,7 @@ class AnalyzedPhoto:
 
     @property
     def found(self) -> Photo:
-        """The result without pixels."""
+        """The photo's faces without its pixels."""
         photo = self.photo
         return Photo(
             photo.path,
@@ -734,18 +735,18 @@ class EnrolledPhoto:
     path, person
         The photo's file as the user named it, and the person's name.
     accepted
-        Whether the person has this face now; true for a face that was enrolled before.
+        Whether the face is one of the person's samples now; true if it was enrolled before.
     reason, detail
         A code, and an explanation in one sentence.
     sample_id
         The sample's number; None if refused.
     quarter_turns
-        How often the photo was turned counter-clockwise by 90 degrees to find upright faces; None where it could not be
-        read.
+        How often the photo was turned counterclockwise by 90 degrees to find upright faces, 0..3; None if it could not
+        be read.
     warning
         A warning about an accepted photo, in one sentence, or None.
     masked
-        Whether the face wears a mask; such a sample is compared with masked faces only.
+        Whether the face has a mask; such a sample is compared with masked faces only.
 
     Examples
     --------
@@ -767,7 +768,7 @@ class EnrolledPhoto:
 
 @dataclass(frozen=True, slots=True)
 class SkippedCounts:
-    """Numbers of files skipped in folders.
+    """Numbers of files that were skipped in folders.
 
     Attributes
     ----------
@@ -794,9 +795,9 @@ class EnrollReport:
     person
         The name.
     photos
-        The results, in the order given.
+        The results, in the order of the photos.
     only_masked
-        Whether all samples of the person wear a mask.
+        Whether all samples of the person have a mask.
     given_as
         The name under which the photos were given, if their faces were assigned to another person of the same
         enrollment; else None.
@@ -841,18 +842,18 @@ class EnrollReport:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether two photos show the same person.
+    """The result of comparing the largest faces of two photos.
 
     Attributes
     ----------
     similarity
-        Cosine of the two embeddings, -1..1.
+        Cosine of their embeddings, -1..1.
     threshold
-        The pack's similarity threshold for verification.
+        The pack's threshold of the similarity for verification, -1..1.
     same
         Whether the similarity reaches the threshold.
     probability
-        Calibrated probability, or None.
+        Calibrated probability that both show the same person, 0..1; None without a calibration.
 
     Examples
     --------

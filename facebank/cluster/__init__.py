@@ -1,4 +1,4 @@
-"""Many machines: a scan that Ray spreads over them (extra `cluster`)."""
+"""Scanning on many machines with Ray (extra ``cluster``)."""
 
 from __future__ import annotations
 

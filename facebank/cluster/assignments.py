@@ -1,4 +1,4 @@
-"""Which files a worker gets next, and what becomes of those that a worker died of."""
+"""Assignment of files to workers, and isolation of files that crash workers."""
 
 from __future__ import annotations
 
@@ -17,75 +17,75 @@ if TYPE_CHECKING:
     from facebank.album.scan.scanner import FileTask
 
 MOST_DEATHS = 3
-"""How many workers may die with a file that they had alone before it is given up."""
+"""Number of workers that may die on a single file before the file is given up."""
 
 _AT_ONCE = 16  # files of a batch
-_BATCHES_AHEAD = 4  # of each worker, so that all end at about the same time
+_BATCHES_AHEAD = 4  # batches left per worker when they get smaller, so that all end at about the same time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Files that a worker gets together."""
+    """Files for one worker."""
 
     files: tuple[FileTask, ...]
-    deaths: int | None = None  # of workers that had this file alone; None if it was never suspected
+    deaths: int | None = None  # deaths of workers with this single file; None if it was never a suspect
 
 
 class Assignments:
-    """The files that are still to be scanned.
+    """The files that remain to be scanned.
 
-    The files of a batch that a worker did not survive are suspects, and are tried again, each alone: so the file that
-    kills workers is found, and the others are not lost with it.
+    If a worker dies on a batch, its files become suspects and are tried again one by one, which isolates the file that
+    crashes workers.
 
     Parameters
     ----------
     files
-        Each path once.
+        Paths with their states, without duplicates.
     """
 
     def __init__(self, files: Sequence[FileTask]) -> None:
-        self._coming = deque(files)
-        self._again = deque[Batch]()
+        self._pending = deque(files)
+        self._retries = deque[Batch]()
 
     def __len__(self) -> int:
-        """How many files nobody has."""
-        return len(self._coming) + sum(len(batch.files) for batch in self._again)
+        """Return the number of unassigned files."""
+        return len(self._pending) + sum(len(batch.files) for batch in self._retries)
 
     def take(self, workers: int) -> Batch | None:
-        """Return the next files for one of some workers; None if there is none."""
-        if self._again:
-            return self._again.popleft()
-        size = min(_AT_ONCE, max(1, len(self._coming) // (_BATCHES_AHEAD * max(1, workers))))
-        files = tuple(self._coming.popleft() for _ in islice(range(size), len(self._coming)))
+        """Return the next batch for one of `workers` workers; None if no files are left."""
+        if self._retries:
+            return self._retries.popleft()
+        size = min(_AT_ONCE, max(1, len(self._pending) // (_BATCHES_AHEAD * max(1, workers))))
+        files = tuple(self._pending.popleft() for _ in islice(range(size), len(self._pending)))
         return Batch(files) if files else None
 
     def give_back(self, batch: Batch) -> None:
-        """Return files that no worker has looked at."""
-        self._again.append(batch)
+        """Return a batch that no worker has scanned."""
+        self._retries.append(batch)
 
     def suspect(self, batch: Batch, why: str, *, is_certain: bool = False) -> list[ScannedFile]:
-        """Return the files of a batch that are given up, as unreadable; the others are tried again, each alone.
+        """Return the files of a batch that are given up as unreadable; the others are tried again, one by one.
 
         Parameters
         ----------
         batch
-            What a worker had when something happened to it.
+            The batch of a worker that failed.
         why
-            What that was, such as ``kills the process that reads it``.
+            What happened, such as ``kills the process that reads it``.
         is_certain
-            Whether it is the file's fault if it was alone; else workers may die of something else.
+            Whether a single file is the cause; otherwise the worker may have died of something else.
         """
         if batch.deaths is None and len(batch.files) > 1:
-            self._again.extend(Batch((file,), deaths=0) for file in batch.files)
+            self._retries.extend(Batch((file,), deaths=0) for file in batch.files)
             return []
         deaths = (batch.deaths or 0) + 1
         if deaths < MOST_DEATHS and not is_certain:
-            self._again.append(Batch(batch.files, deaths))
+            self._retries.append(Batch(batch.files, deaths))
             return []
         return [given_up(file, why) for file in batch.files]
 
 
 def given_up(file: FileTask, why: str) -> ScannedFile:
-    """Return a file as unreadable; it is tried again once other decoders are installed, or it changes."""
+    """Return the result of an unreadable file, which is tried again if it changes or other decoders are installed."""
     path, state = file
     return ScannedFile(path, state, None, f"{printable(path)} {why}; use another copy", None, decoder_versions())

@@ -1,4 +1,4 @@
-"""A pack on its way to workers that lack it: known by the SHA-256 of its ``pack.toml``, which names its networks'."""
+"""Transfer of a pack to workers that lack it, identified by the SHA-256 of its ``pack.toml``."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _ADVICE = "set FACEBANK_CACHE to a folder that can be written, on every machine 
 
 @dataclass(frozen=True, slots=True)
 class PackName:
-    """Which pack a job uses."""
+    """Name and digest of a job's pack."""
 
     name: str
     digest: str  # SHA-256 of its pack.toml, in hex
 
     @classmethod
     def of(cls, pack: Pack) -> PackName:
-        """Return that of a pack."""
+        """Return the name and digest of a pack."""
         return cls(pack.name, hashlib.sha256((pack.folder / MANIFEST).read_bytes()).hexdigest())
 
 
 def read_pack_files(pack: Pack) -> dict[str, bytes]:
-    """Return the files of a pack by name, verified; raises `PackIntegrityError` if one is missing or altered."""
+    """Return the verified files of a pack by name; raises `PackIntegrityError` if one is missing or altered."""
     files = {MANIFEST: (pack.folder / MANIFEST).read_bytes()}
     for name, sha256 in pack.manifest.files.items():
         _require_whole(pack.folder / name, sha256)
@@ -46,11 +46,10 @@ def read_pack_files(pack: Pack) -> dict[str, bytes]:
 
 
 def installed_pack(wanted: PackName, fetch: Callable[[], Mapping[str, bytes]]) -> Pack:
-    """Return a pack of this machine with the digest that is wanted: an installed one, else one in the cache.
+    """Return a pack with the wanted digest: installed on this machine, from the cache, or fetched into the cache.
 
-    If there is none, or the cached one is damaged, `fetch` is asked for its files, which are checked and kept.
-
-    Raises `PackIntegrityError` (what was fetched is not the pack) or `StorageError` (the cache cannot be written).
+    `fetch` returns the pack's files by name. Raises `PackIntegrityError` (the fetched files are not the pack's) or
+    `StorageError` (the cache cannot be written).
     """
     with suppress(PackError, OSError):
         pack = load_pack(wanted.name)
@@ -68,7 +67,7 @@ def installed_pack(wanted: PackName, fetch: Callable[[], Mapping[str, bytes]]) -
 def _install(folder: Path, wanted: PackName, files: Mapping[str, bytes]) -> None:
     manifest = files.get(MANIFEST, b"")
     if hashlib.sha256(manifest).hexdigest() != wanted.digest:
-        raise PackIntegrityError(f"the pack {printable(wanted.name)!r} that was sent is another: start the job again")
+        raise PackIntegrityError(f"the pack {printable(wanted.name)!r} has changed during the job: start the job again")
     with writing(folder, _ADVICE), new_folder(folder) as staged:
         write_file(staged / MANIFEST, manifest)
         for name, sha256 in read_manifest(staged).files.items():
@@ -76,7 +75,7 @@ def _install(folder: Path, wanted: PackName, files: Mapping[str, bytes]) -> None
             _require_whole(staged / name, sha256)
         try:
             staged.rename(folder)
-        except OSError:  # it is there already: another worker's, or a damaged one
+        except OSError:  # the folder exists: from another worker, or damaged
             with suppress(PackError, OSError):
                 if _is_whole(load_pack(folder)):
                     return

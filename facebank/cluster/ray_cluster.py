@@ -1,7 +1,8 @@
-"""Ray, started on this machine for one job or found at an address; imported only here.
+"""Connection to a Ray cluster at an address, or one started on this machine for a job.
 
-Whoever reaches a Ray cluster can run programs on it. The one that is started here takes a secret token, which dies with
-it; its files lie in a folder that only this user can open; nothing is reported to Ray's makers and no dashboard runs.
+Anyone who can connect to a Ray cluster can run programs on it. So a cluster started here requires a secret token that
+is valid for the job only, and keeps its files in a folder that only this user can open. Telemetry and the dashboard are
+disabled. Only this module imports Ray.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from facebank.packs import usable_cores
 from facebank.storage.text import printable
 
 LOCAL = "local"
-"""The address that means this machine."""
+"""Address for starting a cluster on this machine."""
 
-_MEMORY = 200 * 1024 * 1024  # of Ray's object store on this machine: a pack, and what is on its way
+_MEMORY = 200 * 1024 * 1024  # bytes of Ray's object store on this machine, for a pack and data in transfer
 _PATIENCE = 5.0  # seconds for a connection
-_PROBE_PATIENCE = 20.0  # seconds for an answer, the import of Ray included
+_PROBE_PATIENCE = 20.0  # seconds for an answer, including the import of Ray
 _ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):(?P<port>[0-9]{1,5})", re.ASCII)
-_LONGEST_FOLDER = 20  # of temporary files: Ray's sockets below it may have 107 bytes
+_LONGEST_FOLDER = 20  # characters of the temporary folder: paths of Ray's sockets may have 107 bytes
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_METRICS_COLLECTION": "0",
@@ -47,7 +48,7 @@ print(json.dumps({"metadata": json.loads(found or b"{}"), "ray": ray.__version__
 
 
 def load_ray() -> Any:
-    """Return the module ``ray``, which reports nothing; raises `MissingDependencyError` if it is not installed."""
+    """Return the module ``ray`` with telemetry disabled; raises `MissingDependencyError` if it is not installed."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -64,23 +65,23 @@ def load_ray() -> Any:
 
 @contextmanager
 def ray_cluster(address: str) -> Iterator[RayCluster]:
-    """Start Ray on this machine (`LOCAL`) or connect to one, and leave nothing behind.
+    """Return a connected cluster, started on this machine for `LOCAL`; disconnects and cleans up after the block.
 
-    Raises `UsageError` (it is no address), `MissingDependencyError` or `ClusterError` (nobody answers there, or a Ray
-    of another version; this machine is none of the cluster's).
+    Raises `UsageError` (invalid address), `MissingDependencyError` or `ClusterError` (no answer, another version of
+    Ray, or this machine is not part of the cluster).
     """
     if address != LOCAL:
         check_address(address)
         _require_answer(address)
     elif "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
-        # read when Ray is imported, and kept for as long as the process lives
+        # Ray reads these on its import, once per process
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     ray = load_ray()
     if ray.is_initialized():
-        raise UsageError("this process uses Ray already: call ray.shutdown() before")
+        raise UsageError("this process is already connected to Ray: call ray.shutdown() first")
     folder = Path(tempfile.mkdtemp(prefix="fb-", dir=_short_folder())) if address == LOCAL else None
     try:
-        with _said_by_us():
+        with _ray_silenced():
             _connect(ray, address, folder)
             yield RayCluster(ray, address if address != LOCAL else None)
     finally:
@@ -91,14 +92,14 @@ def ray_cluster(address: str) -> Iterator[RayCluster]:
 
 
 class RayCluster:
-    """A cluster that this process is connected to.
+    """A connected Ray cluster.
 
     Parameters
     ----------
     ray
-        The module.
+        The module ``ray``.
     address
-        Of its head; None for one that was started here.
+        Address of its head; None for a cluster started here.
     """
 
     def __init__(self, ray: Any, address: str | None) -> None:
@@ -106,15 +107,15 @@ class RayCluster:
         self._address = address
 
     def cores(self) -> int:
-        """Return how many processor cores its machines offer now."""
+        """Return the number of CPU cores that its machines offer now."""
         return sum(int(node["Resources"].get("CPU", 0)) for node in self.ray.nodes() if node["Alive"])
 
     def require_head(self) -> None:
-        """Raise `ClusterError` if the cluster's head does not answer any more."""
+        """Raise `ClusterError` if the cluster's head no longer answers."""
         if self._address is not None and not _is_open(self._address):
             raise ClusterError(
-                f"the head of the Ray cluster at {self._address} does not answer any more: start it again, and run the "
-                "same command, which goes on from the finished shards"
+                f"the head of the Ray cluster at {self._address} no longer answers: start it again, and run the same "
+                "command, which continues from the finished shards"
             )
 
 
@@ -125,8 +126,8 @@ def check_address(address: str) -> None:
     found = _ADDRESS.fullmatch(address)
     if found is None or not 0 < int(found["port"]) < 65536:
         raise UsageError(
-            f"{printable(address[:80])} is no address of a Ray cluster: use HOST:PORT, as 'ray start --head' says it, "
-            f"or {LOCAL} for this machine"
+            f"{printable(address[:80])} is not an address of a Ray cluster: use HOST:PORT as printed by 'ray start "
+            f"--head', or {LOCAL} for this machine"
         )
 
 
@@ -150,10 +151,10 @@ def _connect(ray: Any, address: str, folder: Path | None) -> None:
 
 
 def _require_answer(address: str) -> None:
-    """Raise `ClusterError` unless a Ray of this version answers: Ray itself waits a minute, and says it at length."""
+    """Raise `ClusterError` unless a Ray of this version answers; Ray itself would wait a minute."""
     if not _is_open(address):
         raise ClusterError(
-            f"nobody listens at {address}: start Ray there with 'ray start --head', or check host, port and firewall"
+            f"nothing listens at {address}: start Ray there with 'ray start --head', or check host, port and firewall"
         )
     load_ray()
     try:
@@ -166,22 +167,22 @@ def _require_answer(address: str) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise ClusterError(
-            f"what listens at {address} does not answer as Ray does: name the address that 'ray start --head' said"
+            f"the server at {address} does not answer like Ray: use the address printed by 'ray start --head'"
         ) from error
     found = re.search(r'"ray_version": "([^"]{1,40})"', answer.stdout)
     ours = re.search(r'"ray": "([^"]{1,40})"', answer.stdout)
     if "InvalidAuthToken" in answer.stderr:
         raise ClusterError(
-            f"the Ray cluster at {address} asks for its token: set RAY_AUTH_MODE=token, and have the token of "
-            "its head in ~/.ray/auth_token or RAY_AUTH_TOKEN"
+            f"the Ray cluster at {address} requires its token: set RAY_AUTH_MODE=token, and put the token of its head "
+            "into ~/.ray/auth_token or RAY_AUTH_TOKEN"
         )
     if found is None or ours is None:
         lines = answer.stderr.strip().splitlines() or ["no answer"]
-        raise ClusterError(f"the Ray cluster at {address} cannot be asked: {printable(lines[-1])[:200]}")
+        raise ClusterError(f"the Ray cluster at {address} does not answer: {printable(lines[-1])[:200]}")
     if found[1] != ours[1]:
         raise ClusterError(
-            f"the Ray cluster at {address} is of version {found[1]}, and this machine has Ray {ours[1]}: install one "
-            "version on all machines"
+            f"the Ray cluster at {address} has version {found[1]}, but this machine has Ray {ours[1]}: install the "
+            "same version on all machines"
         )
 
 
@@ -195,18 +196,18 @@ def _is_open(address: str) -> bool:
 
 
 def _plain(error: BaseException) -> str:
-    """Return what Ray says in one line."""
+    """Return the message of an error of Ray in one line."""
     return printable(" ".join(str(error).split()))[:400]
 
 
 def _short_folder() -> str | None:
-    """Return a folder for temporary files whose name leaves room for Ray's sockets; None for the usual one."""
-    return None if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - a folder is made in it
+    """Return a temporary folder with a short path, for Ray's sockets; None for the default one."""
+    return None if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - for a new folder inside
 
 
 @contextmanager
-def _said_by_us() -> Iterator[None]:
-    """Keep Ray from writing to the terminal what is told in other words, such as that a worker died."""
+def _ray_silenced() -> Iterator[None]:
+    """Keep Ray from writing to the terminal, because facebank reports such events itself."""
     worker: Any = importlib.import_module("ray._private.worker")
     written, logger = getattr(worker, "print_to_stdstream", None), logging.getLogger("ray")
     level = logger.level

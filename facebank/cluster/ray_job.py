@@ -1,4 +1,4 @@
-"""The work of a cluster, watched: workers start where there are cores, and what they leave undone goes to others."""
+"""Runs a job on a cluster: starts workers on free cores, and reassigns the work of failed ones."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     from facebank.packs import Pack
     from facebank.storage.progress import Progress
 
-_AHEAD = 2  # batches that a worker has, so that it never waits
-_TICK = 0.5  # seconds between looks at what hangs
-_LOOK_AROUND = 2.0  # seconds between looks at the machines
-_SHARD_FILES = 2_000  # after which a shard is written
-_SHARD_SECONDS, _SHARD_SHARE = (2.0, 60.0), 0.1  # or after this share of the time so far: what a kill can lose
-_MOST_HINTS = 64  # photos of one size whose content a worker is told
-_MOST_LOST = 3  # workers in a row that may die before they are ready
-_PATIENCE = 60.0  # seconds until it is said that no core is free
+_AHEAD = 2  # batches assigned to a worker at a time, so that it never waits
+_TICK = 0.5  # seconds between checks for hanging workers
+_CLUSTER_CHECK = 2.0  # seconds between checks of the machines
+_SHARD_FILES = 2_000  # results after which a shard is written
+_SHARD_SECONDS, _SHARD_SHARE = (2.0, 60.0), 0.1  # or after this fraction of the elapsed time, within limits
+_MOST_HINTS = 64  # largest number of hashes per file size that are sent to a worker
+_MOST_LOST = 3  # consecutive workers that may die before they are ready
+_PATIENCE = 60.0  # seconds after which a lack of free cores is reported
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterNote:
-    """Something that happened to the machines of a job, for a person to read."""
+    """A message about the machines of a job, for display."""
 
     text: str
 
 
 @dataclass(slots=True)
-class _Given:
+class _Assigned:
     batch: Batch
     answer: Any
 
@@ -53,29 +53,29 @@ class _Given:
 @dataclass(slots=True, eq=False)
 class _Worker:
     actor: Any
-    greeting: Any  # the answer to `ScanWorker.prepare`; None once it has come
-    is_first: bool  # whether it was started when the job began
+    greeting: Any  # pending result of `ScanWorker.prepare`; None when the worker is ready
+    is_first: bool  # whether it was started at the beginning of the job
     host: str = ""
-    given: deque[_Given] = field(default_factory=deque)
+    given: deque[_Assigned] = field(default_factory=deque)
     is_refused: bool = False
-    since: float = 0.0  # when it began with the first of what it was given
+    since: float = 0.0  # monotonic time at which it started its first batch
 
 
 class RayJob:
-    """One run of a job.
+    """A job on a cluster.
 
     Parameters
     ----------
     cluster
-        The machines.
+        The connected cluster.
     wanted, pack
-        What all workers must agree on, and the pack for those that lack it.
+        The properties that all workers must share, and the pack for those that lack it.
     keep
-        Keeps results, all or none.
+        Writes results, all or none.
     time_limit
-        Seconds that a photo may take.
+        Seconds after which a photo is given up.
     progress
-        Receives each `ScannedFile` once it is kept, and `ClusterNote`.
+        Receives each `ScannedFile` after it is written, and each `ClusterNote`.
     """
 
     def __init__(
@@ -97,24 +97,24 @@ class RayJob:
         self._progress = progress
         self._workers: list[_Worker] = []
         self._unkept: list[ScannedFile] = []
-        self._kept_at = self._looked_at = self._began = time.monotonic()
+        self._kept_at = self._checked_at = self._began = time.monotonic()
         self._lost_early = 0
-        self._is_told = False
+        self._is_waiting_reported = False
         self._new = self._known = 0
 
     def scan(
         self, files: Sequence[FileTask], photos: set[bytes], pictures: set[bytes], by_size: dict[int, set[bytes]]
     ) -> tuple[int, int]:
-        """Scan files; return how many were photos not known before, and how many were known by their content.
+        """Scan files; returns the number of new photos and the number of photos known by their content.
 
         Parameters
         ----------
         files
-            Each path once.
+            Paths with their states, without duplicates.
         photos, pictures
-            Hashes of photos and of pixels that are known, 32 bytes each.
+            SHA-256 hashes of known photos and of known pixels, 32 bytes each.
         by_size
-            SHA-256 of further known photos, 32 bytes each, by the size of their files; results are added.
+            SHA-256 hashes of further known photos, 32 bytes each, by file size in bytes; results are added.
         """
         self._left = Assignments(files)
         self._by_size, self._photos = by_size, photos | {digest for some in by_size.values() for digest in some}
@@ -125,7 +125,7 @@ class RayJob:
         try:
             self._start_workers(is_first=True)
             while self._is_unfinished():
-                self._turn()
+                self._step()
         finally:
             with uninterrupted():
                 try:
@@ -138,23 +138,23 @@ class RayJob:
     def _is_unfinished(self) -> bool:
         return bool(len(self._left)) or any(worker.given for worker in self._workers)
 
-    def _turn(self) -> None:
-        """Hand out what is free, wait for one answer, and look after what hangs or is gone."""
+    def _step(self) -> None:
+        """Assign batches, wait for one result, and handle hanging and lost workers."""
         for worker in list(self._workers):
             self._feed(worker)
         answers = {worker.greeting or worker.given[0].answer: worker for worker in self._workers if _is_busy(worker)}
         if answers:
             ready, _ = self._ray.wait(list(answers), num_returns=1, timeout=_TICK)
             for answer in ready:
-                self._settle(answers[answer])
+                self._receive(answers[answer])
         else:
             time.sleep(_TICK)
         now = time.monotonic()
         for worker in list(self._workers):
             if worker.given and worker.greeting is None and now - worker.since > self._time_limit:
                 self._lose(worker, f"takes more than {self._time_limit:g} s to read", is_certain=True)
-        if now - self._looked_at > _LOOK_AROUND:
-            self._looked_at = now
+        if now - self._checked_at > _CLUSTER_CHECK:
+            self._checked_at = now
             self._cluster.require_head()
             self._start_workers(is_first=False)
         least, most = _SHARD_SECONDS
@@ -163,15 +163,15 @@ class RayJob:
             self._flush()
 
     def _start_workers(self, *, is_first: bool) -> None:
-        """Start a worker for each core that has none, as long as there is work for it."""
+        """Start a worker on each free core, as far as there is work."""
         waiting = len(self._left) + sum(bool(worker.given) for worker in self._workers)
         wanted = min(self._cluster.cores(), waiting)
         for _ in range(wanted - len(self._workers)):
             actor = self._class.remote(self._ray.get)
             self._workers.append(_Worker(actor, actor.prepare.remote(self._wanted, self._sent), is_first))
         is_idle = all(worker.greeting is not None or worker.is_refused for worker in self._workers)
-        if is_idle and not self._is_told and time.monotonic() - self._began > _PATIENCE:
-            self._is_told = True
+        if is_idle and not self._is_waiting_reported and time.monotonic() - self._began > _PATIENCE:
+            self._is_waiting_reported = True
             self._note("no core of the cluster is free: waiting")
 
     def _feed(self, worker: _Worker) -> None:
@@ -185,10 +185,10 @@ class RayJob:
                 hints.update(same if len(same) <= _MOST_HINTS else ())
             if not worker.given:
                 worker.since = time.monotonic()
-            worker.given.append(_Given(batch, worker.actor.scan.remote(batch.files, hints)))
+            worker.given.append(_Assigned(batch, worker.actor.scan.remote(batch.files, hints)))
 
-    def _settle(self, worker: _Worker) -> None:
-        """Take a worker's answer, or note that it is gone."""
+    def _receive(self, worker: _Worker) -> None:
+        """Process a worker's result or failure."""
         from ray.exceptions import RayError, RayTaskError
 
         answer = worker.greeting or worker.given[0].answer
@@ -218,8 +218,8 @@ class RayJob:
         self._lost_early = 0
 
     def _refuse(self, worker: _Worker, why: str) -> None:
-        """Do without a worker that would not scan as the others do: the job ends if it was there from the start."""
-        text = f"the machine {printable(worker.host) or 'of a worker'} cannot take part: {why}"
+        """Exclude a worker that does not fit the job; raises `ClusterError` if it was started at the beginning."""
+        text = f"the machine {printable(worker.host) or 'of a worker'} cannot be used: {why}"
         if worker.is_first:
             raise ClusterError(text)
         self._note(text)
@@ -227,15 +227,15 @@ class RayJob:
         worker.greeting, worker.is_refused = None, True
 
     def _lose(self, worker: _Worker, why: str, *, is_certain: bool = False, because: Exception | None = None) -> None:
-        """Do without a worker: what it was at is suspect, what else it was given goes to others."""
+        """Drop a failed worker: its current batch becomes suspect, its other batches are assigned again."""
         self._kill(worker)
         self._workers.remove(worker)
         if worker.greeting is not None:
             self._lost_early += 1
             if self._lost_early >= _MOST_LOST:
-                raise ClusterError(f"workers end before they are ready: {_last_line(because)}")
+                raise ClusterError(f"workers fail before they are ready: {_last_line(because)}")
             return
-        self._note(f"a worker of {printable(worker.host)} is gone: what it was at is given to others")
+        self._note(f"a worker on {printable(worker.host)} has failed: its files are assigned to other workers")
         for given in list(worker.given)[1:]:
             self._left.give_back(given.batch)
         if worker.given:
@@ -246,12 +246,12 @@ class RayJob:
             self._add(file)
 
     def _accept(self, batch: Batch, results: Sequence[ScannedFile]) -> None:
-        """Count the results of a batch, each once; what one machine alone could not open is tried again."""
+        """Add the results of a batch; files that only the worker's machine could not open are tried again."""
         found = {file.path: file for file in results}
         for path, state in batch.files:
             file = found.get(path)
             if file is None or (file.error is not None and file.content_hash is None and _is_readable(path, state)):
-                why = "was not looked at" if file is None or file.error is None else file.error
+                why = "was not scanned" if file is None or file.error is None else file.error
                 tried = type(batch)(((path, state),), batch.deaths or 0)
                 for given_up in self._left.suspect(tried, why):
                     self._add(given_up if file is None else file)
@@ -259,7 +259,7 @@ class RayJob:
                 self._add(file)
 
     def _add(self, file: ScannedFile) -> None:
-        """Count a result; a photo that another worker has looked at meanwhile is a copy of that one."""
+        """Add a result; a photo that another worker has scanned meanwhile is a copy."""
         if file.content_hash is not None and file.error is None:
             digest = bytes.fromhex(file.content_hash)
             if digest in self._photos:
@@ -282,7 +282,7 @@ class RayJob:
             self._progress.report(file)
 
     def _kill(self, worker: _Worker) -> None:
-        with suppress(Exception):  # it may be gone, and its machine too
+        with suppress(Exception):  # the worker or its machine may be gone
             self._ray.kill(worker.actor, no_restart=True)
 
     def _note(self, text: str) -> None:
@@ -294,15 +294,15 @@ def _is_busy(worker: _Worker) -> bool:
 
 
 def _is_readable(path: str, state: object) -> bool:
-    """Return whether this machine can open a file that another could not, and that is as it was."""
+    """Return whether this machine can open a file, and the file is in the same state."""
     try:
-        with open(path, "rb"):  # noqa: PTH123 - as fast as can be
+        with open(path, "rb"):  # noqa: PTH123 - faster
             return state_of(path) == state
     except OSError:
         return False
 
 
 def _last_line(error: Exception | None) -> str:
-    """Return the end of what Ray says, which is the reason, in one line."""
+    """Return the last line of an error of Ray, which is the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return printable(lines[-1] if lines else type(error).__name__)[:300]

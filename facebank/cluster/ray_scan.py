@@ -1,8 +1,7 @@
-"""A scan that many machines share: one worker a core looks at photos, and this process writes down what was found.
+"""Scanning on many machines: one worker per core analyzes photos, and this process writes the results.
 
-It uses Ray's actors, not Ray Data: Ray Data has no time limit for a batch, tries a batch that kills its worker again
-for ever, and cannot say which photo it was. What is here is only who gets what, and what becomes of it when something
-dies: a photo's result counts once, when it arrives here.
+It uses Ray's actors rather than Ray Data, which has no time limit for a batch, retries a batch that crashes its worker
+forever, and cannot tell which photo was the cause.
 """
 
 from __future__ import annotations
@@ -37,11 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterNote", "default_shards_folder", "ray_scan"]
 
-_SHOWN_TO_WORKERS = 3  # files that every machine must see as this one does
+_SHOWN_TO_WORKERS = 3  # files that every machine must see in the same state as this one
 
 
 def default_shards_folder(scan: Path) -> Path:
-    """Return where the shards of a scan lie until they are merged: ``family.shards`` beside ``family.scan``."""
+    """Return the default folder of the shards of a scan: ``family.shards`` beside ``family.scan``."""
     return scan.with_suffix(".shards")
 
 
@@ -59,35 +58,35 @@ def ray_scan(
     needs_photos: bool = True,
     progress: Progress = SILENT,
 ) -> ScanReport:
-    """Scan files and folders on the machines of a Ray cluster, as `facebank.Album.scan` does on one.
+    """Return the report of scanning files and folders on a Ray cluster, as `facebank.Album.scan` does on one machine.
 
     Parameters
     ----------
     bank
         The gallery and its engine, such as a `FaceBank`.
     places
-        Files and folders that every machine sees at the same paths.
+        Files and folders with the same paths on all machines.
     address
-        ``HOST:PORT`` of a cluster that this machine belongs to; ``local`` starts one on this machine alone.
+        ``HOST:PORT`` of a cluster that includes this machine; ``local`` to start one on this machine only.
     scan
-        The scan file; None for the gallery's own.
+        The scan file; None for the one beside the gallery.
     shards
-        The folder of Parquet shards; None for one beside the scan file. An interrupted job goes on from it.
+        The folder of Parquet shards, from which an interrupted job continues; None for one beside the scan file.
     merges
-        Whether the shards are merged into the scan file at the end, and removed; else they stay and it is not touched.
+        Whether to merge the shards into the scan file at the end and remove them; otherwise only shards are written.
     shard
         As for `facebank.Album.scan`.
     runtime
-        What embeds faces on every machine; ``auto`` is decided here.
+        Runtime of the embedder on all machines; ``auto`` is chosen by this machine.
     time_limit
-        Seconds that a photo may take before it is given up.
+        Seconds after which a photo is given up.
     needs_photos, progress
         As for `facebank.Album.scan`; `progress` receives `ClusterNote` too.
 
     Raises
     ------
     ClusterError
-        Nobody answers at the address, the machines do not go together, or the head is gone.
+        The cluster does not answer, its machines do not match, or its head is gone.
     MissingDependencyError
         Ray or pyarrow is not installed.
     PhotoNotFoundError, ScanError, StorageError, UsageError
@@ -113,7 +112,7 @@ def ray_scan(
 
 
 class _Job:
-    """A scan on a cluster: what is to be done, and where its results go."""
+    """A scan on a cluster, with its settings and the folder of its shards."""
 
     def __init__(
         self, address: str, pack: Pack, folder: ShardFolder, *, runtime: str, time_limit: float, progress: Progress
@@ -126,9 +125,9 @@ class _Job:
         self._progress = progress
 
     def scanned(self, scan_file: ScanFile, files: Sequence[FileTask]) -> Iterator[ScannedFile]:
-        """Scan files into the shards' folder, then yield what is in it of them, a photo before its copies."""
+        """Scan files into shards, then yield the results from the shards, a photo before its copies."""
         photos = scan_file.known_photos()
-        self._say(self._folder.load(photos.__contains__))
+        self._report_notes(self._folder.load(photos.__contains__))
         self._run(files, photos, scan_file.known_pictures())
         self._progress.begin("Merging", len(files))
         for file in self._folder.read(dict(files)):
@@ -138,8 +137,8 @@ class _Job:
     def scan_into_shards(
         self, places: Sequence[Path], shard: tuple[int, int] | None, *, needs_photos: bool
     ) -> ScanReport:
-        """Scan what is new or changed since the shards of the folder were written, and merge nothing."""
-        self._say(self._folder.load())
+        """Scan new and changed files into the existing shards; returns the report."""
+        self._report_notes(self._folder.load())
         chosen = None if shard is None else Shard.of(shard)
         plan = plan_scan(self._folder, places, None, chosen, needs_photos=needs_photos)
         self._progress.report(plan)
@@ -150,11 +149,11 @@ class _Job:
         return self._report(plan, looked_at, known)
 
     def _run(self, files: Sequence[FileTask], photos: set[bytes], pictures: set[bytes]) -> tuple[int, int]:
-        """Scan files but for those that finished shards have; return how many photos were new, and how many known."""
+        """Scan files that are not in finished shards; returns the numbers of new and of known photos."""
         todo = [(path, state) for path, state in files if not self._has(path, state)]
         done = len(files) - len(todo)
         if done:
-            self._say([f"{done:,} files are in finished shards already"])
+            self._report_notes([f"{done:,} files are already in finished shards"])
         self._progress.begin("Scanning", len(todo))
         if not todo:
             return 0, 0
@@ -179,7 +178,7 @@ class _Job:
     def _has(self, path: str, state: FileState) -> bool:
         return self._folder.has(path, state, decoder_versions())
 
-    def _say(self, notes: Iterable[str]) -> None:
+    def _report_notes(self, notes: Iterable[str]) -> None:
         for note in notes:
             self._progress.report(ClusterNote(note))
 
@@ -196,18 +195,18 @@ def _states(album: Album, place: Place) -> Iterable[tuple[str, FileState]]:
 def _pack_of(engine: Engine) -> Pack:
     pack = getattr(engine, "pack", None)
     if pack is None:
-        raise UsageError("a cluster scans with packs of facebank, not with those of the insightface library")
+        raise UsageError("a cluster cannot use packs of the insightface library: use a pack of facebank")
     found: Pack = pack
     return found
 
 
 def _runtime_for(engine: Engine, pack: Pack, runtime: str) -> str:
-    """Return what embeds faces on every machine: what is asked for, or the faster one on this machine."""
+    """Return the runtime for all machines: the requested one, or the faster one on this machine."""
     if runtime != "auto" or not has_openvino():
         return "onnxruntime" if runtime == "auto" else runtime
     sha256 = pack.manifest.embedder.sha256
     if measured(sha256, 1) is None:
         engine.preload()
-        _ = engine.analyzer  # loading it measures
+        _ = engine.analyzer  # loading it runs the measurement
     choice = measured(sha256, 1)
     return "onnxruntime" if choice is None else choice.runtime

@@ -1,4 +1,4 @@
-"""A folder of Parquet shards, into which one job at a time writes, and from which an interrupted one goes on."""
+"""A folder of Parquet shards for the results of one job, which can continue after an interruption."""
 
 from __future__ import annotations
 
@@ -30,38 +30,38 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"part-([0-9]{6,12})\.parquet")
 
 
-class _Known(NamedTuple):
+class _FileEntry(NamedTuple):
     state: FileState
     content_hash: str | None
     error: str | None
     readers: str | None
-    shard: int  # its number
-    has_photo: bool  # whether what was found is there, not at a copy
+    shard: int  # number of the shard
+    has_photo: bool  # whether the shard has the faces; False for a copy of another file
 
 
 class ShardFolder:
-    """The Parquet shards of a job: ``part-000001.parquet`` and so on, each whole or not there.
+    """The Parquet shards of a job, ``part-000001.parquet`` and so on; each is written atomically.
 
     Parameters
     ----------
     path
-        The folder; made by `locked` if missing.
+        The folder; created by `locked` if missing.
     pack
-        Whose embeddings it holds.
+        The pack of the embeddings.
     runtime
-        What computes them.
+        The runtime of the embedder.
     """
 
     def __init__(self, path: Path, pack: PackIdentity, runtime: str) -> None:
         self.path = path
         self._pack = pack
         self._header = ShardHeader(pack, runtime=runtime)
-        self._files: dict[str, _Known] = {}
+        self._files: dict[str, _FileEntry] = {}
         self._next = 1
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other jobs out of the folder meanwhile; a killed process lets go of it.
+        """Lock the folder within the block; the lock ends with the process.
 
         Raises `ScanBusyError` (another job is writing there) or `StorageError` (the folder cannot be written).
         """
@@ -72,8 +72,7 @@ class ShardFolder:
             is_ours = lock.__enter__()
         except OSError as error:
             raise StorageError(
-                f"no shards can be written to {shown}: {error.strerror}; name a folder where you may write with "
-                "--shards"
+                f"no shards can be written to {shown}: {error.strerror}; choose a writable folder with --shards"
             ) from error
         try:
             if not is_ours:
@@ -86,9 +85,9 @@ class ShardFolder:
             lock.__exit__(None, None, None)
 
     def load(self, is_known: Callable[[bytes], bool] = lambda _: False) -> list[str]:
-        """Read which files the shards hold, and set damaged shards aside; return one sentence on each of those.
+        """Read the files of the shards and set damaged shards aside; returns one sentence for each of those.
 
-        A copy whose photo was in a damaged shard is not counted, unless its content is known elsewhere.
+        A copy whose photo was in a damaged shard is dropped, unless `is_known` is true for its SHA-256.
 
         Raises `PackMismatchError` (a shard of another pack) or `MissingDependencyError`.
         """
@@ -104,7 +103,7 @@ class ShardFolder:
                 notes.append(f"{error} It is now {aside.name}, and its photos are scanned again.")
                 continue
             for record in records:
-                self._files[record.path] = _known_of(record, number)
+                self._files[record.path] = _entry_of(record, number)
                 if record.photo is not None:
                     photos.add(record.photo.content_hash)
                 elif record.content_hash is not None and record.error is None:
@@ -115,7 +114,7 @@ class ShardFolder:
         return notes
 
     def known_files(self, place: str) -> list[FileRow]:
-        """Return the files known below a folder, or the single file, in the order of their paths."""
+        """Return the files in the shards below a folder, or a single file, in the order of their paths."""
         return [
             FileRow(path, known.state, None if known.error is not None else 0, known.error, known.readers)
             for path, known in sorted(self._files.items())
@@ -123,36 +122,36 @@ class ShardFolder:
         ]
 
     def count_in(self, place: str) -> int:
-        """Return how many files below a folder can be read."""
+        """Return the number of readable files below a folder."""
         return sum(is_inside(path, place) and known.error is None for path, known in self._files.items())
 
     def unreadable(self, place: str) -> dict[str, str]:
-        """Return the files below a folder that cannot be read, and why."""
+        """Return the reasons why files below a folder are unreadable, by path."""
         return {file.path: file.error for file in self.known_files(place) if file.error is not None}
 
     def has(self, path: str, state: FileState, readers: str) -> bool:
-        """Return whether a file was scanned as it is, by the same decoders if it could not be read."""
+        """Return whether a file was scanned in this state, and by the same decoders if it was unreadable."""
         known = self._files.get(path)
         return known is not None and known.state == state and (known.error is None or known.readers == readers)
 
     def contents(self) -> Iterator[tuple[FileState, bytes]]:
-        """Yield state and SHA-256 of each readable file."""
+        """Yield the state and SHA-256 of each readable file."""
         for known in self._files.values():
             if known.content_hash is not None and known.error is None:
                 yield known.state, bytes.fromhex(known.content_hash)
 
     def write(self, files: Sequence[ScannedFile]) -> None:
-        """Write the results of files as the next shard; raises `StorageError` if that cannot be."""
+        """Write the results of files as the next shard; raises `StorageError` if it cannot be written."""
         number = self._next
         write_parquet_shard(self._path_of(number), files, self._header)
         self._next += 1
         for file in files:
-            self._files[file.path] = _Known(
+            self._files[file.path] = _FileEntry(
                 file.state, file.content_hash, file.error, file.readers, number, file.found is not None
             )
 
     def read(self, paths: Mapping[str, FileState]) -> Iterator[ScannedFile]:
-        """Yield the results of files that are known in these states, a photo before its copies."""
+        """Yield the results of files in the given states, a photo before its copies."""
         for number, path in self._shards():
             with ParquetShard.open(path, self._pack) as shard:
                 for file in shard.read():
@@ -160,7 +159,7 @@ class ShardFolder:
                         yield file
 
     def forget(self, paths: Iterable[str]) -> list[FileTask]:
-        """Forget files that are gone or changed; return the copies that are to be scanned now, as no photo is left."""
+        """Drop files that are gone or changed; returns the copies to scan because their photo was dropped."""
         for path in paths:
             self._files.pop(path, None)
         left = {known.content_hash for known in self._files.values() if known.has_photo}
@@ -174,7 +173,7 @@ class ShardFolder:
         return orphans
 
     def tidy(self) -> None:
-        """Remove from the shards what was forgotten, and what a later shard has."""
+        """Remove dropped files, and files that are in a later shard, from the shards."""
         for number, path in self._shards():
             records = self._records(path)
             needed = [self._is_at(record.path, number) for record in records]
@@ -186,7 +185,7 @@ class ShardFolder:
                     write_parquet_shard(path, left, shard.header)
 
     def remove_kept(self, states: Mapping[str, FileState]) -> None:
-        """Remove the shards whose files another place holds in the same states."""
+        """Remove the shards whose files are all stored elsewhere in the given states."""
         for number, path in self._shards():
             needed = (
                 known
@@ -197,7 +196,7 @@ class ShardFolder:
                 wipe_file(path, also_other_names=False)
 
     def remove_if_empty(self) -> None:
-        """Remove the folder unless something is in it; its lock must be free."""
+        """Remove the folder if it is empty; its lock must be free."""
         try:
             self.path.rmdir()
         except OSError:
@@ -213,7 +212,7 @@ class ShardFolder:
 
     def _shards(self) -> list[tuple[int, Path]]:
         try:
-            names = os.listdir(self.path)  # noqa: PTH208 - thousands
+            names = os.listdir(self.path)  # noqa: PTH208 - faster for thousands of names
         except FileNotFoundError:
             return []
         found = ((_NAME.fullmatch(name), name) for name in names)
@@ -223,5 +222,5 @@ class ShardFolder:
         return self.path / f"part-{number:06}.parquet"
 
 
-def _known_of(record: FileRecord, number: int) -> _Known:
-    return _Known(record.state, record.content_hash, record.error, record.readers, number, record.photo is not None)
+def _entry_of(record: FileRecord, number: int) -> _FileEntry:
+    return _FileEntry(record.state, record.content_hash, record.error, record.readers, number, record.photo is not None)

@@ -1,4 +1,4 @@
-"""What runs on the machines of a cluster: one process a core, which loads the networks once."""
+"""Workers on the machines of a cluster: one process per core, which loads the networks once."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ if TYPE_CHECKING:
     from facebank.vision import FaceAnalyzer
 
 HASH = "S32"
-"""NumPy's type of a SHA-256, 32 bytes."""
+"""NumPy dtype of a SHA-256 hash, 32 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all workers of a job must agree on."""
+    """Properties that all workers of a job must share."""
 
     pack: PackName
     runtime: str  # ``onnxruntime`` or ``openvino``
-    decoders: str  # `facebank.media.decoder_versions` of the machine that began the job, with facebank's own
-    # some of its files, which every machine must see as that one does
+    decoders: str  # `facebank.media.decoder_versions` of the machine that started the job
+    # some of the job's files, which every machine must see in the same state
     seen: tuple[FileTask, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker that has loaded the networks, or that cannot take part."""
+    """Result of preparing a worker."""
 
     host: str
     process: int
-    problem: str | None = None  # why it cannot, in one sentence
+    problem: str | None = None  # why the worker cannot be used, in one sentence; None if it is ready
 
 
 class SortedHashes(AbstractSet[bytes]):
-    """SHA-256 hashes in an array that several processes share, and some more.
+    """Set of SHA-256 hashes, in a sorted array that processes can share, plus a small set.
 
     Parameters
     ----------
     hashes
         `HASH` of shape ``(n,)``, sorted.
     more
-        32 bytes each.
+        The small set, 32 bytes each.
     """
 
     def __init__(self, hashes: NDArray[np.bytes_], more: AbstractSet[bytes] = frozenset()) -> None:
@@ -65,7 +65,7 @@ class SortedHashes(AbstractSet[bytes]):
         self._more = more
 
     def with_more(self, more: AbstractSet[bytes]) -> SortedHashes:
-        """Return the same and some more."""
+        """Return a copy with another small set."""
         return SortedHashes(self._hashes, more)
 
     def __contains__(self, digest: object) -> bool:
@@ -86,17 +86,17 @@ class SortedHashes(AbstractSet[bytes]):
 
 
 def sorted_hashes(hashes: AbstractSet[bytes]) -> NDArray[np.bytes_]:
-    """Return hashes of 32 bytes each as `SortedHashes` takes them."""
+    """Return hashes of 32 bytes each as a sorted array for `SortedHashes`."""
     return np.sort(np.array(list(hashes), HASH))
 
 
 class ScanWorker:
-    """Scans the files that it is given, as a scan of one machine does.
+    """Scans files with the same results as a scan on one machine.
 
     Parameters
     ----------
     fetch
-        Returns what the job put into the cluster's memory under a reference: `ray.get`.
+        Returns the object of a reference in the cluster's memory: `ray.get`.
     """
 
     def __init__(self, fetch: Callable[[Any], Any]) -> None:
@@ -105,15 +105,15 @@ class ScanWorker:
         self._photos = self._pictures = SortedHashes(np.empty(0, HASH))
 
     def prepare(self, job: Job, known: Sequence[Any]) -> Ready:
-        """Load the networks, the same as every other worker.
+        """Load the networks, after checking that this machine fits the job.
 
         Parameters
         ----------
         job
-            What it must agree on.
+            The required properties.
         known
-            References to the pack's files, to the hashes of known photos and to those of known pixels: fetched here,
-            so that files of a pack that this machine has are not sent.
+            References to the pack's files, to the hashes of known photos and to those of known pixels. A reference is
+            only resolved if needed, so that an installed pack is not sent.
         """
         host, process = socket.gethostname(), os.getpid()
         problem = _difference(job)
@@ -127,17 +127,17 @@ class ScanWorker:
         return Ready(host, process, problem)
 
     def scan(self, files: Sequence[FileTask], known: AbstractSet[bytes]) -> list[ScannedFile]:
-        """Return what was found in files; a photo is known by its content.
+        """Return the results of files; photos with a known hash are not analyzed again.
 
         Parameters
         ----------
         files
-            Each with its state as the machine saw it that began the job.
+            Paths with the states seen by the machine that started the job.
         known
-            SHA-256, 32 bytes each, of photos that were scanned meanwhile and may be among the files.
+            SHA-256 hashes, 32 bytes each, of photos scanned meanwhile that may be among the files.
         """
         if self._analyzer is None:
-            raise RuntimeError("it was never prepared")
+            raise RuntimeError("the worker was not prepared")
         photos = self._photos.with_more(known)
         return list(PhotoScanner(self._analyzer, photos, 1, self._pictures).scan(files))
 
@@ -147,14 +147,14 @@ class ScanWorker:
 
 
 def _difference(job: Job) -> str | None:
-    """Return why this machine would not scan as the others do; None if it does."""
+    """Return why this machine would give other results than the others; None if it would not."""
     wanted = dict(part.split("=", 1) for part in job.decoders.split())
     here = dict(part.split("=", 1) for part in decoder_versions().split())
     for name, version in wanted.items():
         if here.get(name) != version:
             return (
-                f"it has {name} {printable(here.get(name, 'none'))}, and the machine that began the job {version}: "
-                "install the same on both"
+                f"it has {name} {printable(here.get(name, 'none'))}, but the machine that started the job {version}: "
+                "install the same version on both"
             )
     for path, state in job.seen:
         if state_of(path) != state:

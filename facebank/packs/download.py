@@ -290,7 +290,7 @@ def _check_hash(transfer: _Transfer, sha256: str) -> None:
     if sha256_of(transfer.path) != sha256:
         transfer.discard()
         raise PackIntegrityError(
-            f"{printable(transfer.url)} is not the published file (its SHA-256 differs): it was deleted, try again later"
+            f"{printable(transfer.url)} is not the published file: its SHA-256 differs; try again later"
         )
 
 

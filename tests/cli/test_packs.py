@@ -120,7 +120,7 @@ def test_show_prints_the_manifest(run: Run, name: str, valid: Valid) -> None:
 
 
 def test_the_first_use_states_the_terms(run: Run, portrait: Path, speech: Path) -> None:
-    notice = "whether the data they were trained on do is not known; see `facebank packs show opencv`"
+    notice = "but the terms of its training data may not; see `facebank packs show opencv`"
     assert notice in run("enroll", "--name", "Barack Obama", portrait).err
     assert notice not in run("enroll", "--name", "Barack Obama", speech).err
 

@@ -1,4 +1,4 @@
-"""Who gets which files, and what becomes of those that a worker died of."""
+"""Assignment of files to workers, and isolation of files that crash workers."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ def taken(assignments: Assignments, workers: int = 2) -> list[Batch]:
     return list(iter(lambda: assignments.take(workers), None))
 
 
-def test_every_file_is_given_once_and_the_last_batches_are_small() -> None:
+def test_each_file_is_assigned_once_and_the_last_batches_are_small() -> None:
     batches = taken(Assignments(FILES))
     assert [file for batch in batches for file in batch.files] == FILES
     assert len(batches[0].files) > 4 > len(batches[-1].files)
 
 
-def test_a_batch_that_killed_a_worker_is_tried_again_file_by_file() -> None:
+def test_a_batch_that_crashed_a_worker_is_retried_file_by_file() -> None:
     assignments = Assignments(FILES[:3])
     assert assignments.suspect(Batch(tuple(FILES[:3])), "kills") == []
     again = [batch for batch in taken(assignments) if batch.deaths is not None]
     assert [batch.files for batch in again] == [(file,) for file in FILES[:3]]
 
 
-def test_a_file_that_kills_again_and_again_is_given_up() -> None:
+def test_a_file_that_repeatedly_crashes_workers_is_given_up() -> None:
     assignments, batch = Assignments([]), Batch((FILES[7],), deaths=0)
     for _ in range(MOST_DEATHS - 1):
         assert assignments.suspect(batch, "ends the process") == []
@@ -38,13 +38,13 @@ def test_a_file_that_kills_again_and_again_is_given_up() -> None:
     assert not len(assignments)
 
 
-def test_a_file_that_hangs_alone_is_given_up_at_once() -> None:
+def test_a_single_hanging_file_is_given_up_immediately() -> None:
     assignments = Assignments([])
     assert len(assignments.suspect(Batch((FILES[0],)), "takes too long", is_certain=True)) == 1
     assert assignments.suspect(Batch(tuple(FILES[:2])), "takes too long", is_certain=True) == []
 
 
-def test_what_was_not_looked_at_is_given_to_another() -> None:
+def test_a_returned_batch_is_assigned_again() -> None:
     assignments = Assignments(FILES[:4])
     batch = assignments.take(1)
     assert batch is not None

@@ -1,4 +1,4 @@
-"""Scans on real Ray clusters: as one machine scans, whatever dies meanwhile."""
+"""Scans on real Ray clusters equal scans on one machine, even if workers and nodes fail."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def work(tmp_path: Path) -> Path:
 
 
 @needs_ray
-def test_a_scan_on_this_machine_with_ray_is_that_without(work: Path) -> None:
+def test_a_local_cluster_equals_a_scan_without_ray(work: Path) -> None:
     scan(work, "--scan-file", str(work / "alone.scan"), code=1)
     ran = scan(work, "--scan-file", str(work / "cluster.scan"), "--ray", "local", "--json", code=1)
     difference = compare_scans(work / "alone.scan", work / "cluster.scan")
@@ -56,13 +56,13 @@ def test_a_scan_on_this_machine_with_ray_is_that_without(work: Path) -> None:
     statuses = sorted(record["status"] for record in records)
     assert statuses == ["known"] * 2 + ["scanned"] * PHOTOS + ["unreadable"]
     assert sorted(record["image"] for record in records) == sorted(map(str, (work / "photos").iterdir()))
-    assert [line for line in ran.stderr.splitlines() if not line.startswith("facebank: ")] == []  # nothing of Ray's
+    assert [line for line in ran.stderr.splitlines() if not line.startswith("facebank: ")] == []  # no output of Ray
     assert not (work / "cluster.shards").exists()
 
 
 @needs_ray
-def test_everything_at_once_loses_nothing_and_does_nothing_twice() -> None:
-    """A worker and a node are killed, another is added, and two photos hang and crash their decoder."""
+def test_simultaneous_failures_lose_and_repeat_nothing() -> None:
+    """A worker and a node are killed, a node is added, and two photos hang and crash their decoder."""
     (trial,) = ray_faults.trials(Path("none"), 60, 1, "all at once")
     assert trial["given_up"] == [ray_faults.HANGING, ray_faults.CRASHING], trial
     assert (trial["killed"], trial["removed"], trial["exit_codes"], trial["left_over"]) == (1, 1, [1], False), trial
@@ -70,7 +70,7 @@ def test_everything_at_once_loses_nothing_and_does_nothing_twice() -> None:
 
 
 @needs_ray
-def test_results_stay_in_shards_and_a_second_scan_looks_at_what_changed(work: Path) -> None:
+def test_a_second_scan_without_merging_scans_only_changed_files(work: Path) -> None:
     shards, engine = work / "results", load_engine(None, "cpu", 1)
     folder = ShardFolder(shards, engine.identity, "onnxruntime")
     files = [(str(path), state_of(str(path))) for path in sorted((work / "photos").iterdir())]
@@ -80,9 +80,9 @@ def test_results_stay_in_shards_and_a_second_scan_looks_at_what_changed(work: Pa
     (work / "photos" / "00002.jpg").unlink()
     ran = scan(work, "--ray", "local", "--no-merge", "--shards", str(shards), "--json", code=1)
     assert not list(work.glob("*.scan"))
-    told = {Path(record["image"]).name: record["status"] for record in map(json.loads, ran.stdout.splitlines())}
-    assert told["moved.jpg"] in {"known", "scanned"}
-    assert sorted(told.values()).count("scanned") == 1  # the photo of two copies and of the moved file
+    statuses = {Path(record["image"]).name: record["status"] for record in map(json.loads, ran.stdout.splitlines())}
+    assert statuses["moved.jpg"] in {"known", "scanned"}
+    assert sorted(statuses.values()).count("scanned") == 1  # the photo of two copies and of the moved file
     scan(work, "--scan-file", str(work / "alone.scan"), code=1)
     merge = ["-m", "facebank_cli", "--gallery", str(work / "none.facebank"), "scan", "--merge", str(shards)]
     subprocess.run([sys.executable, *merge, "--scan-file", str(work / "merged.scan")], check=True)
@@ -91,34 +91,34 @@ def test_results_stay_in_shards_and_a_second_scan_looks_at_what_changed(work: Pa
 
 
 @needs_ray
-def test_an_address_nobody_listens_at_is_said_within_seconds(work: Path) -> None:
+def test_an_address_without_a_server_is_an_error_within_seconds(work: Path) -> None:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     began = time.monotonic()
     ran = scan(work, "--ray", f"127.0.0.1:{port}", code=2)
     assert time.monotonic() - began < 15
-    assert f"nobody listens at 127.0.0.1:{port}" in ran.stderr
+    assert f"nothing listens at 127.0.0.1:{port}" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not list(work.glob("*.shards"))
 
 
 @pytest.mark.parametrize("address", ["", "host", "host:0", "host:65536", "a b:1", "ray://host:1", "host:1;x", "-x:1\n"])
-def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(UsageError, match="no address of a Ray cluster"):
+def test_an_invalid_address_is_an_error(address: str) -> None:
+    with pytest.raises(UsageError, match="not an address of a Ray cluster"):
         check_address(address)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--shards", "x"], "--shards requires --ray"),
         (["--no-merge"], "--no-merge requires --ray"),
         (["--time-limit", "9"], "--time-limit requires --ray"),
         (["--ray", "local", "--videos"], "--ray and --videos exclude each other"),
         (["--ray", "local", "--merge"], "--ray and --merge exclude each other"),
-        (["--ray", "nowhere"], "nowhere is no address"),
+        (["--ray", "nowhere"], "nowhere is not an address"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(work: Path, options: list[str], said: str) -> None:
-    assert said in scan(work, *options, code=2).stderr
+def test_incompatible_options_are_an_error(work: Path, options: list[str], message: str) -> None:
+    assert message in scan(work, *options, code=2).stderr

@@ -1,4 +1,4 @@
-"""The folder of a job's shards: an interrupted job goes on from it, and one job at a time writes into it."""
+"""The folder of a job's shards: an interrupted job continues from it, and only one job writes to it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def opened(path: Path) -> ShardFolder:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Two shards: two photos, and a copy of the first with a file that is none."""
+    """Return a folder with two shards: two photos; a copy of the first and an unreadable file."""
     folder = ShardFolder(tmp_path / "shards", PACK, "onnxruntime")
     with folder.locked():
         folder.write([scanned("/p/a.jpg", 1), scanned("/p/b.jpg", 2)])
@@ -60,7 +60,7 @@ def place(tmp_path: Path) -> Path:
     return folder.path
 
 
-def test_what_was_written_is_known_when_it_is_opened_again(place: Path) -> None:
+def test_written_files_are_known_after_opening_again(place: Path) -> None:
     folder = opened(place)
     assert [file.path for file in folder.known_files("/p")] == [f"/p/{name}.jpg" for name in "abcd"]
     assert (folder.count_in("/p"), folder.count_in("/elsewhere")) == (3, 0)
@@ -75,7 +75,7 @@ def test_what_was_written_is_known_when_it_is_opened_again(place: Path) -> None:
     assert sorted(path.name for path in place.iterdir()) == [f"part-00000{number}.parquet" for number in (1, 2, 3)]
 
 
-def test_a_half_written_shard_is_set_aside_and_its_copies_are_done_again(place: Path) -> None:
+def test_a_damaged_shard_is_set_aside_and_its_copies_are_dropped(place: Path) -> None:
     shard = place / "part-000001.parquet"
     shard.write_bytes(shard.read_bytes()[:-20])
     folder = ShardFolder(place, PACK, "onnxruntime")
@@ -88,7 +88,7 @@ def test_a_half_written_shard_is_set_aside_and_its_copies_are_done_again(place: 
     assert [file.path for file in folder.known_files("/p")] == ["/p/c.jpg", "/p/d.jpg"]
 
 
-def test_a_later_shard_counts(place: Path) -> None:
+def test_a_later_shard_replaces_an_earlier_result(place: Path) -> None:
     folder, changed = opened(place), replace(scanned("/p/a.jpg", 7), state=FileState(1, 1))
     folder.write([changed])
     folder = opened(place)
@@ -97,7 +97,7 @@ def test_a_later_shard_counts(place: Path) -> None:
     assert list(folder.read({"/p/a.jpg": STATE})) == []
 
 
-def test_what_is_gone_is_removed_and_a_copy_without_its_photo_is_named(place: Path) -> None:
+def test_removed_files_leave_the_shards_and_orphaned_copies_are_returned(place: Path) -> None:
     folder = opened(place)
     assert folder.forget(["/p/a.jpg"]) == [("/p/c.jpg", STATE)]
     folder.write([scanned("/p/c.jpg", 1)])
@@ -107,7 +107,7 @@ def test_what_is_gone_is_removed_and_a_copy_without_its_photo_is_named(place: Pa
     assert b"/p/a.jpg" not in b"".join(path.read_bytes() for path in place.iterdir())
 
 
-def test_shards_are_removed_once_another_place_has_all_of_their_files(place: Path) -> None:
+def test_shards_are_removed_when_all_their_files_are_stored_elsewhere(place: Path) -> None:
     folder = opened(place)
     folder.remove_kept({"/p/a.jpg": STATE, "/p/b.jpg": STATE, "/p/c.jpg": FileState(0, 0), "/p/d.jpg": STATE})
     assert [path.name for path in place.iterdir()] == ["part-000002.parquet"]
@@ -116,7 +116,7 @@ def test_shards_are_removed_once_another_place_has_all_of_their_files(place: Pat
     assert not place.exists()
 
 
-def test_two_jobs_at_once_are_refused(place: Path) -> None:
+def test_a_second_concurrent_job_is_an_error(place: Path) -> None:
     other = ShardFolder(place, PACK, "onnxruntime")
     with opened(place).locked(), pytest.raises(ScanBusyError, match="another job is writing to"), other.locked():
         pass
@@ -124,13 +124,13 @@ def test_two_jobs_at_once_are_refused(place: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="--shards"), ShardFolder(tmp_path / "file", PACK, "").locked():
         pass
 
 
-def test_shards_of_another_pack_are_refused_and_left_alone(place: Path) -> None:
+def test_shards_of_another_pack_are_an_error_and_unchanged(place: Path) -> None:
     with pytest.raises(PackMismatchError):
         ShardFolder(place, PackIdentity("other", "cd" * 32, 8), "").load()
     assert len(list(place.iterdir())) == 2

@@ -1,4 +1,4 @@
-"""A worker loads the pack that it is told to, refuses to scan unlike the others, and knows what was scanned."""
+"""A worker loads the job's pack, checks that it fits the job, and recognizes photos scanned before."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def empty() -> Any:
     return sorted_hashes(set())
 
 
-def unwanted() -> dict[str, bytes]:
+def unexpected_fetch() -> dict[str, bytes]:
     pytest.fail("the pack was fetched")
 
 
@@ -51,7 +51,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def other_pack(tmp_path: Path) -> Path:
-    """The embedded pack under another name, as a pack that only one machine has."""
+    """Return a copy of the embedded pack under another name, like a pack that only one machine has."""
     folder = tmp_path / "elsewhere"
     shutil.copytree(load_pack().folder, folder)
     manifest = (folder / MANIFEST).read_text("utf-8").replace('name = "opencv"', 'name = "other"', 1)
@@ -68,10 +68,10 @@ def test_hashes_are_found_in_an_array() -> None:
     assert len(known) == len(HASHES) + 1
 
 
-def test_a_worker_finds_what_a_scan_of_one_machine_finds(cache: Path) -> None:
+def test_a_worker_equals_a_scan_on_one_machine(cache: Path) -> None:
     files = [(str(path), state_of(str(path))) for path in sorted(DEMO_PHOTOS.glob("*.jpg"))]
     worker = ScanWorker(fetch)
-    ready = worker.prepare(job(seen=tuple(files[:2])), [unwanted, empty, empty])
+    ready = worker.prepare(job(seen=tuple(files[:2])), [unexpected_fetch, empty, empty])
     assert (ready.problem, ready.process) == (None, os.getpid())
     found = worker.scan(files, set())
     alone = list(PhotoScanner(load_engine(None, "cpu", 1).analyzer, set(), 1).scan(files))
@@ -83,31 +83,31 @@ def test_a_worker_finds_what_a_scan_of_one_machine_finds(cache: Path) -> None:
             assert np.array_equal(face.embedding, same.embedding)
 
 
-def test_a_photo_that_was_scanned_meanwhile_is_a_copy(cache: Path) -> None:
+def test_a_photo_scanned_meanwhile_is_a_copy(cache: Path) -> None:
     path = str(DEMO_PHOTOS / "eileen_collins.jpg")
     worker = ScanWorker(fetch)
-    worker.prepare(job(), [unwanted, empty, empty])
+    worker.prepare(job(), [unexpected_fetch, empty, empty])
     digest = hashlib.sha256(Path(path).read_bytes()).digest()
     (file,) = worker.scan([(path, state_of(path))], {digest})
     assert (file.found, file.error, file.content_hash) == (None, None, digest.hex())
 
 
-def test_a_worker_without_the_pack_gets_it_once(cache: Path, other_pack: Path) -> None:
-    pack, asked = load_pack(other_pack), list[int]()
+def test_a_missing_pack_is_fetched_once(cache: Path, other_pack: Path) -> None:
+    pack, fetches = load_pack(other_pack), list[int]()
 
     def send() -> dict[str, bytes]:
-        asked.append(1)
+        fetches.append(1)
         return read_pack_files(pack)
 
     for _ in range(2):
         assert ScanWorker(fetch).prepare(job(pack=PackName.of(pack)), [send, empty, empty]).problem is None
-    assert asked == [1]
-    installed = installed_pack(PackName.of(pack), unwanted)
+    assert fetches == [1]
+    installed = installed_pack(PackName.of(pack), unexpected_fetch)
     assert (installed.name, installed.digest) == ("other", pack.digest)
     assert installed.folder.is_relative_to(cache)
 
 
-def test_a_damaged_pack_in_the_cache_is_sent_again(cache: Path, other_pack: Path) -> None:
+def test_a_damaged_pack_in_the_cache_is_fetched_again(cache: Path, other_pack: Path) -> None:
     pack = load_pack(other_pack)
     installed = installed_pack(PackName.of(pack), lambda: read_pack_files(pack))
     network = installed.folder / pack.manifest.embedder.file
@@ -132,7 +132,7 @@ def without_networks(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("change", [changed_network, changed_manifest, without_networks, lambda _: {}])
-def test_what_was_sent_is_checked(
+def test_fetched_files_are_verified(
     cache: Path, other_pack: Path, change: Callable[[dict[str, bytes]], dict[str, bytes]]
 ) -> None:
     pack = load_pack(other_pack)
@@ -141,27 +141,27 @@ def test_what_was_sent_is_checked(
     assert not (cache / "cluster-packs" / PackName.of(pack).digest).exists()
 
 
-def test_a_worker_with_another_facebank_or_decoder_is_refused() -> None:
+def test_another_version_of_facebank_or_a_decoder_is_a_problem() -> None:
     for name, version in (("facebank", "99.0"), ("PIL.JpegImagePlugin", "1.0")):
         here = dict(part.split("=") for part in decoder_versions().split())
         assert name in here
         wanted = " ".join(f"{key}={version if key == name else value}" for key, value in here.items())
-        problem = ScanWorker(fetch).prepare(job(decoders=wanted), [unwanted, empty, empty]).problem
+        problem = ScanWorker(fetch).prepare(job(decoders=wanted), [unexpected_fetch, empty, empty]).problem
         assert problem is not None
-        assert f"it has {name} {here[name]}, and the machine that began the job {version}" in problem
+        assert f"it has {name} {here[name]}, but the machine that started the job {version}" in problem
 
 
-def test_a_worker_that_does_not_see_the_photos_is_refused(tmp_path: Path) -> None:
+def test_missing_photos_are_a_problem(tmp_path: Path) -> None:
     seen = ((str(tmp_path / "party.jpg"), FileState(5, 5)),)
-    problem = ScanWorker(fetch).prepare(job(seen=seen), [unwanted, empty, empty]).problem
+    problem = ScanWorker(fetch).prepare(job(seen=seen), [unexpected_fetch, empty, empty]).problem
     assert problem is not None
     assert "does not see" in problem
     assert "party.jpg" in problem
 
 
-def test_a_runtime_that_is_not_there_is_a_problem(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_runtime_is_a_problem(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ImportError("no runtime")
 
     monkeypatch.setattr(workers, "load_engine", fail)
-    assert ScanWorker(fetch).prepare(job(), [unwanted, empty, empty]).problem == "no runtime"
+    assert ScanWorker(fetch).prepare(job(), [unexpected_fetch, empty, empty]).problem == "no runtime"
