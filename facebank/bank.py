@@ -1,4 +1,4 @@
-"""`FaceBank`: people in one file, and who is in photos. The one object that most programs need."""
+"""`FaceBank`, the main object of facebank: people in a gallery file, and their recognition in photos."""
 
 from __future__ import annotations
 
@@ -41,31 +41,30 @@ if TYPE_CHECKING:
     from facebank.video.identify import VideoReport
     from facebank.video.watch import Visitor, VisitorChange, WatchSummary
 
-_MOST_THREADS = 1024  # thousands take minutes to start, and more are refused with misleading words
+_MOST_THREADS = 1024  # thousands take minutes to start, and more raise misleading errors
 
 
 class FaceBank:
-    """People whom you enroll from a few photos each, in one file, and who of them is in other photos.
+    """Enrolls people from a few photos each into a gallery file, and recognizes them in other photos.
 
-    Use `open` to get one, and ``with`` to close it. Nothing is loaded before it is needed.
+    Created by `open` and closed by ``with`` or `close`. Networks and the gallery are loaded on first use.
 
-    Wherever a photo is taken it may be a path, ``bytes`` or an open binary file of an encoded photo, a Pillow image, or
-    a ``uint8`` array of shape ``(height, width, 3)``: RGB, or with ``channels="BGR"`` as OpenCV has it. Where several
-    are taken, a list or iterator of those will do, and a folder stands for its photos.
+    A photo may be a path, ``bytes`` or an open binary file of an encoded photo, a Pillow image, or a ``uint8`` array of
+    shape ``(height, width, 3)``: RGB, or with ``channels="BGR"`` in OpenCV's order. Several photos may be a list or
+    iterator of those, and a folder stands for the photos in it.
 
-    Several threads may use one bank at once, such as those of a web server or of `asyncio.to_thread`; each answer is
-    the one that a single thread would get. They share the networks; each has a connection to the gallery of its own,
-    which is closed when the thread has ended. `close` may be called in any thread: what others are doing with the
-    gallery then ends with `ClosedError`, and so does every later use.
+    A bank is thread-safe: threads share the networks, and each has its own connection to the gallery, which is closed
+    when the thread ends. `close` may be called in any thread; operations of other threads on the gallery then raise
+    `ClosedError`, and so does any later use.
 
-    After `os.fork` (so also `multiprocessing` with ``fork``) both processes may go on with the bank. The forked one
-    loads the networks anew when it needs them, and is refused the gallery (`UsageError`) if a thread was using it at
-    the moment of the fork.
+    After `os.fork` (also through `multiprocessing` with ``fork``), both processes may use the bank. The child process
+    loads the networks again on first use, and raises `UsageError` for the gallery if a thread was using it during the
+    fork.
 
     Parameters
     ----------
     path
-        The gallery's file.
+        The gallery file.
     pack
         Name or folder of a pack; None for the gallery's own, or the embedded one for a new gallery.
     device
@@ -74,7 +73,7 @@ class FaceBank:
         Threads for one network on the CPU; None for as many as this process may use. Use 1 when photos are processed
         in parallel.
     on_upgrade
-        Called once the gallery was brought up to date from an older version.
+        Called after the gallery was upgraded from an older version.
     runtime, index, fallback
         As for `open`.
 
@@ -108,9 +107,9 @@ class FaceBank:
         check_runtime(runtime)
         if not (threads is None or (type(threads) is int and 0 < threads <= _MOST_THREADS)):
             allowed = f"a number from 1 to {_MOST_THREADS:,}, or None for all cores"
-            raise UsageError(f"threads are {allowed}, not {printable(repr(threads))}")
+            raise UsageError(f"threads must be {allowed}, not {printable(repr(threads))}")
         if not (pack is None or isinstance(pack, str | os.PathLike)):
-            raise UsageError(f"pack is the name or folder of one, not {printable(repr(pack))}")
+            raise UsageError(f"pack must be the name or folder of a pack, not {printable(repr(pack))}")
         self.path = path
         self._on_upgrade = on_upgrade
         self._threads = threads
@@ -119,12 +118,12 @@ class FaceBank:
         self._runtime = runtime
         self._index = None if index is None else _index_address(index)
         if fallback not in {None, "local"} or (fallback and not index):
-            raise UsageError(f"fallback is 'local' or None, and needs an index, not {printable(repr(fallback))}")
+            raise UsageError(f"fallback must be 'local' with an index, or None, not {printable(repr(fallback))}")
         self._fallback = fallback
         self._gallery: Gallery | None = None
         self._engine: Engine | None = None
         self._identification: Identification | None = None
-        self._known = local()  # what each thread has read of the gallery's faces
+        self._known = local()  # each thread's cache of the gallery's faces
         self._is_closed = False
         self._opening = SharedLock()
         self._deciding = SharedLock()
@@ -142,7 +141,7 @@ class FaceBank:
         index: str | None = None,
         fallback: str | None = None,
     ) -> Self:
-        """Open a gallery, which need not exist yet.
+        """Return a bank for a gallery file, which need not exist yet.
 
         Parameters
         ----------
@@ -156,20 +155,22 @@ class FaceBank:
             Threads for one network on the CPU; None for as many as this process may use. Use 1 when photos are
             processed in parallel.
         on_upgrade
-            Called once the gallery was brought up to date from an older version.
+            Called after the gallery was upgraded from an older version.
         runtime
-            What embeds faces: ``onnxruntime`` or ``openvino`` (extra ``openvino``, CPU only); ``auto``: the faster one
-            on this machine, if both are installed, measured once.
+            Runtime of the embedder: ``onnxruntime``, ``openvino`` (extra ``openvino``, CPU only), or ``auto``: the
+            faster one on this machine, measured once, if both are installed.
         index
-            Where enrolled people are searched: ``milvus://HOST:PORT/NAME``, ``milvus+tls://HOST:PORT/NAME`` or
-            ``milvus-lite:FILE.db`` (extra ``milvus``); None for this machine. Decisions are the same.
+            Address of a vector store for the search of people: ``milvus://HOST:PORT/NAME``,
+            ``milvus+tls://HOST:PORT/NAME`` or ``milvus-lite:FILE.db`` (extra ``milvus``); None to search in this
+            process. Decisions are the same.
         fallback
-            ``local``: this machine searches, with a warning, while the index cannot be reached. None: `ServiceError`.
+            ``local`` to search in this process, with a warning, while the vector store cannot be reached; None to raise
+            `ServiceError`.
 
         Raises
         ------
         UsageError
-            There is no such device or runtime, or no such number of threads, or the index is no address.
+            The device, runtime, number of threads or index is invalid.
 
         Examples
         --------
@@ -181,7 +182,7 @@ class FaceBank:
         return cls(place, pack, device, threads, on_upgrade, runtime=runtime, index=index, fallback=fallback)
 
     def close(self) -> None:
-        """Close the gallery for good, in whatever thread it is used; a second time does nothing.
+        """Close the bank and its gallery in all threads; no-op if it is closed.
 
         Examples
         --------
@@ -216,12 +217,12 @@ class FaceBank:
 
     @property
     def gallery(self) -> Gallery:
-        """The gallery, opened when it is first asked for.
+        """The gallery, opened on first use.
 
         Raises
         ------
         GalleryError
-            There is none, or it cannot be used with the pack.
+            The gallery does not exist, or cannot be used with the pack.
 
         Examples
         --------
@@ -247,14 +248,14 @@ class FaceBank:
         if self._engine is None:
             with self._opening:
                 if self._engine is None:
-                    self._engine = self._found_engine()
+                    self._engine = self._load_engine()
         return self._engine
 
     @engine.setter
     def engine(self, engine: Engine) -> None:
         self._engine = engine
 
-    def _found_engine(self) -> Engine:
+    def _load_engine(self) -> Engine:
         from facebank.operations.engine import load_engine, load_engine_of
 
         if self._pack_name is not None:
@@ -263,7 +264,7 @@ class FaceBank:
 
     @property
     def comparing_engine(self) -> Engine:
-        """The engine for what needs no gallery: the embedded pack's where the gallery cannot be read.
+        """The engine for operations without a gallery: the embedded pack's if the gallery cannot be read.
 
         Examples
         --------
@@ -278,7 +279,7 @@ class FaceBank:
             return load_engine(None, self._device, self._threads, self._runtime)
 
     def preload(self) -> None:
-        """Begin to load the networks in the background, for who knows that photos will follow.
+        """Start loading the networks in the background, so that the first photo does not wait for them.
 
         Raises
         ------
@@ -306,7 +307,7 @@ class FaceBank:
         channels: Channels = "RGB",
         progress: Progress = SILENT,
     ) -> EnrollReport:
-        """Enroll photos of one person; they are looked at together: their order does not matter.
+        """Enroll photos of one person; their order does not matter, because they are considered together.
 
         Parameters
         ----------
@@ -315,30 +316,30 @@ class FaceBank:
         photos
             One photo or several, or folders.
         pick
-            ``largest`` or ``central``: which face of a photo with several; None to take the one that agrees with the
-            person's other photos, if exactly one does, or is clearly the largest.
+            The face to enroll from a photo with several: ``largest`` or ``central``; None for the only one that matches
+            the person's other photos, or is clearly the largest.
         thumbnails
-            Whether the gallery keeps a small picture of each face.
+            Whether the gallery stores a thumbnail of each face.
         force
-            Whether a face is taken that is unlike the person's others, or more like somebody else who is enrolled.
+            Whether to enroll a face that is unlike the person's others, or more similar to another enrolled person.
         channels
             The order of an array's colors, ``RGB`` or ``BGR``.
         progress
-            Advanced with each analyzed photo; then each photo's `EnrolledPhoto` is reported, in their order.
+            Advanced by each analyzed photo; then receives each `EnrolledPhoto`, in the order of the photos.
 
         Returns
         -------
         EnrollReport
-            In the order of the photos.
+            The results, in the order of the photos.
 
         Raises
         ------
         InvalidNameError
-            Nobody can be called that.
+            The name is not valid.
         PhotoNotFoundError
-            There is not a single photo; no gallery is made then.
+            There are no photos; no gallery is created.
         UsageError
-            Something is not a photo; the message names what it is.
+            An item is not a photo; the message states its type.
 
         Examples
         --------
@@ -368,27 +369,27 @@ class FaceBank:
         force: bool = False,
         progress: Progress = SILENT,
     ) -> list[EnrollReport]:
-        """Enroll photos of several people, one after the other.
+        """Enroll photos of several people, one person after the other.
 
         Parameters
         ----------
         people
-            Names with files and folders, as `facebank.operations.person_folders.plan_enrollment` gives them.
+            Names with files and folders, such as from `facebank.operations.person_folders.plan_enrollment`.
         pick, thumbnails, force, progress
             As for `enroll`.
 
         Returns
         -------
         list[EnrollReport]
-            One for each of `people`, in order; a photo named twice counts once, folders without a photo count as
-            refused. Photos that may be an earlier person's and show that person are enrolled as that person's.
+            One report for each of `people`, in order. Duplicate photos count once, and folders without a photo are
+            refused. Faces of an earlier person are enrolled as that person's if `PersonPhotos` allows it.
 
         Raises
         ------
         InvalidNameError
-            Nobody can be called as one of them is; nobody is enrolled then.
+            A name is not valid; nobody is enrolled.
         PhotoNotFoundError
-            There is not a single photo of anybody, or none of the files and folders.
+            There are no photos at all, or none of the files and folders exist.
 
         Examples
         --------
@@ -422,30 +423,30 @@ class FaceBank:
     def identify(
         self, photos: Photos, settings: DecisionSettings | None = None, *, channels: Channels = "RGB"
     ) -> Iterator[Photo]:
-        """Say who is in photos, lazily and in order.
+        """Yield photos with the identities of their faces, lazily and in order.
 
         Parameters
         ----------
         photos
-            One photo or several, or folders. An iterator is read as far as its photos are asked for.
+            One photo or several, or folders. An iterator is consumed lazily.
         settings
-            How decisions are made; None for the gallery's own settings.
+            Settings of the decisions; None for the gallery's own.
         channels
             The order of an array's colors, ``RGB`` or ``BGR``.
 
         Returns
         -------
         Iterator[Photo]
-            One for each photo; one that cannot be read has an `error` instead of faces.
+            One result per photo; a photo that cannot be read has an `error` and no faces.
 
         Raises
         ------
         GalleryError
-            There is no gallery, or it cannot be used with the pack.
+            The gallery does not exist, or cannot be used with the pack.
         PhotoNotFoundError
-            There is not a single photo.
+            There are no photos.
         UsageError
-            Something is not a photo; the message names what it is.
+            An item is not a photo; the message states its type.
 
         Examples
         --------
@@ -475,7 +476,7 @@ class FaceBank:
                 yield result
 
     def analyze(self, photos: Photos, *, channels: Channels = "RGB") -> Iterator[Photo]:
-        """Find the faces of photos, with quality and embedding, but without saying whose they are; needs no gallery.
+        """Yield photos with their faces, quality and embeddings, but without identities; needs no gallery.
 
         Parameters
         ----------
@@ -487,14 +488,14 @@ class FaceBank:
         Returns
         -------
         Iterator[Photo]
-            One for each photo, in order; its faces have no `Face.identity`.
+            One result per photo, in order; `Face.identity` is None.
 
         Raises
         ------
         PhotoNotFoundError
-            There is not a single photo.
+            There are no photos.
         UsageError
-            Something is not a photo; the message names what it is.
+            An item is not a photo; the message states its type.
 
         Examples
         --------
@@ -506,9 +507,9 @@ class FaceBank:
         from facebank.operations.inputs import each_photo
 
         check_channels(channels)
-        return self._found(each_photo(photos), channels)
+        return self._analyzed_only(each_photo(photos), channels)
 
-    def _found(self, photos: Iterable[PhotoInput], channels: Channels) -> Iterator[Photo]:
+    def _analyzed_only(self, photos: Iterable[PhotoInput], channels: Channels) -> Iterator[Photo]:
         from facebank.media import open_photo
         from facebank.operations.inputs import analyze_readable
 
@@ -517,7 +518,7 @@ class FaceBank:
 
     @property
     def settings(self) -> DecisionSettings:
-        """The gallery's own settings of how decisions are made.
+        """The gallery's settings of decisions.
 
         Examples
         --------
@@ -529,12 +530,12 @@ class FaceBank:
         return DecisionSettings.from_gallery(self.gallery)
 
     def identification(self, settings: DecisionSettings | None = None) -> Identification:
-        """Return how faces are identified now: kept until what decisions rest on changes.
+        """Return the prepared identification, cached until the gallery or the settings change.
 
         Parameters
         ----------
         settings
-            How decisions are made; None for the gallery's own settings.
+            Settings of the decisions; None for the gallery's own.
 
         Examples
         --------
@@ -547,22 +548,22 @@ class FaceBank:
         check_settings(settings)
         wanted = self.settings if settings is None else settings
 
-        def kept() -> Identification | None:
+        def cached() -> Identification | None:
             last = self._identification
             if last is None or last.is_lost or last.basis != decision_basis(self.gallery, self.engine, wanted):
                 return None
             return last
 
-        found = kept()
+        found = cached()
         if found is None:
-            with self._deciding:  # other threads wait rather than do the same
-                found = kept()
+            with self._deciding:  # only one thread prepares it
+                found = cached()
                 if found is None:
                     found = self._identification = prepare_identification(self.gallery, self.engine, wanted)
         return found
 
     def verify(self, a: PhotoInput, b: PhotoInput, *, channels: Channels = "RGB") -> Verification:
-        """Compare the largest faces of two photos; needs no gallery.
+        """Return whether the largest faces of two photos are of the same person; needs no gallery.
 
         Parameters
         ----------
@@ -574,7 +575,7 @@ class FaceBank:
         Raises
         ------
         PhotoError
-            One cannot be read or shows no face.
+            A photo cannot be read or shows no face.
 
         Examples
         --------
@@ -587,12 +588,12 @@ class FaceBank:
         return compare_photos(self.comparing_engine, _opened(a, channels), _opened(b, channels))
 
     def compare(self, a: PhotoInput | Sample, b: PhotoInput, *, channels: Channels = "RGB") -> Comparison:
-        """Compare one face with every face of a photo; `verify` compares with the largest only.
+        """Return the comparison of one face with each face of a photo; `verify` uses the largest face only.
 
         Parameters
         ----------
         a
-            A photo, of which the largest face counts; or a sample of the gallery.
+            A photo, whose largest face is compared, or a sample of the gallery.
         b
             The photo whose faces are compared.
         channels
@@ -601,9 +602,9 @@ class FaceBank:
         Raises
         ------
         PhotoError
-            One cannot be read or shows no face.
+            A photo cannot be read or shows no face.
         UsageError
-            The gallery has no such sample.
+            The sample is not in the gallery.
 
         Examples
         --------
@@ -631,20 +632,20 @@ class FaceBank:
         new: bool = False,
         channels: Channels = "RGB",
     ) -> Feedback:
-        """Say that a face is this person's: it is enrolled as another sample.
+        """Confirm that a face is a person's, and enroll it as a sample.
 
         Parameters
         ----------
         photo
             The photo.
         name
-            Who it is.
+            The person's name.
         face_number
-            Which face, from 1, the largest; None for the only one.
+            Number of the face, from 1 for the largest; None for the only one.
         force
-            Whether a poor face, or one that is unlike the person, is taken too.
+            Whether to enroll a face of poor quality, or one that is unlike the person.
         new
-            Whether somebody who is not enrolled yet is made by it.
+            Whether to enroll a new person if nobody has this name.
         channels
             The order of an array's colors, ``RGB`` or ``BGR``.
 
@@ -663,7 +664,7 @@ class FaceBank:
     def deny(
         self, photo: PhotoInput, name: str, face_number: int | None = None, *, channels: Channels = "RGB"
     ) -> Feedback:
-        """Say that a face is not this person's: it is never given that name again.
+        """Deny that a face is a person's: identification no longer names it so.
 
         Parameters
         ----------
@@ -683,7 +684,7 @@ class FaceBank:
     def deny_everybody(
         self, photo: PhotoInput, face_number: int | None = None, *, channels: Channels = "RGB"
     ) -> Feedback:
-        """Say that a face is nobody's whom you know: it is remembered as a stranger.
+        """Deny that a face is any person's: it is remembered as a stranger.
 
         Parameters
         ----------
@@ -703,7 +704,7 @@ class FaceBank:
     def lookalikes(
         self, photo: PhotoInput, face_number: int | None = None, *, channels: Channels = "RGB"
     ) -> Lookalikes:
-        """Rank everybody by resemblance to a face, which is no identity.
+        """Return all people ranked by resemblance to a face, which does not identify it.
 
         Parameters
         ----------
@@ -720,7 +721,7 @@ class FaceBank:
         return find_lookalikes(self.gallery, self.engine, _opened(photo, channels), face_number)
 
     def people(self) -> list[Person]:
-        """Return everybody who is enrolled, by name.
+        """Return all enrolled people, in the order of their names.
 
         Examples
         --------
@@ -730,7 +731,7 @@ class FaceBank:
         return self.gallery.people()
 
     def person(self, name: str) -> Person:
-        """Return a person; upper and lower case do not matter. `PersonNotFoundError` if nobody is called so.
+        """Return a person by name, regardless of case; raises `PersonNotFoundError` if there is none.
 
         Examples
         --------
@@ -740,7 +741,7 @@ class FaceBank:
         return self.gallery.person(name)
 
     def samples(self, name: str) -> list[Sample]:
-        """Return a person's samples: the faces that were enrolled.
+        """Return the enrolled faces of a person.
 
         Examples
         --------
@@ -750,7 +751,7 @@ class FaceBank:
         return self.gallery.samples(name)
 
     def audit(self, *, most_pairs: int = 20) -> GalleryAudit:
-        """Find people who may be confused, and doubtful samples; changes nothing.
+        """Return findings about confusable people and doubtful samples; changes nothing.
 
         Parameters
         ----------
@@ -760,14 +761,14 @@ class FaceBank:
         Returns
         -------
         GalleryAudit
-            The findings, the most important first: each has a `kind`, `people`, a `message` and `commands` that help.
+            The findings, most important first, each with a `kind`, `people`, a `message` and helpful `commands`.
 
         Raises
         ------
         GalleryNotFoundError
-            If there is no gallery yet.
+            The gallery does not exist.
         UsageError
-            If `most_pairs` is negative.
+            `most_pairs` is negative.
 
         Examples
         --------
@@ -782,12 +783,12 @@ class FaceBank:
         return audit_gallery(self.gallery, engine.pack_calibration, most_pairs=most_pairs, verify=verify)
 
     def rename(self, name: str, new: str) -> Person:
-        """Give a person another name.
+        """Rename a person, and return the person.
 
         Raises
         ------
         PersonNotFoundError, PersonExistsError, InvalidNameError
-            Nobody is called `name`; somebody is called `new`; or nobody can be called so.
+            Nobody has the name `name`; another person has the name `new`; or `new` is not valid.
 
         Examples
         --------
@@ -797,12 +798,12 @@ class FaceBank:
         return self.gallery.rename(name, new)
 
     def forget(self, name: str) -> Forgotten:
-        """Remove a person for good: samples, embeddings, pictures and name; freed bytes are overwritten.
+        """Permanently remove a person with all samples, embeddings and thumbnails; freed bytes are overwritten.
 
         Raises
         ------
         PersonNotFoundError
-            Nobody is called so.
+            Nobody has this name.
 
         Examples
         --------
@@ -814,21 +815,21 @@ class FaceBank:
         return self.gallery.forget(name)
 
     def export(self, folder: Place, people: Sequence[str] | None = None, *, thumbnails: bool = True) -> Exported:
-        """Write people and their samples into a new folder, from which `import_people` takes them.
+        """Write people and their samples to a new folder for `import_people`.
 
         Parameters
         ----------
         folder
-            Where; it must not exist, or be empty. Only its owner can read it.
+            The folder, new or empty. Only its owner can read it.
         people
-            Names; None for everybody.
+            Names of the people; None for all.
         thumbnails
-            Whether the small pictures of faces go along.
+            Whether to include the thumbnails of faces.
 
         Raises
         ------
         PersonNotFoundError, ExchangeError, StorageError
-            Somebody named is not enrolled; the folder is there already; or it cannot be written.
+            A person is not enrolled; the folder is not empty; or it cannot be written.
 
         Examples
         --------
@@ -840,7 +841,7 @@ class FaceBank:
         return export_gallery(self.gallery, folder, people, thumbnails=thumbnails)
 
     def album(self, path: Place | None = None) -> Album:
-        """Return the photos that are scanned once and asked about often: see `Album`.
+        """Return the album of the gallery: photos that are scanned once and then searched.
 
         Parameters
         ----------
@@ -859,23 +860,23 @@ class FaceBank:
         return Album(self, path)
 
     def video(self, path: Place, *, rate: float = 5.0, start: float = 0.0, end: float | None = None) -> VideoReport:
-        """Say who is in a video, and when.
+        """Return who appears in a video, and when.
 
         Parameters
         ----------
         path
-            The file.
+            The video file.
         rate
-            How many frames a second are looked at.
+            Analyzed frames per second.
         start, end
-            From when to when, in seconds; None for the end of the video.
+            The analyzed part, in seconds; None for the end of the video.
 
         Raises
         ------
         VideoError
-            There is no such video, or it cannot be read.
+            The video does not exist or cannot be read.
         GalleryError
-            There is no gallery.
+            The gallery does not exist.
 
         Examples
         --------
@@ -903,41 +904,43 @@ class FaceBank:
         thumbnails: bool = False,
         on_trouble: Callable[[str], None] | None = None,
     ) -> WatchSummary:
-        """Say who comes and goes before a camera, until the source ends, time is over, or Ctrl-C.
+        """Watch a camera and report who comes and goes, until the source ends, the time is over, or Ctrl-C.
 
-        Nothing leaves the machine unless `mqtt` or `webhook` is given; then only who is known does.
+        Nothing is sent to other machines unless `mqtt` or `webhook` is given, and then only about known people.
 
         Parameters
         ----------
         source
             The number of a camera, a stream's URL, or a video file.
         on_news
-            Called with what happened and with whom.
+            Called with each change and the visitor.
         rate
-            How many frames a second are looked at, at most.
+            Largest number of analyzed frames per second.
         seconds
-            For how long; None for ever.
+            Duration in seconds; None for no limit.
         mqtt
-            The broker that is told who is there, such as ``mqtts://USER:PASSWORD@HOST/PREFIX``, or ``@`` and the path
-            of a file whose first line that is; Home Assistant finds the sensors by itself. Needs the extra ``mqtt``.
+            Address of an MQTT broker for the presence of people, such as ``mqtts://USER:PASSWORD@HOST/PREFIX``, or
+            ``@`` and the path of a file with the address in its first line. Home Assistant discovers the sensors.
+            Needs the extra ``mqtt``.
         webhook
-            The http or https address that each known person's coming and leaving is posted to, or ``@`` and a path.
+            The http or https address to which arrivals and departures of known people are posted, or ``@`` and the path
+            of a file with it.
         camera
-            The camera's name in topics and messages; None for the source as messages show it.
+            The camera's name in topics and messages; None for the source as shown in messages.
         thumbnails
-            Whether messages have the faces of people who come.
+            Whether messages include the faces of people who arrive.
         on_trouble
-            Called with a sentence, in other threads, when a broker or webhook is away, and when it is there again; the
-            watch goes on.
+            Called in other threads, with one sentence, when a broker or webhook fails and when it recovers; the watch
+            continues.
 
         Raises
         ------
         VideoError
             The source cannot be opened.
         GalleryError
-            There is no gallery.
+            The gallery does not exist.
         UsageError, MissingDependencyError
-            An address cannot be used, or the extra is not installed.
+            An address is invalid, or the extra is not installed.
 
         Examples
         --------
@@ -952,9 +955,13 @@ class FaceBank:
         from facebank.video.watch import watch
 
         if not callable(on_news):
-            raise UsageError(f"on_news is called with what happens, and {printable(repr(on_news))} cannot be called")
+            raise UsageError(
+                f"on_news must be a function of a change and a visitor: {printable(repr(on_news))} cannot be called"
+            )
         if on_trouble is not None and not callable(on_trouble):
-            raise UsageError(f"on_trouble is called with sentences, and {printable(repr(on_trouble))} cannot be called")
+            raise UsageError(
+                f"on_trouble must be a function of a sentence: {printable(repr(on_trouble))} cannot be called"
+            )
         place = live_source(str(source))
         plan = plan_publishing(mqtt, webhook, place.shown, camera=camera, thumbnails=thumbnails)
         self.identification()  # refuses a bank without a gallery before a camera is opened
@@ -972,19 +979,19 @@ class FaceBank:
             )
 
     def re_embed(self, *, drop_missing: bool = False, progress: Progress = SILENT) -> ReEmbeddingReport:
-        """Make the gallery's embeddings anew with this bank's pack, from the photos, which must still be there.
+        """Recompute the gallery's embeddings with this bank's pack from the photos, which must still exist.
 
         Parameters
         ----------
         drop_missing
-            Whether samples whose photo or face is not found again are removed; otherwise nothing is changed then.
+            Whether to remove samples whose photo or face is not found again; if False, such samples cancel the change.
         progress
-            Advanced with each sample and stranger whose photo was read.
+            Advanced by each sample and stranger whose photo was read.
 
         Returns
         -------
         ReEmbeddingReport
-            What became of the samples.
+            The results of the samples.
 
         Examples
         --------
@@ -1000,19 +1007,19 @@ class FaceBank:
             return re_embed(gallery, engine, drop_missing=drop_missing, progress=progress)
 
     def merge(self, sources: str | Sequence[str], into: str, *, force: bool = False) -> Person:
-        """Join people who are one person; `unmerge` separates them again.
+        """Merge people who are the same person, and return that person; `unmerge` undoes it.
 
         Parameters
         ----------
         sources, into
-            The name of who goes, or several names, and the name of who stays.
+            The name or names to merge, and the name that remains.
         force
-            Whether they are joined even if their samples look like two people.
+            Whether to merge people whose samples look like different people.
 
         Raises
         ------
         UsageError
-            Their samples look like two people.
+            The samples look like different people.
 
         Examples
         --------
@@ -1023,14 +1030,14 @@ class FaceBank:
         from facebank.operations.merge import merge_people
 
         if not isinstance(sources, str) and not is_list_like(sources):
-            raise UsageError(f"names are text or a list of text, not {printable(repr(sources))}")
+            raise UsageError(f"names must be text or a list of text, not {printable(repr(sources))}")
         names = [sources] if isinstance(sources, str) else sources
         if force:
             return self.gallery.merge(names, into)
         return merge_people(self.gallery, names, into, self.engine.thresholds.verify)
 
     def unmerge(self, name: str) -> list[Person]:
-        """Undo the last merge into a person, and return those who are separate again.
+        """Undo the last merge into a person, and return the separated people.
 
         Examples
         --------
@@ -1041,14 +1048,14 @@ class FaceBank:
         return self.gallery.unmerge(name)
 
     def split(self, name: str, into: str, samples: Sequence[int] = ()) -> Person:
-        """Make two people of one, and return the new one.
+        """Move some samples of a person to a new person, and return the new person.
 
         Parameters
         ----------
         name, into
-            Whose samples are split, and what the new person is called.
+            The person's name, and the name of the new person.
         samples
-            Numbers of those that go to the new person; none for the smaller of the two groups that they form.
+            Numbers of the samples to move; if empty, the smaller of two groups of similar samples.
 
         Examples
         --------
@@ -1062,24 +1069,24 @@ class FaceBank:
         return gallery.split(name, into, samples or find_half(gallery, name, self.engine.thresholds.verify))
 
     def import_people(self, folder: Place, *, force: bool = False) -> Imported:
-        """Add an export's people to the gallery, which is made if there is none.
+        """Add the people of an export to the gallery, which is created if missing.
 
-        A face that is unlike the samples that a person of that name has here, or nearer to somebody else here, is left
-        out.
+        Faces are left out that are unlike the samples of the person of that name in this gallery, or more similar to
+        another person.
 
         Parameters
         ----------
         folder
-            What `export` wrote.
+            A folder written by `export`.
         force
-            Whether such faces are taken, too.
+            Whether to import such faces, too.
 
         Raises
         ------
         PackMismatchError
-            Another pack made the export's embeddings.
+            The export's embeddings are from another pack.
         ExchangeError
-            The export is partial or altered; nothing is imported then.
+            The export is partial or altered; nothing is imported.
 
         Examples
         --------
@@ -1104,9 +1111,9 @@ class FaceBank:
     def import_compreface(
         self, url: str, key: str, *, thumbnails: bool = True, force: bool = False, progress: Progress = SILENT
     ) -> list[ImportedExample]:
-        """Enroll everybody of a CompreFace service from the example images there; the gallery is made if there is none.
+        """Enroll all people of a CompreFace service from their example images; the gallery is created if missing.
 
-        A second import adds nothing that the first one took, and goes on where one was interrupted.
+        Repeating an import adds only new examples, and continues an interrupted import.
 
         Parameters
         ----------
@@ -1117,20 +1124,20 @@ class FaceBank:
         thumbnails, force
             As for `enroll`.
         progress
-            Advanced with each example; each `ImportedExample` is reported.
+            Advanced by each example, and receives each `ImportedExample`.
 
         Returns
         -------
         list[ImportedExample]
-            What became of each example, by person.
+            The result of each example, by person.
 
         Raises
         ------
         UsageError
-            The address or the key cannot be one.
+            The address or the key is invalid.
         ServiceError
-            The service cannot be reached, does not accept the key, or is no CompreFace service; what was enrolled until
-            then is kept.
+            The service cannot be reached, rejects the key, or is not a CompreFace service; people enrolled until then
+            remain.
 
         Examples
         --------
@@ -1150,12 +1157,17 @@ class FaceBank:
             )
 
     def open_gallery(self, *, create: bool = False) -> Gallery:
-        """Return the gallery, opened; made where there is none and `create` says so.
+        """Return the open gallery.
+
+        Parameters
+        ----------
+        create
+            Whether to create a missing gallery.
 
         Raises
         ------
         GalleryError
-            There is none, or it cannot be used with the pack.
+            The gallery does not exist, or cannot be used with the pack.
 
         Examples
         --------
@@ -1177,14 +1189,14 @@ class FaceBank:
         return gallery
 
     def note_written(self, kind: PlaceKind, path: Place) -> None:
-        """Remember in the gallery, if there is one, where a copy of something of its people was written.
+        """Record in the gallery where a copy of people's data was written, so that `forget` can report it.
 
-        Whoever forgets somebody is told of the place. No-op if the gallery cannot be changed.
+        No-op if the gallery does not exist or cannot be changed.
 
         Parameters
         ----------
         kind
-            What was written.
+            The kind of data.
         path
             The file or folder.
 
@@ -1221,12 +1233,12 @@ def _index_address(index: str) -> MilvusAddress:
     from facebank.index.milvus_address import MilvusAddress
 
     if not isinstance(index, str):
-        raise UsageError(f"index is an address such as milvus://HOST:PORT/NAME, not {printable(repr(index))}")
+        raise UsageError(f"index must be an address such as milvus://HOST:PORT/NAME, not {printable(repr(index))}")
     return MilvusAddress.parse(index)
 
 
 def _opened(photo: PhotoInput, channels: Channels) -> PhotoInput:
-    """Return a photo in memory as pixels; a path stays one."""
+    """Return a path unchanged, and any other photo as pixels."""
     from facebank.media import check_photo, open_photo
 
     check_photo(photo)

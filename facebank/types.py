@@ -265,7 +265,7 @@ class Sample:
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
-        How often the photo was turned counterclockwise by 90 degrees to be upright.
+        How often the photo was turned counter-clockwise by 90 degrees to be upright.
     taken_at, enrolled_at
         When the photo was taken, if known, and when the face was enrolled.
     has_thumbnail
@@ -419,7 +419,7 @@ class Face(Detection):
     content_hash
         SHA-256 of the photo's bytes, in hex.
     quarter_turns
-        How often the photo was turned counterclockwise by 90 degrees to be upright, 0..3.
+        How often the photo was turned counter-clockwise by 90 degrees to be upright, 0..3.
     opener
         Function that reads the photo again, for `crop`.
     identity
@@ -607,7 +607,7 @@ class Photo:
     width, height
         Size of the upright photo in pixels; 0 if it could not be read.
     quarter_turns
-        How often the photo was turned counterclockwise by 90 degrees to find upright faces, 0..3.
+        How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3.
     content_hash
         SHA-256 of the file's bytes, in hex; empty if it could not be read.
     taken_at
@@ -678,7 +678,7 @@ class AnalyzedPhoto:
     faces
         The faces, largest first.
     quarter_turns
-        How often the photo was turned counterclockwise by 90 degrees to find upright faces, 0..3.
+        How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3.
     """
 
     photo: DecodedPhoto
@@ -741,7 +741,7 @@ class EnrolledPhoto:
     sample_id
         The sample's number; None if refused.
     quarter_turns
-        How often the photo was turned counterclockwise by 90 degrees to find upright faces, 0..3; None if it could not
+        How often the photo was turned counter-clockwise by 90 degrees to find upright faces, 0..3; None if it could not
         be read.
     warning
         A warning about an accepted photo, in one sentence, or None.
@@ -846,6 +846,8 @@ class Verification:
 
     Attributes
     ----------
+    a, b
+        The photos' files as the user named them, or labels such as ``<bytes>`` for data without a file.
     similarity
         Cosine of their embeddings, -1..1.
     threshold

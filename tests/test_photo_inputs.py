@@ -148,7 +148,7 @@ def test_invalid_arguments_are_rejected_immediately(bank: FaceBank, tmp_path: Pa
     with pytest.raises(UsageError, match="'gpu': use auto, cpu or cuda"):
         FaceBank.open(tmp_path / "a.facebank", device="gpu")
     for threads in (0, -1, 1.5, "2", True):
-        with pytest.raises(UsageError, match="threads are a number from 1"):
+        with pytest.raises(UsageError, match="threads must be a number from 1"):
             FaceBank.open(tmp_path / "a.facebank", threads=threads)  # type: ignore[arg-type]
     for verb in (bank.identify, bank.analyze, lambda photo, **more: bank.enroll("Ada", photo, **more)):
         with pytest.raises(UsageError, match="'GBR': use channels='RGB' or 'BGR'"):

@@ -100,7 +100,7 @@ def test_scanning_nothing_is_an_error(bank: FaceBank) -> None:
 @pytest.mark.parametrize("names", [None, 3, b"Barack"])
 def test_names_of_other_types_are_rejected(bank: FaceBank, names: Any) -> None:
     for use in (bank.album().find, lambda names: bank.merge(names, "Barack")):
-        with pytest.raises(UsageError, match="names are text or a list of text, not"):
+        with pytest.raises(UsageError, match="names must be text or a list of text, not"):
             use(names)
 
 
@@ -126,8 +126,8 @@ def test_names_of_other_types_are_rejected(bank: FaceBank, names: Any) -> None:
         (lambda bank: bank.watch(0, print, mqtt=3), "the MQTT broker must be text, not 3"),
         (lambda bank: bank.watch(0, print, webhook=b"http://host"), "the webhook must be text"),
         (lambda bank: bank.watch(0, print, camera=3), "a camera's name must have 1 to 200 characters"),
-        (lambda bank: FaceBank.open(bank.path, pack=cast("Any", 3)), "pack is the name or folder of one, not 3"),
-        (lambda bank: FaceBank.open(bank.path, threads=10**9), "threads are a number from 1 to 1,024"),
+        (lambda bank: FaceBank.open(bank.path, pack=cast("Any", 3)), "pack must be the name or folder of a pack, not 3"),
+        (lambda bank: FaceBank.open(bank.path, threads=10**9), "threads must be a number from 1 to 1,024"),
     ],
 )
 def test_other_arguments_of_wrong_types_are_rejected(

@@ -441,7 +441,7 @@ class Album:
         from facebank.album.finding import Period, photos_of
 
         if not isinstance(names, str) and not is_list_like(names):
-            raise UsageError(f"names are text or a list of text, not {printable(repr(names))}")
+            raise UsageError(f"names must be text or a list of text, not {printable(repr(names))}")
         if not (period is None or isinstance(period, Period)):
             raise UsageError(f"period is a Period, such as Period.of('2019', None), not {printable(repr(period))}")
         named = [names] if isinstance(names, str) else names

@@ -161,7 +161,7 @@ class FaceFinder:
         Returns
         -------
         tuple[DecodedPhoto, int, list[Detection]]
-            The photo, turned counterclockwise by that many quarter turns, and its faces, largest first.
+            The photo, turned counter-clockwise by that many quarter turns, and its faces, largest first.
         """
         found = self._found(photo.pixels)
         if not photo.has_orientation and _best_score(found) < self._upright_score:
