@@ -1211,7 +1211,7 @@ class FaceBank:
 
     def _require_open(self) -> None:
         if self._is_closed:
-            raise ClosedError(f"The bank of {printable(str(self.path))} was closed: open it anew.")
+            raise ClosedError(f"The bank of {printable(str(self.path))} was closed: open it again.")
 
     def _enroller(self, pick: Pick | None, *, thumbnails: bool, force: bool) -> Enroller:
         from facebank.operations.enroll import Enroller

@@ -84,7 +84,7 @@ class ClosedError(UsageError):
     >>> bank.close()
     >>> bank.people()
     Traceback (most recent call last):
-    facebank.errors.ClosedError: The bank of people.facebank was closed: open it anew.
+    facebank.errors.ClosedError: The bank of people.facebank was closed: open it again.
     """
 
 

@@ -176,7 +176,7 @@ def test_closing_a_bank_applies_to_all_threads(filled: Path, probes: list[Path])
     assert [type(error) for error in errors] == [ClosedError] * 4
     bank.close()
     for use in (lambda: bank.gallery, lambda: list(bank.identify(probes)), lambda: bank.enroll("Ada", probes)):
-        with pytest.raises(ClosedError, match="was closed: open it anew"):
+        with pytest.raises(ClosedError, match="was closed: open it again"):
             use()
 
 
