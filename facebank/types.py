@@ -152,7 +152,14 @@ class Detection:
 
     @property
     def size(self) -> float:
-        """The longer side of the box in pixels."""
+        """The longer side of the box in pixels.
+
+        Examples
+        --------
+        >>> face = next(bank.analyze("joe.jpg")).faces[0]
+        >>> face.size > 30
+        True
+        """
         return float(max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
 
 

@@ -1,17 +1,9 @@
 """8-bit codes of embeddings for fast scans, with proven error bounds.
 
-A part's code of a vector ``x`` is a vector of whole numbers ``k`` from -128 to 127, which stand for ``y = c + s * k``
-with a scale ``s`` and a center ``c`` for each component. A query ``q`` is multiplied with ``s`` once: ``t = q * s``, so
-that ``<q, y> = <q, c> + <t, k>``; ``t`` is rounded to ``u * r`` with whole numbers ``r`` from -127 to 127. How far
-``<q, c> + u * <r, k>`` is from ``<q, x>`` is bounded by the sum of these terms (Cauchy-Schwarz inequality):
-
-- the code: ``|<q, x> - <q, y>| <= |q| * R``, where ``R`` is the greatest ``|x - y|`` of the part;
-- the query's rounding: ``|<t, k> - u * <r, k>| <= |t - u * r| * K``, where ``K`` is the greatest ``|k|`` of the part;
-- summing in ``float32``, in any order: at most ``g * u * |r| * K`` with ``g`` from `summing_error`;
-- double precision, in ``<q, c>`` and in the product itself: at most ``d * 2**-50 * |q| * L`` with ``L`` the greatest of
-  ``|x| + |c|``; underflow in ``float32`` adds less than 1e-30.
-
-``R``, ``K`` and ``L`` are computed in ``float32`` and increased by the largest rounding error of that computation.
+The code of a vector is a vector of whole numbers ``k`` from -128 to 127, which stand for ``center + scale * k``; the
+vectors of a part share their scale and center. A query is multiplied by the scale and rounded to a multiple ``unit`` of
+whole numbers, so that a product is ``unit * <numbers, k> + offset``. The proof of the error bounds is in
+``docs/speed.md``.
 """
 
 from __future__ import annotations

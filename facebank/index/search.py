@@ -4,9 +4,7 @@ A `Search` finds candidates by fast products with bounded errors; the caller ran
 `facebank.index.exact.products`, so that all backends return the same results to the last bit. `MatrixSearch` multiplies
 by a ``float32`` matrix; `CodedSearch` scans 8-bit codes, with NumPy at first and with FAISS after `FAISS_FROM` numbers.
 
-The search misses nothing: with a fast product ``p`` and its error bound ``e``, the true product is in ``p - e .. p +
-e``. Let ``floor`` be the `limit`-th greatest ``p - e``. Then at least `limit` vectors have a true product of ``floor``
-or more, so that a vector with ``p + e < floor`` is not among the best `limit`.
+The proof that a search misses nothing is in ``docs/speed.md``.
 """
 
 from __future__ import annotations
