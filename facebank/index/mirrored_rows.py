@@ -75,7 +75,7 @@ class KnownRows(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MirroredRows:
-    """Rows that a store should hold, by rising key, with their places in the index: each ``int64`` of shape ``(N,)``."""
+    """Rows that a store should hold, by rising key, with their places in the index: each ``int64``, ``(N,)``."""
 
     keys: NDArray[np.int64]
     digests: NDArray[np.int64]

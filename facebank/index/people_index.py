@@ -74,7 +74,7 @@ class PeopleIndex:
         people: NDArray[np.int64],
         starts: NDArray[np.int64],
         samples: Samples,
-        derived: Derived | None = None,
+        derived: DerivedValues | None = None,
     ) -> None:
         self.people = people
         self.starts = starts
@@ -89,11 +89,11 @@ class PeopleIndex:
         people, starts, order = by_person(person_ids)
         if order is not None:
             vectors, qualities = vectors[order], qualities[order]
-        return cls(people, starts, _InMemory(vectors, qualities))
+        return cls(people, starts, _SamplesInMemory(vectors, qualities))
 
     def searched_by(self, people: Callable[[], Search], samples: Callable[[], Search]) -> PeopleIndex:
         """Return an index of the same people that uses other searches; they are created on first use."""
-        return PeopleIndex(self.people, self.starts, self._samples, _SearchedElsewhere(self, people, samples))
+        return PeopleIndex(self.people, self.starts, self._samples, _ExternalSearches(self, people, samples))
 
     @property
     def count(self) -> int:
@@ -223,7 +223,7 @@ class PeopleIndex:
         return np.searchsorted(self.starts, rows, side="right") - 1
 
 
-class Derived(Protocol):
+class DerivedValues(Protocol):
     """Values computed from all samples and stored with them."""
 
     @property
@@ -245,7 +245,7 @@ class Derived(Protocol):
         ...
 
 
-class _SearchedElsewhere:
+class _ExternalSearches:
     def __init__(self, index: PeopleIndex, people: Callable[[], Search], samples: Callable[[], Search]) -> None:
         self._index = index
         self.nearest_people = people
@@ -260,7 +260,7 @@ class _SearchedElsewhere:
         return self._index.commonness
 
 
-class _InMemory:
+class _SamplesInMemory:
     in_memory = True
 
     def __init__(self, vectors: FloatArray, qualities: FloatArray) -> None:

@@ -135,11 +135,11 @@ def _measure(one: Session, other: Session, threads: int | None, shape: tuple[int
     with ThreadPoolExecutor(at_once) as pool:
         for _ in range(_ROUNDS + 1):
             for session, times in seconds.items():
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 runs = [pool.submit(session.run, names, feeds) for _ in range(_RUNS * at_once)]
                 for run in runs:
                     run.result()
-                times.append((time.perf_counter() - begun) / len(runs))
+                times.append((time.perf_counter() - started) / len(runs))
     ours, theirs = (1000 * statistics.median(times[1:]) for times in seconds.values())  # the first round warms up
     return Choice(round(ours, 3), round(theirs, 3), min(cosines))
 

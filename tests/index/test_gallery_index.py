@@ -160,9 +160,9 @@ def test_an_overwritten_index_is_lost_and_rebuilt(gallery: Gallery) -> None:
     with pytest.raises(GalleryBusyError):
         contents(index.people)
     assert index.is_lost
-    anew = open_index(gallery)
-    assert not anew.is_lost
-    assert contents(anew.people) == made
+    reopened = open_index(gallery)
+    assert not reopened.is_lost
+    assert contents(reopened.people) == made
 
 
 def test_a_file_written_by_another_process_meanwhile_stays(gallery: Gallery) -> None:
