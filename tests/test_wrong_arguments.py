@@ -126,7 +126,10 @@ def test_names_of_other_types_are_rejected(bank: FaceBank, names: Any) -> None:
         (lambda bank: bank.watch(0, print, mqtt=3), "the MQTT broker must be text, not 3"),
         (lambda bank: bank.watch(0, print, webhook=b"http://host"), "the webhook must be text"),
         (lambda bank: bank.watch(0, print, camera=3), "a camera's name must have 1 to 200 characters"),
-        (lambda bank: FaceBank.open(bank.path, pack=cast("Any", 3)), "pack must be the name or folder of a pack, not 3"),
+        (
+            lambda bank: FaceBank.open(bank.path, pack=cast("Any", 3)),
+            "pack must be the name or folder of a pack, not 3",
+        ),
         (lambda bank: FaceBank.open(bank.path, threads=10**9), "threads must be a number from 1 to 1,024"),
     ],
 )
