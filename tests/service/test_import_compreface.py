@@ -124,7 +124,7 @@ def test_wrong_key_missing_key_and_missing_service_are_errors(serve: Serve, tmp_
     assert "--key-file" in command(target, address, code=2, FACEBANK_COMPREFACE_KEY="").stderr
     assert "cannot be read" in command(target, address, "--key-file", str(tmp_path / "absent"), code=2).stderr
     (tmp_path / "two").write_text("a\nb")
-    assert "one line" in command(target, address, "--key-file", str(tmp_path / "two"), code=2).stderr
+    assert "only line" in command(target, address, "--key-file", str(tmp_path / "two"), code=2).stderr
 
 
 def test_busy_service_is_retried(gallery: Path, tmp_path: Path) -> None:
