@@ -69,7 +69,7 @@ def test_an_empty_name_is_not_the_current_folder(use: Callable[[str], Any], erro
 
 def test_an_empty_package_folder_is_not_the_current_folder(here: Path) -> None:
     (here / "network.onnx").touch()
-    with pytest.raises(PackNotFoundError, match="no folder with ONNX files"):
+    with pytest.raises(PackNotFoundError, match="is not a folder with ONNX files"):
         open_package("insightface:")
 
 
