@@ -74,7 +74,9 @@ class FaceBank:
         in parallel.
     on_upgrade
         Called after the gallery was upgraded from an older version.
-    runtime, index, fallback
+    runtime
+        As for `open`.
+    index, fallback
         As for `open`.
 
     Examples
