@@ -12,12 +12,14 @@ import typer
 
 from facebank.errors import PhotoError, UsageError
 from facebank.schemas.records import photo_record
+from facebank.storage.paths import named_paths
 from facebank.storage.text import never_certain
 
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
 from .options import DECISIONS, AllowTwice, LeastProbability, ScanPath, settings_for_run
 from .output import counted, report_skipped, say, short_path, write_csv, write_json, write_skipped, write_table
+from .paths import scan_place
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def identify(
         typer.Argument(
             metavar="PHOTO_OR_DIR...",
             show_default=False,
+            parser=scan_place,
             help="Photos, and folders of photos; with --scan, only these of the scan.",
         ),
     ] = None,
@@ -98,10 +101,7 @@ def identify(
 
     A face is named only above the calibrated threshold; otherwise it is unknown or uncertain, with a reason.
     """
-    if scan_file is not None and not scan:
-        raise UsageError("--scan-file requires --scan")
-    if scan and annotate is not None and not paths:
-        raise UsageError("--annotate with --scan requires the folder of the photos: name it")
+    _check(paths or [], scan=scan, scan_file=scan_file, annotate=annotate)
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other: use one of them")
     with ExitStack() as opened:
@@ -137,6 +137,15 @@ def identify(
             copies.report_count()
         identified.summary.report(paths or [])
     return SOME_FAILED if identified.failed else 0
+
+
+def _check(paths: Sequence[Path], *, scan: bool, scan_file: Path | None, annotate: Path | None) -> None:
+    if scan_file is not None and not scan:
+        raise UsageError("--scan-file requires --scan")
+    if scan and annotate is not None and not paths:
+        raise UsageError("--annotate with --scan requires the folder of the photos: name it")
+    if not scan or annotate is not None:
+        named_paths(paths)  # refuses buckets
 
 
 def _album(bank: FaceBank, scan_file: Path | None) -> Album:

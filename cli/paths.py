@@ -1,4 +1,4 @@
-"""Refusal of empty paths on the command line, which `Path` would turn into the current folder."""
+"""Refusal of paths on the command line: empty ones, which `Path` would turn into the current folder, and buckets."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from typing import Any, get_args, get_type_hints
 
 import typer
 
+from facebank.errors import UsageError
+from facebank.storage.bucket_urls import is_bucket_url, only_scans_read
+
+
+def scan_place(text: str) -> Path | str:
+    """Parse an argument that may name a bucket: return an address as text, anything else as a path."""
+    return text if "://" in text else Path(text)
+
 
 def refuse_empty_paths(command: Any) -> None:
-    """Make a command and its subcommands refuse ``""`` as a path.
+    """Make a command and its subcommands refuse ``""`` as a path, and a bucket's address unless they read it.
 
     Parameters
     ----------
@@ -27,11 +35,22 @@ def refuse_empty_paths(command: Any) -> None:
 
 
 def _process(callback: Any, parameter: Any, convert: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
-    is_empty = value == "" or (isinstance(value, list | tuple) and "" in value)
-    if is_empty and _holds_path(get_type_hints(inspect.unwrap(callback)).get(parameter.name)):
-        message = "the path is empty: name a file or folder; '.' is the current folder"
-        raise typer.BadParameter(message, ctx=ctx, param=parameter)
+    named = value if isinstance(value, list | tuple) else [value]
+    is_empty, bucket = "" in named, next(filter(is_bucket_url, named), None)
+    if is_empty or bucket is not None:
+        hint = get_type_hints(inspect.unwrap(callback), include_extras=True).get(parameter.name)
+        if is_empty and _holds_path(hint):
+            message = "the path is empty: name a file or folder; '.' is the current folder"
+            raise typer.BadParameter(message, ctx=ctx, param=parameter)
+        if bucket is not None and _holds_path(hint) and not _takes_buckets(hint):
+            if ctx.parent is None:  # an option before the command: nothing else would turn the error into a message
+                raise typer.BadParameter(only_scans_read(bucket), ctx=ctx, param=parameter)
+            raise UsageError(only_scans_read(bucket))
     return convert(ctx, value)
+
+
+def _takes_buckets(hint: Any) -> bool:
+    return any(getattr(one, "parser", None) is scan_place for one in getattr(hint, "__metadata__", ()))
 
 
 def _holds_path(hint: Any) -> bool:

@@ -13,10 +13,11 @@ from .exit_codes import SOME_FAILED
 from .global_options import GlobalOptions, global_options
 from .options import ScanPath
 from .output import counted, listed, report_annotated, report_skipped, say, write_json, write_line, write_skipped
+from .paths import scan_place
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from facebank import FaceBank
     from facebank.album.album import Album
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
 _MAX_SHARDS_LISTED = 12
 _TIME_LIMIT = 300.0  # seconds for a photo on a cluster
 _DEGREES_PER_QUARTER_TURN = 90
+_SKIPPED = {"image": "", "status": "skipped", "faces": None, "turned": None}
 
 EXAMPLES = """\b
 Examples:
   facebank scan photos/
   facebank scan photos/ --videos      # videos too, for 'find --videos'
+  facebank scan s3://family/photos    # a bucket, with the extra 'buckets'
   facebank identify --scan
 
 \b
@@ -64,7 +67,8 @@ def scan(
         typer.Argument(
             metavar="DIR...",
             show_default=False,
-            help="Folders of photos; with --merge, scans, Parquet shards, and folders of those.",
+            parser=scan_place,
+            help="Folders of photos, and s3:// or gs:// addresses; with --merge, scans and Parquet shards.",
         ),
     ],
     scan_file: ScanPath = None,
@@ -117,6 +121,7 @@ def scan(
     are forgotten. 'facebank identify --scan' then identifies the people, as often as you like.
     """
     part = _parse_shard(shard, forget=forget, merge=merge, moved=moved, videos=videos)
+    _check_paths(paths, videos=videos)
     others = {"--forget": forget, "--merge": merge, "--videos": videos}
     cluster = _cluster_options(
         global_options(ctx), ray, shards, no_merge=no_merge, time_limit=time_limit, others=others
@@ -140,12 +145,13 @@ def scan(
             progress.close()
             _print_merged(album, merged, as_json=as_json)
             return 0
-        gathered = gather_photos(paths, knows_annotated=False, shard=part)  # the scan checks new files only
+        folders = [path for path in paths if isinstance(path, Path)]  # the plan has what buckets hold
+        gathered = gather_photos(folders, knows_annotated=False, shard=part)  # the scan checks new files only
         if videos:
             gathered = replace(gathered, videos=0)  # none is skipped
         report_skipped(gathered)
         if as_json:
-            write_skipped(gathered, {"image": "", "status": "skipped", "faces": None, "turned": None})
+            write_skipped(gathered, _SKIPPED)
         try:
             shard_of = None if part is None else (part.number, part.count)
             scan_photos = album.scan if cluster is None else cluster.scanner(bank, album)
@@ -236,6 +242,17 @@ def _parse_shard(
     return part
 
 
+def _check_paths(paths: Sequence[Path | str], *, videos: bool) -> None:
+    from facebank.errors import UsageError
+    from facebank.storage.bucket_urls import is_bucket_url
+    from facebank.storage.paths import named_places
+    from facebank.storage.text import printable
+
+    buckets = [printable(str(place)) for place in named_places(paths) if is_bucket_url(place)]
+    if videos and buckets:
+        raise UsageError(f"--videos excludes buckets, whose videos are not read: mount {buckets[0]} instead")
+
+
 def _print_merged(album: Album, report: MergeReport, *, as_json: bool) -> None:
     for folder, missing in report.missing.items():
         say(f"shards of {folder} that are not merged yet: {listed(missing, _MAX_SHARDS_LISTED)}")
@@ -302,6 +319,9 @@ class _ScanProgress(ProgressBar):
                 "removes them"
             )
         report_annotated(plan.skipped.annotated)
+        report_skipped(plan.in_buckets)
+        if self.writes_lines:
+            write_skipped(plan.in_buckets, _SKIPPED)
 
     def _count_file(self, file: ScannedFile) -> None:
         self.files += 1

@@ -20,7 +20,7 @@ from facebank.errors import (
 )
 from facebank.gallery import PlaceKind
 from facebank.storage.concurrency import SharedLock
-from facebank.storage.paths import absolute, file_path, is_list_like, named_paths
+from facebank.storage.paths import absolute, file_path, is_list_like, named_paths, named_places, place_path
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 
@@ -220,7 +220,7 @@ class Album:
         Parameters
         ----------
         places
-            Files and folders.
+            Files and folders, and with the extra `buckets` addresses as text: ``s3://BUCKET/FOLDER`` and ``gs://...``.
         workers
             How many photos are processed in parallel; None for one per core.
         within
@@ -238,10 +238,14 @@ class Album:
 
         Raises
         ------
+        MissingDependencyError
+            The extra `buckets` is not installed, and a bucket is named.
         PhotoNotFoundError
             The places have no photo, and the scan knows none in them.
         ScanBusyError
             Another process is scanning into the same file.
+        ServiceError
+            A bucket is missing, denied or unreachable; what was found until then is kept.
         StorageError
             The scan file cannot be written.
         UsageError
@@ -265,7 +269,7 @@ class Album:
         return scan_places(
             self._bank,
             self.path,
-            named_paths(places),
+            named_places(places),
             workers=workers,
             within=within,
             shard=chosen,
@@ -349,7 +353,7 @@ class Album:
         """
         from facebank.album.scan.updates import forget_places
 
-        named = named_paths(places)
+        named = named_places(places)
         return forget_places(self._bank, self.path, self.scan_file, named)
 
     def count(self, places: Place | Iterable[Place] = ()) -> int:
@@ -369,7 +373,7 @@ class Album:
         """
         from facebank.album.scan.updates import count_photos
 
-        named = named_paths(places)
+        named = named_places(places)
         return count_photos(self.path, self.scan_file, named)
 
     # People -----------------------------------------------------------------------------------------------------------
@@ -399,7 +403,7 @@ class Album:
         from facebank.album.confirmed import identified_in_album
 
         gallery = self._bank.gallery
-        for photo in self.scan_file.photos([absolute(place) for place in named_paths(places)]):
+        for photo in self.scan_file.photos([place_path(place) for place in named_places(places)]):
             yield identified_in_album(photo, gallery, lambda: self._bank.identification(settings))
 
     def find(
@@ -486,7 +490,7 @@ class Album:
 
         scan_file = self.scan_file
         groups = {face: number for number, faces in scan_file.groups().items() for face in faces}
-        photos = scan_file.each_photo([absolute(place) for place in named_paths(places)])
+        photos = scan_file.each_photo([place_path(place) for place in named_places(places)])
         rows = identified_if_gallery(self._bank, photos, settings) if identify else photos
         return faces_table(rows, groups, self._bank.engine.identity.dimension)
 

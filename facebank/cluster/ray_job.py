@@ -12,7 +12,8 @@ from facebank.album.scan.scanner import state_of
 from facebank.cluster.assignments import Assignments
 from facebank.cluster.pack_files import read_pack_files
 from facebank.cluster.worker import ScanWorker, sorted_hashes
-from facebank.errors import ClusterError
+from facebank.errors import ClusterError, ServiceError
+from facebank.storage.bucket_urls import is_bucket_url
 from facebank.storage.concurrency import uninterrupted
 from facebank.storage.text import printable
 
@@ -198,6 +199,8 @@ class RayJob:
             if worker.greeting is not None:
                 self._refuse(worker, _last_line(error))
                 return
+            if isinstance(error.cause, ServiceError):  # a bucket that can no longer be read
+                raise ClusterError(f"the machine {printable(worker.host)} cannot go on: {error.cause}") from error
             given = worker.given.popleft()
             worker.since = time.monotonic()
             self._give_up(given.batch, f"cannot be read: {_last_line(error)}", is_certain=False)
@@ -296,9 +299,11 @@ def _is_busy(worker: _Worker) -> bool:
 def _is_readable(path: str, state: object) -> bool:
     """Return whether this machine can open a file, and the file is in the same state."""
     try:
+        if is_bucket_url(path):
+            return state_of(path) == state
         with open(path, "rb"):  # noqa: PTH123 - faster
             return state_of(path) == state
-    except OSError:
+    except (OSError, ServiceError):
         return False
 
 

@@ -20,7 +20,7 @@ from facebank.cluster.worker import Job
 from facebank.errors import UsageError
 from facebank.media import Shard, decoder_versions
 from facebank.packs import has_openvino, measured
-from facebank.storage.paths import absolute, named_paths
+from facebank.storage.paths import named_places, place_path
 from facebank.storage.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def ray_scan(
     bank
         The gallery and its engine, such as a `FaceBank`.
     places
-        Files and folders with the same paths on all machines.
+        Files and folders with the same paths on all machines, and buckets for which each has credentials.
     address
         ``HOST:PORT`` of a cluster that includes this machine; ``local`` to start one on this machine only.
     scan
@@ -89,7 +89,7 @@ def ray_scan(
         The cluster does not answer, its machines do not match, or its head is gone.
     MissingDependencyError
         Ray or pyarrow is not installed.
-    PhotoNotFoundError, ScanError, StorageError, UsageError
+    PhotoNotFoundError, ScanError, ServiceError, StorageError, UsageError
         As for `facebank.Album.scan`.
     """
     check_address(address)
@@ -101,11 +101,11 @@ def ray_scan(
     try:
         with album, folder.locked():
             if not merges:
-                return job.scan_into_shards(named_paths(places), shard, needs_photos=needs_photos)
+                return job.scan_into_shards(named_places(places), shard, needs_photos=needs_photos)
             report = album.scan(
                 places, shard=shard, needs_photos=needs_photos, elsewhere=job.scanned, progress=progress
             )
-            folder.remove_kept({path: state for place in named_paths(places) for path, state in _states(album, place)})
+            folder.remove_kept({path: state for place in named_places(places) for path, state in _states(album, place)})
             return report
     finally:
         folder.remove_if_empty()
@@ -135,7 +135,7 @@ class _Job:
             self._progress.advance()
 
     def scan_into_shards(
-        self, places: Sequence[Path], shard: tuple[int, int] | None, *, needs_photos: bool
+        self, places: Sequence[Path | str], shard: tuple[int, int] | None, *, needs_photos: bool
     ) -> ScanReport:
         """Scan new and changed files into the existing shards; returns the report."""
         self._report_notes(self._folder.load())
@@ -189,7 +189,7 @@ class _Job:
 
 
 def _states(album: Album, place: Place) -> Iterable[tuple[str, FileState]]:
-    return album.scan_file.files(absolute(place)).items()
+    return album.scan_file.files(place_path(place)).items()
 
 
 def _pack_of(engine: Engine) -> Pack:

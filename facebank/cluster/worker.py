@@ -16,11 +16,13 @@ from facebank.cluster.pack_files import PackName, installed_pack
 from facebank.errors import FacebankError
 from facebank.media import decoder_versions
 from facebank.operations.engine import load_engine
+from facebank.storage.bucket_urls import is_bucket_url
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from facebank.album.scan.rows import FileState
     from facebank.album.scan.scan_file import ScannedFile
     from facebank.album.scan.scanner import FileTask
     from facebank.vision import FaceAnalyzer
@@ -157,8 +159,19 @@ def _difference(job: Job) -> str | None:
                 "install the same version on both"
             )
     for path, state in job.seen:
-        if state_of(path) != state:
-            return (
-                f"it does not see {printable(path)} as this machine does: mount the same folder there, at the same path"
-            )
+        if (problem := _unlike(path, state)) is not None:
+            return problem
     return None
+
+
+def _unlike(path: str, state: FileState) -> str | None:
+    """Return why this machine does not see a file or object as the machine does that began the job; None if it does."""
+    advice = "mount the same folder there, at the same path"
+    try:
+        if state_of(path) == state:
+            return None
+        if is_bucket_url(path):
+            advice = "give it the same AWS_ENDPOINT_URL and credentials of the same account"
+    except FacebankError as error:
+        return str(error)
+    return f"it does not see {printable(path)} as this machine does: {advice}"

@@ -8,6 +8,14 @@ are in `facebank.media.video`, `facebank.media.live` and `facebank.media.video_w
 from __future__ import annotations
 
 from facebank.media.annotation import LARGEST_JPEG_SIDE, LabelPainter, Mark, annotate_photo, draw_marks, is_annotated
+from facebank.media.buckets import (
+    BucketContents,
+    ObjectState,
+    look_through_bucket,
+    object_state,
+    read_object,
+    read_scanned_photo,
+)
 from facebank.media.finding import PHOTO_SUFFIXES, FolderContents, find_photos, find_videos, look_through
 from facebank.media.formats import (
     SIGNATURE_BYTES,
@@ -39,10 +47,12 @@ __all__ = [
     "MOST_SHARDS",
     "PHOTO_SUFFIXES",
     "SIGNATURE_BYTES",
+    "BucketContents",
     "Channels",
     "FolderContents",
     "LabelPainter",
     "Mark",
+    "ObjectState",
     "PhotoFile",
     "PhotoHeader",
     "PhotoInput",
@@ -62,15 +72,19 @@ __all__ = [
     "find_videos",
     "is_annotated",
     "look_through",
+    "look_through_bucket",
+    "object_state",
     "open_photo",
     "photo_label",
     "picture_hash",
     "picture_hash_of",
     "picture_hash_of_photo",
     "read_header",
+    "read_object",
     "read_photo",
     "read_photo_bytes",
     "read_photo_file",
+    "read_scanned_photo",
     "recognize_format",
     "shard_number",
     "skipped_message",

@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from facebank.errors import PhotoNotFoundError
 from facebank.media.formats import (
@@ -24,7 +24,7 @@ from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from io import BufferedReader
 
@@ -34,6 +34,7 @@ PHOTO_SUFFIXES = frozenset(suffix for photo_format in FORMATS for suffix in phot
 VIDEO_SUFFIXES = frozenset(
     (".3gp", ".avi", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv")
 )
+_NaturalKey: TypeAlias = "tuple[list[tuple[int, int, str]], list[tuple[int, int, str]], str]"
 # does not match "Summer 2.5" and "12.03.2019"
 _IS_SUFFIX = re.compile(r"\.[a-z][a-z0-9_~-]*")
 
@@ -76,12 +77,12 @@ def look_through(place: str | os.PathLike[str], *, within: NamedFolders | None =
     photos, videos = list[Path](), list[Path]()
     skipped, closed = dict[Path, SkippedKind](), set[Path]()
     for path, is_file in _walk(top, within):
-        kind = _kind_of(path, within) if is_file else _Kind.PHOTO
+        kind = _kind_of(path, within) if is_file else FileKind.PHOTO
         if not is_file:
             closed.add(path)
-        if kind is _Kind.PHOTO:
+        if kind is FileKind.PHOTO:
             photos.append(path)
-        elif kind is _Kind.VIDEO:
+        elif kind is FileKind.VIDEO:
             videos.append(path)
         elif kind is not None:
             skipped[path] = kind
@@ -104,25 +105,35 @@ def find_videos(folder: str | os.PathLike[str]) -> list[Path]:
     return list(look_through(top).videos) if top.is_dir() else []
 
 
-class _Kind(Enum):
+class FileKind(Enum):
+    """A kind of file that is read."""
+
     PHOTO = auto()
     VIDEO = auto()
 
 
-def _kind_of(path: Path, within: NamedFolders | None) -> _Kind | SkippedKind | None:
+def kind_by_suffix(suffix: str) -> FileKind | SkippedKind | None:
+    """Return the kind of a file by its suffix, in lower case and with the dot; None for others."""
+    if suffix in PHOTO_SUFFIXES:
+        return FileKind.PHOTO
+    return FileKind.VIDEO if suffix in VIDEO_SUFFIXES else SKIPPED_SUFFIXES.get(suffix)
+
+
+def natural_order(names: Sequence[str]) -> list[_NaturalKey]:
+    """Return a key by which paths, given as their parts, are sorted as `FolderContents` has them."""
+    return [_natural_key(name) for name in names]
+
+
+def _kind_of(path: Path, within: NamedFolders | None) -> FileKind | SkippedKind | None:
     """Return the kind of a file, by its name or first bytes; None for other files."""
     suffix = path.suffix.lower()
-    if suffix in PHOTO_SUFFIXES:
-        return _Kind.PHOTO
-    if suffix in VIDEO_SUFFIXES:
-        return _Kind.VIDEO
-    named = SKIPPED_SUFFIXES.get(suffix)
-    if named is None and _IS_SUFFIX.fullmatch(suffix):
-        return None
+    named = kind_by_suffix(suffix)
+    if isinstance(named, FileKind) or (named is None and _IS_SUFFIX.fullmatch(suffix)):
+        return named
     head = _first_bytes(path, within)
     found = unmistakable_format(head)
     if found is not None and not (named and found.name == "TIFF"):  # most raw files begin like a TIFF
-        return _Kind.PHOTO  # with another suffix
+        return FileKind.PHOTO  # with another suffix
     return named or skipped_kind(head)
 
 
@@ -141,7 +152,7 @@ def _open_for_probing(path: Path) -> BufferedReader:
 
 
 def _sorted(paths: Iterable[Path], top: Path) -> list[Path]:
-    return sorted(paths, key=lambda path: [_natural_key(part) for part in path.relative_to(top).parts])
+    return sorted(paths, key=lambda path: natural_order(path.relative_to(top).parts))
 
 
 def _walk(top: Path, within: NamedFolders | None) -> Iterator[tuple[Path, bool]]:
@@ -182,7 +193,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False  # a link to itself or a failing disk: reading it raises the error
 
 
-def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], list[tuple[int, int, str]], str]:
+def _natural_key(name: str) -> _NaturalKey:
     # compare without the suffix first, so that b.jpg comes before b2.jpg
     return _pieces(name.rpartition(".")[0] or name), _pieces(name), name
 

@@ -24,6 +24,7 @@ from facebank.media.formats import PhotoFormat, open_photo, recognize_format
 from facebank.media.picture_hash import picture_hash
 from facebank.media.pixels import to_rgb, upright
 from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, tiff_fault, webp_canvas, webp_fault
+from facebank.storage.bucket_urls import is_bucket_url, only_scans_read
 from facebank.storage.dates import FIRST_PHOTOS, is_believable
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
@@ -157,12 +158,14 @@ class PhotoFile:
 def read_photo_file(
     path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMITS, *, within: NamedFolders | None = None
 ) -> PhotoFile:
-    """Read a photo's file without decoding it; raises the errors of `read_photo`.
+    """Read a photo's file without decoding it; raises the errors of `read_photo`, also for an object in a bucket.
 
     Files outside of `within` are not read, even through links created meanwhile; None to follow all links.
     """
-    named_path(path)
     source = os.fspath(path)
+    if is_bucket_url(source):
+        raise UnreadablePhotoError(only_scans_read(source))
+    named_path(path)
     data, modified_at = _read_file(source, limits, within)
     return PhotoFile(source, data, modified_at)
 

@@ -23,6 +23,7 @@ from facebank.media import (
     open_photo,
     photo_label,
 )
+from facebank.storage.bucket_urls import is_bucket_url
 from facebank.storage.paths import is_folder, named_path, outermost
 from facebank.storage.text import printable
 from facebank.types import Photo, SkippedCounts
@@ -42,7 +43,7 @@ class Gathered:
 
     photos: tuple[Path, ...]
     videos: int  # number of skipped videos
-    skipped: tuple[tuple[Path, SkippedKind], ...] = ()  # pictures of unsupported kinds, with their kind
+    skipped: tuple[tuple[Path | str, SkippedKind], ...] = ()  # pictures of unsupported kinds, with their kind
     annotated: int = 0  # number of annotated copies by facebank skipped in folders
 
     @property
@@ -76,17 +77,22 @@ def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True, shard
     return Gathered(tuple(photos.values()), len(videos), tuple(skipped.values()), len(annotated - photos.keys()))
 
 
-def require_places(places: Sequence[Path]) -> None:
-    """Raise `PhotoNotFoundError` if none of the files and folders exists, or none is named."""
+def require_places(places: Sequence[Path | str]) -> None:
+    """Raise `PhotoNotFoundError` if none of the files and folders exists, or none is named.
+
+    Buckets count as existing: listing one reports the error.
+    """
     if not places:
         raise nothing_there(places)
     if not any(map(_is_there, places)):
         raise PhotoNotFoundError(f"there is no such file or folder: {_named(places)}")
 
 
-def _is_there(place: Path) -> bool:
+def _is_there(place: Path | str) -> bool:
+    if is_bucket_url(place):
+        return True
     try:
-        place.lstat()
+        Path(place).lstat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     except OSError:  # it exists: reading it reports the error
@@ -155,18 +161,20 @@ def each_photo(photos: Photos) -> Iterable[PhotoInput]:
 
 def nothing_there(places: Sequence[PhotoInput]) -> PhotoNotFoundError:
     """Return the error for places without photos, with the unsupported pictures found there."""
-    gathered = gather_photos([place for place in _paths(places) if is_folder(place)])
+    files = (Path(place) for place in _paths(places) if not is_bucket_url(place))
+    gathered = gather_photos([place for place in files if is_folder(place)])
     instead = counted_skipped(kind for _, kind in gathered.skipped)
     only = f", only {instead}; convert them to JPEG or PNG" if instead else ""
     return PhotoNotFoundError(f"{_named(places)}: no photos there{only}")
 
 
-def _paths(photos: Iterable[PhotoInput]) -> list[Path]:
-    return [Path(photo) for photo in photos if isinstance(photo, str | os.PathLike)]
+def _paths(photos: Iterable[PhotoInput]) -> list[str]:
+    named = (os.fspath(photo) for photo in photos if isinstance(photo, str | os.PathLike))
+    return [place if is_bucket_url(place) else str(Path(place)) for place in named]
 
 
 def _named(places: Sequence[PhotoInput]) -> str:
-    named = [printable(os.fspath(place)) for place in _paths(places)]
+    named = list(map(printable, _paths(places)))
     more = f" and {len(named) - 3} more" if len(named) > 3 else ""
     return f"{', '.join(named[:3]) or 'nothing given'}{more}"
 
@@ -179,9 +187,9 @@ def largest_face(analyzed: AnalyzedPhoto) -> Face:
 
 
 def lasting_source(source: str) -> str:
-    """Return a photo's absolute path; labels of photos without a file are unchanged."""
+    """Return a photo's absolute path; labels of photos without a file, and addresses, are unchanged."""
     path = Path(source)
-    return str(path.absolute()) if path.is_file() else source
+    return str(path.absolute()) if not is_bucket_url(source) and path.is_file() else source
 
 
 def _are_several(photos: object) -> bool:

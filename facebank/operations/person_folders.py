@@ -11,6 +11,7 @@ from pathlib import Path
 
 from facebank.errors import PhotoNotFoundError, UsageError
 from facebank.media import PHOTO_SUFFIXES, find_photos
+from facebank.storage.bucket_urls import is_bucket_url, only_scans_read
 from facebank.storage.text import printable, shell_command
 
 _GENERIC = re.compile(
@@ -47,6 +48,9 @@ def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: 
     invalid; the message shows what to type) or `PhotoNotFoundError` (a tree has no subfolders, or the only argument is
     a path that does not exist).
     """
+    bucket = next((argument for argument in arguments if is_bucket_url(argument)), None)
+    if bucket is not None:
+        raise UsageError(only_scans_read(bucket))
     typed = [argument.rstrip(_SLASHES) or argument for argument in arguments]
     if not typed:
         raise UsageError("nothing to enroll: name a person's folder, or a person and photos")

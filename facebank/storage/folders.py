@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facebank.storage.bucket_urls import is_bucket_url
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 
@@ -234,7 +235,9 @@ class NamedFolders:
         self._real_folder = lru_cache(_REMEMBERED)(os.path.realpath) if remember else os.path.realpath
 
     def hold(self, path: str | os.PathLike[str]) -> bool:
-        """Return whether the target of a path, existing or not, is in one of the places."""
+        """Return whether the target of a path, existing or not, is in one of the places; never for one in a bucket."""
+        if is_bucket_url(path):
+            return False
         real = Path(_whole(self.real(path)))
         if self._folders:
             return str(real) in self._beside or any(real.is_relative_to(folder) for folder in self._folders)

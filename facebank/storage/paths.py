@@ -10,6 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from facebank.errors import UsageError
+from facebank.storage.bucket_urls import (
+    BucketURL,
+    is_bucket_url,
+    is_other_address,
+    names_bucket,
+    not_read,
+    only_scans_read,
+    two_slashes,
+)
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -17,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
-    """Return a path; raises `UsageError` for an empty one, which Python treats as the current folder.
+    """Return a path; raises `UsageError` for an empty one, which Python treats as the current folder, and for a bucket.
 
     Parameters
     ----------
@@ -35,6 +44,8 @@ def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
         raise UsageError(f"{what} must be text or a pathlib.Path, not {printable(repr(path))}")
     if not os.fspath(path):
         raise UsageError(f"{what} is empty: name a file or folder, or '.' for the current folder")
+    if names_bucket(os.fspath(path)):
+        raise UsageError(only_scans_read(os.fspath(path)))
     return Path(path)
 
 
@@ -43,6 +54,25 @@ def named_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     if isinstance(paths, str | os.PathLike) or not is_list_like(paths):
         return [file_path(cast("str", paths), what)]
     return [file_path(path, what) for path in paths]
+
+
+def named_places(places: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path | str]:
+    """Return the places of a scan as a list: paths, and addresses of buckets in their shortest form.
+
+    Raises `UsageError` for an address of anything else, and as `named_paths` does.
+    """
+    several = [places] if isinstance(places, str | os.PathLike) or not is_list_like(places) else places
+    return [_named_place(cast("str", place)) for place in cast("Iterable[object]", several)]
+
+
+def _named_place(place: str | os.PathLike[str]) -> Path | str:
+    if is_bucket_url(place):
+        return str(BucketURL.parse(cast("str", place)))
+    if isinstance(place, str) and is_other_address(place):
+        raise UsageError(not_read(place))
+    if isinstance(place, str | os.PathLike) and names_bucket(os.fspath(place)):
+        raise UsageError(two_slashes(os.fspath(place)))
+    return file_path(place)
 
 
 def file_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
@@ -81,13 +111,23 @@ def absolute(place: str | os.PathLike[str]) -> str:
     return os.path.abspath(file_path(place))  # noqa: PTH100 - resolve() follows links
 
 
+def place_path(place: str | os.PathLike[str]) -> str:
+    """Return a place as scan files store it: an absolute path as of `absolute`, or the address of a bucket."""
+    return str(BucketURL.parse(cast("str", place))) if is_bucket_url(place) else absolute(place)
+
+
 def outermost(places: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Return unique absolute paths, without those inside another one."""
+    """Return the unique places as of `place_path`, without those inside another one; buckets follow."""
+    named = list(map(place_path, places))
     found: list[Path] = []
-    for path in sorted(map(Path, map(absolute, places)), key=lambda path: path.parts):
+    for path in sorted((Path(place) for place in named if not is_bucket_url(place)), key=lambda path: path.parts):
         if not found or not path.is_relative_to(found[-1]):
             found.append(path)
-    return list(map(str, found))
+    buckets: list[str] = []
+    for url in sorted(filter(is_bucket_url, named), key=lambda url: url.split("/")):
+        if not buckets or not f"{url}/".startswith(f"{buckets[-1]}/"):
+            buckets.append(url)
+    return [*map(str, found), *buckets]
 
 
 def path_from_environment(variable: str) -> Path | None:

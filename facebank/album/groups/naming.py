@@ -14,7 +14,7 @@ from facebank.album.groups.face_groups import faces_of
 from facebank.errors import GroupNamedError, PersonNotFoundError, PhotoError, UsageError
 from facebank.gallery import FaceKey, name_key, normalize_name
 from facebank.gallery.same_face import is_same_place
-from facebank.media import read_photo
+from facebank.media import read_scanned_photo
 from facebank.operations.enroll import complete_sample, plain_sample
 from facebank.operations.guard import GuardedFace, PersonGuard
 from facebank.storage.progress import SILENT, Progress
@@ -211,7 +211,7 @@ def _take(
     """Read the photo of a face again, and add the face to `samples`, or the reason against it to `refused`."""
     photo, place = scan_file.place_of(face)
     try:
-        (analyzed,) = engine.analyzer.analyze([read_photo(photo.path)])
+        (analyzed,) = engine.analyzer.analyze([read_scanned_photo(photo.path)])
     except PhotoError as error:
         refused[photo.path] = str(error)
         return

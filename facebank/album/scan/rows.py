@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from facebank.errors import UsageError
 from facebank.media import MOST_SHARDS, Shard
+from facebank.storage.bucket_urls import BucketURL, is_bucket_url
 from facebank.storage.face_numbers import check_face_numbers, face_from_numbers, face_to_numbers, width_of
 from facebank.storage.text import printable
 from facebank.storage.values import (
@@ -62,7 +64,10 @@ _MOST_WEAKNESSES, _LONGEST_WEAKNESS, _LONGEST_WEAKNESSES = 20, 100, 4_000
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """Size and modification time of a file, by which an unchanged file is recognized."""
+    """Size and modification time of a file, by which an unchanged file is recognized.
+
+    For an object of a bucket they are those of `facebank.media.ObjectState`.
+    """
 
     size: int  # bytes
     modified: int  # nanoseconds since 1970, UTC
@@ -313,13 +318,27 @@ def totals_row(row: Sequence[object]) -> Totals:
 
 
 def path_of(data: object) -> str:
-    """Return a path from its bytes; raises `InvalidValueError` unless it is absolute and normalized."""
+    """Return a path from its bytes; raises `InvalidValueError` unless it is absolute and normalized.
+
+    The address of a bucket or object is returned too, in its shortest form; it is never opened as a file.
+    """
     if not isinstance(data, bytes) or b"\0" in data:
         raise InvalidValueError("it holds an invalid path")
     path = os.fsdecode(data)
+    if is_bucket_url(path):
+        return _address(path)
     if not os.path.isabs(path) or os.path.normpath(path) != path:  # noqa: PTH117 - fast enough for a million paths
         raise InvalidValueError("it holds an invalid path")
     return path
+
+
+def _address(url: str) -> str:
+    try:
+        if str(BucketURL.parse(url)) == url:
+            return url
+    except UsageError as error:
+        raise InvalidValueError("it holds an invalid address") from error
+    raise InvalidValueError("it holds an invalid address")
 
 
 def error_or_none(value: object) -> str | None:

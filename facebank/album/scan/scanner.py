@@ -7,7 +7,7 @@ faces in one batch. ONNX Runtime and the decoders release the GIL.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -23,15 +23,20 @@ from facebank.album.scan.scan_file import UNSETTLED, ScannedFile
 from facebank.errors import PhotoError, PhotoNotFoundError, ScanBusyError, StorageError
 from facebank.media import (
     FolderContents,
+    ObjectState,
     Shard,
     decode_photo,
     decoder_versions,
     is_annotated,
     look_through,
+    look_through_bucket,
+    object_state,
+    read_object,
     read_photo_file,
 )
-from facebank.operations.inputs import nothing_there, require_places
+from facebank.operations.inputs import Gathered, nothing_there, require_places
 from facebank.packs import usable_cores
+from facebank.storage.bucket_urls import is_bucket_url
 from facebank.storage.concurrency import hold_lock_file
 from facebank.storage.paths import outermost
 from facebank.storage.progress import SILENT, Progress
@@ -39,15 +44,18 @@ from facebank.storage.text import printable
 from facebank.types import AnalyzedPhoto, SkippedCounts
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from facebank.album.scan.rows import FileRow
     from facebank.album.scan.scan_file import ScanFile
+    from facebank.media import PhotoFile, SkippedKind
     from facebank.operations.engine import Engine
     from facebank.storage.folders import NamedFolders
     from facebank.types import DecodedPhoto
     from facebank.vision import FaceAnalyzer
 
 FileTask: TypeAlias = tuple[str, FileState]
-"""A file's absolute path, and its state before it is read."""
+"""A file's absolute path or an object's address, and its state before it is read."""
 
 ScanElsewhere: TypeAlias = "Callable[[ScanFile, Sequence[FileTask]], Iterator[ScannedFile]]"
 """Scans files elsewhere, such as on a cluster, and reports its own progress; yields a copy after its photo."""
@@ -76,7 +84,7 @@ class ScanReport:
 class ScanPlan:
     """The files that a scan has to analyze or forget."""
 
-    places: tuple[str, ...]  # the folders and files, absolute
+    places: tuple[str, ...]  # the folders and files, absolute, and the addresses of buckets
     todo: tuple[FileTask, ...]  # new and changed files, and those that only other decoder versions failed to read
     unchanged: int  # number of readable files that are known and have not changed
     gone: tuple[str, ...]  # absolute paths of known files that are missing
@@ -85,6 +93,7 @@ class ScanPlan:
     shard: Shard | None = None  # the photos to scan; None for all
     whole: tuple[str, ...] = ()  # places that are folders and were listed completely
     begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    in_buckets: Gathered = field(default_factory=lambda: Gathered((), 0))  # skipped objects, which `skipped` has too
 
 
 class KnownFiles(Protocol):
@@ -101,22 +110,23 @@ class KnownFiles(Protocol):
 
 def plan_scan(
     scan_file: KnownFiles,
-    places: Sequence[Path],
+    places: Sequence[Path | str],
     within: NamedFolders | None = None,
     shard: Shard | None = None,
     *,
     needs_photos: bool = True,
 ) -> ScanPlan:
-    """Return the plan of a scan, from the names, sizes and times of files only.
+    """Return the plan of a scan, from the names, sizes and times of files and objects only.
 
-    Raises `PhotoNotFoundError` if no place exists, or none has a photo.
+    Raises `PhotoNotFoundError` (no place exists, or none has a photo), `ServiceError` (a bucket cannot be listed) or
+    `MissingDependencyError` (the extra `buckets` is not installed).
 
     Parameters
     ----------
     scan_file
         The results of earlier scans.
     places
-        Files and folders.
+        Files and folders, and addresses of buckets.
     within
         Links that lead out of these folders are passed over; None to follow all.
     shard
@@ -130,41 +140,125 @@ def plan_scan(
     todo: list[FileTask] = []
     unchanged, annotated, gone, emptied, is_something = 0, 0, list[str](), list[str](), False
     videos, skipped, whole = 0, Counter[str](), list[str]()
+    in_buckets: list[tuple[Path | str, SkippedKind]] = []
+    bucket_videos = 0
     for root in roots:
         known = {
             file.path: file
             for file in scan_file.known_files(root)
             if _is_ours(file.path, root, shard, is_readable=file.error is None)
         }
-        contents = _contents_of(root, within)
-        is_there = bool(contents.photos)
-        is_something |= is_there or bool(known)
-        if is_there and Path(root).is_dir() and Path(root) not in contents.closed and within is None:
+        contents = (_Bucket if is_bucket_url(root) else _Folder).of(root, within, shard)
+        is_something |= contents.is_there or bool(known)
+        if contents.is_whole:
             whole.append(root)
-        if shard is not None:
-            contents = shard.part_of(contents, [root])
-        photos = list(map(str, contents.photos))
-        videos += len(contents.videos)
+        videos += contents.videos
         skipped.update(kind.code for _, kind in contents.skipped)
-        for path in photos:
-            state, file = state_of(path), known.pop(path, None)
-            if file is None and path != root and is_annotated(Path(path), within):
+        if isinstance(contents, _Bucket):
+            in_buckets += contents.skipped
+            bucket_videos += contents.videos
+        for path in contents.photos:
+            state, file = contents.state(path), known.pop(path, None)
+            if file is None and path != root and contents.is_annotated(path):
                 annotated += 1
             elif file is None or file.state != state or (file.error is not None and file.readers != decoder_versions()):
                 todo.append((path, state))
             else:
                 unchanged += file.error is None
-        if known and not is_there:
+        if known and not contents.is_there:
             emptied.append(root)
         else:
             # a missing file with an error may still exist if it has no photo suffix and was named explicitly
-            gone += [file.path for file in known.values() if file.error is not None or not may_be_there(file.path)]
+            gone += [file.path for file in known.values() if file.error is not None or not contents.may_hold(file.path)]
     if not is_something and (needs_photos or not videos):
         raise nothing_there(places)
     counts = SkippedCounts(skipped, videos, annotated)
+    passed_over = Gathered((), bucket_videos, tuple(in_buckets))
     return ScanPlan(
-        *(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied)), counts, shard, tuple(whole), begun_at
+        *(tuple(roots), tuple(todo), unchanged, tuple(gone), tuple(emptied)),
+        *(counts, shard, tuple(whole), begun_at, passed_over),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """The contents of a folder or file, as far as they belong to the shard."""
+
+    photos: tuple[str, ...]
+    videos: int
+    skipped: tuple[tuple[Path, SkippedKind], ...]
+    is_there: bool  # whether it has a photo, of whichever shard
+    is_whole: bool  # whether it is a folder that was listed completely
+    within: NamedFolders | None
+
+    @classmethod
+    def of(cls, root: str, within: NamedFolders | None, shard: Shard | None) -> Self:
+        """List a place; a missing one is empty, because another place exists."""
+        try:
+            contents = look_through(root, within=within)
+        except PhotoNotFoundError:
+            contents = FolderContents()
+        is_there = bool(contents.photos)
+        is_whole = is_there and Path(root).is_dir() and Path(root) not in contents.closed and within is None
+        if shard is not None:
+            contents = shard.part_of(contents, [root])
+        return cls(
+            *(tuple(map(str, contents.photos)), len(contents.videos), contents.skipped), is_there, is_whole, within
+        )
+
+    def state(self, path: str) -> FileState:
+        """Return the state of a photo."""
+        return state_of(path)
+
+    def is_annotated(self, path: str) -> bool:
+        """Return whether a photo is an annotated copy; it is opened."""
+        return is_annotated(Path(path), self.within)
+
+    def may_hold(self, path: str) -> bool:
+        """Return whether a file that is not listed may be there: see `may_be_there`."""
+        return may_be_there(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bucket:
+    """The contents of a bucket, a part of one or an object, as of `_Folder`, from its listing."""
+
+    photos: tuple[str, ...]
+    videos: int
+    skipped: tuple[tuple[str, SkippedKind], ...]
+    is_there: bool
+    is_whole: bool
+    states: Mapping[str, ObjectState]
+    others: AbstractSet[str]
+
+    @classmethod
+    def of(cls, root: str, _: NamedFolders | None, shard: Shard | None) -> Self:
+        """List a place; raises `ServiceError` rather than return a part of it."""
+        contents = look_through_bucket(root)
+
+        def is_ours(url: str) -> bool:
+            return shard is None or shard.holds(url, [root])
+
+        return cls(
+            tuple(filter(is_ours, contents.photos)),
+            sum(map(is_ours, contents.videos)),
+            tuple((url, kind) for url, kind in contents.skipped if is_ours(url)),
+            is_there=bool(contents.photos),
+            is_whole=bool(contents.photos) and contents.is_folder,
+            states=contents.photos,
+            others=contents.others,
+        )
+
+    def state(self, path: str) -> FileState:
+        return FileState(*self.states[path])
+
+    def is_annotated(self, _: str) -> bool:
+        """Return False: objects are read once, when they are scanned."""
+        return False
+
+    def may_hold(self, path: str) -> bool:
+        """Return whether the listing has an object that is no photo by its name."""
+        return path in self.others
 
 
 def scan(
@@ -179,7 +273,7 @@ def scan(
 ) -> ScanReport:
     """Analyze new and changed photos, and forget those that are gone; an interrupted scan can be continued.
 
-    Raises `StorageError` if the scan file cannot be written.
+    Raises `StorageError` (the scan file cannot be written) or `ServiceError` (a bucket can no longer be read).
 
     Parameters
     ----------
@@ -307,7 +401,7 @@ class PhotoScanner:
         """Return the result of a file without faces, and the photo if it has to be analyzed."""
         content_hash = None
         try:
-            file = read_photo_file(path, within=self._within)
+            file = _read(path, state, self._within)
             if state_of(path) != state:
                 return ScannedFile(path, UNSETTLED, None, f"{printable(path)} {_CHANGED}", None), None
             content_hash = file.content_hash
@@ -334,8 +428,20 @@ class PhotoScanner:
             return True
 
 
+def _read(path: str, state: FileState, within: NamedFolders | None) -> PhotoFile:
+    if is_bucket_url(path):
+        return read_object(path, ObjectState(state.size, state.modified))
+    return read_photo_file(path, within=within)
+
+
 def state_of(path: str) -> FileState:
-    """Return size and time of a file; `UNSETTLED` if they cannot be read."""
+    """Return size and time of a file or object; `UNSETTLED` if they cannot be read.
+
+    Raises `ServiceError` or `MissingDependencyError`: the bucket of an object cannot be read.
+    """
+    if is_bucket_url(path):
+        found = object_state(path)
+        return UNSETTLED if found is None else FileState(*found)
     try:
         status = Path(path).stat()
     except (OSError, ValueError):
@@ -392,7 +498,7 @@ def only_scan(path: Path, lock: str = "lock") -> Iterator[None]:
         yield
 
 
-def _require_some(scan_file: KnownFiles, places: Sequence[Path], roots: Sequence[str]) -> None:
+def _require_some(scan_file: KnownFiles, places: Sequence[Path | str], roots: Sequence[str]) -> None:
     """Raise `PhotoNotFoundError` if no place exists; the message tells if the scan has photos of them."""
     try:
         require_places(places)
@@ -410,14 +516,7 @@ def _is_ours(path: str, place: str, shard: Shard | None, *, is_readable: bool) -
     """Return whether a known file belongs to a shard; a folder that could not be opened belongs to each."""
     if shard is None or shard.holds(path, [place]):
         return True
-    return not is_readable and not Path(path).is_file()
-
-
-def _contents_of(root: str, within: NamedFolders | None) -> FolderContents:
-    try:
-        return look_through(root, within=within)
-    except PhotoNotFoundError:  # not an error, because another place exists
-        return FolderContents()
+    return not is_readable and not is_bucket_url(path) and not Path(path).is_file()
 
 
 def may_be_there(path: str) -> bool:

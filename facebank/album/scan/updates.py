@@ -11,9 +11,9 @@ from facebank.album.people_cache import cache_people, has_cached_people
 from facebank.album.scan.opening import open_source, scans_in
 from facebank.album.scan.scan_file import ScanFile
 from facebank.album.scan.scanner import only_scan, plan_scan, scan
-from facebank.errors import PhotoNotFoundError, UsageError
+from facebank.errors import FacebankError, PhotoNotFoundError, UsageError
 from facebank.gallery import PlaceKind
-from facebank.storage.paths import absolute
+from facebank.storage.paths import place_path
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def scan_places(
     bank: GalleryAccess,
     path: Path,
-    places: Sequence[Path],
+    places: Sequence[Path | str],
     *,
     workers: int | None,
     within: NamedFolders | None,
@@ -39,18 +39,19 @@ def scan_places(
     elsewhere: ScanElsewhere | None,
     progress: Progress,
 ) -> ScanReport:
-    """Scan files and folders into the scan file at `path`, created if missing.
+    """Scan files, folders and buckets into the scan file at `path`, created if missing.
 
     The other parameters, the result and the errors are those of `facebank.Album.scan`.
     """
     engine = bank.engine
     with only_scan(path):
-        is_new = not path.exists()
+        is_new = is_empty = not path.exists()
         if is_new and elsewhere is None:
             engine.preload()  # the networks load while the folders are listed
         try:
             with ScanFile.open(path, engine.identity, create=True) as scan_file:
                 plan = plan_scan(scan_file, places, within, shard, needs_photos=needs_photos)
+                is_empty = False
                 progress.report(plan)
                 if plan.todo and elsewhere is None:
                     engine.preload()
@@ -67,9 +68,9 @@ def scan_places(
                     cache_people(bank, path, scan_file)
                 bank.note_written(PlaceKind.SCAN, path)
                 return report
-        except PhotoNotFoundError:
-            if is_new:
-                path.unlink(missing_ok=True)  # the new file is empty
+        except FacebankError:
+            if is_empty:
+                path.unlink(missing_ok=True)
             raise
 
 
@@ -99,35 +100,35 @@ def merge_scans(
         return report
 
 
-def forget_places(bank: GalleryAccess, path: Path, scan_file: ScanFile, places: Sequence[Path]) -> int:
+def forget_places(bank: GalleryAccess, path: Path, scan_file: ScanFile, places: Sequence[Path | str]) -> int:
     """Forget the photos and videos of files and folders; return the number of files.
 
     Raises `PhotoNotFoundError` if one of the places was not scanned.
     """
     paths, videos = set[str](), set[str]()
     for place in places:
-        found = scan_file.files(absolute(place))
-        found_videos = scan_file.videos.known(absolute(place))
+        found = scan_file.files(place_path(place))
+        found_videos = scan_file.videos.known(place_path(place))
         if not found and not found_videos:
             count_photos(path, scan_file, [place])  # raises PhotoNotFoundError
         paths.update(found)
         videos.update(found_videos)
     scan_file.forget(paths)
     for place in places:
-        scan_file.forget_looked_through(absolute(place))
+        scan_file.forget_looked_through(place_path(place))
     scan_file.videos.forget(videos)
     cache_people(bank, path, scan_file)
     return len(paths) + len(videos)
 
 
-def count_photos(path: Path, scan_file: ScanFile, places: Sequence[Path]) -> int:
+def count_photos(path: Path, scan_file: ScanFile, places: Sequence[Path | str]) -> int:
     """Return the number of readable photos of files and folders; of the whole scan if there are none.
 
     Raises `PhotoNotFoundError` if one of the places has no scanned photo.
     """
     if not places:
         return scan_file.count().files
-    counts = [scan_file.count_in(absolute(place)) for place in places]
+    counts = [scan_file.count_in(place_path(place)) for place in places]
     missing = next((place for place, count in zip(places, counts, strict=True) if not count), None)
     if missing is not None:
         raise PhotoNotFoundError(

@@ -10,9 +10,10 @@ from facebank.album.groups.naming import MOST_SAMPLES
 from facebank.album.sort.sort_notes import SortNotes
 from facebank.album.tags.importing import TagOffer, enroll_tags, read_tags
 from facebank.album.tags.removing import remove_name
-from facebank.album.tags.writing import tag_photo
+from facebank.album.tags.writing import TaggedPhoto, tag_photo
 from facebank.album.tags.written_names import WrittenNames
 from facebank.gallery import PlaceKind, name_key
+from facebank.storage.bucket_urls import is_bucket_url, only_scans_read
 from facebank.storage.concurrency import uninterrupted
 from facebank.storage.folders import NamedFolders
 from facebank.storage.paths import absolute
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from facebank.album.scan.scan_file import ScanFile
     from facebank.album.tags.importing import ImportedTag
     from facebank.album.tags.removing import RemovedTags
-    from facebank.album.tags.writing import TaggedPhoto, TagOptions
+    from facebank.album.tags.writing import TagOptions
     from facebank.storage.progress import Progress
     from facebank.types import Photo
 
@@ -50,6 +51,9 @@ def write_album_tags(
     tags = WrittenNames(scan_file, bank.gallery)
     with SortNotes(bank.gallery) as notes:
         for photo in photos:
+            if is_bucket_url(photo.path):
+                yield TaggedPhoto(photo.path, (), only_scans_read(photo.path), ())
+                continue
             with uninterrupted():  # else a photo could be written and not recorded
                 notes.look(Path(photo.path), photo.content_hash)
                 if not options.dry_run and any(face.person for face in photo.faces):

@@ -19,11 +19,12 @@ from facebank.album.groups.naming import MOST_SAMPLES, choose_varied, same_face
 from facebank.album.tags.region_views import RegionView, TurnFinder
 from facebank.album.tags.regions import face_boxes, frame_of
 from facebank.album.tags.xmp_files import read_photo_xmp
-from facebank.errors import InvalidNameError, PhotoError
+from facebank.errors import InvalidNameError, PhotoError, UnreadablePhotoError
 from facebank.gallery import name_key, normalize_name
 from facebank.media import read_photo
 from facebank.operations.enroll import Enroller
 from facebank.operations.guard import GuardedFace, PersonGuard
+from facebank.storage.bucket_urls import is_bucket_url, only_scans_read
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import EnrollReason
@@ -99,6 +100,8 @@ def read_tags(
 
 
 def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
+    if is_bucket_url(photo.path):
+        raise UnreadablePhotoError(only_scans_read(photo.path))
     xmp = read_photo_xmp(Path(photo.path), to_change=False)
     if not xmp.sources:
         return

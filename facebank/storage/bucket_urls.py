@@ -1,0 +1,104 @@
+"""Addresses of buckets, ``s3://BUCKET/KEY`` and ``gs://BUCKET/KEY``: text that never becomes the path of a file."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+from facebank.errors import UsageError
+from facebank.storage.text import printable
+
+_BEGINNINGS = ("s3://", "gs://")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]", re.ASCII)
+_WITHOUT_A_SLASH = re.compile(r"(?:s3|gs):/[^/]")  # what pathlib makes of an address
+_ANY_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
+_USER = re.compile(r"(?<=//)[^/]*@")
+
+
+class BucketURL(NamedTuple):
+    """The address of a bucket, or of an object or everything below a key in it."""
+
+    scheme: str  # ``s3`` or ``gs``
+    bucket: str
+    key: str  # without a slash at its end; empty for the whole bucket
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.bucket}{'/' if self.key else ''}{self.key}"
+
+    @property
+    def root(self) -> str:
+        """The bucket's own address."""
+        return f"{self.scheme}://{self.bucket}"
+
+    @classmethod
+    def parse(cls, text: str) -> BucketURL:
+        """Return the parts of an address; raises `UsageError` unless it is one that can be read.
+
+        Examples
+        --------
+        >>> str(BucketURL.parse("s3://family/photos/"))
+        's3://family/photos'
+        """
+        scheme, _, rest = text.partition("://")
+        bucket, _, key = rest.partition("/")
+        if not is_bucket_url(text):
+            raise UsageError(f"{_shown(text)} is no address of a bucket: write it as s3://BUCKET/FOLDER")
+        if "@" in bucket or ":" in bucket:
+            raise UsageError(
+                f"{_shown(text)} holds more than a bucket's name, such as a key or password, which is refused: name "
+                f"the bucket alone, as in {scheme}://BUCKET/FOLDER, and put credentials where the 'aws' or 'gcloud' "
+                "command finds them"
+            )
+        if not _BUCKET.fullmatch(bucket):
+            raise UsageError(f"{_shown(text)} names no bucket: write it as {scheme}://BUCKET/FOLDER")
+        key = key.rstrip("/")
+        if not is_storable(key) or any(part in (".", "..") for part in key.split("/")):
+            raise UsageError(f"{_shown(text)} cannot be read: its name has a part '.' or '..', or no valid characters")
+        return cls(scheme, bucket, key)
+
+
+def is_bucket_url(path: object) -> bool:
+    """Return whether something is an address of a bucket, valid or not."""
+    return isinstance(path, str) and path.startswith(_BEGINNINGS)
+
+
+def is_storable(key: str) -> bool:
+    """Return whether a scan file can hold an object's name."""
+    try:
+        return b"\0" not in os.fsencode(key)
+    except UnicodeEncodeError:
+        return False
+
+
+def names_bucket(path: str) -> bool:
+    """Return whether a path is an address of a bucket, or what `pathlib.Path` makes of one."""
+    return is_bucket_url(path) or (_WITHOUT_A_SLASH.match(path) is not None and not os.path.lexists(path))
+
+
+def is_other_address(path: str) -> bool:
+    """Return whether a text is the address of something else, such as ``https://``, and no file's path."""
+    return _ANY_ADDRESS.match(path) is not None and not is_bucket_url(path) and not os.path.lexists(path)
+
+
+def only_scans_read(path: str) -> str:
+    """Return the message that something which needs a file cannot use an object of a bucket."""
+    return (
+        f"{_shown(path)} is in a bucket, from which only 'facebank scan' reads photos: download it, or mount the "
+        "bucket and name the file or folder there"
+    )
+
+
+def two_slashes(path: str) -> str:
+    """Return the message that an address of a bucket lacks a slash, as it does once it was a `pathlib.Path`."""
+    return f"there is no folder {_shown(path)}: write a bucket's address as text, such as s3://BUCKET/FOLDER"
+
+
+def not_read(path: str) -> str:
+    """Return the message that an address is neither of S3 nor of Google Cloud Storage."""
+    return f"{_shown(path)} cannot be scanned: photos are read from folders, s3:// and gs://"
+
+
+def _shown(path: str) -> str:
+    """Return an address without what may be a password."""
+    return printable(_USER.sub("…@", path))

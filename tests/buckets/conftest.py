@@ -1,0 +1,120 @@
+"""Buckets on a server of S3 of this machine, and photographs in a folder and in such a bucket."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.robustness import ray_faults
+from facebank.album.scan.scan_file import ScanFile
+from facebank.album.scan.scanner import ScanReport, plan_scan, scan
+from facebank.media import Shard, buckets
+from facebank.operations.engine import Engine, load_engine
+
+from .bucket_servers import BUCKET, Bucket, Relay, relay, server
+
+PHOTOS = 6
+PLACE = f"s3://{BUCKET}/photos"
+_NEEDED = {
+    "test_s3.py": ("s3fs", "moto"),
+    "test_commands.py": ("s3fs", "moto"),
+    "test_gs.py": ("gcsfs", "gcp_storage_emulator"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        needed = _NEEDED.get(item.path.name, ()) if item.path.parent == Path(__file__).parent else ()
+        if any(importlib.util.find_spec(name) is None for name in needed) and "FACEBANK_CI_BUCKETS" not in os.environ:
+            item.add_marker(pytest.mark.skip(reason="the extra buckets, or the server of its tests, is not installed"))
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The embedded pack."""
+    return load_engine(None, "cpu", threads=1)
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[int]:
+    """The port of a server of S3."""
+    with server("-m", "moto.server", "-H", "127.0.0.1", "-p", "PORT") as port:
+        yield port
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """An environment with a key of its own, without files of the user's, in which each request is tried once."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "FSSPEC_", "GOOGLE_", "STORAGE_")):
+            monkeypatch.delenv(name)
+    found = {"AWS_ACCESS_KEY_ID": "AKIAFAMILY", "AWS_SECRET_ACCESS_KEY": "s3cr3t", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**found, "AWS_MAX_ATTEMPTS": "1", "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    buckets._systems.clear()
+    yield
+    buckets._systems.clear()
+
+
+@pytest.fixture
+def s3(moto: int, credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    """The way to the server."""
+    Bucket(moto).empty()
+    with relay(moto) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: Relay) -> Bucket:
+    """The bucket, empty."""
+    return Bucket(s3.to)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of photos, one of them in a folder inside, with copies, a damaged one, a video and a text."""
+    made = tmp_path / "photos"
+    ray_faults.make_photos(Path("none"), made, PHOTOS)
+    (made / "below").mkdir()
+    (made / "00003.jpg").rename(made / "below" / "ü 3.JPG")
+    (made / "film.mp4").write_bytes(b"film")
+    (made / "raw.cr2").write_bytes(b"raw")
+    (made / "notes.txt").write_bytes(b"text")
+    (made / ".thumbnails").mkdir()
+    (made / ".thumbnails" / "x.jpg").write_bytes((made / "00000.jpg").read_bytes())
+    return made
+
+
+@pytest.fixture
+def filled(bucket: Bucket, folder: Path) -> Bucket:
+    """The bucket with what is in the folder, below ``photos``."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            bucket.put(f"photos/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    bucket.put("photos/", b"")
+    bucket.put("photos2/other.jpg", b"not looked at")
+    return bucket
+
+
+@pytest.fixture
+def scan_file(engine: Engine, tmp_path: Path) -> Iterator[ScanFile]:
+    with ScanFile.open(tmp_path / "bucket.scan", engine.identity, create=True) as opened:
+        yield opened
+
+
+def scan_all(engine: Engine, scan_file: ScanFile, *places: str | Path, shard: Shard | None = None) -> ScanReport:
+    return scan(engine, scan_file, plan_scan(scan_file, places or [PLACE], None, shard), workers=2)
+
+
+def content(scan_file: ScanFile, place: str) -> dict[str, str | None]:
+    """Return the SHA-256 of the photos below a place, None of files that cannot be read, by their names there."""
+    found: dict[str, str | None] = {photo.path: photo.content_hash for photo in scan_file.photos([place])}
+    found |= dict.fromkeys(scan_file.unreadable(place))
+    return {path.removeprefix(f"{place}/"): digest for path, digest in found.items()}

@@ -1,0 +1,81 @@
+"""Scans of buckets on an emulator of Google Cloud Storage, over HTTP."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from facebank.album.scan.scan_file import ScanFile
+from facebank.album.scan.scanner import plan_scan, scan
+from facebank.errors import ServiceError
+from facebank.media import buckets
+from facebank.operations.engine import Engine
+
+from .bucket_servers import server
+
+DEMO = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
+PLACE = "gs://family/photos"
+
+
+@pytest.fixture
+def emulator(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An emulator with an empty bucket: its address."""
+    command = "from gcp_storage_emulator.server import create_server as s; s('127.0.0.1', PORT, True, 'family').run()"
+    with server("-c", command) as port:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
+
+
+def put(emulator: str, key: str, data: bytes) -> None:
+    url = f"{emulator}/upload/storage/v1/b/family/o?uploadType=media&name={quote(key, safe='')}"
+    urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": "image/jpeg"}), timeout=20).close()
+
+
+def remove(emulator: str, key: str) -> None:
+    url = f"{emulator}/storage/v1/b/family/o/{quote(key, safe='')}"
+    urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=20).close()
+
+
+def test_a_scan_of_google_cloud_storage(
+    engine: Engine, emulator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = sorted(DEMO.glob("*.jpg"))
+    for path in photos:
+        put(emulator, f"photos/{path.name}", path.read_bytes())
+    odd = ("a//b.jpg", "c#1.jpg", "d?generation=1.jpg", "ü x.jpg")
+    for name in odd:
+        put(emulator, f"photos/{name}", photos[0].read_bytes())
+    put(emulator, "photos/bad.jpg", b"no photo")
+    put(emulator, "other.jpg", b"not looked at")
+    with ScanFile.open(tmp_path / "gs.scan", engine.identity, create=True) as scan_file:
+        report = scan(engine, scan_file, plan_scan(scan_file, [PLACE]))
+        assert (report.looked_at, report.known_by_content) == (len(photos), len(odd))
+        assert report.unreadable.keys() == {f"{PLACE}/bad.jpg"}
+        assert {photo.path for photo in scan_file.photos()} == {
+            f"{PLACE}/{name}" for name in (*(path.name for path in photos), *odd)
+        }
+        assert plan_scan(scan_file, [PLACE]).todo == ()
+        put(emulator, f"photos/{photos[1].name}", photos[0].read_bytes())
+        remove(emulator, f"photos/{photos[2].name}")
+        plan = plan_scan(scan_file, ["gs://family"])
+        assert [path for path, _ in plan.todo] == ["gs://family/other.jpg", f"{PLACE}/{photos[1].name}"]
+        assert plan.gone == (f"{PLACE}/{photos[2].name}",)
+        before = scan_file.count()
+        with pytest.raises(ServiceError, match="there is no bucket gs://nobodys"):
+            scan(engine, scan_file, plan_scan(scan_file, ["gs://nobodys"]))
+        assert scan_file.count() == before
+
+
+def test_nobody_answers(engine: Engine, emulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcsfs.retry.asyncio.sleep", _no_sleep)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    with pytest.raises(ServiceError, match=rf"^{PLACE} cannot be reached \(ClientConnectorError\): check the network"):
+        buckets.look_through_bucket(PLACE)
+
+
+async def _no_sleep(_: float) -> None:
+    """Do not wait between tries."""

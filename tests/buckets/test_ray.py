@@ -1,0 +1,48 @@
+"""A scan of a bucket that the processes of a Ray cluster share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from facebank import FaceBank
+from facebank.album.scan.scan_file import ScanFile
+from facebank.operations.engine import Engine
+
+from .bucket_servers import Bucket
+from .conftest import PHOTOS, PLACE, scan_all
+
+
+def run(work: Path, *arguments: str, code: int) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-m", "facebank_cli", "--runtime", "onnxruntime", "scan", *arguments],
+        cwd=work,
+        env={**os.environ, "FACEBANK_GALLERY": str(work / "test.facebank")},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=200,
+    )
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    assert "s3cr3t" not in ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_a_ray_cluster_scans_a_bucket_as_one_machine_does(
+    filled: Bucket, engine: Engine, scan_file: ScanFile, tmp_path: Path
+) -> None:
+    alone = scan_all(engine, scan_file)
+    out = run(tmp_path, PLACE, "--ray", "local", "--no-merge", "--shards", "parts", "--scan-file", "ray.scan", code=1)
+    assert out == f"{PHOTOS} looked at, 2 moved, renamed or copied, 1 unreadable\n"
+    with FaceBank.open(tmp_path / "x.facebank") as bank, bank.album(tmp_path / "parts") as album:
+        assert album.count(PLACE) == PHOTOS + 2
+        assert set(album.to_arrow(PLACE).column("path").to_pylist()) <= {photo.path for photo in scan_file.photos()}
+    run(tmp_path, "--merge", "parts", "--scan-file", "ray.scan", code=0)
+    with ScanFile.open(tmp_path / "ray.scan", engine.identity, read_only=True) as merged:
+        assert merged.unreadable(PLACE) == alone.unreadable
+        for one, another in zip(merged.photos(), scan_file.photos(), strict=True):
+            assert (one.path, one.content_hash) == (another.path, another.content_hash)
+            assert [face.box.tolist() for face in one.faces] == [face.box.tolist() for face in another.faces]
+        assert [row.place for row in merged.shards()] == []
