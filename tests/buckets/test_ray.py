@@ -1,8 +1,9 @@
-"""A scan of a bucket that the processes of a Ray cluster share."""
+"""A scan of a bucket that the processes of a Ray cluster share, and that goes on after the bucket was unreachable."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,11 @@ from facebank import FaceBank
 from facebank.album.scan.scan_file import ScanFile
 from facebank.operations.engine import Engine
 
-from .bucket_servers import Bucket
+from .bucket_servers import Bucket, Relay
 from .conftest import PHOTOS, PLACE, scan_all
 
 
-def run(work: Path, *arguments: str, code: int) -> str:
+def run(work: Path, *arguments: str, code: int) -> tuple[str, str]:
     ran = subprocess.run(
         [sys.executable, "-m", "facebank_cli", "--runtime", "onnxruntime", "scan", *arguments],
         cwd=work,
@@ -27,15 +28,23 @@ def run(work: Path, *arguments: str, code: int) -> str:
     )
     assert ran.returncode == code, ran.stdout + ran.stderr
     assert "s3cr3t" not in ran.stdout + ran.stderr
-    return ran.stdout
+    return ran.stdout, ran.stderr
 
 
 def test_a_ray_cluster_scans_a_bucket_as_one_machine_does(
-    filled: Bucket, engine: Engine, scan_file: ScanFile, tmp_path: Path
+    filled: Bucket, s3: Relay, engine: Engine, scan_file: ScanFile, tmp_path: Path
 ) -> None:
+    on_ray = (PLACE, "--ray", "local", "--no-merge", "--shards", "parts", "--scan-file", "ray.scan")
     alone = scan_all(engine, scan_file)
-    out = run(tmp_path, PLACE, "--ray", "local", "--no-merge", "--shards", "parts", "--scan-file", "ray.scan", code=1)
-    assert out == f"{PHOTOS} looked at, 2 moved, renamed or copied, 1 unreadable\n"
+    s3.clear()
+    s3.before = lambda method, path: 0 if any(request.method == "HEAD" for request in s3.requests[9:]) else None
+    _, err = run(tmp_path, *on_ray, code=2)
+    assert re.search(rf"the machine \S+ cannot go on: {PLACE}/.* cannot be reached \(.*\): check the network", err), err
+    s3.clear()
+    out, _ = run(tmp_path, *on_ray, code=1)
+    assert re.fullmatch(r"([1-6] analyzed, )?([12] moved, renamed or copied, )?(\d unchanged, )?1 unreadable\n", out), (
+        out
+    )
     with FaceBank.open(tmp_path / "x.facebank") as bank, bank.album(tmp_path / "parts") as album:
         assert album.count(PLACE) == PHOTOS + 2
         assert set(album.to_arrow(PLACE).column("path").to_pylist()) <= {photo.path for photo in scan_file.photos()}
