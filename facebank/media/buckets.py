@@ -309,7 +309,7 @@ class _Problem(NamedTuple):
             variable = "AWS_ENDPOINT_URL" if place.scheme == "s3" else "STORAGE_EMULATOR_HOST"
             return ServiceError(
                 f"{name} cannot be reached ({printable(self.code)}): check the network, and {variable} if it is set; "
-                "what is known of its photos is kept, and the next scan goes on"
+                "what is known of its photos is kept, and the next scan continues"
             )
         advice = "give the credentials the right to list the bucket and to read its objects"
         if self.fault is not _Fault.DENIED:

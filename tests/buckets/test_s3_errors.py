@@ -67,7 +67,7 @@ def test_a_server_that_goes_down_ends_the_scan_and_the_next_one_goes_on(
         filled.put(f"photos/later {number:02}.jpg", (folder / "00000.jpg").read_bytes() + bytes([number]))
     s3.before = lambda method, path: 0 if any(request.key.endswith("later 01.jpg") for request in s3.requests) else None
     begun = time.monotonic()
-    with pytest.raises(ServiceError, match=rf"{PLACE}/.* cannot be reached .* the next scan goes on"):
+    with pytest.raises(ServiceError, match=rf"{PLACE}/.* cannot be reached .* the next scan continues"):
         scan_all(engine, scan_file)
     assert time.monotonic() - begun < 30
     done = content(scan_file, PLACE)
