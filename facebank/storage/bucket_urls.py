@@ -71,8 +71,10 @@ def is_storable(key: str) -> bool:
         return False
 
 
-def names_bucket(path: str) -> bool:
-    """Return whether a path is an address of a bucket, or what `pathlib.Path` makes of one."""
+def names_bucket(path: object) -> bool:
+    """Return whether a path's text is an address of a bucket, or what `pathlib.Path` makes of one."""
+    if not isinstance(path, str):
+        return False
     return is_bucket_url(path) or (_WITHOUT_A_SLASH.match(path) is not None and not os.path.lexists(path))
 
 

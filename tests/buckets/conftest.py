@@ -19,9 +19,12 @@ from .bucket_servers import BUCKET, Bucket, Relay, relay, server
 
 PHOTOS = 6
 PLACE = f"s3://{BUCKET}/photos"
+_S3 = ("s3fs", "moto")
 _NEEDED = {
-    "test_s3.py": ("s3fs", "moto"),
-    "test_commands.py": ("s3fs", "moto"),
+    "test_s3.py": _S3,
+    "test_s3_errors.py": _S3,
+    "test_commands.py": _S3,
+    "test_ray.py": (*_S3, "ray", "pyarrow"),
     "test_gs.py": ("gcsfs", "gcp_storage_emulator"),
 }
 
