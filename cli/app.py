@@ -135,7 +135,7 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Recognize people from a handful of photographs each.
+    """Recognize people in photographs from a few pictures of each.
 
     Exit codes of all commands: 0 success, 1 some input failed and the rest was processed, 2 wrong usage or nothing
     could be done, 130 interrupted. 'facebank help COMMAND' describes a command.

@@ -1,4 +1,4 @@
-"""facebank recognizes people from a handful of photographs each.
+"""facebank recognizes people in photographs from a few pictures of each.
 
 >>> from facebank import FaceBank
 >>> with FaceBank.open("family.facebank") as bank:

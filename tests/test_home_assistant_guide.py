@@ -62,7 +62,7 @@ def test_every_option_of_publishing_is_in_the_guide() -> None:
 
 
 def test_the_installation_names_extras() -> None:
-    (named,) = re.findall(r"pip install 'facebank\[([a-z,]+)\]'", GUIDE)
+    (named,) = re.findall(r"pip install '\.\[([a-z,]+)\]'", GUIDE)
     assert set(named.split(",")) <= set(PYPROJECT["project"]["optional-dependencies"])
 
 

@@ -28,8 +28,8 @@ ADVICE = MappingProxyType(
         PlaceKind.TAGS: "names that were written into photos or beside them: 'facebank tags show' lists them",
         PlaceKind.SCAN: (
             "still holds all faces of the scanned photos and videos, without names, and a small picture of each in a "
-            "video: to be rid of them too, stop facebank where it runs, such as 'facebank serve', remove the file and "
-            "scan the photos again"
+            "video: to remove them too, stop other facebank programs, such as 'facebank serve', delete the "
+            "file, and scan again without the person's photos"
         ),
     }
 )

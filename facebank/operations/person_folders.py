@@ -44,7 +44,7 @@ def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: 
     or without a trailing slash, and the rest are that person's photos or folders of them. A folder with a generic name
     (``imgs``, ``DCIM``, a date) beside one person's folder belongs to that person. A folder with photos in several
     subfolders only could be a person or a tree of people, and is rejected. With `name` all arguments are that person's
-    photos; with `tree` each is a folder of people's folders. Raises `UsageError` (the arguments are ambiguous or
+    photos; with `tree` each has a folder for each person. Raises `UsageError` (the arguments are ambiguous or
     invalid; the message shows what to type) or `PhotoNotFoundError` (a tree has no subfolders, or the only argument is
     a path that does not exist).
     """
@@ -175,7 +175,7 @@ def _is_file(argument: str) -> bool:
 
 def _people_of(place: Path) -> list[PersonPhotos]:
     if not place.is_dir():
-        raise UsageError(f"{printable(str(place))} is not a folder: --tree takes a folder of people's folders")
+        raise UsageError(f"{printable(str(place))} is not a folder: --tree needs one with a folder for each person")
     try:
         folders = sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:

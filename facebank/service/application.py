@@ -86,7 +86,7 @@ def make_app(bank: FaceBank, options: ServiceOptions, token: str | None = None) 
 
     app = FastAPI(
         title="facebank",
-        summary="Recognizes people from a handful of photographs each, and says so when it cannot.",
+        summary="Recognizes people in photographs from a few pictures of each.",
         version=facebank.__version__,
         lifespan=lifespan,
         docs_url=None,  # its pages load scripts from other sites
