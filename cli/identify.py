@@ -80,7 +80,7 @@ def identify(
         float | None,
         typer.Option(
             metavar="FRACTION",
-            help="Maximum fraction of strangers who are given a name (FPIR), 0.001 to 0.2.",
+            help="Target fraction of strangers who are given a name (FPIR), 0.001 to 0.2.",
             rich_help_panel=DECISIONS,
         ),
     ] = None,

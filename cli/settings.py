@@ -23,7 +23,7 @@ AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JSON 
 
 EXPLAINED = """\b
 Settings:
-fpir               maximum fraction of strangers who are given a name (false
+fpir               target fraction of strangers who are given a name (false
                    positive identification rate), 0.001 to 0.2
 classifier         auto, or one kind: prototype, knn, svm, svm-rbf, logistic
 stranger_share     expected fraction of strangers' faces, above 0 and below 1;
@@ -60,7 +60,7 @@ def settings_or_show(ctx: typer.Context) -> int:
 def show(ctx: typer.Context, as_json: AsJson = False) -> int:
     """Show all settings and their defaults.
 
-    The maximum fraction of strangers who are given a name, which follows from all settings together, is shown, too.
+    Also shows the highest expected fraction of strangers named, which follows from all settings together.
     """
     from facebank.operations.identify import describe_others
     from facebank.recognition.settings import list_settings

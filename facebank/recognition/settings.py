@@ -33,7 +33,7 @@ class DecisionSettings:
     Attributes
     ----------
     fpir
-        Maximum fraction of strangers that are named, 0.001 to 0.2, the range of calibrations.
+        Target fraction of strangers that are named, 0.001 to 0.2, the range of calibrations.
     classifier
         ``auto``, or one of `facebank.recognition.scoring.CLASSIFIERS`.
     stranger_share
