@@ -30,7 +30,7 @@ from facebank.recognition.training import MOST_FOR_KERNEL
 from tests.recorder import Recorder
 
 DIMENSION = 24
-SMALL = Effort(enrolled=400, strangers=6000, galleries=(6, 20))
+SMALL = Effort(enrolled=150, strangers=2500, galleries=(6, 10))
 TINY = Effort(enrolled=60, strangers=600, galleries=(2, 3))
 BACKGROUND = Background(np.zeros(DIMENSION, np.float32), np.diag(np.full(DIMENSION, 1 / DIMENSION, np.float32)))
 
