@@ -78,7 +78,7 @@ def test_a_poor_face_does_not_become_a_sample(run: Run, poor: Path, valid: Valid
     assert (records[0]["accepted"], records[0]["reason"], records[0]["sample_id"]) == (False, "face_too_poor", None)
     assert len(samples(run, "Barack Obama")) == 1
     output = run("confirm", poor, "Barack Obama", code=1).out
-    assert "too poor" in output
+    assert "its quality is too low" in output
     assert "no longer denied" not in output  # it was withdrawn by the first call
     assert run("deny", poor, "Barack Obama", "--json").records[0]["reason"] == "denied"
 
