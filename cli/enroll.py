@@ -93,7 +93,7 @@ def enroll(
     from facebank.recognition.facts import only_masked_message
 
     people = plan_enrollment(arguments, name=name, tree=tree)
-    gathered = gather_photos([place for person in people for place in person.places])
+    gathered = gather_photos([path for person in people for path in person.paths])
     total = len(gathered.photos)
     for note in filter(None, (person.note for person in people)):
         say(note)
@@ -146,7 +146,7 @@ def _write_skipped(people: Iterable[PersonPhotos]) -> None:
 
     for person in people:
         record = {**_SKIPPED_RECORD, "person": person.name}
-        write_skipped(gather_photos(person.places), record, message_key="detail")
+        write_skipped(gather_photos(person.paths), record, message_key="detail")
 
 
 def _print(photo: EnrolledPhoto) -> None:

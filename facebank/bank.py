@@ -405,16 +405,16 @@ class FaceBank:
         from facebank.operations.inputs import gather_photos, nothing_there, require_places
 
         names = [normalize_name(person.name) for person in people]
-        places = [place for person in people for place in person.places]
-        require_places(places)
-        gathered = [gather_photos(person.places) for person in people]
+        paths = [path for person in people for path in person.paths]
+        require_places(paths)
+        gathered = [gather_photos(person.paths) for person in people]
         if not any(found.photos for found in gathered):
-            raise nothing_there(places)
+            raise nothing_there(paths)
         progress.begin("Enrolling", sum(len(found.photos) for found in gathered))
         reports: list[EnrollReport] = []
         for name, person, found in zip(names, people, gathered, strict=True):
             if not found.photos:
-                reports.append(replace(_nothing_to_enroll(name, person.places, progress), skipped=found.counts))
+                reports.append(replace(_nothing_to_enroll(name, person.paths, progress), skipped=found.counts))
                 continue
             earlier = list(dict.fromkeys(report.person for report in reports)) if person.may_be_earlier else []
             enroller = self._enroller(pick, thumbnails=thumbnails, force=force)

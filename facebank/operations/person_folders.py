@@ -29,7 +29,7 @@ class PersonPhotos:
     """A person with the files and folders of their photos."""
 
     name: str
-    places: tuple[Path, ...]
+    paths: tuple[Path, ...]
     # whether the photos may be of an earlier person of the same enrollment: the name is only that of a folder beside
     # another person's
     may_be_earlier: bool = field(default=False, compare=False)
@@ -62,13 +62,13 @@ def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: 
     if name is not None:
         return [PersonPhotos(name, tuple(map(Path, typed)))]
     if tree:
-        return [person for place in typed for person in _people_of(Path(place))]
+        return [person for folder in typed for person in _people_in_tree(Path(folder))]
     if _is_folder(typed[0]):
-        return _folders(typed)
+        return _people_of_folders(typed)
     has_slash, is_path = typed[0] != arguments[0], _is_path(typed[0])
     if (is_path or len(typed) == 1) if has_slash else (is_path and len(typed) == 1):
         raise PhotoNotFoundError(f"there is no such file or folder: {printable(arguments[0])}")
-    person = _named(typed)
+    person = _person_of_name(typed)
     if not has_slash:
         return [person]
     note = f"there is no folder {printable(arguments[0])}: the photos are enrolled as {printable(typed[0])}'s"
@@ -90,7 +90,7 @@ def is_generic(name: str) -> bool:
 _SLASHES = "".join(filter(None, (os.sep, os.altsep)))
 
 
-def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
+def _people_of_folders(typed: Sequence[str]) -> list[PersonPhotos]:
     other = next((argument for argument in typed if not _is_folder(argument)), None)
     if other is not None:
         raise UsageError(
@@ -100,30 +100,30 @@ def _folders(typed: Sequence[str]) -> list[PersonPhotos]:
         )
     people = [_person_photos(Path(folder)) for folder in typed]
     for person in people:
-        _refuse_tree(*person.places)
+        _refuse_tree(*person.paths)
     named = [person for person in people if not is_generic(person.name)]
     if len(named) == len(people):
-        return [replace(one, may_be_earlier=place > 0) for place, one in enumerate(people)]
+        return [replace(person, may_be_earlier=position > 0) for position, person in enumerate(people)]
     if len(named) == 1 and named[0] is people[0]:
         return [_with_generic(people[0], people[1:])]
     raise UsageError(_generic_folder_message(people, named))
 
 
 def _with_generic(person: PersonPhotos, more: Sequence[PersonPhotos]) -> PersonPhotos:
-    places = tuple(place for one in more for place in one.places)
-    listed = " and ".join(printable(str(place)) for place in places)
-    folder = "a folder" if len(places) == 1 else "folders"
-    note = f"{listed}: taken for {folder} with photos of {printable(person.name)}, not for a person"
-    return replace(person, places=(*person.places, *places), note=note)
+    folders = tuple(folder for generic in more for folder in generic.paths)
+    listed = " and ".join(printable(str(folder)) for folder in folders)
+    kind = "a folder" if len(folders) == 1 else "folders"
+    note = f"{listed}: taken for {kind} with photos of {printable(person.name)}, not for a person"
+    return replace(person, paths=(*person.paths, *folders), note=note)
 
 
 def _generic_folder_message(people: Sequence[PersonPhotos], named: Sequence[PersonPhotos]) -> str:
     """Return the message about a generic folder whose person is unclear."""
-    (folder,) = next(one.places for one in people if is_generic(one.name))
+    (folder,) = next(person.paths for person in people if is_generic(person.name))
     name = named[0].name if len(named) == 1 else "NAME"
     return (
-        f"{printable(str(folder))} is not named after a person: whose photos are in it? "
-        f"Type `{_command('--name', name, str(folder))}`"
+        f"{printable(str(folder))} has a generic name, so its person is unknown: "
+        f"type `{_command('--name', name, str(folder))}`"
     )
 
 
@@ -137,20 +137,22 @@ def _refuse_tree(folder: Path) -> None:
         listed = ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
         raise UsageError(
             f"{printable(str(folder))} has only folders ({listed}): type `{_command('--tree', str(folder))}` if each "
-            f"is a person, or `{_command('--name', 'NAME', str(folder))}` if all are one"
+            f"is a person, or `{_command('--name', 'NAME', str(folder))}` if all photos are of one person"
         )
 
 
-def _named(typed: Sequence[str]) -> PersonPhotos:
-    name, *places = typed
+def _person_of_name(typed: Sequence[str]) -> PersonPhotos:
+    name, *paths = typed
     if _is_file(name):
-        raise UsageError(f"{printable(name)} is a file: whose photo is it? Type `{_command('--name', 'NAME', *typed)}`")
-    if not places:
+        raise UsageError(
+            f"{printable(name)} is a file, not a person's name: type `{_command('--name', 'NAME', *typed)}`"
+        )
+    if not paths:
         raise UsageError(
             f"there is no folder {printable(name)}: type `facebank enroll FOLDER`, or `{_command(name, 'PHOTO')}` "
             "for a person of that name"
         )
-    return PersonPhotos(name, tuple(map(Path, places)))
+    return PersonPhotos(name, tuple(map(Path, paths)))
 
 
 def _is_path(argument: str) -> bool:
@@ -173,15 +175,17 @@ def _is_file(argument: str) -> bool:
         return False
 
 
-def _people_of(place: Path) -> list[PersonPhotos]:
-    if not place.is_dir():
-        raise UsageError(f"{printable(str(place))} is not a folder: --tree needs one with a folder for each person")
+def _people_in_tree(tree: Path) -> list[PersonPhotos]:
+    if not tree.is_dir():
+        raise UsageError(f"{printable(str(tree))} is not a folder: --tree needs one with a folder for each person")
     try:
-        folders = sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        folders = sorted(entry for entry in tree.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
-        raise PhotoNotFoundError(f"{printable(str(place))} cannot be read: {error.strerror}") from error
+        raise PhotoNotFoundError(f"{printable(str(tree))} cannot be read: {error.strerror}") from error
     if not folders:
-        raise PhotoNotFoundError(f"{printable(str(place))}: no people's folders there; without --tree it is one person")
+        raise PhotoNotFoundError(
+            f"{printable(str(tree))} has no subfolders: omit --tree if its photos are of one person"
+        )
     return [_person_photos(folder) for folder in folders]
 
 

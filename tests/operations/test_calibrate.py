@@ -85,7 +85,7 @@ def test_invalid_albums_are_rejected(tmp_path: Path) -> None:
     for photos in ("nowhere", "a file"):
         with pytest.raises(UsageError, match="one subfolder for each person"):
             find_album(tmp_path / photos)
-    with pytest.raises(PhotoNotFoundError, match="no people's folders"):
+    with pytest.raises(PhotoNotFoundError, match="has no subfolders"):
         find_album(tmp_path / "album" / "Ada")
     with pytest.raises(PhotoNotFoundError, match="no photos"):
         find_album(tmp_path / "album")

@@ -50,13 +50,13 @@ def test_folders_are_people_with_or_without_a_slash(typed: list[tuple[str, str]]
 
 
 @given(st.sampled_from(["Alan", "-x", "../up"]), st.lists(anything, min_size=1, max_size=4))
-def test_a_missing_first_argument_is_the_name(name: str, places: list[str]) -> None:
-    assert plan_enrollment([name, *places]) == [PersonPhotos(name, tuple(map(Path, places)))]
+def test_a_missing_first_argument_is_the_name(name: str, paths: list[str]) -> None:
+    assert plan_enrollment([name, *paths]) == [PersonPhotos(name, tuple(map(Path, paths)))]
 
 
 @given(st.text(min_size=1), st.lists(anything, min_size=1, max_size=4))
-def test_an_explicit_name_applies_to_all_arguments(name: str, places: list[str]) -> None:
-    assert plan_enrollment(places, name=name) == [PersonPhotos(name, tuple(map(Path, places)))]
+def test_an_explicit_name_applies_to_all_arguments(name: str, paths: list[str]) -> None:
+    assert plan_enrollment(paths, name=name) == [PersonPhotos(name, tuple(map(Path, paths)))]
 
 
 @given(folders, st.lists(anything, max_size=3), st.sampled_from([*FILES, *ABSENT]), st.lists(anything, max_size=2))
@@ -72,25 +72,25 @@ def test_mixed_folders_and_files_are_rejected_with_advice(
 
 
 @given(st.lists(anything, min_size=1, max_size=4), st.booleans())
-def test_any_arguments_are_parsed_or_rejected(places: list[str], tree: bool) -> None:
+def test_any_arguments_are_parsed_or_rejected(paths: list[str], tree: bool) -> None:
     try:
-        planned = plan_enrollment(places, tree=tree)
+        planned = plan_enrollment(paths, tree=tree)
     except (UsageError, PhotoNotFoundError):
         return
     assert planned
-    assert all(person.name and person.places for person in planned)
+    assert all(person.name and person.paths for person in planned)
 
 
 def test_a_tree_lists_visible_folders_in_order() -> None:
     planned = plan_enrollment(["tree/"], tree=True)
     assert [person.name for person in planned] == sorted(FOLDERS)
-    assert planned[0].places == (Path("tree") / planned[0].name,)
+    assert planned[0].paths == (Path("tree") / planned[0].name,)
 
 
 @given(st.sampled_from(["Alan/", "-x//", "Álan Æ/"]), st.lists(anything, min_size=1, max_size=4))
-def test_a_slash_after_a_name_does_not_matter(name: str, places: list[str]) -> None:
-    (person,) = plan_enrollment([name, *places])
-    assert person == PersonPhotos(name.rstrip("/"), tuple(map(Path, places)))
+def test_a_slash_after_a_name_does_not_matter(name: str, paths: list[str]) -> None:
+    (person,) = plan_enrollment([name, *paths])
+    assert person == PersonPhotos(name.rstrip("/"), tuple(map(Path, paths)))
     assert person.note is not None
     assert "no folder" in person.note
 
@@ -115,7 +115,7 @@ def test_a_folder_with_a_generic_name_holds_the_persons_photos() -> None:
     ],
 )
 def test_a_generic_folder_alone_is_rejected(typed: list[str], advice: str) -> None:
-    with pytest.raises(UsageError, match="whose photos") as refused:
+    with pytest.raises(UsageError, match="its person is unknown") as refused:
         plan_enrollment(typed)
     assert advice in str(refused.value)
     assert plan_enrollment(typed, name="Ada") == [PersonPhotos("Ada", tuple(Path(each) for each in typed))]
