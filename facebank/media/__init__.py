@@ -1,8 +1,8 @@
-"""Photos from disk or bytes to upright RGB arrays, safely, and annotated pictures back.
+"""Decoding of photos to upright RGB arrays, and drawing on them.
 
-Reading any file ends in a `facebank.types.DecodedPhoto` or in a `facebank.errors.PhotoError`: sizes are checked before
-memory is allocated, only the formats of a closed list are decoded, and no state of the process is left changed. Videos
-are in `facebank.media.video`, `facebank.media.live` and `facebank.media.video_writing`.
+Reading returns a `facebank.types.DecodedPhoto` or raises a `facebank.errors.PhotoError`. Sizes are checked before
+memory is allocated, only supported formats are decoded, and global settings of the decoders are restored. Videos are in
+`facebank.media.video`, `facebank.media.live` and `facebank.media.video_writing`.
 """
 
 from __future__ import annotations

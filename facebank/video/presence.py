@@ -28,12 +28,20 @@ class PresenceEvent:
 
     Attributes
     ----------
-    change, person, camera, at
-        The change, the person's name, the camera's name, and the time.
-    similarity, probability
-        Of the decision at arrival; the probability is None without a calibration.
+    change
+        Whether the person came or left.
+    person
+        The person's name.
+    camera
+        The camera's name.
+    at
+        Time of the change, with a time zone.
+    similarity
+        Similarity of the decision at arrival.
+    probability
+        Probability of the decision at arrival; None without a calibration.
     seconds
-        Time since the arrival, in seconds.
+        Time since the arrival in seconds; 0 for an arrival.
     thumbnail
         The face as a small JPEG; None unless requested, and for departures.
     """
@@ -61,7 +69,7 @@ class PresenceEvent:
         }
 
 
-class PresentPeople:
+class PresenceTracker:
     """Derives arrivals and departures of people from the changes of visitors: first face in, last face out.
 
     Faces with decision ``unknown`` or ``uncertain`` cause no events; a change to these counts as a departure.
@@ -80,15 +88,15 @@ class PresentPeople:
         self._people: dict[int, str] = {}  # by track number
         self._arrivals: dict[str, PresenceEvent] = {}
 
-    def follow(self, change: VisitorChange, visitor: Visitor, at: datetime) -> list[PresenceEvent]:
+    def update(self, change: VisitorChange, visitor: Visitor, at: datetime) -> list[PresenceEvent]:
         """Return the presence events of one change of a visitor."""
         before = self._people.pop(visitor.track.number, None)
         after = None if change is VisitorChange.LEFT else _known_person(visitor)
         if after is not None:
             self._people[visitor.track.number] = after
         events = []
-        there = set(self._people.values())
-        if before is not None and before not in there:
+        present = set(self._people.values())
+        if before is not None and before not in present:
             events.append(self._leave(before, at))
         if after is not None and after not in self._arrivals:
             events.append(self._record_arrival(after, visitor, at))

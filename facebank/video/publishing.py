@@ -14,7 +14,7 @@ from facebank.media.live import Change
 from facebank.video.delivery import Deliveries
 from facebank.video.home_assistant import DISCOVERY_PREFIX, HomePublisher
 from facebank.video.mqtt import Broker, mqtt_broker, topic_prefix
-from facebank.video.presence import PresentPeople
+from facebank.video.presence import PresenceTracker
 from facebank.video.webhook import Webhook, WebhookPublisher, webhook
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Publishing:
     """
 
     def __init__(self, plan: PublishPlan, gallery: Callable[[], Gallery], on_trouble: Callable[[str], None]) -> None:
-        self._people = PresentPeople(plan.camera, thumbnails=plan.thumbnails)
+        self._presence = PresenceTracker(plan.camera, thumbnails=plan.thumbnails)
         self._gallery = gallery
         self._revision = -1
         self._refresh_at = 0.0
@@ -148,7 +148,7 @@ class Publishing:
 
         def tell(news: VisitorChange, visitor: Visitor) -> None:
             on_news(news, visitor)
-            for event in self._people.follow(news, visitor, datetime.now().astimezone()):
+            for event in self._presence.update(news, visitor, datetime.now().astimezone()):
                 for publisher in self._publishers:
                     publisher.publish(event)
 

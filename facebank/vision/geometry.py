@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 def resize(pixels: RGBImage, width: int, height: int) -> RGBImage:
-    """Return a resized ``uint8`` picture ``(height, width, 3)``: area averages to less than half, else bilinear."""
+    """Return a resized ``uint8`` picture ``(height, width, 3)``: area-averaged below half the size, else bilinear."""
     if pixels.shape[:2] == (height, width):
         return pixels
-    pixels = _whole_blocks_averaged(pixels, min(pixels.shape[1] // width, pixels.shape[0] // height))
+    pixels = _averaged_blocks(pixels, min(pixels.shape[1] // width, pixels.shape[0] // height))
     shrinks_much = pixels.shape[1] > 2 * width or pixels.shape[0] > 2 * height
     interpolation = cv2.INTER_AREA if shrinks_much else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), dtype=np.uint8)
 
 
-def _whole_blocks_averaged(pixels: RGBImage, most: int) -> RGBImage:
-    """Shrink by the largest integer that divides both sides: OpenCV averages fractions of pixels ten times slower."""
+def _averaged_blocks(pixels: RGBImage, max_block: int) -> RGBImage:
+    """Shrink by the largest integer up to `max_block` that divides both sides, which is fast in OpenCV."""
     height, width = pixels.shape[:2]
-    block = next((size for size in range(most, 1, -1) if height % size == width % size == 0), 1)
+    block = next((size for size in range(max_block, 1, -1) if height % size == width % size == 0), 1)
     if block == 1:
         return pixels
     shrunk = cv2.resize(pixels, (width // block, height // block), interpolation=cv2.INTER_AREA)
@@ -52,7 +52,7 @@ def letterbox(pixels: RGBImage, width: int, height: int) -> tuple[RGBImage, floa
 
 
 def pad_to_multiple(pictures: NDArray[np.uint8], multiple: int) -> NDArray[np.uint8]:
-    """Return ``uint8`` pictures ``(n, h, w, 3)``, padded with black right and below to multiples in both sides."""
+    """Pad ``uint8`` pictures ``(n, h, w, 3)`` with black on the right and below, to multiples of `multiple`."""
     below, right = -pictures.shape[1] % multiple, -pictures.shape[2] % multiple
     if not (below or right):
         return pictures

@@ -12,7 +12,7 @@ from PIL import Image
 
 from facebank.media.video import Frame
 from facebank.types import Decision, Face, Identity, Quality, Reason
-from facebank.video.presence import PresenceEvent, PresentPeople
+from facebank.video.presence import PresenceEvent, PresenceTracker
 from facebank.video.watch import Visitor, VisitorChange
 from facebank.vision.tracking import Sighting, Track
 
@@ -37,13 +37,13 @@ class Told:
     """Passes visitor changes, a second apart, and records the events."""
 
     def __init__(self, *, thumbnails: bool = False) -> None:
-        self.people = PresentPeople("door", thumbnails=thumbnails)
+        self.tracker = PresenceTracker("door", thumbnails=thumbnails)
         self.events: list[PresenceEvent] = []
         self.now = START
 
     def __call__(self, news: VisitorChange, who: Visitor) -> list[tuple[str, str]]:
         self.now += timedelta(seconds=1)
-        events = self.people.follow(news, who, self.now)
+        events = self.tracker.update(news, who, self.now)
         self.events += events
         return [(event.change.value, event.person) for event in events]
 
