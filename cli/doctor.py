@@ -89,10 +89,12 @@ def _print(diagnosis: Diagnosis) -> None:
 def _summary(diagnosis: Diagnosis) -> str:
     counts = Counter(finding.severity.value for finding in diagnosis.findings)
     if not diagnosis.healthy:
-        return f"Problems: {counts['problem']}. A command that fixes the problem is shown below it, if there is one."
+        problems = counted(counts["problem"], "problem")
+        has_fix = any(finding.command for finding in diagnosis.findings if finding.severity.value == "problem")
+        return f"{problems}: run the commands after 'fix:' above" if has_fix else problems
     if counts["warning"]:
-        return f"Nothing is broken. Warnings: {counts['warning']}. Each states its consequence."
-    return "Nothing is wrong."
+        return f"No problems, {counted(counts['warning'], 'warning')}"
+    return "No problems"
 
 
 def _print_finding(finding: Finding, width: int) -> None:

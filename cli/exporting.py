@@ -15,7 +15,7 @@ from .output import counted, say, write_json, write_line
 
 def export(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="A new folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="Folder to create.")],
     person: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this person; may be repeated.")] = None,
     thumbnails: Annotated[bool, typer.Option(help="Include the small pictures of the faces.")] = True,
     as_json: AsJson = False,
@@ -41,14 +41,16 @@ def import_people(
     folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="Folder of an export.")],
     force: Annotated[
         bool,
-        typer.Option("--force", help="Add faces that are unlike the person's here, or similar to somebody else's."),
+        typer.Option(
+            "--force", help="Also add faces that differ from the person's samples or are closer to another person."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Add the people of an export.
 
-    Faces that are already enrolled are skipped. A face that is unlike the samples of the person with that name in this
-    gallery, or nearer to somebody else, is refused.
+    Faces that are already enrolled are skipped. A face that differs from the samples of the person with that name in
+    this gallery, or is closer to another person, is refused.
     """
     with global_options(ctx).open_bank() as bank:
         imported = bank.import_people(folder, force=force)
@@ -70,14 +72,14 @@ def import_people(
     else:
         write_line(
             f"{counted(imported.samples, 'sample')} and {counted(imported.people, 'new person', 'new people')} "
-            f"imported, {imported.duplicates} enrolled before ({imported.duplicates_elsewhere} as somebody else)"
+            f"imported, {imported.duplicates} already enrolled ({imported.duplicates_elsewhere} under another name)"
         )
     return SOME_FAILED if imported.refused else 0
 
 
 def backup(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="The new file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="File to create.")],
     as_json: AsJson = False,
 ) -> int:
     """Copy the gallery into a new file, even while in use.

@@ -50,7 +50,7 @@ def confirm(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Accept a face that is unlike the person's samples, or similar to somebody else's."
+            "--force", help="Accept a face that differs from the person's samples or is closer to another person."
         ),
     ] = False,
     as_json: AsOneJson = False,

@@ -31,7 +31,7 @@ AsOneJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Write one JS
 Force: TypeAlias = Annotated[
     bool,
     typer.Option(
-        "--force", help="Enroll faces that are unlike the person's other faces, or similar to somebody else's."
+        "--force", help="Also enroll faces that differ from the person's samples or are closer to another person."
     ),
 ]
 

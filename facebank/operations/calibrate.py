@@ -98,7 +98,7 @@ def find_album(photos: Path, strangers: Path | None = None) -> list[AlbumPhoto]:
     if not photos.is_dir():
         raise UsageError(f"{printable(str(photos))} is not a folder: name a folder with one subfolder for each person")
     people = plan_enrollment([str(photos)], tree=True)
-    album = [AlbumPhoto(path, person.name) for person in people for path in gather_photos(person.places).photos]
+    album = [AlbumPhoto(path, person.name) for person in people for path in gather_photos(person.paths).photos]
     if not album:
         raise nothing_there([photos])
     if strangers is not None:

@@ -1,7 +1,7 @@
 """Re-embedding of a gallery with another pack, from the photos of its samples.
 
-Remembered strangers are re-embedded too. One whose photo or face is not found is forgotten and reported: an
-embedding of another pack is useless, and a stranger should not keep people from changing the pack.
+Remembered strangers are re-embedded too. A stranger whose photo or face is not found is forgotten and reported: an
+embedding of another pack is useless, and strangers must not prevent a change of the pack.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facebank.operations.engine import Engine
     from facebank.types import FloatArray
 
-_SAME_FACE = 0.4
+_SAME_FACE = 0.4  # intersection over union of the two boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,9 @@ class ReEmbeddingReport:
     """The result for a gallery's samples."""
 
     changed: bool  # whether the gallery now has the new embeddings
-    pack: str
-    # number of re-embedded samples, and the lost ones
-    embedded: int
-    lost: tuple[LostSample, ...]
+    pack: str  # name of the new pack
+    embedded: int  # number of re-embedded samples
+    lost: tuple[LostSample, ...]  # samples without a new embedding; removed if `changed`
     busy_readers: bool = False  # whether another process prevented the wiping of old bytes
     # photos of remembered strangers that could not be re-embedded; they are forgotten if `changed`
     lost_strangers: tuple[str, ...] = ()
@@ -72,16 +71,26 @@ def re_embed(
     drop_missing
         Whether samples whose photo or face is not found are removed; if not, one such sample prevents any change.
     progress
-        Advanced with each sample and stranger whose photo was read.
+        Advanced by one for each sample and stranger.
+
+    Returns
+    -------
+    ReEmbeddingReport
+        The numbers of samples, and the lost samples and strangers.
+
+    Raises
+    ------
+    UsageError
+        Another process has changed the samples or strangers meanwhile.
     """
     with gallery.snapshot():
         owned = gallery.samples_by_person()
         samples = [sample for person in gallery.people() for sample in owned.get(person.id, [])]
     strangers = gallery.stranger_faces()
-    kept = [(FaceKey.enrolled(sample), sample.path) for sample in samples]
-    kept += [(stranger.face, stranger.path) for stranger in strangers]
-    progress.begin("Embedding", len(kept))
-    found = _new_embeddings(kept, engine, progress)
+    faces_and_paths = [(FaceKey.enrolled(sample), sample.path) for sample in samples]
+    faces_and_paths += [(stranger.face, stranger.path) for stranger in strangers]
+    progress.begin("Embedding", len(faces_and_paths))
+    found = _new_embeddings(faces_and_paths, engine, progress)
     vectors: dict[int, dict[str, FloatArray]] = {}
     lost: list[LostSample] = []
     for sample, outcome in zip(samples, found[: len(samples)], strict=True):
@@ -89,36 +98,38 @@ def re_embed(
             lost.append(LostSample(sample.id, sample.person, sample.path, outcome))
         else:
             vectors[sample.id] = outcome
-    known_again = {
+    new_vectors_of_strangers = {
         stranger.id: None if isinstance(outcome, str) else outcome["plain"]
         for stranger, outcome in zip(strangers, found[len(samples) :], strict=True)
     }
-    forgotten = tuple(stranger.path for stranger in strangers if known_again[stranger.id] is None)
+    forgotten = tuple(stranger.path for stranger in strangers if new_vectors_of_strangers[stranger.id] is None)
     pack = engine.identity
     if lost and not drop_missing:
-        return ReEmbeddingReport(False, pack.name, len(vectors), tuple(lost), lost_strangers=forgotten)
-    dropped = gallery.rebind(pack, vectors, [sample.sample_id for sample in lost], known_again)
+        return ReEmbeddingReport(
+            changed=False, pack=pack.name, embedded=len(vectors), lost=tuple(lost), lost_strangers=forgotten
+        )
+    dropped = gallery.rebind(pack, vectors, [sample.sample_id for sample in lost], new_vectors_of_strangers)
     return ReEmbeddingReport(
-        True,
-        pack.name,
-        len(vectors),
-        tuple(lost),
-        dropped.busy_readers,
-        forgotten,
+        changed=True,
+        pack=pack.name,
+        embedded=len(vectors),
+        lost=tuple(lost),
+        busy_readers=dropped.busy_readers,
+        lost_strangers=forgotten,
         full_disk=dropped.full_disk,
         mirrors=dropped.mirrors,
     )
 
 
 def _new_embeddings(
-    kept: Sequence[tuple[FaceKey, str]], engine: Engine, progress: Progress
+    faces_and_paths: Sequence[tuple[FaceKey, str]], engine: Engine, progress: Progress
 ) -> list[dict[str, FloatArray] | str]:
     """Return the new embeddings of faces, by variant, or the reason why there are none."""
-    found: list[dict[str, FloatArray] | str] = ["the face was not found again"] * len(kept)
+    found: list[dict[str, FloatArray] | str] = ["the face was not found again"] * len(faces_and_paths)
     readable: list[int] = []
 
     def photos() -> Iterator[DecodedPhoto]:
-        for position, (key, path) in enumerate(kept):
+        for position, (key, path) in enumerate(faces_and_paths):
             try:
                 photo = _photo_of(key, path)
             except PhotoError as error:
@@ -130,7 +141,7 @@ def _new_embeddings(
 
     for order, analyzed in enumerate(engine.analyzer.analyze(photos())):
         position = readable[order]
-        face = _same_face(kept[position][0], analyzed.faces)
+        face = _same_face(faces_and_paths[position][0], analyzed.faces)
         if face is not None:
             crop = engine.analyzer.crop(analyzed.photo, face)
             found[position] = enrolled_vectors(face, crop, engine.analyzer)

@@ -40,6 +40,7 @@ _CHUNK = 1 << 18
 _DAY = 86400
 _NOT_IN_ADDRESSES = re.compile(r"[^!-~]")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+# at most 18 digits, so that sizes fit int64
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})")
 
 
@@ -62,7 +63,7 @@ class _ServerState:
     total: int | None = None
 
 
-class _BrokenOffError(Exception):
+class _RetryableError(Exception):
     """A broken connection or a busy server; another attempt may succeed."""
 
 
@@ -73,13 +74,13 @@ def downloaded(
     progress: Progress = SILENT,
     limits: DownloadLimits | None = None,
 ) -> Iterator[Path]:
-    """Return the path of a downloaded file, which exists within a ``with`` block.
+    """Context manager that yields the path of a downloaded file, and deletes it at the end.
 
-    Received data stay in the cache for a later call if the block fails, for example because the connection broke, the
-    disk is full or the license is not yet accepted. There is no lock: a process claims cached data by renaming them,
-    and any other process starts from the beginning. Raises `DownloadError` (the address is not allowed, the server
-    refuses or cannot be reached, or the file is too large), `PackIntegrityError` (the file has another hash) or
-    `StorageError` (the cache cannot be written).
+    If the block fails, for example because the connection was lost, the disk is full or the license is not yet
+    accepted, the received data remains in the cache for a later call. There is no lock: a process claims cached data by
+    renaming its folder, and any other process starts from the beginning. Raises `DownloadError` (the address is not
+    allowed, the server refuses or cannot be reached, or the file is too large), `PackIntegrityError` (the file has a
+    different hash) or `StorageError` (the cache cannot be written).
 
     Parameters
     ----------
@@ -91,8 +92,8 @@ def downloaded(
         None for the defaults.
     """
     check_address(url)
-    kept = cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:32]
-    folder = _claimed_folder(kept)
+    cached = cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:32]
+    folder = _claim_folder(cached)
     try:
         transfer = _Transfer(url, folder, progress, limits or DownloadLimits())
         transfer.complete()
@@ -102,7 +103,7 @@ def downloaded(
     except (PackIntegrityError, ManifestError):
         raise
     except BaseException:
-        _return_to_cache(folder, kept)
+        _return_to_cache(folder, cached)
         raise
     finally:
         shutil.rmtree(folder.parent, ignore_errors=True)
@@ -145,7 +146,7 @@ class _Transfer:
             try:
                 with _Connections(self._limits.timeout, deadline) as connections:
                     self._attempt(connections)
-            except _BrokenOffError as error:
+            except _RetryableError as error:
                 if time.monotonic() + pause >= deadline:
                     raise DownloadError(
                         f"{printable(self.url)} could not be downloaded within {self._limits.seconds:g} seconds: "
@@ -189,16 +190,16 @@ class _Transfer:
             with error:
                 raise self._refusal(error) from error
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-            raise _BrokenOffError(str(getattr(error, "reason", error))) from error
+            raise _RetryableError(str(getattr(error, "reason", error))) from error
         except ValueError as error:  # a malformed redirect or host name
             raise DownloadError(f"{printable(self.url)} is not a usable address ({printable(str(error))})") from error
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         if error.code == 416:
             self.discard()
-            return _BrokenOffError("the file on the server has changed")
+            return _RetryableError("the file on the server has changed")
         if error.code == 429 or error.code >= 500:
-            return _BrokenOffError(f"the server answers {error.code}")
+            return _RetryableError(f"the server answers {error.code}")
         return DownloadError(
             f"{printable(self.url)} cannot be downloaded: the server answers {error.code} "
             f"{printable(str(error.reason))}; check the address"
@@ -210,36 +211,37 @@ class _Transfer:
         if response.status == 206:
             if stated is None or stated[1] != str(start) or int(stated[2]) != (state.total or int(stated[2])):
                 self.discard()
-                raise _BrokenOffError("the server sent another part than requested")
+                raise _RetryableError("the server sent a different range than requested")
             self.resumed = True
             total: int | None = int(stated[2])
         else:
             self.discard()
             start = 0
             length = response.headers.get("Content-Length", "")
-            total = int(length) if length.isdecimal() and len(length) < 19 else None
+            total = int(length) if length.isdecimal() and len(length) < 19 else None  # fits int64
         if total is not None and total > self._limits.max_bytes:
             raise self._too_large(total)
         etag = response.headers.get("ETag", "")
+        # a weak ETag (W/"...") is invalid in If-Range
         validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
         return start, _ServerState(validator, total)
 
     def _receive(self, connections: _Connections, response: HTTPResponse, start: int, state: _ServerState) -> None:
-        here = start
+        received = start
         limit = self._limits.max_bytes if state.total is None else state.total
         self._progress.begin("Downloading", state.total)
-        self._progress.advance(here)
+        self._progress.advance(received)
         with self._open_data() as file:
             while chunk := self._next(response):
-                here += len(chunk)
-                if here > limit:
-                    raise self._too_large(here)
+                received += len(chunk)
+                if received > limit:
+                    raise self._too_large(received)
                 self._write(file, chunk)
                 self._progress.advance(len(chunk))
-        if connections.ended or (state.total is not None and here < state.total):
-            raise _BrokenOffError(f"the connection broke off after {here} of {state.total or 'unknown'} bytes")
+        if connections.ended or (state.total is not None and received < state.total):
+            raise _RetryableError(f"the connection was lost after {received} of {state.total or 'unknown'} bytes")
         if state.total is None:  # the size is known now, in case the file is kept
-            self._write_state(replace(state, total=here))
+            self._write_state(replace(state, total=received))
 
     def _open_data(self) -> IO[bytes]:
         with writing(self.path, _ADVICE):
@@ -254,7 +256,7 @@ class _Transfer:
         try:
             return response.read1(_CHUNK)  # does not wait for a whole chunk
         except (http.client.HTTPException, OSError) as error:
-            raise _BrokenOffError(str(error) or type(error).__name__) from error
+            raise _RetryableError(str(error) or type(error).__name__) from error
 
     def _too_large(self, size: int) -> DownloadError:
         self.discard()
@@ -294,26 +296,26 @@ def _check_hash(transfer: _Transfer, sha256: str) -> None:
         )
 
 
-def _claimed_folder(kept: Path) -> Path:
-    """Return a new folder for one download, with the data kept from an earlier one."""
-    with writing(kept.parent, _ADVICE):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        _clear_old(kept.parent)
-        folder = Path(tempfile.mkdtemp(prefix=f"{kept.name}-", dir=kept.parent)) / "part"
+def _claim_folder(cached: Path) -> Path:
+    """Return a new folder for one download, with the cached data of an earlier one."""
+    with writing(cached.parent, _ADVICE):
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        _clear_old(cached.parent)
+        folder = Path(tempfile.mkdtemp(prefix=f"{cached.name}-", dir=cached.parent)) / "part"
         try:
-            kept.replace(folder)
+            cached.replace(folder)
         except FileNotFoundError:
             folder.mkdir()
     return folder
 
 
-def _return_to_cache(folder: Path, kept: Path) -> None:
+def _return_to_cache(folder: Path, cached: Path) -> None:
     with contextlib.suppress(OSError):  # another process has returned its own meanwhile
-        folder.replace(kept)
+        folder.replace(cached)
 
 
 def _clear_old(downloads: Path) -> None:
-    """Delete kept downloads after a week, and leftovers of killed processes after a day."""
+    """Delete cached downloads after a week, and leftovers of killed processes after a day."""
     now = time.time()
     for folder in downloads.iterdir():
         with contextlib.suppress(OSError):
@@ -332,7 +334,7 @@ class _Connections:
     def __init__(self, timeout: float, deadline: float) -> None:
         self._timeout = timeout
         self._watched: list[socket.socket] = []
-        self._named_is_public: bool | None = None
+        self._first_is_public: bool | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._end)
@@ -359,7 +361,7 @@ class _Connections:
     def open(self, url: str, headers: dict[str, str]) -> HTTPResponse:
         """Request an address; raises the errors of `urllib.request`, and `DownloadError` for a refused redirect."""
         if _is_inward(urlsplit(url).hostname or ""):
-            self._named_is_public = False
+            self._first_is_public = False
         opener = urllib.request.build_opener(_Redirects(self), _CheckedConnections(self))
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the address has been checked
         response: HTTPResponse = opener.open(request, timeout=self._timeout)
@@ -374,15 +376,15 @@ class _Connections:
         if through_proxy:
             return  # the address is that of the proxy
         public = is_public(str(connection.getpeername()[0]))
-        if self._named_is_public is None:
-            self._named_is_public = public
-        elif self._named_is_public and not public:
+        if self._first_is_public is None:
+            self._first_is_public = public
+        elif self._first_is_public and not public:
             raise _inward(host)
 
     def redirected(self, url: str) -> None:
         """Refuse a redirect whose address is written as a local or private one."""
         host = urlsplit(url).hostname or ""
-        if self._named_is_public is not False and _is_inward(host):
+        if self._first_is_public is not False and _is_inward(host):
             raise _inward(host)
 
     def _end(self) -> None:
@@ -393,11 +395,11 @@ class _Connections:
                     watched.shutdown(socket.SHUT_RDWR)
 
 
-def is_public(number: str) -> bool:
+def is_public(address: str) -> bool:
     """Return whether an IP address is on the internet, not of this computer or a private network."""
-    address = ipaddress.ip_address(number.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_global
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return (mapped or parsed).is_global
 
 
 def _inward(host: str) -> DownloadError:

@@ -1,4 +1,4 @@
-"""Rewrites ONNX graphs for ONNX Runtime: dequantizes weights, frees axes and drops unused parts.
+"""Rewrites ONNX graphs for ONNX Runtime: dequantized weights, dynamic axes and no unused parts.
 
 Import this module only to prepare a network, because it imports ``onnx``.
 """
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto, NodeProto, TensorProto
 
-FreeAxes: TypeAlias = Literal["batch", "batch_and_size"]
-"""Input axes that become free: the number of pictures, or also their height and width."""
+DynamicAxes: TypeAlias = Literal["batch", "batch_and_size"]
+"""Input axes that become dynamic: the number of pictures, or also their height and width."""
 
 
-_BROKEN = (
+_INVALID_MODEL_ERRORS = (
     DecodeError,
     ValueError,
     TypeError,
@@ -34,22 +34,22 @@ _BROKEN = (
 )
 
 
-def prepare_network(data: bytes, free: FreeAxes, label: str) -> bytes:
+def prepare_network(data: bytes, dynamic: DynamicAxes, label: str) -> bytes:
     """Return a checked ONNX file rewritten for ONNX Runtime, with the same outputs.
 
     Quantized weights become float32, nodes for training and unused nodes are dropped, constants are removed from the
-    inputs, ``PRelu`` is rewritten, and the axes named by `free` become free. `label` names the file in messages. Raises
-    `PackIntegrityError` if the bytes are not an ONNX network, or one that cannot be prepared.
+    inputs, ``PRelu`` is rewritten, and the axes named by `dynamic` become dynamic. `label` names the file in messages.
+    Raises `PackIntegrityError` if the bytes are not an ONNX network, or one that cannot be prepared.
     """
     try:
         model = onnx.load_model_from_string(data)
-        fold_constants(model.graph)
-        drop_dropout(model.graph)
-        drop_unused(model.graph)
-        rewrite_prelu(model.graph)
-        free_axes(model.graph, free)
+        _fold_constants(model.graph)
+        _drop_dropout(model.graph)
+        _drop_unused(model.graph)
+        _rewrite_prelu(model.graph)
+        _make_axes_dynamic(model.graph, dynamic)
         onnx.checker.check_model(model, full_check=True)
-    except _BROKEN as error:
+    except _INVALID_MODEL_ERRORS as error:
         reason = printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
         raise PackIntegrityError(
             f"{label} cannot be prepared ({reason}): use another export of this network"
@@ -57,8 +57,8 @@ def prepare_network(data: bytes, free: FreeAxes, label: str) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def fold_constants(graph: GraphProto) -> None:
-    """Replace each ``DequantizeLinear`` and ``Reshape`` of constants by its result, in place.
+def _fold_constants(graph: GraphProto) -> None:
+    """Replace each ``DequantizeLinear`` and ``Reshape`` of constants with its result, in place.
 
     Relies on the topological order of nodes, which ONNX requires.
     """
@@ -104,6 +104,7 @@ def _spread(numbers: NDArray[np.float32], shape: tuple[int, ...], axis: int, blo
     wanted = (*shape[:axis], -(-length // block_size), *shape[axis + 1 :])
     if block_size < 0 or numbers.shape != wanted:
         raise ValueError(f"blocks of shape {numbers.shape}, but {wanted} expected")
+    # the last block may be partial, and an untrusted block size may exceed the axis
     return np.repeat(numbers, min(block_size, length), axis=axis)[(slice(None),) * axis + (slice(length),)]
 
 
@@ -121,7 +122,7 @@ def _fold_reshape(_node: NodeProto, inputs: list[NDArray[np.generic]]) -> NDArra
 _FOLDABLE = {"DequantizeLinear": _fold_dequantize, "Reshape": _fold_reshape}
 
 
-def drop_dropout(graph: GraphProto) -> None:
+def _drop_dropout(graph: GraphProto) -> None:
     """Remove ``Dropout``, which has no effect outside training, in place."""
     passed: dict[str, str] = {}
     kept: list[NodeProto] = []
@@ -136,11 +137,11 @@ def drop_dropout(graph: GraphProto) -> None:
     _replace_nodes(graph, kept)
 
 
-def rewrite_prelu(graph: GraphProto) -> None:
-    """Replace ``PRelu`` by ``positive + slope * (x - positive)`` with ``positive = Relu(x)``, in place.
+def _rewrite_prelu(graph: GraphProto) -> None:
+    """Replace ``PRelu`` with ``positive + slope * (x - positive)`` with ``positive = Relu(x)``, in place.
 
     Finite results are the same to the last bit, because one of the two terms is always zero. ONNX Runtime's ``PRelu``
-    branches at each value, which makes SFace and MobileFaceNet take 1.7 times as long.
+    is slow because it branches at each value.
     """
     kept: list[NodeProto] = []
     for node in graph.node:
@@ -158,7 +159,7 @@ def rewrite_prelu(graph: GraphProto) -> None:
     _replace_nodes(graph, kept)
 
 
-def drop_unused(graph: GraphProto) -> None:
+def _drop_unused(graph: GraphProto) -> None:
     """Remove nodes and constants that no output needs, and inputs that are constant or unused, in place."""
     needed = {output.name for output in graph.output}
     kept: list[NodeProto] = []
@@ -175,8 +176,8 @@ def drop_unused(graph: GraphProto) -> None:
     graph.input.extend(inputs)
 
 
-def free_axes(graph: GraphProto, free: FreeAxes) -> None:
-    """Free the axes of a network's one input of shape ``(1, channels, height, width)``, in place.
+def _make_axes_dynamic(graph: GraphProto, dynamic: DynamicAxes) -> None:
+    """Make axes of a network's one input of shape ``(1, channels, height, width)`` dynamic, in place.
 
     Raises `ValueError` if the network does not have one input of four axes.
     """
@@ -184,19 +185,19 @@ def free_axes(graph: GraphProto, free: FreeAxes) -> None:
         raise ValueError("its input is not one picture")
     sizes = graph.input[0].type.tensor_type.shape.dim
     sizes[0].dim_param = "batch"
-    if free == "batch_and_size":
+    if dynamic == "batch_and_size":
         sizes[2].dim_param, sizes[3].dim_param = "height", "width"
     for output in graph.output:
         for axis, size in enumerate(output.type.tensor_type.shape.dim):
             if axis == 0:
                 size.dim_param = "batch"
-            elif free == "batch_and_size" and axis == 1:
-                size.Clear()
-    del graph.value_info[:]
-    _free_reshapes(graph)
+            elif dynamic == "batch_and_size" and axis == 1:
+                size.Clear()  # the number of results depends on the picture's size
+    del graph.value_info[:]  # shapes of intermediate results, which are no longer fixed
+    _make_reshapes_dynamic(graph)
 
 
-def _free_reshapes(graph: GraphProto) -> None:
+def _make_reshapes_dynamic(graph: GraphProto) -> None:
     """Make reshapes to ``(1, ...)`` keep the first axis of their input, which ONNX writes as 0."""
     shapes = {node.input[1] for node in graph.node if node.op_type == "Reshape"}
     for tensor in graph.initializer:

@@ -63,7 +63,7 @@ class DetectorSpec:
     # the ONNX file in the pack's folder, and its hash
     file: OnnxFile
     sha256: Sha256
-    prepare: bool  # whether the file is dequantized and its axes freed before use
+    prepare: bool  # whether the file is dequantized and its axes made dynamic before use
     # the network's input is ``(x - mean) * scale`` of pixels 0..255, per channel in its color order
     mean: PerChannel
     scale: PerChannel

@@ -21,7 +21,7 @@ from facebank.storage.text import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facebank.packs.graph import FreeAxes
+    from facebank.packs.graph import DynamicAxes
 
     Buffer: TypeAlias = bytes | mmap.mmap
 
@@ -93,7 +93,7 @@ def checked_file(path: Path, sha256: str) -> Path:
     return path
 
 
-def prepared_model(source: Path, sha256: str, free: FreeAxes = "batch") -> Path:
+def prepared_model(source: Path, sha256: str, dynamic: DynamicAxes = "batch") -> Path:
     """Return the path of a network's prepared form, which is created if the cache has no intact one.
 
     There is no lock: cached files are renamed into place, and their names contain the source's hash, the version of the
@@ -104,28 +104,28 @@ def prepared_model(source: Path, sha256: str, free: FreeAxes = "batch") -> Path:
     ----------
     source, sha256
         The published ONNX file and its hash in hex; it is read only if the cache has no prepared form.
-    free
-        Axes of the input that become free.
+    dynamic
+        Axes of the input that become dynamic.
     """
-    start = _cache_prefix(sha256, free)
-    return _cached(start) or _write_to_cache(start, _prepare(source, sha256, free))
+    start = _cache_prefix(sha256, dynamic)
+    return _cached(start) or _write_to_cache(start, _prepare(source, sha256, dynamic))
 
 
-def prepared_network(source: Path, sha256: str, free: FreeAxes = "batch") -> Path | bytes:
+def prepared_network(source: Path, sha256: str, dynamic: DynamicAxes = "batch") -> Path | bytes:
     """Return the path of a network's prepared form, or its bytes if the cache cannot be written."""
-    start = _cache_prefix(sha256, free)
+    start = _cache_prefix(sha256, dynamic)
     cached = _cached(start)
     if cached is not None:
         return cached
-    prepared = _prepare(source, sha256, free)
+    prepared = _prepare(source, sha256, dynamic)
     try:
         return _write_to_cache(start, prepared)
     except StorageError:
         return prepared  # the next process prepares it again
 
 
-def _cache_prefix(sha256: str, free: FreeAxes) -> Path:
-    return cache_folder() / "prepared" / f"{sha256[:32]}-{free}-v{PREPARATION}-"
+def _cache_prefix(sha256: str, dynamic: DynamicAxes) -> Path:
+    return cache_folder() / "prepared" / f"{sha256[:32]}-{dynamic}-v{PREPARATION}-"
 
 
 def _cached(start: Path) -> Path | None:
@@ -138,7 +138,7 @@ def _cached(start: Path) -> Path | None:
     return None
 
 
-def _prepare(source: Path, sha256: str, free: FreeAxes) -> bytes:
+def _prepare(source: Path, sha256: str, dynamic: DynamicAxes) -> bytes:
     try:
         data = source.read_bytes()
     except OSError as error:
@@ -149,7 +149,7 @@ def _prepare(source: Path, sha256: str, free: FreeAxes) -> bytes:
     check_network_bytes(data, label)
     from facebank.packs.graph import prepare_network
 
-    return prepare_network(data, free, label)
+    return prepare_network(data, dynamic, label)
 
 
 def _write_to_cache(start: Path, prepared: bytes) -> Path:

@@ -29,7 +29,7 @@ from facebank.storage.paths import named_path, packs_folder
 from facebank.storage.text import printable, shell_command
 
 if TYPE_CHECKING:
-    from facebank.packs.graph import FreeAxes
+    from facebank.packs.graph import DynamicAxes
 
 EMBEDDED_NAME = "opencv"
 ADVICE = "free some space, or set FACEBANK_PACKS to a folder that can be written"
@@ -133,11 +133,11 @@ class Pack:
         """
         return self._network(self.manifest.embedder, "batch")
 
-    def _file(self, spec: DetectorSpec | EmbedderSpec, axes: FreeAxes) -> Path:
+    def _file(self, spec: DetectorSpec | EmbedderSpec, axes: DynamicAxes) -> Path:
         source = self.folder / spec.file
         return prepared_model(source, spec.sha256, axes) if spec.prepare else checked_file(source, spec.sha256)
 
-    def _network(self, spec: DetectorSpec | EmbedderSpec, axes: FreeAxes) -> Path | bytes:
+    def _network(self, spec: DetectorSpec | EmbedderSpec, axes: DynamicAxes) -> Path | bytes:
         source = self.folder / spec.file
         return prepared_network(source, spec.sha256, axes) if spec.prepare else checked_file(source, spec.sha256)
 

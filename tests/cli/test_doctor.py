@@ -34,7 +34,7 @@ def test_findings_are_printed_as_lines(run: Run, two_people: Path) -> None:
     output = run("--device", "cpu", "doctor").out
     assert "ran on: cpu" in output
     assert f"{two_people}: 2 people, 2 samples" in output
-    assert output.rstrip().endswith("Nothing is wrong.")
+    assert output.rstrip().endswith("No problems")
 
 
 def test_a_file_that_is_not_a_gallery_is_a_problem(run: Run, gallery: Path, valid: Callable[..., None]) -> None:
@@ -44,4 +44,4 @@ def test_a_file_that_is_not_a_gallery_is_a_problem(run: Run, gallery: Path, vali
     assert [finding["section"] for finding in records if finding["severity"] == "problem"] == ["Gallery"]
     output = run("doctor", code=1).out
     assert "PROBLEM" in output
-    assert output.rstrip().splitlines()[-1].startswith("Problems: 1.")
+    assert output.rstrip().splitlines()[-1].startswith("1 problem")

@@ -264,7 +264,7 @@ def test_a_redirect_from_a_public_to_a_private_server_is_an_error(
     trusted: Path, served: type[Served], monkeypatch: pytest.MonkeyPatch, by_name: bool
 ) -> None:
     """127.0.0.1 stands for the internet, and 127.0.0.2 for a private network."""
-    monkeypatch.setattr(download, "is_public", lambda number: number == "127.0.0.1")
+    monkeypatch.setattr(download, "is_public", lambda address: address == "127.0.0.1")
     if not by_name:
         monkeypatch.setattr(download, "_is_inward", lambda _: False)
     with serving(certificate=trusted) as named, serving("127.0.0.2", trusted) as private:
@@ -278,15 +278,15 @@ def test_a_redirect_from_a_public_to_a_private_server_is_an_error(
 
 
 @pytest.mark.parametrize(
-    ("number", "public"),
+    ("address", "public"),
     [
         *(("140.82.121.3", True), ("2606:50c0:8000::154", True), ("127.0.0.1", False), ("::1", False)),
         *(("10.1.2.3", False), ("192.168.0.1", False), ("172.16.0.1", False), ("169.254.169.254", False)),
         *(("fe80::1%eth0", False), ("fd00::1", False), ("::ffff:127.0.0.1", False), ("0.0.0.0", False)),
     ],
 )
-def test_public_addresses(number: str, public: bool) -> None:
-    assert download.is_public(number) is public
+def test_public_addresses(address: str, public: bool) -> None:
+    assert download.is_public(address) is public
 
 
 @pytest.mark.parametrize("slow_head", [False, True])

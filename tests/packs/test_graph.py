@@ -112,7 +112,7 @@ def test_prepared_yunet_equals_the_published_one_at_any_size(pack: Pack) -> None
             np.testing.assert_allclose(found[index], np.reshape(expected, found[index].shape), atol=1e-4)
 
 
-def test_prepared_networks_have_free_axes_and_no_unused_parts(pack: Pack) -> None:
+def test_prepared_networks_have_dynamic_axes_and_no_unused_parts(pack: Pack) -> None:
     detector = onnx.load(pack.detector_path())
     embedder = onnx.load(pack.embedder_path())
     for model in (detector, embedder):
