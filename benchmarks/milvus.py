@@ -37,7 +37,7 @@ from facebank.index.derived_file import FileKey, read_derived_file, write_derive
 from facebank.index.gallery_index import GalleryIndex
 from facebank.index.milvus import MilvusStore
 from facebank.index.milvus_address import MilvusAddress
-from facebank.index.mirrored_rows import APART, rows_to_mirror
+from facebank.index.mirrored_rows import MAX_DEVIATION, rows_to_mirror
 from facebank.index.people_index import PeopleIndex
 from facebank.index.vector_store import PROTOTYPES, SAMPLES, StoreIdentity, StoreSearch
 from facebank.operations.identify import build_recognizer
@@ -142,7 +142,7 @@ def search_on_milvus(index: GalleryIndex, address: str) -> PeopleIndex:
 
     def search(groups: Any) -> StoreSearch:
         placed = known.placed(groups, lambda _, numbers: people.people.searchsorted(numbers))
-        return StoreSearch(store, groups, placed, written, longest=1.01, apart=APART)
+        return StoreSearch(store, groups, placed, written, longest=1.01, max_deviation=MAX_DEVIATION)
 
     return people.searched_by(lambda: search(PROTOTYPES), lambda: search(SAMPLES))
 

@@ -80,7 +80,11 @@ def _mirror_records(options: GlobalOptions) -> list[dict[str, object]]:
             gallery.mirror.clean(gallery)
         revision = gallery.revision
         return [
-            {"address": note.address, "behind": note.token is None or note.revision != revision, "owes": note.owes}
+            {
+                "address": note.address,
+                "behind": note.token is None or note.revision != revision,
+                "owes": note.needs_cleaning,
+            }
             for note in gallery.mirrors()
         ]
 

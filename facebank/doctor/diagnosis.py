@@ -302,7 +302,7 @@ def _mirror_findings(path: Path) -> list[Finding]:
         return []  # the gallery's own finding says so
     found = []
     for note in notes:
-        if note.owes:
+        if note.needs_cleaning:
             said = "may still hold embeddings of what was removed"
             command = shell_command("--gallery", str(path), "--index", note.address, "people", "check")
             found.append(Finding("Mirror", f"{note.address}: {said}", Severity.WARNING, command))

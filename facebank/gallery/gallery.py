@@ -340,7 +340,7 @@ class Gallery:
             delete(connection, "people", "id", list(forgotten))
             state.advance(connection)
             state.note_traces(connection)
-            mirrors.owe_removal(connection)
+            mirrors.require_cleaning(connection)
             for person in forgotten.values():
                 forget_places_of(connection, person.name)
             return sum(person.sample_count for person in forgotten.values())
@@ -468,7 +468,7 @@ class Gallery:
             people.drop_empty_merges(connection)
             state.advance(connection)
             state.note_traces(connection)
-            mirrors.owe_removal(connection)
+            mirrors.require_cleaning(connection)
             return len(numbers)
 
         return self._wiped(self._removed(removed))
@@ -554,7 +554,7 @@ class Gallery:
         check_embeddings(vectors, strangers or {}, pack.dimension)
         with self._changing() as connection:
             bound = replace_embeddings(connection, pack, vectors, dropped, strangers or {})
-            mirrors.owe_removal(connection)
+            mirrors.require_cleaning(connection)
         self._bound = bound
         return self._wiped(Removed(len(dropped)))
 
@@ -773,11 +773,11 @@ class Gallery:
 
     def _cleaned_mirrors(self) -> tuple[str, ...]:
         """Clean the mirror of this gallery; returns the addresses of mirrors with pending removals."""
-        owing = {note.address for note in self.mirrors() if note.owes}
-        if self.mirror is not None and self.mirror.address in owing:
+        pending = {note.address for note in self.mirrors() if note.needs_cleaning}
+        if self.mirror is not None and self.mirror.address in pending:
             with suppress(ServiceError):
                 self.mirror.clean(self)
-        return tuple(note.address for note in self.mirrors() if note.owes) if owing else ()
+        return tuple(note.address for note in self.mirrors() if note.needs_cleaning) if pending else ()
 
 
 def _check_pack(path: Path, bound: PackIdentity, wanted: PackIdentity) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MIRRORS_SETTING = "mirrors"
 _MOST = 32
-_LONGEST = 1000  # characters of an address
+_MAX_ADDRESS = 1000  # characters
 
 
 class Mirror(Protocol):
@@ -44,7 +44,7 @@ class MirrorNote:
     token: int | None  # None during an update, or if the rows must be compared one by one
     revision: int  # revision of the gallery that the mirror holds
     written: int = 0  # the mirror's timestamp of its last change
-    owes: bool = False  # whether the mirror may still have embeddings that were removed from the gallery
+    needs_cleaning: bool = False  # whether the mirror may still have embeddings that were removed from the gallery
 
 
 def notes_in(connection: sqlite3.Connection) -> dict[str, MirrorNote]:
@@ -58,9 +58,9 @@ def notes_in(connection: sqlite3.Connection) -> dict[str, MirrorNote]:
                 "token": int() | None as token,
                 "revision": int() as at,
                 "written": int() as written,
-                "owes": bool() as owes,
-            } if len(address) <= _LONGEST:
-                found[address] = MirrorNote(address, token, at, written, owes)
+                "owes": bool() as needs_cleaning,
+            } if len(address) <= _MAX_ADDRESS:
+                found[address] = MirrorNote(address, token, at, written, needs_cleaning)
     return found
 
 
@@ -68,8 +68,8 @@ def keep_note(connection: sqlite3.Connection, note: MirrorNote) -> None:
     """Store a record; removals after its revision stay pending."""
     notes = notes_in(connection)
     before = notes.pop(note.address, None)
-    if before is not None and before.owes and revision(connection) != note.revision:
-        note = replace(note, owes=True)
+    if before is not None and before.needs_cleaning and revision(connection) != note.revision:
+        note = replace(note, needs_cleaning=True)
     _write(connection, [*notes.values(), note][-_MOST:])
 
 
@@ -82,11 +82,11 @@ def drop_note(connection: sqlite3.Connection, address: str) -> bool:
     return found is not None
 
 
-def owe_removal(connection: sqlite3.Connection) -> None:
+def require_cleaning(connection: sqlite3.Connection) -> None:
     """Record a pending removal for every mirror; call it in the transaction that removes rows from the gallery."""
     notes = notes_in(connection)
-    if any(not note.owes for note in notes.values()):
-        _write(connection, [replace(note, owes=True) for note in notes.values()])
+    if any(not note.needs_cleaning for note in notes.values()):
+        _write(connection, [replace(note, needs_cleaning=True) for note in notes.values()])
 
 
 def _write(connection: sqlite3.Connection, notes: list[MirrorNote]) -> None:
@@ -96,7 +96,7 @@ def _write(connection: sqlite3.Connection, notes: list[MirrorNote]) -> None:
             "token": note.token,
             "revision": note.revision,
             "written": note.written,
-            "owes": note.owes,
+            "owes": note.needs_cleaning,
         }
         for note in notes
     ]

@@ -114,5 +114,5 @@ def _remove_some(connection: sqlite3.Connection, name: str, table: str, at_once:
         people.drop_empty_merges(connection)
         state.advance(connection)
         state.note_traces(connection)
-        mirrors.owe_removal(connection)
+        mirrors.require_cleaning(connection)
     return len(numbers)

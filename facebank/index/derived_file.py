@@ -193,8 +193,8 @@ class DerivedFile:
             self.is_lost = True
             _damaged_tokens.add(self.key.token)
             raise ReadAgainError(
-                "Another process has just rewritten the search index of this gallery, for example to forget a person: "
-                "try again."
+                "another process has just rewritten the search index of this gallery, for example to forget a person: "
+                "try again"
             )
 
     def _read_bytes(self, view: memoryview, start: int) -> None:

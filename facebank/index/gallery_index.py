@@ -214,7 +214,7 @@ def _appearing(gallery: Gallery, path: Path, key: FileKey, before: object) -> It
     try:
         with gallery.replacing_setting(INDEX_FILE_SETTING, before, key.token, key.revision) as is_unchanged:
             if not is_unchanged:
-                raise ReadAgainError("The gallery was changed by another process while it was read: try again.")
+                raise ReadAgainError("the gallery was changed by another process while it was read: try again")
             if path.is_dir() and not path.is_symlink():
                 raise IsADirectoryError(path)
             with suppress(FileNotFoundError):

@@ -1,9 +1,9 @@
 """Mirror of a gallery's vectors on a vector store, which finds candidates for the search.
 
 The local index holds the vectors' owners and ranks the candidates, so that answers do not depend on the store. The
-mirror is brought up to the gallery's revision before a search. Writers take turns by a lock file beside the gallery. A
-writer removes the token from the gallery's note, changes the store, and writes a new token to both. So a reader that
-finds the same token in the note before and after a search has searched that token's vectors.
+mirror is brought up to the gallery's revision before a search. Writers hold a lock file beside the gallery. A writer
+removes the token from the gallery's record of the mirror, changes the store, and writes a new token to both. So a
+reader that finds the same token in the record before and after a search has searched that token's vectors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from facebank.errors import GalleryError, ServiceError, StorageError, UsageError
 from facebank.gallery.mirrors import MirrorNote
 from facebank.gallery.store.file import ReadAgainError
 from facebank.index.gallery_index import open_local_index, read_until_whole
-from facebank.index.mirrored_rows import APART, KnownRows, keep_known, read_known, rows_to_mirror
+from facebank.index.mirrored_rows import MAX_DEVIATION, KnownRows, keep_known, read_known, rows_to_mirror
 from facebank.index.vector_store import (
     IN_MASKS,
     PROTOTYPES,
@@ -50,8 +50,9 @@ if TYPE_CHECKING:
     from facebank.index.vector_store import VectorStore
 
 _IDENTITY_SETTING = "mirror_identity"
-_LONGEST = 1.01  # upper bound of the length of an embedding or a prototype
+_MAX_NORM = 1.01  # upper bound of the L2 norm of an embedding or a prototype
 _LOGGED_AFTER = 2.0  # seconds of waiting for another process
+_LOGGED_FROM = 50_000  # vectors to write
 
 _log = logging.getLogger("facebank")
 
@@ -62,7 +63,7 @@ class GalleryMirror:
     Parameters
     ----------
     address
-        The store's address, without secrets, for messages and notes.
+        The store's address, without secrets, for messages and records.
     connect
         Returns the store; called on first use. Raises `ServiceError`.
     fallback
@@ -74,8 +75,8 @@ class GalleryMirror:
         self._connect = connect
         self._fallback = fallback
         self._store: VectorStore | None = None
-        self._process = 0
-        self._following = SharedLock()
+        self._pid = 0
+        self._sync_lock = SharedLock()
         self._is_warned = False
 
     def searched(self, gallery: Gallery, local: GalleryIndex) -> GalleryIndex:
@@ -87,11 +88,11 @@ class GalleryMirror:
         """
         people = local.people
         try:
-            with self._failures_named(), self._following:
+            with self._errors_with_address(), self._sync_lock:
                 if people is None:
                     self._clean_empty(gallery)
                     return local
-                found = self._followed(gallery, local)
+                found = self._synchronize(gallery, local)
         except UnreachableError as error:
             self.fall_back(error)
             return local
@@ -111,19 +112,19 @@ class GalleryMirror:
     def clean(self, gallery: Gallery) -> None:
         """Permanently delete vectors from the store that the gallery no longer has; raises as `searched`."""
 
-        def follow() -> None:
+        def synchronize() -> None:
             local = open_local_index(gallery)
             if local.people is None:
                 self._clean_empty(gallery)
             else:
-                self._followed(gallery, local)
+                self._synchronize(gallery, local)
 
-        with self._failures_named(), self._following:
-            read_until_whole(follow)
+        with self._errors_with_address(), self._sync_lock:
+            read_until_whole(synchronize)
 
     def drop(self, gallery: Gallery) -> None:
-        """Delete the store with all vectors, and the gallery's note of it; raises as `searched`."""
-        with self._failures_named(), self._following, self._turn(gallery):
+        """Delete the store with all vectors, and the gallery's record of it; raises as `searched`."""
+        with self._errors_with_address(), self._sync_lock, self._update_lock(gallery):
             store = self._open_store()
             identity = store.identity()
             if identity is not None:
@@ -131,34 +132,32 @@ class GalleryMirror:
                 store.drop()
             gallery.drop_mirror(self.address)
 
-    # Synchronization ------------------------------------------------------------------------------------------------
-
-    def _followed(self, gallery: Gallery, local: GalleryIndex) -> tuple[MirrorNote, KnownRows] | None:
-        """Bring the store up to date; returns the note and the store's rows, or None to search locally."""
+    def _synchronize(self, gallery: Gallery, local: GalleryIndex) -> tuple[MirrorNote, KnownRows] | None:
+        """Bring the store up to date; returns the record and the store's rows, or None to search locally."""
         if gallery.in_transaction:  # a change by another process would go unnoticed
             return None
         store, note = self._open_store(), gallery.mirror_note(self.address)
-        known = self._current(gallery, store, local, note)
+        known = self._rows_if_current(gallery, store, local, note)
         if known is not None and note is not None:
             return note, known
         if gallery.read_only:
             raise UsageError(
                 f"{printable(str(gallery.path))} is read-only, so {self.address} cannot be brought up to date with it"
             )
-        with self._turn(gallery):
+        with self._update_lock(gallery):
             note = gallery.mirror_note(self.address)
-            known = self._current(gallery, store, local, note)
+            known = self._rows_if_current(gallery, store, local, note)
             if known is not None and note is not None:
                 return note, known
             if gallery.revision != local.revision:
-                raise ReadAgainError("The gallery was changed by another process while it was read: try again.")
+                raise ReadAgainError("the gallery was changed by another process while it was read: try again")
             return self._mirror(gallery, store, local, note)
 
-    def _current(
+    def _rows_if_current(
         self, gallery: Gallery, store: VectorStore, local: GalleryIndex, note: MirrorNote | None
     ) -> KnownRows | None:
-        """Return the store's rows if note, token and count say that it is up to date; else None."""
-        if note is None or note.token is None or note.owes or note.revision != local.revision:
+        """Return the store's rows if it is up to date by record, token and count; else None."""
+        if note is None or note.token is None or note.needs_cleaning or note.revision != local.revision:
             return None
         identity = store.identity()
         if identity is None or identity != self._identity(gallery) or store.token() != note.token:
@@ -180,27 +179,27 @@ class GalleryMirror:
             self._check_owner(gallery, stored)
             if note is None:
                 raise ServiceError(
-                    "its vectors were made with another pack than the gallery's: name another collection, or drop this "
-                    "one"
+                    "its vectors were made with a different pack than the gallery's: pass another collection to "
+                    f"--index, or run `facebank people unmirror {self.address}`"
                 )
             store.drop()
             stored = None
-        before, is_noted = KnownRows.none(), True
+        before, token_matches = KnownRows.none(), True
         if stored is not None:
-            before, is_noted = self._known_there(gallery, store, note, int(rows.keys[-1]) + 1)
-        is_gone, is_new = before.compared(rows.known())
-        must_clean = (note is not None and note.owes) or bool(is_gone.any() and not is_noted)
-        if is_gone.any() and must_clean and not store.cleans_in_place:
+            before, token_matches = self._read_rows(gallery, store, note, int(rows.keys[-1]) + 1)
+        removed, added = before.compared(rows.known())
+        must_clean = (note is not None and note.needs_cleaning) or bool(removed.any() and not token_matches)
+        if removed.any() and must_clean and not store.cleans_in_place:
             store.drop()
             stored, before = None, KnownRows.none()
-            is_gone, is_new = before.compared(rows.known())
-        gallery.keep_mirror(MirrorNote(self.address, None, local.revision, owes=must_clean))
+            removed, added = before.compared(rows.known())
+        gallery.keep_mirror(MirrorNote(self.address, None, local.revision, needs_cleaning=must_clean))
         if stored is None:
             store.create(identity)
         store.set_token(0)
-        _log_work(len(rows.keys), int(is_new.sum()), self.address)
-        store.delete(before.keys[is_gone])
-        rows.add_to(store, is_new)
+        _log_work(len(rows.keys), int(added.sum()), self.address)
+        store.delete(before.keys[removed])
+        rows.add_to(store, added)
         written = store.set_token(token := secrets.randbits(62) + 1)
         if must_clean:
             store.clean()
@@ -214,44 +213,42 @@ class GalleryMirror:
         note = gallery.mirror_note(self.address)
         if note is None or gallery.in_transaction or gallery.read_only:
             return
-        with self._turn(gallery):
+        with self._update_lock(gallery):
             store = self._open_store()
             identity = store.identity()
             if identity is not None and identity.gallery == self._identity(gallery).gallery:
                 store.drop()
             gallery.drop_mirror(self.address)
 
-    def _known_there(
+    def _read_rows(
         self, gallery: Gallery, store: VectorStore, note: MirrorNote | None, end: int
     ) -> tuple[KnownRows, bool]:
-        """Return the store's rows, from the cache if it is current, and whether the store's token is the noted one."""
-        is_noted = note is not None and note.token is not None and store.token() == note.token
-        known = read_known(gallery, note) if note is not None and is_noted else None
+        """Return the store's rows, from the cache if it is current, and whether its token is the recorded one."""
+        token_matches = note is not None and note.token is not None and store.token() == note.token
+        known = read_known(gallery, note) if note is not None and token_matches else None
         if known is not None and note is not None and store.count(note.written) == len(known.keys):
             return known, True
-        return KnownRows(*store.listed(end)), is_noted
+        return KnownRows(*store.listed(end)), token_matches
 
     def _identity(self, gallery: Gallery) -> StoreIdentity:
-        kept = gallery.read_setting(_IDENTITY_SETTING)
-        if not isinstance(kept, str):
+        identity = gallery.read_setting(_IDENTITY_SETTING)
+        if not isinstance(identity, str):
             if gallery.read_only or gallery.in_transaction:
                 return StoreIdentity(0, 0, gallery.pack.dimension)  # no store has this identity
-            kept = gallery.keep_setting(_IDENTITY_SETTING, secrets.token_hex(16))
-        return StoreIdentity(_hashed(str(kept)), _hashed(gallery.pack.digest), gallery.pack.dimension)
+            identity = gallery.keep_setting(_IDENTITY_SETTING, secrets.token_hex(16))
+        return StoreIdentity(_hashed(str(identity)), _hashed(gallery.pack.digest), gallery.pack.dimension)
 
     def _check_owner(self, gallery: Gallery, stored: StoreIdentity) -> None:
         if stored.gallery != self._identity(gallery).gallery:
-            raise ServiceError("it holds the vectors of another gallery: name another collection")
-
-    # Connection -----------------------------------------------------------------------------------------------------
+            raise ServiceError("it holds the vectors of another gallery: pass another collection to --index")
 
     def _open_store(self) -> VectorStore:
-        if self._store is None or self._process != os.getpid():  # a connection does not survive a fork
-            self._store, self._process = self._connect(), os.getpid()
+        if self._store is None or self._pid != os.getpid():  # a connection does not survive a fork
+            self._store, self._pid = self._connect(), os.getpid()
         return self._store
 
     @contextmanager
-    def _failures_named(self) -> Iterator[None]:
+    def _errors_with_address(self) -> Iterator[None]:
         """Add the address to errors, and reconnect after one."""
         try:
             yield
@@ -268,7 +265,7 @@ class GalleryMirror:
             self._is_warned = True
 
     @contextmanager
-    def _turn(self, gallery: Gallery) -> Iterator[None]:
+    def _update_lock(self, gallery: Gallery) -> Iterator[None]:
         """Hold the lock under which a process updates mirrors of the gallery; waits for it."""
         path = gallery.path.resolve()
         lock, began, is_logged = LockFile(path.with_name(f"{path.name}-mirror-lock")), time.monotonic(), False
@@ -292,24 +289,24 @@ class _MirrorSearches:
         store: VectorStore,
         gallery: Gallery,
         local: GalleryIndex,
-        followed: tuple[MirrorNote, KnownRows],
+        synchronized: tuple[MirrorNote, KnownRows],
     ) -> None:
         self.is_outdated = False  # whether the store has changed since
         self._mirror = mirror
         self._store = store
         self._gallery = gallery
         self._local = local
-        self._note, self._known = followed
+        self._note, self._known = synchronized
 
     def of(self, groups: Sequence[Group], people: PeopleIndex, local: Callable[[], Search]) -> Search:
         """Return a search of the given groups of vectors, with `local` as its fallback."""
 
-        def places(group: Group, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        def places(group: Group, ids: NDArray[np.int64]) -> NDArray[np.int64]:
             if group in {Group.PROTOTYPE, Group.MASKED}:
-                return people.people.searchsorted(numbers)
+                return people.people.searchsorted(ids)
             sample_ids = _sample_ids(self._gallery, self._local)
             order = np.argsort(sample_ids, kind="stable")
-            rows = order[sample_ids.searchsorted(numbers, sorter=order)]
+            rows = order[sample_ids.searchsorted(ids, sorter=order)]
             return rows if Group.SEVERAL in groups else people.owners(rows)
 
         search = StoreSearch(
@@ -317,8 +314,8 @@ class _MirrorSearches:
             groups,
             self._known.placed(groups, places),
             self._note.written,
-            longest=_LONGEST,
-            apart=APART,
+            longest=_MAX_NORM,
+            max_deviation=MAX_DEVIATION,
             checked=self._check,
         )
         return _FallbackSearch(search, local, self._failed)
@@ -330,14 +327,14 @@ class _MirrorSearches:
         )
 
     def _check(self) -> None:
-        """Raise `ReadAgainError` if the note, or the store's token, shows that the store has changed."""
+        """Raise `ReadAgainError` if the gallery's record or the store's token has changed."""
         note = self._gallery.mirror_note(self._note.address)
         token = None if note is None else note.token
-        if self._gallery.in_transaction:  # the note is as old as the transaction
+        if self._gallery.in_transaction:  # the record is as old as the transaction
             token = self._store.token()
         if token != self._note.token:
             self.is_outdated = True
-            raise ReadAgainError("Another process has just updated this gallery's mirror: try again.")
+            raise ReadAgainError("another process has just updated this gallery's mirror: try again")
 
     def _failed(self, error: ServiceError) -> None:
         """Handle the error of a search: raises it unless the search can fall back to the local index."""
@@ -347,8 +344,8 @@ class _MirrorSearches:
             with suppress(GalleryError, StorageError):
                 self._gallery.keep_mirror(replace(self._note, token=None))
             raise ServiceError(
-                f"{message}. Its vectors were changed by another program: the next command compares them all with the "
-                "gallery's"
+                f"{message}; its vectors were changed by another program: run the command again to compare all vectors "
+                "with the gallery"
             ) from error
         if not isinstance(error, UnreachableError):
             raise ServiceError(message) from error
@@ -397,16 +394,16 @@ def _rows(gallery: Gallery, local: GalleryIndex) -> MirroredRows:
 
 def _sample_ids(gallery: Gallery, local: GalleryIndex) -> NDArray[np.int64]:
     """Return the sample ids of an index, in its order."""
-    numbers = local.sample_ids()
-    if numbers is None:  # the file is from an earlier version
+    ids = local.sample_ids()
+    if ids is None:  # the file is from an earlier version
         with gallery.snapshot():
             if gallery.revision != local.revision:
-                raise ReadAgainError("The gallery was changed by another process while it was read: try again.")
+                raise ReadAgainError("the gallery was changed by another process while it was read: try again")
             owners = gallery.owners()
-        numbers = owners.sample_ids[np.lexsort((owners.sample_ids, owners.person_ids))]
-    return numbers
+        ids = owners.sample_ids[np.lexsort((owners.sample_ids, owners.person_ids))]
+    return ids
 
 
 def _log_work(count: int, new: int, address: str) -> None:
-    if new >= 50_000:
+    if new >= _LOGGED_FROM:
         _log.warning("writing %s of %s vectors to %s", f"{new:,}", f"{count:,}", address)

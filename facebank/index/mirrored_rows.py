@@ -1,6 +1,7 @@
 """The rows of a gallery's mirror: which a vector store should hold and which it holds, by key and digest.
 
-A person's only sample also serves as the prototype if they are less than `APART` apart; otherwise both are mirrored.
+A person's only sample also serves as the prototype if their distance is less than `MAX_DEVIATION`; otherwise both are
+mirrored.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from facebank.index.vector_store import VectorStore
     from facebank.types import FloatArray
 
-APART = 2e-6  # distance
+MAX_DEVIATION = 2e-6  # Euclidean distance of a sample to the prototype that it serves as
 _UNIT_WITHIN = 1e-6  # deviation from length 1; rounding a prototype to float32 moves it by less than 1e-7
 _ROWS_SETTING = "mirror_rows"
 _ROWS_AT_ONCE = 8192
@@ -56,10 +57,10 @@ class KnownRows(NamedTuple):
         is_there = np.isin(self.keys, wanted.keys, assume_unique=True)
         is_known = np.isin(wanted.keys, self.keys, assume_unique=True)
         is_same = self.digests[is_there] == wanted.digests[is_known]
-        is_gone, is_new = ~is_there, ~is_known
-        is_gone[np.flatnonzero(is_there)[~is_same]] = True
-        is_new[np.flatnonzero(is_known)[~is_same]] = True
-        return is_gone, is_new
+        removed, added = ~is_there, ~is_known
+        removed[np.flatnonzero(is_there)[~is_same]] = True
+        added[np.flatnonzero(is_known)[~is_same]] = True
+        return removed, added
 
     def placed(
         self, groups: Sequence[Group], places: Callable[[Group, NDArray[np.int64]], NDArray[np.int64]]
@@ -150,9 +151,6 @@ def _blocks(count: int) -> Iterator[NDArray[np.int64]]:
     return (np.arange(start, min(start + _ROWS_AT_ONCE, count)) for start in range(0, count, _ROWS_AT_ONCE))
 
 
-# Rows of a store, in the cache -------------------------------------------------------------------------------------
-
-
 def read_known(gallery: Gallery, note: MirrorNote) -> KnownRows | None:
     """Return the cached rows of a mirror as of its note; None if they are not cached."""
     file = None if note.token is None else read_derived_file(_file(gallery, note), gallery.pack, _token(note))
@@ -186,7 +184,7 @@ def _appearing(gallery: Gallery, note: MirrorNote) -> Iterator[None]:
     before = gallery.read_setting(_ROWS_SETTING)
     with gallery.replacing_setting(_ROWS_SETTING, before, _token(note), note.revision) as is_unchanged:
         if not is_unchanged:
-            raise ReadAgainError("The gallery was changed by another process while it was read: try again.")
+            raise ReadAgainError("the gallery was changed by another process while it was read: try again")
         yield
 
 

@@ -139,7 +139,7 @@ class StoreSearch:
         The store's timestamp of the last write.
     longest
         An upper bound of the vectors' lengths.
-    apart
+    max_deviation
         Largest distance between a stored vector and the one by which results are ranked.
     checked
         Called after each answer; raises if the vectors have changed meanwhile.
@@ -153,7 +153,7 @@ class StoreSearch:
         written: int,
         *,
         longest: float,
-        apart: float = 0.0,
+        max_deviation: float = 0.0,
         checked: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
@@ -161,7 +161,7 @@ class StoreSearch:
         self._known = known
         self._written = written
         self._longest = longest
-        self._apart = apart
+        self._max_deviation = max_deviation
         self._checked = checked
 
     @property
@@ -196,7 +196,7 @@ class StoreSearch:
         """Return queries in ``float32``, and each one's error bound."""
         rounded = block.astype(np.float32)
         errors = summing_error(block.shape[1]) * lengths(rounded) + lengths(block - rounded)
-        return rounded, errors * self._longest + lengths(block) * self._apart + TINY
+        return rounded, errors * self._longest + lengths(block) * self._max_deviation + TINY
 
     def _places_from(self, query: FloatArray, floor: float, answer: Answers) -> Places:
         """Return the places whose product may reach a floor; asks for more results while the last one may."""

@@ -156,13 +156,13 @@ def test_a_search_is_repeated_after_another_process_changed_the_mirror(gallery: 
     assert before.is_lost
 
 
-@pytest.mark.parametrize("made_by", ["another gallery", "another pack"])
+@pytest.mark.parametrize("made_by", ["another gallery", "a different pack"])
 def test_a_collection_of_another_gallery_or_pack_is_an_error(
     gallery: Gallery, milvus_address: str, tmp_path: Path, made_by: str
 ) -> None:
     pack = Faces.pack if made_by == "another gallery" else Faces.other_pack
     other = Gallery.open(tmp_path / "other.facebank", pack, create=True)
-    if made_by == "another pack":
+    if made_by == "a different pack":
         other.write_setting("mirror_identity", gallery.keep_setting("mirror_identity", "12" * 16))
     faces = Faces(5)
     other.enroll("Ada", [replace(faces.sample(), vectors={"plain": faces.vector(pack.dimension)})])
@@ -204,12 +204,12 @@ def test_a_server_that_stops_is_an_error_or_falls_back(
         assert answers(lenient, queries) == answers(open_local_index(gallery), queries)
         on(gallery, address)
         assert gallery.forget("Person 7").mirrors == (address,)
-        assert [note.owes for note in gallery.mirrors()] == [True]
+        assert [note.needs_cleaning for note in gallery.mirrors()] == [True]
     finally:
         milvus_server.start()
     wait_until_ready(gallery)
     agree(gallery)
-    assert [note.owes for note in gallery.mirrors()] == [False]
+    assert [note.needs_cleaning for note in gallery.mirrors()] == [False]
 
 
 def wait_until_ready(gallery: Gallery) -> None:
