@@ -48,10 +48,10 @@ def compare(before: list[Photo], after: list[Photo]) -> dict[str, int]:
 def main() -> None:
     """Import and compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("--people", type=int, default=100)
-    parser.add_argument("--strangers", type=int, default=200)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("photos", type=Path, help="folder with one folder per person")
+    parser.add_argument("--people", type=int, default=100, help="number of people to import (default 100)")
+    parser.add_argument("--strangers", type=int, default=200, help="number of photos of other people (default 200)")
+    parser.add_argument("--out", type=Path, required=True, help="path of the JSON report")
     args = parser.parse_args()
     enrolled, probes = choose_photos(args.photos, args.people, args.strangers)
     with tempfile.TemporaryDirectory() as name:

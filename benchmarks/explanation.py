@@ -256,8 +256,8 @@ def compare_areas(areas: Mapping[str, Doubles]) -> dict[str, dict[str, object]]:
 def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
+    parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     given = parser.parse_args()
     pack = load_pack()
     faces, analyzer = lfw_faces(given.data, pack), FaceAnalyzer.from_pack(pack)

@@ -192,7 +192,7 @@ def main() -> None:
     """Measure, print and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and photos/")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="device to measure (default cuda)")
     parser.add_argument("--quick", action="store_true", help="use small counts, to test the script")
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()

@@ -429,7 +429,12 @@ def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/ and hard/")
-    parser.add_argument("--people", choices=("development", "reporting", "all"), default="reporting")
+    parser.add_argument(
+        "--people",
+        choices=("development", "reporting", "all"),
+        default="reporting",
+        help="people of the data to use (default reporting)",
+    )
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
     parser.add_argument("--case", action="append", help="run only cases whose name starts with this text")
     parser.add_argument("--draws", type=int, default=3, help="number of random draws of each case (default: 3)")

@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="facebank command of an earlier version; default: no comparison")
     parser.add_argument("--after", type=Path, required=True, help="facebank command of the later version")
     parser.add_argument("--people", type=int, nargs="*", default=[100_000, 1_000_000], help="numbers of people")
-    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--runs", type=int, default=7, help="number of runs of each command (default 7)")
     parser.add_argument(
         "--folder", type=Path, help="folder of the galleries, kept for reuse; default: a temporary folder"
     )

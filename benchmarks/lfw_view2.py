@@ -129,7 +129,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/pairs.txt")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
-    parser.add_argument("--landmarks", choices=["refined", "detector"], default="refined")
+    parser.add_argument(
+        "--landmarks",
+        choices=["refined", "detector"],
+        default="refined",
+        help="landmarks for the alignment (default refined)",
+    )
     parser.add_argument("--flip", action="store_true", help="average each embedding with the mirror image's")
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()

@@ -266,7 +266,7 @@ def compare(address: str, server: MilvusServer | None, folder: Path, people: int
 def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=int, default=1_000_000)
+    parser.add_argument("--people", type=int, default=1_000_000, help="number of people (default 1,000,000)")
     parser.add_argument("--address", help="server address without a collection, milvus://HOST:PORT")
     parser.add_argument("--ivf", action="store_true", help="also measure IVF_FLAT")
     parser.add_argument("--folder", type=Path, help="folder of the local index; default: a temporary folder")

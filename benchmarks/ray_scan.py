@@ -141,8 +141,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/, hard/, odd/ and photos/")
     parser.add_argument("--out", type=Path, help="path of the report, without suffix")
-    parser.add_argument("--sizes", type=int, nargs=2, default=(200, 1200), metavar=("FEW", "MANY"))
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs=2,
+        default=(200, 1200),
+        metavar=("FEW", "MANY"),
+        help="numbers of photos of the two scans",
+    )
+    parser.add_argument("--rounds", type=int, default=2, help="number of repetitions (default 2)")
     parser.add_argument("--growth", type=int, nargs="*", default=(), help="numbers of photos scanned on the nodes only")
     parser.add_argument("--same", type=int, default=0, help="number of portraits to compare, with the other folders")
     parser.add_argument("--driver", action="store_true", help="measure the command's cost of a result")

@@ -133,8 +133,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder with one folder per person")
     parser.add_argument("--photos", type=int, default=1000, help="number of photos to identify (default 1,000)")
     parser.add_argument("--scanned", type=int, default=200, help="number of photos to scan (default 200)")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--runs", type=int, default=3, help="number of scans with each runtime (default 3)")
+    parser.add_argument("--out", type=Path, help="path of the report, without suffix")
     arguments = parser.parse_args()
     people = {
         folder.name: sorted(folder.glob("*.jpg")) for folder in sorted(arguments.folder.iterdir()) if folder.is_dir()

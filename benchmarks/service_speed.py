@@ -155,11 +155,11 @@ def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos_of", type=Path, help="folder with one folder per person")
-    parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--photos", type=int, default=200, help="number of photos (default 200)")
     parser.add_argument("--rate-photos", type=int, default=200, help="number of photos for the rates")
     parser.add_argument("--people", type=int, default=20, help="number of enrolled people, with one photo each")
     parser.add_argument("--deepface", type=Path, help="Python interpreter with deepface; default: no comparison")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=3, help="number of runs (default 3)")
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     photos = sorted(arguments.photos_of.rglob("*.jpg"))[: arguments.photos]

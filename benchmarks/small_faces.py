@@ -211,7 +211,9 @@ def main() -> None:
     """Compare and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/ and photos/")
-    parser.add_argument("--people", choices=tuple(LISTS), default="development")
+    parser.add_argument(
+        "--people", choices=tuple(LISTS), default="development", help="list of people of LFW (default development)"
+    )
     parser.add_argument("--pictures", type=int, default=400, help="number of images with pasted heads (default 400)")
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()

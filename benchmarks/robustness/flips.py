@@ -238,7 +238,7 @@ def main(options: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flips", type=int, default=2000, help="number of flips of each kind in each file")
     parser.add_argument("--only", choices=sorted(SUBJECTS), action="append", help="files to damage; default: all")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random flips (default 0)")
     parser.add_argument(
         "--limit", type=float, default=LIMIT, metavar="SECONDS", help="time after which the queries count as hung"
     )

@@ -103,7 +103,7 @@ class Checks:
         self.left += len(_leftovers(work))
         return None
 
-    def is_right(self, work: Path) -> str | None:
+    def check_answers(self, work: Path) -> str | None:
         """Return the fault of the answers, or the incomplete files left, or None."""
         output = work.with_name("output.txt").read_text(encoding="utf-8")
         if not (PERSON in output and STAYING in output):
@@ -111,17 +111,17 @@ class Checks:
         left = _leftovers(work)
         return f"left {left}" if left else None
 
-    def is_forgotten(self, work: Path) -> str | None:
+    def check_forgotten(self, work: Path) -> str | None:
         """Return the files with data of the forgotten person as a fault, or None."""
         files = (path for path in work.rglob("*") if path.is_file() and path.parent.name != ALBUM)
         containing = [str(path.relative_to(work)) for path in files if self._contains_person(path)]
-        return f"data of the forgotten person remain in {containing}" if containing else None
+        return f"data of the forgotten person remains in {containing}" if containing else None
 
-    def is_forgotten_elsewhere(self, work: Path) -> str | None:
-        """Forget the person with another cache folder, then check as `is_forgotten`."""
+    def check_forgotten_elsewhere(self, work: Path) -> str | None:
+        """Forget the person with another cache folder, then check as `check_forgotten`."""
         with cache_at(work / OTHER_CACHE), Gallery.open(work / GALLERY) as gallery:
             gallery.forget(PERSON)
-        return self.is_forgotten(work)
+        return self.check_forgotten(work)
 
     def _contains_person(self, path: Path) -> bool:
         data = path.read_bytes()
@@ -147,18 +147,21 @@ def kill(folder: Path, kills: int, people: int, seed: int = 0) -> tuple[dict[str
             bank.enroll(name, [photo])
     killer.prepare([])
     checks = Checks(work)
-    identify, forget = ["identify", ALBUM], (["people", "forget", PERSON], checks.is_forgotten)
+    identify, forget = ["identify", ALBUM], (["people", "forget", PERSON], checks.check_forgotten)
     counted = (["--version"], checks.count)
     trials = [
         Trial(
-            "identify, then identify and forget", identify, "indexes", [counted, (identify, checks.is_right), forget]
+            "identify, then identify and forget",
+            identify,
+            "indexes",
+            [counted, (identify, checks.check_answers), forget],
         ),
         Trial("identify, then forget", identify, "indexes", [counted, forget]),
         Trial(
             "identify, then forget with another cache",
             identify,
             "indexes",
-            [(["--version"], checks.is_forgotten_elsewhere)],
+            [(["--version"], checks.check_forgotten_elsewhere)],
         ),
     ]
     return {trial.name: killer.run_trial(trial, kills, seed) for trial in trials}, checks.left
@@ -336,7 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=20, help="number of kills per trial; 0 for none")
     parser.add_argument("--seconds", type=float, default=20.0, help="seconds of concurrent processes; 0 for none")
     parser.add_argument("--people", type=int, default=6_000, help="number of synthetic people in the gallery")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random kills (default 0)")
     options = parser.parse_args(arguments)
     wrong = 0
     with tempfile.TemporaryDirectory() as name:

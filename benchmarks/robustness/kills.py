@@ -52,12 +52,12 @@ def make_album(work: Path, photos: int) -> dict[str, bytes | str]:
 def sort_trials(album: dict[str, bytes | str]) -> list[Trial]:
     """Return the trials of `facebank sort` in each mode, and of its undo."""
 
-    def is_album(work: Path) -> str | None:
+    def check_album(work: Path) -> str | None:
         if (work / OUT).exists():
             return f"{OUT} is still there: {sorted(tree(work / OUT))}"
         return difference(tree(work / ALBUM), album)
 
-    def is_sorted(*, moved: bool) -> Callable[[Path], str | None]:
+    def sorted_check(*, moved: bool) -> Callable[[Path], str | None]:
         def check(work: Path) -> str | None:
             put = {Path(name).name: data for name, data in tree(work / OUT).items() if name != JOURNAL}
             wrong = difference(put, {Path(name).name: data for name, data in album.items()})
@@ -69,11 +69,11 @@ def sort_trials(album: dict[str, bytes | str]) -> list[Trial]:
     for way in ("--move", "--copy", "--link"):
         sort = ["sort", ALBUM, OUT, way]
         again: Sequence[tuple[Sequence[str], Callable[[Path], str | None]]] = [
-            (sort, is_sorted(moved=way == "--move")),
-            (undo, is_album),
+            (sort, sorted_check(moved=way == "--move")),
+            (undo, check_album),
         ]
         trials.append(Trial(f"sort {way}, then sort and undo", sort, JOURNAL, again))
-        trials.append(Trial(f"sort {way}, then undo", sort, JOURNAL, [(undo, is_album)]))
+        trials.append(Trial(f"sort {way}, then undo", sort, JOURNAL, [(undo, check_album)]))
         if way == "--move":
             name = "sort --move to another disk, then sort and undo"
             trials.append(Trial(name, sort, JOURNAL, again, on_other_disk=True))
@@ -83,12 +83,12 @@ def sort_trials(album: dict[str, bytes | str]) -> list[Trial]:
 def undo_trial(album: dict[str, bytes | str], way: str, *, on_other_disk: bool = False) -> Trial:
     """Return the trial of `facebank sort --undo` after a sort."""
 
-    def is_album(work: Path) -> str | None:
+    def check_album(work: Path) -> str | None:
         return difference(tree(work / ALBUM), album)
 
     undo = ["sort", OUT, "--undo"]
     name = f"undo of {way}{' to another disk' if on_other_disk else ''}"
-    return Trial(name, undo, JOURNAL, [(undo, is_album)], [["sort", ALBUM, OUT, way]], on_other_disk)
+    return Trial(name, undo, JOURNAL, [(undo, check_album)], [["sort", ALBUM, OUT, way]], on_other_disk)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=60, help="number of kills per trial")
     parser.add_argument("--photos", type=int, default=6, help="number of photos in the album")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random kills (default 0)")
     parser.add_argument("--only", default="", help="run only trials whose name contains this text")
     parser.add_argument(
         "--work", type=Path, help="work folder, such as one on another disk; default: a temporary folder"

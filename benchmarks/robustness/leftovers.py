@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.robustness.killing import Killer, Outcome, Trial
 from facebank.gallery import Gallery
@@ -31,16 +32,25 @@ _PART = ".facebank-"
 _PIECE = 64  # bytes by which an embedding is recognized
 
 
-class Counter:
+class _Killed(NamedTuple):
+    """A command to kill."""
+
+    name: str
+    arguments: list[str]
+    begins: str  # part of the name of the file whose opening starts the interval of kills
+    again: list[str]  # arguments of the next run, if they differ
+
+
+class LeftoverCounter:
     """Counts incomplete files after kills and after the following runs."""
 
     def __init__(self, work: Path) -> None:
         self._work = work
         self.left = self.after_the_next = 0
         with Gallery.open(work / "test.facebank", read_only=True) as gallery:
-            numbers = {sample.id for sample in gallery.samples(PERSON)}
+            ids = {sample.id for sample in gallery.samples(PERSON)}
             table = gallery.vectors()
-            rows = [row for row, number in zip(table.matrix, table.sample_ids, strict=True) if int(number) in numbers]
+            rows = [row for row, number in zip(table.matrix, table.sample_ids, strict=True) if int(number) in ids]
         self._traces = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_PIECE] for row in rows)]
 
     def count(self, _: Path) -> str | None:
@@ -48,13 +58,13 @@ class Counter:
         self.left += len(list(self._leftovers()))
         return None
 
-    def none_is_left(self, _: Path) -> str | None:
+    def check_nothing_is_left(self, _: Path) -> str | None:
         """Return the incomplete files left by the next run as a fault, or None."""
         left = sorted(str(path.relative_to(self._work)) for path in self._leftovers())
         self.after_the_next += len(left)
         return f"left: {left}" if left else None
 
-    def is_forgotten(self, work: Path) -> str | None:
+    def check_forgotten(self, work: Path) -> str | None:
         """Return the files with data of a forgotten person, except requested ones, as a fault, or None."""
         containing = [
             str(path.relative_to(work))
@@ -63,7 +73,9 @@ class Counter:
             and not {WANTED, ALBUM, MORE} & set(path.relative_to(work).parts[:1])
             and self._contains_person(path)
         ]
-        return f"data of the forgotten person remain in {containing}" if containing else self.none_is_left(work)
+        return (
+            f"data of the forgotten person remain in {containing}" if containing else self.check_nothing_is_left(work)
+        )
 
     def _leftovers(self) -> Iterator[Path]:
         return (path for path in self._work.rglob("*") if is_leftover_name(path.name))
@@ -73,31 +85,31 @@ class Counter:
         return any(piece in data for piece in self._traces)
 
 
-def trials(counter: Counter) -> list[Trial]:
+def trials(counter: LeftoverCounter) -> list[Trial]:
     """Return the trials, one per command."""
     portrait, speech = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS / "barack_obama_speech.jpg"
-    commands: list[tuple[str, list[str], str, list[str]]] = [
-        ("people export", ["people", "export", f"{WANTED}/one"], _PART, ["people", "export", f"{WANTED}/two"]),
-        ("identify --annotate", ["identify", ALBUM, "--annotate", f"{WANTED}/drawn"], _PART, []),
-        ("explain", ["explain", str(portrait), str(speech), "--out", f"{WANTED}/why.png"], _PART, []),
-        ("cluster", ["cluster", "--out", f"{WANTED}/groups.html"], _PART, []),
-        ("tags write", ["tags", "write", ALBUM], _PART, []),
-        ("tags write --embed", ["tags", "write", ALBUM, "--embed"], _PART, []),
-        ("packs add", ["packs", "add", "mine"], _PART, []),
-        ("scan", ["scan", MORE], MORE, []),
-        ("identify, fitting a classifier", ["identify", str(speech), "--classifier", "svm"], _PART, []),
-        ("enroll", ["enroll", "--name", "Ada", str(speech), "--force"], "test.facebank", []),
+    commands = [
+        _Killed("people export", ["people", "export", f"{WANTED}/one"], _PART, ["people", "export", f"{WANTED}/two"]),
+        _Killed("identify --annotate", ["identify", ALBUM, "--annotate", f"{WANTED}/drawn"], _PART, []),
+        _Killed("explain", ["explain", str(portrait), str(speech), "--out", f"{WANTED}/why.png"], _PART, []),
+        _Killed("cluster", ["cluster", "--out", f"{WANTED}/groups.html"], _PART, []),
+        _Killed("tags write", ["tags", "write", ALBUM], _PART, []),
+        _Killed("tags write --embed", ["tags", "write", ALBUM, "--embed"], _PART, []),
+        _Killed("packs add", ["packs", "add", "mine"], _PART, []),
+        _Killed("scan", ["scan", MORE], MORE, []),
+        _Killed("identify, fitting a classifier", ["identify", str(speech), "--classifier", "svm"], _PART, []),
+        _Killed("enroll", ["enroll", "--name", "Ada", str(speech), "--force"], "test.facebank", []),
     ]
     forget = ["people", "forget", PERSON]
     made = list[Trial]()
     for name, command, begins, again in commands:
         checks: list[tuple[list[str], Callable[[Path], str | None]]] = [
             (["--version"], counter.count),
-            (again or command, counter.none_is_left),
-            (forget, counter.is_forgotten),
+            (again or command, counter.check_nothing_is_left),
+            (forget, counter.check_forgotten),
         ]
         made.append(Trial(name, command, begins, checks))
-        made.append(Trial(f"{name}, forget at once", command, begins, [(forget, counter.is_forgotten)]))
+        made.append(Trial(f"{name}, forget at once", command, begins, [(forget, counter.check_forgotten)]))
     return made
 
 
@@ -126,7 +138,7 @@ def run(folder: Path, kills: int, seed: int = 0, only: str = "") -> tuple[dict[s
     killer = Killer(work, environment)
     prepared = [["enroll", "--name", name, str(DEMO_PHOTOS / photo)] for name, photo in ENROLLED.items()]
     killer.prepare([*prepared, ["scan", ALBUM]])
-    counter = Counter(work)
+    counter = LeftoverCounter(work)
     chosen = filter(lambda trial: only in trial.name, trials(counter))
     outcomes = {trial.name: killer.run_trial(trial, kills, seed) for trial in chosen}
     return outcomes, {"left by kills": counter.left, "left by the next runs": counter.after_the_next}
@@ -136,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trials, print the counts as one JSON object per line, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="number of kills per trial")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random kills (default 0)")
     parser.add_argument("--only", default="", help="run only trials whose name contains this text")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:

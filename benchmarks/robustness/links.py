@@ -214,8 +214,8 @@ def try_tree(folder: Path, seed: int, commands: Sequence[str] = tuple(COMMANDS))
 def main(arguments: Sequence[str] | None = None) -> int:
     """Test many trees, print the counts, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trees", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--trees", type=int, default=10, help="number of random folder trees (default 10)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random trees (default 0)")
     options = parser.parse_args(arguments)
     wrong = list[str]()
     with tempfile.TemporaryDirectory() as folder:

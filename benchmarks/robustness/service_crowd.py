@@ -143,7 +143,7 @@ def crowd(service: Serving, count: int, seconds: float) -> bool:
 def main() -> int:
     """Run the trial, print its outcome and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--connections", type=int, default=10_000)
+    parser.add_argument("--connections", type=int, default=10_000, help="number of connections (default 10,000)")
     parser.add_argument("--seconds", type=float, default=30.0, help="seconds for which connections are held")
     parser.add_argument("--growth", type=float, default=40.0, help="largest allowed growth of memory, in megabytes")
     arguments = parser.parse_args()

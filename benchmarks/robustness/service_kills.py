@@ -147,8 +147,8 @@ def main() -> int:
     """Run the trial, print its outcome and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with one folder per person")
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=20, help="number of kills (default 20)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random kills (default 1)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         log, wrong = run(arguments.data, Path(folder) / "killed.facebank", arguments.kills, arguments.seed)

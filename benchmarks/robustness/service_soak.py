@@ -90,8 +90,8 @@ def text_of(record: dict[str, object]) -> str:
 def main() -> int:
     """Run the trial, print its outcome and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--requests", type=int, default=10_000, help="number of requests (default 10,000)")
+    parser.add_argument("--clients", type=int, default=64, help="number of concurrent clients (default 64)")
     parser.add_argument("--growth", type=float, default=40.0, help="largest allowed growth of memory, in megabytes")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -119,7 +119,7 @@ def test_a_scan_of_the_folder_continues_the_merged_scan(
     assert report.unchanged > 5
 
 
-def test_errors_of_merging_are_one_sentence(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
+def test_scans_that_cannot_be_merged_are_reported(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
     target = tmp_path / "family.scan"
     one, two = scans[1:3]
     link, text, cut = (tmp_path / name for name in ("link.scan", "text.scan", "cut.scan"))

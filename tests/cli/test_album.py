@@ -120,7 +120,7 @@ def test_commands_that_change_a_scan_refuse_shards(run: Run, shards: Path, album
     assert {path.name for path in shards.iterdir()} == {"1.parquet", "2.parquet"}
 
 
-def test_errors_are_one_sentence(run: Run, gallery: Path, tmp_path: Path, shards: Path) -> None:
+def test_unusable_shards_are_reported(run: Run, gallery: Path, tmp_path: Path, shards: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "without Parquet shards" in run("album", "open", tmp_path / "empty", code=2).err
     assert "There is no scan" in run("album", "open", tmp_path / "absent", code=2).err

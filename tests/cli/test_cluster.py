@@ -56,7 +56,7 @@ def test_a_named_group_is_known_afterwards(run: Run, scanned: Path, tmp_path: Pa
     assert scanned.exists()
 
 
-def test_not_same_is_remembered(run: Run, scanned: Path) -> None:
+def test_faces_marked_as_different_stay_apart(run: Run, scanned: Path) -> None:
     assert scanned.exists()
     before = run("cluster", "--json").records
     after = run("cluster", "--not-same", "1.1", "1.2", "--json").records
@@ -65,7 +65,7 @@ def test_not_same_is_remembered(run: Run, scanned: Path) -> None:
     assert run("cluster", "--json").records == after
 
 
-def test_errors_are_one_sentence(run: Run, scanned: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_and_lost_photos_are_reported(run: Run, scanned: Path, tmp_path: Path) -> None:
     assert "no scan" in run("cluster", "--scan-file", "none.scan", code=2).err
     run("cluster")
     assert "there is no group 99" in run("people", "name", "99", "Ada", code=2).err
@@ -92,7 +92,7 @@ def test_file_names_are_escaped_on_the_page(run: Run, scanned: Path, tmp_path: P
     assert "&lt;b onclick=x&gt;" in text
 
 
-def test_a_group_is_not_added_to_a_person_that_it_is_unlike(run: Run, scanned: Path, gallery: Path) -> None:
+def test_a_group_unlike_the_person_is_refused(run: Run, scanned: Path, gallery: Path) -> None:
     assert scanned.exists()
     run("cluster")
     assert "there is no group 99" in run("people", "name", "99", "Serena", code=2).err

@@ -87,7 +87,7 @@ def test_photos_of_a_period(run: Run, album: Path, options: tuple[str, ...], fou
     assert names(run("find", "Eileen Collins", *options, "--json").records) == found
 
 
-def test_errors_are_one_sentence(run: Run, album: Path) -> None:
+def test_invalid_arguments_are_reported(run: Run, album: Path) -> None:
     assert album.exists()
     assert "Nobody" in run("find", "Ada", code=2).err
     assert "is not a day, month or year" in run("find", "Barack Obama", "--since", "last summer", code=2).err

@@ -136,7 +136,7 @@ def test_a_second_scan_at_the_same_time_is_refused(run: Run, gallery: Path, albu
     assert "5 analyzed" in run("scan", album).out
 
 
-def test_errors_are_one_sentence(run: Run, two_people: Path, album: Path, tmp_path: Path) -> None:
+def test_invalid_paths_and_options_are_reported(run: Run, two_people: Path, album: Path, tmp_path: Path) -> None:
     assert two_people.exists()
     assert "no such file or folder" in run("scan", tmp_path / "nowhere", code=2).err
     (tmp_path / "empty").mkdir()

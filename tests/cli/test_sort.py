@@ -160,7 +160,7 @@ def test_a_truncated_journal_can_be_undone(run: Run, album: Path, tmp_path: Path
     assert tree(album) == before
 
 
-def test_errors_are_one_sentence(run: Run, album: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_and_journals_are_reported(run: Run, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "sorted"
     assert "exclude each other" in run("sort", album, out, "--copy", "--move", code=2).err
     assert "outside of it" in run("sort", album, album / "sorted", code=2).err

@@ -57,7 +57,7 @@ def test_a_truncated_video(run: Run, clip: Path, tmp_path: Path, valid: Valid) -
     assert "cut.mp4 ends at 0:08.0 instead of 0:09.2" in ran.err
 
 
-def test_errors_are_one_sentence(run: Run, clip: Path, tmp_path: Path) -> None:
+def test_unreadable_videos_and_invalid_times_are_reported(run: Run, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("no video " * 100)
     (tmp_path / "sound.mp4").write_bytes(without_pictures(clip.read_bytes()))

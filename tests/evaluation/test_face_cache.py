@@ -105,12 +105,12 @@ def test_altered_row_is_not_used(tmp_path: Path, change: str) -> None:
         assert cache.faces("a") is None
 
 
-def test_two_processes_may_write_concurrently(tmp_path: Path) -> None:
-    with FaceCache(tmp_path / "c.sqlite", DIMENSION) as one, FaceCache(tmp_path / "c.sqlite", DIMENSION) as other:
-        one.store_faces("a", 0, [face(1)])
-        other.store_faces("b", 0, [face(2)])
-        assert one.faces("a") is not None
-        assert other.faces("a") is None
+def test_two_open_caches_of_one_file_can_both_write(tmp_path: Path) -> None:
+    with FaceCache(tmp_path / "c.sqlite", DIMENSION) as first, FaceCache(tmp_path / "c.sqlite", DIMENSION) as second:
+        first.store_faces("a", 0, [face(1)])
+        second.store_faces("b", 0, [face(2)])
+        assert first.faces("a") is not None
+        assert second.faces("a") is None
     with FaceCache(tmp_path / "c.sqlite", DIMENSION) as cache:
         assert cache.faces("a") is not None
         assert cache.faces("b") is not None
@@ -133,7 +133,7 @@ def test_embedding_of_another_length_is_not_used(tmp_path: Path) -> None:
         assert cache.embedding("a") is None
 
 
-def test_everything_stays_in_memory_without_a_cache_file(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_works_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with FaceCache(tmp_path / "file" / "c.sqlite", DIMENSION) as cache:
         for number in range(300):

@@ -30,26 +30,26 @@ def bank(tmp_path: Path) -> Iterator[FaceBank]:
         yield opened
 
 
-def refused(photo: EnrolledPhoto) -> None:
+def assert_nearer_to_another(photo: EnrolledPhoto) -> None:
     assert (photo.accepted, photo.reason) == (False, EnrollReason.NEARER_TO_ANOTHER)
     assert photo.sample_id is None
 
 
 def test_a_face_nearer_to_another_person_is_refused(bank: FaceBank) -> None:
     (photo,) = bank.enroll("Joe", BLUE_ROOM).photos
-    refused(photo)
+    assert_nearer_to_another(photo)
     assert all(word in photo.detail for word in ("Barack", "Joe", "--force"))
     assert [person.sample_count for person in bank.gallery.people()] == [2, 1]
 
 
-def test_a_new_person_who_is_clearly_enrolled_is_refused(bank: FaceBank) -> None:
+def test_a_new_name_for_an_enrolled_person_is_refused(bank: FaceBank) -> None:
     (photo,) = bank.enroll("Somebody", BLUE_ROOM).photos
-    refused(photo)
+    assert_nearer_to_another(photo)
     assert all(word in photo.detail for word in ("Barack", "Somebody", "--force"))
     assert [person.name for person in bank.gallery.people()] == ["Barack", "Joe"]
 
 
-def test_force_overrides(bank: FaceBank) -> None:
+def test_force_enrolls_a_refused_face(bank: FaceBank) -> None:
     assert bank.enroll("Somebody", BLUE_ROOM, force=True).accepted == 1
     (report,) = bank.enroll_people([PersonPhotos("Joe", (SPEECH,))], force=True)
     assert [photo.reason for photo in report.photos] == [EnrollReason.ENROLLED_AS_ANOTHER]
@@ -58,7 +58,7 @@ def test_force_overrides(bank: FaceBank) -> None:
 def test_force_applies_to_all_people_of_a_call(bank: FaceBank) -> None:
     people = [PersonPhotos("Joe", (BLUE_ROOM,))]
     (stopped,) = bank.enroll_people(people)
-    refused(stopped.photos[0])
+    assert_nearer_to_another(stopped.photos[0])
     (forced,) = bank.enroll_people(people, force=True)
     assert forced.accepted == 1
 
@@ -83,13 +83,13 @@ def test_advice_about_an_enrolled_face_names_commands(bank: FaceBank) -> None:
     assert f"`facebank people remove-sample {bank.gallery.samples('Barack')[0].id}`" in photo.detail
 
 
-def test_names_are_spelled_as_in_the_gallery(bank: FaceBank) -> None:
+def test_reports_spell_names_as_in_the_gallery(bank: FaceBank) -> None:
     report = bank.enroll("barack", BLUE_ROOM)
     assert (report.person, report.given_as) == ("Barack", None)
     assert [photo.person for photo in report.photos] == ["Barack"]
 
 
-def test_picked_faces_are_checked_too(bank: FaceBank, tmp_path: Path) -> None:
+def test_a_face_picked_from_a_group_photo_is_checked(bank: FaceBank, tmp_path: Path) -> None:
     with Image.open(BLUE_ROOM) as left, Image.open(COLLINS) as right:
         parts = [left.convert("RGB").resize((700, 700 * left.height // left.width)), right.convert("RGB")]
         parts[1] = parts[1].resize((250, 250 * right.height // right.width))
@@ -98,11 +98,11 @@ def test_picked_faces_are_checked_too(bank: FaceBank, tmp_path: Path) -> None:
     together.paste(parts[1], (700, 0))
     together.save(tmp_path / "pair.png")
     (photo,) = bank.enroll("Somebody", tmp_path / "pair.png", pick="largest").photos
-    refused(photo)
+    assert_nearer_to_another(photo)
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_the_majority_of_photos_decides_in_any_order(tmp_path: Path, order: int) -> None:
+def test_a_photo_unlike_the_majority_is_refused_in_any_order(tmp_path: Path, order: int) -> None:
     with FaceBank.open(tmp_path / "new.facebank", device="cpu") as opened:
         photos = opened.enroll("Mia", [COLLINS, OBAMA, SPEECH, BLUE_ROOM][::order]).photos
         odd = {Path(photo.path): photo for photo in photos if not photo.accepted}
@@ -120,7 +120,7 @@ def test_two_disagreeing_photos_are_both_refused(tmp_path: Path) -> None:
         assert opened.enroll("Mia", [COLLINS, OBAMA], force=True).accepted == 2
 
 
-def test_of_two_disagreeing_photos_that_of_an_enrolled_person_is_refused(bank: FaceBank) -> None:
+def test_a_photo_of_another_enrolled_person_among_two_is_refused(bank: FaceBank) -> None:
     photos = bank.enroll("Eileen", [BLUE_ROOM, COLLINS]).photos
     assert [photo.reason for photo in photos] == [EnrollReason.NEARER_TO_ANOTHER, EnrollReason.ENROLLED]
 
@@ -131,7 +131,7 @@ def test_a_face_unlike_the_samples_is_refused(bank: FaceBank) -> None:
     assert bank.enroll("Barack", COLLINS, force=True).accepted == 1
 
 
-def test_samples_unlike_most_photos_are_named(tmp_path: Path) -> None:
+def test_a_sample_unlike_most_photos_is_named_in_the_message(tmp_path: Path) -> None:
     with FaceBank.open(tmp_path / "new.facebank", device="cpu") as opened:
         opened.enroll("Mia", COLLINS)
         photos = opened.enroll("Mia", [OBAMA, SPEECH, BLUE_ROOM]).photos
@@ -146,8 +146,8 @@ def test_samples_have_variants_and_quality_with_stability(bank: FaceBank) -> Non
     for variant in expected - {"plain"}:
         table = bank.gallery.vectors(variant)
         np.testing.assert_array_equal(table.sample_ids, plain.sample_ids)
-        likeness = np.einsum("nd,nd->n", table.matrix, plain.matrix)
-        assert ((likeness > 0.4) & (likeness < 0.9999)).all()
+        similarity = np.einsum("nd,nd->n", table.matrix, plain.matrix)
+        assert ((similarity > 0.4) & (similarity < 0.9999)).all()
     (seen,) = bank.identify(OBAMA)
     at_once = seen.faces[0].quality
     (first, _) = bank.gallery.samples("Barack")

@@ -1,4 +1,4 @@
-"""Reading a large gallery at once gives the same data as reading its parts."""
+"""Bulk reads of a large gallery return the same data as reads of its parts."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+@pytest.mark.parametrize("rows_at_once", [1, 2, 3, 100])
 def test_vectors_and_qualities_are_consistent(
-    gallery: Gallery, faces: Faces, at_once: int, monkeypatch: pytest.MonkeyPatch
+    gallery: Gallery, faces: Faces, rows_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, count in (("Ada", 2), ("Bob", 3), ("Ada", 1)):
         gallery.enroll(name, faces.samples(count))
     expected = gallery.vectors()
     qualities = {sample.id: sample.quality for name in ("Ada", "Bob") for sample in gallery.samples(name)}
-    monkeypatch.setattr(vector_tables, "_ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(vector_tables, "_ROWS_AT_ONCE", rows_at_once)
     table, rated = gallery.rated_vectors()
     assert table.sample_ids.tolist() == [1, 2, 3, 4, 5, 6]
     assert table.person_ids.tolist() == expected.person_ids.tolist() == [1, 1, 2, 2, 2, 1]
     assert np.array_equal(table.matrix, expected.matrix)
-    assert rated.tolist() == pytest.approx([qualities[number] for number in table.sample_ids.tolist()])
+    assert rated.tolist() == pytest.approx([qualities[sample_id] for sample_id in table.sample_ids.tolist()])
     assert rated.dtype == table.matrix.dtype == np.float32
 
 
@@ -76,9 +76,9 @@ def test_a_damaged_name_is_reported(gallery: Gallery, faces: Faces, name: str) -
 
 @given(st.lists(st.text(st.characters(exclude_categories=("C", "Z")), min_size=1), max_size=3 * NAMES_TOGETHER))
 def test_a_name_table_returns_all_names(names: list[str]) -> None:
-    numbers = 3 * np.arange(len(names), dtype=np.int64)
+    ids = 3 * np.arange(len(names), dtype=np.int64)
     blocks = [names[start : start + NAMES_TOGETHER] for start in range(0, len(names), NAMES_TOGETHER)]
-    assert dict(NameTable(numbers, blocks)) == dict(zip(numbers.tolist(), names, strict=True))
+    assert dict(NameTable(ids, blocks)) == dict(zip(ids.tolist(), names, strict=True))
 
 
 @given(st.text(max_size=250))
