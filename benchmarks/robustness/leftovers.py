@@ -74,7 +74,7 @@ class LeftoverCounter:
             and self._contains_person(path)
         ]
         return (
-            f"data of the forgotten person remain in {containing}" if containing else self.check_nothing_is_left(work)
+            f"data of the forgotten person remains in {containing}" if containing else self.check_nothing_is_left(work)
         )
 
     def _leftovers(self) -> Iterator[Path]:

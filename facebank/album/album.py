@@ -101,8 +101,6 @@ class Album:
         if self._scan_file is not None:
             self._scan_file.close()
 
-    # The scan ---------------------------------------------------------------------------------------------------------
-
     @property
     def scan_file(self) -> ScanFile:
         """The results of the scan, opened on first use.
@@ -376,8 +374,6 @@ class Album:
         named = named_places(places)
         return count_photos(self.path, self.scan_file, named)
 
-    # People -----------------------------------------------------------------------------------------------------------
-
     def identify(
         self, places: Place | Iterable[Place] = (), settings: DecisionSettings | None = None
     ) -> Iterator[Photo]:
@@ -493,8 +489,6 @@ class Album:
         photos = scan_file.each_photo([place_path(place) for place in named_places(places)])
         rows = identified_if_gallery(self._bank, photos, settings) if identify else photos
         return faces_table(rows, groups, self._bank.engine.identity.dimension)
-
-    # Sorting ----------------------------------------------------------------------------------------------------------
 
     def plan_sorting(
         self, folder: Place, out: Place, mode: SortMode, settings: DecisionSettings | None = None
@@ -643,8 +637,6 @@ class Album:
             with suppress(ScanError, GalleryError, PackError):  # the next scan finds the photos by their content
                 self.scan_file.move(moved)
 
-    # Groups -----------------------------------------------------------------------------------------------------------
-
     def cluster(self, *, least: int = 2, known: Collection[int] | None = None, progress: Progress = SILENT) -> Grouped:
         """Group the faces of unknown people by person, and store the groups in the scan.
 
@@ -784,8 +776,6 @@ class Album:
                 without=without,
                 progress=progress,
             )
-
-    # Tags -------------------------------------------------------------------------------------------------------------
 
     def write_tags(
         self, places: Place | Iterable[Place], options: TagOptions, settings: DecisionSettings | None = None

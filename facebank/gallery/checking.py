@@ -214,9 +214,6 @@ def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
         yield Damage("missing", what, "vectors", known[number].person, number, known[number].path)
 
 
-# Health ---------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class GalleryHealth:
     """The state of a gallery's file."""

@@ -215,9 +215,6 @@ def _without_refused(
     return kept, tuple(refused)
 
 
-# Writing --------------------------------------------------------------------------------------------------------
-
-
 def _write(gallery: Gallery, folder: Path, people: Sequence[Person], *, thumbnails: bool) -> int:
     """Write all files of an export, and return the number of samples."""
     samples = [sample for person in people for sample in gallery.samples(person.name)]
@@ -318,9 +315,6 @@ def _sample_record(sample: Sample) -> dict[str, object]:
         "camera_dated": sample.camera_dated,
         "picture_hash": sample.picture_hash,
     }
-
-
-# Reading --------------------------------------------------------------------------------------------------------
 
 
 def _read_manifest(folder: Path) -> _Manifest:

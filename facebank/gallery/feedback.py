@@ -66,9 +66,6 @@ def check_face(face: FaceKey, vector: FloatArray | None, dimension: int) -> None
         raise UsageError(f"Invalid face of a photo: {error}.") from error
 
 
-# Denials --------------------------------------------------------------------------------------------------------
-
-
 def deny(
     connection: sqlite3.Connection,
     bound: Binding,
@@ -160,9 +157,6 @@ def _denials_of_face(connection: sqlite3.Connection, face: FaceKey) -> list[Deni
     return [denial for denial in denials if is_same_place(denial.face, face)]
 
 
-# Strangers ------------------------------------------------------------------------------------------------------
-
-
 def remember_stranger(
     connection: sqlite3.Connection, bound: Binding, sample: NewSample, now: datetime
 ) -> tuple[int, bool]:
@@ -219,9 +213,6 @@ def _is_sample(stranger: Stranger, vector: FloatArray, sample: NewSample) -> boo
     return is_same_place(stranger.face, FaceKey.enrolled(sample)) or is_same_vector(vector, sample.vectors[PLAIN])
 
 
-# Pictures -------------------------------------------------------------------------------------------------------
-
-
 def lacks_picture(connection: sqlite3.Connection, content_hash: str | None = None) -> bool:
     """Return whether any sample, denial or stranger, of one photo or of all, lacks its photo's picture hash."""
     if schema_version(connection) < PICTURES_SINCE:
@@ -244,9 +235,6 @@ def set_picture(connection: sqlite3.Connection, content_hash: str, picture_hash:
             update(connection, table, "id", whole(number), {"picture_hash": picture_hash})
             if table == "denials":  # they now hold for copies of the photo too
                 advance_denials(connection)
-
-
-# Rows -----------------------------------------------------------------------------------------------------------
 
 
 def _denial(row: Row) -> Denial:

@@ -193,8 +193,6 @@ class Gallery:
             _check_pack(self.path, state.binding(connection).pack, self.pack)
             yield connection
 
-    # People -----------------------------------------------------------------------------------------------------
-
     def people(self) -> list[Person]:
         """Return all people, in the order of their names."""
         with self._file.reading() as connection:
@@ -347,8 +345,6 @@ class Gallery:
 
         return self._wiped(self._removed(removed, names))
 
-    # Samples ----------------------------------------------------------------------------------------------------
-
     def enroll(self, person: str, samples: Sequence[NewSample]) -> list[EnrolledSample]:
         """Add samples to a person; a face that is enrolled already is skipped.
 
@@ -477,8 +473,6 @@ class Gallery:
         if not samples.has_sample(connection, sample_id):
             raise SampleNotFoundError(f"There is no sample {sample_id} in {printable(str(self.path))}.")
 
-    # Embeddings -------------------------------------------------------------------------------------------------
-
     def variants(self) -> list[str]:
         """Return the variants of embeddings that any sample has."""
         with self._reading() as connection:
@@ -557,8 +551,6 @@ class Gallery:
             mirrors.require_cleaning(connection)
         self._bound = bound
         return self._wiped(Removed(len(dropped)))
-
-    # Denials and strangers --------------------------------------------------------------------------------------
 
     def deny(self, person: str, face: FaceKey, vector: FloatArray | None = None) -> bool:
         """Record that a face is not a person's, so that the person is never suggested for it.
@@ -653,8 +645,6 @@ class Gallery:
             return 0
 
         return self._cleaned(self._removed(removed))
-
-    # Settings and files -----------------------------------------------------------------------------------------
 
     def read_setting(self, key: str) -> Any:
         """Return a setting's value, decoded from JSON; None if it is not set."""

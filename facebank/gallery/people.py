@@ -61,9 +61,6 @@ class Merge(NamedTuple):
     sample_count: int  # how many of the moved samples still exist
 
 
-# Reading --------------------------------------------------------------------------------------------------------
-
-
 def everybody(connection: sqlite3.Connection) -> list[Person]:
     """Return all people, in the order of their names."""
     bare, masked = (_sample_counts(connection, masked=group) for group in (False, True))
@@ -167,9 +164,6 @@ def _person(row: Row, sample_count: int, masked_count: int) -> Person:
 
 def _facts(born: object, text: object) -> PersonFacts:
     return PersonFacts(None if born is None else birth_date(born), None if text is None else note(text))
-
-
-# Changing -------------------------------------------------------------------------------------------------------
 
 
 def add_person(connection: sqlite3.Connection, name: str, now: datetime) -> int:
@@ -277,9 +271,6 @@ def _joined(own: PersonFacts, others: PersonFacts) -> PersonFacts:
         both = f"{own.note}; {others.note}"
         note = both if len(both) <= LONGEST_NOTE else own.note
     return PersonFacts(own.born or others.born, note)
-
-
-# Merging --------------------------------------------------------------------------------------------------------
 
 
 def merge(connection: sqlite3.Connection, bound: Binding, sources: Sequence[str], into: str) -> Person:

@@ -187,9 +187,6 @@ def _build_index(gallery: Gallery, revision: int, before: DerivedFile | None = N
     return GalleryIndex(revision, people, samples.names, gallery.birth_dates(), masked, origin=samples.origin)
 
 
-# The file in the cache --------------------------------------------------------------------------------------------
-
-
 def _write_to_cache(gallery: Gallery, built: GalleryIndex, before: object) -> object:
     """Write an index to the cache unless another process has; returns the token of the file in the cache.
 

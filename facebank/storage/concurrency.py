@@ -26,9 +26,6 @@ Value = TypeVar("Value")
 Item = TypeVar("Item")
 
 
-# Threads and forks ----------------------------------------------------------------------------------------------
-
-
 class SharedLock:
     """A reentrant lock that is replaced in a forked process."""
 
@@ -170,9 +167,6 @@ def uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
         if held:
             before(*held[0])
-
-
-# Processes ------------------------------------------------------------------------------------------------------
 
 
 def flock_now(handle: int) -> bool | None:

@@ -194,9 +194,6 @@ class BoundedConnection(sqlite3.Connection):
         self.set_progress_handler(looks.__next__, _STEPS_BETWEEN_CHECKS)
 
 
-# Opening --------------------------------------------------------------------------------------------------------
-
-
 def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
     """Open an existing file with guards against hostile content, in autocommit mode for explicit transactions.
 
@@ -360,9 +357,6 @@ def _file_status(path: Path, suffix: str = "") -> tuple[int, ...] | None:
 
 def _size_of(path: Path, suffix: str) -> int:
     return (_file_status(path, suffix) or (0, 0, 0))[2]
-
-
-# Threads and forks ----------------------------------------------------------------------------------------------
 
 
 class ThreadConnections:

@@ -29,9 +29,6 @@ class InvalidValueError(ValueError):
     """A stored value is invalid; the message gives the reason, the caller adds the location."""
 
 
-# Values ---------------------------------------------------------------------------------------------------------
-
-
 def whole(value: object) -> int:
     """Validate and return an integer."""
     if not isinstance(value, int) or isinstance(value, bool):
@@ -116,9 +113,6 @@ def bytes_to_path(data: object) -> str:
     except UnicodeDecodeError as error:
         raise InvalidValueError("it contains an invalid path") from error
     raise InvalidValueError("it contains an invalid path")
-
-
-# Rows -----------------------------------------------------------------------------------------------------------
 
 
 def row_digest(table: str, values: Iterable[object]) -> bytes:

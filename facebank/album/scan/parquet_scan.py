@@ -83,8 +83,6 @@ class ParquetScan(ScanFile):
         """Close the shards."""
         self._archive.close()
 
-    # Files ------------------------------------------------------------------------------------------------------------
-
     def known_files(self, place: str) -> list[FileRow]:
         """As of `ScanFile`; a photo's number is that of the row with its faces."""
         files = []
@@ -126,8 +124,6 @@ class ParquetScan(ScanFile):
     def shards(self) -> list[ShardRow]:
         """As of `ScanFile`."""
         return joined((row for rows in self._archive.looked_through for row in rows), ())
-
-    # Photos and faces -------------------------------------------------------------------------------------------------
 
     def photos(self, places: Sequence[str] = ()) -> Iterator[Photo]:
         """As of `ScanFile`, in the order of the shards."""
@@ -245,8 +241,6 @@ class ParquetScan(ScanFile):
                 for number, record in enumerate(self._archive.records(group), group.first):
                     if wanted[number]:
                         yield number, record
-
-    # Groups -----------------------------------------------------------------------------------------------------------
 
     def groups(self) -> dict[int, list[int]]:
         """As of `ScanFile`; faces of removed shards are left out."""

@@ -144,8 +144,6 @@ class ScanFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # Files ------------------------------------------------------------------------------------------------------------
-
     def known_files(self, place: str) -> list[FileRow]:
         """Return the files known below a folder, or the single file, in the order of their paths."""
         if self._tables.files_are_whole:
@@ -213,8 +211,6 @@ class ScanFile:
         """Return the folders, or shards of them, that were looked through, and when."""
         with self._tables.reading():
             return self._tables.shards()
-
-    # Changes ----------------------------------------------------------------------------------------------------------
 
     def keep(self, files: Sequence[ScannedFile]) -> None:
         """Store the results of files, all or none."""
@@ -320,8 +316,6 @@ class ScanFile:
                 count += gone.rowcount
             changed["apart"] -= count
         return count
-
-    # Photos and faces -------------------------------------------------------------------------------------------------
 
     def photos(self, places: Sequence[str] = ()) -> Iterator[Photo]:
         """Yield the photos with their faces, in the order of the files' paths; of all folders if there are no places.

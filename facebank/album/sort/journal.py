@@ -258,9 +258,6 @@ def _busy(path: Path) -> StorageError:
     )
 
 
-# Lines ----------------------------------------------------------------------------------------------------------------
-
-
 def _header(out: Path) -> _Line:
     return {"journal": _VERSION, "id": secrets.token_hex(8), "folder": str(out)}
 

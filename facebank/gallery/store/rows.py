@@ -62,9 +62,6 @@ class Sum(NamedTuple):
 NOTHING = Sum(0, 0)
 
 
-# Writing --------------------------------------------------------------------------------------------------------
-
-
 def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Value]]) -> list[int]:
     """Write new rows and return their numbers.
 
@@ -273,9 +270,6 @@ def _grouped(rows: Iterable[int], values: Sequence[Value] | str | None) -> Itera
     for row in rows:
         groups.setdefault(values[row], []).append(row)
     return groups.items()
-
-
-# Reading --------------------------------------------------------------------------------------------------------
 
 
 def rows_of(connection: sqlite3.Connection, table: str, where: str = "", values: Sequence[Value] = ()) -> list[Row]:

@@ -31,8 +31,6 @@ router = APIRouter(prefix="/api/v1", include_in_schema=False)
 _MOST_IMAGES = 10_000  # removed by one request
 _LONGEST_LIST = 64 * _MOST_IMAGES  # bytes
 
-# Subjects -------------------------------------------------------------------------------------------------------
-
 
 @router.get("/recognition/subjects")
 @router.get("/recognition/subjects/")
@@ -102,9 +100,6 @@ def _forget_everybody(bank: FaceBank) -> int:
     names = [person.name for person in bank.people()]
     bank.gallery.forget_people(names)
     return len(names)
-
-
-# Examples -------------------------------------------------------------------------------------------------------
 
 
 @router.post("/recognition/faces", status_code=201)
