@@ -182,13 +182,13 @@ def measure(faces: Faces, photos: int, method: Method) -> dict[str, NDArray[np.f
         operational = 0.0
         for masked in (False, True):
             kind = MASKED if masked else "plain"
-            likeness = scores(probes, masked)
+            similarities = scores(probes, masked)
             found = np.any(probes_of(faces, masked)[probes] != 0, axis=1)
-            right = (likeness.argmax(axis=1) == own) & found
+            right = (similarities.argmax(axis=1) == own) & found
             best = scores(strangers, masked).max(axis=1)
             threshold = float(np.quantile(best, 1 - FPIR, method="higher"))
             operational = operational if masked else threshold
-            genuine = likeness[np.arange(len(own)), own]
+            genuine = similarities[np.arange(len(own)), own]
             count(f"{kind} wrong", probes[~right])
             count(f"{kind} missed", probes[~(right & (genuine > threshold))])
             if masked:

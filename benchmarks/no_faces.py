@@ -27,7 +27,7 @@ from facebank.packs import load_pack
 from facebank.storage.arrays import overlaps
 from facebank.types import DecodedPhoto
 from facebank.vision import FaceAnalyzer
-from facebank.vision.quality import likeness_left, score_of
+from facebank.vision.quality import remaining_similarity, score_of
 
 if TYPE_CHECKING:
     from facebank.types import AnalyzedPhoto, Face, RGBImage
@@ -50,7 +50,7 @@ def photo_of(pixels: RGBImage, *, has_orientation: bool = True) -> DecodedPhoto:
 
 def qualities(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto, face: Face) -> tuple[float, float]:
     """Return a face's quality without and with the weakness "hardly a face"."""
-    left = likeness_left(face, analyzer.crop(analyzed.photo, face))
+    left = remaining_similarity(face, analyzer.crop(analyzed.photo, face))
     return score_of({word: value for word, value in left.items() if word != HARDLY}), score_of(left)
 
 

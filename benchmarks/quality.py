@@ -31,7 +31,7 @@ from facebank.vision.alignment import align
 from facebank.vision.analyzer import build_embedder
 from facebank.vision.augmentation import augment
 from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
-from facebank.vision.quality import assess, frontality, likeness_left, score_of, with_stability
+from facebank.vision.quality import assess, frontality, remaining_similarity, score_of, with_stability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ class Probe:
         Number of the person.
     condition
         Degradation of the photo.
-    likeness
+    similarities
         Similarities with the mean of each person's other photos, ``(people,)``.
     left
         Factor of the quality for each weakness.
@@ -77,7 +77,7 @@ class Probe:
 
     person: int
     condition: str
-    likeness: FloatArray
+    similarities: FloatArray
     left: Mapping[str, float]
     steady: float
 
@@ -175,7 +175,7 @@ def _probe(
     crops = [crop, *(augment(crop, embedder.template, variant) for variant in ("flip", "shifted"))]
     embedding, *others = embedder.embed(np.stack(crops))
     steady = with_stability(assess(detection, crop), embedding, np.stack(others)).score
-    left = likeness_left(detection, crop)
+    left = remaining_similarity(detection, crop)
     return Probe(person, condition, means @ embedding, left, steady)
 
 
@@ -191,7 +191,7 @@ def scores_of(probes: list[Probe]) -> dict[str, Doubles]:
 
 def error_versus_discard(probes: list[Probe], scores: Doubles, threshold: float) -> dict[str, object]:
     """Return the correlation with genuine similarity, and FNMR in percent by fraction of discarded probes."""
-    genuine = np.array([probe.likeness[probe.person] for probe in probes])
+    genuine = np.array([probe.similarities[probe.person] for probe in probes])
     order = np.argsort(scores, kind="stable")
     lost = [float((genuine[order[int(share * len(order)) :]] < threshold).mean()) for share in DISCARDED]
     return {
@@ -214,7 +214,7 @@ def _ranks(values: Doubles) -> Doubles:
 def report_on(probes: list[Probe]) -> dict[str, object]:
     """Evaluate the quality and each of its components."""
     plain = [probe for probe in probes if probe.condition in ("plain", "turned")]
-    impostors = np.concatenate([np.delete(probe.likeness, probe.person) for probe in plain])
+    impostors = np.concatenate([np.delete(probe.similarities, probe.person) for probe in plain])
     threshold = float(np.quantile(impostors, 1 - FMR))
     scores = scores_of(probes)
     conditions = np.array([probe.condition for probe in probes])
@@ -229,7 +229,9 @@ def report_on(probes: list[Probe]) -> dict[str, object]:
         }
     table["means"] = {
         str(condition): {
-            "similarity": round(float(np.mean([p.likeness[p.person] for p in probes if p.condition == condition])), 3),
+            "similarity": round(
+                float(np.mean([p.similarities[p.person] for p in probes if p.condition == condition])), 3
+            ),
             "quality": round(float(scores["quality"][conditions == condition].mean()), 3),
         }
         for condition in dict.fromkeys(conditions)

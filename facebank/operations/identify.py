@@ -372,7 +372,7 @@ def _rule(
         threshold=thresholds.known if calibrator is None else calibrator.threshold(samples, settings.fpir, further),
         margin=thresholds.margin,
         minimum_quality=thresholds.minimum_quality,
-        stranger_likeness=thresholds.verify,
+        stranger_similarity=thresholds.verify,
         calibrator=calibrator,
         stranger_share=settings.stranger_share,
         least_probability=settings.least_probability,

@@ -76,7 +76,7 @@ class Confusables:
         given = self._given_common
         return common_similarity(self._people) if given is None else min(given, _MOST_COMMON)
 
-    def likeness(self, first: int, second: int) -> float:
+    def margin_weight(self, first: int, second: int) -> float:
         """Return the weight of margins against scores in separating two people, given by place; 0..1."""
         one, other = self._people.prototypes_of(np.array([first, second]))
         similarity = float(one @ other)
@@ -133,7 +133,7 @@ def share_among_alike(
             shares = {
                 column: _share(confusables, people, similarities[row], probabilities[row], (first, column))
                 for column in others
-                if confusables.likeness(people[first], people[column])
+                if confusables.margin_weight(people[first], people[column])
             }
             left = [column for column in others if column not in shares]
             if shares:
@@ -152,11 +152,11 @@ def _share(
 ) -> float:
     """Return the odds of a candidate against the likelier person, whom the candidate resembles."""
     first, other = columns
-    likeness = confusables.likeness(people[first], people[other])
+    weight = confusables.margin_weight(people[first], people[other])
     margin = float(similarities[first]) - float(similarities[other])
     probability = confusables.probability(people[first], people[other], margin)
     by_scores = float(probabilities[other] / probabilities[first])
-    return float(by_scores ** (1 - likeness) * ((1 - probability) / probability) ** likeness)
+    return float(by_scores ** (1 - weight) * ((1 - probability) / probability) ** weight)
 
 
 def _margins(people: PeopleIndex, first: int, second: int) -> PairMargins:

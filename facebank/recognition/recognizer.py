@@ -56,7 +56,7 @@ class Rule:
     margin: float  # minimum lead over the runner-up's similarity; used only without a calibrator
     minimum_quality: float  # below this quality, 0..1, a face is named only beyond doubt
     # similarity from which a face is a remembered stranger's, unless an enrolled person is more similar
-    stranger_likeness: float
+    stranger_similarity: float
     calibrator: Calibrator | None = None  # turns scores into probabilities; None for an uncalibrated pack
     stranger_share: float = 0.5  # prior probability that a face is a stranger's, in (0, 1)
     least_probability: float = LEAST_PROBABILITY  # lowest probability of a name; used only with a calibrator
@@ -159,8 +159,8 @@ class Recognizer:
         rows = [check_embeddings(face.embedding[None], "probes", self._dimension) for face in faces]
         embeddings = np.concatenate(rows)
         ranking = self._rank(embeddings, _hidden_mouths(faces), denied)
-        likeness = self._stranger_similarities(embeddings)
-        return self._decide_together(faces, ranking, likeness, [range(len(faces))])
+        stranger_similarities = self._stranger_similarities(embeddings)
+        return self._decide_together(faces, ranking, stranger_similarities, [range(len(faces))])
 
     def identify_track(self, faces: Sequence[Face]) -> Identity:
         """Identify one person from at least one face, such as those of a track in a video.
@@ -184,8 +184,8 @@ class Recognizer:
         """
         if not tracks:
             return []
-        faces, rankings, likeness = zip(*map(self._ranked_track, tracks), strict=True)
-        return self._decide_together(faces, stacked(rankings), np.array(likeness), together)
+        faces, rankings, stranger_similarities = zip(*map(self._ranked_track, tracks), strict=True)
+        return self._decide_together(faces, stacked(rankings), np.array(stranger_similarities), together)
 
     def _ranked_track(self, faces: Sequence[Face]) -> tuple[Face, Ranking, float]:
         """Return a typical face of a track, its ranking, and its similarity to the nearest remembered stranger."""
@@ -197,13 +197,13 @@ class Recognizer:
         weights = np.maximum(qualities, _LEAST_QUALITY) ** 2
         weights = weights / weights.sum()
         ranking = self._ranked([self._shown(embeddings, _hidden_mouths(faces), weights)])
-        likeness = float(self._stranger_similarities(embeddings) @ weights)
+        stranger_similarity = float(self._stranger_similarities(embeddings) @ weights)
         typical = replace(faces[0].assessment, score=float(qualities @ weights))
         mean = normalized(averaged(embeddings, weights).astype(np.float64)).astype(np.float32)
         return (
             Face(faces[0].box, faces[0].landmarks, faces[0].detection_score, typical, mean[0]),
             ranking,
-            likeness,
+            stranger_similarity,
         )
 
     def _rank(self, embeddings: FloatArray, hidden: NDArray[np.bool_], denied: Sequence[AbstractSet[int]]) -> Ranking:
@@ -293,10 +293,10 @@ class Recognizer:
         self,
         faces: Sequence[Face],
         ranking: Ranking,
-        likeness: NDArray[np.floating],
+        stranger_similarities: NDArray[np.floating],
         together: Sequence[Sequence[int]],
     ) -> list[Identity]:
-        alone = [self._decide(face, ranking, row, float(likeness[row])) for row, face in enumerate(faces)]
+        alone = [self._decide(face, ranking, row, float(stranger_similarities[row])) for row, face in enumerate(faces)]
         if self.rule.allow_twice:
             return flag_people_seen_twice(alone, together)
         if not any(len(rows) > 1 for rows in together):
@@ -312,7 +312,7 @@ class Recognizer:
             for group in competing(ranking.places, plausible, near, rows) if len(rows) > 1 else ():
                 # in a canonical order, so that results do not depend on the photo's order
                 group.sort(key=lambda row: (ranking.places[row].tolist(), ranking.scores[row].tolist()))
-                for row, decision in self._assign_jointly(group, faces, ranking, likeness, alone).items():
+                for row, decision in self._assign_jointly(group, faces, ranking, stranger_similarities, alone).items():
                     found.setdefault(row, []).append(decision)
         return [least_sure(found[row]) if row in found else decision for row, decision in enumerate(alone)]
 
@@ -321,7 +321,7 @@ class Recognizer:
         group: Sequence[int],
         faces: Sequence[Face],
         ranking: Ranking,
-        likeness: NDArray[np.floating],
+        stranger_similarities: NDArray[np.floating],
         alone: Sequence[Identity],
     ) -> dict[int, Identity]:
         """Decide about faces that compete for people; a face that loses may keep its next candidate."""
@@ -341,7 +341,9 @@ class Recognizer:
             still = {
                 place
                 for place in standing
-                if self._outcome(faces[group[place]], ordered, place, float(likeness[group[place]]), taken[place])[0]
+                if self._outcome(
+                    faces[group[place]], ordered, place, float(stranger_similarities[group[place]]), taken[place]
+                )[0]
                 is Decision.KNOWN
             }
             if still == standing:
@@ -358,13 +360,13 @@ class Recognizer:
             decisions[row] = identity_of(decision, reason, candidates)
         return decisions
 
-    def _decide(self, face: Face, ranking: Ranking, row: int, stranger_likeness: float) -> Identity:
+    def _decide(self, face: Face, ranking: Ranking, row: int, stranger_similarity: float) -> Identity:
         candidates = self._candidates(ranking, row)
         if not candidates:
-            remembered = stranger_likeness >= self.rule.stranger_likeness
+            remembered = stranger_similarity >= self.rule.stranger_similarity
             reason = Reason.REMEMBERED_STRANGER if remembered else Reason.BELOW_THRESHOLD
             return Identity(Decision.UNKNOWN, reason, None, None, None, ())
-        return identity_of(*self._outcome(face, ranking, row, stranger_likeness), candidates)
+        return identity_of(*self._outcome(face, ranking, row, stranger_similarity), candidates)
 
     def _candidates(self, ranking: Ranking, row: int) -> tuple[Candidate, ...]:
         return tuple(
@@ -382,12 +384,12 @@ class Recognizer:
         face: Face,
         ranking: Ranking,
         row: int,
-        stranger_likeness: float,
+        stranger_similarity: float,
         taken: AbstractSet[int] = frozenset(),
     ) -> tuple[Decision, Reason]:
         rule = self.rule
         too_poor = face.quality < rule.minimum_quality
-        if stranger_likeness >= max(rule.stranger_likeness, float(ranking.similarities[row, 0])):
+        if stranger_similarity >= max(rule.stranger_similarity, float(ranking.similarities[row, 0])):
             return Decision.UNKNOWN, Reason.REMEMBERED_STRANGER
         if too_poor and (HARDLY_A_FACE in face.assessment.weaknesses or not self._is_beyond_doubt(ranking, row)):
             return Decision.UNCERTAIN, Reason.FACE_TOO_POOR
@@ -407,7 +409,7 @@ class Recognizer:
             if other in taken:  # already reflected in the probabilities
                 if is_near and ranking.probabilities is not None:
                     return Reason.RUNNER_UP_TOO_NEAR
-            elif self._confusables is not None and self._confusables.likeness(first, other):
+            elif self._confusables is not None and self._confusables.margin_weight(first, other):
                 if self._before(ranking, row, column) < self._least_probability(first, other):
                     return Reason.CONFUSABLE
             elif is_near:

@@ -52,11 +52,11 @@ _TURNED_KEEP, _TURN_LOSS = 0.7, 0.5
 _NOSE_LOW, _NOD_LOSS = 0.52, 2.5
 _WHITE, _WHITE_LOSS = 250, 0.75
 _CONTRAST = 7.5
-_EYES_LIKENESS = 0.35
+_EYES_SIMILARITY = 0.35
 _STABLE, _UNSTABLE, _UNSTEADY = 0.97, 0.77, 0.93
 _HOPELESS = 0.3
 _WEAK = 0.9
-_MOUTH_LIKENESS = (1 - _WEAK) / NOTICED  # 0.15: a mouth that counts as hidden is a weakness
+_MOUTH_SIMILARITY = (1 - _WEAK) / NOTICED  # 0.15: a mouth that counts as hidden is a weakness
 _ENOUGH = 30.0
 
 # The detector's second score: 90 % of hands, ears and coins are below 0.7, but only 1 % of usable faces.
@@ -81,7 +81,7 @@ def assess(detection: Detection, crop: RGBImage) -> Quality:
     crop
         The aligned face, ``uint8`` of shape ``(size, size, 3)``.
     """
-    left = likeness_left(detection, crop)
+    left = remaining_similarity(detection, crop)
     weaknesses = sorted((word for word in left if left[word] < _WEAK), key=left.__getitem__)
     return Quality(
         score=score_of(left),
@@ -94,7 +94,7 @@ def assess(detection: Detection, crop: RGBImage) -> Quality:
     )
 
 
-def likeness_left(detection: Detection, crop: RGBImage) -> dict[str, float]:
+def remaining_similarity(detection: Detection, crop: RGBImage) -> dict[str, float]:
     """Return the fraction of a face's similarity that remains, by weakness in words: 1 (no weakness) to 0."""
     mouth, eyes = hidden_parts(crop)
     return {
@@ -104,8 +104,8 @@ def likeness_left(detection: Detection, crop: RGBImage) -> dict[str, float]:
         "turned away": min(1.0, _TURNED_KEEP + _TURN_LOSS * frontality(detection.landmarks)),
         "looking down": uprightness(detection.landmarks),
         "badly lit": exposure(crop),
-        "mouth hidden": 1 - _MOUTH_LIKENESS * mouth,
-        "eyes hidden": 1 - _EYES_LIKENESS * eyes,
+        "mouth hidden": 1 - _MOUTH_SIMILARITY * mouth,
+        "eyes hidden": 1 - _EYES_SIMILARITY * eyes,
     }
 
 
@@ -117,9 +117,9 @@ def plausibility(detection: Detection) -> float:
 
 
 def score_of(left: Mapping[str, float]) -> float:
-    """Return the score, 0..1, of the result of `likeness_left`."""
-    likeness = float(np.prod(list(left.values())))
-    return float(np.clip((likeness - _HOPELESS) / (1 - _HOPELESS), 0.0, 1.0))
+    """Return the score, 0..1, of the result of `remaining_similarity`."""
+    similarity = float(np.prod(list(left.values())))
+    return float(np.clip((similarity - _HOPELESS) / (1 - _HOPELESS), 0.0, 1.0))
 
 
 def with_stability(quality: Quality, embedding: FloatArray, others: FloatArray) -> Quality:

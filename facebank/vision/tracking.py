@@ -183,8 +183,8 @@ class Tracker:
         if not _within_reach(before, box, time - track.last.time):
             return -1.0
         trust = min(face.quality, track.best.face.quality)
-        likeness = float(track.mean @ face.embedding) / self._verify - 0.5
-        return float(overlaps(before, box[None])[0]) + trust * float(np.clip(likeness, -1.0, 1.0))
+        similarity = float(track.mean @ face.embedding) / self._verify - 0.5
+        return float(overlaps(before, box[None])[0]) + trust * float(np.clip(similarity, -1.0, 1.0))
 
 
 def seen_together(tracks: Sequence[Track]) -> list[list[int]]:

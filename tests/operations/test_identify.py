@@ -60,13 +60,13 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
 
 
-def look(person: int, photo: int = 0, likeness: float = 0.8) -> FloatArray:
+def look(person: int, photo: int = 0, similarity: float = 0.8) -> FloatArray:
     """Return the embedding of a synthetic person's photo; those of one person lean to one direction."""
     direction = np.random.default_rng(person).normal(size=DIMENSION)
     other = np.random.default_rng([person, photo, 1]).normal(size=DIMENSION)
     other -= other @ direction / (direction @ direction) * direction
-    vector = likeness * direction / np.linalg.norm(direction)
-    vector += (1 - likeness**2) ** 0.5 * other / np.linalg.norm(other)
+    vector = similarity * direction / np.linalg.norm(direction)
+    vector += (1 - similarity**2) ** 0.5 * other / np.linalg.norm(other)
     return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
 
@@ -464,7 +464,7 @@ def test_coefficients_written_during_forgetting_are_wiped(
 
 
 def test_a_masked_face_is_compared_with_masked_prototypes(tmp_path: Path, engine: Engine) -> None:
-    plain, masked = look(1), look(1, photo=7, likeness=0.3)
+    plain, masked = look(1), look(1, photo=7, similarity=0.3)
     known = replace(sample(plain), vectors={"plain": plain, MASK: masked})
     with Gallery.open(tmp_path / "g.facebank", engine.identity, create=True) as gallery:
         gallery.enroll_people([("Ada", [known]), ("Ben", [sample(look(2))])])

@@ -35,7 +35,7 @@ CALIBRATOR = Calibrator(
         for size, base in ((1, 0.4), (10, 0.5), (100, 0.6))
     ),
 )
-PLAIN = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_likeness=0.45)
+PLAIN = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_similarity=0.45)
 CALIBRATED = replace(PLAIN, calibrator=CALIBRATOR)
 
 rules = pytest.mark.parametrize("rule", [PLAIN, CALIBRATED], ids=["uncalibrated", "calibrated"])
@@ -112,7 +112,7 @@ class Pairs(Confusables):
         self.pairs, self.value = pairs, value
         self.queried: list[tuple[int, int]] = []
 
-    def likeness(self, first: int, second: int) -> float:
+    def margin_weight(self, first: int, second: int) -> float:
         return float(frozenset({first + 1, second + 1}) in self.pairs)
 
     def expected_error(self, first: int, second: int) -> float:

@@ -80,8 +80,8 @@ def test_pair_does_not_depend_on_the_rest_of_the_gallery() -> None:
     (pair,) = (found for found in confusable_pairs(enrolled.index) if (found.first, found.second) == (6010, 6020))
     confusables = Confusables(enrolled.index)
     assert confusables.expected_error(600, 601) == pytest.approx(pair.expected_error, abs=1e-9)
-    assert confusables.likeness(600, 601) == 1
-    assert confusables.likeness(0, 1) == 0
+    assert confusables.margin_weight(600, 601) == 1
+    assert confusables.margin_weight(0, 1) == 0
 
 
 @given(st.floats(0.3, 0.9), st.integers(0, 1000))
@@ -137,7 +137,7 @@ def test_common_component_of_all_faces_is_no_resemblance() -> None:
     shifted = unit(rows + 1.2 * common)
     enrolled = Enrolled(shifted, np.repeat(np.arange(100), 3), np.ones(300, np.float32))
     assert float(shifted[0] @ shifted[3]) > 0.5
-    assert Confusables(enrolled.index).likeness(0, 1) == 0
+    assert Confusables(enrolled.index).margin_weight(0, 1) == 0
     assert confusable_pairs(enrolled.index) == []
 
 

@@ -89,7 +89,7 @@ def test_equal_scores_are_ranked_in_order_of_people() -> None:
     enrolled = Enrolled(
         np.eye(1, DIMENSION, dtype=np.float32).repeat(count, 0), np.arange(count), np.ones(count, np.float32)
     )
-    rule = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_likeness=2.0)
+    rule = Rule(threshold=0.5, margin=0.1, minimum_quality=0.2, stranger_similarity=2.0)
     recognizer = Recognizer(enrolled.index, numbered(enrolled), PrototypeScorer(enrolled.index), rule)
     faces = replace(probes(np.random.default_rng(0), enrolled, 1)[0], embedding=enrolled.matrix[0])
     (decision,) = recognizer.identify([faces], [{0, 2}])

@@ -43,8 +43,8 @@ def test_embeddings_of_variants_are_similar_to_the_face(
     assert list(vectors) == list(VARIANTS)
     for variant, vector in vectors.items():
         assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
-        likeness = float(vector @ face.embedding)
-        assert (0.4 if variant == "mask" else 0.8) < likeness < 0.9999
+        similarity = float(vector @ face.embedding)
+        assert (0.4 if variant == "mask" else 0.8) < similarity < 0.9999
     assert analyzer.embed_variants(crop, []) == {}
 
 
