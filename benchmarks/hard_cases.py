@@ -68,7 +68,7 @@ class People:
     photos
         Row indices of each person's photos.
     families
-        Family number of each person, of shape ``(P,)``; distinct if the data have no families.
+        Family number of each person, of shape ``(P,)``; distinct if the data has no families.
     """
 
     embeddings: FloatArray

@@ -3,7 +3,7 @@
     python -m benchmarks.wrong_merges ../shared/data --out benchmarks/reports/wrong_merges
 
 Runs `facebank.recognition.resemblance.halves` on stored embeddings of LFW, of siblings, and of people as children and
-adults (folder ``hard``). Merged people have 2 to 5 photos each, single people 4, 6 or 10. The data have no dates, by
+adults (folder ``hard``). Merged people have 2 to 5 photos each, single people 4, 6 or 10. The data has no dates, by
 which the program dismisses splits that are explained by age. Development people are those of LFW's list and, in
 ``hard``, the families and people with even numbers; results are reported on the others.
 """

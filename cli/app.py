@@ -57,7 +57,7 @@ class CommandLine(HelpGroup):
 
 
 def _with_hint(invoke: Callable[[Any], Any], ctx: Any) -> Any:
-    """Run a command; if a global option was given after it, the error says where the option belongs."""
+    """Run a command; if a global option was given after it, the error shows where the option belongs."""
     try:
         return invoke(ctx)
     except Exception as error:

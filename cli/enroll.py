@@ -32,7 +32,7 @@ Examples:
   facebank enroll Ada party.jpg --pick largest # the largest of several faces
 
 A second folder counts as photos of the first person if its name is like imgs, photos, DCIM or a date, or if its
-faces are that person's; a message says so. Otherwise each folder is another person.
+faces are that person's; a message reports it. Otherwise each folder is another person.
 
 Exit codes: 0 every photo was enrolled, 1 some were refused, 2 wrong usage or no photos, 130 interrupted."""
 
@@ -160,7 +160,7 @@ def _print(photo: EnrolledPhoto) -> None:
 
 
 def _same_face(report: EnrollReport) -> str | None:
-    """Return a message if photos were enrolled for another person than the one named by their folder."""
+    """Return a message if photos were enrolled for a person other than the one named by their folder."""
     if report.given_as is None:
         return None
     return (

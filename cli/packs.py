@@ -79,7 +79,10 @@ def show(
         for key, value in record.items():
             _print_field(key, value)
             if key == "commercial_use" and value is None and pack.manifest is not None:
-                _print_field(key, "not known: the license allows it, but the terms of the training data do not say so")
+                _print_field(
+                    key,
+                    "not known: the license allows it, but the terms of the training data do not state it",
+                )
         if calibration is not None:
             _print_field("calibrated", _described_calibration(calibration))
     return BROKEN if pack.problem or (calibration is not None and calibration["problem"]) else 0

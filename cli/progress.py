@@ -47,7 +47,7 @@ class ProgressBar(Progress):
         self.close()
 
     def begin(self, step: str, total: float | None) -> None:
-        """Replace the bar by that of a new step; None for an unknown total."""
+        """Replace the bar with that of a new step; None for an unknown total."""
         self.close()
         pace = Pace(total) if isinstance(total, int) else None
         if (self.writes_lines and sys.stdout.isatty()) or (pace is not None and pace.total < 2):

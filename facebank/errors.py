@@ -167,7 +167,7 @@ class StorageError(FacebankError):
     >>> try:
     ...     forgotten = bank.forget("Joe")
     ... except StorageError as error:
-    ...     print(error)  # names the file, and says whether the disk is full
+    ...     print(error)  # names the file, and whether the disk is full
     """
 
 

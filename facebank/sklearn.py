@@ -80,7 +80,7 @@ class _FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         Raises
         ------
         ValueError
-            The data are not finite, have other shapes, or cannot be fitted.
+            The data is not finite, has a different shape, or cannot be fitted.
 
         Examples
         --------

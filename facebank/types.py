@@ -56,7 +56,7 @@ class DecodedPhoto:
     Raises
     ------
     UsageError
-        The pixels have another shape or dtype; the message says how to convert them.
+        The pixels have a different shape or dtype; the message shows how to convert them.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`DecodedPhoto` rejects invalid pixels, with a message that says how to correct them."""
+"""`DecodedPhoto` rejects invalid pixels, with a message that shows how to correct them."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def head_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dic
 
 
 def head_alone_killed(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
-    """Kill only the head, as if on another machine than the command, and repeat the command on a new head."""
+    """Kill only the head, as if on a different machine than the command, and repeat the command on a new head."""
     head = nodes.start_head()
     first = Run(nodes, work)
     first.wait_for_workers(nodes, 1)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def identified_in_album(photo: Photo, gallery: Gallery, identification: Callable[[], Identification]) -> Photo:
     """Return a scanned photo with an identity for each face: as `identified_photo`, but samples keep their person.
 
-    Similarity does not decide about samples: it cannot tell apart two people who look alike, such as one person
+    Similarity does not decide about samples: it cannot separate two people who look alike, such as one person
     enrolled under two names, and must not overrule the user. Similarity and probability stay as measured. No other face
     of the photo gets the same person, unless the settings allow it.
 

@@ -299,7 +299,7 @@ def _mirror_findings(path: Path) -> list[Finding]:
         with Gallery.open(path, read_only=True) as gallery:
             notes, revision = gallery.mirrors(), gallery.revision
     except FacebankError:
-        return []  # the gallery's own finding says so
+        return []  # the gallery has its own finding
     found = []
     for note in notes:
         if note.needs_cleaning:

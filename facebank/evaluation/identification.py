@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BINS = 10
 _FEW = 10
 _EMBEDDED = (
-    "The data are embeddings made by this pack, not photos. Masked and shifted variants of enrolled faces cannot be "
+    "The data is embeddings made by this pack, not photos. Masked and shifted variants of enrolled faces cannot be "
     "computed, so faces with a covered mouth are searched for like all others."
 )
 _MIN_PROBABILITY = 1e-6

@@ -214,7 +214,7 @@ class StoreSearch:
         answers = self._store.nearest(self._groups, queries, wanted, self._written)
         self._checked()
         if len(answers) != len(queries):
-            raise bad_answer("another number of answers than queries")
+            raise bad_answer("a different number of answers than queries")
         return [self._checked_answer(answer, wanted) for answer in answers]
 
     def _checked_answer(self, answer: Answers, wanted: int) -> Answers:

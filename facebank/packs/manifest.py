@@ -210,7 +210,7 @@ def parse_manifest(data: bytes, label: str = MANIFEST_NAME) -> PackManifest:
         raise _wrong(label, "schema", str(_SCHEMA), "is missing" if schema is None else "is wrong")
     manifest = _read(PackManifest, content, label)
     if manifest.detector.file == manifest.embedder.file:
-        raise _wrong(label, "embedder.file", "another file than the detector's")
+        raise _wrong(label, "embedder.file", "a different file than the detector's")
     dimension = manifest.embedder.dimension
     if len(manifest.embedder.center) not in {0, dimension}:
         raise _wrong(label, "embedder.centre", f"a list of {dimension} numbers, or an empty one")
@@ -233,7 +233,7 @@ def manifest_toml(manifest: PackManifest) -> str:
 def license_notice(manifest: PackManifest) -> str:
     """Return one line on the license of a pack and the terms of its data."""
     data = manifest.training_data
-    trained = "its training data are not stated" if data is None else f"trained on: {data.name} ({data.terms})"
+    trained = "its training data is not stated" if data is None else f"trained on: {data.name} ({data.terms})"
     return (
         f"the pack {manifest.name!r} ({manifest.title}) is licensed under: {manifest.license}; "
         f"{trained}; commercial use: {commercial_use(manifest)}; text: {manifest.license_url}"

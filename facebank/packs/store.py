@@ -83,7 +83,7 @@ class Pack:
         return self.manifest.digest
 
     def detector_path(self) -> Path:
-        """Return the path of the detector's ONNX file, verified, and prepared if the manifest says so.
+        """Return the path of the detector's ONNX file, verified, and prepared if the manifest requires it.
 
         Raises
         ------

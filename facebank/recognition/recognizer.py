@@ -152,7 +152,7 @@ class Recognizer:
         Raises
         ------
         UsageError
-            The embeddings are not finite, or of another length than the enrolled ones.
+            The embeddings are not finite, or of a different length than the enrolled ones.
         """
         if not faces:
             return []

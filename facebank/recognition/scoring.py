@@ -251,7 +251,7 @@ class KernelScorer:
 
 
 def check_background(background: Background | None, enrolled: Enrolled) -> None:
-    """Raise `UsageError` if the background has another dimension than the samples."""
+    """Raise `UsageError` if the background has a different dimension than the samples."""
     if background is not None and background.dimension != enrolled.dimension:
         raise UsageError(
             f"The background is of length {background.dimension}, the gallery's embeddings of {enrolled.dimension}."

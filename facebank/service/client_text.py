@@ -1,4 +1,4 @@
-"""Translation of the library's messages for clients: removes server paths, and replaces commands by API routes."""
+"""Translation of the library's messages for clients: removes server paths, and replaces commands with API routes."""
 
 from __future__ import annotations
 

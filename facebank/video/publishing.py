@@ -146,13 +146,13 @@ class Publishing:
     def after(self, on_news: Callable[[VisitorChange, Visitor], None]) -> Callable[[VisitorChange, Visitor], None]:
         """Return a callback for visitor changes that calls `on_news`, then publishes presence events."""
 
-        def tell(news: VisitorChange, visitor: Visitor) -> None:
+        def publish(news: VisitorChange, visitor: Visitor) -> None:
             on_news(news, visitor)
             for event in self._presence.update(news, visitor, datetime.now().astimezone()):
                 for publisher in self._publishers:
                     publisher.publish(event)
 
-        return tell
+        return publish
 
     def follow(self, change: Change) -> None:
         """Publish that the camera is lost, or available again."""

@@ -60,7 +60,7 @@ class InsightFacePackage:
     digest
         SHA-256 in hex over the names and hashes of its ONNX files and its ``manifest.json``.
     thresholds
-        Conservative thresholds; `Thresholds.calibrated_on` says that they are not calibrated.
+        Conservative thresholds; `Thresholds.calibrated_on` states that they are not calibrated.
     """
 
     folder: Path

@@ -316,7 +316,7 @@ def test_concurrent_enrolling_and_forgetting_keeps_the_gallery_intact(client: ht
 
     with ThreadPoolExecutor(5) as pool:
         reply = [status for some in pool.map(teach, range(5)) for status in some]
-    assert set(reply) <= {200, 201, 404}, reply  # 404: forgotten between enrolling and telling
+    assert set(reply) <= {200, 201, 404}, reply  # 404: forgotten between enrollment and response
     assert client.post(f"{RECOGNITION}/faces?subject=Ada", files=photo(JOE)).status_code == 201
     with FaceBank.open(gallery, device="cpu", threads=1) as bank:
         assert [(person.name, person.sample_count) for person in bank.people()] == [("Ada", 1)]

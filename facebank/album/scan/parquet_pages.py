@@ -72,7 +72,7 @@ def _column(chunk: dict[int, Any], end: int) -> ColumnPages:
     if 1 in chunk or 11 in meta or meta.get(4) != _UNCOMPRESSED or meta.get(6) != size:
         raise InvalidValueError("it would take more memory than its size allows")
     if not set(_list(meta.get(2))) <= {_PLAIN, _RLE} or not path or not isinstance(path[0], bytes):
-        raise InvalidValueError("it has pages of another kind than a shard's")
+        raise InvalidValueError("it has pages of a different kind than a shard's")
     offset = between(meta.get(9), 4, end - size)
     # a value takes at least 4 bytes; a null takes none, and belongs to a row or a face
     values = between(meta.get(5), 0, MOST_ROWS + MOST_FACES + size // 4)
@@ -92,7 +92,7 @@ def check_pages(stream: IO[bytes], group: GroupPages, names: Collection[str] | N
             page, size = _struct(header.get(5)), between(header.get(3), 0, end - place - reader.place)
             is_plain = [page.get(number) for number in (2, 3, 4)] == [_PLAIN, _RLE, _RLE]
             if header.get(1) != _DATA_PAGE or header.get(2) != size or not is_plain:
-                raise InvalidValueError("it has pages of another kind than a shard's")
+                raise InvalidValueError("it has pages of a different kind than a shard's")
             values += between(page.get(1), 0, column.values - values)
             place += reader.place + size
         if values != column.values:

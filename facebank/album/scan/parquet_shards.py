@@ -113,7 +113,7 @@ def write_parquet_shard(path: Path, files: Iterable[ScannedFile], header: ShardH
     StorageError
         The shard cannot be written.
     UsageError
-        A file is invalid, has embeddings of another dimension than the pack's, or occurs twice.
+        A file is invalid, has embeddings of a different dimension than the pack's, or occurs twice.
     """
     pa = pyarrow()
     schema, seen, photos, faces = schema_of(header.pack.dimension), set[str](), 0, 0

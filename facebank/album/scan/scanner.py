@@ -499,7 +499,7 @@ def only_scan(path: Path, lock: str = "lock") -> Iterator[None]:
 
 
 def _require_some(scan_file: KnownFiles, places: Sequence[Path | str], roots: Sequence[str]) -> None:
-    """Raise `PhotoNotFoundError` if no place exists; the message tells if the scan has photos of them."""
+    """Raise `PhotoNotFoundError` if no place exists; the message states whether the scan has photos of them."""
     try:
         require_places(places)
     except PhotoNotFoundError as error:

@@ -159,7 +159,7 @@ class ScanTables:
         return totals
 
     def require_total(self, count: int, total: int) -> None:
-        """Raise `ScanFormatError` if a table has another number of rows than it should."""
+        """Raise `ScanFormatError` if a table has a wrong number of rows."""
         if count != total:
             raise SCAN_FILE.damage_error(self.path, "some of its rows are lost")
 

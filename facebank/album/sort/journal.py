@@ -208,7 +208,7 @@ class SortJournal:
 
 
 def adopt_journal(journal: JournalContent, folder: Path, key: bytes) -> None:
-    """Replace a journal for which the user vouches by a signed one.
+    """Replace a journal for which the user vouches with a signed one.
 
     Parameters
     ----------

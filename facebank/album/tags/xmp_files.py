@@ -217,7 +217,7 @@ def _replace(
     like: Path,
     keep_times: bool = False,
 ) -> None:
-    """Write a file with the permissions of `like`, check it, and replace the target by it."""
+    """Write a file with the permissions of `like`, check it, and replace the target with it."""
     name = printable(str(target))
     try:
         with new_file(target) as part:

@@ -277,7 +277,7 @@ def strangers(run: ExperimentRun) -> None:
     """Search for strangers."""
     indices = run.stranger_indices
     if not len(indices):
-        run.add("Strangers", ("FPIR was not tested: the data have no other people.",))
+        run.add("Strangers", ("FPIR was not tested: the data has no other people.",))
     else:
         searches = run.trial.search(indices)
         units = units_of(run.faces, searches)
@@ -295,7 +295,7 @@ def ranked_stranger(run: ExperimentRun, women: frozenset[str]) -> None:
     counts = photos_of(faces.dataset)
     men = [person for person in counts if person not in run.people and person not in women]
     if not len(indices) or not men:
-        run.add(title, ("Not tested: the data have no other people.",))
+        run.add(title, ("Not tested: the data has no other people.",))
     else:
         stranger = min(men, key=lambda person: (-counts[person], person))
         searches = run.trial.search(indices)

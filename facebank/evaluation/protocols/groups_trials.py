@@ -193,7 +193,7 @@ def _traits(dataset: Dataset, column: str) -> list[str]:
     if column not in available:
         has = f"; available are {', '.join(map(printable, available))}" if available else ""
         raise DatasetError(
-            f"{printable(dataset.title)}: the data have no column {shown(column)}{has}; pass a table with --by"
+            f"{printable(dataset.title)}: the data has no column {shown(column)}{has}; pass a table with --by"
         )
     return [photo.traits.get(column, "")[:MAX_VALUE] for photo in dataset.photos]
 

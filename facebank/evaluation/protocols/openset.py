@@ -444,7 +444,7 @@ def _summary(conditions: Sequence[Condition], figures: dict[str, Figure], split:
         ]
         sentences.append(f"{len(split.known):,} people with {condition.label} each: " + "; ".join(parts) + ".")
     if not any(name.startswith("fpir") for name in figures):
-        sentences.append("FPIR was not tested: the data have no strangers.")
+        sentences.append("FPIR was not tested: the data has no strangers.")
     return tuple(sentences)
 
 

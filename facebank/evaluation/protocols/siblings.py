@@ -81,7 +81,7 @@ def siblings(
     photos
         Number of enrolled photos of each person; one less than the smaller count of a pair with fewer photos.
     others
-        Number of other people enrolled in a second gallery; fewer if the data have fewer families.
+        Number of other people enrolled in a second gallery; fewer if the data has fewer families.
     draws
         Number of random draws of photos, others and strangers.
     fpir
@@ -274,7 +274,7 @@ _BETWEEN = (
 _STRANGERS = (
     "One photo each of up to 20 people per gallery, of families that are not enrolled; any name given to them is wrong."
 )
-_NO_STRANGERS = "FPIR was not tested: the data have no people of other families."
+_NO_STRANGERS = "FPIR was not tested: the data has no people of other families."
 _ONE = (
     "Each sibling in turn is enrolled with 3 photos, and the other is not. Compares how often the sibling who is not "
     "enrolled gets the other's name with how often the enrolled one does.",

@@ -347,7 +347,7 @@ _METHOD = (
 _STRANGER_TEXT = (
     "Strangers (FPIR) are all other people of the data, with one photo each and 20 different ones for each gallery."
 )
-_NO_STRANGERS = "FPIR was not tested: the data have no other people."
+_NO_STRANGERS = "FPIR was not tested: the data has no other people."
 _CAVEAT = (
     "Groups with many photos dominate these figures, and fewer groups have enough photos for larger numbers. Compare "
     "numbers of photos within a group."

@@ -221,7 +221,7 @@ def _at_thresholds(
         return pair_rate(joined >= threshold, units[: len(first)], units[len(first) :], meaning)
 
     columns = [("at the shipped threshold", shipped)]
-    sentence = f"The data have {len(unrelated):,} pairs of unrelated people, too few to determine a threshold."
+    sentence = f"The data has {len(unrelated):,} pairs of unrelated people, too few to determine a threshold."
     if len(unrelated) >= MIN_UNRELATED:
         threshold, expected = threshold_at_fmr(unrelated, UNRELATED_FMR), UNRELATED_FMR * len(unrelated)
         columns.insert(0, ("at FMR 0.01 % of unrelated people", threshold))

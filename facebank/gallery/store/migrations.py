@@ -19,9 +19,9 @@ add the next.
     merged_samples, merged_denials
                 the moved samples and denials
 
-Since 3, people have a birth date and a note; samples say whether they are masked and dated by a camera. Since 4, every
-row is sealed with a digest (`facebank.gallery.store.digests`), and samples, denials and strangers may have the hash of
-their photo's picture.
+Since 3, people have a birth date and a note; samples record whether they are masked and dated by a camera. Since 4,
+every row is sealed with a digest (`facebank.gallery.store.digests`), and samples, denials and strangers may have the
+hash of their photo's picture.
 
 To add a column, write a migration and add the column to `facebank.gallery.store.schema.TABLES`, with the migration's
 number in ``later``. If it is NULL in all existing rows, their seals stay valid; otherwise end the migration with

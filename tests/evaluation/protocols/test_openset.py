@@ -82,7 +82,7 @@ def test_unnamed_photos_cannot_be_enrolled(bench: Bench, dataset: Dataset) -> No
 
 def test_two_people_leave_no_strangers(bench: Bench, dataset: Dataset) -> None:
     report = openset(bench, dataset.of(PEOPLE[:2]), shots=(1,), draws=1)
-    assert "FPIR was not tested: the data have no strangers." in report.summary
+    assert "FPIR was not tested: the data has no strangers." in report.summary
     assert not any(name.startswith("fpir") for name in report.figures)
 
 
