@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from facebank.index.gallery_index import GalleryIndex
     from facebank.index.mirrored_rows import MirroredRows
     from facebank.index.people_index import PeopleIndex
-    from facebank.index.search import Places, Search
+    from facebank.index.search import Rows, Search
     from facebank.index.vector_store import VectorStore
 
 _IDENTITY_SETTING = "mirror_identity"
@@ -367,15 +367,15 @@ class _FallbackSearch:
         """Number of vectors."""
         return self._search.count
 
-    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
-        """Return places: see `facebank.index.search.Search.near`."""
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
+        """Return rows: see `facebank.index.search.Search.near`."""
         return self._answered(lambda search: search.near(queries, limit, slack))
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
-        """Return places: see `facebank.index.search.Search.within`."""
+    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
+        """Return rows: see `facebank.index.search.Search.within`."""
         return self._answered(lambda search: search.within(queries, least))
 
-    def _answered(self, ask: Callable[[Search], list[Places]]) -> list[Places]:
+    def _answered(self, ask: Callable[[Search], list[Rows]]) -> list[Rows]:
         try:
             return ask(self._search)
         except ServiceError as error:

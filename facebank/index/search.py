@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facebank.index.codes import CodeScale
     from facebank.types import FloatArray
 
-    Places = NDArray[np.int64]
+    Rows = NDArray[np.int64]
 
 FAISS_FROM = 200_000_000  # numbers scanned before FAISS is loaded; measured: loading it takes as long as the scans
 _QUERIES_AT_ONCE = 64
@@ -45,7 +45,7 @@ class Search(Protocol):
         """Number of vectors."""
         ...
 
-    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
         """Return for each query the places of the vectors with the greatest products, ``int64``, rising.
 
         Includes every vector with a product of at most `slack` below the `limit`-th greatest, and perhaps a few others.
@@ -53,7 +53,7 @@ class Search(Protocol):
         """
         ...
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
+    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
         """Return for each query the places of all vectors whose product is at least `least`, and perhaps others."""
         ...
 
@@ -70,17 +70,17 @@ class MatrixSearch:
         """Number of vectors."""
         return len(self._matrix)
 
-    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
         """Find vectors: see `Search.near`."""
         if self.count <= limit:
             return [np.arange(self.count)] * len(queries)
-        found: list[Places] = []
+        found: list[Rows] = []
         for products, errors in self._products(queries):
             last = np.partition(products, self.count - limit, axis=1)[:, self.count - limit]
             found += _at_least(products, last - 2.0 * errors - slack)
         return found
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
+    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
         """Find vectors: see `Search.within`."""
         return [found for products, errors in self._products(queries) for found in _at_least(products, least - errors)]
 
@@ -108,7 +108,7 @@ class CodedPart:
 
     def greatest(
         self, queries: NDArray[np.float64], width: int
-    ) -> tuple[NDArray[np.float64], Places, NDArray[np.float64]]:
+    ) -> tuple[NDArray[np.float64], Rows, NDArray[np.float64]]:
         """Return the greatest products and their places, each ``(M, width)``, and error bounds of shape ``(M,)``."""
         rounded, held = self._scale.rounded(queries), self._held
         if isinstance(held, np.ndarray):
@@ -135,11 +135,11 @@ class CodedSearch:
         """Number of vectors."""
         return int(self._starts[-1])
 
-    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
         """Find vectors: see `Search.near`."""
         if self.count <= limit:
             return [np.arange(self.count)] * len(queries)
-        found: list[Places] = []
+        found: list[Rows] = []
         for block in in_blocks(queries):
             firsts = self._greatest(block, limit + SPARE)
             lower = np.concatenate([products - errors[:, None] for products, _, errors in firsts], axis=1)
@@ -147,9 +147,9 @@ class CodedSearch:
             found += [self._places_from(block[row], float(floor), firsts, row) for row, floor in enumerate(floors)]
         return found
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
+    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
         """Find vectors: see `Search.within`."""
-        found: list[Places] = []
+        found: list[Rows] = []
         for block in in_blocks(queries):
             firsts = self._greatest(block, SPARE)
             found += [self._places_from(query, least, firsts, row) for row, query in enumerate(block)]
@@ -157,7 +157,7 @@ class CodedSearch:
 
     def _greatest(
         self, queries: NDArray[np.float64], width: int
-    ) -> list[tuple[NDArray[np.float64], Places, NDArray[np.float64]]]:
+    ) -> list[tuple[NDArray[np.float64], Rows, NDArray[np.float64]]]:
         """Return the results of all parts, searched in parallel if FAISS is loaded."""
         faiss = self._load_faiss(queries.size * self.count)
         threads = 1 if faiss is None else min(faiss.omp_get_max_threads(), len(self._parts))
@@ -170,9 +170,9 @@ class CodedSearch:
         self,
         query: NDArray[np.float64],
         floor: float,
-        firsts: Sequence[tuple[NDArray[np.float64], Places, NDArray[np.float64]]],
+        firsts: Sequence[tuple[NDArray[np.float64], Rows, NDArray[np.float64]]],
         row: int,
-    ) -> Places:
+    ) -> Rows:
         """Return the places whose product may reach a floor; widens the search of a part whose last result does."""
         found = []
         for part, start, (products, places, errors) in zip(self._parts, self._starts.tolist(), firsts, strict=False):
@@ -213,7 +213,7 @@ def in_blocks(queries: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
     return (queries[start : start + _QUERIES_AT_ONCE] for start in range(0, len(queries), _QUERIES_AT_ONCE))
 
 
-def _at_least(products: NDArray[np.floating[Any]], floors: NDArray[np.float64]) -> list[Places]:
+def _at_least(products: NDArray[np.floating[Any]], floors: NDArray[np.float64]) -> list[Rows]:
     return [np.flatnonzero(row >= floor) for row, floor in zip(products, floors, strict=True)]
 
 

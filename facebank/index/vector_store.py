@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.index.search import Places
+    from facebank.index.search import Rows
     from facebank.types import FloatArray
 
 MOST_ANSWERS = 16_384  # results of a query, at most; a limit of Milvus
@@ -169,11 +169,11 @@ class StoreSearch:
         """Number of vectors."""
         return len(self._known.keys)
 
-    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
         """Find vectors: see `facebank.index.search.Search.near`."""
         if self.count <= limit:
             return [np.arange(self.count)] * len(queries)
-        found: list[Places] = []
+        found: list[Rows] = []
         for block in in_blocks(queries):
             rounded, errors = self._rounded(block)
             for row, answer in enumerate(self._query(rounded, limit + SPARE)):
@@ -183,9 +183,9 @@ class StoreSearch:
                 found.append(self._places_from(rounded[row], floor, answer))
         return found
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
+    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
         """Find vectors: see `facebank.index.search.Search.within`."""
-        found: list[Places] = []
+        found: list[Rows] = []
         for block in in_blocks(queries):
             rounded, errors = self._rounded(block)
             for row, answer in enumerate(self._query(rounded, SPARE)):
@@ -198,7 +198,7 @@ class StoreSearch:
         errors = summing_error(block.shape[1]) * lengths(rounded) + lengths(block - rounded)
         return rounded, errors * self._longest + lengths(block) * self._max_deviation + TINY
 
-    def _places_from(self, query: FloatArray, floor: float, answer: Answers) -> Places:
+    def _places_from(self, query: FloatArray, floor: float, answer: Answers) -> Rows:
         """Return the places whose product may reach a floor; asks for more results while the last one may."""
         while self._store.is_exact and len(answer.products) < self.count and answer.products[-1] >= floor:
             if len(answer.products) >= MOST_ANSWERS:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facebank.index.search import Places
+    from facebank.index.search import Rows
     from facebank.types import FloatArray
 
 COLLECTED_SOON = {  # deletes files of compacted segments after seconds instead of hours; less crashes the server
@@ -112,11 +112,11 @@ class PaddedSearch:
         self._search = search
         self.count = search.count
 
-    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Places]:
+    def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
         """Find vectors."""
         return self._search.near(_padded(queries), limit, slack)
 
-    def within(self, queries: NDArray[np.float64], least: float) -> list[Places]:
+    def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
         """Find vectors."""
         return self._search.within(_padded(queries), least)
 
