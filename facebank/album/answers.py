@@ -331,12 +331,12 @@ def _forget_strangers(gallery: Gallery, strangers: Iterable[tuple[int, FaceKey]]
         present = gallery.stranger_faces()
         same = (
             [number]
-            if any(one.id == number for one in present)
-            else [one.id for one in present if is_same_place(one.face, key)]
+            if any(stranger.id == number for stranger in present)
+            else [stranger.id for stranger in present if is_same_place(stranger.face, key)]
         )
-        for one in same:
+        for stranger_id in same:
             with suppress(UsageError):
-                gallery.forget_stranger(one)
+                gallery.forget_stranger(stranger_id)
                 is_changed = True
     return is_changed
 

@@ -120,7 +120,7 @@ def write_found(found: Sequence[FoundPhoto], path: Path) -> None:
         "taken_at": [_moment(photo.taken_at) for photo in found],
         "camera_dated": [photo.camera_dated for photo in found],
         "people": [
-            [{"person": one.name, "probability": one.probability, "box": one.box} for one in photo.people]
+            [{"person": person.name, "probability": person.probability, "box": person.box} for person in photo.people]
             for photo in found
         ],
     }

@@ -242,8 +242,8 @@ def _likeliest(faces: Sequence[tuple[Photo, int]]) -> tuple[Candidate, ...]:
             found[candidate.person].append(candidate)
     averages = []
     for person, several in found.items():
-        similarity = sum(one.similarity for one in several) / len(several)
-        rated = [one.probability for one in several if one.probability is not None]
+        similarity = sum(candidate.similarity for candidate in several) / len(several)
+        rated = [candidate.probability for candidate in several if candidate.probability is not None]
         averages.append(Candidate(person, similarity, sum(rated) / len(faces) if rated else None))
-    averages.sort(key=lambda one: (-(one.probability or 0.0), -one.similarity))
+    averages.sort(key=lambda candidate: (-(candidate.probability or 0.0), -candidate.similarity))
     return tuple(averages[:3])

@@ -145,9 +145,9 @@ class FaceReader:
         if change is not None:
             read = self._changed(dataset, read, change, progress)
         failures = tuple(
-            SkippedEntry(photo.name, one.reason)
-            for photo, one in zip(dataset.photos, read, strict=True)
-            if one.face is None
+            SkippedEntry(photo.name, result.reason)
+            for photo, result in zip(dataset.photos, read, strict=True)
+            if result.face is None
         )
         if change is None and len(failures) == len(read):
             raise DatasetError(
@@ -156,9 +156,9 @@ class FaceReader:
             )
         return FaceSet(
             dataset,
-            tuple(one.face for one in read),
-            tuple(one.turns for one in read),
-            tuple(one.content_hash for one in read),
+            tuple(result.face for result in read),
+            tuple(result.turns for result in read),
+            tuple(result.content_hash for result in read),
             self.engine.identity.dimension,
             failures,
         )

@@ -121,7 +121,7 @@ def _same_picture(
             probe, index = int(part[row]), int(enrolled[column])
             if probe in leaks or probe == index:
                 continue
-            first, second = (_picture(reader, faces, one, pictures) for one in (probe, index))
+            first, second = (_picture(reader, faces, position, pictures) for position in (probe, index))
             if first is not None and second is not None and are_one_picture(first, second):
                 leaks[probe] = Leak(index, probe, CopyKind.PICTURE)
     return leaks

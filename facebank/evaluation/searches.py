@@ -115,26 +115,30 @@ class Searches:
             return np.nan if number is None else number
 
         made = [
-            (None, None) if one is None else (one, one.candidates[0] if one.candidates else None) for one in decisions
+            (None, None) if identity is None else (identity, identity.candidates[0] if identity.candidates else None)
+            for identity in decisions
         ]
         return cls(
             indices=indices,
             own=own,
             named=np.array(
-                [NOBODY if one is None or one.person is None else numbers[one.person] for one in decisions],
+                [
+                    NOBODY if identity is None or identity.person is None else numbers[identity.person]
+                    for identity in decisions
+                ],
                 dtype=np.int64,
             ),
             first=np.array([NOBODY if best is None else numbers[best.person] for _, best in made], dtype=np.int64),
             uncertain=np.array(
-                [one is not None and one.decision is Decision.UNCERTAIN for one in decisions], dtype=bool
+                [identity is not None and identity.decision is Decision.UNCERTAIN for identity in decisions], dtype=bool
             ),
-            acquired=np.array([one is not None for one in decisions], dtype=bool),
+            acquired=np.array([identity is not None for identity in decisions], dtype=bool),
             similarities=np.array([value(None if best is None else best.similarity) for _, best in made], dtype=float),
             probabilities=np.array(
                 [value(None if best is None else best.probability) for _, best in made], dtype=float
             ),
             ranks=np.array(
-                [_rank(one, number, numbers) for one, number in zip(decisions, own.tolist(), strict=True)],
+                [_rank(identity, number, numbers) for identity, number in zip(decisions, own.tolist(), strict=True)],
                 dtype=np.int64,
             ),
         )

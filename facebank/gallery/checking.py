@@ -184,7 +184,7 @@ def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
     try:
         bound = binding(connection)
         people.everybody(connection)
-        known = {one.id: one for some in samples.samples_by_person(connection).values() for one in some}
+        known = {sample.id: sample for some in samples.samples_by_person(connection).values() for sample in some}
         feedback.strangers(connection)
         feedback.stranger_vectors(connection, bound)
         for number in {row["person_id"] for row in unchecked_rows(connection, "denials")}:

@@ -145,7 +145,7 @@ def replace_embeddings(
 ) -> Binding:
     """Replace all embeddings with another pack's and return the new binding; see `Gallery.rebind`."""
     agree = {*vectors, *dropped} == sample_ids(connection) and vectors.keys().isdisjoint(dropped)
-    if not agree or strangers.keys() != {one.id for one in feedback.strangers(connection)}:
+    if not agree or strangers.keys() != {stranger.id for stranger in feedback.strangers(connection)}:
         raise UsageError("The gallery was changed while it was re-embedded: start again.")
     pack_id = add_pack(connection, pack)
     bind(connection, pack_id)

@@ -287,7 +287,9 @@ def merge(connection: sqlite3.Connection, bound: Binding, sources: Sequence[str]
         update(connection, "samples", "person_id", number, {"person_id": target.id})
         denials = feedback.merge_denials(connection, bound, number, target)
         if noted is not None:
-            rows = [{"merge_id": noted, "denial_id": one, "is_shared": int(both)} for one, both in denials.items()]
+            rows = [
+                {"merge_id": noted, "denial_id": denial, "is_shared": int(both)} for denial, both in denials.items()
+            ]
             insert(connection, "merged_denials", rows)
         complete(connection, into, PersonFacts(other.born, other.note))
         delete(connection, "people", "id", [number])

@@ -150,7 +150,7 @@ def _without_copies(used: list[tuple[AlbumPhoto, Face]], left_out: Counter[LeftO
     kept, two_people = _copies([entry for entry, _ in used], embeddings, left_out)
     if not kept.any():
         raise UsageError("no usable face is left: each is in the folders of two people; sort the folders")
-    chosen = [one for one, keep in zip(used, kept, strict=True) if keep]
+    chosen = [photo_and_face for photo_and_face, keep in zip(used, kept, strict=True) if keep]
     # Each stranger is one person, keyed by a number, which cannot be a folder's name.
     owners = [entry.person if entry.person is not None else number for number, (entry, _) in enumerate(chosen)]
     numbers = {owner: number for number, owner in enumerate(dict.fromkeys(owners))}

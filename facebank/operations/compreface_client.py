@@ -123,8 +123,8 @@ class CompreFaceClient:
             total = content.get("total_pages", 1) if isinstance(content, dict) else None
             if not isinstance(found, list) or isinstance(total, bool) or not isinstance(total, int) or total < 0:
                 raise self._unexpected("no list of examples")
-            new = [one for one in map(self._example, found) if one.image_id not in seen]
-            seen.update(one.image_id for one in new)
+            new = [example for example in map(self._example, found) if example.image_id not in seen]
+            seen.update(example.image_id for example in new)
             if len(seen) > self._limits.examples:
                 raise ServiceError(f"{self._label} has more than {self._limits.examples:,} examples, the limit")
             yield from new

@@ -66,7 +66,7 @@ def rank_resemblance(embedding: FloatArray, people: PeopleIndex, names: Mapping[
         Resemblance(called[int(number)], float(similarity), float(share))
         for number, similarity, share in zip(people.people, similarities, shares, strict=True)
     ]
-    return sorted(found, key=lambda one: (-one.similarity, one.person))
+    return sorted(found, key=lambda match: (-match.similarity, match.person))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

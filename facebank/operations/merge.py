@@ -74,7 +74,9 @@ def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, v
     advice = f"use --force if {both} are one person anyway"
     samples, own = gallery.samples(other.name), gallery.samples(person.name)
     for sample in samples:
-        beside = next((one for one in own if is_other_place(FaceKey.enrolled(one), FaceKey.enrolled(sample))), None)
+        beside = next(
+            (existing for existing in own if is_other_place(FaceKey.enrolled(existing), FaceKey.enrolled(sample))), None
+        )
         if beside is not None:
             return f"{both} are two faces of {printable(sample.path)} (samples {sample.id} and {beside.id}): {advice}"
     enrolled = EnrolledFaces(gallery)

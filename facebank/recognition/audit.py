@@ -448,7 +448,7 @@ def _is_explained(gallery: Gallery, found: Halves) -> bool:
     some, others = ([dates.get(number) for number in half] for half in (found.smaller, found.larger))
     born = gallery.person(found.person).born
     return all(
-        one is not None and other is not None and may_look_different(one, other, born)
-        for one in some
+        date is not None and other is not None and may_look_different(date, other, born)
+        for date in some
         for other in others
     )

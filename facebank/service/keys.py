@@ -116,7 +116,7 @@ class KeyFile:
     def _read(self, size: int) -> tuple[Key, ...]:
         try:
             stored = json.loads(self.path.read_bytes() if size <= _LARGEST_FILE else b"")["keys"]
-            keys = tuple(Key(**{name: str(one[name]) for name in Key.__slots__}) for one in stored)
+            keys = tuple(Key(**{name: str(record[name]) for name in Key.__slots__}) for record in stored)
             for key in keys:
                 Role.named(key.role)
         except (OSError, ValueError, TypeError, KeyError, UsageError, RecursionError) as error:

@@ -97,7 +97,9 @@ def shell_word(text: str) -> str:
     if printable(text) == text:
         return shlex.quote(text)
     escapes = {"'": "\\'", "\\": "\\\\"}
-    typed = (escapes.get(one) or (one if one.isprintable() else _as_bytes(one)) for one in text)
+    typed = (
+        escapes.get(character) or (character if character.isprintable() else _as_bytes(character)) for character in text
+    )
     return f"$'{''.join(typed)}'"
 
 

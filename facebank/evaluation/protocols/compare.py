@@ -120,7 +120,7 @@ def compare(
             for failure in faces.failures
         ],
     )
-    packs = ((one.name, one.bench.reader.engine.identity) for one in systems[1:])
+    packs = ((system.name, system.bench.reader.engine.identity) for system in systems[1:])
     others = ", ".join(f"{name}: {identity.name} {identity.digest}" for name, identity in packs)
     return replace(report, pack={**report.pack, "compared_with": others})
 
@@ -190,8 +190,8 @@ def _verification(systems: Sequence[ComparedSystem], dataset: Dataset) -> _Conte
     faces = [system.bench.read(shown) for system in systems]
     pairing = pairs_of(faces[0], systems[0].bench.random())
     compared = [
-        ComparedPairs(own, pairing, compare_faces(own, pairing.pairs), one.bench.reader.engine.thresholds)
-        for one, own in zip(systems, faces, strict=True)
+        ComparedPairs(own, pairing, compare_faces(own, pairing.pairs), system.bench.reader.engine.thresholds)
+        for system, own in zip(systems, faces, strict=True)
     ]
     figures: dict[str, Figure] = {}
     for system, trial in zip(systems, compared, strict=True):
@@ -199,7 +199,7 @@ def _verification(systems: Sequence[ComparedSystem], dataset: Dataset) -> _Conte
     for system, trial in zip(systems[1:], compared[1:], strict=True):
         ending = f"{system.key}_minus_{systems[0].key}"
         figures |= {f"{name}_{ending}": figure for name, figure in _pair_differences(trial, compared[0]).items()}
-    lines = [(one.name, trial.comparisons) for one, trial in zip(systems, compared, strict=True)]
+    lines = [(system.name, trial.comparisons) for system, trial in zip(systems, compared, strict=True)]
     return _Content(pairing.description, faces, figures, Section("Curves", items=error_curves(lines)))
 
 

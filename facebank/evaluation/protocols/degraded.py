@@ -262,12 +262,12 @@ def _calibration_text(figures: Sequence[str]) -> tuple[str, ...]:
 
 def summary(conditions: Sequence[Condition]) -> tuple[str, ...]:
     """Return sentences on the first condition, the worst one, and the strangers."""
-    found = [(one.label, one.name, one.figures()) for one in conditions]
+    found = [(condition.label, condition.name, condition.figures()) for condition in conditions]
     missed = [(label, figures[f"fnir_{name}"]) for label, name, figures in found if f"fnir_{name}" in figures]
     named = [(label, figures[f"fpir_{name}"]) for label, name, figures in found if f"fpir_{name}" in figures]
     sentences = list[str]()
     if missed:
-        first, worst = missed[0], max(missed, key=lambda one: one[1].value)
+        first, worst = missed[0], max(missed, key=lambda pair: pair[1].value)
         sentences.append(f"FNIR (photos of enrolled people that do not get their name), {first[0]}: {first[1]}.")
         if worst is not first:
             sentences.append(f"FNIR is highest under the condition '{worst[0]}': {worst[1]}.")
@@ -275,7 +275,7 @@ def summary(conditions: Sequence[Condition]) -> tuple[str, ...]:
         if half is not None:
             sentences.append(f"The first condition with an FNIR above one half is '{half}'.")
     if named:
-        label, figure = max(named, key=lambda one: one[1].value)
+        label, figure = max(named, key=lambda pair: pair[1].value)
         often = f"highest under the condition '{label}'" if figure.events else "zero under all conditions"
         sentences.append(f"FPIR (photos of strangers that get a name) is {often}: {figure}.")
     else:

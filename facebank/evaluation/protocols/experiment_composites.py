@@ -222,7 +222,7 @@ def _decision_at(face: Face, offset: int, found: Sequence[Face], decisions: Sequ
     if not found:
         return None
     middle = face.landmarks.mean(axis=0) + np.array([offset, 0])
-    away = [float(np.linalg.norm(one.landmarks.mean(axis=0) - middle)) for one in found]
+    away = [float(np.linalg.norm(face.landmarks.mean(axis=0) - middle)) for face in found]
     nearest = int(np.argmin(away))
     return decisions[nearest] if away[nearest] < 0.25 * face.size else None
 

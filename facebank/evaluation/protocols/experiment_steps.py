@@ -446,7 +446,7 @@ def _ranking(faces: FaceSet, trial: TrialGallery, stranger: str) -> tuple[Table,
         decision = trial.recognizer.identify([face])[0]
         outcomes.append(decision.decision.value)
         alike = rank_resemblance(face.embedding, people, names)[:3]
-        ranked = ", ".join(f"{one.person} {one.share:.1%}".replace("%", " %") for one in alike)
+        ranked = ", ".join(f"{match.person} {match.share:.1%}".replace("%", " %") for match in alike)
         likely = "" if decision.probability is None else f"{decision.probability:.4f}"
         rows.append((str(faces.names[index]), ranked, decision.decision.value, decision.person or "", likely))
     headings = ("photo", HEADING, "decision", "named", "probability of the first")

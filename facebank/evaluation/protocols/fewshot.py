@@ -400,7 +400,7 @@ def draw_all(
         draw = _draw(faces, plan, bench.random(_PURPOSE, turn), probes_each)
         enrolled = draw.enrolled(plan.shots[-1])
         copies = find_leakage(bench.reader, faces, enrolled, draw.probes)
-        leaks |= {one.entry: one for one in leaks_as_failures(faces, copies)}
+        leaks |= {leak.entry: leak for leak in leaks_as_failures(faces, copies)}
         probes = unrelated(faces, draw.probes, enrolled)
         drawn.append(replace(draw, probes=probes[~np.isin(probes, [leak.probe for leak in copies])]))
         bench.progress.advance()

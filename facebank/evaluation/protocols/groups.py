@@ -127,7 +127,7 @@ def _groups_of_people(faces: FaceSet, grouping: Grouping, photos: int) -> tuple[
     if len(groups_of_people) < 2:
         raise DatasetError(
             f"{printable(faces.dataset.title)}: fewer than two groups have {MIN_PEOPLE} people with more than "
-            f"{photos} photos with a face ({'; '.join(f'{one.entry}: {one.reason}' for one in skipped[:2])})"
+            f"{photos} photos with a face ({'; '.join(f'{item.entry}: {item.reason}' for item in skipped[:2])})"
         )
     return groups_of_people, skipped
 
@@ -159,7 +159,7 @@ def _report(
 ) -> Report:
     (people, photos, draws), fpir = how
     conditions = [trial.within for trial in trials]
-    within = {name: figure for one in conditions for name, figure in one.figures().items()}
+    within = {name: figure for condition in conditions for name, figure in condition.figures().items()}
     within = {name: figure for name, figure in within.items() if not name.startswith(_OF_PHOTOS)}
     calibration = {name: figure for name, figure in within.items() if name.startswith(CALIBRATION)}
     rates = {name: figure for name, figure in within.items() if name not in calibration}
@@ -276,12 +276,12 @@ def differentials(trials: Sequence[GroupTrial], figures: dict[str, Figure]) -> d
     found: dict[str, Figure] = {}
     for kind, rate, key in _KINDS:
         rates = [figures.get(f"{key}_{trial.group.name}") for trial in trials]
-        measured = [one for one in rates if one is not None]
-        if len(measured) < len(trials) or min(one.value for one in measured) <= 0:
+        measured = [figure for figure in rates if figure is not None]
+        if len(measured) < len(trials) or min(figure.value for figure in measured) <= 0:
             continue
-        values = np.array([[one.value] for one in measured])
+        values = np.array([[figure.value] for figure in measured])
         drawn = _drawn_rates(trials, positive=key == "fpir")
-        fewest = min(one.distinct if one.distinct is not None else 0 for one in measured)
+        fewest = min(figure.distinct if figure.distinct is not None else 0 for figure in measured)
         for name, words, ratio in (
             ("", "lowest", _to_lowest),
             ("_to_geometric_mean", "geometric mean", _to_geometric_mean),

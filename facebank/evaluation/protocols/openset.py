@@ -128,11 +128,11 @@ def openset(
     bench.progress.begin("galleries", draws * len(used))
     for photos in used:
         splits = ((split, bench.random(_DRAW, photos, turn)) for turn in range(draws))
-        drawn = [_run_trial(bench, faces, (photos, probes_each, strangers), *one) for one in splits]
+        drawn = [_run_trial(bench, faces, (photos, probes_each, strangers), *split) for split in splits]
         conditions.append(_condition(faces, str(photos), f"{photos} enrolled", drawn))
         trials += drawn
     sizes, of_sizes = _sizes(bench, faces)
-    leaks = {leak.probe: leak for one in (*trials, *of_sizes) for leak in one.leaks}
+    leaks = {leak.probe: leak for result in (*trials, *of_sizes) for leak in result.leaks}
     figures: dict[str, Figure] = {}
     for condition in conditions:
         figures |= _shipped_figures(condition) | read_off(condition)
@@ -198,7 +198,7 @@ def _split(faces: FaceSet, photos: int, most: int, random: np.random.Generator) 
 
 
 def _condition(faces: FaceSet, name: str, label: str, trials: Sequence[GalleryTrial]) -> Condition:
-    return Condition(name, label, faces, Searches.joined([one.searches for one in trials]))
+    return Condition(name, label, faces, Searches.joined([trial.searches for trial in trials]))
 
 
 def _run_trial(

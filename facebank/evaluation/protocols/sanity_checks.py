@@ -412,7 +412,7 @@ def _choose_corner(bench: Bench, faces: FaceSet) -> tuple[Corner, NDArray[np.boo
     free = {
         corner: [[p for p in indices if _is_free(faces, int(p), corner)] for indices in tried] for corner in CORNERS
     }
-    corner = max(CORNERS, key=lambda one: min(len(indices) for indices in free[one]))
+    corner = max(CORNERS, key=lambda corner: min(len(indices) for indices in free[corner]))
     each = min(MAX_PHOTOS, *(len(indices) for indices in free[corner]))
     if each < MIN_PHOTOS:
         raise DatasetError(

@@ -118,10 +118,10 @@ def _pairs(
     """Return the testable pairs with their numbers of enrolled photos, and entries for the others."""
     counts, people = photos_found(faces), faces.dataset.people
     pairs, skipped = list[SiblingPair](), list[SkippedEntry]()
-    for one in relatives:
-        family = int(families[people.index(one.first)]) if one.first in counts else -1
-        least = min(counts.get(one.first, 0), counts.get(one.second, 0))
-        pair = SiblingPair((one.first, one.second), one.relation, family, min(photos, least - 1))
+    for related in relatives:
+        family = int(families[people.index(related.first)]) if related.first in counts else -1
+        least = min(counts.get(related.first, 0), counts.get(related.second, 0))
+        pair = SiblingPair((related.first, related.second), related.relation, family, min(photos, least - 1))
         if least >= 2:
             pairs.append(pair)
         else:
@@ -201,7 +201,7 @@ def _fewer(setup: PairSetup, trials: Sequence[PairTrial], used: int) -> Table:
     for photos in sorted({trial.pair.enrolled for trial in trials}):
         some = [trial for trial in trials if trial.pair.enrolled == photos]
         groups = _answer_groups(setup, some, "both", photos, f"{photos}")
-        rows += [(one.label, f"{len(some):,}", *_counts(one.answers)) for one in groups]
+        rows += [(group.label, f"{len(some):,}", *_counts(group.answers)) for group in groups]
     title = f"By number of enrolled photos; figures are for {used}"
     return Table(title, ("enrolled", "pairs", "searches", "likelier one right", *_NAMED), tuple(rows))
 
@@ -210,7 +210,7 @@ def _hardest(trials: Sequence[PairTrial]) -> Table:
     """Return a table of the most confused pairs."""
     rows = [
         (trial.pair.label, f"{trial.pair.enrolled}", *_counts(trial.alone["both"]))
-        for trial in sorted(trials, key=lambda one: float(Choice.of(one.alone["both"]).right.mean()))
+        for trial in sorted(trials, key=lambda trial: float(Choice.of(trial.alone["both"]).right.mean()))
         if len(trial.alone["both"])
     ]
     headings = ("pair", "enrolled", "searches", "likelier one right", *_NAMED)

@@ -100,11 +100,11 @@ class Answers:
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Concatenate several results."""
-        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
     def where(self, chosen: NDArray[np.bool_]) -> Answers:
         """Return the answers whose mask value is true."""
-        return Answers(*(getattr(self, one.name)[chosen] for one in fields(self)))
+        return Answers(*(getattr(self, column.name)[chosen] for column in fields(self)))
 
     def __len__(self) -> int:
         """Return the number of answers."""
@@ -242,9 +242,9 @@ def _answers(setup: PairSetup, trial: TrialGallery, pair: SiblingPair, indices: 
         other_similarity=numbers[:, 3],
         named=np.array([row[4] for row in rows], dtype=np.int64),
         uncertain=np.array(
-            [one is not None and one.decision is Decision.UNCERTAIN for one in decisions], dtype=np.bool_
+            [identity is not None and identity.decision is Decision.UNCERTAIN for identity in decisions], dtype=np.bool_
         ),
-        acquired=np.array([one is not None for one in decisions], dtype=np.bool_),
+        acquired=np.array([identity is not None for identity in decisions], dtype=np.bool_),
         reasons=np.array([row[5] for row in rows], dtype=np.str_),
     )
 

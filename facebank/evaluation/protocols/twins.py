@@ -112,7 +112,9 @@ def twins(
     trials_by_shots, rows = _run_trials(bench, faces, able, used, draws=draws, strangers=strangers)
     done = {trial.group for trials in trials_by_shots.values() for trial in trials}
     never = [
-        SkippedEntry(one.label, "not tested with any of these numbers of photos") for one in able if one not in done
+        SkippedEntry(group.label, "not tested with any of these numbers of photos")
+        for group in able
+        if group not in done
     ]
     skipped = (*absent, *faceless, *few, *never)
     as_pairs, shown, sentences = compare_pairs(bench, faces, present, lookalikes, used)
@@ -220,7 +222,9 @@ def _own_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.fl
         face, name = trial.faces.faces[searches.indices[number]], trial.names[searches.own[number]]
         if face is not None and np.isfinite(own[number]):
             candidates = trial.recognizer.identify([face])[0].candidates
-            own[number] = next((one.probability or 0.0 for one in candidates if one.person == name), 0.0)
+            own[number] = next(
+                (candidate.probability or 0.0 for candidate in candidates if candidate.person == name), 0.0
+            )
     return own
 
 
@@ -298,7 +302,7 @@ def _histogram(trials_by_shots: dict[int, list[Trial]]) -> tuple[Item, ...]:
 def _matrices(trials: Sequence[Trial]) -> tuple[Item, ...]:
     """Return confusion matrices and classification reports of the groups with most misses."""
     items = list[Item]()
-    for trial in sorted(trials, key=lambda one: -int(one.searches.missed.sum()))[:_MATRICES]:
+    for trial in sorted(trials, key=lambda trial: -int(trial.searches.missed.sum()))[:_MATRICES]:
         title = f"{trial.group.label}, {trial.photos} enrolled of each"
         matrix = confusion_matrix(trial.searches, tuple(sorted(trial.group.people)), title)
         items += [matrix, classification_report(matrix, f"{title}: person by person")]

@@ -218,7 +218,7 @@ def _has_bands(curves: Curves) -> bool:
 
 def _count_equal(line: Line, later: Sequence[Line]) -> int:
     """Return the number of later lines that are equal to `line` and would hide it."""
-    return sum(np.array_equal(line.x, one.x) and np.array_equal(line.y, one.y, equal_nan=True) for one in later)
+    return sum(np.array_equal(line.x, other.x) and np.array_equal(line.y, other.y, equal_nan=True) for other in later)
 
 
 def _draw_line(axes: Axes, line: Line, style: tuple[str, str], *, banded: bool, hidden: int) -> Line2D:

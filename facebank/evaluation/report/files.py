@@ -197,7 +197,7 @@ def _value(value: object) -> str:
     if isinstance(value, dict) and value:
         return "{\n" + ",\n".join(f"    {_text(key)}: {_text(one)}" for key, one in value.items()) + "\n  }"
     if isinstance(value, list) and value:
-        return "[\n" + ",\n".join(f"    {_text(one)}" for one in value) + "\n  ]"
+        return "[\n" + ",\n".join(f"    {_text(item)}" for item in value) + "\n  ]"
     return _text(value)
 
 

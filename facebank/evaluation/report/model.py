@@ -279,4 +279,7 @@ def _has_equal_lengths(line: Line) -> bool:
 
 def _is_rgb(case: Evidence) -> bool:
     pictures = (*case.faces, *(case.maps or ()))
-    return all(one.ndim == 3 and one.shape[2] == 3 and one.size and one.dtype == "uint8" for one in pictures)
+    return all(
+        picture.ndim == 3 and picture.shape[2] == 3 and picture.size and picture.dtype == "uint8"
+        for picture in pictures
+    )

@@ -215,7 +215,7 @@ def figure_tables(figures: Mapping[str, Figure]) -> tuple[Table, Table]:
 
 
 def _figure_table(title: str, figures: Mapping[str, Figure]) -> Table:
-    published = any(one.published for one in figures.values())
+    published = any(figure.published for figure in figures.values())
     headings = ("Figure", "Value", "95 % interval", "Count", *(("Published",) if published else ()), "What it says")
     rows = (
         (

@@ -191,7 +191,7 @@ def _intact(connection: sqlite3.Connection, table: str, where: str, values: Sequ
 
 def _drop_sums(connection: sqlite3.Connection, table: str) -> None:
     names = connection.execute("SELECT name FROM sums").fetchall()
-    connection.executemany("DELETE FROM sums WHERE name = ?", [one for one in names if is_sum_of(str(one[0]), table)])
+    connection.executemany("DELETE FROM sums WHERE name = ?", [row for row in names if is_sum_of(str(row[0]), table)])
 
 
 def _children(table: str) -> Iterator[tuple[str, str]]:

@@ -96,7 +96,7 @@ def _joined(found: list[Calibration]) -> Calibration:
     """Return the first calibration, completed by further classifiers of the later ones."""
     first, *others = found
     for other in others:
-        missing = tuple(one for one in other.calibrators if first.of(one.classifier) is None)
+        missing = tuple(calibrator for calibrator in other.calibrators if first.of(calibrator.classifier) is None)
         first = replace(first, calibrators=first.calibrators + missing)
     return first
 

@@ -174,7 +174,7 @@ _REFUSALS = {
 def _listed(bank: FaceBank, query: Parameters) -> dict[str, object]:
     subject, size, faces = query.subject, query.size, list[dict[str, object]]()
     with bank.gallery.snapshot():
-        people = [one for one in bank.people() if subject is None or name_key(one.name) == name_key(subject)]
+        people = [person for person in bank.people() if subject is None or name_key(person.name) == name_key(subject)]
         total, skipped = sum(person.sample_count for person in people), query.page * size
         for person in people:
             if skipped >= person.sample_count:
@@ -200,7 +200,7 @@ def _image_ids(body: bytes) -> list[str]:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, "InvalidValue", "the body is not JSON") from error
-    if not isinstance(content, list) or not all(isinstance(one, str) for one in content):
+    if not isinstance(content, list) or not all(isinstance(item, str) for item in content):
         raise RequestError(400, "InvalidValue", "the body must be a JSON list of image ids")
     if len(content) > _MOST_IMAGES:
         raise RequestError(400, "InvalidValue", f"a request may delete at most {_MOST_IMAGES} images")

@@ -212,7 +212,9 @@ class PageMemory:
         """
         wanted = caller.csrf, request_key, self._gallery_state()
         answers = reversed(list(self._answers.values()))
-        return next((one for one in answers if (one.session, one.request_key, one.said_at) == wanted), None)
+        return next(
+            (answer for answer in answers if (answer.session, answer.request_key, answer.said_at) == wanted), None
+        )
 
     def learned(
         self,

@@ -109,14 +109,14 @@ def _cards(memory: PageMemory, query: str) -> tuple[list[_Card], int, bool]:
     wanted = query.strip().casefold()
     cards = [
         _Card(
-            one.id,
-            one.name,
-            counts.get(one.id, 0),
-            one.sample_count,
-            pictured[one.id].id if one.id in pictured else None,
+            person.id,
+            person.name,
+            counts.get(person.id, 0),
+            person.sample_count,
+            pictured[person.id].id if person.id in pictured else None,
         )
-        for one in people
-        if wanted in one.name.casefold()
+        for person in people
+        if wanted in person.name.casefold()
     ]
     cards.sort(key=lambda card: (-card.photos, card.name.casefold()))
     return cards, len(people), memory.overview.has_unnamed()

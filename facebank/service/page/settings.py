@@ -110,7 +110,7 @@ async def change(
 def _shown(memory: PageMemory) -> tuple[list[_Shown], dict[str, int]]:
     gallery = memory.service.bank.gallery
     shown = [_explained(setting) for setting in list_settings(gallery)]
-    shown.sort(key=lambda one: list(_TEXTS).index(one.key) if one.key in _TEXTS else len(_TEXTS))
+    shown.sort(key=lambda setting: list(_TEXTS).index(setting.key) if setting.key in _TEXTS else len(_TEXTS))
     people = gallery.people()
     try:
         scanned = memory.service.album.scan_file.count()
@@ -125,9 +125,9 @@ def _explained(setting: Setting) -> _Shown:
     explained = _TEXTS.get(setting.key, _SettingText(setting.key, "", ()))
     value, default = _text(setting.value), _text(setting.default)
     choices = dict(explained.choices)
-    for one in (default, value):
-        choices.setdefault(one, one)
-    named = [(one, f"{words} (default)" if one == default else words) for one, words in choices.items()]
+    for choice in (default, value):
+        choices.setdefault(choice, choice)
+    named = [(choice, f"{words} (default)" if choice == default else words) for choice, words in choices.items()]
     return _Shown(setting.key, explained.title, explained.what, value, setting.is_set, tuple(named))
 
 

@@ -225,12 +225,14 @@ def _record(memory: PageMemory, question: Question) -> dict[str, object]:
         },
         "candidates": [
             {
-                "name": one.person,
-                "chance": percent(one.probability),
-                "sample_id": pictured[numbers[one.person]].id if numbers.get(one.person) in pictured else None,
+                "name": candidate.person,
+                "chance": percent(candidate.probability),
+                "sample_id": pictured[numbers[candidate.person]].id
+                if numbers.get(candidate.person) in pictured
+                else None,
             }
-            for one in question.candidates
-            if is_offered(one)
+            for candidate in question.candidates
+            if is_offered(candidate)
         ],
         "left": memory.questions.left(),
     }
