@@ -72,12 +72,12 @@ def _record(pair: ExplainedPair, out: Path) -> dict[str, object]:
             {"region": region.name, "area": region.area, "fall_in_a": region.drops[0], "fall_in_b": region.drops[1]}
             for region in explanation.regions
         ],
-        "map": {"cells": _CELLS, **dict(zip(("fall_in_a", "fall_in_b"), map(_rounded, grids), strict=True))},
+        "map": {"cells": _CELLS, **dict(zip(("fall_in_a", "fall_in_b"), map(_round, grids), strict=True))},
         "picture": str(out),
     }
 
 
-def _rounded(grid: FloatArray) -> list[list[float]]:
+def _round(grid: FloatArray) -> list[list[float]]:
     return [[round(fall, 5) for fall in row] for row in grid.tolist()]
 
 

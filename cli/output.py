@@ -137,7 +137,7 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     if not sys.stdout.isatty() and isinstance(sys.stdout, TextIOWrapper) and sys.stdout.encoding.lower() == "utf-8":
         sys.stdout.reconfigure(errors="surrogateescape")
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    for row in _titled(columns, rows):
+    for row in _with_titles(columns, rows):
         writer.writerow((path_cell(row[0]), *map(spreadsheet_cell, row[1:])))
         sys.stdout.flush()
 
@@ -160,18 +160,18 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], styles: S
         Rich styles by the full text of a cell.
     """
     if not sys.stdout.isatty():
-        for row in _titled(columns, rows):
+        for row in _with_titles(columns, rows):
             _write_cells(row)
         return
     lines: list[Sequence[str]] = []
     try:
-        lines.extend(_titled(columns, rows))
+        lines.extend(_with_titles(columns, rows))
     finally:
         if lines:
             _draw_table(lines[0], lines[1:], styles or {})
 
 
-def _titled(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+def _with_titles(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
     """Yield the titles, then the rows; an error in the first row is raised before anything is yielded."""
     remaining = iter(rows)
     first = list(islice(remaining, 1))

@@ -360,7 +360,7 @@ class FaceBank:
         found, skipped = existing_photos(photos)
         enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
         progress.begin("Enrolling", len(found))
-        return replace(enroller.enroll(person, self._analyzed(found, channels), progress=progress), skipped=skipped)
+        return replace(enroller.enroll(person, self._analyze(found, channels), progress=progress), skipped=skipped)
 
     def enroll_people(
         self,
@@ -418,7 +418,7 @@ class FaceBank:
                 continue
             earlier = list(dict.fromkeys(report.person for report in reports)) if person.may_be_earlier else []
             enroller = self._enroller(pick, thumbnails=thumbnails, force=force)
-            report = enroller.enroll(name, self._analyzed(found.photos), earlier=earlier, progress=progress)
+            report = enroller.enroll(name, self._analyze(found.photos), earlier=earlier, progress=progress)
             reports.append(replace(report, skipped=found.counts))
         return reports
 
@@ -464,14 +464,14 @@ class FaceBank:
         check_channels(channels)
         check_settings(settings)
         gallery = self.gallery
-        return self._identified(gallery, each_photo(photos), settings, channels)
+        return self._identify_photos(gallery, each_photo(photos), settings, channels)
 
-    def _identified(
+    def _identify_photos(
         self, gallery: Gallery, photos: Iterable[PhotoInput], settings: DecisionSettings | None, channels: Channels
     ) -> Iterator[Photo]:
         from facebank.operations.identify import identified_photo
 
-        for result in self._analyzed(photos, channels):
+        for result in self._analyze(photos, channels):
             if isinstance(result, AnalyzedPhoto):
                 yield identified_photo(result.found, gallery, lambda: self.identification(settings))
             else:
@@ -587,7 +587,7 @@ class FaceBank:
         """
         from facebank.operations.identify import compare_photos
 
-        return compare_photos(self.comparing_engine, _opened(a, channels), _opened(b, channels))
+        return compare_photos(self.comparing_engine, _open_input(a, channels), _open_input(b, channels))
 
     def compare(self, a: PhotoInput | Sample, b: PhotoInput, *, channels: Channels = "RGB") -> Comparison:
         """Return the comparison of one face with each face of a photo; `verify` uses the largest face only.
@@ -621,8 +621,8 @@ class FaceBank:
         from facebank.types import Sample
 
         if isinstance(a, Sample):
-            return compare_sample(self.engine, self.gallery, a, _opened(b, channels))
-        return compare_faces(self.comparing_engine, _opened(a, channels), _opened(b, channels))
+            return compare_sample(self.engine, self.gallery, a, _open_input(b, channels))
+        return compare_faces(self.comparing_engine, _open_input(a, channels), _open_input(b, channels))
 
     def confirm(
         self,
@@ -660,7 +660,7 @@ class FaceBank:
         """
         from facebank.operations import feedback
 
-        opened = _opened(photo, channels)
+        opened = _open_input(photo, channels)
         return feedback.confirm(self.gallery, self.engine, opened, name, face_number, force=force, new=new)
 
     def deny(
@@ -681,7 +681,7 @@ class FaceBank:
         """
         from facebank.operations import feedback
 
-        return feedback.deny(self.gallery, self.engine, _opened(photo, channels), name, face_number)
+        return feedback.deny(self.gallery, self.engine, _open_input(photo, channels), name, face_number)
 
     def deny_everybody(
         self, photo: PhotoInput, face_number: int | None = None, *, channels: Channels = "RGB"
@@ -701,7 +701,7 @@ class FaceBank:
         """
         from facebank.operations import feedback
 
-        return feedback.deny_everybody(self.gallery, self.engine, _opened(photo, channels), face_number)
+        return feedback.deny_everybody(self.gallery, self.engine, _open_input(photo, channels), face_number)
 
     def lookalikes(
         self, photo: PhotoInput, face_number: int | None = None, *, channels: Channels = "RGB"
@@ -720,7 +720,7 @@ class FaceBank:
         """
         from facebank.operations.lookalike import find_lookalikes
 
-        return find_lookalikes(self.gallery, self.engine, _opened(photo, channels), face_number)
+        return find_lookalikes(self.gallery, self.engine, _open_input(photo, channels), face_number)
 
     def people(self) -> list[Person]:
         """Return all enrolled people, in the order of their names.
@@ -1225,7 +1225,7 @@ class FaceBank:
             known = self._known.faces = EnrolledFaces(gallery)
         return Enroller(gallery, self.engine, pick, thumbnails, force, enrolled=known)
 
-    def _analyzed(self, photos: Iterable[PhotoInput], channels: Channels = "RGB") -> Iterator[AnalyzedPhoto | Photo]:
+    def _analyze(self, photos: Iterable[PhotoInput], channels: Channels = "RGB") -> Iterator[AnalyzedPhoto | Photo]:
         from facebank.operations.inputs import analyze_readable
 
         return analyze_readable(self.engine, photos, channels)
@@ -1239,7 +1239,7 @@ def _index_address(index: str) -> MilvusAddress:
     return MilvusAddress.parse(index)
 
 
-def _opened(photo: PhotoInput, channels: Channels) -> PhotoInput:
+def _open_input(photo: PhotoInput, channels: Channels) -> PhotoInput:
     """Return a path unchanged, and any other photo as pixels."""
     from facebank.media import check_photo, open_photo
 

@@ -75,7 +75,7 @@ def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str,
     gallery = bank.open_gallery(create=True)
     before = _Before.of(gallery, name)
     wrong = [sample for sample in gallery.samples_at(key) if name_key(sample.person) != name_key(name)]
-    removed = _removed(gallery, wrong)
+    removed = _remove_samples(gallery, wrong)
     try:
         found = feedback.confirm(gallery, bank.engine, photo.path, name, face_number, force=force, new=True)
     except BaseException:
@@ -114,7 +114,7 @@ def deny_faces(gallery: Gallery, faces: Iterable[tuple[Photo, int]], name: str) 
         key = FaceKey.found(photo, face)
         if len(several) == 1:
             own = [sample for sample in gallery.samples_at(key) if name_key(sample.person) == name_key(person.name)]
-            removed = _removed(gallery, own)
+            removed = _remove_samples(gallery, own)
         try:
             if gallery.deny(person.name, key, face.embedding):
                 denied.append((person.id, key))
@@ -144,7 +144,7 @@ def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> An
         for photo, face_number in faces[:_STRANGERS]:
             face = _face(photo, face_number)
             key = FaceKey.found(photo, face)
-            removed += _removed(gallery, gallery.samples_at(key))
+            removed += _remove_samples(gallery, gallery.samples_at(key))
             number, is_new = gallery.remember_stranger(_stranger(photo, face))
             if is_new:
                 made.append((number, key))
@@ -287,7 +287,7 @@ def _with_samples(gallery: Gallery, answer: Answer, samples: Sequence[int]) -> A
     return replace(answer, samples=tuple(samples), learned=faces)
 
 
-def _removed(gallery: Gallery, samples: Sequence[Sample]) -> tuple[tuple[int, NewSample], ...]:
+def _remove_samples(gallery: Gallery, samples: Sequence[Sample]) -> tuple[tuple[int, NewSample], ...]:
     """Remove samples, and return them completely, with their people's numbers."""
     numbers = {name: number for number, name in gallery.names().items()}
     taken = tuple((numbers[sample.person], gallery.whole_sample(sample.id)) for sample in samples)

@@ -63,7 +63,7 @@ def faces_table(photos: Iterable[tuple[Sequence[int], Photo]], groups: Mapping[i
     """
     pa = pyarrow()
     schema = faces_schema(dimension)
-    batches = (_faces_batch(rows, schema) for rows in _grouped(photos, groups))
+    batches = (_faces_batch(rows, schema) for rows in _groups_table(photos, groups))
     return pa.Table.from_batches(list(batches), schema=schema)
 
 
@@ -139,7 +139,7 @@ def shown_path(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _grouped(
+def _groups_table(
     photos: Iterable[tuple[Sequence[int], Photo]], groups: Mapping[int, int]
 ) -> Iterator[list[tuple[Photo, Face, int | None]]]:
     rows = list[tuple["Photo", "Face", "int | None"]]()

@@ -46,7 +46,7 @@ def identified_in_album(photo: Photo, gallery: Gallery, identification: Callable
     allow_twice, taken = identification().settings.allow_twice, set(owners.values())
     return found.identified(
         [
-            _confirmed(face, owners[face.face_number])
+            _confirmed_identity(face, owners[face.face_number])
             if face.face_number in owners
             else _without_taken(face, set() if allow_twice else taken)
             for face in found.faces
@@ -101,7 +101,7 @@ def _owners(photo: Photo, gallery: Gallery) -> dict[int, str]:
     return found
 
 
-def _confirmed(face: Face, person: str) -> Identity:
+def _confirmed_identity(face: Face, person: str) -> Identity:
     candidates = face.candidates
     own = next((candidate for candidate in candidates if candidate.person == person), None)
     return Identity(

@@ -196,7 +196,7 @@ class AlbumOverview:
             seen = set[str]()
             self.done, self.total = 0, self._count()
             numbers = self._numbers()
-            for number, (face_ids, photo) in enumerate(self._identified(self._places), 1):
+            for number, (face_ids, photo) in enumerate(self._identify(self._places), 1):
                 seen.add(photo.content_hash)
                 self._photos[photo.content_hash] = _seen(photo, face_ids, numbers)
                 if number % _BETWEEN == 0:
@@ -218,13 +218,13 @@ class AlbumOverview:
             known = self._photos.get(content_hash)
             if known is None:
                 continue
-            for face_ids, photo in self._identified([known.path]):
+            for face_ids, photo in self._identify([known.path]):
                 if photo.content_hash == content_hash:
                     self._photos[content_hash] = _seen(photo, face_ids, numbers)
         with self._lock:
             self._version, self._lists = self._version + 1, None
 
-    def _identified(self, places: Sequence[str]) -> Iterator[tuple[list[int], Photo]]:
+    def _identify(self, places: Sequence[str]) -> Iterator[tuple[list[int], Photo]]:
         gallery = self._bank.gallery
         try:
             for face_ids, photo in self._album.scan_file.each_photo(places) if places else ():

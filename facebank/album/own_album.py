@@ -54,9 +54,9 @@ def opened_album(gallery: Path) -> Path | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(note) from error
+        raise _damage_error(note) from error
     if not isinstance(named, str) or "\0" in named or not Path(named).is_absolute():
-        raise _damaged(note)
+        raise _damage_error(note)
     return Path(named)
 
 
@@ -83,7 +83,7 @@ def close_album(gallery: Path) -> bool:
     return True
 
 
-def _damaged(note: Path) -> StorageError:
+def _damage_error(note: Path) -> StorageError:
     return StorageError(
         f"{printable(str(note))} does not name an album: remove it, and open the album again with 'facebank album open'"
     )

@@ -251,13 +251,13 @@ def visits_of(video: ScannedVideo, identities: Sequence[Identity], numbers: Mapp
             continue
         now = Visit(person, track.begun, track.ended, track.number, track.faces[0].quality, identity.probability)
         if found[person] and now.start - found[person][-1].end <= _SAME_VISIT:
-            now = _joined(found[person].pop(), now)
+            now = _join_visits(found[person].pop(), now)
         found[person].append(now)
     visits = (visit for several in found.values() for visit in several)
     return tuple(sorted(visits, key=lambda visit: (visit.start, visit.person)))
 
 
-def _joined(one: Visit, other: Visit) -> Visit:
+def _join_visits(one: Visit, other: Visit) -> Visit:
     best = max(one, other, key=lambda visit: visit.quality)
     likely = [visit.probability for visit in (one, other) if visit.probability is not None]
     end = max(one.end, other.end)

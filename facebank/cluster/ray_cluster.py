@@ -81,7 +81,7 @@ def ray_cluster(address: str) -> Iterator[RayCluster]:
         raise UsageError("this process is already connected to Ray: call ray.shutdown() first")
     folder = Path(tempfile.mkdtemp(prefix="fb-", dir=_short_folder())) if address == LOCAL else None
     try:
-        with _ray_silenced():
+        with _silence_ray():
             _connect(ray, address, folder)
             yield RayCluster(ray, address if address != LOCAL else None)
     finally:
@@ -206,7 +206,7 @@ def _short_folder() -> str | None:
 
 
 @contextmanager
-def _ray_silenced() -> Iterator[None]:
+def _silence_ray() -> Iterator[None]:
     """Keep Ray from writing to the terminal, because facebank reports such events itself."""
     worker: Any = importlib.import_module("ray._private.worker")
     written, logger = getattr(worker, "print_to_stdstream", None), logging.getLogger("ray")

@@ -105,7 +105,7 @@ def run_demo(folder: str | os.PathLike[str], *, pack: str | None = None, device:
     or ``cuda``. Raises `FacebankError` if the installation is incomplete, `StorageError` if the picture cannot be
     written.
     """
-    target = free_name(_created(named_path(folder)), *PICTURE_NAME)
+    target = free_name(_create_folder(named_path(folder)), *PICTURE_NAME)
     # Windows cannot delete an open database.
     with (
         tempfile.TemporaryDirectory(prefix="facebank-demo-", ignore_cleanup_errors=True) as scratch,
@@ -157,7 +157,7 @@ def _mark(face: Face) -> Mark:
     return Mark(face.box, face.landmarks, label, face.decision)
 
 
-def _created(folder: Path) -> Path:
+def _create_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

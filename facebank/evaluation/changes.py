@@ -150,16 +150,16 @@ class Axis:
     steps: tuple[Step, ...]
 
 
-def _masked(number: int, shape: MaskShape, color: str) -> Step:
+def _mask_step(number: int, shape: MaskShape, color: str) -> Step:
     return Step(f"mask_{shape}_{color}".replace(" ", "_"), f"{shape} mask, {color}", number, DrawnMask(shape, color))
 
 
-def _blurred(per_mille: int) -> Step:
+def _blur_step(per_mille: int) -> Step:
     percent = per_mille / 10
     return Step(f"blur_{per_mille}_per_mille", f"blurred by {percent:g} %", percent, GaussianBlur(per_mille / 1000))
 
 
-def _exposed(stops: int) -> Step:
+def _exposure_step(stops: int) -> Step:
     which, amount = "darker" if stops < 0 else "brighter", f"{abs(stops)} stop" + "s" * (abs(stops) != 1)
     return Step(f"{which}_{amount}".replace(" ", "_"), f"{amount} {which}", stops, ExposureShift(stops))
 
@@ -175,10 +175,10 @@ MASKS = (
         "mask, numbered as in the table; 0 is no mask",
         0,
         (
-            _masked(1, MaskShape.SURGICAL, "light blue"),
-            _masked(2, MaskShape.CLOTH, "black"),
-            _masked(3, MaskShape.RESPIRATOR, "white"),
-            _masked(4, MaskShape.SCARF, "red"),
+            _mask_step(1, MaskShape.SURGICAL, "light blue"),
+            _mask_step(2, MaskShape.CLOTH, "black"),
+            _mask_step(3, MaskShape.RESPIRATOR, "white"),
+            _mask_step(4, MaskShape.SCARF, "red"),
         ),
     ),
 )
@@ -190,9 +190,9 @@ SIZES = (
         tuple(Step(f"size_{size}", f"{size} pixels", size, Shrink(size)) for size in (112, 80, 56, 40, 28, 20)),
     ),
 )
-BLUR = (Axis("standard deviation of the blur, percent of the face", 0, tuple(map(_blurred, (10, 20, 30, 45, 65)))),)
+BLUR = (Axis("standard deviation of the blur, percent of the face", 0, tuple(map(_blur_step, (10, 20, 30, 45, 65)))),)
 EXPOSURE = (
-    Axis("exposure in stops; each doubles the light", 0, tuple(map(_exposed, (-6, -4, -2, 1, 2, 3)))),
+    Axis("exposure in stops; each doubles the light", 0, tuple(map(_exposure_step, (-6, -4, -2, 1, 2, 3)))),
     Axis("remaining contrast, percent", 100, tuple(map(_reduce_contrast, (50, 25, 10)))),
 )
 FRONTALITY = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)

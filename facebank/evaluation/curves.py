@@ -113,11 +113,11 @@ class ErrorCurve:
 
     def det(self, label: str) -> Line:
         """Return the DET curve: FNMR over FMR."""
-        return _thinned(label, self.fmr, self.fnmr)
+        return _thin(label, self.fmr, self.fnmr)
 
     def roc(self, label: str) -> Line:
         """Return the ROC curve: true match rate over FMR."""
-        return _thinned(label, self.fmr, 1 - self.fnmr)
+        return _thin(label, self.fmr, 1 - self.fnmr)
 
 
 def equal_error_rate(comparisons: Comparisons) -> Figure:
@@ -125,7 +125,7 @@ def equal_error_rate(comparisons: Comparisons) -> Figure:
 
     If the rate is 0, the upper end of the interval is that of the rule of three.
     """
-    drawn = _resampled(comparisons).equal_error_rates
+    drawn = _resample(comparisons).equal_error_rates
     low, high = np.quantile(drawn, _LEVEL) if drawn.size else (0.0, 1.0)
     value, fewest = ErrorCurve.of(comparisons).equal_error_rate, _fewest(comparisons)
     if value == 0:
@@ -149,7 +149,7 @@ def banded(line: Line, comparisons: Comparisons) -> Line:
 
     The band is that of the rule of three where FNMR is 0, and missing where FMR is below one pair.
     """
-    drawn = _resampled(comparisons)
+    drawn = _resample(comparisons)
     if not len(drawn.fnmr):
         return line
     pairs, others = int(comparisons.same.sum()), int((~comparisons.same).sum())
@@ -181,7 +181,7 @@ def resampled_weights(comparisons: Comparisons) -> Iterator[NDArray[np.float64]]
 
 
 @lru_cache(maxsize=4)
-def _resampled(comparisons: Comparisons) -> _Resampled:
+def _resample(comparisons: Comparisons) -> _Resampled:
     lowest = 1 / int((~comparisons.same).sum())
     at = np.concatenate([[0.0], np.geomspace(lowest, 1.0, _POINTS) if lowest < 1 else [1.0]])
     rates: list[float] = []
@@ -194,7 +194,7 @@ def _resampled(comparisons: Comparisons) -> _Resampled:
     return _Resampled(np.array(rates), at, np.array(missed))
 
 
-def _thinned(label: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:
+def _thin(label: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:
     """Return at most 400 points, evenly spaced along the plotted curve."""
     if len(x) > _POINTS:
         steps = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(np.log10(x + 1e-6))) + np.abs(np.diff(y)))])

@@ -179,7 +179,7 @@ class FaceReader:
     def embed(self, crops: NDArray[np.uint8]) -> FloatArray:
         """Return embeddings, ``float32`` of shape ``(N, D)``, of crops, RGB ``uint8`` of shape ``(N, S, S, 3)``."""
         keys = [hashlib.sha256(crop.tobytes()).hexdigest() for crop in crops]
-        return self._embedded(keys, lambda number: crops[number], self.engine.identity.dimension)
+        return self._embed(keys, lambda number: crops[number], self.engine.identity.dimension)
 
     def embed_variant(self, faces: FaceSet, indices: Sequence[int], variant: str) -> FloatArray:
         """Return embeddings of an augmented variant of P photos with a face, ``float32`` of shape ``(P, D)``.
@@ -192,9 +192,9 @@ class FaceReader:
         def crop(number: int) -> RGBImage:
             return augment(self.crop(faces, indices[number]), self._analyzer.embedder.template, variant)
 
-        return self._embedded(keys, crop, faces.dimension)
+        return self._embed(keys, crop, faces.dimension)
 
-    def _embedded(self, keys: Sequence[str], crop: Callable[[int], RGBImage], dimension: int) -> FloatArray:
+    def _embed(self, keys: Sequence[str], crop: Callable[[int], RGBImage], dimension: int) -> FloatArray:
         """Return embeddings by cache key; missing crops are made and embedded in batches."""
         embeddings = np.zeros((len(keys), dimension), dtype=np.float32)
         known = [None if self._cache is None else self._cache.embedding(key) for key in keys]
@@ -292,13 +292,13 @@ class FaceReader:
         if pick is Pick.ALIGNED:
             for photo in photos:
                 self._faces_seen += 1
-                yield 0, self._aligned(photo.pixels)
+                yield 0, self._align(photo.pixels)
         else:
             for analyzed in self._analyzer.analyze(photos):
                 self._faces_seen += len(analyzed.faces)
                 yield analyzed.quarter_turns, picked_face(analyzed, pick)
 
-    def _aligned(self, pixels: RGBImage) -> Face:
+    def _align(self, pixels: RGBImage) -> Face:
         crop = self._whole(pixels)
         size = crop.shape[0]
         landmarks = template_landmarks(self._analyzer.embedder.template, size)

@@ -164,8 +164,8 @@ def _listed_pairs(faces: FaceSet) -> Pairing:
 def _formed_pairs(faces: FaceSet, random: np.random.Generator) -> Pairing:
     named = np.flatnonzero(faces.dataset.owners >= 0)
     owners = faces.dataset.owners[named]
-    mated, all_mated = _mated(owners, random)
-    non_mated, all_non_mated = _non_mated(owners, len(named) * (len(named) - 1) // 2 - all_mated, random)
+    mated, all_mated = _mated_pairs(owners, random)
+    non_mated, all_non_mated = _non_mated_pairs(owners, len(named) * (len(named) - 1) // 2 - all_mated, random)
     different = np.array(faces.hashes)[named]
     pairs = tuple(
         Pair(int(named[a]), int(named[b]), same)
@@ -183,7 +183,7 @@ def _count_text(used: int, possible: int) -> str:
     return f"all {possible:,} pairs" if used == possible else f"{used:,} of all {possible:,} pairs"
 
 
-def _mated(
+def _mated_pairs(
     owners: NDArray[np.int64], random: np.random.Generator
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], int]:
     """Return a sample of the pairs of one person, and the number of such pairs."""
@@ -194,11 +194,11 @@ def _mated(
     total = int(ends[-1])
     chosen = np.arange(total) if total <= MAX_MATED else np.sort(random.choice(total, MAX_MATED, replace=False))
     person = np.searchsorted(ends, chosen, side="right")
-    first, second = _unranked(chosen - np.concatenate([[0], ends[:-1]])[person])
+    first, second = _pair_from_rank(chosen - np.concatenate([[0], ends[:-1]])[person])
     return (order[starts[person] + first], order[starts[person] + second]), total
 
 
-def _non_mated(
+def _non_mated_pairs(
     owners: NDArray[np.int64], possible: int, random: np.random.Generator
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], int]:
     total = len(owners) * (len(owners) - 1) // 2
@@ -207,14 +207,14 @@ def _non_mated(
     else:
         # Oversampled, since some of the pairs show one person
         numbers = random.permutation(np.unique(random.integers(total, size=2 * MAX_NON_MATED)))
-    first, second = _unranked(numbers)
+    first, second = _pair_from_rank(numbers)
     indices = np.flatnonzero(owners[first] != owners[second])
     if len(indices) > MAX_NON_MATED:
         indices = np.sort(random.choice(indices, MAX_NON_MATED, replace=False))
     return (first[indices], second[indices]), possible
 
 
-def _unranked(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pair_from_rank(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return pairs by their rank in the sequence (0, 1), (0, 2), (1, 2), (0, 3), ..."""
     second = np.floor((1 + np.sqrt(1 + 8 * numbers.astype(np.float64))) / 2).astype(np.int64)
     second -= numbers < second * (second - 1) // 2

@@ -242,14 +242,14 @@ def inspect_gallery(path: str | os.PathLike[str]) -> GalleryHealth:
         return GalleryHealth(place, exists=True, problems=(str(error),))
     try:
         with file.reading() as connection:
-            return _examined(place, connection)
+            return _examine(place, connection)
     except FacebankError as error:
         return GalleryHealth(place, exists=True, problems=(str(error),))
     finally:
         file.close()
 
 
-def _examined(place: Path, connection: sqlite3.Connection) -> GalleryHealth:
+def _examine(place: Path, connection: sqlite3.Connection) -> GalleryHealth:
     bound = binding(connection)
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     return GalleryHealth(

@@ -355,7 +355,7 @@ def _read(folder: Path, manifest: _Manifest) -> tuple[dict[str, list[NewSample]]
     thumbnails = _read_thumbnails(folder, manifest) if manifest.thumbnails else {}
     groups: dict[str, list[NewSample]] = {}
     facts: dict[str, PersonFacts] = {}
-    with _checked(folder, _PEOPLE, manifest) as stream:
+    with _open_checked(folder, _PEOPLE, manifest) as stream:
         for record in _read_lines(stream, manifest.people):
             name, known = _name(record["name"]), _facts(record)
             groups[name] = []
@@ -363,7 +363,7 @@ def _read(folder: Path, manifest: _Manifest) -> tuple[dict[str, list[NewSample]]
                 facts[name] = known
         if len({name_key(name) for name in groups}) != manifest.people:
             raise InvalidValueError("it contains a person twice")
-    with _checked(folder, _SAMPLES, manifest) as stream:
+    with _open_checked(folder, _SAMPLES, manifest) as stream:
         for record in _read_lines(stream, manifest.samples):
             number = between(record["sample"], 0, 2**63 - 1)
             sample = _sample(record, vectors.pop(number, {}), thumbnails.pop(number, None))
@@ -382,7 +382,7 @@ def _read_vectors(folder: Path, manifest: _Manifest) -> dict[int, dict[str, Floa
         "matrix": ("<f4", (count, manifest.pack.dimension)),
     }
     vectors: dict[int, dict[str, FloatArray]] = {}
-    with _checked(folder, _VECTORS, manifest) as stream:
+    with _open_checked(folder, _VECTORS, manifest) as stream:
         arrays = read_arrays(stream, expected)
         matrix = unit_length(arrays["matrix"].astype(np.float32, copy=False))
         for number, variant, vector in zip(arrays["sample_ids"], arrays["variants"], matrix, strict=True):
@@ -402,7 +402,7 @@ def _read_thumbnails(folder: Path, manifest: _Manifest) -> dict[int, bytes]:
         "ends": ("<i8", (count,)),
         "data": ("|u1", (manifest.thumbnail_bytes,)),
     }
-    with _checked(folder, _THUMBNAILS, manifest) as stream:
+    with _open_checked(folder, _THUMBNAILS, manifest) as stream:
         arrays = read_arrays(stream, expected)
         ends = arrays["ends"]
         starts = np.concatenate([[0], ends[:-1]])
@@ -459,7 +459,7 @@ def _boolean(value: object) -> bool:
 
 
 @contextmanager
-def _checked(folder: Path, name: str, manifest: _Manifest) -> Iterator[IO[bytes]]:
+def _open_checked(folder: Path, name: str, manifest: _Manifest) -> Iterator[IO[bytes]]:
     """Open a file of an export after checking its size and hash; errors in its content become `ExchangeError`."""
     with _translated_errors(folder, name), _regular(folder / name) as stream:
         size, sha256 = manifest.files[name]

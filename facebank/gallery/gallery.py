@@ -343,7 +343,7 @@ class Gallery:
                 forget_places_of(connection, person.name)
             return sum(person.sample_count for person in forgotten.values())
 
-        return self._wiped(self._removed(removed, names))
+        return self._wipe(self._remove(removed, names))
 
     def enroll(self, person: str, samples: Sequence[NewSample]) -> list[EnrolledSample]:
         """Add samples to a person; a face that is enrolled already is skipped.
@@ -467,7 +467,7 @@ class Gallery:
             mirrors.require_cleaning(connection)
             return len(numbers)
 
-        return self._wiped(self._removed(removed))
+        return self._wipe(self._remove(removed))
 
     def _require_sample(self, connection: sqlite3.Connection, sample_id: int) -> None:
         if not samples.has_sample(connection, sample_id):
@@ -550,7 +550,7 @@ class Gallery:
             bound = replace_embeddings(connection, pack, vectors, dropped, strangers or {})
             mirrors.require_cleaning(connection)
         self._bound = bound
-        return self._wiped(Removed(len(dropped)))
+        return self._wipe(Removed(len(dropped)))
 
     def deny(self, person: str, face: FaceKey, vector: FloatArray | None = None) -> bool:
         """Record that a face is not a person's, so that the person is never suggested for it.
@@ -644,7 +644,7 @@ class Gallery:
             state.note_traces(connection)
             return 0
 
-        return self._cleaned(self._removed(removed))
+        return self._clean(self._remove(removed))
 
     def read_setting(self, key: str) -> Any:
         """Return a setting's value, decoded from JSON; None if it is not set."""
@@ -733,7 +733,7 @@ class Gallery:
         with self._file.changing() as connection:
             return mirrors.drop_note(connection, address)
 
-    def _removed(self, change: Callable[[sqlite3.Connection], int], names: Sequence[str] = ()) -> Removed:
+    def _remove(self, change: Callable[[sqlite3.Connection], int], names: Sequence[str] = ()) -> Removed:
         """Run a change that removes samples, and optionally the named people, even on a full disk."""
         try:
             return Removal(self._file, self._places, self._changing).run(change, names)
@@ -741,16 +741,16 @@ class Gallery:
             self._file.keep_reserve()
             raise
 
-    def _wiped(self, removed: Removed) -> Forgotten:
+    def _wipe(self, removed: Removed) -> Forgotten:
         """Wipe derived files, which frees space, and the removed bytes in the gallery's file."""
         try:
             wiped = self._places.wipe()
         except BaseException:
             self._file.wipe()
             raise
-        return self._cleaned(removed._replace(wiped=(*removed.wiped, *wiped)))
+        return self._clean(removed._replace(wiped=(*removed.wiped, *wiped)))
 
-    def _cleaned(self, removed: Removed) -> Forgotten:
+    def _clean(self, removed: Removed) -> Forgotten:
         done = self._file.wipe()
         self._file.keep_reserve()
         return Forgotten(
@@ -758,10 +758,10 @@ class Gallery:
             busy_readers=done is Wiping.BUSY,
             full_disk=done is Wiping.NO_ROOM,
             wiped=tuple(dict.fromkeys(removed.wiped)),
-            mirrors=self._cleaned_mirrors(),
+            mirrors=self._clean_mirrors(),
         )
 
-    def _cleaned_mirrors(self) -> tuple[str, ...]:
+    def _clean_mirrors(self) -> tuple[str, ...]:
         """Clean the mirror of this gallery; returns the addresses of mirrors with pending removals."""
         pending = {note.address for note in self.mirrors() if note.needs_cleaning}
         if self.mirror is not None and self.mirror.address in pending:

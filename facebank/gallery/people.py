@@ -198,8 +198,8 @@ def describe(
     """Set or clear a person's facts; ``...`` leaves them."""
     person = find(connection, name)
     facts = PersonFacts(
-        born=person.born if isinstance(born, EllipsisType) else _checked(born, checked_birth_date),
-        note=person.note if isinstance(note, EllipsisType) else _checked(note, _checked_note),
+        born=person.born if isinstance(born, EllipsisType) else _check_text(born, checked_birth_date),
+        note=person.note if isinstance(note, EllipsisType) else _check_text(note, _checked_note),
     )
     _set_facts(connection, person, facts)
     return find(connection, name)
@@ -208,7 +208,7 @@ def describe(
 def complete(connection: sqlite3.Connection, name: str, facts: PersonFacts) -> None:
     """Add facts that a person lacks; notes are joined."""
     person = find(connection, name)
-    _set_facts(connection, person, _joined(PersonFacts(person.born, person.note), facts))
+    _set_facts(connection, person, _join_facts(PersonFacts(person.born, person.note), facts))
 
 
 def split(connection: sqlite3.Connection, name: str, into: str, numbers: Sequence[int]) -> Person:
@@ -251,7 +251,7 @@ def _set_facts(connection: sqlite3.Connection, person: Person, facts: PersonFact
         advance(connection)
 
 
-def _checked(text: str | None, check: Callable[[str], str]) -> str | None:
+def _check_text(text: str | None, check: Callable[[str], str]) -> str | None:
     return None if text is None or not text.strip() else check(text)
 
 
@@ -265,7 +265,7 @@ def _checked_note(text: str) -> str:
     return text.strip()
 
 
-def _joined(own: PersonFacts, others: PersonFacts) -> PersonFacts:
+def _join_facts(own: PersonFacts, others: PersonFacts) -> PersonFacts:
     note = own.note or others.note
     if own.note and others.note and others.note not in own.note:
         both = f"{own.note}; {others.note}"
@@ -388,7 +388,7 @@ def _separate(connection: sqlite3.Connection, merge: Merge) -> None:
     for denial, is_shared in denials.fetchall():
         feedback.give_denial(connection, whole(denial), number, keep=flag(is_shared))
     stayed = find(connection, merge.person)
-    if PersonFacts(stayed.born, stayed.note) == _joined(merge.kept, merge.facts):
+    if PersonFacts(stayed.born, stayed.note) == _join_facts(merge.kept, merge.facts):
         update(connection, "people", "id", stayed.id, {"born": merge.kept.born, "note": merge.kept.note})
     for (earlier,) in _numbers(connection, "merges", "came_with", merge.id):
         update(connection, "merges", "id", earlier, {"came_with": None})

@@ -81,7 +81,7 @@ def repair_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) ->
     with _DAMAGED_GALLERY_FILE.translated_errors(place), _locked_exclusively(place) as stream:
         backup = keep_damaged(place, stream)
         try:
-            rows, mended, lost = _replaced(place, backup, stream, progress)
+            rows, mended, lost = _replace(place, backup, stream, progress)
         except BaseException:
             wipe_file(backup)
             raise
@@ -113,13 +113,13 @@ def _locked_exclusively(place: Path) -> Iterator[IO[bytes]]:
         yield stream
 
 
-def _replaced(place: Path, backup: Path, stream: IO[bytes], progress: Progress) -> tuple[int, list[str], list[Damage]]:
+def _replace(place: Path, backup: Path, stream: IO[bytes], progress: Progress) -> tuple[int, list[str], list[Damage]]:
     """Replace a damaged file, following a symbolic link, with its intact rows; keeps owner and permissions."""
     file, was = link_target(place), os.fstat(stream.fileno())
     with new_file(file, mode=PRIVATE_FILE) as part:
         with closing(connect_new(part.path)) as made, transaction(made):
             migrate(made)
-            salvaged = _salvaged(place, backup, made, progress)
+            salvaged = _salvage(place, backup, made, progress)
         if hasattr(os, "chown"):
             with suppress(OSError):
                 os.chown(part.path, was.st_uid, was.st_gid)
@@ -147,7 +147,7 @@ class _Salvage:
         broken: dict[tuple[Any, ...], Row] = {}
         for row in self._rows(table):
             seal = row.pop("seal")
-            right = _corrected(table, row, seal)
+            right = _correct(table, row, seal)
             if right is None:
                 broken[tuple(row[name] for name in known.key)] = row
                 continue
@@ -209,7 +209,7 @@ class _Salvage:
         counts: dict[str, int] = {}
         with suppress(sqlite3.Error):
             for name, row_count, total, seal in self._old.execute("SELECT name, row_count, total, seal FROM sums"):
-                right = _corrected("sums", {"name": name, "row_count": row_count, "total": total}, seal)
+                right = _correct("sums", {"name": name, "row_count": row_count, "total": total}, seal)
                 if right is not None:
                     counts[right["name"]] = right["row_count"]
         return counts
@@ -252,7 +252,7 @@ class _Salvage:
         self.lost.append(damage_to(self._old, table, row, what))
 
 
-def _salvaged(
+def _salvage(
     place: Path, backup: Path, made: sqlite3.Connection, progress: Progress
 ) -> tuple[int, list[str], list[Damage]]:
     """Fill a new gallery with the intact rows of a damaged one."""
@@ -314,7 +314,7 @@ def _insert(made: sqlite3.Connection, table: str, row: Row) -> None:
     made.execute(f"INSERT INTO {table} ({', '.join(values)}, seal) VALUES ({marks}, 0)", tuple(values.values()))
 
 
-def _corrected(table: str, row: Row, seal: object) -> Row | None:
+def _correct(table: str, row: Row, seal: object) -> Row | None:
     """Return the row if it matches its seal, else the row with one flipped bit that does; None if none does."""
     if not isinstance(seal, int):
         return None

@@ -181,7 +181,7 @@ def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
         return []
     people_ids = {whole(row["person_id"]) for row in rows}
     called = {row["id"]: person_name(row["name"]) for row in rows_by_number(connection, "people", "id", people_ids)}
-    pictured = _pictured(connection, [whole(row["id"]) for row in rows])
+    pictured = _samples_with_pictures(connection, [whole(row["id"]) for row in rows])
     if people_ids - called.keys():
         raise InvalidValueError("a sample belongs to no person")
     return [
@@ -206,7 +206,7 @@ def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
     ]
 
 
-def _pictured(connection: sqlite3.Connection, numbers: list[int]) -> set[int]:
+def _samples_with_pictures(connection: sqlite3.Connection, numbers: list[int]) -> set[int]:
     found = (
         connection.execute("SELECT 1 FROM thumbnails WHERE sample_id = ?", (number,)).fetchone() for number in numbers
     )

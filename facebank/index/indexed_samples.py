@@ -168,8 +168,8 @@ def follow_samples(gallery: Gallery, file: DerivedFile) -> IndexedSamples | None
     rows = _places(numbers, np.concatenate([before.sample_ids, new_ids]))
     if rows is None or not len(rows):
         return None
-    vectors = _gathered(file, "bare.vectors", rows, new_vectors)
-    mixed = _mixed(file, before, added, rows, numbers)
+    vectors = _gather(file, "bare.vectors", rows, new_vectors)
+    mixed = _mix(file, before, added, rows, numbers)
     names = _names(gallery, file, added, np.unique(people))
     return IndexedSamples(numbers, people, qualities, vectors, mixed, names, Origin(mark, mixed is not None, numbers))
 
@@ -192,7 +192,7 @@ def _places(wanted: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np
     return places if np.array_equal(numbers[places], wanted) else None
 
 
-def _gathered(file: DerivedFile, name: str, rows: NDArray[np.int64], further: FloatArray) -> FloatArray:
+def _gather(file: DerivedFile, name: str, rows: NDArray[np.int64], further: FloatArray) -> FloatArray:
     """Return the given rows of a section with further rows appended."""
     count, dimension = file.shape(name)
     gathered = np.empty((len(rows), dimension), np.float32)
@@ -210,10 +210,10 @@ def _gathered(file: DerivedFile, name: str, rows: NDArray[np.int64], further: Fl
     return gathered
 
 
-def _mixed(
+def _mix(
     file: DerivedFile, before: Origin, added: Additions, rows: NDArray[np.int64], numbers: NDArray[np.int64]
 ) -> FloatArray | None:
-    """Return the samples mixed with a drawn mask, by sample ids and by rows as in `_gathered`; None without masks."""
+    """Return the samples mixed with a drawn mask, by sample ids and by rows as in `_gather`; None without masks."""
     masked_ids, masks = added.vectors[MASK]
     is_wanted = np.isin(masked_ids, numbers)
     masked_ids, masks = masked_ids[is_wanted], masks[is_wanted]
@@ -225,7 +225,7 @@ def _mixed(
         bare, masked = file.read("bare.starts"), file.read("masked.starts")
         shift = np.repeat(masked[:-1] - bare[:-1], np.diff(bare))  # worn masks follow a person's bare samples
         rows = np.concatenate([np.arange(known) + shift, masked[-1] + np.arange(len(plain))])[rows]
-    mixed = _gathered(file, "masked.vectors" if before.is_mixed else "bare.vectors", rows, plain)
+    mixed = _gather(file, "masked.vectors" if before.is_mixed else "bare.vectors", rows, plain)
     places = _places(masked_ids, numbers)
     assert places is not None  # noqa: S101 - they are a subset of `numbers`
     mixed[places] = mix_masks(mixed[places], masks)

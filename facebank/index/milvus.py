@@ -56,8 +56,8 @@ class MilvusStore:
         self.cleans_in_place = not address.is_file
         self._address = address
         self._name = address.collection
-        self._milvus = _imported()
-        with self._errors_translated():
+        self._milvus = _import_client()
+        with self._translate_errors():
             self._client = self._milvus.MilvusClient(
                 address.uri,
                 token=os.environ.get(TOKEN, ""),
@@ -69,7 +69,7 @@ class MilvusStore:
 
     def identity(self) -> StoreIdentity | None:
         """Return what the collection was made for; None if there is none, or its creation was interrupted."""
-        with self._errors_translated():
+        with self._translate_errors():
             if not self._client.has_collection(self._name, timeout=_SECONDS_TO_ANSWER):
                 return None
             description = self._client.describe_collection(self._name, timeout=_SECONDS_TO_ANSWER)
@@ -103,7 +103,7 @@ class MilvusStore:
     def create(self, identity: StoreIdentity) -> None:
         """Create the collection; replaces one whose creation was interrupted."""
         kind = self._milvus.DataType
-        with self._errors_translated():
+        with self._translate_errors():
             if self._client.has_collection(self._name, timeout=_SECONDS_TO_ANSWER):
                 self._client.drop_collection(self._name, timeout=_SECONDS_TO_WORK)  # its creation was interrupted
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -125,17 +125,17 @@ class MilvusStore:
 
     def drop(self) -> None:
         """Remove the collection."""
-        with self._errors_translated():
+        with self._translate_errors():
             self._client.drop_collection(self._name, timeout=_SECONDS_TO_WORK)
 
     def token(self) -> int:
         """Return the token that was set last."""
-        with self._errors_translated():
+        with self._translate_errors():
             return self._state().get(_TOKEN, 0)
 
     def set_token(self, token: int) -> int:
         """Set the token; returns Milvus's timestamp of this write, or 0."""
-        with self._errors_translated():
+        with self._translate_errors():
             description = self._client.describe_collection(self._name, timeout=_SECONDS_TO_ANSWER)
             row = _row(_TOKEN, token, np.zeros(self._dimension(description), np.float32))
             self._client.upsert(self._name, [row], partition_name=_STATE, timeout=_SECONDS_TO_WRITE)
@@ -143,7 +143,7 @@ class MilvusStore:
 
     def count(self, written: int) -> int:
         """Return the number of vectors."""
-        with self._errors_translated():
+        with self._translate_errors():
             (row,) = self._client.query(
                 self._name, output_fields=["count(*)"], timeout=_SECONDS_TO_ANSWER, **_after(written)
             )
@@ -152,7 +152,7 @@ class MilvusStore:
     def listed(self, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the keys and digests of all vectors, ``int64`` of shape ``(N,)``, in the order of the keys."""
         keys, digests = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        with self._errors_translated():
+        with self._translate_errors():
             for start in range(0, end + _KEYS_LISTED, _KEYS_LISTED):
                 upper = f" and key < {start + _KEYS_LISTED}" if start < end else ""
                 rows = self._client.query(
@@ -170,7 +170,7 @@ class MilvusStore:
 
     def delete(self, keys: NDArray[np.int64]) -> None:
         """Delete the vectors with the given keys."""
-        with self._errors_translated():
+        with self._translate_errors():
             for group in Group:
                 theirs = keys[keys % len(Group) == group]
                 for start in range(0, len(theirs), _KEYS_AT_ONCE):
@@ -181,7 +181,7 @@ class MilvusStore:
     def add(self, group: Group, keys: NDArray[np.int64], digests: NDArray[np.int64], vectors: FloatArray) -> None:
         """Add ``float32`` vectors ``(N, D)``."""
         step = max(1, _BYTES_AT_ONCE // (4 * vectors.shape[1]))
-        with self._errors_translated():
+        with self._translate_errors():
             for start in range(0, len(keys), step):
                 some = slice(start, start + step)
                 rows = map(_row, keys[some].tolist(), digests[some].tolist(), vectors[some])
@@ -191,7 +191,7 @@ class MilvusStore:
     def nearest(self, groups: Sequence[Group], queries: FloatArray, limit: int, written: int) -> list[Answers]:
         """Return the answers to ``float32`` queries ``(M, D)``, best first."""
         params = {} if self.is_exact else {"nprobe": self._address.probes}
-        with self._errors_translated():
+        with self._translate_errors():
             found = self._client.search(
                 self._name,
                 data=list(queries),
@@ -215,7 +215,7 @@ class MilvusStore:
         """Flush and compact, so that no live segment holds deleted vectors; Milvus removes the old segments later."""
         import time
 
-        with self._errors_translated():
+        with self._translate_errors():
             self._client.flush(self._name, timeout=_SECONDS_TO_WORK)
             job = self._client.compact(self._name, timeout=_SECONDS_TO_ANSWER)
             give_up = time.monotonic() + _SECONDS_TO_WORK
@@ -244,19 +244,19 @@ class MilvusStore:
         return int(ts_utils.get_collection_ts(self._name, endpoint, self._address.database) or 0)
 
     @contextmanager
-    def _errors_translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Turn errors of pymilvus into `ServiceError` with a one-sentence message."""
         try:
             yield
         except (self._milvus.MilvusException, ValueError, KeyError, TypeError, OSError) as error:
-            raise _translated(error) from error
+            raise _translate(error) from error
         except Exception as error:
             if type(error).__module__.partition(".")[0] != "grpc":
                 raise
-            raise _translated(error) from error
+            raise _translate(error) from error
 
 
-def _imported() -> Any:
+def _import_client() -> Any:
     """Import pymilvus without reading a ``.env`` file, and silence its loggers, which only repeat its errors."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     disabled = os.environ.get("PYTHON_DOTENV_DISABLED")
@@ -279,7 +279,7 @@ def _imported() -> Any:
     return pymilvus
 
 
-def _translated(error: Exception) -> ServiceError:
+def _translate(error: Exception) -> ServiceError:
     message = " ".join(printable(str(getattr(error, "message", "") or error)).split())
     token = os.environ.get(TOKEN)
     if token:

@@ -236,7 +236,7 @@ class GalleryMirror:
             if gallery.read_only or gallery.in_transaction:
                 return StoreIdentity(0, 0, gallery.pack.dimension)  # no store has this identity
             identity = gallery.keep_setting(_IDENTITY_SETTING, secrets.token_hex(16))
-        return StoreIdentity(_hashed(str(identity)), _hashed(gallery.pack.digest), gallery.pack.dimension)
+        return StoreIdentity(_hash(str(identity)), _hash(gallery.pack.digest), gallery.pack.dimension)
 
     def _check_owner(self, gallery: Gallery, stored: StoreIdentity) -> None:
         if stored.gallery != self._identity(gallery).gallery:
@@ -318,7 +318,7 @@ class _MirrorSearches:
             max_deviation=MAX_DEVIATION,
             checked=self._check,
         )
-        return _FallbackSearch(search, local, self._failed)
+        return _FallbackSearch(search, local, self._handle_failure)
 
     def masked(self, people: PeopleIndex) -> PeopleIndex:
         """Return the index of people in masks, with its prototypes searched on the store."""
@@ -336,7 +336,7 @@ class _MirrorSearches:
             self.is_outdated = True
             raise ReadAgainError("another process has just updated this gallery's mirror: try again")
 
-    def _failed(self, error: ServiceError) -> None:
+    def _handle_failure(self, error: ServiceError) -> None:
         """Handle the error of a search: raises it unless the search can fall back to the local index."""
         self.is_outdated = True
         message = f"{self._mirror.address}: {error}"
@@ -360,7 +360,7 @@ class _FallbackSearch:
     ) -> None:
         self._search: Search = search
         self._local = local
-        self._failed = failed
+        self._handle_failure = failed
 
     @property
     def count(self) -> int:
@@ -369,22 +369,22 @@ class _FallbackSearch:
 
     def near(self, queries: NDArray[np.float64], limit: int, slack: float = 0.0) -> list[Rows]:
         """Return rows: see `facebank.index.search.Search.near`."""
-        return self._answered(lambda search: search.near(queries, limit, slack))
+        return self._search_or_fall_back(lambda search: search.near(queries, limit, slack))
 
     def within(self, queries: NDArray[np.float64], least: float) -> list[Rows]:
         """Return rows: see `facebank.index.search.Search.within`."""
-        return self._answered(lambda search: search.within(queries, least))
+        return self._search_or_fall_back(lambda search: search.within(queries, least))
 
-    def _answered(self, ask: Callable[[Search], list[Rows]]) -> list[Rows]:
+    def _search_or_fall_back(self, ask: Callable[[Search], list[Rows]]) -> list[Rows]:
         try:
             return ask(self._search)
         except ServiceError as error:
-            self._failed(error)
+            self._handle_failure(error)
             self._search = self._local()
         return ask(self._search)
 
 
-def _hashed(text: str) -> int:
+def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 

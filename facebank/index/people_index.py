@@ -145,7 +145,7 @@ class PeopleIndex:
         """All prototypes, ``float32`` of shape ``(P, D)``."""
         found = np.empty((len(self.people), self.dimension), dtype=np.float32)
         blocks = list(self.blocks())
-        for places, rows in zip(blocks, in_threads(self._averaged, blocks), strict=True):
+        for places, rows in zip(blocks, in_threads(self._average, blocks), strict=True):
             found[places[0] : places[-1] + 1] = rows
         return found
 
@@ -184,11 +184,11 @@ class PeopleIndex:
             return _rows_of(self.prototypes, places)
         asked, found = self._last_made
         if not np.array_equal(asked, places):  # one face's candidates are needed several times in a row
-            found = self._averaged(places)
+            found = self._average(places)
             self._last_made = places, found
         return found
 
-    def _averaged(self, places: NDArray[np.int64]) -> FloatArray:
+    def _average(self, places: NDArray[np.int64]) -> FloatArray:
         vectors, starts, qualities = self.samples_of(places)
         rows = weighted(vectors, qualities)
         if len(rows) > len(places):  # some people have several samples

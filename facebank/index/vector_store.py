@@ -175,7 +175,7 @@ class StoreSearch:
             return [np.arange(self.count)] * len(queries)
         found: list[Rows] = []
         for block in in_blocks(queries):
-            rounded, errors = self._rounded(block)
+            rounded, errors = self._round(block)
             for row, answer in enumerate(self._query(rounded, limit + SPARE)):
                 floor = float("-inf")
                 if len(answer.products) >= limit:
@@ -187,12 +187,12 @@ class StoreSearch:
         """Find vectors: see `facebank.index.search.Search.within`."""
         found: list[Rows] = []
         for block in in_blocks(queries):
-            rounded, errors = self._rounded(block)
+            rounded, errors = self._round(block)
             for row, answer in enumerate(self._query(rounded, SPARE)):
                 found.append(self._places_from(rounded[row], least - float(errors[row]), answer))
         return found
 
-    def _rounded(self, block: NDArray[np.float64]) -> tuple[FloatArray, NDArray[np.float64]]:
+    def _round(self, block: NDArray[np.float64]) -> tuple[FloatArray, NDArray[np.float64]]:
         """Return queries in ``float32``, and each one's error bound."""
         rounded = block.astype(np.float32)
         errors = summing_error(block.shape[1]) * lengths(rounded) + lengths(block - rounded)

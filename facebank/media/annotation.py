@@ -266,7 +266,7 @@ class LabelPainter:
         ascent, descent = font.getmetrics()
         width, height = round(font.getlength(text)) + 2 * across, ascent + descent + 2 * down
         label = Image.new("RGBA", (max(1, min(width, max_width)), height), (*color, 0))
-        label.putalpha(_rounded(label.size, self._size / 4))
+        label.putalpha(_rounded_mask(label.size, self._size / 4))
         ink = (255, 255, 255) if _luminance(color) < 0.4 else (20, 20, 20)
         ImageDraw.Draw(label).text((across, down + ascent), text, fill=ink, font=font, anchor="ls")
         return label
@@ -322,7 +322,7 @@ def _shortened(text: str, font: FreeTypeFont, width: int) -> str:
     return text + ending
 
 
-def _rounded(size: tuple[int, int], radius: float) -> Image:
+def _rounded_mask(size: tuple[int, int], radius: float) -> Image:
     from PIL import Image, ImageDraw
 
     large = (size[0] * _SMOOTHING, size[1] * _SMOOTHING)

@@ -87,9 +87,9 @@ def look_through(place: str | os.PathLike[str], *, within: NamedFolders | None =
         elif kind is not None:
             skipped[path] = kind
     return FolderContents(
-        tuple(_sorted(photos, top)),
-        tuple(_sorted(videos, top)),
-        tuple((path, skipped[path]) for path in _sorted(skipped, top)),
+        tuple(_sort_paths(photos, top)),
+        tuple(_sort_paths(videos, top)),
+        tuple((path, skipped[path]) for path in _sort_paths(skipped, top)),
         frozenset(closed),
     )
 
@@ -151,7 +151,7 @@ def _open_for_probing(path: Path) -> BufferedReader:
     return os.fdopen(os.open(path, flags), "rb")
 
 
-def _sorted(paths: Iterable[Path], top: Path) -> list[Path]:
+def _sort_paths(paths: Iterable[Path], top: Path) -> list[Path]:
     return sorted(paths, key=lambda path: natural_order(path.relative_to(top).parts))
 
 
@@ -163,7 +163,7 @@ def _walk(top: Path, within: NamedFolders | None) -> Iterator[tuple[Path, bool]]
     while folders or linked_folders:
         folder = (folders or linked_folders).pop()
         try:
-            with _opened(folder, within) as opened:
+            with _open_folder(folder, within) as opened:
                 status = opened.status()
                 if (status.st_dev, status.st_ino) in visited:
                     continue
@@ -182,7 +182,7 @@ def _walk(top: Path, within: NamedFolders | None) -> Iterator[tuple[Path, bool]]
                 yield folder / name, True
 
 
-def _opened(folder: Path, within: NamedFolders | None) -> AbstractContextManager[OpenFolder]:
+def _open_folder(folder: Path, within: NamedFolders | None) -> AbstractContextManager[OpenFolder]:
     return OpenFolder.open(folder) if within is None else within.opened_folder(folder)
 
 

@@ -139,7 +139,7 @@ class Video:
         self._limits = limits = limits or VideoLimits()
         self._name = printable(str(path))
         _check_file(self._file, self._name)
-        self._capture = self._opened()
+        self._capture = self._open_capture()
         self.info = VideoInfo(str(path), *_properties(self._capture))
         limits.check_size(self.info.width, self.info.height, str(path))
         limits.check_length(self.info.seconds, self.info.frames, str(path))
@@ -184,7 +184,7 @@ class Video:
         if not 0 < rate <= 1000:
             raise UsageError(f"invalid number of frames per second: {rate:g}; try 5")
         cuts, shot, due = CutDetector(), 0, start
-        for time, pixels in self._decoded(start, end):
+        for time, pixels in self._decode(start, end):
             cut = cuts.is_cut(pixels)
             shot += cut
             if cut or time >= due - _ALMOST:
@@ -193,10 +193,10 @@ class Video:
 
     def frames(self, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
         """Yield every frame without detecting shots; raises the errors of `sampled`."""
-        for time, pixels in self._decoded(start, end):
+        for time, pixels in self._decode(start, end):
             yield Frame(time, -1, pixels[..., ::-1])
 
-    def _decoded(self, start: float, end: float | None) -> Iterator[tuple[float, RGBImage]]:
+    def _decode(self, start: float, end: float | None) -> Iterator[tuple[float, RGBImage]]:
         """Yield times and frames in OpenCV's channel order, BGR."""
         if not (math.isfinite(start) and start >= 0 and (end is None or end > start)):
             raise UsageError("the times must be 0 or more, and the end after the start")
@@ -242,7 +242,7 @@ class Video:
 
         if self._read or start > _SEEK_BEFORE:
             self._capture.release()
-            self._capture = self._opened()
+            self._capture = self._open_capture()
         self._last_time, self._read, self._sought = 0.0, 0, False
         if start <= _SEEK_BEFORE:
             return
@@ -251,9 +251,9 @@ class Video:
             self._last_time, self._sought = _time_of(self._capture), True
             return
         self._capture.release()
-        self._capture = self._opened()
+        self._capture = self._open_capture()
 
-    def _opened(self) -> VideoCapture:
+    def _open_capture(self) -> VideoCapture:
         # absolute, because FFmpeg treats a relative name with a colon as an address
         capture = open_capture(os.path.abspath(self._file))  # noqa: PTH100 - resolve() follows links
         if not capture.isOpened():

@@ -44,7 +44,7 @@ def compare_faces(engine: Engine, a: PhotoInput, b: PhotoInput) -> Comparison:
     engine.preload()
     first, second = engine.analyzer.analyze([open_photo(a), open_photo(b)])
     source = largest_face(first)
-    return _compared(engine, source, source.embedding, second)
+    return _compare(engine, source, source.embedding, second)
 
 
 def compare_sample(engine: Engine, gallery: Gallery, sample: Sample, photo: PhotoInput) -> Comparison:
@@ -55,10 +55,10 @@ def compare_sample(engine: Engine, gallery: Gallery, sample: Sample, photo: Phot
     gallery.sample(sample.id)  # raises if it was removed meanwhile
     (embedding,) = gallery.vectors_of([sample.id])
     (analyzed,) = engine.analyzer.analyze([open_photo(photo)])
-    return _compared(engine, sample, embedding, analyzed)
+    return _compare(engine, sample, embedding, analyzed)
 
 
-def _compared(engine: Engine, source: Face | Sample, embedding: FloatArray, analyzed: AnalyzedPhoto) -> Comparison:
+def _compare(engine: Engine, source: Face | Sample, embedding: FloatArray, analyzed: AnalyzedPhoto) -> Comparison:
     photo, threshold = replace(analyzed.found, opener=open_photo), engine.thresholds.verify
     if not photo.faces:
         raise NoFaceError(f"{printable(photo.path)}: no face was found")

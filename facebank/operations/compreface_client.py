@@ -110,7 +110,7 @@ class CompreFaceClient:
         content = self._json(f"{_API}/subjects")
         names = content.get("subjects") if isinstance(content, dict) else None
         if not isinstance(names, list) or not all(map(_is_subject, names)):
-            raise self._unexpected("no list of subjects")
+            raise self._unexpected_error("no list of subjects")
         return list(dict.fromkeys(names))
 
     def examples(self) -> Iterator[Example]:
@@ -122,7 +122,7 @@ class CompreFaceClient:
             found = content.get("faces") if isinstance(content, dict) else None
             total = content.get("total_pages", 1) if isinstance(content, dict) else None
             if not isinstance(found, list) or isinstance(total, bool) or not isinstance(total, int) or total < 0:
-                raise self._unexpected("no list of examples")
+                raise self._unexpected_error("no list of examples")
             new = [example for example in map(self._example, found) if example.image_id not in seen]
             seen.update(example.image_id for example in new)
             if len(seen) > self._limits.examples:
@@ -145,17 +145,17 @@ class CompreFaceClient:
     def _label(self) -> str:
         return f"the service at {printable(self.name)}"
 
-    def _unexpected(self, what: str) -> ServiceError:
+    def _unexpected_error(self, what: str) -> ServiceError:
         return ServiceError(f"{self._label} answers with {what}: check that a CompreFace service runs at this address")
 
     def _example(self, found: object) -> Example:
         image_id, subject = (found.get(name) if isinstance(found, dict) else None for name in ("image_id", "subject"))
         if not isinstance(image_id, str) or not _is_subject(subject):
-            raise self._unexpected("no list of examples")
+            raise self._unexpected_error("no list of examples")
         try:
             return Example(str(uuid.UUID(image_id[:64])), subject)
         except ValueError as error:
-            raise self._unexpected(f"'{printable(image_id[:64])}', which is not an image id") from error
+            raise self._unexpected_error(f"'{printable(image_id[:64])}', which is not an image id") from error
 
     def _json(self, target: str) -> Any:
         try:
@@ -165,11 +165,11 @@ class CompreFaceClient:
         if status in {401, 403} or (status == 404 and b'"code"' in body):
             raise ServiceError(f"{self._label} rejects the key{_error_message(body)}: use a recognition key")
         if status != 200:
-            raise self._unexpected(f"the status {status}{_error_message(body)}")
+            raise self._unexpected_error(f"the status {status}{_error_message(body)}")
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise self._unexpected("no JSON") from error
+            raise self._unexpected_error("no JSON") from error
 
     def _request_repeatedly(self, target: str, most: int) -> tuple[int, bytes]:
         pause = self._limits.pause

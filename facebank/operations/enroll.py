@@ -175,7 +175,7 @@ class Enroller:
         source = photo.photo.path
         if not photo.faces:
             return _refused_photo(source, person, EnrollReason.NO_FACE, "no face was found")
-        faces = photo.faces if self._pick is None else (_picked(photo, self._pick),)
+        faces = photo.faces if self._pick is None else (_pick_face(photo, self._pick),)
         if len(faces) == 1:
             refusal = _too_poor(faces[0])
             if refusal is not None:
@@ -303,7 +303,7 @@ def _several_faces(faces: Sequence[_OfferedFace]) -> SeveralFaces:
     return SeveralFaces(embeddings, tuple(offered.face.size for offered in faces))
 
 
-def _picked(photo: AnalyzedPhoto, pick: Pick | None) -> Face:
+def _pick_face(photo: AnalyzedPhoto, pick: Pick | None) -> Face:
     if pick != "central":
         return photo.faces[0]
     middle = np.array([photo.photo.width, photo.photo.height]) / 2

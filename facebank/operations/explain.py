@@ -198,7 +198,7 @@ def hide(crop: RGBImage, masks: FloatArray, filling: Filling) -> NDArray[np.uint
     `masks` are opacities, 0..1: ``float32`` of shape ``(N, S, S)``.
     """
     seen = crop.astype(np.float32)
-    instead = _filled(crop, filling)
+    instead = _fill(crop, filling)
     return np.stack([np.rint(seen + mask[..., None] * (instead - seen)).astype(np.uint8) for mask in masks])
 
 
@@ -267,7 +267,7 @@ def tinted(gray: FloatArray, strength: FloatArray) -> RGBImage:
     return np.asarray(np.rint(gray * (1 - opacity) + color * opacity), dtype=np.uint8)
 
 
-def _filled(crop: RGBImage, filling: Filling) -> FloatArray:
+def _fill(crop: RGBImage, filling: Filling) -> FloatArray:
     if filling is Filling.BLUR:
         import cv2
 
@@ -379,12 +379,12 @@ def draw_picture(pair: ExplainedPair) -> Image:
         [_written(title, f"Similarity {found.similarity:.3f}: {answer(found)}")],
         [_written(text, f"The threshold for the same person is {found.threshold:.3f}.")],
     ]
-    overlays = explanation.overlays((_enlarged(pair.crops[0]), _enlarged(pair.crops[1])))
+    overlays = explanation.overlays((_enlarge(pair.crops[0]), _enlarge(pair.crops[1])))
     sides = zip(("A", "B"), (found.a, found.b), pair.crops, overlays, strict=True)
     for letter, source, crop, tinted_face in sides:
         rows += [
             [_written(text, f"{letter}: {Path(source).name or source}")],
-            [Pictures.fromarray(_enlarged(crop)), Pictures.fromarray(tinted_face)],
+            [Pictures.fromarray(_enlarge(crop)), Pictures.fromarray(tinted_face)],
         ]
     rows += [
         [_written(text, "How the similarity changes where a part is hidden:")],
@@ -392,7 +392,7 @@ def draw_picture(pair: ExplainedPair) -> Image:
         [_key_numbers(text, explanation)],
         *([_written(text, line)] for line in _legend_lines(explanation)),
     ]
-    return _stacked(rows)
+    return _stack(rows)
 
 
 def answer(found: Verification) -> str:
@@ -415,7 +415,7 @@ def _written(painter: LabelPainter, text: str) -> Image:
     return line.crop((left, 0, right, line.height))
 
 
-def _enlarged(crop: RGBImage) -> RGBImage:
+def _enlarge(crop: RGBImage) -> RGBImage:
     import cv2
 
     return np.asarray(cv2.resize(crop, (_FACE, _FACE), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
@@ -461,7 +461,7 @@ def _key_numbers(painter: LabelPainter, explanation: Explanation) -> Image:
     return strip
 
 
-def _stacked(rows: Sequence[Sequence[Image]]) -> Image:
+def _stack(rows: Sequence[Sequence[Image]]) -> Image:
     """Stack rows of pictures on white."""
     from PIL import Image as Pictures
 

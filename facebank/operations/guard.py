@@ -257,14 +257,14 @@ class PersonGuard:
         Faces that are samples already are accepted here, because the gallery reports those.
         """
         is_known = [self._enrolled.has(face.embedding, self._apart) for face in faces]
-        judgments = self._compared(faces, is_known)
+        judgments = self._compare(faces, is_known)
         for place, face in enumerate(faces):
             other = None if is_known[place] else self._other_face(face)
             if other is not None:
                 judgments[place] = self._with_other_person(other, judgments[place])
         return judgments
 
-    def _compared(self, faces: Sequence[GuardedFace], is_known: Sequence[bool]) -> list[Judgment]:
+    def _compare(self, faces: Sequence[GuardedFace], is_known: Sequence[bool]) -> list[Judgment]:
         judgments = [TAKEN] * len(faces)
         places: dict[bytes, list[int]] = {}
         for place, face in enumerate(faces):

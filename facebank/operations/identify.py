@@ -106,10 +106,10 @@ def prepare_identification(gallery: Gallery, engine: Engine, settings: DecisionS
     `PackIntegrityError` (the pack's calibration is damaged). Later decisions may raise `ReadAgainError`: see
     `facebank.index.gallery_index.read_until_whole`.
     """
-    return read_until_whole(lambda: _prepared(gallery, engine, settings))
+    return read_until_whole(lambda: _prepare(gallery, engine, settings))
 
 
-def _prepared(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
+def _prepare(gallery: Gallery, engine: Engine, settings: DecisionSettings) -> Identification:
     version, pack_calibration = album_version(gallery.path), engine.pack_calibration  # read first
     index = open_index(gallery)
     basis, people = DecisionBasis(index.revision, settings, version, pack_calibration), index.people

@@ -78,7 +78,7 @@ def import_examples(
     progress.begin("Importing", sum(map(len, by_subject.values())))
     results: list[ImportedExample] = []
     for subject, examples in by_subject.items():
-        for result in _imported(client, subject, examples, known, enroll):
+        for result in _import_example(client, subject, examples, known, enroll):
             results.append(result)
             progress.report(result)
             if result.image_id is not None:
@@ -86,7 +86,7 @@ def import_examples(
     return results
 
 
-def _imported(
+def _import_example(
     client: CompreFaceClient,
     subject: str,
     examples: Sequence[Example],

@@ -179,7 +179,7 @@ class _Transfer:
         if start and state.validator:
             headers |= {"Range": f"bytes={start}-", "If-Range": state.validator}
         with self._open(connections, headers) as response:
-            start, state = self._negotiated(response, start, state)
+            start, state = self._negotiate(response, start, state)
             self._write_state(state)
             self._receive(connections, response, start, state)
 
@@ -205,7 +205,7 @@ class _Transfer:
             f"{printable(str(error.reason))}; check the address"
         )
 
-    def _negotiated(self, response: HTTPResponse, start: int, state: _ServerState) -> tuple[int, _ServerState]:
+    def _negotiate(self, response: HTTPResponse, start: int, state: _ServerState) -> tuple[int, _ServerState]:
         """Return the offset of the response and the new state; starts over if they do not fit the old state."""
         stated = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if response.status == 206:

@@ -247,7 +247,7 @@ class Archive:
         self._unpacked = 0
         self._entries = {entry.filename: entry for entry in archive.infolist()}
         if len(self._entries) != len(archive.infolist()):
-            raise self._refused("contains the same name twice")
+            raise self._refusal("contains the same name twice")
         for entry in archive.infolist():
             self._check(entry)
 
@@ -264,12 +264,12 @@ class Archive:
         """
         entry = self._entries.get(name)
         if entry is None:
-            raise self._refused(f"does not contain {printable(name)}")
+            raise self._refusal(f"does not contain {printable(name)}")
         left = self._limits.unpacked_bytes - self._unpacked
         if entry.file_size > (left if most is None else min(left, most)):
-            raise self._refused(f"unpacks {printable(name)} to {entry.file_size} bytes, which is too much")
+            raise self._refusal(f"unpacks {printable(name)} to {entry.file_size} bytes, which is too much")
         if entry.file_size > _CHUNK and entry.file_size > self._limits.ratio * entry.compress_size:
-            raise self._refused(f"unpacks {printable(name)} to more than {self._limits.ratio} times its size")
+            raise self._refusal(f"unpacks {printable(name)} to more than {self._limits.ratio} times its size")
         self._unpacked += entry.file_size
         target.writelines(self._chunks(entry))
 
@@ -280,21 +280,21 @@ class Archive:
                 while chunk := file.read(_CHUNK):
                     yield chunk
         except _BROKEN as error:
-            raise _broken(self._label, error) from error
+            raise _broken_archive_error(self._label, error) from error
 
     def _check(self, entry: zipfile.ZipInfo) -> None:
         named = entry.orig_filename
         parts = named.removesuffix("/").split("/")
         if any(part in {"", ".", ".."} or any(sign in part for sign in "\\:\0") for part in parts):
-            raise self._refused(f"contains the unsafe path {printable(named)}")
+            raise self._refusal(f"contains the unsafe path {printable(named)}")
         if stat.S_IFMT(entry.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-            raise self._refused(f"contains a link or device, {printable(named)}")
+            raise self._refusal(f"contains a link or device, {printable(named)}")
         if entry.flag_bits & 1:
-            raise self._refused("is encrypted")
+            raise self._refusal("is encrypted")
         if entry.compress_type not in _METHODS:
-            raise self._refused(f"contains {printable(named)} with an unsupported compression")
+            raise self._refusal(f"contains {printable(named)} with an unsupported compression")
 
-    def _refused(self, what: str) -> PackIntegrityError:
+    def _refusal(self, what: str) -> PackIntegrityError:
         return PackIntegrityError(f"the archive {self._label} {what}: get it from its publisher")
 
 
@@ -311,7 +311,7 @@ def open_archive(path: Path, limits: ArchiveLimits | None = None, label: str | N
         try:
             archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(_Bounded(path))))
         except _BROKEN as error:
-            raise _broken(label, error) from error
+            raise _broken_archive_error(label, error) from error
         yield Archive(archive, label, limits or ArchiveLimits())
 
 
@@ -328,6 +328,6 @@ class _Bounded(io.FileIO):
         return super().read(wanted) or b""
 
 
-def _broken(label: str, error: Exception) -> PackIntegrityError:
+def _broken_archive_error(label: str, error: Exception) -> PackIntegrityError:
     reason = printable(str(error)) or type(error).__name__
     return PackIntegrityError(f"the archive {label} is not a whole zip archive ({reason}): download it again")

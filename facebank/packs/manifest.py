@@ -281,7 +281,7 @@ def _read(kind: type[_Content], table: Mapping[str, object], label: str, prefix:
                 raise _wrong(label, f"{prefix}{key}", "a table", "is wrong" if key in table else "is missing")
             values[field.name] = _read(hint, value, label, f"{prefix}{key}.")  # type: ignore[arg-type]
             continue
-        checked, wanted = _checked(value, hint)
+        checked, wanted = _check_value(value, hint)
         if checked is None:
             raise _wrong(label, f"{prefix}{key}", wanted, "is wrong" if key in table else "is missing")
         values[field.name] = checked
@@ -291,7 +291,7 @@ def _read(kind: type[_Content], table: Mapping[str, object], label: str, prefix:
     return kind(**values)
 
 
-def _checked(value: object, hint: Any) -> tuple[object, str]:
+def _check_value(value: object, hint: Any) -> tuple[object, str]:
     """Return a value validated by a field's type, or None if it does not fit, and a description of valid values."""
     if get_origin(hint) is Annotated:
         base, first, second = get_args(hint)

@@ -67,7 +67,7 @@ def check_network(path: Path) -> None:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             check_network_bytes(data, label)
     except ValueError as error:  # an empty file cannot be mapped
-        raise _refused(label, "it is empty") from error
+        raise _refusal(label, "it is empty") from error
     except OSError as error:
         raise PackIntegrityError(f"{label} cannot be read ({error.strerror}): install the pack again") from error
 
@@ -77,9 +77,9 @@ def check_network_bytes(data: Buffer, label: str) -> None:
     try:
         _walk(data)
     except _UnsafeNetworkError as error:
-        raise _refused(label, str(error)) from error
+        raise _refusal(label, str(error)) from error
     except IndexError as error:
-        raise _refused(label, _NO_NETWORK) from error
+        raise _refusal(label, _NO_NETWORK) from error
 
 
 def checked_file(path: Path, sha256: str) -> Path:
@@ -89,7 +89,7 @@ def checked_file(path: Path, sha256: str) -> Path:
     except OSError as error:
         raise _unreadable(path, error) from error
     if found != sha256:
-        raise _altered(path)
+        raise _altered_error(path)
     return path
 
 
@@ -108,13 +108,13 @@ def prepared_model(source: Path, sha256: str, dynamic: DynamicAxes = "batch") ->
         Axes of the input that become dynamic.
     """
     start = _cache_prefix(sha256, dynamic)
-    return _cached(start) or _write_to_cache(start, _prepare(source, sha256, dynamic))
+    return _find_cached(start) or _write_to_cache(start, _prepare(source, sha256, dynamic))
 
 
 def prepared_network(source: Path, sha256: str, dynamic: DynamicAxes = "batch") -> Path | bytes:
     """Return the path of a network's prepared form, or its bytes if the cache cannot be written."""
     start = _cache_prefix(sha256, dynamic)
-    cached = _cached(start)
+    cached = _find_cached(start)
     if cached is not None:
         return cached
     prepared = _prepare(source, sha256, dynamic)
@@ -128,7 +128,7 @@ def _cache_prefix(sha256: str, dynamic: DynamicAxes) -> Path:
     return cache_folder() / "prepared" / f"{sha256[:32]}-{dynamic}-v{PREPARATION}-"
 
 
-def _cached(start: Path) -> Path | None:
+def _find_cached(start: Path) -> Path | None:
     for cached in sorted(start.parent.glob(f"{start.name}*.onnx")):
         with contextlib.suppress(OSError):
             if sha256_of(cached) == cached.stem.removeprefix(start.name):
@@ -144,7 +144,7 @@ def _prepare(source: Path, sha256: str, dynamic: DynamicAxes) -> bytes:
     except OSError as error:
         raise _unreadable(source, error) from error
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise _altered(source)
+        raise _altered_error(source)
     label = printable(str(source))
     check_network_bytes(data, label)
     from facebank.packs.graph import prepare_network
@@ -168,13 +168,13 @@ def _unreadable(path: Path, error: OSError) -> PackIntegrityError:
     return PackIntegrityError(f"{printable(str(path))} cannot be read ({reason}): {_INSTALL_AGAIN}")
 
 
-def _altered(path: Path) -> PackIntegrityError:
+def _altered_error(path: Path) -> PackIntegrityError:
     return PackIntegrityError(
         f"{printable(str(path))} is partial or altered (its SHA-256 is not the one in pack.toml): {_INSTALL_AGAIN}"
     )
 
 
-def _refused(label: str, reason: str) -> PackIntegrityError:
+def _refusal(label: str, reason: str) -> PackIntegrityError:
     return PackIntegrityError(
         f"{label} cannot be used: {reason}; a pack needs ONNX networks in one file each, including all weights"
     )

@@ -61,7 +61,7 @@ def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = 
         try:
             code = process.wait(limits.seconds)
         except subprocess.TimeoutExpired as error:
-            raise _failed(manifest, f"it did not finish within {limits.seconds:g} seconds") from error
+            raise _failure_error(manifest, f"it did not finish within {limits.seconds:g} seconds") from error
         finally:
             process.kill()
             process.wait()
@@ -70,13 +70,13 @@ def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = 
 
 def _raise_problem(manifest: PackManifest, result: dict[str, str] | None, code: int, limits: TrialLimits) -> None:
     if result is None:
-        raise _failed(manifest, _exit_reason(code, limits))
+        raise _failure_error(manifest, _exit_reason(code, limits))
     if not result:
         return
     kind = _KINDS.get(result.get("kind", ""))
     message = printable(result.get("message", ""))
     if kind is None:
-        raise _failed(manifest, message)
+        raise _failure_error(manifest, message)
     raise kind(message)
 
 
@@ -98,7 +98,7 @@ def _exit_reason(code: int, limits: TrialLimits) -> str:
     return "the trial ended without a result"
 
 
-def _failed(manifest: PackManifest, reason: str) -> PackIntegrityError:
+def _failure_error(manifest: PackManifest, reason: str) -> PackIntegrityError:
     return PackIntegrityError(
         f"the pack {manifest.name!r} was tried on photographs and failed: {reason}; nothing was installed"
     )

@@ -117,10 +117,10 @@ def audit_samples(
     pairs = confusable_pairs(samples.enrolled.index, pair_model, background)[:most_pairs]
     findings = [
         *_shared_photos(samples, one, other, similarities, around),
-        *_mislabelled(samples, around),
+        *_mislabeled_findings(samples, around),
         *(_confusable(samples, pair) for pair in pairs),
         *_disagreeing(samples, around),
-        *_repeated(samples, one, other),
+        *_repetition_findings(samples, one, other),
         *_too_similar(samples, around),
         *_few(samples),
     ]
@@ -178,7 +178,7 @@ def _same_places(samples: AuditedSamples) -> Iterator[tuple[int, int]]:
     yield from ((a, b) for a, b in sorted(pairs) if is_same_place(samples.faces[a], samples.faces[b]))
 
 
-def _mislabelled(samples: AuditedSamples, around: Neighborhood) -> Iterator[Finding]:
+def _mislabeled_findings(samples: AuditedSamples, around: Neighborhood) -> Iterator[Finding]:
     rows = np.flatnonzero(around.mislabelled)
     for row in rows[np.argsort(around.own[rows] - around.other[rows], kind="stable")].tolist():
         name, nearer = samples.name(row), samples.names[int(around.nearest[row])]
@@ -249,7 +249,9 @@ def _disagreeing(samples: AuditedSamples, around: Neighborhood) -> Iterator[Find
         yield Finding(FindingKind.DISAGREEING, (name,), numbers, float(around.own[row]), message, commands)
 
 
-def _repeated(samples: AuditedSamples, one: NDArray[np.int64], other: NDArray[np.int64]) -> Iterator[Finding]:
+def _repetition_findings(
+    samples: AuditedSamples, one: NDArray[np.int64], other: NDArray[np.int64]
+) -> Iterator[Finding]:
     """Yield a person's repeated samples; the best of each group is kept."""
     owners, qualities = samples.enrolled.person_ids, samples.enrolled.qualities
     repeats: dict[int, set[int]] = {}
@@ -337,7 +339,7 @@ def audit_gallery(
     faces = {sample.id: FaceKey.enrolled(sample) for _, samples_of_one in owned for sample in samples_of_one}
     only_masked = {person.id for person, _ in owned if 0 < person.sample_count == person.masked_count}
     compared = {number: name for number, name in names.items() if number not in only_masked}
-    findings = [_dated(person, each) for person, theirs in owned for each in fact_warnings(person, theirs)]
+    findings = [_date_finding(person, each) for person, theirs in owned for each in fact_warnings(person, theirs)]
     if len(table.sample_ids):
         rows = np.argsort(table.person_ids, kind="stable")  # in the order of the index
         sample_ids = table.sample_ids[rows]
@@ -391,7 +393,7 @@ def _with_unmerge(gallery: Gallery, findings: Iterable[Finding]) -> list[Finding
     return advised
 
 
-def _dated(person: Person, warning: FactWarning) -> Finding:
+def _date_finding(person: Person, warning: FactWarning) -> Finding:
     if warning.code in (FactWarningCode.OUTDATED_SAMPLES, FactWarningCode.ONLY_MASKED):
         commands = [_enroll(person.name)]
     else:

@@ -189,12 +189,12 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
     sets = linked_sets(faces @ faces.T, LINKED * verify)
     foreign = _other_person(offered, sets[:count], set(sets[count:].tolist()), others, verify)
     main, tied = _main(sets, count, foreign)
-    own, odd = _measured(faces, main, count, verify)
+    own, odd = _measure(faces, main, count, verify)
     claimless = _assign_to_sets(offered, sets[:count], tied, own, others, verify=verify)
     if claimless:
         foreign.update(claimless)
         main, tied = _main(sets, count, foreign)
-        own, odd = _measured(faces, main, count, verify)
+        own, odd = _measure(faces, main, count, verify)
     is_split = bool(tied) and _may_be_one_person(faces, sets, tied, verify)
     if is_split:
         tied = set()
@@ -203,7 +203,7 @@ def compare(offered: FloatArray, samples: FloatArray, others: OtherPeople, verif
         kept = main & ~np.pad(dropped, (0, len(samples)))
         if kept.any() and (kept != main).any():
             main = kept
-            own, odd = _measured(faces, main, count, verify)
+            own, odd = _measure(faces, main, count, verify)
     if not len(samples) and count > 1 and odd.all():
         tied = set(sets.tolist())  # unlike each other, with no evidence which are the person's
     is_bigger = np.bincount(sets)[sets] > main.sum()
@@ -415,7 +415,7 @@ def _main(sets: NDArray[np.int64], count: int, foreign: Container[int]) -> tuple
     return np.isin(sets, list(leading)), leading if len(leading) > 1 else set()
 
 
-def _measured(
+def _measure(
     faces: FloatArray, main: NDArray[np.bool_], count: int, verify: float
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Return the first faces' mean similarity to the person's others (NaN if none), and which are doubtful."""

@@ -132,7 +132,7 @@ def share_similarities(
     columns = columns.reshape(places.shape)
     values = np.full((len(places), len(people)), _IMPOSSIBLE)
     np.put_along_axis(values, columns, np.where(near, np.maximum(similarities - least, 0.0), _IMPOSSIBLE), axis=1)
-    totals, assigned = _best_totals(values), _assigned(values)
+    totals, assigned = _best_totals(values), _assign(values)
     first = np.zeros(len(places), dtype=np.int64)
     clear = np.full(len(places), -1, dtype=np.int64)
     for row, person in assigned.items():
@@ -194,10 +194,10 @@ def _best_totals(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _total(values: NDArray[np.float64]) -> float:
-    return float(sum(values[face, person] for face, person in _assigned(values).items()))
+    return float(sum(values[face, person] for face, person in _assign(values).items()))
 
 
-def _assigned(values: NDArray[np.float64]) -> dict[int, int]:
+def _assign(values: NDArray[np.float64]) -> dict[int, int]:
     """Return the people of the faces with the largest sum of values; a stranger counts 0."""
     from scipy.optimize import linear_sum_assignment
 

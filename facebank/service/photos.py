@@ -133,15 +133,15 @@ def _json(body: bytes) -> RequestContent:
         if name == "photos":
             if not isinstance(value, list):
                 raise RequestError(422, "InvalidValue", "photos: expected a list")
-            sent.photos[name] = [_decoded(f"photo {number}", one) for number, one in enumerate(value, 1)]
+            sent.photos[name] = [_decode(f"photo {number}", one) for number, one in enumerate(value, 1)]
         elif name in {"a", "b", "photo", "file", "source_image", "target_image"}:
-            sent.photos[name] = [_decoded(name, value)]
+            sent.photos[name] = [_decode(name, value)]
         else:
             sent.fields[name] = value
     return sent
 
 
-def _decoded(what: str, value: object) -> UploadedPhoto:
+def _decode(what: str, value: object) -> UploadedPhoto:
     name, text = (value.get("name", what), value.get("data")) if isinstance(value, dict) else (what, value)
     if not isinstance(text, str) or not isinstance(name, str):
         raise RequestError(422, "InvalidValue", f"{what}: expected base64, or an object with name and data")

@@ -218,7 +218,7 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
             return _readable(_opened(path, "ro", busy_timeout))
     for _ in range(_ATTEMPTS):
         before = _appearance(path)
-        connection = _copied(path) if is_filled(path, "-wal") else _opened(path, "ro&immutable=1", busy_timeout)
+        connection = _copy(path) if is_filled(path, "-wal") else _opened(path, "ro&immutable=1", busy_timeout)
         if before[0] is not None and before == _appearance(path):
             connection.bound_by(path)
             connection.read_as = before
@@ -320,7 +320,7 @@ def _is_in_wal_mode(path: Path) -> bool:
     return _in_wal_mode[identity]
 
 
-def _copied(path: Path) -> BoundedConnection:
+def _copy(path: Path) -> BoundedConnection:
     """Return a connection to a copy in memory, including the changes in the log."""
     parts = [path, path.with_name(path.name + "-wal")]
     refusal = (

@@ -121,7 +121,7 @@ def new_file(
         Context entered when the file is complete, and left after the rename. If entering it fails, there is no file.
     """
     clean_once(target.parent)
-    path, handle, held = _created(target, mode, suffix)
+    path, handle, held = _create(target, mode, suffix)
     try:
         with os.fdopen(handle, "w+b") as stream:
             try:
@@ -216,7 +216,7 @@ def part_name(target: Path, suffix: str = "") -> Path:
     return target.with_name(f".facebank-{os.getpid()}-{secrets.token_hex(8)}.part{suffix}")
 
 
-def _created(target: Path, mode: int, suffix: str) -> tuple[Path, int, Lock]:
+def _create(target: Path, mode: int, suffix: str) -> tuple[Path, int, Lock]:
     for _ in range(_ATTEMPTS):
         path = part_name(target, suffix)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)

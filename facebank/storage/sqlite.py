@@ -359,13 +359,13 @@ def filesystem_kind(mounts: str, place: str) -> str:
         fields = mounted.split()
         if len(fields) < 5 or not described.strip():
             continue
-        point = _unescaped(fields[4]).rstrip("/")
+        point = _unescape(fields[4]).rstrip("/")
         if (place == point or place.startswith(point + "/")) and len(point) >= longest:
             longest, kind = len(point), described.split()[0]
     return kind
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, character)
     return text

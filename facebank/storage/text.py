@@ -38,7 +38,7 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        character if character.isprintable() or _joins(text, place) else _escaped(character)
+        character if character.isprintable() or _joins(text, place) else _escape(character)
         for place, character in enumerate(text)
     )
 
@@ -80,7 +80,7 @@ def _is_emoji(character: str) -> bool:
     return character == "\ufe0f" or unicodedata.category(character) in ("So", "Sk")
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 

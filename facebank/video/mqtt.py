@@ -251,7 +251,7 @@ class MqttConnection:
         wait = self._waits.first
         while True:
             session = _Session()
-            reason = self._connected(session)
+            reason = self._connect_session(session)
             with self._lock:
                 self._is_ready = False
                 lost = len(self._events)
@@ -276,7 +276,7 @@ class MqttConnection:
         again = "the connection keeps getting lost; is another facebank watch running with this camera name?"
         return again if self._is_flapping else reason
 
-    def _connected(self, session: _Session) -> str | None:
+    def _connect_session(self, session: _Session) -> str | None:
         """Connect and serve the connection; returns the reason for its end, None if closed."""
         client = self._client(session)
         try:

@@ -174,7 +174,7 @@ class _Scan:
         advance = _Bytes(self.progress, state)
         content_hash = None
         try:
-            with _opened(path, self.within) as file:
+            with _open_video(path, self.within) as file:
                 content_hash = _hash_of(path, file, advance)
                 if state_of(path) != state:
                     raise UnreadableVideoError(f"{printable(path)} {_CHANGED}")
@@ -199,7 +199,7 @@ class _Scan:
 
 
 @contextmanager
-def _opened(path: str, within: NamedFolders | None) -> Iterator[BufferedReader]:
+def _open_video(path: str, within: NamedFolders | None) -> Iterator[BufferedReader]:
     """Open a regular file, within some folders if there are any."""
     with ExitStack() as opened:
         try:

@@ -117,7 +117,7 @@ class Watch:
         decisions = self._decisions() if any(map(self._is_settled, seen)) else {}
         for track in seen:
             if track.number in decisions:
-                yield from self._seen(track, decisions[track.number], frame)
+                yield from self._update_visitor(track, decisions[track.number], frame)
             track.forget(_REMEMBERED_SIGHTINGS)
 
     def rest(self, now: float) -> Iterator[tuple[VisitorChange, Visitor]]:
@@ -139,7 +139,9 @@ class Watch:
         decided = identified_tracks([track.faces for track in settled], self._identification, seen_together(settled))
         return {track.number: decision for track, decision in zip(settled, decided, strict=True)}
 
-    def _seen(self, track: Track, decision: Identity, frame: Frame) -> Iterator[tuple[VisitorChange, Visitor]]:
+    def _update_visitor(
+        self, track: Track, decision: Identity, frame: Frame
+    ) -> Iterator[tuple[VisitorChange, Visitor]]:
         count = self._counts[track.number]
         visitor = self._visitors.get(track.number)
         if visitor is None:

@@ -38,11 +38,11 @@ def augment(crop: RGBImage, template: str, variant: str) -> RGBImage:
     return VARIANTS[variant](crop, template_landmarks(template, crop.shape[0]))
 
 
-def _flipped(crop: RGBImage, _: FloatArray) -> RGBImage:
+def _flip(crop: RGBImage, _: FloatArray) -> RGBImage:
     return np.ascontiguousarray(crop[:, ::-1])
 
 
-def _toned(exponent: float) -> Callable[[RGBImage, FloatArray], RGBImage]:
+def _tone(exponent: float) -> Callable[[RGBImage, FloatArray], RGBImage]:
     curve = np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
 
     def tone(crop: RGBImage, _: FloatArray) -> RGBImage:
@@ -51,7 +51,7 @@ def _toned(exponent: float) -> Callable[[RGBImage, FloatArray], RGBImage]:
     return tone
 
 
-def _moved(
+def _move(
     *, degrees: float = 0.0, scale: float = 1.0, right: float = 0.0
 ) -> Callable[[RGBImage, FloatArray], RGBImage]:
     def move(crop: RGBImage, _: FloatArray) -> RGBImage:
@@ -63,7 +63,7 @@ def _moved(
     return move
 
 
-def _masked(shape: MaskShape, color: str) -> Callable[[RGBImage, FloatArray], RGBImage]:
+def _mask(shape: MaskShape, color: str) -> Callable[[RGBImage, FloatArray], RGBImage]:
     def mask(crop: RGBImage, landmarks: FloatArray) -> RGBImage:
         return draw_mask(crop, landmarks, shape, MASK_COLORS[color])
 
@@ -72,15 +72,15 @@ def _masked(shape: MaskShape, color: str) -> Callable[[RGBImage, FloatArray], RG
 
 VARIANTS: MappingProxyType[str, Callable[[RGBImage, FloatArray], RGBImage]] = MappingProxyType(
     {
-        "flip": _flipped,
-        "brighter": _toned(_BRIGHTER),
-        "darker": _toned(_DARKER),
-        "rotated-left": _moved(degrees=_DEGREES),
-        "rotated-right": _moved(degrees=-_DEGREES),
-        "larger": _moved(scale=_SCALE),
-        "smaller": _moved(scale=1 / _SCALE),
-        "shifted": _moved(right=_SHIFT),
-        "mask": _masked(MaskShape.SURGICAL, "light blue"),
+        "flip": _flip,
+        "brighter": _tone(_BRIGHTER),
+        "darker": _tone(_DARKER),
+        "rotated-left": _move(degrees=_DEGREES),
+        "rotated-right": _move(degrees=-_DEGREES),
+        "larger": _move(scale=_SCALE),
+        "smaller": _move(scale=1 / _SCALE),
+        "shifted": _move(right=_SHIFT),
+        "mask": _mask(MaskShape.SURGICAL, "light blue"),
     }
 )
 """The variants by name; each takes a crop and its landmarks."""

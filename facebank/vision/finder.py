@@ -58,7 +58,7 @@ class LandmarkRefiner:
 
     def _refine_batch(self, pixels: RGBImage, detections: Sequence[Detection]) -> list[Detection]:
         matrices = [_window_transform(detection.landmarks) for detection in detections]
-        windows = np.stack([_lightened(_crop_window(pixels, matrix)) for matrix in matrices])
+        windows = np.stack([_lighten(_crop_window(pixels, matrix)) for matrix in matrices])
         proposals = self._detector.propose(np.concatenate([windows, windows[:, :, ::-1]]), _VOTER_SCORE)
         return [
             _with_landmarks(detection, matrix, plain, mirrored.mirrored(_WINDOW))
@@ -72,7 +72,7 @@ def _crop_window(pixels: RGBImage, matrix: NDArray[np.float64]) -> RGBImage:
     return np.asarray(cv2.warpAffine(pixels, matrix, (_WINDOW, _WINDOW)), dtype=np.uint8)
 
 
-def _lightened(window: RGBImage) -> RGBImage:
+def _lighten(window: RGBImage) -> RGBImage:
     """Return a window, lightened if it is so dark that the detector might not find its face."""
     some = window[:: _WINDOW // 48, :: _WINDOW // 48]
     if np.count_nonzero(some >= _DARK) >= (1 - _BRIGHTEST) * some.size:
@@ -150,7 +150,7 @@ class FaceFinder:
 
     def find(self, pixels: RGBImage) -> list[Detection]:
         """Return the faces of an RGB ``uint8`` photo ``(height, width, 3)``, largest first, in pixels of the photo."""
-        return self._refined(pixels, self._found(pixels))
+        return self._refine(pixels, self._found(pixels))
 
     def find_upright(self, photo: DecodedPhoto) -> tuple[DecodedPhoto, int, list[Detection]]:
         """Return a photo turned so that its faces are upright, the number of quarter turns, and the faces.
@@ -170,8 +170,8 @@ class FaceFinder:
                 turned = turn_photo(photo, turns)
                 found_turned = self._found(turned.pixels)
                 if self._evidence(found_turned) > _CLEAR_GAIN * self._evidence(found):
-                    return turned, turns, self._refined(turned.pixels, found_turned)
-        return photo, 0, self._refined(photo.pixels, found)
+                    return turned, turns, self._refine(turned.pixels, found_turned)
+        return photo, 0, self._refine(photo.pixels, found)
 
     def _likely_turns(self, pixels: RGBImage, found: Sequence[Detection]) -> int:
         """Return the number of quarter turns with the most evidence.
@@ -200,7 +200,7 @@ class FaceFinder:
     def _found(self, pixels: RGBImage) -> list[Detection]:
         return self._multiscale.faces(self._multiscale.pictures(pixels))
 
-    def _refined(self, pixels: RGBImage, found: list[Detection]) -> list[Detection]:
+    def _refine(self, pixels: RGBImage, found: list[Detection]) -> list[Detection]:
         if self._refiner is not None:
             found = self._refiner.refine(pixels, found)
         return sorted(found, key=lambda detection: -detection.size)

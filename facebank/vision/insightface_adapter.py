@@ -232,14 +232,14 @@ def _import_face_analysis() -> Any:
         from insightface.app import FaceAnalysis
     except ModuleNotFoundError as error:
         if error.name != "insightface":
-            raise _broken(error) from error
+            raise _import_error(error) from error
         raise MissingDependencyError(
             "insightface is not installed: python -m pip install 'facebank[insightface]', preferably in a separate "
             "virtual environment, because its onnxruntime and opencv-python overwrite onnxruntime-gpu and "
             "opencv-python-headless"
         ) from error
     except ImportError as error:
-        raise _broken(error) from error
+        raise _import_error(error) from error
     if insightface.__version__.startswith(_TOO_OLD):
         raise MissingDependencyError(
             f"insightface {insightface.__version__} is too old: python -m pip install --upgrade 'insightface>=2.1'"
@@ -247,7 +247,7 @@ def _import_face_analysis() -> Any:
     return FaceAnalysis
 
 
-def _broken(error: ImportError) -> MissingDependencyError:
+def _import_error(error: ImportError) -> MissingDependencyError:
     return MissingDependencyError(f"insightface cannot be imported: {printable(str(error))}; see 'facebank doctor'")
 
 

@@ -154,12 +154,12 @@ def draw_mask(
     light = _light(part, cover, frame.height)
     rows, columns = np.mgrid[y1:y2, x1:x2].astype(np.float64)
     shade = _shade(shape, *frame.to_face(columns, rows), random)
-    worn = _painted(part, _straps(shape, frame, corner, part), _STRAP_COLOR, light, _STRAP_OPACITY)
-    masked[y1:y2, x1:x2] = np.rint(_painted(worn, cover, color, light * shade)).astype(np.uint8)
+    worn = _paint(part, _straps(shape, frame, corner, part), _STRAP_COLOR, light, _STRAP_OPACITY)
+    masked[y1:y2, x1:x2] = np.rint(_paint(worn, cover, color, light * shade)).astype(np.uint8)
     return masked
 
 
-def _painted(
+def _paint(
     part: RGBImage | FloatArray, cover: NDArray[np.uint8], color: Color, light: FloatArray, opacity: float = 1.0
 ) -> FloatArray:
     paint = np.clip(np.array(color, dtype=np.float32) * light[..., None], 0, 255)

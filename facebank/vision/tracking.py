@@ -62,13 +62,13 @@ class Track:
 
     def __post_init__(self) -> None:
         self.begun = self.sightings[0].time
-        self._sum = _weighted(self.sightings[0].face)
+        self._sum = _weighted_embedding(self.sightings[0].face)
         self._best = max(self.sightings, key=_rank)
 
     def add(self, sighting: Sighting) -> None:
         """Append a sighting."""
         self.sightings.append(sighting)
-        self._sum = self._sum + _weighted(sighting.face)
+        self._sum = self._sum + _weighted_embedding(sighting.face)
         if _rank(sighting) > _rank(self._best):
             self._best = sighting
 
@@ -149,7 +149,7 @@ class Tracker:
         ended = [track for track in self._live if shot != self._shot or time - track.last.time > self._patience]
         self._live = [track for track in self._live if track not in ended]
         self._shot = shot
-        continued = dict(self._assigned(time, faces))
+        continued = dict(self._assign(time, faces))
         for place, face in enumerate(faces):
             sighting = Sighting(time, face)
             if place in continued:
@@ -164,7 +164,7 @@ class Tracker:
         ended, self._live = self._live, []
         return ended
 
-    def _assigned(self, time: float, faces: Sequence[Face]) -> list[tuple[int, Track]]:
+    def _assign(self, time: float, faces: Sequence[Face]) -> list[tuple[int, Track]]:
         if not faces or not self._live:
             return []
         from scipy.optimize import linear_sum_assignment
@@ -216,5 +216,5 @@ def _rank(sighting: Sighting) -> tuple[float, float]:
     return sighting.face.quality, sighting.face.size
 
 
-def _weighted(face: Face) -> FloatArray:
+def _weighted_embedding(face: Face) -> FloatArray:
     return np.asarray(face.embedding * max(face.quality, _LEAST_WEIGHT), dtype=np.float32)

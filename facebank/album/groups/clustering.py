@@ -93,11 +93,11 @@ def cluster(faces: FaceTable, thresholds: ClusteringThresholds, progress: Progre
         return np.zeros(0, dtype=np.int64)
     progress.begin("Grouping", 1.0)
     links = pairs_within(faces.embeddings, thresholds.linked, lambda share: progress.advance(_LINKING_SHARE * share))
-    groups = _joined(faces, links, thresholds.linked)
-    return _largest_first(_merged(faces, groups, thresholds.merged, progress))
+    groups = _join(faces, links, thresholds.linked)
+    return _largest_first(_merge_groups(faces, groups, thresholds.merged, progress))
 
 
-def _joined(faces: FaceTable, links: Pairs, threshold: float) -> NDArray[np.int64]:
+def _join(faces: FaceTable, links: Pairs, threshold: float) -> NDArray[np.int64]:
     """Return the connected components; those that hold two people are split by stricter thresholds."""
     groups = _components(faces.count, links)
     while threshold < _STRICTEST:
@@ -126,7 +126,9 @@ def _conflicting(faces: FaceTable, groups: NDArray[np.int64]) -> NDArray[np.int6
     return np.unique(np.concatenate([groups[order][1:][same], apart[apart[:, 0] == apart[:, 1], 0]]))
 
 
-def _merged(faces: FaceTable, groups: NDArray[np.int64], threshold: float, progress: Progress) -> NDArray[np.int64]:
+def _merge_groups(
+    faces: FaceTable, groups: NDArray[np.int64], threshold: float, progress: Progress
+) -> NDArray[np.int64]:
     """Merge groups whose means are similar mutual nearest neighbors, unless the result would hold two people.
 
     All pairs of similar means are found once; after each round, only the pairs of groups that grew are updated.

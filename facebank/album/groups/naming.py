@@ -131,7 +131,7 @@ def name_group(
     likely = np.arange(len(faces))
     if not force:
         judged = likely[:: math.ceil(len(faces) / _MOST_JUDGED)]
-        guarded = [_guarded(scan_file, faces[place], embeddings[place]) for place in judged.tolist()]
+        guarded = [_guarded_face(scan_file, faces[place], embeddings[place]) for place in judged.tolist()]
         likely = np.delete(likely, judged[_refused(gallery, engine, group, name, guarded)])
     chosen = likely[choose_varied(embeddings[likely], qualities[likely], MOST_SAMPLES)]
     progress.begin("Reading photos", len(chosen))
@@ -181,7 +181,7 @@ def owner_of(
     return None
 
 
-def _guarded(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFace:
+def _guarded_face(scan_file: ScanFile, face: int, embedding: FloatArray) -> GuardedFace:
     photo, place = scan_file.place_of(face)
     return replace(GuardedFace.of(photo, place), embedding=embedding)
 

@@ -89,11 +89,11 @@ class ScanSource:
         """As of `MergeSource`."""
         photos = [self._tables.photo_at(number) for number in numbers]
         faces = [self._tables.face_rows(photo) for photo in photos]
-        self._tables.read(_checked, [face for some in faces for face in some], self._dimension)
+        self._tables.read(_check_faces, [face for some in faces for face in some], self._dimension)
         return list(zip(photos, faces, strict=True))
 
 
-def _checked(rows: Sequence[FaceRow], dimension: int) -> None:
+def _check_faces(rows: Sequence[FaceRow], dimension: int) -> None:
     """Raise `InvalidValueError` if a row is not a valid face."""
     if rows:
         numbers_of(rows, dimension)

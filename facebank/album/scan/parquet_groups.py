@@ -51,21 +51,21 @@ class ShardGroups:
             size = self._path.stat().st_size
             head = len(_FORMAT) + _DIGEST
             if size > _MOST_BYTES or size < head or (size - head) % _ROW.itemsize:
-                raise self._damaged
+                raise self._damage_error
             data = self._path.read_bytes()
         except FileNotFoundError:
             return {}, []
         except OSError as error:
             raise ScanFormatError(f"{printable(str(self._path))} cannot be read: {error.strerror}.") from error
         if not data.startswith(_FORMAT) or data[len(_FORMAT) : head] != _digest(data[head:]):
-            raise self._damaged
+            raise self._damage_error
         rows = np.frombuffer(data, dtype=_ROW, offset=head)
         names = [(bytes(photo).hex(), int(place)) for photo, place in zip(rows["photo"], rows["place"], strict=True)]
         groups, apart = dict[int, list[FaceName]](), list[FaceName]()
         for name, group in zip(names, rows["group"].tolist(), strict=True):
             (groups.setdefault(group, []) if group != _APART else apart).append(name)
         if len(apart) % 2 or min(groups, default=1) < 1 or any(place < 0 for _, place in names):
-            raise self._damaged
+            raise self._damage_error
         return groups, list(zip(apart[::2], apart[1::2], strict=True))
 
     def write(self, groups: Mapping[int, Sequence[FaceName]], apart: Sequence[tuple[FaceName, FaceName]]) -> None:
@@ -84,7 +84,7 @@ class ShardGroups:
         )
 
     @property
-    def _damaged(self) -> ScanFormatError:
+    def _damage_error(self) -> ScanFormatError:
         return ScanFormatError(f"{printable(str(self._path))} is damaged: remove it and group the faces again.")
 
 

@@ -122,7 +122,7 @@ def record_of(file: ScannedFile) -> FileRecord:
     status = UNREADABLE if error is not None else SCANNED if file.found else EDITED if file.edited else KNOWN
     row = None if photo is None else PhotoRow.of(0, photo)
     record = FileRecord(file.path, file.state, status, file.content_hash, error, file.readers, row)
-    return _checked(_values(record))
+    return _check_values(_values(record))
 
 
 def _values(record: FileRecord) -> tuple[object, ...]:
@@ -131,25 +131,25 @@ def _values(record: FileRecord) -> tuple[object, ...]:
     of_photo: tuple[object, ...] = (None,) * 7
     if photo is not None:
         taken_at = None if photo.taken_at is None else time_to_text(photo.taken_at)
-        hashed = _unhexed(photo.picture_hash)
+        hashed = _from_hex(photo.picture_hash)
         of_photo = (*photo[2:5], taken_at, photo.camera_dated, hashed, photo.face_count)
     return (
         os.fsencode(record.path),
-        *(record.state.size, record.state.modified, record.status, _unhexed(record.content_hash)),
+        *(record.state.size, record.state.modified, record.status, _from_hex(record.content_hash)),
         *(record.error, record.readers),
         *of_photo,
     )
 
 
-def _checked(values: Sequence[Any]) -> FileRecord:
+def _check_values(values: Sequence[Any]) -> FileRecord:
     """Return the record of the values of `FILE_COLUMNS`; raises `InvalidValueError` if they are invalid."""
     path, size, modified, status, content_hash, error, readers, *of_photo = values
-    of_file, photo = _hexed(content_hash), None
+    of_file, photo = _to_hex(content_hash), None
     if status in (SCANNED, EDITED):
         if of_file is None:
             raise InvalidValueError("it holds a photo without content hash")
         width, height, turned, taken_at, dated, picture_hash, count = of_photo
-        row = (0, of_file, width, height, turned, taken_at, int(dated), _hexed(picture_hash), count)
+        row = (0, of_file, width, height, turned, taken_at, int(dated), _to_hex(picture_hash), count)
         photo = photo_of_values(row)
         if count > (MOST_FACES if status == SCANNED else 0):
             raise InvalidValueError("it holds a photo with too many faces")
@@ -239,7 +239,7 @@ def records_in(table: Any, first: int) -> list[FileRecord]:
     for position, (*values, digest) in enumerate(rows, first):
         if digest != _file_digest(position, values):
             raise InvalidValueError("a row was altered")
-        records.append(_checked(values))
+        records.append(_check_values(values))
     return records
 
 
@@ -300,9 +300,9 @@ def _faces_digest(position: int, faces: Sequence[FaceRow]) -> bytes:
     return row_digest("shard faces", (position, *(value for face in faces for value in face[2:])))
 
 
-def _hexed(digest: Any) -> str | None:
+def _to_hex(digest: Any) -> str | None:
     return None if digest is None else digest.hex()
 
 
-def _unhexed(digest: str | None) -> bytes | None:
+def _from_hex(digest: str | None) -> bytes | None:
     return None if digest is None else bytes.fromhex(digest)

@@ -203,7 +203,7 @@ class ParquetShard:
         self.path = path
         self._stream = stream
         with _said_plainly(path):
-            self._parquet, self._groups = _opened(stream)
+            self._parquet, self._groups = _open_pages(stream)
             self.header, self.counts = _header_of(self._parquet, path)
             if not self._parquet.schema_arrow.equals(schema_of(self.header.pack.dimension), check_metadata=False):
                 raise InvalidValueError("its columns are not those of a shard")
@@ -316,7 +316,7 @@ def _scanned_file(record: FileRecord, faces: tuple[Face, ...]) -> ScannedFile:
     )
 
 
-def _opened(stream: IO[bytes]) -> tuple[Any, list[GroupPages]]:
+def _open_pages(stream: IO[bytes]) -> tuple[Any, list[GroupPages]]:
     """Return the open Parquet file and its row groups; the footer is checked before Arrow reads it."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)

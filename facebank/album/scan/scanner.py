@@ -377,16 +377,16 @@ class PhotoScanner:
     def _results(self, files: Iterable[FileTask]) -> Iterator[ScannedFile]:
         coming, at_once = iter(files), self._analyzer.embedder.batch
         tasks = iter(lambda: list(islice(coming, at_once)), [])
-        for results in map_parallel(self._analyzed, tasks, self._workers):
+        for results in map_parallel(self._analyze, tasks, self._workers):
             yield from results
 
-    def _analyzed(self, files: Sequence[FileTask]) -> list[ScannedFile]:
+    def _analyze(self, files: Sequence[FileTask]) -> list[ScannedFile]:
         done: list[ScannedFile] = []
         places = deque[int]()
 
         def photos() -> Iterator[DecodedPhoto]:
             for path, state in files:
-                file, photo = self._opened(path, state)
+                file, photo = self._open_file(path, state)
                 done.append(file)
                 if photo is not None:
                     places.append(len(done) - 1)
@@ -397,7 +397,7 @@ class PhotoScanner:
             done[place] = replace(done[place], found=analyzed.found)
         return done
 
-    def _opened(self, path: str, state: FileState) -> tuple[ScannedFile, DecodedPhoto | None]:
+    def _open_file(self, path: str, state: FileState) -> tuple[ScannedFile, DecodedPhoto | None]:
         """Return the result of a file without faces, and the photo if it has to be analyzed."""
         content_hash = None
         try:

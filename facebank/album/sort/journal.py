@@ -122,7 +122,7 @@ def read_journal(out: Path, key: bytes | None, trusting: Path | None = None) -> 
     if not lines:
         return JournalContent(out, is_signed=True)
     is_signed = trusting is None and key is not None and _is_signed(lines, key)
-    return replace(_signed(out, lines) if is_signed else _unsigned(out, lines, trusting), length=length)
+    return replace(_read_signed(out, lines) if is_signed else _read_unsigned(out, lines, trusting), length=length)
 
 
 class SortJournal:
@@ -262,7 +262,7 @@ def _header(out: Path) -> _Line:
     return {"journal": _VERSION, "id": secrets.token_hex(8), "folder": str(out)}
 
 
-def _signed(out: Path, lines: Sequence[_Line]) -> JournalContent:
+def _read_signed(out: Path, lines: Sequence[_Line]) -> JournalContent:
     """Return the content of a journal with valid signatures; invalid entries are refused nevertheless."""
     named = Path(str(lines[0].get("folder")))
     if os.path.realpath(named) != os.path.realpath(out):
@@ -288,7 +288,7 @@ def _signed(out: Path, lines: Sequence[_Line]) -> JournalContent:
             except InvalidValueError as error:
                 refused.append((_shown(content), str(error)))
                 continue
-            entries.append(_renamed(entry, out, named))
+            entries.append(_rename(entry, out, named))
             folders += sorting
             unfinished = unfinished + 1 if entry.is_sidecar else 1
     return JournalContent(
@@ -296,7 +296,7 @@ def _signed(out: Path, lines: Sequence[_Line]) -> JournalContent:
     )
 
 
-def _unsigned(out: Path, lines: Sequence[_Line], trusting: Path | None) -> JournalContent:
+def _read_unsigned(out: Path, lines: Sequence[_Line], trusting: Path | None) -> JournalContent:
     """Return the content of a journal that the gallery did not sign."""
     contents = list(map(_without_mac, lines))
     named = Path(str(contents[0].get("folder", out)))
@@ -311,13 +311,13 @@ def _unsigned(out: Path, lines: Sequence[_Line], trusting: Path | None) -> Journ
         try:
             entry = entry_of(content, named, [trusting])
             require_visible(entry, trusting)
-            entries.append(_renamed(entry, out, named))
+            entries.append(_rename(entry, out, named))
         except InvalidValueError as error:
             refused.append((_shown(content), str(error)))
     return JournalContent(out, tuple(entries), (trusting,) * len(entries), None, tuple(refused))
 
 
-def _renamed(entry: Entry, out: Path, named: Path) -> Entry:
+def _rename(entry: Entry, out: Path, named: Path) -> Entry:
     """Return an entry with its target below the folder's present name, which differs if links to it changed."""
     return entry if named == out else replace(entry, target=str(out / Path(entry.target).relative_to(named)))
 
@@ -377,30 +377,30 @@ def _read(handle: int, path: Path) -> tuple[list[_Line], int]:
     """Return the complete lines of a journal, and the byte offset at which the last of them ends."""
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
-        raise _damaged(path)
+        raise _damage_error(path)
     lines, end = list[_Line](), 0
     with os.fdopen(os.dup(handle), "rb") as file:
         while (line := file.readline(_LONGEST_LINE)).endswith(b"\n"):
-            lines.append(_parsed(line, path))
+            lines.append(_parse(line, path))
             end += len(line)
             if end > _LARGEST_UNSIGNED and "mac" not in lines[0]:
-                raise _damaged(path)
+                raise _damage_error(path)
     if len(line) == _LONGEST_LINE:
-        raise _damaged(path)
+        raise _damage_error(path)
     return lines, end
 
 
-def _parsed(line: bytes, path: Path) -> _Line:
+def _parse(line: bytes, path: Path) -> _Line:
     try:
         content = json.loads(line.decode("ascii"))
     except (ValueError, RecursionError) as error:
-        raise _damaged(path) from error
+        raise _damage_error(path) from error
     if not isinstance(content, dict):
-        raise _damaged(path)
+        raise _damage_error(path)
     return content
 
 
-def _damaged(path: Path) -> StorageError:
+def _damage_error(path: Path) -> StorageError:
     return StorageError(
         f"{printable(str(path))} is damaged: it cannot be used to undo a sort, and nothing was done; move it away to "
         "sort again"

@@ -74,10 +74,10 @@ class SortNotes:
             self._journals[out] = None
             if is_file(out / JOURNAL):
                 with suppress(StorageError, GalleryError):  # another gallery's journal, or one in use
-                    self._journals[out] = self._opened(out)
+                    self._journals[out] = self._open_journal(out)
         return self._journals[out]
 
-    def _opened(self, out: Path) -> _OpenJournal | None:
+    def _open_journal(self, out: Path) -> _OpenJournal | None:
         key = journal_key(self._gallery)
         if key is None:
             return None

@@ -126,13 +126,13 @@ def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
             else:
                 unmatched[name_key(region.name)] = region.name
     found = {key for keys in names.values() for key in keys}
-    yield from (_unmatched(photo.path, name) for key, name in unmatched.items() if key not in found)
+    yield from (_unmatched_tag(photo.path, name) for key, name in unmatched.items() if key not in found)
     yield from (_ours(photo.path, name) for key, name in ours.items() if key not in found)
     for face, given in names.items():
         yield _offer(photo, face, [name for key, name in given.items() if key])
 
 
-def _unmatched(path: str, name: str) -> ImportedTag:
+def _unmatched_tag(path: str, name: str) -> ImportedTag:
     if not name:
         return ImportedTag(path, None, False, TagFate.NO_NAME, "a region has no name, and no face was found there")
     detail = "no face was found where the region is, or it is about a picture of another shape"

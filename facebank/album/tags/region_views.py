@@ -62,7 +62,7 @@ class TurnFinder:
         document = source.document
         lists = self._lists(source)
         by_dimensions = self._frame.turn_of(document.dimensions)
-        own = self._decided(lists, self._hint(lists, document.dimensions))
+        own = self._decide(lists, self._hint(lists, document.dimensions))
         if own is not None and own.problem is not None and self._together is not None:
             own = own if self._together.problem else self._together
         if document.has_mwg_regions and (
@@ -82,7 +82,7 @@ class TurnFinder:
     @computed
     def _together(self) -> Turn | None:
         lists = [regions for source in self._sources for regions in self._lists(source)]
-        return self._decided(lists, None) if len(self._sources) > 1 else None
+        return self._decide(lists, None) if len(self._sources) > 1 else None
 
     def _lists(self, source: XmpSource) -> list[list[Region]]:
         """Return the face regions of a document that state an area, one list for each vocabulary."""
@@ -102,7 +102,7 @@ class TurnFinder:
             return self._frame.orientation  # facebank's regions refer to the stored picture
         return self._frame.turn_of(dimensions) if self._frame.is_distinguished_by(dimensions) else None
 
-    def _decided(self, lists: Sequence[Sequence[Region]], hint: int | None) -> Turn | None:
+    def _decide(self, lists: Sequence[Sequence[Region]], hint: int | None) -> Turn | None:
         """Return the turn by which regions match faces; None if no turn matches any."""
         usual = {turn: self._fit(lists, turn) for turn in dict.fromkeys((self._frame.orientation, 1))}
         count, best = sum(map(len, lists)), max(score for score, _ in usual.values())

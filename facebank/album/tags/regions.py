@@ -151,7 +151,7 @@ def turned(box: Box, orientation: int) -> Box:
     >>> turned((0.0, 0.0, 0.5, 0.25), orientation=3)
     (0.5, 0.75, 1.0, 1.0)
     """
-    (x1, y1), (x2, y2) = _moved(*box[:2], orientation), _moved(*box[2:], orientation)
+    (x1, y1), (x2, y2) = _transform_point(*box[:2], orientation), _transform_point(*box[2:], orientation)
     return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
@@ -224,7 +224,7 @@ def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, 
     table = np.asarray(faces, dtype=np.float32)
     shared = np.stack([overlaps(np.asarray(boxes[place], dtype=np.float32), table) for place in places])
     shared[shared < _SAME_FACE] = 0.0
-    rows, columns = _assigned(shared)
+    rows, columns = _assign(shared)
     return {
         places[row]: (int(column), _nearness(boxes[places[row]] or faces[column], faces[column]))
         for row, column in zip(rows, columns, strict=True)
@@ -232,7 +232,7 @@ def match_faces(boxes: Sequence[Box | None], faces: Sequence[Box]) -> dict[int, 
     }
 
 
-def _assigned(shared: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _assign(shared: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows and columns of the assignment with the largest total."""
     rows, columns = shared.nonzero()
     if len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows):  # usual case, avoids the import of SciPy
@@ -249,7 +249,7 @@ def _nearness(box: Box, face: Box) -> float:
     return max(_LEAST_NEARNESS, 1 - 2 * math.hypot(across, down))
 
 
-def _moved(x: float, y: float, orientation: int) -> tuple[float, float]:
+def _transform_point(x: float, y: float, orientation: int) -> tuple[float, float]:
     across, down = (y, x) if orientation in _SIDEWAYS else (x, y)
     return (
         1 - across if orientation in _LEFT_IS_RIGHT else across,

@@ -80,7 +80,7 @@ class XmpDocument:
         Raises `XmpError` (it is too large, not XMP, or has a document type declaration) or `MissingDependencyError`
         (lxml is not installed).
         """
-        text = _decoded(data, name)
+        text = _decode(data, name)
         declared = text.startswith("<?xml ")
         try:
             from lxml import etree
@@ -332,7 +332,7 @@ def _translated_errors(document: str, name: str) -> Iterator[None]:
         ) from error
 
 
-def _decoded(data: bytes, name: str) -> str:
+def _decode(data: bytes, name: str) -> str:
     if len(data) > MOST_BYTES:
         raise XmpError(f"{printable(name)} holds {len(data):,} bytes of XMP, the limit is {MOST_BYTES:,}")
     encoding = next((code for mark, code in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")

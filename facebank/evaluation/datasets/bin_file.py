@@ -62,7 +62,7 @@ def parse_bin(stream: BinaryIO) -> tuple[list[bytes], list[bool]]:
         raise UnusableError(f"damaged, or not a pickle ({shown(error) or 'too few values'})") from error
     if stream.read(1):
         raise UnusableError("data after the end of the pickle")
-    return _checked(reader.result())
+    return _check_content(reader.result())
 
 
 class _Mark:
@@ -129,7 +129,7 @@ class _PickleReader:
         elif name == "REDUCE":
             self._decode()
         else:
-            raise UnusableError(self._unsupported(name, argument))
+            raise UnusableError(self._unsupported_message(name, argument))
 
     def _decode(self) -> None:
         function, arguments = self._take(2)
@@ -141,7 +141,7 @@ class _PickleReader:
             raise UnusableError("unsupported encoding of bytes")
         self._stack.append(text.encode("latin-1"))
 
-    def _unsupported(self, name: str, argument: object) -> str:
+    def _unsupported_message(self, name: str, argument: object) -> str:
         if name in ("GLOBAL", "INST"):
             return f"it imports {shown(str(argument).replace(' ', '.'))}, which is not allowed"
         named = self._stack[-2:]
@@ -203,7 +203,7 @@ class _LimitedFile:
         return self.stream.tell()
 
 
-def _checked(value: object) -> tuple[list[bytes], list[bool]]:
+def _check_content(value: object) -> tuple[list[bytes], list[bool]]:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise UnusableError("expected two lists, of images and of booleans")
     images, same = value

@@ -72,7 +72,7 @@ def add_pairs(folders: Dataset, photos: Path, pairs: Path | None = None) -> Data
     source = pairs or find_pairs(photos)
     if source is None:
         return dataset
-    used, skipped = _paired(dataset, read_pairs(source))
+    used, skipped = _match_pairs(dataset, read_pairs(source))
     if not used:
         raise broken(source, f"{printable(str(photos))} lacks photos of every pair; the first: {skipped[0].reason}")
     name = printable("/".join(source.absolute().parts[-2:]))
@@ -161,7 +161,7 @@ def wrong_pairs(dataset: Dataset, errata: Errata) -> tuple[int, ...]:
     )
 
 
-def _paired(dataset: Dataset, named: Sequence[NamedPair]) -> tuple[list[Pair], list[SkippedEntry]]:
+def _match_pairs(dataset: Dataset, named: Sequence[NamedPair]) -> tuple[list[Pair], list[SkippedEntry]]:
     indices: dict[tuple[str, int], int] = {}
     for index, path in enumerate(photo.content for photo in dataset.photos):
         number = _number_of(path.parent.name, path) if isinstance(path, Path) else None

@@ -205,7 +205,7 @@ class ImageArray:
         return int(self.member.info.header_offset + _LOCAL_HEADER.size + name + extra)
 
     @property
-    def _stored(self) -> bool:
+    def _is_stored(self) -> bool:
         return self.member.info.compress_type == zipfile.ZIP_STORED
 
     def _check(self) -> None:
@@ -218,10 +218,10 @@ class ImageArray:
                 raise UnusableError(f"the array {self.member.name} is truncated")
             checksum = zlib.crc32(data, checksum)
             total += len(data)
-            if not self._stored and total - noted >= _RESTART_INTERVAL:
+            if not self._is_stored and total - noted >= _RESTART_INTERVAL:
                 self._points.append((total, self._stream.tell(), self._decompressor.copy()))
                 noted = total
-        if self._next(1) and not self._stored:
+        if self._next(1) and not self._is_stored:
             raise UnusableError(f"the array {self.member.name} is truncated")
         if checksum != info.CRC:
             raise zipfile.BadZipFile(f"Bad CRC-32 for file '{info.filename}'")
@@ -230,7 +230,7 @@ class ImageArray:
     def _bytes(self, start: int, size: int) -> bytes:
         """Return decompressed bytes, fewer at the end of the file."""
         nearest = max((point[0] for point in self._points if point[0] <= start), default=0)
-        if self._stored or start < self._position or nearest > self._position:
+        if self._is_stored or start < self._position or nearest > self._position:
             self._restart(start)
         while self._position < start:
             skipped = len(self._next(min(_BLOCK, start - self._position)))
@@ -249,7 +249,7 @@ class ImageArray:
 
     def _restart(self, start: int) -> None:
         """Seek to an offset of a stored array, or to the last restart point before it in a compressed one."""
-        if self._stored:
+        if self._is_stored:
             self._stream.seek(self._begin + start)
             self._position = start
             return
@@ -263,7 +263,7 @@ class ImageArray:
             self._stream.seek(offset)
 
     def _next(self, most: int) -> bytes:
-        if self._stored:
+        if self._is_stored:
             return self._stream.read(most)
         while not self._decompressor.eof:
             compressed = self._decompressor.unconsumed_tail or self._stream.read(_COMPRESSED_BLOCK)

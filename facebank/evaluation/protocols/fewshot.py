@@ -211,11 +211,11 @@ def _by_person(faces: FaceSet, stated: _Trial) -> Section:
         "or mislabeled; one that is missed in a single draw met weak photos in the gallery."
     )
     report = classification_report(matrix, f"Classification report, {stated.photos} photos of each")
-    items: tuple[Item, ...] = (matrix, report, *_missed(faces, stated))
+    items: tuple[Item, ...] = (matrix, report, *_missed_tables(faces, stated))
     return Section(f"Person by person, {stated.photos} photos of each", (text,), items=items)
 
 
-def _missed(faces: FaceSet, stated: _Trial) -> tuple[Table, ...]:
+def _missed_tables(faces: FaceSet, stated: _Trial) -> tuple[Table, ...]:
     """Return a table of the missed photos, each once; empty without any."""
     names, rows = stated.gallery.names, list[tuple[str, ...]]()
     for index in np.unique(stated.searches.indices[stated.searches.missed]):

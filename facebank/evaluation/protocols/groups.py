@@ -179,7 +179,7 @@ def _report(
     tables = (searches_table(conditions), strangers_table(conditions))
     sections = (
         Section("Within groups", (galleries, _PEOPLE), tuple(rates), tables),
-        Section("Differentials", (*_DIFFERENTIALS, *_undefined(differ)), tuple(differ)),
+        Section("Differentials", (*_DIFFERENTIALS, *_undefined_sentences(differ)), tuple(differ)),
         Section("Strangers of other groups", (_ACROSS,), tuple(across)),
         Section(
             "Similarity of different people of a group", (_DENSE,), tuple(dense), _similarity_items(trials, densities)
@@ -239,7 +239,7 @@ def _summary(
     return tuple(sentences)
 
 
-def _undefined(differ: dict[str, Figure]) -> tuple[str, ...]:
+def _undefined_sentences(differ: dict[str, Figure]) -> tuple[str, ...]:
     """Return sentences on the differentials that are not defined."""
     kinds = (("positive", "no stranger was named"), ("negative", "nobody was missed"))
     return tuple(

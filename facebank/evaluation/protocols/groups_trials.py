@@ -173,7 +173,7 @@ def grouped_by(dataset: Dataset, column: str, by: Path | None = None) -> Groupin
     if by is None:
         values, skipped = _traits(dataset, column), list[SkippedEntry]()
     else:
-        values, skipped = _listed(dataset, column, by)
+        values, skipped = _read_groups(dataset, column, by)
     names = tuple(sorted({value for value in values if value}))
     where = printable(str(by)) if by is not None else printable(dataset.title)
     if not 2 <= len(names) <= MAX_GROUPS:
@@ -198,7 +198,7 @@ def _traits(dataset: Dataset, column: str) -> list[str]:
     return [photo.traits.get(column, "")[:MAX_VALUE] for photo in dataset.photos]
 
 
-def _listed(dataset: Dataset, column: str, by: Path) -> tuple[list[str], list[SkippedEntry]]:
+def _read_groups(dataset: Dataset, column: str, by: Path) -> tuple[list[str], list[SkippedEntry]]:
     table = read_table(by, (column.strip().casefold(),))
     key = next((name for name in ("photo", "person") if name in table.columns), None)
     if key is None or key == column.strip().casefold():

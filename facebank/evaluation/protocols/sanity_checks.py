@@ -109,7 +109,7 @@ def check_chance(bench: Bench, subjects: Subjects) -> list[Check]:
     bench.progress.begin("shuffled labels", SHUFFLES)
     random, hits, rates = bench.random(2), [], []
     for _ in range(SHUFFLES):
-        hits.append(_is_correct(bench, subjects, _shuffled(faces, [subjects.enrolled, subjects.probes], random)))
+        hits.append(_is_correct(bench, subjects, _shuffle(faces, [subjects.enrolled, subjects.probes], random)))
         rates.append(_equal_error_rate(faces, subjects, random))
         bench.progress.advance()
     true_hits = _is_correct(bench, subjects, faces)
@@ -162,7 +162,7 @@ def _pairs_check(rates: NDArray[np.float64], true: float) -> Check:
     )
 
 
-def _shuffled(faces: FaceSet, parts: list[NDArray[np.int64]], random: np.random.Generator) -> FaceSet:
+def _shuffle(faces: FaceSet, parts: list[NDArray[np.int64]], random: np.random.Generator) -> FaceSet:
     """Return the faces with the names shuffled within each part."""
     photos = list(faces.dataset.photos)
     for indices in parts:

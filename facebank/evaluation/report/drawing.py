@@ -98,13 +98,13 @@ def draw(item: Curves | Matrix | Histogram) -> Picture:
                 figure = draw_matrix(item)
             case Histogram():
                 figure = draw_histogram(item)
-        data, media_type = _encoded(figure, "svg"), "image/svg+xml"
+        data, media_type = _encode(figure, "svg"), "image/svg+xml"
         if len(data) > _MAX_SVG:
-            data, media_type = _encoded(figure, "png"), "image/png"
+            data, media_type = _encode(figure, "png"), "image/png"
     return Picture(data, media_type, _alternative_text(item))
 
 
-def _encoded(figure: Figure, form: str) -> bytes:
+def _encode(figure: Figure, form: str) -> bytes:
     omitted = ("Date", "Creator", "Format", "Type") if form == "svg" else ("Software",)
     file = BytesIO()
     figure.savefig(file, format=form, dpi=_DOTS_PER_INCH, metadata=dict.fromkeys(omitted))
@@ -271,7 +271,7 @@ def _set_axis(axes: Axes, which: str, scale: str, values: NDArray[np.float64]) -
 
         limits = _probit_limits(values)
         setting("function", functions=(lambda fraction: ndtri(np.clip(fraction, 1e-12, 1 - 1e-12)), ndtr))
-        ticks = _spaced([tick for tick in _PROBIT_TICKS if limits[0] <= tick <= limits[1]], *ndtri(limits))
+        ticks = _space_ticks([tick for tick in _PROBIT_TICKS if limits[0] <= tick <= limits[1]], *ndtri(limits))
         _set_ticks(axes, which, ticks, [f"{100 * tick:.10g} %" for tick in ticks])
         return limits
     if scale == "log":
@@ -288,7 +288,7 @@ def _set_ticks(axes: Axes, which: str, ticks: list[float], labels: list[str]) ->
     axis.set_minor_locator(NullLocator())
 
 
-def _spaced(ticks: list[float], low: float, high: float) -> list[float]:
+def _space_ticks(ticks: list[float], low: float, high: float) -> list[float]:
     """Return the ticks of a probit axis whose labels do not overlap."""
     from scipy.special import ndtri
 

@@ -225,7 +225,7 @@ def _number(value: float | None) -> float | None:
     return float(value) if value is not None and np.isfinite(value) else None
 
 
-def _rounded(values: NDArray[np.float64] | Sequence[float]) -> list[float | None]:
+def _round(values: NDArray[np.float64] | Sequence[float]) -> list[float | None]:
     return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values]
 
 
@@ -236,7 +236,7 @@ def _parts(item: Item) -> Iterator[dict[str, Any]]:
             yield {"headings": list(item.headings), "rows": [list(row) for row in item.rows]}
         case Curves():
             labels = {name: getattr(item, name) for name in ("x_label", "y_label", "x_scale", "y_scale")}
-            markers = [(label, *_rounded((x, y))) for label, x, y in item.markers]
+            markers = [(label, *_round((x, y))) for label, x, y in item.markers]
             yield labels | {
                 "diagonal": bool(item.diagonal),
                 "lines": [_line(line) for line in item.lines],
@@ -248,10 +248,10 @@ def _parts(item: Item) -> Iterator[dict[str, Any]]:
         case Histogram():
             edges, groups = binned(item)
             counted = [{"label": label, "counts": [int(count) for count in counts]} for label, counts in groups]
-            yield {"x_label": item.x_label, "edges": _rounded(edges), "groups": counted}
+            yield {"x_label": item.x_label, "edges": _round(edges), "groups": counted}
         case ContactSheet():
             for case in item.cases:
-                (similarity,) = _rounded([case.similarity])
+                (similarity,) = _round([case.similarity])
                 pair = {"first": case.first, "second": case.second}
                 yield pair | {"similarity": similarity, "verdict": case.verdict}
 
@@ -260,5 +260,5 @@ def _line(line: Line) -> dict[str, Any]:
     chosen = np.unique(np.linspace(0, max(0, line.x.size - 1), min(line.x.size, _MAX_POINTS)).round().astype(int))
     columns = {"x": line.x, "y": line.y, "low": line.low, "high": line.high, "weights": line.weights}
     return {"label": line.label} | {
-        name: None if values is None else _rounded(values[chosen]) for name, values in columns.items()
+        name: None if values is None else _round(values[chosen]) for name, values in columns.items()
     }

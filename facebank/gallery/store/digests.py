@@ -66,7 +66,7 @@ def row_digest(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]
     kinds
         Types by column, at least for the given values.
     """
-    return signed(_mixed(_total(name, values, kinds) & _BITS))
+    return signed(_mix(_total(name, values, kinds) & _BITS))
 
 
 def row_digests(
@@ -80,12 +80,12 @@ def row_digests(
     total = np.full(count, _total(name, same or {}, kinds) & _BITS, dtype=np.uint64)
     for column, values in columns.items():
         present, numbers = _numbers(values, kinds[column])
-        mixed = _all_mixed(numbers ^ np.uint64(_seed(name, column)))
+        mixed = _mix_all(numbers ^ np.uint64(_seed(name, column)))
         if present is None:
             total += mixed
         else:
             total[present] += mixed
-    return _all_mixed(total).view(np.int64)
+    return _mix_all(total).view(np.int64)
 
 
 def summed(digests: NDArray[np.int64]) -> int:
@@ -109,17 +109,17 @@ def _total(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]) ->
     total = _seed(name)
     for column, value in values.items():
         if value is not None:
-            total += _mixed(_seed(name, column) ^ _number(value, kinds[column]))
+            total += _mix(_seed(name, column) ^ _number(value, kinds[column]))
     return total
 
 
-def _mixed(number: int) -> int:
+def _mix(number: int) -> int:
     number = (number ^ number >> 30) * _FACTORS[0] & _BITS
     number = (number ^ number >> 27) * _FACTORS[1] & _BITS
     return number ^ number >> 31
 
 
-def _all_mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _mix_all(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
     numbers = (numbers ^ numbers >> np.uint64(30)) * np.uint64(_FACTORS[0])
     numbers = (numbers ^ numbers >> np.uint64(27)) * np.uint64(_FACTORS[1])
     return numbers ^ numbers >> np.uint64(31)
@@ -136,7 +136,7 @@ def _number(value: Value, kind: Kind) -> int:
     return int(value or 0) & _BITS
 
 
-def _encoded(texts: Column) -> list[bytes]:
+def _encode(texts: Column) -> list[bytes]:
     together = "\n".join(texts).encode("utf-8").split(b"\n")
     return together if len(together) == len(texts) else [text.encode("utf-8") for text in texts]
 
@@ -154,6 +154,6 @@ def _numbers(values: Column, kind: Kind) -> tuple[NDArray[np.bool_] | None, NDAr
         return present, np.array(values, dtype=np.int64).view(np.uint64)
     if kind is Kind.REAL:
         return present, np.array(values, dtype=np.float64).view(np.uint64)
-    texts = _encoded(values) if kind is Kind.TEXT else values
+    texts = _encode(values) if kind is Kind.TEXT else values
     sums = np.fromiter(map(crc32, texts), dtype=np.uint64, count=len(texts))
     return present, sums | np.fromiter(map(len, texts), dtype=np.uint64, count=len(texts)) << np.uint64(32)

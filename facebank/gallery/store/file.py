@@ -83,7 +83,7 @@ class GalleryFile:
         self.path = path
         self.writable = writable
         self.upgrade: Upgrade | None = None
-        self._connections = ThreadConnections(first, partial(_reopened, path, writable=writable, patience=patience))
+        self._connections = ThreadConnections(first, partial(_reopen, path, writable=writable, patience=patience))
         self._patience = patience
         self._keeps_reserve = False
 
@@ -284,7 +284,7 @@ class GalleryFile:
                 self.wipe()
 
 
-def _reopened(path: Path, *, writable: bool, patience: float) -> BoundedConnection:
+def _reopen(path: Path, *, writable: bool, patience: float) -> BoundedConnection:
     """Return a new connection, for another thread or to see changes by other processes."""
     connection = connect(path, busy_timeout=patience)
     try:

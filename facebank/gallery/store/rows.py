@@ -251,7 +251,7 @@ def _all_summands(
     known = TABLES[table]
     everything = range(len(seals))
     if known.is_summed:
-        for group, rows in _grouped(everything, known.by and columns[known.by]):
+        for group, rows in _group(everything, known.by and columns[known.by]):
             yield sum_name(table, group=group), [seals[row] for row in rows]
     for name, part in known.parts.items():
         there = {column: columns[column] for column in part.columns if column in columns}
@@ -259,11 +259,11 @@ def _all_summands(
             continue
         digests = row_digests(f"{table}.{name}", there, known.columns, len(seals)).tolist()
         counted = [row for row in everything if part.having is None or there[part.having][row] is not None]
-        for group, rows in _grouped(counted, part.by and columns[part.by]):
+        for group, rows in _group(counted, part.by and columns[part.by]):
             yield sum_name(table, name, group), [digests[row] for row in rows]
 
 
-def _grouped(rows: Iterable[int], values: Sequence[Value] | str | None) -> Iterable[tuple[Value, Iterable[int]]]:
+def _group(rows: Iterable[int], values: Sequence[Value] | str | None) -> Iterable[tuple[Value, Iterable[int]]]:
     if not values:
         return [(None, rows)]
     groups: dict[Value, list[int]] = {}
@@ -415,7 +415,7 @@ def check_sum(connection: sqlite3.Connection, table: str, part: str | None, seen
     """Compare the sum of the rows read with the stored one; raises `InvalidValueError` naming the damage."""
     kept = kept_sum(connection, sum_name(table, part, group))
     if (seen.row_count, signed(seen.total)) != kept:
-        raise damage_of(connection, table, _counted(table, seen.row_count, kept.row_count))
+        raise damage_of(connection, table, _count_message(table, seen.row_count, kept.row_count))
 
 
 def damage_of(connection: sqlite3.Connection, table: str, otherwise: str) -> InvalidValueError:
@@ -520,6 +520,6 @@ def _state(connection: sqlite3.Connection) -> tuple[int, int]:
     return version, connection.total_changes
 
 
-def _counted(table: str, seen: int, kept: int) -> str:
+def _count_message(table: str, seen: int, kept: int) -> str:
     what = "embeddings" if table == "vectors" else table
     return f"its {what} do not match their sum" if seen == kept else f"only {seen} of {kept} {what} can be read"

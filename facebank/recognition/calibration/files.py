@@ -56,7 +56,7 @@ def find_pack_calibration(pack: PackIdentity, folder: Path | None) -> PackCalibr
     first = [*fitted, *(place for place, _ in found), *places]
     background = next((place for place in first if is_file(place / BACKGROUND_NAME)), None)
     return PackCalibration(
-        _joined([calibration for _, calibration in found]),
+        _join([calibration for _, calibration in found]),
         None
         if background is None
         else _read(pack, background, lambda path: Background.read(path, pack.dimension), BACKGROUND_NAME),
@@ -92,7 +92,7 @@ def _files_in(folder: Path) -> tuple[Path, Path]:
     return folder / CALIBRATION_NAME, folder / BACKGROUND_NAME
 
 
-def _joined(found: list[Calibration]) -> Calibration:
+def _join(found: list[Calibration]) -> Calibration:
     """Return the first calibration, completed by further classifiers of the later ones."""
     first, *others = found
     for other in others:

@@ -67,7 +67,7 @@ def cross_fit(
     halves, sizes = _halves(identities, classifier, seed)
     if not sizes:
         return ()
-    lessened = _reduced(effort)
+    lessened = _reduce(effort)
     calibrators = []
     for half in halves:
         known = Background.measure(half.embeddings, half.people) if classifier in FITTED else None
@@ -98,8 +98,8 @@ def galleries_of(identities: Identities, classifier: str, *, seed: int = 0, effo
     halves, sizes = _halves(identities, classifier, seed)
     if not sizes:
         return 0
-    fitted = sum(simulated_galleries(half, classifier, _reduced(effort)) for half in halves)
-    counted = sum(_reduced(effort).plan(*kind)[0] for kind in product(sizes, SAMPLES))
+    fitted = sum(simulated_galleries(half, classifier, _reduce(effort)) for half in halves)
+    counted = sum(_reduce(effort).plan(*kind)[0] for kind in product(sizes, SAMPLES))
     return fitted + len(halves) * counted
 
 
@@ -164,7 +164,7 @@ def _halves(
     return halves, tuple(size for size in sizes[0] if size in sizes[1])
 
 
-def _reduced(effort: Effort) -> Effort:
+def _reduce(effort: Effort) -> Effort:
     """Return the amount of simulation for each of four steps: two fits and two measurements."""
     least, most = effort.galleries
     return replace(

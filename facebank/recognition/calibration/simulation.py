@@ -155,7 +155,7 @@ def simulate(
         If given, a gallery is one or two members of one family of the identities among these people, who are never
         searched.
     """
-    everybody = identities if others is None else _joined(identities, others)
+    everybody = identities if others is None else _join(identities, others)
     if others is None:
         roles = _random_gallery(identities, plan, random)
     else:
@@ -234,7 +234,7 @@ def _family_gallery(
     )
 
 
-def _joined(first: Identities, second: Identities) -> Identities:
+def _join(first: Identities, second: Identities) -> Identities:
     """Return the people of both; those of the second are renumbered and have no relatives."""
     families = first.families
     if families is not None:

@@ -67,7 +67,7 @@ async def create_person(_: Teacher, service: ServiceDep, sent: ContentDep, respo
     name = sent.text("name")
     if name is None:
         raise RequestError(422, "InvalidValue", "name: required")
-    is_new, record = await service.photos.run(_enrolled, service, name, sent)
+    is_new, record = await service.photos.run(_enroll, service, name, sent)
     response.status_code = 201 if is_new else 200
     return record
 
@@ -83,7 +83,7 @@ async def create_person(_: Teacher, service: ServiceDep, sent: ContentDep, respo
 async def enroll(_: Teacher, service: ServiceDep, name: Name, sent: ContentDep) -> dict[str, object]:
     """Enroll further photos of a person; a photo sent twice is one sample."""
     await service.look_ups.run(service.bank.person, name)
-    _is_new, record = await service.photos.run(_enrolled, service, name, sent)
+    _is_new, record = await service.photos.run(_enroll, service, name, sent)
     return record
 
 
@@ -127,7 +127,7 @@ async def change_person(_: Teacher, service: ServiceDep, name: Name, wanted: Per
 @router.delete("/{name:path}", responses=answers(command("people-forget")))
 async def forget(_: Admin, service: ServiceDep, name: Name, dry_run: DryRun = False) -> dict[str, object]:
     """Remove a person permanently, as ``facebank people forget`` does; returns what remains elsewhere."""
-    return await service.look_ups.run(_forgotten, service.bank.gallery, name, dry_run=dry_run)
+    return await service.look_ups.run(_forget, service.bank.gallery, name, dry_run=dry_run)
 
 
 def _people(gallery: Gallery, limit: int, offset: int) -> Record:
@@ -149,7 +149,7 @@ def _person(gallery: Gallery, name: str) -> Record:
     }
 
 
-def _enrolled(service: Service, name: str, sent: RequestContent) -> tuple[bool, Record]:
+def _enroll(service: Service, name: str, sent: RequestContent) -> tuple[bool, Record]:
     """Enroll, and return whether the person is new."""
     bank = service.bank
     before = _is_enrolled(bank.gallery, name)
@@ -175,6 +175,6 @@ def _is_enrolled(gallery: Gallery, name: str) -> bool:
     return True
 
 
-def _forgotten(gallery: Gallery, name: str, *, dry_run: bool) -> Record:
+def _forget(gallery: Gallery, name: str, *, dry_run: bool) -> Record:
     found, copies = gallery.person(name), copies_of(gallery, name)
     return forgotten_record(found, copies, None if dry_run else gallery.forget(name))

@@ -33,7 +33,7 @@ def _found_schema(**more: Schema) -> Schema:
 @router.post("/identify", responses=answers(object_of(photos=list_of(command("identify")))), openapi_extra=photo_body())
 async def identify(_: Reader, service: ServiceDep, sent: ContentDep) -> dict[str, object]:
     """Identify people in photos; returns the records of ``facebank identify --json``."""
-    photos = [await service.photos.run(_identified, service, photo) for photo in sent.all_photos()]
+    photos = [await service.photos.run(_identify, service, photo) for photo in sent.all_photos()]
     return {"photos": photos}
 
 
@@ -69,7 +69,7 @@ async def embed(_: Reader, service: ServiceDep, sent: ContentDep) -> dict[str, o
     return {"photos": [_found_record(service, photo, embeddings=True) for photo in photos]}
 
 
-def _identified(service: Service, upload: UploadedPhoto) -> Record:
+def _identify(service: Service, upload: UploadedPhoto) -> Record:
     (photo,) = service.bank.identify(upload)
     service.metrics.count_photo(photo)
     return service.client_record(photo_record(photo))

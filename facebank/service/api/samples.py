@@ -41,21 +41,21 @@ async def thumbnail(
     _: Reader, service: ServiceDep, number: Number, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """Return the thumbnail of a sample, re-encoded."""
-    stored = await service.look_ups.run(_stored, service.bank.gallery, number)
+    stored = await service.look_ups.run(_read_picture, service.bank.gallery, number)
     tag = f'"{hashlib.sha256(stored).hexdigest()[:32]}"'
     headers = {**_CACHED, "ETag": tag}
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)
-    return Response(await service.look_ups.run(_encoded, stored), media_type="image/jpeg", headers=headers)
+    return Response(await service.look_ups.run(_encode, stored), media_type="image/jpeg", headers=headers)
 
 
 @router.delete("/{number}", responses=answers(command("people-remove-sample")))
 async def remove_sample(_: Teacher, service: ServiceDep, number: Number, dry_run: DryRun = False) -> dict[str, object]:
     """Remove a sample permanently; keeps its person."""
-    return await service.look_ups.run(_removed, service.bank.gallery, number, dry_run=dry_run)
+    return await service.look_ups.run(_remove, service.bank.gallery, number, dry_run=dry_run)
 
 
-def _stored(gallery: Gallery, number: int) -> bytes:
+def _read_picture(gallery: Gallery, number: int) -> bytes:
     gallery.sample(number)
     stored = gallery.thumbnail(number)
     if stored is None:
@@ -63,14 +63,14 @@ def _stored(gallery: Gallery, number: int) -> bytes:
     return stored
 
 
-def _encoded(stored: bytes) -> bytes:
+def _encode(stored: bytes) -> bytes:
     """Re-encode a stored picture, because an imported one may not be a JPEG or may contain metadata."""
     photo = read_photo_bytes(stored)
     whole = np.array([0, 0, photo.width, photo.height], dtype=np.float32)
     return encode_thumbnail(photo, whole, _SIDE)
 
 
-def _removed(gallery: Gallery, number: int, *, dry_run: bool) -> Record:
+def _remove(gallery: Gallery, number: int, *, dry_run: bool) -> Record:
     gallery.sample(number)
     copies = copies_of(gallery)
     return removed_sample_record(number, copies, None if dry_run else gallery.remove_sample(number))

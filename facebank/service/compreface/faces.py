@@ -31,7 +31,7 @@ async def recognize(_: Reader, service: ServiceDep, query: QueryDep, sent: Clien
     """Identify the faces of a photo."""
     _check_plugins(service, query)
     photo, started = sent.one_photo(), time.perf_counter()
-    result = await service.photos.run(_recognized, service, query, photo)
+    result = await service.photos.run(_recognize, service, query, photo)
     return {"result": result, **_status(service, query, started)}
 
 
@@ -40,7 +40,7 @@ async def detect(_: Reader, service: ServiceDep, query: QueryDep, sent: ClientCo
     """Detect the faces of a photo."""
     _check_plugins(service, query)
     photo, started = sent.one_photo(), time.perf_counter()
-    result = await service.photos.run(_detected, service, query, photo)
+    result = await service.photos.run(_detect, service, query, photo)
     return {"result": result, **_status(service, query, started)}
 
 
@@ -52,7 +52,7 @@ async def verify(_: Reader, service: ServiceDep, query: QueryDep, sent: ClientCo
     if len(photos) != 2:
         raise RequestError(400, "NoPhoto", "send two photos: source_image and target_image")
     started = time.perf_counter()
-    verified = await service.photos.run(_verified, service, query, *photos)
+    verified = await service.photos.run(_verify, service, query, *photos)
     return {"result": [{**verified, **_status(service, query, started)}]}
 
 
@@ -87,7 +87,7 @@ def _check_plugins(service: Service, query: Parameters) -> None:
         )
 
 
-def _recognized(service: Service, query: Parameters, upload: UploadedPhoto) -> list[Record]:
+def _recognize(service: Service, query: Parameters, upload: UploadedPhoto) -> list[Record]:
     (photo,) = service.bank.identify(upload)
     service.metrics.count_photo(photo)
     return [
@@ -95,13 +95,13 @@ def _recognized(service: Service, query: Parameters, upload: UploadedPhoto) -> l
     ]
 
 
-def _detected(service: Service, query: Parameters, upload: UploadedPhoto) -> list[Record]:
+def _detect(service: Service, query: Parameters, upload: UploadedPhoto) -> list[Record]:
     (photo,) = service.bank.analyze(upload)
     service.metrics.count_photo(photo)
     return [_face_record(query, face) for face in found_faces(photo, query)]
 
 
-def _verified(service: Service, query: Parameters, source: UploadedPhoto, target: UploadedPhoto) -> Record:
+def _verify(service: Service, query: Parameters, source: UploadedPhoto, target: UploadedPhoto) -> Record:
     comparison = service.bank.compare(source, target)
     face = comparison.source
     if isinstance(face, Sample) or face.detection_score < query.least_detection:

@@ -111,7 +111,7 @@ async def add_example(_: Teacher, service: ServiceDep, query: QueryDep, sent: Cl
 @router.get("/recognition/faces")
 async def list_examples(_: Reader, service: ServiceDep, query: QueryDep) -> dict[str, object]:
     """List samples, page by page."""
-    return await service.look_ups.run(_listed, service.bank, query)
+    return await service.look_ups.run(_list_examples, service.bank, query)
 
 
 @router.delete("/recognition/faces")
@@ -171,7 +171,7 @@ _REFUSALS = {
 }
 
 
-def _listed(bank: FaceBank, query: Parameters) -> dict[str, object]:
+def _list_examples(bank: FaceBank, query: Parameters) -> dict[str, object]:
     subject, size, faces = query.subject, query.size, list[dict[str, object]]()
     with bank.gallery.snapshot():
         people = [person for person in bank.people() if subject is None or name_key(person.name) == name_key(subject)]

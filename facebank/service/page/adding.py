@@ -47,14 +47,14 @@ async def add(caller: Reader, memory: MemoryDep) -> Response:
 @router.post("/ask")
 async def ask(_: Reader, memory: MemoryDep, sent: ContentDep) -> dict[str, object]:
     """Identify the people in a photo, without storing it."""
-    return await memory.service.photos.run(_identified, memory, sent.one_photo())
+    return await memory.service.photos.run(_identify, memory, sent.one_photo())
 
 
 @router.post("/enroll")
 async def enroll(_: Teacher, memory: MemoryDep, sent: ContentDep) -> dict[str, object]:
     """Enroll a person from a photo; `face` is the face number in a photo with several."""
     wanted = _EnrollRequest(sent.text("name") or "", sent.flag("force"), sent.number("face"))
-    return await memory.service.photos.run(_enrolled, memory, wanted, sent.one_photo())
+    return await memory.service.photos.run(_enroll, memory, wanted, sent.one_photo())
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _EnrollRequest:
     face: int | None
 
 
-def _identified(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
+def _identify(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
     (photo,) = memory.service.bank.identify(upload)
     memory.service.metrics.count_photo(photo)
     if photo.error is not None:
@@ -86,7 +86,7 @@ def _identified(memory: PageMemory, upload: UploadedPhoto) -> dict[str, object]:
     return {"faces": faces, "is_turned": photo.quarter_turns != 0}
 
 
-def _enrolled(memory: PageMemory, wanted: _EnrollRequest, upload: UploadedPhoto) -> dict[str, object]:
+def _enroll(memory: PageMemory, wanted: _EnrollRequest, upload: UploadedPhoto) -> dict[str, object]:
     bank, text = memory.service.bank, memory.service.text
     photo: EnrolledPhoto | Feedback
     if wanted.face is None:

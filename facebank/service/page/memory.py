@@ -328,12 +328,12 @@ class PageMemory:
         made_for, found = self._findings
         if made_for != self._audit_basis():
             if sum(person.sample_count for person in self.service.bank.people()) <= _FEW_SAMPLES:
-                return self._audited()
+                return self._audit()
             self.wants_audit = True
             self.wake()
         return found
 
-    def _audited(self) -> tuple[Finding, ...]:
+    def _audit(self) -> tuple[Finding, ...]:
         bank = self.service.bank
         with self._auditing:
             basis = self._audit_basis()
@@ -352,7 +352,7 @@ class PageMemory:
                 self.best_samples()
                 if self.wants_audit:
                     self.wants_audit = False
-                    self._audited()
+                    self._audit()
                 if not self.overview.is_current and self._is_quiet():
                     started = time.monotonic()
                     if self.overview.refresh(self._is_running):

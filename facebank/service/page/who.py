@@ -126,7 +126,7 @@ def _apply_answer(memory: PageMemory, caller: Caller, given: GivenAnswer) -> tup
     members = memory.questions.members(question, MOST_SHOWN)
     others = {face: at for face, at in members.items() if face in given.others}
     try:
-        answer = _learned(memory, given, question, others)
+        answer = _learn(memory, given, question, others)
     except GroupNotFoundError:
         memory.questions.forget()
         return "The faces were grouped again meanwhile.", None
@@ -151,11 +151,11 @@ def _undoable(learned: UndoableAnswer) -> tuple[str, str]:
     return f"{learned.words}: {counted(learned.face_count, 'face')}. Learned.", learned.token
 
 
-def _learned(
+def _learn(
     memory: PageMemory, given: GivenAnswer, question: Question, others: Mapping[int, tuple[Photo, int]]
 ) -> Answer:
     bank = memory.service.bank
-    meant = [at for at, face in _numbered(question) if face not in others]
+    meant = [at for at, face in _number_faces(question) if face not in others]
     if not meant:
         raise RequestError(422, "NoFace", "no face is left: leave one that is meant")
     if given.answer == "nobody":
@@ -178,7 +178,7 @@ def _learned(
     )
 
 
-def _numbered(question: Question) -> list[tuple[tuple[Photo, int], int | None]]:
+def _number_faces(question: Question) -> list[tuple[tuple[Photo, int], int | None]]:
     """Return the shown faces of a question with their numbers in the scan; None for a single face."""
     return list(zip(question.faces, question.face_ids or (None,), strict=True))
 
@@ -215,7 +215,7 @@ def _record(memory: PageMemory, question: Question) -> dict[str, object]:
         "key": question.key,
         "asked": question.asked,
         "face_count": question.face_count,
-        "faces": _shown(memory, question, _numbered(question)),
+        "faces": _shown(memory, question, _number_faces(question)),
         "photo": {
             "hash": photo.content_hash,
             "width": photo.width,
