@@ -262,7 +262,7 @@ class _Before(NamedTuple):
 
     @classmethod
     def of(cls, gallery: Gallery, name: str) -> Self:
-        return cls(frozenset(gallery.names()), _denied(gallery, name), _strangers(gallery))
+        return cls(frozenset(gallery.names()), _denials_by_id(gallery, name), _strangers(gallery))
 
     def compared(self, gallery: Gallery, answer: Answer) -> Answer:
         """Return an answer with the denials and strangers that it removed, and its person if new."""
@@ -271,7 +271,7 @@ class _Before(NamedTuple):
             number = gallery.person(name).id
         except PersonNotFoundError:
             return answer
-        gone = self.denied.keys() - _denied(gallery, name).keys()
+        gone = self.denied.keys() - _denials_by_id(gallery, name).keys()
         lost = self.strangers.keys() - {stranger.id for stranger in gallery.stranger_faces()}
         return replace(
             answer,
@@ -341,7 +341,7 @@ def _forget_strangers(gallery: Gallery, strangers: Iterable[tuple[int, FaceKey]]
     return is_changed
 
 
-def _denied(gallery: Gallery, name: str) -> dict[int, FaceKey]:
+def _denials_by_id(gallery: Gallery, name: str) -> dict[int, FaceKey]:
     try:
         return gallery.denied_faces(name)
     except PersonNotFoundError:

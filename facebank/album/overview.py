@@ -198,7 +198,7 @@ class AlbumOverview:
             numbers = self._numbers()
             for number, (face_ids, photo) in enumerate(self._identify(self._places), 1):
                 seen.add(photo.content_hash)
-                self._photos[photo.content_hash] = _seen(photo, face_ids, numbers)
+                self._photos[photo.content_hash] = _seen_photo(photo, face_ids, numbers)
                 if number % _BETWEEN == 0:
                     self.done, self._version = number, self._version + 1
                     numbers = self._numbers()
@@ -220,7 +220,7 @@ class AlbumOverview:
                 continue
             for face_ids, photo in self._identify([known.path]):
                 if photo.content_hash == content_hash:
-                    self._photos[content_hash] = _seen(photo, face_ids, numbers)
+                    self._photos[content_hash] = _seen_photo(photo, face_ids, numbers)
         with self._lock:
             self._version, self._lists = self._version + 1, None
 
@@ -258,7 +258,7 @@ class AlbumOverview:
             return self._lists
 
 
-def _seen(photo: Photo, face_ids: Sequence[int], numbers: Mapping[str, int]) -> SeenPhoto:
+def _seen_photo(photo: Photo, face_ids: Sequence[int], numbers: Mapping[str, int]) -> SeenPhoto:
     faces = tuple(
         SeenFace(
             face.face_number,

@@ -226,7 +226,7 @@ def write_found_page(photos: Sequence[FoundPhoto], title: str, target: Path, pro
     left = MOST_PICTURES
     progress.begin("Drawing", len(ordered))
     with new_page(
-        target, title, f"<p>{_counted(photos)}. Names of files lead to the photos on this computer.</p>\n"
+        target, title, f"<p>{_count_text(photos)}. Names of files lead to the photos on this computer.</p>\n"
     ) as add:
         for year, of_year in groupby(ordered, _year):
             add(f"<section>\n<h2>{as_html(year)}</h2>\n")
@@ -273,7 +273,7 @@ def write_samples_page(
         add("</ol>\n</section>\n")
 
 
-def _counted(photos: Sequence[FoundPhoto]) -> str:
+def _count_text(photos: Sequence[FoundPhoto]) -> str:
     text = f"{len(photos):,} {'photo' if len(photos) == 1 else 'photos'}"
     return text if len(photos) <= MOST_PICTURES else f"{text}, the first {MOST_PICTURES} with pictures"
 
@@ -297,7 +297,7 @@ def _month(photo: FoundPhoto) -> str:
 
 def _photo_figure(photo: FoundPhoto, *, drawn: bool) -> str:
     when = shown_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
-    lines = [when, ", ".join(map(_named, photo.people))]
+    lines = [when, ", ".join(map(_name_text, photo.people))]
     picture, marks = None, list[Mark]()
     if drawn:
         try:
@@ -331,7 +331,7 @@ def _sample_figure(gallery: Gallery, sample: Sample, *, drawn: bool) -> str:
     return figure(picture, f"Sample {sample.id}", caption, lines)
 
 
-def _named(person: KnownPerson) -> str:
+def _name_text(person: KnownPerson) -> str:
     return person.name if person.probability is None else f"{person.name} {never_certain(person.probability)}"
 
 

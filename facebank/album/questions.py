@@ -123,7 +123,7 @@ class Questions:
             places = [at for _, at in self._places(self._all_groups().get(int(number), [])[:SHOWN_FACES])]
         else:
             places = self._place_of_face(key)
-        names = [self._identified(photo).faces[place - 1].person for photo, place in places]
+        names = [self._identify(photo).faces[place - 1].person for photo, place in places]
         known = Counter(name for name in names if name is not None)
         return known.most_common(1)[0][0] if known else None
 
@@ -176,17 +176,23 @@ class Questions:
                 yield face, (photo, place + 1)
 
     def _of_group(self, key: str, number: int, faces: list[int]) -> Question | None:
-        seen = {face: (self._identified(photo), place) for face, (photo, place) in self._places(faces[:SHOWN_FACES])}
+        seen = {face: (self._identify(photo), place) for face, (photo, place) in self._places(faces[:SHOWN_FACES])}
         is_open = self._is_open_alone if len(faces) == 1 else _is_open
         open_ones = {face: at for face, at in seen.items() if is_open(*at)}
         if not seen or 2 * len(open_ones) < len(seen):
             return None
         places = tuple(open_ones.values())
         return Question(
-            key, number, places, self._unowned(seen, faces), _likeliest(places), tuple(open_ones), group_key(faces)
+            key,
+            number,
+            places,
+            self._count_unowned(seen, faces),
+            _likeliest(places),
+            tuple(open_ones),
+            group_key(faces),
         )
 
-    def _unowned(self, seen: dict[int, tuple[Photo, int]], faces: list[int]) -> int:
+    def _count_unowned(self, seen: dict[int, tuple[Photo, int]], faces: list[int]) -> int:
         """Return the number of a group's faces that are not samples; of a large group, only typical faces are checked.
 
         `seen` are the most typical faces.
@@ -202,7 +208,7 @@ class Questions:
 
     def _of_face(self, key: str) -> Question | None:
         for photo, face_number in self._place_of_face(key):
-            identified = self._identified(photo)
+            identified = self._identify(photo)
             is_unsure = identified.faces[face_number - 1].decision is Decision.UNCERTAIN
             if is_unsure and _is_open(identified, face_number):
                 return Question(key, None, ((identified, face_number),), 1, _likeliest([(identified, face_number)]))
@@ -225,7 +231,7 @@ class Questions:
         face = photo.faces[face_number - 1]
         return face.decision is not Decision.KNOWN and not is_remembered(self._bank.gallery, photo, face)
 
-    def _identified(self, photo: Photo) -> Photo:
+    def _identify(self, photo: Photo) -> Photo:
         return identified_in_album(photo, self._bank.gallery, self._bank.identification)
 
 

@@ -149,7 +149,7 @@ class VideoOverview:
                 return not is_as_before or known is None or (known.path, known.state) != (row.path, row.state)
 
             for video, identities in decided_videos(self._bank, self._album, self._places, wants=wants):
-                self._videos[video.content_hash or ""] = _seen(video, identities, numbers)
+                self._videos[video.content_hash or ""] = _seen_video(video, identities, numbers)
                 if not goes_on():
                     return False
             for gone in self._videos.keys() - seen:
@@ -227,7 +227,7 @@ def find_videos(
     numbers = {name: number for number, name in bank.gallery.names().items()}
     found: dict[str, SeenVideo] = {}
     for scanned, identities in decided_videos(bank, album, None, settings):
-        video = _seen(scanned, identities, numbers)
+        video = _seen_video(scanned, identities, numbers)
         shown = video.people & frozenset(people)
         if (shown if any_of else shown == frozenset(people)) and period.holds(video.when):
             found.setdefault(video.content_hash, video)
@@ -264,7 +264,7 @@ def _join_visits(one: Visit, other: Visit) -> Visit:
     return Visit(one.person, one.start, end, best.track, best.quality, max(likely, default=None))
 
 
-def _seen(video: ScannedVideo, identities: Sequence[Identity], numbers: Mapping[str, int]) -> SeenVideo:
+def _seen_video(video: ScannedVideo, identities: Sequence[Identity], numbers: Mapping[str, int]) -> SeenVideo:
     return SeenVideo(
         video.path, video.content_hash or "", video.state, video.seconds, visits_of(video, identities, numbers)
     )

@@ -192,7 +192,7 @@ def rate(
     The interval is that of the rule of three if all or no trials are events, and None for a single unit. Raises
     `UsageError` for N = 0.
     """
-    count, happened = _counted(events)
+    count, happened = _count_events(events)
     trials, distinct = count, None
     if ids is not None:
         trials = len(np.unique(ids))
@@ -224,7 +224,7 @@ def pair_rate(
     both people's draw counts as its weight, and a pair of one person that person's count: A. B. Owen, "The pigeonhole
     bootstrap", Annals of Applied Statistics, 2007. Raises `UsageError` for N = 0.
     """
-    count, happened = _counted(events)
+    count, happened = _count_events(events)
     interval = rule_of_three(happened, count)
     if interval is None:
         several = len(np.union1d(first, second)) > 1
@@ -307,7 +307,7 @@ def rule_of_three(events: int, count: int) -> tuple[float, float] | None:
     return None
 
 
-def _counted(events: NDArray[np.bool_]) -> tuple[int, int]:
+def _count_events(events: NDArray[np.bool_]) -> tuple[int, int]:
     if not len(events):
         raise UsageError("There are no trials to count.")
     return len(events), int(events.sum())

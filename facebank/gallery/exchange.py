@@ -181,7 +181,7 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
     check_export(place, gallery.pack)
     manifest = _read_manifest(place)
     groups, facts = _read(place, manifest)
-    groups, refused = (groups, ()) if judge is None else _without_refused(groups, judge)
+    groups, refused = (groups, ()) if judge is None else _drop_refused(groups, judge)
     before = {name_key(name) for name in gallery.names().values()}
     outcomes = gallery.enroll_people(list(groups.items()), facts)
     after = {name_key(name) for name in gallery.names().values()}
@@ -200,7 +200,7 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
     )
 
 
-def _without_refused(
+def _drop_refused(
     groups: dict[str, list[NewSample]], judge: JudgeSamples
 ) -> tuple[dict[str, list[NewSample]], tuple[RefusedSample, ...]]:
     """Leave out refused samples, and people without any other."""

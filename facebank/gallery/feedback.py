@@ -168,7 +168,7 @@ def remember_stranger(
     known = find_sample(connection, bound, face, vector)
     if known is not None:
         raise _is_enrolled(known)
-    for stranger, other in _embedded(connection, bound):
+    for stranger, other in _strangers_with_embeddings(connection, bound):
         if _is_sample(stranger, other, sample):
             return stranger.id, False
     row = {"source": path_to_bytes(sample.path), **_columns(face), "vector": floats_to_bytes(vector)}
@@ -199,13 +199,13 @@ def drop_contradicted(
         withdraw(connection, person_id, FaceKey.enrolled(sample))
     enrolled = [
         stranger.id
-        for stranger, vector in _embedded(connection, bound)
+        for stranger, vector in _strangers_with_embeddings(connection, bound)
         if any(_is_sample(stranger, vector, sample) for sample in samples)
     ]
     delete(connection, "strangers", "id", enrolled)
 
 
-def _embedded(connection: sqlite3.Connection, bound: Binding) -> list[tuple[Stranger, FloatArray]]:
+def _strangers_with_embeddings(connection: sqlite3.Connection, bound: Binding) -> list[tuple[Stranger, FloatArray]]:
     return list(zip(strangers(connection), stranger_vectors(connection, bound).matrix, strict=True))
 
 

@@ -194,7 +194,7 @@ class _Salvage:
             for number, *values in self._old.execute(statement):
                 seen.add(number)
                 yield dict(zip(columns, values, strict=True))
-            whole = len(seen) >= (self._expected(table) or 0)
+            whole = len(seen) >= (self._expected_count(table) or 0)
         if whole:
             return
         for number in range(1, min(_MOST_NUMBERS, max([self.highest(table), *seen, 1_000])) + 1):
@@ -214,7 +214,7 @@ class _Salvage:
                     counts[right["name"]] = right["row_count"]
         return counts
 
-    def _expected(self, table: str) -> int | None:
+    def _expected_count(self, table: str) -> int | None:
         """Return how many rows a table had; None if its checksums are lost, or it has none."""
         totals: dict[str, int] = {}
         for name, count in self._counts.items():
@@ -227,7 +227,7 @@ class _Salvage:
         """Report lost rows that only the checksums reveal."""
         if not TABLES[table].is_summed:
             return
-        expected = self._expected(table)
+        expected = self._expected_count(table)
         if expected is None and found:
             what = f"the row count of '{table}' is lost: rows may be missing"
             self.lost.append(Damage("sum", what, table))
@@ -318,18 +318,18 @@ def _correct(table: str, row: Row, seal: object) -> Row | None:
     """Return the row if it matches its seal, else the row with one flipped bit that does; None if none does."""
     if not isinstance(seal, int):
         return None
-    found = _sealed(table, row)
+    found = _seal_of(table, row)
     if found is not None and (found ^ seal).bit_count() <= 1:
         return row
     for name, kind in TABLES[table].columns.items():
         for value in _with_one_bit_flipped(row[name], kind):
             other = {**row, name: value}
-            if _sealed(table, other) == seal:
+            if _seal_of(table, other) == seal:
                 return other
     return None
 
 
-def _sealed(table: str, row: Row) -> int | None:
+def _seal_of(table: str, row: Row) -> int | None:
     try:
         return seal_of(table, row)
     except ValueError:  # a value of the wrong type, or invalid text

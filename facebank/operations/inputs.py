@@ -85,7 +85,7 @@ def require_places(places: Sequence[Path | str]) -> None:
     if not places:
         raise nothing_there(places)
     if not any(map(_is_there, places)):
-        raise PhotoNotFoundError(f"there is no such file or folder: {_named(places)}")
+        raise PhotoNotFoundError(f"there is no such file or folder: {_places_text(places)}")
 
 
 def _is_there(place: Path | str) -> bool:
@@ -165,7 +165,7 @@ def nothing_there(places: Sequence[PhotoInput]) -> PhotoNotFoundError:
     gathered = gather_photos([place for place in files if is_folder(place)])
     instead = counted_skipped(kind for _, kind in gathered.skipped)
     only = f", only {instead}; convert them to JPEG or PNG" if instead else ""
-    return PhotoNotFoundError(f"{_named(places)}: no photos there{only}")
+    return PhotoNotFoundError(f"{_places_text(places)}: no photos there{only}")
 
 
 def _paths(photos: Iterable[PhotoInput]) -> list[str]:
@@ -173,7 +173,7 @@ def _paths(photos: Iterable[PhotoInput]) -> list[str]:
     return [place if is_bucket_url(place) else str(Path(place)) for place in named]
 
 
-def _named(places: Sequence[PhotoInput]) -> str:
+def _places_text(places: Sequence[PhotoInput]) -> str:
     named = list(map(printable, _paths(places)))
     more = f" and {len(named) - 3} more" if len(named) > 3 else ""
     return f"{', '.join(named[:3]) or 'nothing given'}{more}"
@@ -272,9 +272,9 @@ def point_at(engine: Engine, photo: PhotoInput, face_number: int | None = None) 
     largest_face(analyzed)
     name, count = printable(analyzed.photo.path), len(analyzed.faces)
     if face_number is None and count > 1:
-        raise UsageError(f"{name} shows {count} faces, choose one with --face: {_listed(analyzed.faces)}")
+        raise UsageError(f"{name} shows {count} faces, choose one with --face: {_list_faces(analyzed.faces)}")
     if face_number is not None and not 1 <= face_number <= count:
-        raise UsageError(f"{name} has no face {face_number}, only {_listed(analyzed.faces)}")
+        raise UsageError(f"{name} has no face {face_number}, only {_list_faces(analyzed.faces)}")
     return PointedFace(analyzed, 1 if face_number is None else face_number)
 
 
@@ -282,7 +282,7 @@ def _is_whole(number: object) -> bool:
     return isinstance(number, Integral) and not isinstance(number, bool)
 
 
-def _listed(faces: tuple[Face, ...]) -> str:
+def _list_faces(faces: tuple[Face, ...]) -> str:
     listed = [f"{number} {_place(face)}" for number, face in enumerate(faces[:_LISTED], 1)]
     more = f" and {len(faces) - _LISTED} smaller ones" if len(faces) > _LISTED else ""
     return f"{', '.join(listed)}{more}"

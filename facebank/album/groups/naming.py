@@ -132,7 +132,7 @@ def name_group(
     if not force:
         judged = likely[:: math.ceil(len(faces) / _MOST_JUDGED)]
         guarded = [_guarded_face(scan_file, faces[place], embeddings[place]) for place in judged.tolist()]
-        likely = np.delete(likely, judged[_refused(gallery, engine, group, name, guarded)])
+        likely = np.delete(likely, judged[_refused_faces(gallery, engine, group, name, guarded)])
     chosen = likely[choose_varied(embeddings[likely], qualities[likely], MOST_SAMPLES)]
     progress.begin("Reading photos", len(chosen))
     samples: dict[str, NewSample] = {}
@@ -186,7 +186,7 @@ def _guarded_face(scan_file: ScanFile, face: int, embedding: FloatArray) -> Guar
     return replace(GuardedFace.of(photo, place), embedding=embedding)
 
 
-def _refused(
+def _refused_faces(
     gallery: Gallery | None, engine: Engine, group: int, person: str, faces: Sequence[GuardedFace]
 ) -> list[int]:
     """Return the indices of faces that enrollment would refuse; raises `UsageError` if that is half of them or more."""

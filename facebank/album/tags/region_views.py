@@ -132,7 +132,7 @@ class TurnFinder:
         """Return the total nearness of regions to faces in a turn, and the matched faces."""
         size, score, match = self._frame.size_of(turn), 0.0, Match()
         for number, regions in enumerate(lists):
-            matched = match_faces([_seen(region, turn, size) for region in regions], self._faces)
+            matched = match_faces([_visible_box(region, turn, size) for region in regions], self._faces)
             score += sum(nearness for _, nearness in matched.values())
             match |= {(number, place): face for place, (face, _) in matched.items()}
         return score, match
@@ -178,7 +178,7 @@ class RegionView:
         boxes = tuple(
             None
             if turn.seen is None or not (fits_photo or region.vocabulary is Vocabulary.MICROSOFT)
-            else _seen(region, turn.seen, frame.size_of(turn.seen))
+            else _visible_box(region, turn.seen, frame.size_of(turn.seen))
             for region in regions
         )
         of_face = {}
@@ -241,7 +241,7 @@ class RegionView:
         return box[0] <= (x1 + x2) / 2 <= box[2] and box[1] <= (y1 + y2) / 2 <= box[3]
 
 
-def _seen(region: Region, turn: int, size: tuple[float, float]) -> Box | None:
+def _visible_box(region: Region, turn: int, size: tuple[float, float]) -> Box | None:
     """Return the box in the upright picture of a region that refers to a picture of this size."""
     box = region.box_in(size)
     return None if box is None else turned(box, turn)

@@ -118,7 +118,7 @@ def fewshot(
                 for measure in _MEASURES
                 if trials[0].name(measure) in figures
             ),
-            _by_person(faces, _stated(trials)),
+            _by_person(faces, _stated_trial(trials)),
         ),
         failures=(*plan.skipped, *leaks, *refused),
     )
@@ -273,7 +273,7 @@ def _percent(figure: Figure | None) -> str:
     return "refused" if figure is None else f"{100 * figure.value:.2f} %"
 
 
-def _stated(trials: Sequence[_Trial]) -> _Trial:
+def _stated_trial(trials: Sequence[_Trial]) -> _Trial:
     """Return the trial reported person by person: the first classifier with five photos, or the next fewer."""
     first = [trial for trial in trials if trial.classifier == "prototype"] or list(trials)
     few = [trial for trial in first if trial.photos <= STATED] or first[:1]
@@ -281,7 +281,7 @@ def _stated(trials: Sequence[_Trial]) -> _Trial:
 
 
 def _summary(plan: Plan, trials: Sequence[_Trial], figures: dict[str, Figure]) -> tuple[str, ...]:
-    stated = _stated(trials)
+    stated = _stated_trial(trials)
     alike = [trial for trial in trials if trial.classifier == stated.classifier]
     among = [trial for trial in trials if trial.photos == stated.photos]
     named = figures.get(stated.name("fpir"))

@@ -228,12 +228,12 @@ def _own_probabilities(trial: TrialGallery, searches: Searches) -> NDArray[np.fl
     return own
 
 
-def _joined(trials: Sequence[Trial]) -> Searches:
+def _join(trials: Sequence[Trial]) -> Searches:
     return Searches.joined([trial.searches for trial in trials])
 
 
 def _rates(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Figure]:
-    searches = _joined(trials)
+    searches = _join(trials)
     measured = {
         "accuracy": (~searches.not_first, "the best candidate is right"),
         "fnir": (searches.missed, "the right name is not given"),
@@ -259,7 +259,7 @@ def _confidence_ranks(searches: Searches) -> NDArray[np.float64]:
 
 def _risk(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Figure]:
     """Return the error among the most confident 70 % of answers, and the area under the risk-coverage curve."""
-    searches = _joined(trials)
+    searches = _join(trials)
     confidences, wrong = _confidence_ranks(searches), searches.not_first
     order = np.argsort(-confidences, kind="stable")
     part = searches.where(np.isin(np.arange(len(wrong)), order[: int(np.ceil(_COVERAGE * len(wrong)))]))
@@ -285,7 +285,7 @@ def _risk(faces: FaceSet, trials: Sequence[Trial], photos: int) -> dict[str, Fig
 
 
 def _curves(trials_by_shots: dict[int, list[Trial]]) -> Curves:
-    found = {photos: _joined(trials) for photos, trials in trials_by_shots.items()}
+    found = {photos: _join(trials) for photos, trials in trials_by_shots.items()}
     lines = [
         risk_coverage(_confidence_ranks(one), one.not_first).line(f"{photos} enrolled") for photos, one in found.items()
     ]

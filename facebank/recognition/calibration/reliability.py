@@ -115,7 +115,7 @@ def reliability(groups: Sequence[tuple[Sequence[Searches], Calibrator]]) -> Reli
     probabilities = np.concatenate([_probabilities(found, calibrator)[:, 0] for found, calibrator in judged])
     right = np.concatenate([found.right for found, _ in judged])
     mated = np.concatenate([found.mated for found, _ in judged])
-    named = np.concatenate([_named(found, calibrator) for found, calibrator in judged])
+    named = np.concatenate([_is_named(found, calibrator) for found, calibrator in judged])
     weights = np.concatenate([found.weights for found, _ in judged])
     weights[mated] *= (1 - STRANGER_SHARE) / max(weights[mated].sum(), 1e-12)
     weights[~mated] *= STRANGER_SHARE / max(weights[~mated].sum(), 1e-12)
@@ -133,7 +133,7 @@ def _probabilities(found: Searches, calibrator: Calibrator) -> NDArray[np.float6
     return calibrator.probabilities(found.scores, found.samples, found.size, STRANGER_SHARE, found.further)
 
 
-def _named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
+def _is_named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
     named: NDArray[np.bool_] = found.scores[:, 0] >= calibrator.threshold(found.enrolled, FPIR, found.further)
     probabilities = _probabilities(found, calibrator)
     if found.scores.shape[1] > 1:

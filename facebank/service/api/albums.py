@@ -205,10 +205,10 @@ async def faces_of_group(
 @router.post("/groups/{number}", responses=answers(command("people-name")))
 async def name_group(_: Teacher, service: ServiceDep, number: Number, wanted: NameBody) -> dict[str, object]:
     """Name a group: its best and most varied faces are enrolled. Of two concurrent requests, one succeeds."""
-    return await service.photos.run(_named, service, number, wanted)
+    return await service.photos.run(_name_group, service, number, wanted)
 
 
-def _named(service: Service, number: int, wanted: NameBody) -> Record:
+def _name_group(service: Service, number: int, wanted: NameBody) -> Record:
     named = service.album.name_group(number, wanted.person, force=wanted.force, once=True, key=wanted.key)
     shown = service.folders.shown
     visible = replace(

@@ -43,13 +43,13 @@ async def list_subjects(_: Reader, service: ServiceDep) -> dict[str, object]:
 @router.post("/recognition/subjects", status_code=201)
 async def add_subject(_: Teacher, service: ServiceDep, sent: ClientContentDep) -> dict[str, object]:
     """Add a person without photos."""
-    return {"subject": await service.look_ups.run(_add_subject, service.bank, _named(sent))}
+    return {"subject": await service.look_ups.run(_add_subject, service.bank, _subject_name(sent))}
 
 
 @router.put("/recognition/subjects/{subject}")
 async def rename_subject(_: Teacher, service: ServiceDep, subject: str, sent: ClientContentDep) -> dict[str, object]:
     """Rename a person; merges the person with an existing one of the new name."""
-    await service.look_ups.run(_rename, service.bank, subject, _named(sent))
+    await service.look_ups.run(_rename, service.bank, subject, _subject_name(sent))
     return {"updated": True}
 
 
@@ -68,7 +68,7 @@ async def delete_all_subjects(_: Admin, service: ServiceDep) -> dict[str, object
     return {"deleted": await service.look_ups.run(_forget_everybody, service.bank)}
 
 
-def _named(sent: RequestContent) -> str:
+def _subject_name(sent: RequestContent) -> str:
     name = sent.text("subject")
     if not name:
         raise RequestError(400, "NoSubject", "Required field is missing: subject")

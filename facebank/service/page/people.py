@@ -156,7 +156,7 @@ async def person_page(
 @router.post("/people/{number}/rename")
 async def rename(_: Teacher, memory: MemoryDep, number: PersonNumber, name: Name) -> dict[str, object]:
     """Rename a person."""
-    person = await _changed(memory, lambda bank: bank.rename(_name(bank, number), name))
+    person = await _change(memory, lambda bank: bank.rename(_name(bank, number), name))
     return {"message": f"The new name is {person.name}."}
 
 
@@ -171,7 +171,7 @@ async def describe(
 ) -> dict[str, object]:
     """Store a person's birth date, a full `day` or a partial date `born`, and a note; empty values clear them."""
     date = typed_date(day or born)
-    await _changed(memory, lambda bank: bank.gallery.describe(_name(bank, number), born=date, note=note))
+    await _change(memory, lambda bank: bank.gallery.describe(_name(bank, number), born=date, note=note))
     return {"message": "Saved."}
 
 
@@ -191,7 +191,7 @@ async def merge(
             raise UsageError(f"{printable(name)} is the same person already")
         return bank.merge(name, other.name, force=force)
 
-    person = await _changed(memory, merged)
+    person = await _change(memory, merged)
     return {
         "message": f"They are one person now: {person.name}. You can undo that on this page.",
         "to": f"/people/{person.id}",
@@ -201,7 +201,7 @@ async def merge(
 @router.post("/people/{number}/unmerge")
 async def unmerge(_: Teacher, memory: MemoryDep, number: PersonNumber) -> dict[str, object]:
     """Undo the last merge into a person."""
-    people = await _changed(memory, lambda bank: bank.unmerge(_name(bank, number)))
+    people = await _change(memory, lambda bank: bank.unmerge(_name(bank, number)))
     return {"message": f"Separate again: {', '.join(person.name for person in people)}."}
 
 
@@ -227,7 +227,7 @@ async def forget(_: Admin, memory: MemoryDep, number: PersonNumber) -> dict[str,
         memory.pictures.clear()
         return f"{name} is forgotten.{_left(removed)}"
 
-    return {"message": await _changed(memory, forgotten), "to": "/"}
+    return {"message": await _change(memory, forgotten), "to": "/"}
 
 
 @router.post("/samples/{sample_id}/remove")
@@ -241,7 +241,7 @@ async def remove_sample(
         memory.pictures.clear()
         return f"The face is removed.{_left(removed)}"
 
-    return {"message": await _changed(memory, removed)}
+    return {"message": await _change(memory, removed)}
 
 
 def _left(removed: Forgotten) -> str:
@@ -251,7 +251,7 @@ def _left(removed: Forgotten) -> str:
     return " The disk is full, so its bytes may still be in the gallery's file: free space and restart facebank serve."
 
 
-async def _changed(memory: PageMemory, change: Callable[[FaceBank], Changed]) -> Changed:
+async def _change(memory: PageMemory, change: Callable[[FaceBank], Changed]) -> Changed:
     changed = await memory.service.look_ups.run(change, memory.service.bank)
     await memory.settle()
     return changed
