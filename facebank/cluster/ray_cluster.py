@@ -126,8 +126,8 @@ def check_address(address: str) -> None:
     found = _ADDRESS.fullmatch(address)
     if found is None or not 0 < int(found["port"]) < 65536:
         raise UsageError(
-            f"{printable(address[:80])} is not an address of a Ray cluster: use HOST:PORT as printed by 'ray start "
-            f"--head', or {LOCAL} for this machine"
+            f"{printable(address[:80])} is not an address of a Ray cluster, such as HOST:PORT, or {LOCAL} for this "
+            "machine: use the one that 'ray start --head' printed"
         )
 
 
