@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import cast
@@ -18,7 +19,7 @@ from PIL import Image
 
 from facebank.album.scan.rows import FileState
 from facebank.album.scan.scan_file import UNSETTLED, ScanFile, ScannedFile
-from facebank.album.scan.scanner import PhotoScanner, ScanReport, plan_scan, scan, state_of
+from facebank.album.scan.scanner import FileTask, PhotoScanner, ScanReport, plan_scan, scan, state_of
 from facebank.errors import PhotoNotFoundError
 from facebank.media import Shard, find_photos, read_photo
 from facebank.operations.engine import Engine
@@ -220,6 +221,28 @@ def test_broken_files_are_listed_and_retried_after_a_change(engine: Engine, scan
     (folder / "copy.jpg").unlink()
     report, _ = rescan(engine, scan_file, folder)
     assert (report.looked_at, report.unreadable) == (1, {})
+
+
+def test_a_copy_that_arrives_after_its_broken_photo_is_read_itself(
+    engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, copy = folder / "broken.jpg", folder / "broken_copy.jpg"
+    for path in (broken, copy):
+        path.write_bytes((folder / "biden.jpg").read_bytes()[:2000])
+    tasks = [(str(path), state_of(str(path))) for path in (broken, copy)]
+    scanner = PhotoScanner(engine.analyzer, set(), 1)
+    (first,) = PhotoScanner(engine.analyzer, set(), 1).scan(tasks[:1])
+    # the second worker saw the claim of the first one, which failed before the result of the second arrived
+    late = replace(first, path=str(copy), state=tasks[1][1], error=None, readers=None)
+    results, calls = scanner._results, iter(range(2))
+
+    def delayed(files: Iterable[FileTask]) -> Iterator[ScannedFile]:
+        return results(files) if next(calls) else iter([first, late])
+
+    monkeypatch.setattr(scanner, "_results", delayed)
+    found = {file.path: file.error for file in scanner.scan(tasks)}
+    assert set(found) == {str(broken), str(copy)}
+    assert all(error is not None and path in error for path, error in found.items())
 
 
 def test_an_interrupted_scan_can_be_continued(

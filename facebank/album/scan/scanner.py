@@ -358,6 +358,7 @@ class PhotoScanner:
         """Yield the result of each file, nearly in order; a copy always comes after its photo."""
         copies: dict[bytes, list[ScannedFile]] = {}
         again: list[FileTask] = []
+        failed = set[bytes]()
         for file in self._results(files):
             digest = b"" if file.content_hash is None else bytes.fromhex(file.content_hash)
             if file.found is not None or file.edited is not None:
@@ -366,9 +367,12 @@ class PhotoScanner:
                 yield from copies.pop(digest, ())
             elif file.error is not None:
                 yield file
+                failed.add(digest)
                 again += [(copy.path, copy.state) for copy in copies.pop(digest, ())]
             elif digest in self._known or digest in self._settled:
                 yield file
+            elif digest in failed:  # read while another worker, which failed later, had claimed it
+                again.append((file.path, file.state))
             else:
                 copies.setdefault(digest, []).append(file)
         if again:
