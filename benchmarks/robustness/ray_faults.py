@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def worker_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], d
         time.sleep(chance.uniform(1.0, 3.0))
         if not run.is_running or not found:
             break
-        os.kill(chance.choice(found), signal.SIGKILL)
+        kill_worker(chance.sample(found, len(found)))
         killed += 1
     code, _ = run.finish()
     return [run], {"killed": killed, "exit_codes": [code]}
@@ -213,6 +214,15 @@ def interrupted(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[st
     }
 
 
+def kill_worker(workers: list[int]) -> bool:
+    """Kill the first of the processes that still runs; return whether there was one."""
+    for number in workers:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+            return True
+    return False
+
+
 def all_at_once(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
     """Kill a worker and a node, and add a node, while one photo hangs its decoder and another crashes it."""
     nodes.start_head()
@@ -223,8 +233,7 @@ def all_at_once(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[st
     found, killed, removed = run.wait_for_workers(nodes, 2), 0, 0
     time.sleep(2)
     if found and run.is_running:
-        os.kill(found[0], signal.SIGKILL)
-        killed += 1
+        killed += kill_worker(nodes.workers())  # the photo that crashes may have ended those that were found
     time.sleep(2)
     if run.is_running:
         nodes.kill(node)
