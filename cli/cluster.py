@@ -101,7 +101,7 @@ def _write_page(album: Album, groups: Sequence[Group], out: Path) -> None:
 
 
 def _row(group: Group) -> tuple[str, ...]:
-    from facebank.storage.dates import shown_date
+    from facebank.storage.dates import format_photo_date
 
-    days = (shown_date(when, camera_dated=group.camera_dated) for when in (group.first_taken, group.last_taken))
+    days = (format_photo_date(when, camera_dated=group.camera_dated) for when in (group.first_taken, group.last_taken))
     return (str(group.number), f"{len(group.faces):,}", f"{group.photos:,}", *days)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facebank.schemas.records import found_photo_record, found_video_record
-from facebank.storage.text import never_certain
+from facebank.storage.text import format_probability
 
 from .global_options import global_options
 from .options import AllowTwice, LeastProbability, ScanPath, settings_for_run
@@ -142,11 +142,11 @@ def _write_videos(videos: Sequence[SeenVideo], names: Mapping[int, str], *, as_j
 
 
 def _row(photo: FoundPhoto) -> tuple[str, ...]:
-    from facebank.storage.dates import shown_date
+    from facebank.storage.dates import format_photo_date
 
-    taken = shown_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
+    taken = format_photo_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
     return short_path(photo.path), taken, ", ".join(map(_with_probability, photo.people))
 
 
 def _with_probability(person: KnownPerson) -> str:
-    return person.name if person.probability is None else f"{person.name} {never_certain(person.probability)}"
+    return person.name if person.probability is None else f"{person.name} {format_probability(person.probability)}"

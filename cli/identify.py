@@ -13,7 +13,7 @@ import typer
 from facebank.errors import PhotoError, UsageError
 from facebank.schemas.records import photo_record
 from facebank.storage.paths import named_paths
-from facebank.storage.text import never_certain
+from facebank.storage.text import format_probability
 
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
@@ -271,10 +271,10 @@ class _AnnotatedCopies:
 
     def report_count(self) -> None:
         """Report how many copies were written, and which were skipped, on standard error."""
-        from facebank.storage.folders import passed_over
+        from facebank.storage.folders import skipped_files_message
 
         if self.outside:
-            say(passed_over([short_path(path) for path in self.outside], "picture", as_targets=True))
+            say(skipped_files_message([short_path(path) for path in self.outside], "picture", as_targets=True))
         say(f"{counted(self._count, 'picture')} written to {self._folder}")
 
 
@@ -295,5 +295,5 @@ def _csv_rows(photo: Photo) -> Iterator[tuple[str, ...]]:
 
 def _decision_columns(face: Face) -> tuple[str, ...]:
     similarity = "" if face.similarity is None else f"{face.similarity:.3f}"
-    probability = "" if face.probability is None else never_certain(face.probability)
+    probability = "" if face.probability is None else format_probability(face.probability)
     return face.person or "", str(face.decision), str(face.reason), similarity, probability

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 import typer
 
 from facebank.errors import UsageError
-from facebank.storage.bucket_urls import is_bucket_url, only_scans_read
+from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
 
 
 def scan_place(text: str) -> Path | str:
@@ -44,8 +44,8 @@ def _process(callback: Any, parameter: Any, convert: Callable[[Any, Any], Any], 
             raise typer.BadParameter(message, ctx=ctx, param=parameter)
         if bucket is not None and _holds_path(hint) and not _takes_buckets(hint):
             if ctx.parent is None:  # an option before the command: nothing else would turn the error into a message
-                raise typer.BadParameter(only_scans_read(bucket), ctx=ctx, param=parameter)
-            raise UsageError(only_scans_read(bucket))
+                raise typer.BadParameter(bucket_file_message(bucket), ctx=ctx, param=parameter)
+            raise UsageError(bucket_file_message(bucket))
     return convert(ctx, value)
 
 

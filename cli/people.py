@@ -124,7 +124,7 @@ def show(
     """
     from facebank.album.pages import write_samples_page
     from facebank.recognition.facts import fact_warnings
-    from facebank.storage.dates import shown_date
+    from facebank.storage.dates import format_photo_date
 
     with global_options(ctx).open_gallery() as gallery, gallery.snapshot():
         person, samples, merged = gallery.person(name), gallery.samples(name), gallery.merged(name)
@@ -145,7 +145,7 @@ def show(
                 sample.path,
                 f"{sample.quality:.2f}",
                 "yes" if sample.masked else "",
-                shown_date(sample.taken_at, camera_dated=sample.camera_dated),
+                format_photo_date(sample.taken_at, camera_dated=sample.camera_dated),
                 _day(sample.enrolled_at),
             )
             for sample in samples

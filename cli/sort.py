@@ -176,18 +176,18 @@ class _SortProgress(ProgressBar):
 
     def report_outside(self, plan: SortPlan) -> None:
         """Report the photos that are skipped because symbolic links lead out of the folders."""
-        from facebank.storage.folders import NamedFolders, passed_over
+        from facebank.storage.folders import NamedFolders, skipped_files_message
 
         for step in plan.outside:
             if self.writes_lines:
                 write_json(_record(str(step.source), str(step.target), step.person, skipped="outside"))
         folder = NamedFolders([plan.folder])
-        sources = {short_path(str(step.source)) for step in plan.outside if not folder.hold(step.source)}
-        targets = {short_path(str(step.target)) for step in plan.outside if folder.hold(step.source)}
+        sources = {short_path(str(step.source)) for step in plan.outside if not folder.contains(step.source)}
+        targets = {short_path(str(step.target)) for step in plan.outside if folder.contains(step.source)}
         if sources:
-            say(passed_over(sorted(sources)))
+            say(skipped_files_message(sorted(sources)))
         if targets:
-            say(passed_over(sorted(targets), as_targets=True))
+            say(skipped_files_message(sorted(targets), as_targets=True))
 
     def print_refused(self, journal: JournalContent) -> None:
         """List the entries of a journal that are not trusted."""

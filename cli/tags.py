@@ -215,10 +215,10 @@ def _report_skipped(paths: Sequence[Path], blank: Mapping[str, object] | None, m
 
 def _report_outside(files: Sequence[str]) -> None:
     """Report the files that were skipped because symbolic links lead out of the folders; no-op for none."""
-    from facebank.storage.folders import passed_over
+    from facebank.storage.folders import skipped_files_message
 
     if files:
-        say(passed_over([short_path(path) for path in dict.fromkeys(files)], "file"))
+        say(skipped_files_message([short_path(path) for path in dict.fromkeys(files)], "file"))
 
 
 class _WriteResults:

@@ -10,7 +10,7 @@ import typer
 
 from facebank.errors import UsageError
 from facebank.schemas.records import candidate_record, rounded
-from facebank.storage.text import never_certain, printable
+from facebank.storage.text import format_probability, printable
 
 from .exit_codes import SOME_FAILED
 from .global_options import global_options
@@ -157,7 +157,7 @@ def _row(appearance: Appearance) -> tuple[str, ...]:
         decision.reason.value,
         likeliest,
         "" if decision.similarity is None else f"{decision.similarity:.3f}",
-        "" if decision.probability is None else never_certain(decision.probability),
+        "" if decision.probability is None else format_probability(decision.probability),
     )
 
 

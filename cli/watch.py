@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from facebank.errors import UsageError
-from facebank.storage.text import never_certain, printable
+from facebank.storage.text import format_probability, printable
 
 from .global_options import global_options
 from .identify import report_classifier
@@ -177,7 +177,7 @@ def _report_stream_change(source: LiveSource, change: Change, wait: float, *, as
 
 def _write_visitor_line(change: VisitorChange, visitor: Visitor) -> None:
     decision = visitor.identity
-    probability = "" if decision.probability is None else f" {never_certain(decision.probability)}"
+    probability = "" if decision.probability is None else f" {format_probability(decision.probability)}"
     known = f"known{probability}" if decision.person is not None else f"{decision.decision}, {decision.reason}"
     lasted = f", {clock_time(visitor.seconds)}" if change.value == "left" else ""
     write_line(f"{_time_of_day()}  {change.value:<7}  {visitor.label}  ({known}{lasted})")
@@ -275,7 +275,7 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
             Text(printable(visitor.label)),
             Text(decision.decision.value, styles[decision.decision.value]),
             f"{visitor.seconds:.1f}",
-            "" if decision.probability is None else never_certain(decision.probability),
+            "" if decision.probability is None else format_probability(decision.probability),
         )
     return Group(Text(title), table)
 

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.storage.arrow import pyarrow
-from facebank.storage.files import face_file_mode, new_file, writing
+from facebank.storage.files import face_file_mode, new_file, translate_write_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,7 +124,7 @@ def write_found(found: Sequence[FoundPhoto], path: Path) -> None:
             for photo in found
         ],
     }
-    with writing(path, "name another file, or make room"), new_file(path, mode=face_file_mode()) as part:
+    with translate_write_errors(path, "name another file, or make room"), new_file(path, mode=face_file_mode()) as part:
         pa.parquet.write_table(pa.Table.from_pydict(rows, schema=schema), part.stream, write_page_checksum=True)
 
 

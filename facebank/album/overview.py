@@ -14,7 +14,7 @@ from facebank.album.finding import moment
 from facebank.album.scan_version import CachedScanVersion
 from facebank.errors import ScanNotFoundError
 from facebank.operations.identify import decision_basis
-from facebank.storage.dates import is_believable
+from facebank.storage.dates import is_plausible
 from facebank.storage.paths import absolute
 from facebank.types import Decision, Reason
 
@@ -64,7 +64,7 @@ class SeenPhoto:
     def when(self) -> datetime | None:
         """When it was taken, with a time zone; None if unknown or implausible."""
         taken_at = self.taken_at
-        if taken_at is None or not (self.camera_dated or is_believable(taken_at)):
+        if taken_at is None or not (self.camera_dated or is_plausible(taken_at)):
             return None
         return taken_at if taken_at.tzinfo else taken_at.replace(tzinfo=UTC)
 

@@ -18,10 +18,10 @@ import numpy as np
 from facebank.album.pictures import face_picture, read_as_found
 from facebank.errors import PhotoError, StorageError, UsageError
 from facebank.media import encode_thumbnail
-from facebank.storage.dates import shown_date
+from facebank.storage.dates import format_photo_date
 from facebank.storage.files import face_file_mode, new_file
 from facebank.storage.progress import SILENT, Progress
-from facebank.storage.text import never_certain, printable
+from facebank.storage.text import format_probability, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -280,7 +280,7 @@ def _count_text(photos: Sequence[FoundPhoto]) -> str:
 
 def _date(photo: FoundPhoto) -> datetime | None:
     """Return when a photo was taken; None if the date is unknown or implausible."""
-    return photo.taken_at if shown_date(photo.taken_at, camera_dated=photo.camera_dated) else None
+    return photo.taken_at if format_photo_date(photo.taken_at, camera_dated=photo.camera_dated) else None
 
 
 def _year(photo: FoundPhoto) -> str:
@@ -296,7 +296,7 @@ def _month(photo: FoundPhoto) -> str:
 
 
 def _photo_figure(photo: FoundPhoto, *, drawn: bool) -> str:
-    when = shown_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
+    when = format_photo_date(photo.taken_at, camera_dated=photo.camera_dated, time=True)
     lines = [when, ", ".join(map(_name_text, photo.people))]
     picture, marks = None, list[Mark]()
     if drawn:
@@ -314,7 +314,7 @@ def _photo_figure(photo: FoundPhoto, *, drawn: bool) -> str:
 
 def _sample_figure(gallery: Gallery, sample: Sample, *, drawn: bool) -> str:
     lines = [
-        shown_date(sample.taken_at, camera_dated=sample.camera_dated),
+        format_photo_date(sample.taken_at, camera_dated=sample.camera_dated),
         f"quality {sample.quality:.2f}",
         "in a mask" if sample.masked else "",
     ]
@@ -332,7 +332,7 @@ def _sample_figure(gallery: Gallery, sample: Sample, *, drawn: bool) -> str:
 
 
 def _name_text(person: KnownPerson) -> str:
-    return person.name if person.probability is None else f"{person.name} {never_certain(person.probability)}"
+    return person.name if person.probability is None else f"{person.name} {format_probability(person.probability)}"
 
 
 def _mark(person: KnownPerson, photo: DecodedPhoto) -> Mark | None:

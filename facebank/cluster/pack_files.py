@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import PackError, PackIntegrityError
 from facebank.packs import FileState, file_state, load_pack, read_manifest
-from facebank.storage.files import new_folder, write_file, writing
+from facebank.storage.files import new_folder, translate_write_errors, write_file
 from facebank.storage.paths import cache_folder
 from facebank.storage.text import printable
 
@@ -68,7 +68,7 @@ def _install(folder: Path, wanted: PackName, files: Mapping[str, bytes]) -> None
     manifest = files.get(MANIFEST, b"")
     if hashlib.sha256(manifest).hexdigest() != wanted.digest:
         raise PackIntegrityError(f"the pack {printable(wanted.name)!r} has changed during the job: start the job again")
-    with writing(folder, _ADVICE), new_folder(folder) as staged:
+    with translate_write_errors(folder, _ADVICE), new_folder(folder) as staged:
         write_file(staged / MANIFEST, manifest)
         for name, sha256 in read_manifest(staged).files.items():
             write_file(staged / name, files.get(name, b""))

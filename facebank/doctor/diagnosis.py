@@ -33,8 +33,8 @@ from facebank.storage.paths import (
     cache_folder,
     calibrations_folder,
     can_be_written,
-    keep_plots_out_of_home,
     packs_folder,
+    set_matplotlib_cache,
 )
 from facebank.storage.text import printable, shell_command
 
@@ -362,7 +362,7 @@ def _cuda_problem(detail: str, reason: str | None, installed: Installed) -> Find
 def _import_problem(module: str) -> str | None:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # OpenCV prints missing libraries
-            keep_plots_out_of_home()
+            set_matplotlib_cache()
             importlib.import_module(module)
     except Exception as error:
         if was_interrupted(error):

@@ -16,7 +16,7 @@ from facebank.evaluation.face_cache import FaceCache
 from facebank.evaluation.faces import FaceReader
 from facebank.evaluation.report import Evidence, Report, Section, Table, WrittenReport, require_own, write_report
 from facebank.operations.engine import load_engine
-from facebank.storage.files import cannot_write
+from facebank.storage.files import write_error
 from facebank.storage.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -193,4 +193,4 @@ def _require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             return
     except OSError as error:
-        raise cannot_write(folder, error, "choose another folder with --out") from error
+        raise write_error(folder, error, "choose another folder with --out") from error

@@ -19,11 +19,18 @@ import numpy as np
 
 from facebank.errors import StorageError
 from facebank.storage.connections import connect, in_memory, is_writable
-from facebank.storage.face_numbers import check_face_numbers, face_from_numbers, face_to_numbers, width_of
+from facebank.storage.face_rows import check_face_rows, face_from_row, face_to_row, row_width
 from facebank.storage.paths import cache_folder
-from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_on_network, transaction, writing
+from facebank.storage.sqlite import (
+    SqliteKind,
+    choose_journal,
+    has_any_table,
+    is_on_network,
+    transaction,
+    write_transaction,
+)
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError, checked_row, row_digest
+from facebank.storage.values import InvalidValueError, row_digest, verify_row
 
 if TYPE_CHECKING:
     from typing import Self
@@ -146,13 +153,13 @@ class FaceCache:
 
     def _faces(self, turns: int, words: str, blob: bytes) -> tuple[int, tuple[Face, ...]]:
         weaknesses = [tuple(map(str, of_face)) for of_face in json.loads(words)]
-        numbers = np.frombuffer(blob, dtype="<f4").reshape(len(weaknesses), width_of(self._dimension))
-        faces = zip(check_face_numbers(numbers), weaknesses, strict=True)
-        return int(turns), tuple(face_from_numbers(values, weak) for values, weak in faces)
+        numbers = np.frombuffer(blob, dtype="<f4").reshape(len(weaknesses), row_width(self._dimension))
+        faces = zip(check_face_rows(numbers), weaknesses, strict=True)
+        return int(turns), tuple(face_from_row(values, weak) for values, weak in faces)
 
     def store_faces(self, key: str, turns: int, faces: Sequence[Face]) -> None:
         """Store the faces of a photo."""
-        numbers = np.concatenate([face_to_numbers(face) for face in faces]) if faces else np.zeros(0, dtype="<f4")
+        numbers = np.concatenate([face_to_row(face) for face in faces]) if faces else np.zeros(0, dtype="<f4")
         weaknesses = json.dumps([face.assessment.weaknesses for face in faces])
         self._write("photos", (key, turns, weaknesses, numbers.tobytes()))
 
@@ -174,7 +181,7 @@ class FaceCache:
         with self._storage_errors():
             kept = self._database.execute(_SELECT[table], (key,)).fetchone()
         try:
-            return None if kept is None else checked_row(table, kept)
+            return None if kept is None else verify_row(table, kept)
         except InvalidValueError:
             return None
 
@@ -184,7 +191,7 @@ class FaceCache:
             self._write_all()
 
     def _write_all(self) -> None:
-        with self._storage_errors(), writing(self._database, self._path, _BUSY_TIMEOUT):
+        with self._storage_errors(), write_transaction(self._database, self._path, _BUSY_TIMEOUT):
             for (table, _), row in self._unwritten.items():
                 self._database.execute(_INSERT[table], (*row, row_digest(table, row)))
         self._unwritten = {}
@@ -217,10 +224,10 @@ def _open(path: Path) -> sqlite3.Connection:
     FACE_CACHE.check_header(path, may_be_empty=True)
     if not is_writable(path):
         raise StorageError(f"{printable(str(path))} is not writable")
-    with FACE_CACHE.translated_errors(path):
+    with FACE_CACHE.translate_errors(path):
         database = connect(path, busy_timeout=_BUSY_TIMEOUT)
         try:
-            if not is_begun(database):
+            if not has_any_table(database):
                 _begin(database)
                 choose_journal(database, log=not is_on_network(path))  # after the application id is written
             FACE_CACHE.check_tables(database, path)
@@ -232,7 +239,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _begin(database: sqlite3.Connection) -> None:
     with transaction(database):
-        if not is_begun(database):  # another process may have created the tables first
+        if not has_any_table(database):  # another process may have created the tables first
             database.execute(f"PRAGMA application_id = {FACE_CACHE.application_id}")
             _build(database, FACE_CACHE.newest)
             database.execute("INSERT INTO version VALUES (?)", (FACE_CACHE.newest,))
@@ -240,7 +247,7 @@ def _begin(database: sqlite3.Connection) -> None:
 
 def as_cached(face: Face) -> Face:
     """Return a face after a round trip through the cache, so that cached and fresh runs give equal figures."""
-    return face_from_numbers(face_to_numbers(face), face.assessment.weaknesses)
+    return face_from_row(face_to_row(face), face.assessment.weaknesses)
 
 
 def code_digest() -> str:

@@ -13,7 +13,7 @@ from facebank.gallery.store.codec import person_names
 from facebank.gallery.store.rows import Sum, added_blocks, kept_sum, sum_name
 from facebank.gallery.store.schema import has_seals
 from facebank.gallery.vectors import added_vectors
-from facebank.storage.values import whole
+from facebank.storage.values import integer
 
 if TYPE_CHECKING:
     import sqlite3
@@ -64,7 +64,7 @@ def mark(connection: sqlite3.Connection, variants: Iterable[str]) -> Mark | None
     (*last,) = connection.execute(_LAST).fetchone()
     return Mark(
         {name: kept_sum(connection, name) for name in (*names, _OWNERS, _NAMES)},
-        dict(zip(_TABLES, map(whole, last), strict=True)),
+        dict(zip(_TABLES, map(integer, last), strict=True)),
     )
 
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.storage.files import PRIVATE_FOLDER, cannot_write
+from facebank.storage.files import PRIVATE_FOLDER, write_error
 from facebank.storage.leftovers import wipe_file
 from facebank.storage.paths import cache_folder
 
@@ -52,7 +52,7 @@ def page_file(gallery: Path) -> Path:
     try:
         page.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     except OSError as error:
-        raise cannot_write(page.parent, error, "name a file with --out") from error
+        raise write_error(page.parent, error, "name a file with --out") from error
     return page
 
 
@@ -109,7 +109,7 @@ def wipe_derived(gallery: Path, places: object = None, folders: object = None) -
         try:
             wipe_file(path)
         except OSError as error:
-            raise cannot_write(path, error, "remove it by hand, it may describe a forgotten person") from error
+            raise write_error(path, error, "remove it by hand, it may describe a forgotten person") from error
     return removed
 
 

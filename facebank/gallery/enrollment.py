@@ -15,7 +15,7 @@ from facebank.gallery.store.rows import delete, update
 from facebank.gallery.store.state import add_pack, advance, bind, binding, note_traces, revision
 from facebank.gallery.vectors import add_vectors
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError, fraction, hex_digest, turns
+from facebank.storage.values import InvalidValueError, fraction, hex_digest, quarter_turns
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,7 +47,7 @@ def require_sample(sample: NewSample, dimension: int) -> None:
     hex_digest(sample.content_hash)
     if sample.picture_hash is not None:
         hex_digest(sample.picture_hash)
-    turns(sample.quarter_turns)
+    quarter_turns(sample.quarter_turns)
     if len(sample.path) > _LONGEST_PATH:
         raise InvalidValueError("its path is too long")
     if sample.thumbnail is not None and len(sample.thumbnail) > _LARGEST_THUMBNAIL:

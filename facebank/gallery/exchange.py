@@ -36,13 +36,13 @@ from facebank.storage.paths import file_path, named_path
 from facebank.storage.text import printable, shell_command, shell_word
 from facebank.storage.values import (
     InvalidValueError,
-    between,
+    finite_number,
     hex_digest,
-    real,
+    integer_between,
+    quarter_turns,
     text,
     text_to_time,
     time_to_text,
-    turns,
 )
 
 if TYPE_CHECKING:
@@ -328,13 +328,13 @@ def _read_manifest(folder: Path) -> _Manifest:
         if record["version"] != _VERSION:
             raise InvalidValueError(f"its version is {record['version']!r}, and this facebank reads {_VERSION}")
         counts, pack = record["counts"], record["pack"]
-        dimension = between(pack["dimension"], 0, LARGEST_DIMENSION)
+        dimension = integer_between(pack["dimension"], 0, LARGEST_DIMENSION)
         files = {
-            name: (between(seal["bytes"], 0, _LARGEST_FILE), hex_digest(seal["sha256"]))
+            name: (integer_between(seal["bytes"], 0, _LARGEST_FILE), hex_digest(seal["sha256"]))
             for name, seal in record["files"].items()
         }
         people, samples, vectors, thumbnails = (
-            between(counts[name], 0, _MOST) for name in ("people", "samples", "vectors", "thumbnails")
+            integer_between(counts[name], 0, _MOST) for name in ("people", "samples", "vectors", "thumbnails")
         )
         if set(files) != {_PEOPLE, _SAMPLES, _VECTORS} | ({_THUMBNAILS} if thumbnails else set()):
             raise InvalidValueError("it does not list exactly the files of an export")
@@ -344,7 +344,7 @@ def _read_manifest(folder: Path) -> _Manifest:
             samples=samples,
             vectors=vectors,
             thumbnails=thumbnails,
-            thumbnail_bytes=between(counts["thumbnail_bytes"], 0, _LARGEST_FILE),
+            thumbnail_bytes=integer_between(counts["thumbnail_bytes"], 0, _LARGEST_FILE),
             variants=tuple(variant_name(name) for name in record["variants"]),
             files=files,
         )
@@ -365,7 +365,7 @@ def _read(folder: Path, manifest: _Manifest) -> tuple[dict[str, list[NewSample]]
             raise InvalidValueError("it contains a person twice")
     with _open_checked(folder, _SAMPLES, manifest) as stream:
         for record in _read_lines(stream, manifest.samples):
-            number = between(record["sample"], 0, 2**63 - 1)
+            number = integer_between(record["sample"], 0, 2**63 - 1)
             sample = _sample(record, vectors.pop(number, {}), thumbnails.pop(number, None))
             require_sample(sample, manifest.pack.dimension)
             groups[text(record["person"])].append(sample)
@@ -421,11 +421,11 @@ def _sample(record: dict[str, Any], vectors: dict[str, FloatArray], thumbnail: b
     return NewSample(
         box=float_array(record["box"], (4,)),
         landmarks=float_array(record["landmarks"], (5, 2)),
-        detection_score=real(record["detection_score"]),
-        quality=real(record["quality"]),
+        detection_score=finite_number(record["detection_score"]),
+        quality=finite_number(record["quality"]),
         path=text(record["source"]),
         content_hash=hex_digest(record["content_hash"]),
-        quarter_turns=turns(record["quarter_turns"]),
+        quarter_turns=quarter_turns(record["quarter_turns"]),
         taken_at=None if record["taken_at"] is None else text_to_time(record["taken_at"]),
         thumbnail=thumbnail,
         vectors=vectors,

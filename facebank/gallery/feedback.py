@@ -22,11 +22,11 @@ from facebank.storage.values import (
     InvalidValueError,
     bytes_to_path,
     hex_digest,
+    integer,
     path_to_bytes,
+    quarter_turns,
     text_to_time,
     time_to_text,
-    turns,
-    whole,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def check_face(face: FaceKey, vector: FloatArray | None, dimension: int) -> None
         hex_digest(face.content_hash)
         if face.picture_hash is not None:
             hex_digest(face.picture_hash)
-        turns(face.quarter_turns)
+        quarter_turns(face.quarter_turns)
         if vector is not None:
             unit_length(float_array(vector, (dimension,)))
     except InvalidValueError as error:
@@ -179,7 +179,7 @@ def remember_stranger(
 def strangers(connection: sqlite3.Connection) -> list[Stranger]:
     """Return all strangers, in the order of their numbers."""
     return [
-        Stranger(whole(row["id"]), _face(row), bytes_to_path(row["source"]), text_to_time(row["remembered_at"]))
+        Stranger(integer(row["id"]), _face(row), bytes_to_path(row["source"]), text_to_time(row["remembered_at"]))
         for row in every_row(connection, "strangers")
     ]
 
@@ -232,14 +232,14 @@ def set_picture(connection: sqlite3.Connection, content_hash: str, picture_hash:
     for table in _PICTURED:
         statement = f"SELECT id FROM {table} WHERE content_hash = ? AND +picture_hash IS NULL"  # noqa: S608 - constants
         for (number,) in connection.execute(statement, (content_hash,)).fetchall():
-            update(connection, table, "id", whole(number), {"picture_hash": picture_hash})
+            update(connection, table, "id", integer(number), {"picture_hash": picture_hash})
             if table == "denials":  # they now hold for copies of the photo too
                 advance_denials(connection)
 
 
 def _denial(row: Row) -> Denial:
     text_to_time(row["denied_at"])
-    return Denial(whole(row["id"]), whole(row["person_id"]), _face(row))
+    return Denial(integer(row["id"]), integer(row["person_id"]), _face(row))
 
 
 def _columns(face: FaceKey) -> dict[str, Value]:
@@ -254,7 +254,7 @@ def _columns(face: FaceKey) -> dict[str, Value]:
 def _face(row: Row) -> FaceKey:
     return FaceKey(
         hex_digest(row["content_hash"]),
-        whole(row["quarter_turns"]),
+        integer(row["quarter_turns"]),
         floats_from_bytes(row["box"], (4,)),
         None if row["picture_hash"] is None else hex_digest(row["picture_hash"]),
     )

@@ -22,9 +22,9 @@ from facebank.gallery.store.indexes import NAMES_INDEX, hides_rows
 from facebank.gallery.store.rows import blocks_of, delete, every_row, insert, rows_of, update
 from facebank.gallery.store.schema import FACTS_SINCE, MERGES_SINCE, schema_version
 from facebank.gallery.store.state import advance
-from facebank.storage.dates import checked_birth_date
+from facebank.storage.dates import parse_birth_date
 from facebank.storage.text import printable, shell_command
-from facebank.storage.values import InvalidValueError, flag, text_to_time, time_to_text, whole
+from facebank.storage.values import InvalidValueError, flag, integer, text_to_time, time_to_text
 from facebank.types import Person
 
 if TYPE_CHECKING:
@@ -86,16 +86,16 @@ def find_key(connection: sqlite3.Connection, key: str) -> Person | None:
         if hides_rows(connection, NAMES_INDEX, key):
             raise InvalidValueError("its index of names is incomplete")
         return None
-    number = whole(rows[0]["id"])
+    number = integer(rows[0]["id"])
     masked = "coalesce(sum(masked), 0)" if schema_version(connection) >= FACTS_SINCE else "0"
     counted = f"SELECT count(*), {masked} FROM samples WHERE person_id = ?"  # noqa: S608 - constants
     count, masked_count = connection.execute(counted, (number,)).fetchone()
-    return _person(rows[0], whole(count), whole(masked_count))
+    return _person(rows[0], integer(count), integer(masked_count))
 
 
 def person_ids(connection: sqlite3.Connection) -> dict[str, int]:
     """Return all people's numbers by name key."""
-    return {str(row["key"]): whole(row["id"]) for row in every_row(connection, "people")}
+    return {str(row["key"]): integer(row["id"]) for row in every_row(connection, "people")}
 
 
 def names(connection: sqlite3.Connection) -> dict[int, str]:
@@ -129,7 +129,7 @@ def photo_counts(connection: sqlite3.Connection) -> dict[int, int]:
     """Return how many photos each person's samples come from, by the person's number; copies of a photo count once."""
     photos: dict[int, set[str]] = {}
     for row in every_row(connection, "samples"):
-        photos.setdefault(whole(row["person_id"]), set()).add(row["picture_hash"] or row["content_hash"])
+        photos.setdefault(integer(row["person_id"]), set()).add(row["picture_hash"] or row["content_hash"])
     return {person: len(theirs) for person, theirs in photos.items()}
 
 
@@ -152,7 +152,7 @@ def _sample_counts(connection: sqlite3.Connection, *, masked: bool) -> dict[int,
 def _person(row: Row, sample_count: int, masked_count: int) -> Person:
     facts = _facts(row["born"], row["note"])
     return Person(
-        id=whole(row["id"]),
+        id=integer(row["id"]),
         name=person_name(row["name"]),
         sample_count=sample_count,
         created_at=text_to_time(row["created_at"]),
@@ -198,7 +198,7 @@ def describe(
     """Set or clear a person's facts; ``...`` leaves them."""
     person = find(connection, name)
     facts = PersonFacts(
-        born=person.born if isinstance(born, EllipsisType) else _check_text(born, checked_birth_date),
+        born=person.born if isinstance(born, EllipsisType) else _check_text(born, parse_birth_date),
         note=person.note if isinstance(note, EllipsisType) else _check_text(note, _checked_note),
     )
     _set_facts(connection, person, facts)
@@ -383,10 +383,10 @@ def _separate(connection: sqlite3.Connection, merge: Merge) -> None:
         (merge.id, merge.person_id),
     ).fetchall()
     for (sample,) in moved:
-        update(connection, "samples", "id", whole(sample), {"person_id": number})
+        update(connection, "samples", "id", integer(sample), {"person_id": number})
     denials = connection.execute("SELECT denial_id, is_shared FROM merged_denials WHERE merge_id = ?", (merge.id,))
     for denial, is_shared in denials.fetchall():
-        feedback.give_denial(connection, whole(denial), number, keep=flag(is_shared))
+        feedback.give_denial(connection, integer(denial), number, keep=flag(is_shared))
     stayed = find(connection, merge.person)
     if PersonFacts(stayed.born, stayed.note) == _join_facts(merge.kept, merge.facts):
         update(connection, "people", "id", stayed.id, {"born": merge.kept.born, "note": merge.kept.note})
@@ -411,20 +411,20 @@ def _numbers(
     """Return the numbers, and further columns, of the rows that have a value in a column."""
     columns = ", ".join(("id", *further))
     statement = f"SELECT {columns} FROM {table} WHERE {column} = ?"  # noqa: S608 - constants
-    return [(whole(number), *others) for number, *others in connection.execute(statement, (value,)).fetchall()]
+    return [(integer(number), *others) for number, *others in connection.execute(statement, (value,)).fetchall()]
 
 
 def _merge(row: tuple[object, ...]) -> Merge:
     number, person_id, batch, person, name, created_at, born, text, kept_born, kept_note, merged_at, count = row
     return Merge(
-        id=whole(number),
-        person_id=whole(person_id),
+        id=integer(number),
+        person_id=integer(person_id),
         person=person_name(person),
-        batch=whole(batch),
+        batch=integer(batch),
         name=person_name(name),
         created_at=text_to_time(created_at),
         facts=_facts(born, text),
         kept=_facts(kept_born, kept_note),
         merged_at=text_to_time(merged_at),
-        sample_count=whole(count),
+        sample_count=integer(count),
     )

@@ -78,7 +78,7 @@ def repair_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) ->
     """
     place = named_path(path, "the path of the gallery")
     GALLERY_FILE.check_header(place)
-    with _DAMAGED_GALLERY_FILE.translated_errors(place), _locked_exclusively(place) as stream:
+    with _DAMAGED_GALLERY_FILE.translate_errors(place), _locked_exclusively(place) as stream:
         backup = keep_damaged(place, stream)
         try:
             rows, mended, lost = _replace(place, backup, stream, progress)

@@ -25,10 +25,10 @@ from facebank.storage.values import (
     flag,
     fraction,
     hex_digest,
+    integer,
     path_to_bytes,
     text_to_time,
     time_to_text,
-    whole,
 )
 from facebank.types import Sample
 
@@ -93,7 +93,7 @@ def samples_by_person(connection: sqlite3.Connection) -> dict[int, list[Sample]]
     found: dict[int, list[Sample]] = {}
     rows = every_row(connection, "samples")
     for row, sample in zip(rows, _samples(connection, rows), strict=True):
-        found.setdefault(whole(row["person_id"]), []).append(sample)
+        found.setdefault(integer(row["person_id"]), []).append(sample)
     return found
 
 
@@ -179,14 +179,14 @@ def _check_thumbnails_have_samples(connection: sqlite3.Connection) -> None:
 def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
     if not rows:
         return []
-    people_ids = {whole(row["person_id"]) for row in rows}
+    people_ids = {integer(row["person_id"]) for row in rows}
     called = {row["id"]: person_name(row["name"]) for row in rows_by_number(connection, "people", "id", people_ids)}
-    pictured = _samples_with_pictures(connection, [whole(row["id"]) for row in rows])
+    pictured = _samples_with_pictures(connection, [integer(row["id"]) for row in rows])
     if people_ids - called.keys():
         raise InvalidValueError("a sample belongs to no person")
     return [
         Sample(
-            id=whole(row["id"]),
+            id=integer(row["id"]),
             person=called[row["person_id"]],
             box=floats_from_bytes(row["box"], (4,)),
             landmarks=floats_from_bytes(row["landmarks"], (5, 2)),
@@ -194,7 +194,7 @@ def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
             quality=fraction(row["quality"]),
             path=bytes_to_path(row["source"]),
             content_hash=hex_digest(row["content_hash"]),
-            quarter_turns=whole(row["quarter_turns"]),
+            quarter_turns=integer(row["quarter_turns"]),
             taken_at=None if row["taken_at"] is None else text_to_time(row["taken_at"]),
             enrolled_at=text_to_time(row["enrolled_at"]),
             has_thumbnail=row["id"] in pictured,

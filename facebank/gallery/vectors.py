@@ -22,8 +22,8 @@ from facebank.gallery.store.rows import (
     summed_groups,
 )
 from facebank.gallery.store.schema import TABLES, has_seals
-from facebank.storage.concurrency import one_ahead
-from facebank.storage.values import InvalidValueError, whole
+from facebank.storage.concurrency import prefetch
+from facebank.storage.values import InvalidValueError, integer
 
 if TYPE_CHECKING:
     import sqlite3
@@ -143,7 +143,7 @@ def alike(
         "WHERE pack_id = ? AND variant = ? AND first BETWEEN ? AND ? AND second BETWEEN ? AND ?",
         (bound.pack_id, PLAIN, first - tolerance, first + tolerance, second - tolerance, second + tolerance),
     ).fetchall()
-    numbers = [whole(number) for (number,) in near]
+    numbers = [integer(number) for (number,) in near]
     if numbers:
         matrix = plain_vectors_of(connection, bound, numbers)
         for sample, other in zip(samples_by_number(connection, numbers), matrix, strict=True):
@@ -233,7 +233,7 @@ def _stored_blocks(
     for first in blocks:
         yield first
         if first[0] == limit:
-            with closing(one_ahead(blocks)) as others:
+            with closing(prefetch(blocks)) as others:
                 yield from others
 
 

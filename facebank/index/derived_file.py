@@ -28,7 +28,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from facebank.gallery.store.file import ReadAgainError
-from facebank.storage.concurrency import SharedLock, in_threads
+from facebank.storage.concurrency import SharedLock, map_in_threads
 from facebank.storage.files import PRIVATE_FOLDER, new_file
 
 if TYPE_CHECKING:
@@ -345,7 +345,7 @@ def _block_digests(pieces: Sequence[memoryview]) -> Iterator[bytes]:
     """Yield the digests of blocks, computed in parallel if they are large."""
     groups = [pieces[at : at + _PIECES_AT_ONCE] for at in range(0, len(pieces), _PIECES_AT_ONCE)]
     is_large = sum(map(len, pieces)) >= 8 * WHOLE
-    yield from itertools.chain.from_iterable((in_threads if is_large else map)(_digests, groups))
+    yield from itertools.chain.from_iterable((map_in_threads if is_large else map)(_digests, groups))
 
 
 def _digests(pieces: Sequence[memoryview]) -> list[bytes]:

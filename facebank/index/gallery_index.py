@@ -22,8 +22,8 @@ from facebank.index.exact import lengths
 from facebank.index.indexed_samples import EncodedNames, Origin, follow_samples, read_samples
 from facebank.index.people_index import QUALITY_FLOOR, PeopleIndex
 from facebank.index.search import CodedPart, CodedSearch
-from facebank.storage.concurrency import SharedLock, in_threads
-from facebank.storage.files import part_name
+from facebank.storage.concurrency import SharedLock, map_in_threads
+from facebank.storage.files import part_path
 from facebank.storage.leftovers import wipe_file
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def _appearing(gallery: Gallery, path: Path, key: FileKey, before: object) -> It
 
     Raises `ReadAgainError` if the gallery has changed, or has another file already.
     """
-    aside = part_name(path, f".{path.stem}")
+    aside = part_path(path, f".{path.stem}")
     try:
         with gallery.replacing_setting(INDEX_FILE_SETTING, before, key.token, key.revision) as is_unchanged:
             if not is_unchanged:
@@ -273,7 +273,7 @@ def _code_sections(
         return scale, codes
 
     def all_codes() -> Iterator[NDArray[np.uint8]]:
-        for scale, codes in in_threads(encode_part, parts):
+        for scale, codes in map_in_threads(encode_part, parts):
             scales.append(scale)
             yield codes
 

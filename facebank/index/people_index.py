@@ -9,7 +9,7 @@ import numpy as np
 from facebank.index.exact import cosines, lengths, products
 from facebank.index.search import MatrixSearch
 from facebank.storage.arrays import normalized
-from facebank.storage.concurrency import computed, in_threads
+from facebank.storage.concurrency import computed, map_in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,7 +145,7 @@ class PeopleIndex:
         """All prototypes, ``float32`` of shape ``(P, D)``."""
         found = np.empty((len(self.people), self.dimension), dtype=np.float32)
         blocks = list(self.blocks())
-        for places, rows in zip(blocks, in_threads(self._average, blocks), strict=True):
+        for places, rows in zip(blocks, map_in_threads(self._average, blocks), strict=True):
             found[places[0] : places[-1] + 1] = rows
         return found
 
@@ -154,7 +154,9 @@ class PeopleIndex:
         """Return the sum of all prototypes, ``(D,)``."""
         if self._derived is not None:
             return self._derived.total
-        sums = in_threads(lambda places: self.prototypes_of(places).sum(axis=0, dtype=np.float64), list(self.blocks()))
+        sums = map_in_threads(
+            lambda places: self.prototypes_of(places).sum(axis=0, dtype=np.float64), list(self.blocks())
+        )
         return np.asarray(np.sum(list(sums), axis=0), dtype=np.float64)
 
     @computed
@@ -162,7 +164,7 @@ class PeopleIndex:
         """Return the least and the greatest similarity of a prototype with the sum of all others."""
         if self._derived is not None:
             return self._derived.commonness
-        found = np.concatenate(list(in_threads(self.common_with_others, list(self.blocks()))))
+        found = np.concatenate(list(map_in_threads(self.common_with_others, list(self.blocks()))))
         return float(found.min()), float(found.max())
 
     def common_with_others(self, places: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -122,7 +122,7 @@ def is_annotated(path: Path, within: NamedFolders | None = None) -> bool:
     try:
         if not path.is_file():  # opening a pipe would block until something writes to it
             return False
-        with path.open("rb") if within is None else within.opened_file(path) as file:
+        with path.open("rb") if within is None else within.open_file(path) as file:
             return _MARKER in file.read(_MARKER_WITHIN)
     except OSError:
         return False

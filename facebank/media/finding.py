@@ -140,7 +140,7 @@ def _kind_of(path: Path, within: NamedFolders | None) -> FileKind | SkippedKind 
 def _first_bytes(path: Path, within: NamedFolders | None) -> bytes:
     """Return the first bytes of a regular file; empty for other and unreadable ones."""
     try:
-        with _open_for_probing(path) if within is None else within.opened_file(path) as file:
+        with _open_for_probing(path) if within is None else within.open_file(path) as file:
             return file.read(SIGNATURE_BYTES) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
     except OSError:
         return b""
@@ -174,7 +174,7 @@ def _walk(top: Path, within: NamedFolders | None) -> Iterator[tuple[Path, bool]]
             yield folder, False
             continue
         for name, is_link, is_folder in entries:
-            if name.startswith(".") or (within is not None and is_link and not within.hold(folder / name)):
+            if name.startswith(".") or (within is not None and is_link and not within.contains(folder / name)):
                 continue
             if is_folder:
                 (linked_folders if is_link else folders).append(folder / name)
@@ -183,7 +183,7 @@ def _walk(top: Path, within: NamedFolders | None) -> Iterator[tuple[Path, bool]]
 
 
 def _open_folder(folder: Path, within: NamedFolders | None) -> AbstractContextManager[OpenFolder]:
-    return OpenFolder.open(folder) if within is None else within.opened_folder(folder)
+    return OpenFolder.open(folder) if within is None else within.open_folder(folder)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 
 from facebank.errors import StreamError, UsageError
 from facebank.media.video import CutDetector, Frame, Video, VideoLimits, open_capture, silent
-from facebank.storage.bucket_urls import is_bucket_url, only_scans_read
+from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def live_source(text: str) -> LiveSource:
     if text.isdecimal() and len(text) < 4:
         return LiveSource(Kind.CAMERA, int(text), f"camera {int(text)}")
     if is_bucket_url(text):
-        raise UsageError(only_scans_read(text))
+        raise UsageError(bucket_file_message(text))
     if "://" in text:
         return _address(text)
     if text.lower().startswith(tuple(f"{scheme}:" for scheme in SCHEMES)):

@@ -24,8 +24,8 @@ from facebank.media.formats import PhotoFormat, open_photo, recognize_format
 from facebank.media.picture_hash import picture_hash
 from facebank.media.pixels import to_rgb, upright
 from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, tiff_fault, webp_canvas, webp_fault
-from facebank.storage.bucket_urls import is_bucket_url, only_scans_read
-from facebank.storage.dates import FIRST_PHOTOS, is_believable
+from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
+from facebank.storage.dates import FIRST_PHOTOS, is_plausible
 from facebank.storage.paths import named_path
 from facebank.storage.text import printable
 from facebank.types import DecodedPhoto
@@ -164,7 +164,7 @@ def read_photo_file(
     """
     source = os.fspath(path)
     if is_bucket_url(source):
-        raise UnreadablePhotoError(only_scans_read(source))
+        raise UnreadablePhotoError(bucket_file_message(source))
     named_path(path)
     data, modified_at = _read_file(source, limits, within)
     return PhotoFile(source, data, modified_at)
@@ -221,7 +221,7 @@ def _read_file(source: str, limits: PhotoLimits, within: NamedFolders | None) ->
         status = Path(source).stat()
         if not stat.S_ISREG(status.st_mode):
             raise UnreadablePhotoError(f"{name} {_kind(source, status.st_mode)}")
-        with Path(source).open("rb") if within is None else within.opened_file(source) as file:
+        with Path(source).open("rb") if within is None else within.open_file(source) as file:
             status = os.fstat(file.fileno())
             limits.check_bytes(status.st_size, source)
             data = file.read(status.st_size)
@@ -257,7 +257,7 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
         content_hash=hashlib.sha256(data).hexdigest(),
         has_orientation=metadata.has_orientation,
         taken_at=metadata.taken_at or modified_at,
-        camera_dated=metadata.taken_at is not None and is_believable(metadata.taken_at),
+        camera_dated=metadata.taken_at is not None and is_plausible(metadata.taken_at),
         picture_hash=picture_hash(data, metadata.orientation),
     )
 

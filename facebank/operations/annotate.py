@@ -53,7 +53,7 @@ class Annotator:
         photo = turn_photo(read_photo(identified.path), identified.quarter_turns)
         source = Path(identified.path)
         folder = self._folder / self._subfolder(source)
-        if not self._named.hold(folder):
+        if not self._named.contains(folder):
             return None
         make_folder(folder)
         self._taken.add(_real(source))

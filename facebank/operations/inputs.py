@@ -24,7 +24,8 @@ from facebank.media import (
     photo_label,
 )
 from facebank.storage.bucket_urls import is_bucket_url
-from facebank.storage.paths import is_folder, named_path, outermost
+from facebank.storage.files import is_folder
+from facebank.storage.paths import named_path, outermost
 from facebank.storage.text import printable
 from facebank.types import Photo, SkippedCounts
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from facebank.errors import PhotoNotFoundError, UsageError
 from facebank.media import PHOTO_SUFFIXES, find_photos
-from facebank.storage.bucket_urls import is_bucket_url, only_scans_read
+from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
 from facebank.storage.text import printable, shell_command
 
 _GENERIC = re.compile(
@@ -50,7 +50,7 @@ def plan_enrollment(arguments: Sequence[str], *, name: str | None = None, tree: 
     """
     bucket = next((argument for argument in arguments if is_bucket_url(argument)), None)
     if bucket is not None:
-        raise UsageError(only_scans_read(bucket))
+        raise UsageError(bucket_file_message(bucket))
     typed = [argument.rstrip(_SLASHES) or argument for argument in arguments]
     if not typed:
         raise UsageError("nothing to enroll: name a person's folder, or a person and photos")

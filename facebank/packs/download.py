@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from facebank import __version__
 from facebank.errors import DownloadError, ManifestError, PackIntegrityError
-from facebank.storage.files import sha256_of, writing
+from facebank.storage.files import sha256_of, translate_write_errors
 from facebank.storage.paths import cache_folder
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
@@ -244,11 +244,11 @@ class _Transfer:
             self._write_state(replace(state, total=received))
 
     def _open_data(self) -> IO[bytes]:
-        with writing(self.path, _ADVICE):
+        with translate_write_errors(self.path, _ADVICE):
             return self.path.open("ab")
 
     def _write(self, file: IO[bytes], chunk: bytes) -> None:
-        with writing(self.path, _ADVICE):
+        with translate_write_errors(self.path, _ADVICE):
             file.write(chunk)
             file.flush()
 
@@ -280,7 +280,7 @@ class _Transfer:
 
     def _write_state(self, state: _ServerState) -> None:
         content = {"url": self.url, "validator": state.validator, "total": state.total}
-        with writing(self._state_path, _ADVICE):
+        with translate_write_errors(self._state_path, _ADVICE):
             self._state_path.write_text(json.dumps(content), "utf-8")
 
 
@@ -298,7 +298,7 @@ def _check_hash(transfer: _Transfer, sha256: str) -> None:
 
 def _claim_folder(cached: Path) -> Path:
     """Return a new folder for one download, with the cached data of an earlier one."""
-    with writing(cached.parent, _ADVICE):
+    with translate_write_errors(cached.parent, _ADVICE):
         cached.parent.mkdir(parents=True, exist_ok=True)
         _clear_old(cached.parent)
         folder = Path(tempfile.mkdtemp(prefix=f"{cached.name}-", dir=cached.parent)) / "part"

@@ -28,7 +28,7 @@ from facebank.packs.manifest import (
 )
 from facebank.packs.registry import KnownPack, known_packs
 from facebank.packs.store import ADVICE, Pack, copy_checked, publish, refuse_taken, staging_folder
-from facebank.storage.files import is_file, sha256_of, write_file, writing
+from facebank.storage.files import is_file, sha256_of, translate_write_errors, write_file
 from facebank.storage.paths import packs_folder
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
@@ -204,12 +204,12 @@ def _pack_prefix(archive: Archive, label: str) -> str:
 
 
 def _unpack(archive: Archive, name: str, target: Path, most: int | None = None) -> None:
-    with writing(target, ADVICE), target.open("wb") as file:
+    with translate_write_errors(target, ADVICE), target.open("wb") as file:
         archive.unpack(name, file, most)
 
 
 def _write_manifest(folder: Path, manifest: PackManifest) -> None:
-    with writing(folder / MANIFEST_NAME, ADVICE):
+    with translate_write_errors(folder / MANIFEST_NAME, ADVICE):
         (folder / MANIFEST_NAME).write_text(manifest_toml(manifest), "utf-8")
 
 

@@ -24,7 +24,7 @@ from facebank.packs.manifest import (
 )
 from facebank.packs.network_file import check_network, checked_file, prepared_model, prepared_network
 from facebank.packs.registry import known_packs
-from facebank.storage.files import is_file, new_folder, sha256_of, writing
+from facebank.storage.files import is_file, new_folder, sha256_of, translate_write_errors
 from facebank.storage.paths import named_path, packs_folder
 from facebank.storage.text import printable, shell_command
 
@@ -326,7 +326,7 @@ def remove_pack(name: str) -> None:
     if name == EMBEDDED_NAME:
         raise UsageError(f"the pack {EMBEDDED_NAME!r} is part of facebank and cannot be removed")
     folder, former = pack_folder(_installed_name(name)), former_folder(name)
-    with staging_folder() as staging, writing(folder, "check the permissions of the folder"):
+    with staging_folder() as staging, translate_write_errors(folder, "check the permissions of the folder"):
         for number, each in enumerate((former, folder) if former.is_dir() and former != folder else (folder,)):
             each.replace(staging / str(number))
 
@@ -351,7 +351,7 @@ def assemble_pack(
     source, folder = named_path(manifest), named_path(target)
     content = read_manifest(source.parent, source.name)
     sources = {file: _find_weights(named_path(weights), file, sha256) for file, sha256 in content.files.items()}
-    with writing(folder, "choose another folder"):
+    with translate_write_errors(folder, "choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / MANIFEST_NAME)
         for file, weights_file in sources.items():
@@ -365,7 +365,7 @@ def staging_folder() -> Iterator[Path]:
     """Return a new folder beside the installed packs, deleted at the end of the block; may raise `StorageError`."""
     packs = packs_folder()
     with ExitStack() as stack:
-        with writing(packs, ADVICE):
+        with translate_write_errors(packs, ADVICE):
             staging = stack.enter_context(new_folder(packs / "pack"))
         yield staging
 
@@ -389,7 +389,7 @@ def publish(staging: Path, replace: bool) -> Pack:
 
     try_pack(staging, manifest)
     target = packs_folder() / manifest.name
-    with staging_folder() as aside, writing(target, ADVICE):
+    with staging_folder() as aside, translate_write_errors(target, ADVICE):
         staging.chmod(0o755)
         _swap(staging, target, former_folder(manifest.name), aside)
     return Pack(read_manifest(target), target)
@@ -409,7 +409,7 @@ def copy_checked(source: Path, target: Path, sha256: str) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with writing(target, ADVICE):
+    with translate_write_errors(target, ADVICE):
         shutil.copyfile(source, target)
 
 

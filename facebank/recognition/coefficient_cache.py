@@ -17,7 +17,7 @@ import numpy as np
 from facebank.errors import StorageError
 from facebank.gallery.derived import derived_file
 from facebank.recognition.training import FITTED, KERNEL_DRAWS, RECIPE, Coefficients, fit
-from facebank.storage.files import cannot_write, write_file
+from facebank.storage.files import write_error, write_file
 from facebank.storage.leftovers import wipe_file
 from facebank.storage.npz import read_arrays, write_arrays
 from facebank.storage.values import InvalidValueError
@@ -107,5 +107,5 @@ def _write(path: Path, key: bytes, coefficients: Coefficients) -> None:
     try:
         wipe_file(path)
     except OSError as error:
-        raise cannot_write(path, error, _ADVICE) from error
+        raise write_error(path, error, _ADVICE) from error
     write_file(path, buffer.getvalue(), advice=_ADVICE)

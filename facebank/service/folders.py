@@ -29,10 +29,10 @@ class AlbumFolders:
         self.paths = tuple(Path(absolute(album)) for album in albums)
         self.named = NamedFolders(self.paths, remember=False)  # no cache, because a service runs for months
 
-    def hold(self, path: str | os.PathLike[str]) -> bool:
+    def contains(self, path: str | os.PathLike[str]) -> bool:
         """Return whether a path, after resolving links, is in one of the folders."""
         try:
-            return bool(self.paths) and self.named.hold(path)
+            return bool(self.paths) and self.named.contains(path)
         except (OSError, ValueError):  # a null byte, a lone surrogate or circular links
             return False
 
@@ -46,7 +46,7 @@ class AlbumFolders:
         PhotoNotFoundError
             The folder does not exist.
         """
-        found = [path for path in (album / name for album in self.paths) if name and self.hold(path)]
+        found = [path for path in (album / name for album in self.paths) if name and self.contains(path)]
         if not found:
             raise RequestError(403, "OutsideAlbum", "allowed are only the folders of --album and their subfolders")
         there = next((path for path in found if os.path.isdir(path)), None)  # noqa: PTH112 - a name may be too long
@@ -56,6 +56,6 @@ class AlbumFolders:
 
     def shown(self, path: str) -> str:
         """Return a photo's path for clients: the full path in the album, else the name only."""
-        if not os.path.isabs(path) or self.hold(path):  # noqa: PTH117 - hostile: no path need be made of it
+        if not os.path.isabs(path) or self.contains(path):  # noqa: PTH117 - hostile: no path need be made of it
             return path
         return os.path.basename(path)  # noqa: PTH119

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from facebank.errors import UsageError
 from facebank.storage.text import printable
 
-_BEGINNINGS = ("s3://", "gs://")
+_SCHEMES = ("s3://", "gs://")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]", re.ASCII)
-_WITHOUT_A_SLASH = re.compile(r"(?:s3|gs):/[^/]")  # what pathlib makes of an address
+_LOST_SLASH = re.compile(r"(?:s3|gs):/[^/]")  # what pathlib makes of an address
 _ANY_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
 _USER = re.compile(r"(?<=//)[^/]*@")
 
@@ -33,34 +33,34 @@ class BucketURL(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> BucketURL:
-        """Return the parts of an address; raises `UsageError` unless it is one that can be read.
+        """Return the parts of an address; raises `UsageError` if it is invalid.
 
         Examples
         --------
         >>> str(BucketURL.parse("s3://family/photos/"))
         's3://family/photos'
         """
-        scheme, _, rest = text.partition("://")
-        bucket, _, key = rest.partition("/")
+        scheme, _, location = text.partition("://")
+        bucket, _, key = location.partition("/")
         if not is_bucket_url(text):
-            raise UsageError(f"{_shown(text)} is no address of a bucket: write it as s3://BUCKET/FOLDER")
+            raise UsageError(f"{_redact(text)} is not the address of a bucket: write it as s3://BUCKET/FOLDER")
         if "@" in bucket or ":" in bucket:
             raise UsageError(
-                f"{_shown(text)} holds more than a bucket's name, such as a key or password, which is refused: name "
+                f"{_redact(text)} holds more than a bucket's name, such as a key or password, which is refused: name "
                 f"the bucket alone, as in {scheme}://BUCKET/FOLDER, and put credentials where the 'aws' or 'gcloud' "
                 "command finds them"
             )
         if not _BUCKET.fullmatch(bucket):
-            raise UsageError(f"{_shown(text)} names no bucket: write it as {scheme}://BUCKET/FOLDER")
+            raise UsageError(f"{_redact(text)} names no bucket: write it as {scheme}://BUCKET/FOLDER")
         key = key.rstrip("/")
         if not is_storable(key) or any(part in (".", "..") for part in key.split("/")):
-            raise UsageError(f"{_shown(text)} cannot be read: its name has a part '.' or '..', or no valid characters")
+            raise UsageError(f"{_redact(text)} cannot be read: its name has a part '.' or '..', or no valid characters")
         return cls(scheme, bucket, key)
 
 
 def is_bucket_url(path: object) -> bool:
-    """Return whether something is an address of a bucket, valid or not."""
-    return isinstance(path, str) and path.startswith(_BEGINNINGS)
+    """Return whether an object is the address of a bucket, valid or not."""
+    return isinstance(path, str) and path.startswith(_SCHEMES)
 
 
 def is_storable(key: str) -> bool:
@@ -75,32 +75,32 @@ def names_bucket(path: object) -> bool:
     """Return whether a path's text is an address of a bucket, or what `pathlib.Path` makes of one."""
     if not isinstance(path, str):
         return False
-    return is_bucket_url(path) or (_WITHOUT_A_SLASH.match(path) is not None and not os.path.lexists(path))
+    return is_bucket_url(path) or (_LOST_SLASH.match(path) is not None and not os.path.lexists(path))
 
 
 def is_other_address(path: str) -> bool:
-    """Return whether a text is the address of something else, such as ``https://``, and no file's path."""
+    """Return whether a text is an address of another kind, such as ``https://``, and not the path of a file."""
     return _ANY_ADDRESS.match(path) is not None and not is_bucket_url(path) and not os.path.lexists(path)
 
 
-def only_scans_read(path: str) -> str:
-    """Return the message that something which needs a file cannot use an object of a bucket."""
+def bucket_file_message(path: str) -> str:
+    """Return the message for an address of a bucket where a file is needed."""
     return (
-        f"{_shown(path)} is in a bucket, from which only 'facebank scan' reads photos: download it, or mount the "
+        f"{_redact(path)} is in a bucket, from which only 'facebank scan' reads photos: download it, or mount the "
         "bucket and name the file or folder there"
     )
 
 
-def two_slashes(path: str) -> str:
-    """Return the message that an address of a bucket lacks a slash, as it does once it was a `pathlib.Path`."""
-    return f"there is no folder {_shown(path)}: write a bucket's address as text, such as s3://BUCKET/FOLDER"
+def missing_slash_message(path: str) -> str:
+    """Return the message for an address of a bucket that lacks a slash, because it was converted to `pathlib.Path`."""
+    return f"there is no folder {_redact(path)}: write a bucket's address as text, such as s3://BUCKET/FOLDER"
 
 
-def not_read(path: str) -> str:
-    """Return the message that an address is neither of S3 nor of Google Cloud Storage."""
-    return f"{_shown(path)} cannot be scanned: photos are read from folders, s3:// and gs://"
+def unsupported_address_message(path: str) -> str:
+    """Return the message for an address that is neither of S3 nor of Google Cloud Storage."""
+    return f"{_redact(path)} cannot be scanned: photos are read from folders, s3:// and gs://"
 
 
-def _shown(path: str) -> str:
-    """Return an address without what may be a password."""
+def _redact(path: str) -> str:
+    """Return an address for messages, with any user name and password removed."""
     return printable(_USER.sub("…@", path))

@@ -92,8 +92,8 @@ class computed(Generic[Value]):  # noqa: N801 - a decorator, like `functools.cac
         return value
 
 
-def in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[Value]:
-    """Yield a function's results in the order of its arguments; runs in one thread per core, a few items ahead."""
+def map_in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[Value]:
+    """Yield a function's results in the order of `items`; runs in one thread per core, a few items ahead."""
     threads = min(len(items), os.cpu_count() or 1)
     if threads < 2:
         yield from map(function, items)
@@ -110,7 +110,7 @@ def in_threads(function: Callable[[Item], Value], items: Sequence[Item]) -> Iter
             yield ahead.popleft().result()
 
 
-def one_ahead(items: Iterator[Item]) -> Generator[Item]:
+def prefetch(items: Iterator[Item]) -> Generator[Item]:
     """Yield items, which must not be None; a thread prepares each while the one before is in use.
 
     Close the generator if it may be left early; this ends the thread.
@@ -118,9 +118,9 @@ def one_ahead(items: Iterator[Item]) -> Generator[Item]:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, items, None)
-        while (item := following.result()) is not None:
-            following = pool.submit(next, items, None)
+        upcoming = pool.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = pool.submit(next, items, None)
             yield item
 
 
@@ -132,15 +132,15 @@ def at_fork(
 ) -> None:
     """Register functions to call when Python forks this process; no-op on platforms without fork."""
     if hasattr(os, "register_at_fork"):
-        given = {"before": before, "after_in_parent": in_parent, "after_in_child": in_child}
-        os.register_at_fork(**{name: call for name, call in given.items() if call is not None})
+        hooks = {"before": before, "after_in_parent": in_parent, "after_in_child": in_child}
+        os.register_at_fork(**{name: hook for name, hook in hooks.items() if hook is not None})
 
 
-def keep_alive(thing: object) -> None:
+def keep_alive(instance: object) -> None:
     """Keep an object alive until after exit, because its destructor would affect another process."""
     import ctypes
 
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(instance))
 
 
 def _renew_locks() -> None:
@@ -155,21 +155,21 @@ at_fork(in_child=_renew_locks)
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Delay Ctrl-C until the block ends; no-op outside of the main thread."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return
-    held: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    delayed: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: delayed.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if held:
-            before(*held[0])
+        signal.signal(signal.SIGINT, handler)
+        if delayed:
+            handler(*delayed[0])
 
 
-def flock_now(handle: int) -> bool | None:
+def try_flock(handle: int) -> bool | None:
     """Lock an open file until it is closed; False if another process holds the lock, None without file locks."""
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
@@ -195,7 +195,7 @@ def hold_lock_file(path: Path) -> Iterator[bool]:
     """Hold a lock file, and yield whether this process got it; raises `OSError` if it cannot be created."""
     lock = LockFile(path)
     try:
-        yield lock.take(must_be_there=True)
+        yield lock.take(required=True)
     finally:
         lock.release()
 
@@ -207,15 +207,15 @@ class LockFile:
         self._path = path
         self._handle: int | None = None
 
-    def take(self, *, must_be_there: bool = False) -> bool:
-        """Return whether this process got the lock; True if no file can be created, unless `must_be_there`."""
+    def take(self, *, required: bool = False) -> bool:
+        """Return whether this process got the lock; if no file can be created, True, or `OSError` if `required`."""
         try:
             handle = os.open(self._path, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600)
         except OSError:
-            if must_be_there:
+            if required:
                 raise
             return True
-        if _locked(handle) and is_at(handle, self._path):  # otherwise it was removed before it was locked
+        if _try_lock(handle) and is_at(handle, self._path):  # otherwise it was removed before it was locked
             self._handle = handle
             return True
         os.close(handle)
@@ -230,9 +230,9 @@ class LockFile:
             self._handle = None
 
 
-def _locked(handle: int) -> bool:
+def _try_lock(handle: int) -> bool:
     if sys.platform != "win32":
-        return flock_now(handle) is True
+        return try_flock(handle) is True
     import msvcrt
 
     try:

@@ -68,12 +68,12 @@ _SETTINGS = (
 )
 # A row takes at least 4 bytes, and no statement of facebank takes more than a few hundred steps per row. In a hostile
 # file, pages that reference each other can make billions of rows.
-_STEPS_AT_LEAST = 5_000_000
-_STEPS_A_BYTE = 100
-_STEPS_A_CHANGE = 2_000
+_MIN_STEPS = 5_000_000
+_STEPS_PER_BYTE = 100
+_STEPS_PER_CHANGE = 2_000
 _STEPS_BETWEEN_CHECKS = 100_000
-_MEASURED_FOR = 1.0  # seconds
-_LARGEST_COPY = 1 << 30  # bytes
+_SIZE_VALID_FOR = 1.0  # seconds
+_MAX_COPY = 1 << 30  # bytes
 _ATTEMPTS = 3
 
 
@@ -108,7 +108,7 @@ class BoundedConnection(sqlite3.Connection):
     _size = 0
     _measured = 0.0
 
-    def opened(self, file: FileId) -> None:
+    def register_file(self, file: FileId) -> None:
         """Register a file as open until `close`."""
         self.file, self._process = file, os.getpid()
 
@@ -140,13 +140,13 @@ class BoundedConnection(sqlite3.Connection):
         self.is_ended = True
         self.interrupt()
 
-    def bound_by(self, path: Path) -> None:
+    def limit_steps(self, path: Path) -> None:
         """Limit the steps of further statements by the size of a file."""
         self._path = path
         self._measured = 0.0
 
     def take_over(self, other: BoundedConnection) -> None:
-        """Take over the file of another connection, of which this one is a copy."""
+        """Take over the path and appearance of another connection, of which this one is a copy."""
         self._path, self.read_as = other._path, other.read_as
 
     def is_outdated(self) -> bool:
@@ -154,7 +154,7 @@ class BoundedConnection(sqlite3.Connection):
         return self.read_as is not None and self._path is not None and _appearance(self._path) != self.read_as
 
     def is_replaced(self) -> bool:
-        """Return whether the path names another file by now, or none: writes would be lost.
+        """Return whether the path now names another file, or none, so that writes would be lost.
 
         SQLite would also write to the log of that name, which damages the other file. Copies in memory, and files that
         cannot change, are reopened when outdated instead.
@@ -171,12 +171,12 @@ class BoundedConnection(sqlite3.Connection):
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
         """Run a statement for each row, as `sqlite3.Connection.executemany` does."""
 
-        def allowed() -> Iterator[Any]:
+        def allow_each() -> Iterator[Any]:
             for row in parameters:
                 self._allow()
                 yield row
 
-        return super().executemany(sql, allowed())
+        return super().executemany(sql, allow_each())
 
     def _allow(self) -> None:
         if self.is_ended:
@@ -186,12 +186,12 @@ class BoundedConnection(sqlite3.Connection):
         if self.is_inherited:
             raise UnusableError(_LOST)
         now = monotonic()
-        if now - self._measured > _MEASURED_FOR:
+        if now - self._measured > _SIZE_VALID_FOR:
             self._size = sum(_size_of(self._path, suffix) for suffix in ("", "-wal"))
             self._measured = now
-        steps = _STEPS_AT_LEAST + _STEPS_A_BYTE * self._size + _STEPS_A_CHANGE * self.total_changes
-        looks = chain(repeat(0, steps // _STEPS_BETWEEN_CHECKS), repeat(1))
-        self.set_progress_handler(looks.__next__, _STEPS_BETWEEN_CHECKS)
+        steps = _MIN_STEPS + _STEPS_PER_BYTE * self._size + _STEPS_PER_CHANGE * self.total_changes
+        checks = chain(repeat(0, steps // _STEPS_BETWEEN_CHECKS), repeat(1))
+        self.set_progress_handler(checks.__next__, _STEPS_BETWEEN_CHECKS)
 
 
 def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
@@ -210,17 +210,17 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
         Timeout for locks of other processes, in seconds.
     """
     if is_writable(path):
-        return _opened(path, "rw", busy_timeout)
+        return _open_file(path, "rw", busy_timeout)
     if not _is_in_wal_mode(path):
-        return _opened(path, "ro", busy_timeout)
+        return _open_file(path, "ro", busy_timeout)
     if path.with_name(path.name + "-shm").exists():
         with suppress(sqlite3.OperationalError):  # another user's file that this user cannot read
-            return _readable(_opened(path, "ro", busy_timeout))
+            return _require_readable(_open_file(path, "ro", busy_timeout))
     for _ in range(_ATTEMPTS):
         before = _appearance(path)
-        connection = _copy(path) if is_filled(path, "-wal") else _opened(path, "ro&immutable=1", busy_timeout)
+        connection = _copy(path) if is_filled(path, "-wal") else _open_file(path, "ro&immutable=1", busy_timeout)
         if before[0] is not None and before == _appearance(path):
-            connection.bound_by(path)
+            connection.limit_steps(path)
             connection.read_as = before
             return connection
         connection.close()
@@ -228,7 +228,7 @@ def connect(path: Path, *, busy_timeout: float) -> BoundedConnection:
 
 
 def connect_new(path: Path) -> BoundedConnection:
-    """Open an empty file that no other process uses, without a journal, so that nothing is left beside it."""
+    """Open an empty file that no other process uses, without a journal beside it."""
     connection = _connect(str(path))
     connection.execute("PRAGMA journal_mode = OFF")
     return connection
@@ -239,7 +239,7 @@ def in_memory() -> BoundedConnection:
     return _connect(":memory:")
 
 
-def copied_to_memory(connection: BoundedConnection) -> BoundedConnection:
+def copy_to_memory(connection: BoundedConnection) -> BoundedConnection:
     """Copy a database to memory, close its connection and return one to the copy."""
     copy = in_memory()
     with closing(connection):
@@ -254,7 +254,7 @@ def is_writable(path: Path) -> bool:
 
 
 def is_open_here(path: Path) -> bool:
-    """Return whether this process has a file open with SQLite, so that nothing else may open it."""
+    """Return whether this process has a file open with SQLite; opening it otherwise would release SQLite's locks."""
     file = _file_id(path)
     with OPENING:
         return _open[file] > 0
@@ -279,7 +279,7 @@ def _connect(database: str, *, uri: bool = False, busy_timeout: float = 5.0) -> 
     return connection
 
 
-def _opened(path: Path, mode: str, busy_timeout: float) -> BoundedConnection:
+def _open_file(path: Path, mode: str, busy_timeout: float) -> BoundedConnection:
     """Open a file in one of SQLite's modes: ``rw``, ``ro``, or ``ro&immutable=1`` if no process changes it."""
     with OPENING:
         file = _file_id(path)
@@ -291,9 +291,9 @@ def _opened(path: Path, mode: str, busy_timeout: float) -> BoundedConnection:
     except BaseException:
         _count(file, -1)
         raise
-    connection.opened(file)
+    connection.register_file(file)
     try:
-        connection.bound_by(path)
+        connection.limit_steps(path)
         for setting in _SETTINGS:
             connection.execute(setting)
     except BaseException:
@@ -302,7 +302,7 @@ def _opened(path: Path, mode: str, busy_timeout: float) -> BoundedConnection:
     return connection
 
 
-def _readable(connection: BoundedConnection) -> BoundedConnection:
+def _require_readable(connection: BoundedConnection) -> BoundedConnection:
     try:
         connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
     except BaseException:
@@ -326,13 +326,13 @@ def _copy(path: Path) -> BoundedConnection:
     refusal = (
         f"{printable(str(path))} has unmerged changes in {printable(parts[1].name)}, and its folder is not writable"
     )
-    if sum(part.stat().st_size for part in parts) > _LARGEST_COPY:
+    if sum(part.stat().st_size for part in parts) > _MAX_COPY:
         raise StorageError(f"{refusal}: open it once with write permission.")
     try:
         with tempfile.TemporaryDirectory(prefix="facebank-") as folder:  # readable by its owner only
             for part in parts:
                 shutil.copyfile(part, Path(folder) / part.name)
-            return copied_to_memory(_opened(Path(folder) / path.name, "rw", 1.0))
+            return copy_to_memory(_open_file(Path(folder) / path.name, "rw", 1.0))
     except OSError as error:
         raise StorageError(f"{refusal}; making a copy failed too: {error.strerror}.") from error
 
@@ -387,7 +387,7 @@ class ThreadConnections:
 
         Raises `WasClosedError` if a thread has closed the file, or the file was deleted or replaced.
         """
-        lent = self._checked_out()
+        lent = self._check_out()
         connection = lent.connection
         if connection is None:
             raise WasClosedError
@@ -428,7 +428,7 @@ class ThreadConnections:
             if not lent.users:
                 lent.close()
 
-    def _checked_out(self) -> _CheckedOut:
+    def _check_out(self) -> _CheckedOut:
         lent: _CheckedOut | None = getattr(self._mine, "lent", None)
         with OPENING:
             if self._is_closed:

@@ -20,11 +20,11 @@ TOLERANCE = timedelta(days=1)
 """Tolerance for time zones when dates are compared."""
 
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
-_LONGEST_SHOWN = 40
+_MAX_SHOWN = 40
 
 
 def earliest_day(born: str) -> date:
-    """Return the first day of a birth date ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; or raises `ValueError`.
+    """Return the first day of a birth date ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``; raises `ValueError` for other text.
 
     Examples
     --------
@@ -38,14 +38,14 @@ def earliest_day(born: str) -> date:
     return date(year, month, day)
 
 
-def checked_birth_date(text: str, today: date | None = None) -> str:
+def parse_birth_date(text: str, today: date | None = None) -> str:
     """Validate a birth date as typed, and return it without surrounding spaces.
 
     Raises `UsageError` if it is not ``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD``, or before 1850, or after `today` (None:
     the current date).
     """
     born = text.strip()
-    shown = printable(born[:_LONGEST_SHOWN])
+    shown = printable(born[:_MAX_SHOWN])
     try:
         first = earliest_day(born)
     except ValueError:
@@ -57,8 +57,8 @@ def checked_birth_date(text: str, today: date | None = None) -> str:
     return born
 
 
-def shown_date(taken_at: datetime | None, *, camera_dated: bool, time: bool = False) -> str:
-    """Format a photo's date, marked if it is the file's date; empty if unknown or implausible.
+def format_photo_date(taken_at: datetime | None, *, camera_dated: bool, time: bool = False) -> str:
+    """Format a photo's date, with a note if it is the file's date; empty if unknown or implausible.
 
     Parameters
     ----------
@@ -71,17 +71,17 @@ def shown_date(taken_at: datetime | None, *, camera_dated: bool, time: bool = Fa
 
     Examples
     --------
-    >>> shown_date(datetime(2019, 6, 1), camera_dated=True), shown_date(datetime(2019, 6, 1), camera_dated=False)
-    ('2019-06-01', "2019-06-01 (file's date)")
+    >>> format_photo_date(datetime(2019, 6, 1), camera_dated=False)
+    "2019-06-01 (file's date)"
     """
-    if taken_at is None or not (camera_dated or is_believable(taken_at)):
+    if taken_at is None or not (camera_dated or is_plausible(taken_at)):
         return ""
     text = f"{taken_at:%Y-%m-%d %H:%M}" if time else taken_at.date().isoformat()
     return text if camera_dated else f"{text} (file's date)"
 
 
-def is_believable(taken_at: datetime, now: datetime | None = None) -> bool:
-    """Return whether a camera's date, aware or naive, is plausible: not of a reset clock, too early or after `now`."""
+def is_plausible(taken_at: datetime, now: datetime | None = None) -> bool:
+    """Return whether a photo's date, aware or naive, is plausible: not of a reset clock, before 1840 or after `now`."""
     day = taken_at.date()
     return (
         day.isoformat() not in CLOCK_RESETS and FIRST_PHOTOS <= day <= ((now or datetime.now(UTC)) + TOLERANCE).date()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
-"""Permissions of a folder that only its owner can read."""
+"""Permissions of a file and of a folder that only their owner can read."""
 
 SHARING = "FACEBANK_SHARE_FILES"
 """Environment variable: set to 1, new files with faces are created with ordinary permissions."""
@@ -55,7 +55,7 @@ def sha256_of(file: Path | IO[bytes]) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a regular file exists; False for a name that is too long."""
+    """Return whether a regular file exists; False for a name that is too long, or if its status cannot be read."""
     try:
         return path.is_file()
     except OSError:
@@ -63,7 +63,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether there is such a folder; False also for a name too long to be one."""
+    """Return whether a folder exists; False for a name that is too long, or if its status cannot be read."""
     try:
         return path.is_dir()
     except OSError:
@@ -101,8 +101,8 @@ def new_file(
 ) -> Iterator[Part]:
     """Write a file atomically: it appears when the ``with`` block ends, or not at all if the block fails.
 
-    Partial files of killed processes in the same folder are removed first. Raises
-    `FileExistsError` (the target exists, and `replaces` is false) or `OSError` (it cannot be written).
+    Partial files of killed processes in the same folder are removed first. Raises `FileExistsError` if the target
+    exists and `replaces` is false, or `OSError` if it cannot be written.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def new_file(
         Context entered when the file is complete, and left after the rename. If entering it fails, there is no file.
     """
     clean_once(target.parent)
-    path, handle, held = _create(target, mode, suffix)
+    path, handle, part_lock = _create(target, mode, suffix)
     try:
         with os.fdopen(handle, "w+b") as stream:
             try:
@@ -134,7 +134,7 @@ def new_file(
             finally:
                 _drop(path)
     finally:
-        held.release()
+        part_lock.release()
     if sync:
         sync_folder(target.parent)
 
@@ -149,8 +149,8 @@ def write_file(
 ) -> None:
     """Write bytes as `new_file` does.
 
-    With `advice`, a missing folder is created, and errors become a `StorageError` that ends with it: what the user can
-    do about the file.
+    With `advice`, which tells the user what to do about the file, a missing folder is created, and an `OSError` becomes
+    a `StorageError` that ends with it.
     """
     try:
         if advice is not None:
@@ -160,20 +160,20 @@ def write_file(
     except OSError as error:
         if advice is None:
             raise
-        raise cannot_write(target, error, advice) from error
+        raise write_error(target, error, advice) from error
 
 
 @contextmanager
-def writing(target: Path, advice: str) -> Iterator[None]:
+def translate_write_errors(target: Path, advice: str) -> Iterator[None]:
     """Translate `OSError` in the ``with`` block to `StorageError` with `target` and `advice`."""
     try:
         yield
     except OSError as error:
-        raise cannot_write(target, error, advice) from error
+        raise write_error(target, error, advice) from error
 
 
-def cannot_write(target: Path, error: OSError, advice: str) -> StorageError:
-    """Return the error for a file that cannot be written, with the reason and advice."""
+def write_error(target: Path, error: OSError, advice: str) -> StorageError:
+    """Return the `StorageError` for a file that cannot be written, with the reason and advice."""
     reason = error.strerror or type(error).__name__
     return StorageError(f"cannot write {printable(str(target))}: {reason}; {advice}")
 
@@ -187,16 +187,16 @@ def new_folder(beside: Path, *, mode: int = PRIVATE_FOLDER) -> Iterator[Path]:
     beside.parent.mkdir(parents=True, exist_ok=True)
     clean_once(beside.parent)
     for _ in range(_ATTEMPTS):
-        path = part_name(beside)
+        path = part_path(beside)
         path.mkdir(mode=mode)
-        held = lock(path)
-        if held is None:  # another process removed it as a leftover
+        part_lock = lock(path)
+        if part_lock is None:  # another process removed it as a leftover
             continue
         try:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
-            held.release()
+            part_lock.release()
         return
     raise FileExistsError(f"cannot create a temporary folder beside {beside}")
 
@@ -211,18 +211,18 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def part_name(target: Path, suffix: str = "") -> Path:
-    """Return a temporary path beside a file: see `facebank.storage.leftovers`."""
+def part_path(target: Path, suffix: str = "") -> Path:
+    """Return a new temporary path beside a file, of a form that `facebank.storage.leftovers` recognizes."""
     return target.with_name(f".facebank-{os.getpid()}-{secrets.token_hex(8)}.part{suffix}")
 
 
 def _create(target: Path, mode: int, suffix: str) -> tuple[Path, int, Lock]:
     for _ in range(_ATTEMPTS):
-        path = part_name(target, suffix)
+        path = part_path(target, suffix)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-        held = lock(path)
-        if held is not None:
-            return path, handle, held
+        part_lock = lock(path)
+        if part_lock is not None:
+            return path, handle, part_lock
         os.close(handle)  # another process removed it as a leftover
     raise FileExistsError(f"cannot create a temporary file beside {target}")
 

@@ -8,6 +8,7 @@ import stat
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,8 @@ _BINARY = getattr(os, "O_BINARY", 0)
 NOT_THERE = frozenset((errno.ENOENT, errno.ENAMETOOLONG))
 """Error numbers for a file that does not exist, or whose name is too long to exist."""
 
-_SHOWN = 3
-_REMEMBERED = 1024
+_MAX_SHOWN = 3
+_CACHE_SIZE = 1024
 
 
 class OpenFolder:
@@ -39,7 +40,6 @@ class OpenFolder:
 
     Names are looked up in the folder itself, wherever its path leads by now, and links are not followed. Systems
     without directory handles (Windows) check each name before use.
-
     """
 
     def __init__(self, path: Path, handle: int | None) -> None:
@@ -163,12 +163,12 @@ class FileLocation:
         """Whether the name exists, including broken links."""
         return self.folder.stat(self.name) is not None
 
-    def is_same_place(self, other: FileLocation) -> bool:
+    def is_same_location(self, other: FileLocation) -> bool:
         """Return whether both are the same location; two hard links are not."""
         if self.folder.is_same_folder(other.folder) and self.name.casefold() == other.name.casefold():
             return True
-        one, two = self.folder.stat(self.name), other.folder.stat(other.name)
-        return one is not None and two is not None and os.path.samestat(one, two) and one.st_nlink <= 1
+        mine, others = self.folder.stat(self.name), other.folder.stat(other.name)
+        return mine is not None and others is not None and os.path.samestat(mine, others) and mine.st_nlink <= 1
 
     def read(self) -> BufferedReader:
         """Open the file as `OpenFolder.read` does."""
@@ -180,7 +180,7 @@ class FileLocation:
 
 
 @contextmanager
-def spot_within(root: Path, path: Path, *, create: bool = False) -> Iterator[FileLocation]:
+def open_location(root: Path, path: Path, *, create: bool = False) -> Iterator[FileLocation]:
     """Open the location of a file, which need not exist, within a named folder.
 
     Links to the folder are followed; links below it must stay inside. `create` creates missing folders, including
@@ -213,7 +213,7 @@ class NamedFolders:
 
     Parameters
     ----------
-    places
+    paths
         Files and folders, which need not exist. Empty for every path that is not behind a link, except links in the
         top folder: ``/home`` and ``/tmp`` are links on some systems.
     remember
@@ -222,34 +222,34 @@ class NamedFolders:
 
     Examples
     --------
-    >>> NamedFolders(["photos"]).hold("photos/2019/mia.jpg")
+    >>> NamedFolders(["photos"]).contains("photos/2019/mia.jpg")
     True
-    >>> NamedFolders(["photos"]).hold("photos/../notes.txt")
+    >>> NamedFolders(["photos"]).contains("photos/../notes.txt")
     False
     """
 
-    def __init__(self, places: Iterable[str | os.PathLike[str]], *, remember: bool = True) -> None:
-        named = [named_path(place) for place in places]
-        self._folders = tuple(_whole(os.path.realpath(place)) for place in named)
-        self._beside = frozenset(path for place in named if not place.is_dir() for path in _sidecars(place))
-        self._real_folder = lru_cache(_REMEMBERED)(os.path.realpath) if remember else os.path.realpath
+    def __init__(self, paths: Iterable[str | os.PathLike[str]], *, remember: bool = True) -> None:
+        named = [named_path(path) for path in paths]
+        self._folders = tuple(_normcase(os.path.realpath(path)) for path in named)
+        self._sidecar_paths = frozenset(chain.from_iterable(_sidecars(path) for path in named if not path.is_dir()))
+        self._real_folder = lru_cache(_CACHE_SIZE)(os.path.realpath) if remember else os.path.realpath
 
-    def hold(self, path: str | os.PathLike[str]) -> bool:
-        """Return whether the target of a path, existing or not, is in one of the places; never for one in a bucket."""
+    def contains(self, path: str | os.PathLike[str]) -> bool:
+        """Return whether a path, which need not exist, leads into the named folders; False for a bucket's address."""
         if is_bucket_url(path):
             return False
-        real = Path(_whole(self.real(path)))
+        real = Path(_normcase(self.real(path)))
         if self._folders:
-            return str(real) in self._beside or any(real.is_relative_to(folder) for folder in self._folders)
-        return real == Path(_whole(_resolve_top_link(path)))
+            return str(real) in self._sidecar_paths or any(real.is_relative_to(folder) for folder in self._folders)
+        return real == Path(_normcase(_resolve_top_link(path)))
 
     @contextmanager
-    def opened_folder(self, path: str | os.PathLike[str]) -> Iterator[OpenFolder]:
-        """Open a folder in one of the places, safe against links created meanwhile.
+    def open_folder(self, path: str | os.PathLike[str]) -> Iterator[OpenFolder]:
+        """Open a folder within the named folders, safe against links created meanwhile.
 
         Raises `OSError` if it is outside or cannot be opened.
         """
-        real = Path(_whole(self.real(path)))
+        real = Path(_normcase(self.real(path)))
         root = next((Path(folder) for folder in self._folders if real.is_relative_to(folder)), None)
         if root is None:
             raise OSError(errno.ELOOP, "a link in its path leads out of the named folders", str(path))
@@ -260,30 +260,31 @@ class NamedFolders:
             yield folder
 
     @contextmanager
-    def opened_file(self, path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
-        """Open a regular file in one of the places for reading, as safely as `opened_folder`."""
-        place, name = os.path.split(self.real(path))
+    def open_file(self, path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
+        """Open a regular file within the named folders for reading, as safely as `open_folder`."""
+        real = self.real(path)
+        parent, name = os.path.split(real)
         with ExitStack() as opened:
-            if _whole(os.path.join(place, name)) in self._folders:  # noqa: PTH118 - split it was
-                folder = opened.enter_context(OpenFolder.open(Path(place)))
+            if _normcase(real) in self._folders:
+                folder = opened.enter_context(OpenFolder.open(Path(parent)))
             else:
-                folder = opened.enter_context(self.opened_folder(place))
+                folder = opened.enter_context(self.open_folder(parent))
             yield opened.enter_context(folder.read(name))
 
     def real(self, path: str | os.PathLike[str]) -> str:
         """Return the path with all links resolved."""
         folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
-        place = os.path.join(self._real_folder(folder), name)  # noqa: PTH118 - a name may be empty
-        return os.path.realpath(place) if os.path.islink(place) else place  # noqa: PTH114
+        joined = os.path.join(self._real_folder(folder), name)  # noqa: PTH118 - a name may be empty
+        return os.path.realpath(joined) if os.path.islink(joined) else joined  # noqa: PTH114
 
 
-def passed_over(paths: Sequence[str], what: str = "photo", *, as_targets: bool = False) -> str:
-    """Return a message about files (noun `what`) that were skipped because a link leads outside of the folders.
+def skipped_files_message(paths: Sequence[str], what: str = "photo", *, as_targets: bool = False) -> str:
+    """Return the message for files (noun `what`) that were skipped because a link leads out of the named folders.
 
-    With `as_targets`, the links are where files would have been written.
+    With `as_targets`, the files were to be written through the links.
     """
-    shown = ", ".join(printable(path) for path in paths[:_SHOWN])
-    more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
+    shown = ", ".join(printable(path) for path in paths[:_MAX_SHOWN])
+    more = f" and {len(paths) - _MAX_SHOWN:,} more" if len(paths) > _MAX_SHOWN else ""
     counted = f"1 {what} is" if len(paths) == 1 else f"{len(paths):,} {what}s are"
     them, they = ("it", "it") if len(paths) == 1 else ("them", "they")
     why, advice = f"to {them}", f"name the folder that holds {them}"
@@ -294,15 +295,15 @@ def passed_over(paths: Sequence[str], what: str = "photo", *, as_targets: bool =
 
 def _sidecars(photo: Path) -> tuple[str, str]:
     folder = os.path.realpath(photo.parent)
-    return _whole(str(Path(folder, f"{photo.name}.xmp"))), _whole(str(Path(folder, f"{photo.stem}.xmp")))
+    return _normcase(str(Path(folder, f"{photo.name}.xmp"))), _normcase(str(Path(folder, f"{photo.stem}.xmp")))
 
 
-def _whole(path: str) -> str:
+def _normcase(path: str) -> str:
     return os.path.normcase(path)
 
 
 def _resolve_top_link(path: str | os.PathLike[str]) -> str:
     """Return an absolute path in which only a link in the top folder is resolved."""
-    whole = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
-    top, first, *others = whole.parts if len(whole.parts) > 1 else (*whole.parts, "")
-    return str(Path(os.path.realpath(Path(top, first)), *others)) if others else str(whole)
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() follows links
+    top, first, *others = absolute.parts if len(absolute.parts) > 1 else (*absolute.parts, "")
+    return str(Path(os.path.realpath(Path(top, first)), *others)) if others else str(absolute)

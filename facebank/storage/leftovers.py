@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.storage.concurrency import flock_now, is_at
+from facebank.storage.concurrency import is_at, try_flock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,12 +30,12 @@ _EARLIER_FILES = re.compile(
 )
 _EARLIER_FOLDERS = re.compile(r"\.installing-[a-z0-9_]{8}")
 _EARLIER_EXPORT = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
-_OF_AN_EXPORT = {"manifest.json", "people.jsonl", "samples.jsonl", "vectors.npz", "thumbnails.npz"}
-_DAY = 86400.0
-_AGAIN = 600.0  # seconds before a folder is cleaned again
-_AT_ONCE = 16 << 20  # bytes
+_EXPORT_NAMES = {"manifest.json", "people.jsonl", "samples.jsonl", "vectors.npz", "thumbnails.npz"}
+_DAY = 86400.0  # seconds
+_CLEANING_INTERVAL = 600.0  # seconds before a folder is cleaned again
+_CHUNK = 16 << 20  # bytes
 
-_cleaned: dict[str, float] = {}
+_cleaned_at: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def lock(path: Path) -> Lock | None:
     handle = _open(path)
     if handle is None:
         return Lock(None) if os.path.lexists(path) else None
-    taken = flock_now(handle)
+    taken = try_flock(handle)
     if taken is None:
         os.close(handle)
         return Lock(None) if os.path.lexists(path) else None
@@ -69,10 +69,10 @@ def find_leftovers(folder: Path) -> list[Path]:
     """Return the leftovers in a folder, not in its subfolders; empty if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
-            named = [Path(entry.path) for entry in entries if is_leftover_name(entry.name)]
+            paths = [Path(entry.path) for entry in entries if is_leftover_name(entry.name)]
     except OSError:
         return []
-    return sorted(path for path in named if _is_abandoned(path))
+    return sorted(path for path in paths if _is_abandoned(path))
 
 
 def remove_leftovers(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
@@ -83,11 +83,11 @@ def remove_leftovers(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     tuple[list[Path], list[Path]]
         The removed leftovers, and those that could not be removed.
     """
-    removed, kept = list[Path](), list[Path]()
+    removed, failed = list[Path](), list[Path]()
     for folder in dict.fromkeys(folders):
         for path in find_leftovers(folder):
-            (removed if _remove(path) else kept).append(path)
-    return removed, kept
+            (removed if _remove(path) else failed).append(path)
+    return removed, failed
 
 
 def wipe_file(path: Path, *, also_other_names: bool = True) -> None:
@@ -106,9 +106,9 @@ def wipe_file(path: Path, *, also_other_names: bool = True) -> None:
         status = path.lstat()
         if stat.S_ISREG(status.st_mode) and (also_other_names or status.st_nlink == 1):
             with path.open("r+b") as file:
-                left = status.st_size
-                while left:
-                    left -= file.write(bytes(min(left, _AT_ONCE)))
+                remaining = status.st_size
+                while remaining:
+                    remaining -= file.write(bytes(min(remaining, _CHUNK)))
                     file.flush()
                 os.fsync(file.fileno())
         path.unlink()
@@ -119,9 +119,9 @@ def wipe_file(path: Path, *, also_other_names: bool = True) -> None:
 def clean_once(folder: Path) -> None:
     """Remove the leftovers of a folder before a write, at most once in ten minutes."""
     now = time.monotonic()
-    place = os.path.abspath(folder)  # noqa: PTH100 - resolve() would read every folder of the path
-    if now - _cleaned.get(place, -_AGAIN) >= _AGAIN:
-        _cleaned[place] = now
+    path = os.path.abspath(folder)  # noqa: PTH100 - resolve() would read every folder of the path
+    if now - _cleaned_at.get(path, -_CLEANING_INTERVAL) >= _CLEANING_INTERVAL:
+        _cleaned_at[path] = now
         remove_leftovers([folder])
 
 
@@ -147,7 +147,7 @@ def _is_abandoned(path: Path) -> bool:
         return (is_folder or is_file) and _is_unlocked(path, is_old=is_old)
     if _EARLIER_FILES.fullmatch(path.name):
         return is_file and is_old
-    return is_folder and is_old and (_EARLIER_FOLDERS.fullmatch(path.name) is not None or _is_an_export(path))
+    return is_folder and is_old and (_EARLIER_FOLDERS.fullmatch(path.name) is not None or _is_export(path))
 
 
 def _is_unlocked(path: Path, *, is_old: bool) -> bool:
@@ -158,9 +158,9 @@ def _is_unlocked(path: Path, *, is_old: bool) -> bool:
     return is_old if held.handle is None else True
 
 
-def _is_an_export(folder: Path) -> bool:
+def _is_export(folder: Path) -> bool:
     try:
-        return {entry.name for entry in folder.iterdir()} <= _OF_AN_EXPORT
+        return {entry.name for entry in folder.iterdir()} <= _EXPORT_NAMES
     except OSError:
         return False
 

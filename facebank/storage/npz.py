@@ -1,6 +1,6 @@
 """Reading and writing of npz files without pickle; sizes, types and shapes are checked before allocation.
 
-Arrays are stored uncompressed, so that a file cannot declare more data than its own size.
+Arrays are stored uncompressed: a file cannot declare more data than its own size.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_HEADER = 1024  # maximum bytes before an array's values
+_MAX_HEADER = 1024  # maximum bytes before an array's values
 _MAGIC = b"\x93NUMPY\x01\x00"
 _ZIP_OVERHEAD = 16 * 1024
 _BROKEN = (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, OverflowError, RuntimeError, ValueError)
 
 
 def write_arrays(stream: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an npz file without compression."""
+    """Write arrays to an npz file, uncompressed."""
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -63,14 +63,14 @@ def _check_names(archive: zipfile.ZipFile, expected: Iterable[str]) -> None:
 
 def _read_array(archive: zipfile.ZipFile, name: str, size: int, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
     member = archive.getinfo(f"{name}.npy")
-    if member.compress_type != zipfile.ZIP_STORED or not size <= member.file_size <= size + _HEADER:
+    if member.compress_type != zipfile.ZIP_STORED or not size <= member.file_size <= size + _MAX_HEADER:
         raise InvalidValueError(f"its array '{name}' is compressed or has an unexpected size")
     with archive.open(member) as data:
         start = data.read(len(_MAGIC) + 2)
         header = data.read(int.from_bytes(start[-2:], "little"))
         # The expected header is compared literally, because NumPy parses headers as Python.
-        stated = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
-        if not start.startswith(_MAGIC) or header.strip() != stated.encode("ascii"):
+        expected = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}"
+        if not start.startswith(_MAGIC) or header.strip() != expected.encode("ascii"):
             raise InvalidValueError(f"its array '{name}' has an unexpected type or shape")
         values = data.read()  # reading to the end verifies the archive's checksum
     if len(values) != size:

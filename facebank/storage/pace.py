@@ -6,17 +6,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-_PAUSE = 0.1
-_ENOUGH = 2.0
-_BETWEEN_MARKS = 1.0
-_REMEMBERED = 60.0
+# All in seconds.
+_MIN_PAUSE = 0.1
+_MIN_TIME = 2.0
+_MARK_INTERVAL = 1.0
+_WINDOW = 60.0
 
 
 class Pace:
-    """Pace of steps that come in bursts, over the last minute.
+    """Pace of steps that complete in bursts, over the last minute.
 
-    Steps already done in an earlier run complete at once at the beginning, and photos of a batch complete together;
-    neither says anything about the remaining time. Counting begins at the first pause.
+    Steps done in an earlier run all complete at the beginning, and photos of a batch complete together; neither helps
+    to estimate the remaining time. Counting begins at the first pause.
 
     Parameters
     ----------
@@ -35,19 +36,19 @@ class Pace:
     def step(self) -> None:
         """Count a step."""
         now = self._clock()
-        if not self._marks and now - self._last >= _PAUSE:
+        if not self._marks and now - self._last >= _MIN_PAUSE:
             self._marks.append((self._last, self.done))
         self.done += 1
         self._last = now
-        if self._marks and now - self._marks[-1][0] >= _BETWEEN_MARKS:
+        if self._marks and now - self._marks[-1][0] >= _MARK_INTERVAL:
             self._marks.append((now, self.done))
-            while len(self._marks) > 2 and now - self._marks[0][0] > _REMEMBERED:
+            while len(self._marks) > 2 and now - self._marks[0][0] > _WINDOW:
                 self._marks.popleft()
 
     def seconds_left(self) -> float | None:
-        """Return the remaining time in seconds; None if it is unknown so far."""
+        """Return the remaining time in seconds; None if it cannot be estimated yet."""
         began, before = self._marks[0] if self._marks else (self._began, 0)
         passed, done = self._last - began, self.done - before
-        if done < 1 or (not self._marks and passed < _ENOUGH):
+        if done < 1 or (not self._marks and passed < _MIN_TIME):
             return None
         return passed / done * (self.total - self.done)

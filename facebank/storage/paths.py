@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, cast
 from facebank.errors import UsageError
 from facebank.storage.bucket_urls import (
     BucketURL,
+    bucket_file_message,
     is_bucket_url,
     is_other_address,
+    is_storable,
+    missing_slash_message,
     names_bucket,
-    not_read,
-    only_scans_read,
-    two_slashes,
+    unsupported_address_message,
 )
 from facebank.storage.text import printable
 
@@ -45,12 +46,12 @@ def named_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
     if not os.fspath(path):
         raise UsageError(f"{what} is empty: name a file or folder, or '.' for the current folder")
     if names_bucket(os.fspath(path)):
-        raise UsageError(only_scans_read(os.fspath(path)))
+        raise UsageError(bucket_file_message(os.fspath(path)))
     return Path(path)
 
 
 def named_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], what: str = "the path") -> list[Path]:
-    """Return one or several paths as a list; raises `UsageError` for an empty path or another type."""
+    """Return one or several paths as a list; raises `UsageError` for an empty path or a value that is not a path."""
     if isinstance(paths, str | os.PathLike) or not is_list_like(paths):
         return [file_path(cast("str", paths), what)]
     return [file_path(path, what) for path in paths]
@@ -61,79 +62,68 @@ def named_places(places: str | os.PathLike[str] | Iterable[str | os.PathLike[str
 
     Raises `UsageError` for an address of anything else, and as `named_paths` does.
     """
-    several = [places] if isinstance(places, str | os.PathLike) or not is_list_like(places) else places
-    return [_named_place(cast("str", place)) for place in cast("Iterable[object]", several)]
+    if isinstance(places, str | os.PathLike) or not is_list_like(places):
+        return [_named_place(cast("str", places))]
+    return [_named_place(place) for place in places]
 
 
 def _named_place(place: str | os.PathLike[str]) -> Path | str:
     if is_bucket_url(place):
         return str(BucketURL.parse(cast("str", place)))
     if isinstance(place, str) and is_other_address(place):
-        raise UsageError(not_read(place))
+        raise UsageError(unsupported_address_message(place))
     if isinstance(place, str | os.PathLike) and names_bucket(os.fspath(place)):
-        raise UsageError(two_slashes(os.fspath(place)))
+        raise UsageError(missing_slash_message(os.fspath(place)))
     return file_path(place)
 
 
 def file_path(path: str | os.PathLike[str], what: str = "the path") -> Path:
     """Return a path that a file can have; raises `UsageError` otherwise, as `named_path` does."""
     named = named_path(path, what)
-    try:
-        possible = b"\0" not in os.fsencode(named)
-    except UnicodeEncodeError:
-        possible = False
-    if not possible:
+    if not is_storable(str(named)):
         raise UsageError(f"{what} is not valid for a file: {printable(repr(str(named)))}")
     return named
 
 
-def is_list_like(things: object) -> bool:
+def is_list_like(value: object) -> bool:
     """Return whether an object is iterable, other than text, bytes or an open file."""
-    if isinstance(things, str | bytes | bytearray | memoryview) or hasattr(things, "read"):
+    if isinstance(value, str | bytes | bytearray | memoryview) or hasattr(value, "read"):
         return False
     try:
-        iter(cast("Iterable[object]", things))
+        iter(cast("Iterable[object]", value))
     except TypeError:
         return False
     return True
 
 
-def is_folder(place: Path) -> bool:
-    """Return whether a path is a folder; False if its status cannot be read, which reading it will report."""
-    try:
-        return place.is_dir()
-    except OSError:
-        return False
-
-
-def absolute(place: str | os.PathLike[str]) -> str:
-    """Return an absolute path without resolving links, as stored in scan files: users know these paths."""
-    return os.path.abspath(file_path(place))  # noqa: PTH100 - resolve() follows links
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return an absolute path without resolving links, as stored in scan files, because users recognize it."""
+    return os.path.abspath(file_path(path))  # noqa: PTH100 - resolve() follows links
 
 
 def place_path(place: str | os.PathLike[str]) -> str:
-    """Return a place as scan files store it: an absolute path as of `absolute`, or the address of a bucket."""
+    """Return a place as scan files store it: an absolute path, or the address of a bucket."""
     return str(BucketURL.parse(cast("str", place))) if is_bucket_url(place) else absolute(place)
 
 
 def outermost(places: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Return the unique places as of `place_path`, without those inside another one; buckets follow."""
+    """Return the unique places as of `place_path`, without those inside another one: paths, then buckets' addresses."""
     named = list(map(place_path, places))
-    found: list[Path] = []
+    paths: list[Path] = []
     for path in sorted((Path(place) for place in named if not is_bucket_url(place)), key=lambda path: path.parts):
-        if not found or not path.is_relative_to(found[-1]):
-            found.append(path)
-    buckets: list[str] = []
+        if not paths or not path.is_relative_to(paths[-1]):
+            paths.append(path)
+    urls: list[str] = []
     for url in sorted(filter(is_bucket_url, named), key=lambda url: url.split("/")):
-        if not buckets or not f"{url}/".startswith(f"{buckets[-1]}/"):
-            buckets.append(url)
-    return [*map(str, found), *buckets]
+        if not urls or not f"{url}/".startswith(f"{urls[-1]}/"):
+            urls.append(url)
+    return [*map(str, paths), *urls]
 
 
 def path_from_environment(variable: str) -> Path | None:
     """Return the path that an environment variable names; None if it is unset or empty."""
-    named = os.environ.get(variable)
-    return Path(named) if named else None
+    value = os.environ.get(variable)
+    return Path(value) if value else None
 
 
 def packs_folder() -> Path:
@@ -153,16 +143,16 @@ def cache_folder() -> Path:
 
 def can_be_written(folder: Path) -> bool:
     """Return whether files can be created in a folder, or the folder itself if it is missing."""
-    for there in (folder, *folder.absolute().parents):
+    for ancestor in (folder, *folder.absolute().parents):
         try:
-            if there.exists():
-                return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+            if ancestor.exists():
+                return ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)
         except OSError:
             return False
     return False
 
 
-def keep_plots_out_of_home() -> None:
+def set_matplotlib_cache() -> None:
     """Move matplotlib's font cache to the cache folder; call it before matplotlib is first imported.
 
     If the cache is not writable, a temporary folder is used; otherwise matplotlib would create one and print a warning
@@ -181,14 +171,14 @@ def keep_plots_out_of_home() -> None:
     os.environ["MPLCONFIGDIR"] = str(folder)
 
 
-def _user_folder(variable: str, place: str, below: str) -> Path:
-    named = path_from_environment(variable)
-    if named is not None:
+def _user_folder(variable: str, function: str, subfolder: str) -> Path:
+    path = path_from_environment(variable)
+    if path is not None:
         try:
-            return named.expanduser()
+            return path.expanduser()
         except RuntimeError as error:
-            raise UsageError(f"{variable} names {printable(str(named))!r}, and there is no such home folder") from error
+            raise UsageError(f"{variable} names {printable(str(path))!r}, and there is no such home folder") from error
     import platformdirs
 
-    found: Path = getattr(platformdirs, place)("facebank", appauthor=False)
-    return found / below
+    folder: Path = getattr(platformdirs, function)("facebank", appauthor=False)
+    return folder / subfolder

@@ -1,4 +1,4 @@
-"""Disk space reserved beside a file and released when the disk is full, so that the file can be shrunk."""
+"""Disk space reserved beside a file, and released when the disk is full to make room for shrinking the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIZE = 512 * 1024  # the index of SQLite's log, and the pages of the largest sa
 
 
 def keep_reserve(path: Path) -> None:
-    """Reserve space beside an existing file, as far as available; no-op if reserved already or not possible."""
+    """Reserve space beside an existing file, as far as available; no-op if reserved already or impossible."""
     reserve = _reserve_of(path)
     with suppress(OSError):
         if not path.exists() or (os.path.lexists(reserve) and reserve.lstat().st_size >= _SIZE):
@@ -32,7 +32,7 @@ def keep_reserve(path: Path) -> None:
 
 
 def release_reserve(path: Path) -> bool:
-    """Release the reserved space; returns whether there was any."""
+    """Release the reserved space, and return whether there was any."""
     reserve = _reserve_of(path)
     try:
         size = reserve.lstat().st_size

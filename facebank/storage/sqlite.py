@@ -30,8 +30,8 @@ _PAUSE = 0.01  # seconds between two attempts
 _WARN_AFTER = 1.0  # seconds
 _MAGIC = b"SQLite format 3\x00"
 _FACEBANK = 0x46424E  # FBN: the first three bytes of every application id
-_MOST_OBJECTS = 200
-_LONGEST_REASON = 200
+_MAX_OBJECTS = 200
+_MAX_REASON = 200
 _MOUNTS = Path("/proc/self/mountinfo")
 _NETWORK_KINDS = frozenset(
     {"9p", "afs", "ceph", "cifs", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "prl_fs", "smb3", "smbfs"}
@@ -47,7 +47,7 @@ _MESSAGES_BY_EXTENDED_CODE: dict[int, str] = {
     sqlite3.SQLITE_READONLY_CANTINIT: _UNFINISHED,
 }
 _MESSAGES: dict[int, str] = {
-    sqlite3.SQLITE_FULL: "cannot be written, the disk is full: free some space and try again",
+    sqlite3.SQLITE_FULL: "cannot be written because the disk is full: free some space and try again",
     sqlite3.SQLITE_IOERR: "cannot be read or written: the disk is full or damaged",
     sqlite3.SQLITE_READONLY: "cannot be changed: it was opened for reading, or is write-protected",
     sqlite3.SQLITE_PERM: "cannot be opened: permission denied",
@@ -89,16 +89,16 @@ class SqliteKind:
 
     def damage_error(self, path: Path, why: str = "") -> FacebankError:
         """Return the error for a damaged file, with advice."""
-        shown = printable(why)[:_LONGEST_REASON]
+        shown = printable(why)[:_MAX_REASON]
         return self.format_error(f"{self.named(path)} is damaged{f' ({shown})' if shown else ''}: {self.repair}.")
 
     @contextmanager
-    def translated_errors(self, path: Path) -> Iterator[None]:
+    def translate_errors(self, path: Path) -> Iterator[None]:
         """Translate SQLite's errors, and invalid stored values, to facebank's errors with the file's name."""
         try:
             yield
         except sqlite3.Error as error:
-            raise self._explained(error, path) from error
+            raise self._translate(error, path) from error
         except UnicodeDecodeError as error:  # SQLite may quote damaged bytes in its message
             raise self.damage_error(path) from error
         except InvalidValueError as error:
@@ -134,7 +134,7 @@ class SqliteKind:
         if not header.startswith(_MAGIC):
             raise self.format_error(f"{file} is not a {self.noun}: {self.another}.")
         if int.from_bytes(header[68:72], "big") != self.application_id:
-            raise self._belongs_to_another(path, int.from_bytes(header[68:72], "big"))
+            raise self._other_program_error(path, int.from_bytes(header[68:72], "big"))
 
     def check_tables(self, connection: sqlite3.Connection, path: Path) -> int:
         """Return the schema version of a file; its schema must be exactly that of the version.
@@ -143,27 +143,27 @@ class SqliteKind:
         `format_error` or `version_error`.
         """
         if connection.in_transaction:
-            return self._checked_version(connection, path)
+            return self._check_version(connection, path)
         with transaction(connection, "BEGIN"):
-            return self._checked_version(connection, path)
+            return self._check_version(connection, path)
 
-    def _checked_version(self, connection: sqlite3.Connection, path: Path) -> int:
+    def _check_version(self, connection: sqlite3.Connection, path: Path) -> int:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if application != self.application_id:
-            raise self._belongs_to_another(path, application)
+            raise self._other_program_error(path, application)
         objects = _objects(connection)
-        if not _tables_named(self.version_table, objects) <= self._objects_of(self.newest):
-            raise self._has_other_tables(path)  # do not query a different table or view of that name
-        version = self.version(connection) if _tables_named(self.version_table, objects) else None
+        if not _named_objects(self.version_table, objects) <= self._objects_of(self.newest):
+            raise self._tables_error(path)  # do not query a different table or view of that name
+        version = self.version(connection) if _named_objects(self.version_table, objects) else None
         if not isinstance(version, int) or version < 1:
-            raise self._has_other_tables(path)
+            raise self._tables_error(path)
         if version > self.newest:
             raise self.version_error(
                 f"{self.named(path)} was written by a newer facebank (schema {version}, this one: {self.newest}): "
                 "update facebank."
             )
         if objects != self._objects_of(version):
-            raise self._has_other_tables(path)
+            raise self._tables_error(path)
         return version
 
     def has_tables(self, connection: sqlite3.Connection, version: int) -> bool:
@@ -171,18 +171,18 @@ class SqliteKind:
         return version > 0 and _objects(connection) == self._objects_of(version)
 
     def _objects_of(self, version: int) -> frozenset[_Object]:
-        return _built(self.build, version)
+        return _build_objects(self.build, version)
 
-    def _belongs_to_another(self, path: Path, application: int) -> FacebankError:
+    def _other_program_error(self, path: Path, application: int) -> FacebankError:
         file = printable(str(path))
         if application >> 8 == _FACEBANK:
             return self.format_error(f"{file} is not a {self.noun}, but another file of facebank: {self.another}.")
-        return self.format_error(f"{file} belongs to another program, it is not a {self.noun}: {self.another}.")
+        return self.format_error(f"{file} belongs to another program and is not a {self.noun}: {self.another}.")
 
-    def _has_other_tables(self, path: Path) -> FacebankError:
+    def _tables_error(self, path: Path) -> FacebankError:
         return self.damage_error(path, f"its tables are not those of a {self.noun}")
 
-    def _explained(self, error: sqlite3.Error, path: Path) -> FacebankError:
+    def _translate(self, error: sqlite3.Error, path: Path) -> FacebankError:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if isinstance(error, sqlite3.ProgrammingError):
             kind = ClosedError if isinstance(error, WasClosedError) else UsageError
@@ -221,22 +221,22 @@ def is_full(error: StorageError) -> bool:
     return getattr(error.__cause__, "sqlite_errorcode", None) in _FULL
 
 
-def is_begun(connection: sqlite3.Connection) -> bool:
+def has_any_table(connection: sqlite3.Connection) -> bool:
     """Return whether a file has any tables."""
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return bool(objects)
 
 
 def choose_journal(connection: sqlite3.Connection, *, log: bool) -> str:
-    """Set the journal mode to a write-ahead log or a rollback journal, and return the resulting mode.
+    """Set the journal mode to a write-ahead log (`log`) or a rollback journal, and return the resulting mode.
 
     The result is ``wal`` or ``delete``, or the mode in which another process uses the file.
     """
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     if mode != ("wal" if log else "delete"):
         try:
-            wanted = "PRAGMA journal_mode = WAL" if log else "PRAGMA journal_mode = DELETE"
-            (mode,) = connection.execute(wanted).fetchone()
+            pragma = "PRAGMA journal_mode = WAL" if log else "PRAGMA journal_mode = DELETE"
+            (mode,) = connection.execute(pragma).fetchone()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
@@ -246,21 +246,21 @@ def choose_journal(connection: sqlite3.Connection, *, log: bool) -> str:
 @contextmanager
 def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
     """Commit when the block ends, or roll back on an exception."""
-    with _whole(connection):
+    with _commit(connection):
         connection.execute(begin)
         yield
 
 
 @contextmanager
-def writing(connection: sqlite3.Connection, path: Path, patience: float) -> Iterator[None]:
+def write_transaction(connection: sqlite3.Connection, path: Path, patience: float) -> Iterator[None]:
     """Run a transaction in turn with other processes: see `begin_in_turn`."""
-    with _whole(connection):
+    with _commit(connection):
         begin_in_turn(connection, path, patience)
         yield
 
 
 @contextmanager
-def _whole(connection: sqlite3.Connection) -> Iterator[None]:
+def _commit(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
         connection.execute("COMMIT")
@@ -274,10 +274,10 @@ def _whole(connection: sqlite3.Connection) -> Iterator[None]:
 def begin_in_turn(connection: sqlite3.Connection, path: Path, patience: float) -> None:
     """Begin a write transaction, in turn with other writing processes.
 
-    SQLite gives the next transaction to the process that asks at the right moment, so that a process that writes all
-    the time starves the others. Here the first process that has to wait creates a queue file beside the database.
-    While it exists, every writer locks it before it begins and releases it afterwards: the holder is next. Raises
-    `sqlite3.OperationalError` if others are still writing after `patience`.
+    SQLite has no queue of writers: a process that writes all the time starves the others. Here the first process that
+    has to wait creates a queue file beside the database. While it exists, every writer locks it before it begins and
+    releases it afterwards: the holder is next. Raises `sqlite3.OperationalError` if others are still writing after
+    `patience`.
 
     Parameters
     ----------
@@ -290,33 +290,33 @@ def begin_in_turn(connection: sqlite3.Connection, path: Path, patience: float) -
     connection.execute("PRAGMA busy_timeout = 0")
     try:
         queue = path.with_name(path.name + QUEUE)
-        if queue.exists() or not _begins(connection):
+        if queue.exists() or not _try_begin(connection):
             _wait(connection, path, queue, patience)
     finally:
         connection.execute(f"PRAGMA busy_timeout = {int(timeout)}")
 
 
 def _wait(connection: sqlite3.Connection, path: Path, queue: Path, patience: float) -> None:
-    started, is_warned, is_next = monotonic(), False, False
+    started, has_warned, is_next = monotonic(), False, False
     lock = LockFile(queue)
     try:
         while True:
             is_next = is_next or lock.take()
             waited = monotonic() - started
-            if is_next and _begins(connection, last=waited >= patience):
+            if is_next and _try_begin(connection, last=waited >= patience):
                 return
             if waited >= patience:
                 connection.execute("BEGIN IMMEDIATE")  # raises the busy error, or succeeds
                 return
-            if not is_warned and waited >= min(_WARN_AFTER, patience):
-                is_warned = True
+            if not has_warned and waited >= min(_WARN_AFTER, patience):
+                has_warned = True
                 _warn(path)
             sleep(_PAUSE)
     finally:
         lock.release()
 
 
-def _begins(connection: sqlite3.Connection, *, last: bool = False) -> bool:
+def _try_begin(connection: sqlite3.Connection, *, last: bool = False) -> bool:
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
@@ -338,30 +338,30 @@ def is_on_network(path: Path) -> bool:
     The log's index is in shared memory, which is local to a machine. Shares are recognized on Linux, and by UNC
     paths on Windows; elsewhere a file counts as local.
     """
-    place = str(path.resolve())
-    if place.startswith("\\\\"):
+    resolved = str(path.resolve())
+    if resolved.startswith("\\\\"):
         return True
     try:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return False
-    return filesystem_kind(mounts, place) in _NETWORK_KINDS
+    return filesystem_kind(mounts, resolved) in _NETWORK_KINDS
 
 
-def filesystem_kind(mounts: str, place: str) -> str:
+def filesystem_kind(mounts: str, path: str) -> str:
     """Return the file system type of a resolved path, such as ``nfs4``, or an empty text.
 
     `mounts` is the content of ``/proc/self/mountinfo``, see proc(5).
     """
     longest, kind = -1, ""
     for line in mounts.splitlines():
-        mounted, _, described = line.partition(" - ")
-        fields = mounted.split()
-        if len(fields) < 5 or not described.strip():
+        mount, _, source = line.partition(" - ")
+        fields = mount.split()
+        if len(fields) < 5 or not source.strip():
             continue
         point = _unescape(fields[4]).rstrip("/")
-        if (place == point or place.startswith(point + "/")) and len(point) >= longest:
-            longest, kind = len(point), described.split()[0]
+        if (path == point or path.startswith(point + "/")) and len(point) >= longest:
+            longest, kind = len(point), source.split()[0]
     return kind
 
 
@@ -375,20 +375,20 @@ _Object = tuple[str, str, str, str | None]
 
 
 @cache
-def _built(build: Callable[[sqlite3.Connection, int], None], version: int) -> frozenset[_Object]:
+def _build_objects(build: Callable[[sqlite3.Connection, int], None], version: int) -> frozenset[_Object]:
     with closing(in_memory()) as connection:
         build(connection, version)
         return _objects(connection)
 
 
 def _objects(connection: sqlite3.Connection) -> frozenset[_Object]:
-    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT ?", (_MOST_OBJECTS,))
-    return frozenset((kind, name, table, _one_line(sql)) for kind, name, table, sql in rows)
+    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema LIMIT ?", (_MAX_OBJECTS,))
+    return frozenset((kind, name, table, _collapse_spaces(sql)) for kind, name, table, sql in rows)
 
 
-def _one_line(sql: object) -> str | None:
+def _collapse_spaces(sql: object) -> str | None:
     return " ".join(sql.split()) if isinstance(sql, str) else None
 
 
-def _tables_named(name: str, objects: frozenset[_Object]) -> frozenset[_Object]:
-    return frozenset(found for found in objects if found[1] == name)
+def _named_objects(name: str, objects: frozenset[_Object]) -> frozenset[_Object]:
+    return frozenset(item for item in objects if item[1] == name)

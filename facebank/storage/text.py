@@ -9,7 +9,7 @@ import shlex
 import unicodedata
 
 _SIGNS = frozenset("+-")
-_BEGINS_FORMULA = frozenset("=@\t\r\n") | _SIGNS
+_FORMULA_STARTS = frozenset("=@\t\r\n") | _SIGNS
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NON_JOINER, _JOINER = "\u200c", "\u200d"
 # Scripts that need the joiners: Arabic to Mandaic, Indic to Sinhala, Myanmar, Khmer, Mongolian, and additions.
@@ -38,8 +38,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        character if character.isprintable() or _joins(text, place) else _escape(character)
-        for place, character in enumerate(text)
+        character if character.isprintable() or _joins(text, index) else _escape(character)
+        for index, character in enumerate(text)
     )
 
 
@@ -52,7 +52,7 @@ def is_formula(text: str) -> bool:
     [True, True, True, False, False]
     """
     first = unicodedata.normalize("NFKC", text[:1])
-    return first in _BEGINS_FORMULA and (first not in _SIGNS or _NUMBER.fullmatch(text) is None)
+    return first in _FORMULA_STARTS and (first not in _SIGNS or _NUMBER.fullmatch(text) is None)
 
 
 def spreadsheet_cell(text: str) -> str:
@@ -60,14 +60,14 @@ def spreadsheet_cell(text: str) -> str:
     return f"'{printable(text)}" if is_formula(text) else printable(text)
 
 
-def _joins(text: str, place: int) -> bool:
+def _joins(text: str, index: int) -> bool:
     """Return whether a character is a joiner between two characters that it can join."""
-    if text[place] not in (_NON_JOINER, _JOINER) or not 0 < place < len(text) - 1:
+    if text[index] not in (_NON_JOINER, _JOINER) or not 0 < index < len(text) - 1:
         return False
-    before, after = text[place - 1], text[place + 1]
+    before, after = text[index - 1], text[index + 1]
     if _is_joining(before) and _is_joining(after):
         return True
-    return text[place] == _JOINER and _is_emoji(before) and _is_emoji(after)
+    return text[index] == _JOINER and _is_emoji(before) and _is_emoji(after)
 
 
 def _is_joining(character: str) -> bool:
@@ -97,10 +97,11 @@ def shell_word(text: str) -> str:
     if printable(text) == text:
         return shlex.quote(text)
     escapes = {"'": "\\'", "\\": "\\\\"}
-    typed = (
-        escapes.get(character) or (character if character.isprintable() else _as_bytes(character)) for character in text
+    escaped = (
+        escapes.get(character) or (character if character.isprintable() else _escape_bytes(character))
+        for character in text
     )
-    return f"$'{''.join(typed)}'"
+    return f"$'{''.join(escaped)}'"
 
 
 def shell_command(*words: str | os.PathLike[str]) -> str:
@@ -108,10 +109,10 @@ def shell_command(*words: str | os.PathLike[str]) -> str:
     return " ".join(["facebank", *(shell_word(os.fspath(word)) for word in words)])
 
 
-def _as_bytes(character: str) -> str:
+def _escape_bytes(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
-def never_certain(probability: float) -> str:
-    """Return a probability with three digits, rounded down so that only a certain one is shown as 1.000."""
+def format_probability(probability: float) -> str:
+    """Format a probability with three decimals, rounded down: only 1 is shown as 1.000."""
     return f"{math.floor(probability * 1000) / 1000:.3f}"

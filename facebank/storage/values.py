@@ -29,22 +29,22 @@ class InvalidValueError(ValueError):
     """A stored value is invalid; the message gives the reason, the caller adds the location."""
 
 
-def whole(value: object) -> int:
+def integer(value: object) -> int:
     """Validate and return an integer."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidValueError(f"it contains {str(value)[:40]!r} instead of an integer")
     return value
 
 
-def between(value: object, least: int, most: int) -> int:
+def integer_between(value: object, least: int, most: int) -> int:
     """Validate and return an integer from `least` to `most`."""
-    number = whole(value)
+    number = integer(value)
     if not least <= number <= most:
         raise InvalidValueError(f"it contains the number {str(number)[:40]}, which is not from {least} to {most}")
     return number
 
 
-def real(value: object) -> float:
+def finite_number(value: object) -> float:
     """Validate and return a finite number."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise InvalidValueError(f"it contains {str(value)[:40]!r} instead of a finite number")
@@ -53,7 +53,7 @@ def real(value: object) -> float:
 
 def fraction(value: object) -> float:
     """Validate and return a number from 0 to 1."""
-    number = real(value)
+    number = finite_number(value)
     if not 0 <= number <= 1:
         raise InvalidValueError("it contains a number that is not between 0 and 1")
     return number
@@ -80,7 +80,7 @@ def hex_digest(value: object) -> str:
     return value
 
 
-def turns(value: object) -> int:
+def quarter_turns(value: object) -> int:
     """Validate and return a number of quarter turns, 0..3."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 3:
         raise InvalidValueError(f"the number of quarter turns is 0 to 3, not {str(value)[:40]}")
@@ -135,7 +135,7 @@ def row_digest(table: str, values: Iterable[object]) -> bytes:
     return blake2b(b"".join(parts), digest_size=DIGEST_SIZE).digest()
 
 
-def checked_row(table: str, row: Sequence[object]) -> Sequence[object]:
+def verify_row(table: str, row: Sequence[object]) -> Sequence[object]:
     """Verify a row's digest, the last column, and return the row without it."""
     *values, digest = row
     if digest != row_digest(table, values):

@@ -204,7 +204,7 @@ def _open_video(path: str, within: NamedFolders | None) -> Iterator[BufferedRead
     with ExitStack() as opened:
         try:
             if within is not None:
-                file = opened.enter_context(within.opened_file(path))
+                file = opened.enter_context(within.open_file(path))
             elif Path(path).is_file():
                 file = opened.enter_context(Path(path).open("rb"))
             else:
@@ -279,4 +279,4 @@ def _contents_of(root: str, within: NamedFolders | None) -> FolderContents:
 
 
 def _is_held(path: str, within: NamedFolders | None) -> bool:
-    return within is None or within.hold(path)
+    return within is None or within.contains(path)

@@ -315,7 +315,7 @@ def test_impossible_values_are_refused(
     with pytest.raises(UsageError, match=why):
         written(path, [hostile])
     with monkeypatch.context() as patch:
-        patch.setattr("facebank.album.scan.rows.check_face_numbers", lambda rows: rows)
+        patch.setattr("facebank.album.scan.rows.check_face_rows", lambda rows: rows)
         patch.setattr(parquet_rows, "weaknesses_of", lambda words: tuple(__import__("json").loads(words)))
         written(path, [hostile])
     with ParquetShard.open(path) as shard, pytest.raises(ScanFormatError, match=why):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from facebank.album.sort.files import copy_file, digest_of, link_file, move_file
-from facebank.storage.folders import FileLocation, OpenFolder, spot_within
+from facebank.storage.folders import FileLocation, OpenFolder, open_location
 
 Put = Callable[[FileLocation, FileLocation], None]
 PUT: list[Put] = [copy_file, link_file, move_file]
@@ -64,14 +64,14 @@ def test_a_link_that_replaces_a_folder_is_not_followed(tmp_path: Path) -> None:
     (out / "Ada").mkdir(parents=True)
     elsewhere.mkdir()
     (tmp_path / "photo.jpg").write_text("photo")
-    with spot_within(tmp_path, tmp_path / "photo.jpg") as source, spot_within(out, out / "Ada" / "a.jpg") as target:
+    with open_location(tmp_path, tmp_path / "photo.jpg") as source, open_location(out, out / "Ada" / "a.jpg") as target:
         (out / "Ada").rename(out / "Ada was here")
         (out / "Ada").symlink_to(elsewhere)
         move_file(source, target)
     assert not list(elsewhere.iterdir())
     assert (out / "Ada was here" / "a.jpg").read_text() == "photo"
     with pytest.raises(OSError, match="leads out"), ExitStack() as opened:
-        opened.enter_context(spot_within(out, out / "Ada" / "a.jpg"))
+        opened.enter_context(open_location(out, out / "Ada" / "a.jpg"))
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../b", "a\0b"])

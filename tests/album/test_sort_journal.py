@@ -26,7 +26,7 @@ from facebank.album.sort.journal import (
 from facebank.album.sort.undo import undo_sorting
 from facebank.errors import StorageError
 from facebank.gallery import Gallery, PackIdentity
-from facebank.storage.concurrency import flock_now
+from facebank.storage.concurrency import try_flock
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 DIGEST = "ab" * 32
@@ -271,9 +271,9 @@ def test_a_journal_removed_before_it_was_locked_is_not_written(out: Path, monkey
 
     def undone_meanwhile(handle: int) -> bool | None:
         (out / JOURNAL).unlink(missing_ok=True)
-        return flock_now(handle)
+        return try_flock(handle)
 
-    monkeypatch.setattr("facebank.album.sort.journal.flock_now", undone_meanwhile)
+    monkeypatch.setattr("facebank.album.sort.journal.try_flock", undone_meanwhile)
     with pytest.raises(StorageError, match="another process"):
         SortJournal.open(out, out.parent, KEY)
 

@@ -125,8 +125,8 @@ def test_a_scan_holds_addresses(path: str) -> None:
 def test_an_object_is_in_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s3:" / "family").mkdir(parents=True)
-    assert not NamedFolders([]).hold("s3://family/x.jpg")
-    assert not NamedFolders([tmp_path]).hold("s3://family/x.jpg")
+    assert not NamedFolders([]).contains("s3://family/x.jpg")
+    assert not NamedFolders([tmp_path]).contains("s3://family/x.jpg")
 
 
 PROGRAM = """

@@ -69,7 +69,7 @@ def test_a_log_too_large_to_copy_is_an_error_with_advice(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed_writer(filled, tmp_path / "a.db")
-    monkeypatch.setattr(connections, "_LARGEST_COPY", 100)
+    monkeypatch.setattr(connections, "_MAX_COPY", 100)
     with pytest.raises(StorageError, match=r"a\.db-wal.*open it once with write permission"):
         rows(tmp_path / "a.db")
 

@@ -10,10 +10,10 @@ from facebank.errors import UsageError
 from facebank.storage.dates import (
     CLOCK_RESETS,
     EARLIEST_BIRTH,
-    checked_birth_date,
     earliest_day,
-    is_believable,
-    shown_date,
+    format_photo_date,
+    is_plausible,
+    parse_birth_date,
 )
 
 TODAY = date(2026, 11, 28)
@@ -23,24 +23,24 @@ BIRTHS = st.dates(EARLIEST_BIRTH, TODAY)
 @given(born=BIRTHS)
 def test_a_partial_date_starts_on_its_first_day(born: date) -> None:
     text = born.isoformat()
-    assert earliest_day(checked_birth_date(text, TODAY)) == born
-    assert earliest_day(checked_birth_date(text[:7], TODAY)) == born.replace(day=1)
-    assert earliest_day(checked_birth_date(f" {text[:4]} ", TODAY)) == born.replace(month=1, day=1)
+    assert earliest_day(parse_birth_date(text, TODAY)) == born
+    assert earliest_day(parse_birth_date(text[:7], TODAY)) == born.replace(day=1)
+    assert earliest_day(parse_birth_date(f" {text[:4]} ", TODAY)) == born.replace(month=1, day=1)
 
 
 @given(days=st.integers(1, 5000))
 def test_dates_out_of_range_are_rejected(days: int) -> None:
     with pytest.raises(UsageError, match="future"):
-        checked_birth_date((TODAY + timedelta(days)).isoformat(), TODAY)
+        parse_birth_date((TODAY + timedelta(days)).isoformat(), TODAY)
     with pytest.raises(UsageError, match="before 1850"):
-        checked_birth_date((EARLIEST_BIRTH - timedelta(days)).isoformat(), TODAY)
+        parse_birth_date((EARLIEST_BIRTH - timedelta(days)).isoformat(), TODAY)
 
 
 @given(text=st.text())
 def test_any_text_is_a_date_or_rejected(text: str) -> None:
     refusal = ""
     try:
-        born = checked_birth_date(text, TODAY)
+        born = parse_birth_date(text, TODAY)
     except UsageError as error:
         refusal = str(error)
     else:
@@ -54,7 +54,7 @@ def test_any_text_is_a_date_or_rejected(text: str) -> None:
 )
 def test_invalid_dates_are_rejected(text: str) -> None:
     with pytest.raises(UsageError, match="YYYY"):
-        checked_birth_date(text, TODAY)
+        parse_birth_date(text, TODAY)
 
 
 @given(taken_at=st.datetimes() | st.datetimes(timezones=st.timezones()))
@@ -62,19 +62,19 @@ def test_implausible_photo_dates(taken_at: datetime) -> None:
     now = datetime(2026, 11, 28, tzinfo=UTC)
     day = taken_at.date()
     possible = date(1840, 1, 1) <= day <= date(2026, 11, 29) and day.isoformat() not in CLOCK_RESETS
-    assert is_believable(taken_at, now) == possible
+    assert is_plausible(taken_at, now) == possible
 
 
 @pytest.mark.parametrize("day", CLOCK_RESETS)
 def test_dates_of_reset_clocks_are_implausible(day: str) -> None:
-    assert not is_believable(datetime.fromisoformat(day))
-    assert is_believable(datetime.fromisoformat(day) + timedelta(days=7))
+    assert not is_plausible(datetime.fromisoformat(day))
+    assert is_plausible(datetime.fromisoformat(day) + timedelta(days=7))
 
 
 def test_file_dates_are_marked_and_implausible_ones_omitted() -> None:
     when = datetime(2019, 6, 1, 8, 30)
-    assert shown_date(when, camera_dated=True) == "2019-06-01"
-    assert shown_date(when, camera_dated=True, time=True) == "2019-06-01 08:30"
-    assert shown_date(when, camera_dated=False) == "2019-06-01 (file's date)"
-    assert shown_date(datetime(2000, 1, 1, 8), camera_dated=False) == ""
-    assert shown_date(None, camera_dated=False) == ""
+    assert format_photo_date(when, camera_dated=True) == "2019-06-01"
+    assert format_photo_date(when, camera_dated=True, time=True) == "2019-06-01 08:30"
+    assert format_photo_date(when, camera_dated=False) == "2019-06-01 (file's date)"
+    assert format_photo_date(datetime(2000, 1, 1, 8), camera_dated=False) == ""
+    assert format_photo_date(None, camera_dated=False) == ""

@@ -180,7 +180,7 @@ def test_a_leftover_is_overwritten_before_it_is_removed(tmp_path: Path) -> None:
 def test_without_locks_a_partial_file_is_a_leftover_after_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leftovers, "flock_now", lambda _: None)
+    monkeypatch.setattr(leftovers, "try_flock", lambda _: None)
     path = tmp_path / ".facebank-1-0123456789abcdef.part"
     path.write_bytes(b"Ada")
     assert find_leftovers(tmp_path) == []

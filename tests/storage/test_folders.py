@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facebank.storage.folders import NamedFolders, passed_over
+from facebank.storage.folders import NamedFolders, skipped_files_message
 
 
 @pytest.fixture
@@ -45,56 +45,58 @@ def album(tmp_path: Path) -> Path:
     ],
 )
 def test_targets_outside_are_excluded(album: Path, name: str, held: bool) -> None:
-    assert NamedFolders([album]).hold(album / name) is held
+    assert NamedFolders([album]).contains(album / name) is held
 
 
 def test_without_a_cache_a_folder_replaced_by_a_link_is_excluded(album: Path) -> None:
     folders, photo = NamedFolders([album], remember=False), album / "2019" / "mia.jpg"
-    assert folders.hold(photo)
+    assert folders.contains(photo)
     (album / "2019").rename(album.parent / "elsewhere")
     (album / "2019").symlink_to(album.parent / "elsewhere")
-    assert not folders.hold(photo)
+    assert not folders.contains(photo)
 
 
 def test_circular_links_terminate(album: Path) -> None:
-    NamedFolders([album]).hold(album / "circle.jpg")
+    NamedFolders([album]).contains(album / "circle.jpg")
 
 
 def test_a_named_link_stands_for_its_target(album: Path) -> None:
-    assert NamedFolders([album / "folder"]).hold(album / "folder" / "mia.jpg")
-    assert NamedFolders([album / "file.jpg"]).hold(album / "file.jpg")
-    assert NamedFolders([album, album.parent / "outside"]).hold(album / "file.jpg")
+    assert NamedFolders([album / "folder"]).contains(album / "folder" / "mia.jpg")
+    assert NamedFolders([album / "file.jpg"]).contains(album / "file.jpg")
+    assert NamedFolders([album, album.parent / "outside"]).contains(album / "file.jpg")
 
 
 def test_sidecars_of_a_named_photo_are_included(album: Path) -> None:
     named = NamedFolders([album / "2019" / "mia.jpg"])
-    assert named.hold(album / "2019" / "mia.jpg.xmp")
-    assert named.hold(album / "2019" / "mia.xmp")
-    assert not named.hold(album / "2019" / "bea.jpg.xmp")
+    assert named.contains(album / "2019" / "mia.jpg.xmp")
+    assert named.contains(album / "2019" / "mia.xmp")
+    assert not named.contains(album / "2019" / "bea.jpg.xmp")
     (album / "2019" / "mia.jpg.xmp").symlink_to(album.parent / "outside" / "mia.xmp")
-    assert not NamedFolders([album / "2019" / "mia.jpg"]).hold(album / "2019" / "mia.jpg.xmp")
+    assert not NamedFolders([album / "2019" / "mia.jpg"]).contains(album / "2019" / "mia.jpg.xmp")
 
 
 def test_without_named_folders_links_are_excluded(album: Path) -> None:
     named = NamedFolders([])
-    assert named.hold(album / "2019" / "mia.jpg")
-    assert not any(named.hold(album / name) for name in ("file.jpg", "folder/mia.jpg", "within.jpg", "back/file.jpg"))
+    assert named.contains(album / "2019" / "mia.jpg")
+    assert not any(
+        named.contains(album / name) for name in ("file.jpg", "folder/mia.jpg", "within.jpg", "back/file.jpg")
+    )
 
 
 def test_relative_paths_are_accepted(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(album)
     named = NamedFolders(["."])
-    assert named.hold("2019/mia.jpg")
-    assert not named.hold("file.jpg")
+    assert named.contains("2019/mia.jpg")
+    assert not named.contains("file.jpg")
 
 
 def test_the_message_counts_and_lists_files() -> None:
-    assert "1 photo is skipped" in passed_over(["a.jpg"])
-    told = passed_over([f"{number}\x1b.jpg" for number in range(5)], "file")
+    assert "1 photo is skipped" in skipped_files_message(["a.jpg"])
+    told = skipped_files_message([f"{number}\x1b.jpg" for number in range(5)], "file")
     assert "5 files are skipped" in told
     assert "and 2 more" in told
     assert "\x1b" not in told
-    assert "where it would be written" in passed_over(["a.jpg"], as_targets=True)
+    assert "where it would be written" in skipped_files_message(["a.jpg"], as_targets=True)
 
 
 class ReplacedMeanwhile(NamedFolders):
@@ -112,18 +114,18 @@ class ReplacedMeanwhile(NamedFolders):
 def test_files_inside_are_opened(album: Path) -> None:
     year = album / "2019"
     for named in (NamedFolders([album]), NamedFolders([year]), NamedFolders([year / "mia.jpg"])):
-        with named.opened_file(year / "mia.jpg") as file:
+        with named.open_file(year / "mia.jpg") as file:
             assert file.read() == b"photo"
-    with NamedFolders([album]).opened_folder(year) as folder, folder.entries() as entries:
+    with NamedFolders([album]).open_folder(year) as folder, folder.entries() as entries:
         assert [entry.name for entry in entries] == ["mia.jpg"]
 
 
 @pytest.mark.parametrize("place", [".", "2019"])
 def test_links_created_before_opening_are_not_followed(album: Path, place: str) -> None:
     named = ReplacedMeanwhile([album / place])
-    with pytest.raises(OSError, match=r"Not a directory|is a link|symbolic link"), named.opened_folder(album / "2019"):
+    with pytest.raises(OSError, match=r"Not a directory|is a link|symbolic link"), named.open_folder(album / "2019"):
         pass
-    with pytest.raises(OSError, match="leads out"), named.opened_file(album / "2019" / "mia.jpg"):
+    with pytest.raises(OSError, match="leads out"), named.open_file(album / "2019" / "mia.jpg"):
         pass
 
 
@@ -131,6 +133,6 @@ def test_links_created_before_opening_are_not_followed(album: Path, place: str) 
 def test_files_outside_are_not_opened(album: Path, path: str) -> None:
     with (
         pytest.raises(OSError, match="leads out of the named folders"),
-        NamedFolders([album]).opened_file(album / path),
+        NamedFolders([album]).open_file(album / path),
     ):
         pass

@@ -17,7 +17,7 @@ import pytest
 
 from facebank.storage.concurrency import hold_lock_file
 from facebank.storage.connections import connect
-from facebank.storage.sqlite import QUEUE, begin_in_turn, writing
+from facebank.storage.sqlite import QUEUE, begin_in_turn, write_transaction
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -25,14 +25,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 LOOP = """
 import sys, select, time
 from pathlib import Path
-from facebank.storage.sqlite import writing
+from facebank.storage.sqlite import write_transaction
 from facebank.storage.connections import connect
 path = Path(sys.argv[1])
 connection = connect(path, busy_timeout=30)
 print("ready", flush=True)
 count = 0
 while not select.select([sys.stdin], [], [], 0)[0]:
-    with writing(connection, path, 30):
+    with write_transaction(connection, path, 30):
         connection.execute("UPDATE t SET x = x + 1")
         time.sleep(float(sys.argv[2]))
     count += 1
@@ -43,13 +43,13 @@ print(count, flush=True)
 ONCE = """
 import sys
 from pathlib import Path
-from facebank.storage.sqlite import writing
+from facebank.storage.sqlite import write_transaction
 from facebank.storage.connections import connect
 path = Path(sys.argv[1])
 connection = connect(path, busy_timeout=30)
 for _ in range(int(sys.argv[2])):
     (before,) = connection.execute("SELECT x FROM t").fetchone()
-    with writing(connection, path, 30):
+    with write_transaction(connection, path, 30):
         (at,) = connection.execute("SELECT x FROM t").fetchone()
         connection.execute("UPDATE t SET y = y + 1")
     print(at - before, flush=True)
@@ -59,11 +59,11 @@ for _ in range(int(sys.argv[2])):
 HOLD = """
 import sys
 from pathlib import Path
-from facebank.storage.sqlite import writing
+from facebank.storage.sqlite import write_transaction
 from facebank.storage.connections import connect
 path = Path(sys.argv[1])
 connection = connect(path, busy_timeout=30)
-with writing(connection, path, 30):
+with write_transaction(connection, path, 30):
     print("ready", flush=True)
     sys.stdin.read()
 """
@@ -130,7 +130,7 @@ def test_waiting_is_logged_once(
         assert caplog.messages == [f"waiting for another facebank that is writing to {path}"]
         assert connection.execute("PRAGMA busy_timeout").fetchone() == (1000,)
         holder.communicate("")
-        with writing(connection, path, 1):
+        with write_transaction(connection, path, 1):
             connection.execute("UPDATE t SET x = 1")
     assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name]
 
@@ -144,7 +144,7 @@ def test_a_stale_queue_file_blocks_nobody(path: Path, start: Callable[..., subpr
     for process in (waiting, holder):
         process.send_signal(signal.SIGKILL)
         process.wait()
-    with closing(connect(path, busy_timeout=1)) as connection, writing(connection, path, 1):
+    with closing(connect(path, busy_timeout=1)) as connection, write_transaction(connection, path, 1):
         connection.execute("UPDATE t SET x = 1")
     assert not path.with_name(path.name + QUEUE).exists()
 
@@ -154,7 +154,7 @@ def test_other_files_in_place_of_the_queue_are_kept(path: Path, obstacle: str) -
     queue, outside = path.with_name(path.name + QUEUE), path.with_name("outside")
     outside.write_text("x")
     queue.mkdir() if obstacle == "folder" else queue.symlink_to(outside)
-    with closing(connect(path, busy_timeout=1)) as connection, writing(connection, path, 1):
+    with closing(connect(path, busy_timeout=1)) as connection, write_transaction(connection, path, 1):
         connection.execute("UPDATE t SET x = 1")
     assert outside.read_text() == "x"
     assert queue.is_dir() or queue.is_symlink()

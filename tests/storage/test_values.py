@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.storage.values import InvalidValueError, checked_row, register_row_digest, row_digest
+from facebank.storage.values import InvalidValueError, register_row_digest, row_digest, verify_row
 
 VALUES = st.one_of(
     st.none(),
@@ -48,9 +48,9 @@ def test_swapped_values_change_the_digest() -> None:
 def test_altered_rows_are_rejected() -> None:
     row = [1, "Ada", b"\1\2", 0.5, None]
     digest = row_digest("people", row)
-    assert checked_row("people", [*row, digest]) == row
+    assert verify_row("people", [*row, digest]) == row
     for wrong in ([2, *row[1:], digest], [*row, digest[:-1]], [*row, None], [*row, "x"]):
         with pytest.raises(InvalidValueError, match="people"):
-            checked_row("people", wrong)
+            verify_row("people", wrong)
     with pytest.raises(InvalidValueError):
-        checked_row("samples", [*row, digest])
+        verify_row("samples", [*row, digest])

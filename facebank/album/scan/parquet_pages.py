@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import IO, Any
 
-from facebank.storage.values import InvalidValueError, between
+from facebank.storage.values import InvalidValueError, integer_between
 
 MOST_ROWS = 1_000
 """Largest number of rows in a row group."""
@@ -52,7 +52,7 @@ def groups_in(footer: bytes, end: int) -> list[GroupPages]:
     """Return the row groups of a footer; raises `InvalidValueError` if a page reaches beyond the byte offset `end`."""
     metadata = _Compact(footer).struct()
     groups = [_group(_struct(group), end) for group in _list(metadata.get(4))]
-    rows = between(metadata.get(3), 0, 2**40)
+    rows = integer_between(metadata.get(3), 0, 2**40)
     if sum(group.rows for group in groups) != rows:
         raise InvalidValueError("some of its rows are lost")
     return groups
@@ -63,19 +63,19 @@ def _group(group: dict[int, Any], end: int) -> GroupPages:
     for one, other in pairwise(sorted(columns, key=lambda column: column.offset)):
         if one.offset + one.size > other.offset:
             raise InvalidValueError("its columns overlap")
-    return GroupPages(between(group.get(3), 1, MOST_ROWS), columns)
+    return GroupPages(integer_between(group.get(3), 1, MOST_ROWS), columns)
 
 
 def _column(chunk: dict[int, Any], end: int) -> ColumnPages:
     meta = _struct(chunk.get(3))
-    size, path = between(meta.get(7), 0, end), _list(meta.get(3))
+    size, path = integer_between(meta.get(7), 0, end), _list(meta.get(3))
     if 1 in chunk or 11 in meta or meta.get(4) != _UNCOMPRESSED or meta.get(6) != size:
         raise InvalidValueError("it would take more memory than its size allows")
     if not set(_list(meta.get(2))) <= {_PLAIN, _RLE} or not path or not isinstance(path[0], bytes):
         raise InvalidValueError("it has pages of a different kind than a shard's")
-    offset = between(meta.get(9), 4, end - size)
+    offset = integer_between(meta.get(9), 4, end - size)
     # a value takes at least 4 bytes; a null takes none, and belongs to a row or a face
-    values = between(meta.get(5), 0, MOST_ROWS + MOST_FACES + size // 4)
+    values = integer_between(meta.get(5), 0, MOST_ROWS + MOST_FACES + size // 4)
     return ColumnPages(path[0].decode(), offset, size, values)
 
 
@@ -89,11 +89,11 @@ def check_pages(stream: IO[bytes], group: GroupPages, names: Collection[str] | N
             stream.seek(place)
             reader = _Compact(stream.read(min(_LONGEST_HEADER, end - place)))
             header = reader.struct()
-            page, size = _struct(header.get(5)), between(header.get(3), 0, end - place - reader.place)
+            page, size = _struct(header.get(5)), integer_between(header.get(3), 0, end - place - reader.place)
             is_plain = [page.get(number) for number in (2, 3, 4)] == [_PLAIN, _RLE, _RLE]
             if header.get(1) != _DATA_PAGE or header.get(2) != size or not is_plain:
                 raise InvalidValueError("it has pages of a different kind than a shard's")
-            values += between(page.get(1), 0, column.values - values)
+            values += integer_between(page.get(1), 0, column.values - values)
             place += reader.place + size
         if values != column.values:
             raise InvalidValueError("some of its values are lost")
@@ -136,7 +136,7 @@ class _Compact:
 
     def _fitting(self, count: int) -> int:
         """Return `count` if so many values of at least one byte can follow; raises `InvalidValueError` otherwise."""
-        return between(count, 0, len(self._data) - self.place)
+        return integer_between(count, 0, len(self._data) - self.place)
 
     def _bytes(self, count: int) -> bytes:
         begin = self.place

@@ -42,9 +42,9 @@ from facebank.album.scan.rows import (
     weaknesses_of,
 )
 from facebank.storage.arrow import pyarrow
-from facebank.storage.face_numbers import FIELDS, OPTIONAL_FIELDS, face_to_numbers, width_of
+from facebank.storage.face_rows import FIELDS, OPTIONAL_FIELDS, face_to_row, row_width
 from facebank.storage.text import printable
-from facebank.storage.values import DIGEST_SIZE, InvalidValueError, row_digest, text, time_to_text, whole
+from facebank.storage.values import DIGEST_SIZE, InvalidValueError, integer, row_digest, text, time_to_text
 
 if TYPE_CHECKING:
     from facebank.album.scan.scan_file import ScannedFile
@@ -160,7 +160,7 @@ def _check_values(values: Sequence[Any]) -> FileRecord:
         raise InvalidValueError("it holds an invalid file")
     return FileRecord(
         path_of(path),
-        FileState(whole(size), whole(modified)),
+        FileState(integer(size), integer(modified)),
         text(status),
         of_file,
         error_or_none(error),
@@ -211,7 +211,7 @@ def columns_of(records: Sequence[FileRecord], photos: Sequence[Photo | None], fi
 
 
 def _face_row(face: Face) -> FaceRow:
-    return FaceRow(0, 0, face_to_numbers(face).tobytes(), json.dumps(face.assessment.weaknesses))
+    return FaceRow(0, 0, face_to_row(face).tobytes(), json.dumps(face.assessment.weaknesses))
 
 
 def _faces_array(numbers: FloatArray, faces: Sequence[FaceRow], schema: Any) -> Any:
@@ -275,9 +275,9 @@ def faces_in(table: Any, records: Sequence[FileRecord], first: int, dimension: i
 
 
 def _numbers_in(faces: Any, dimension: int) -> FloatArray:
-    """Return the numbers of faces, ``float32`` of shape ``(N, W)``, as laid out in `facebank.storage.face_numbers`."""
+    """Return the numbers of faces, ``float32`` of shape ``(N, W)``, as laid out in `facebank.storage.face_rows`."""
     pa = pyarrow()
-    numbers = np.empty((len(faces), width_of(dimension)), dtype="<f4")
+    numbers = np.empty((len(faces), row_width(dimension)), dtype="<f4")
     for name, place in FIELDS.items():
         values = faces.field(name)
         is_vector = pa.types.is_fixed_size_list(values.type)

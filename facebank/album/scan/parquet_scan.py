@@ -22,7 +22,7 @@ from facebank.album.scan.rows import FileRow, ShardRow, TagRow, faces_of, number
 from facebank.album.scan.scan_file import Counts, ScanFile, StoredFaces
 from facebank.album.scan.videos import ScanVideos
 from facebank.errors import ScanFormatError, UsageError
-from facebank.storage.face_numbers import embeddings_of, qualities_of
+from facebank.storage.face_rows import embeddings_of, qualities_of
 from facebank.storage.files import file_version, is_folder
 from facebank.storage.text import printable
 

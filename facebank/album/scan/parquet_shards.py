@@ -38,9 +38,9 @@ from facebank.album.scan.scan_file import ScannedFile
 from facebank.errors import PackMismatchError, ScanFormatError, ScanNotFoundError, UsageError
 from facebank.gallery import PackIdentity
 from facebank.storage.arrow import pyarrow
-from facebank.storage.files import face_file_mode, is_file, new_file, writing
+from facebank.storage.files import face_file_mode, is_file, new_file, translate_write_errors
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError, between, hex_digest, text
+from facebank.storage.values import InvalidValueError, hex_digest, integer_between, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +117,7 @@ def write_parquet_shard(path: Path, files: Iterable[ScannedFile], header: ShardH
     """
     pa = pyarrow()
     schema, seen, photos, faces = schema_of(header.pack.dimension), set[str](), 0, 0
-    with writing(path, _ADVICE):
+    with translate_write_errors(path, _ADVICE):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (
             new_file(path, mode=face_file_mode()) as part,
@@ -358,8 +358,8 @@ def _header_of(parquet: Any, path: Path) -> tuple[ShardHeader, ShardCounts]:
     if len(footer) != len(names):
         raise InvalidValueError("its footer is incomplete")
     _, version, name, digest, dimension, runtime, looked_through, *counts = (footer[name] for name in names)
-    pack = PackIdentity(text(name), hex_digest(digest), between(_number(dimension), 1, _MOST_DIMENSIONS))
-    files, photos, faces = (between(_number(count), 0, 2**40) for count in counts)
+    pack = PackIdentity(text(name), hex_digest(digest), integer_between(_number(dimension), 1, _MOST_DIMENSIONS))
+    files, photos, faces = (integer_between(_number(count), 0, 2**40) for count in counts)
     if max(map(len, (version, name, runtime))) > _LONGEST_NAME:
         raise InvalidValueError("its footer has names that are too long")
     rows = json.loads(looked_through)

@@ -14,20 +14,20 @@ import numpy as np
 from facebank.errors import UsageError
 from facebank.media import MOST_SHARDS, Shard
 from facebank.storage.bucket_urls import BucketURL, is_bucket_url
-from facebank.storage.face_numbers import check_face_numbers, face_from_numbers, face_to_numbers, width_of
+from facebank.storage.face_rows import check_face_rows, face_from_row, face_to_row, row_width
 from facebank.storage.text import printable
 from facebank.storage.values import (
     InvalidValueError,
-    between,
-    checked_row,
     flag,
     hex_digest,
+    integer,
+    integer_between,
+    quarter_turns,
     row_digest,
     text,
     text_to_time,
     time_to_text,
-    turns,
-    whole,
+    verify_row,
 )
 from facebank.types import Photo
 
@@ -131,7 +131,7 @@ class FaceRow(NamedTuple):
 
     id: int
     photo: int  # number of the photo, or of the track of a video
-    numbers: bytes  # box, landmarks, scores and embedding, as in `facebank.storage.face_numbers`
+    numbers: bytes  # box, landmarks, scores and embedding, as in `facebank.storage.face_rows`
     weaknesses: str  # JSON list of words
 
 
@@ -188,10 +188,10 @@ def insert(connection: sqlite3.Connection, table: str, rows: Iterable[Sequence[o
 
 def file_row(row: Sequence[object]) -> FileRow:
     """Return a row of ``files``; raises `InvalidValueError` if it is invalid."""
-    path, size, modified, photo, error, readers = checked_row("files", row)
-    number = None if photo is None else whole(photo)
+    path, size, modified, photo, error, readers = verify_row("files", row)
+    number = None if photo is None else integer(photo)
     return FileRow(
-        path_of(path), FileState(whole(size), whole(modified)), number, error_or_none(error), text_or_none(readers)
+        path_of(path), FileState(integer(size), integer(modified)), number, error_or_none(error), text_or_none(readers)
     )
 
 
@@ -202,22 +202,22 @@ def file_values(file: FileRow) -> tuple[object, ...]:
 
 def photo_row(row: Sequence[object]) -> PhotoRow:
     """Return a row of ``photos``; raises `InvalidValueError` if it is invalid."""
-    return photo_of_values(checked_row("photos", row))
+    return photo_of_values(verify_row("photos", row))
 
 
 def photo_of_values(values: Sequence[object]) -> PhotoRow:
     """Return the photo of a row's values without the digest; raises `InvalidValueError` if they are invalid."""
     number, content_hash, across, down, turned, taken_at, dated, picture_hash, faces = values
     return PhotoRow(
-        whole(number),
+        integer(number),
         hex_digest(content_hash),
-        between(across, 1, _LONGEST_SIDE),
-        between(down, 1, _LONGEST_SIDE),
-        turns(turned),
+        integer_between(across, 1, _LONGEST_SIDE),
+        integer_between(down, 1, _LONGEST_SIDE),
+        quarter_turns(turned),
         None if taken_at is None else _time(taken_at),
         flag(dated),
         None if picture_hash is None else hex_digest(picture_hash),
-        between(faces, 0, _MOST_FACES),
+        integer_between(faces, 0, _MOST_FACES),
     )
 
 
@@ -229,30 +229,30 @@ def photo_values(photo: PhotoRow) -> tuple[object, ...]:
 
 def face_row(row: Sequence[object], table: str = "faces") -> FaceRow:
     """Return a row of ``faces`` or ``track_faces``; its numbers are validated by `faces_of` and `numbers_of`."""
-    number, photo, numbers, weaknesses = checked_row(table, row)
+    number, photo, numbers, weaknesses = verify_row(table, row)
     if not isinstance(numbers, bytes) or not isinstance(weaknesses, str):
         raise InvalidValueError("it holds an invalid face")
-    return FaceRow(whole(number), whole(photo), numbers, weaknesses)
+    return FaceRow(integer(number), integer(photo), numbers, weaknesses)
 
 
 def face_values(number: int, photo: int, face: Face) -> tuple[object, ...]:
     """Return the values of a face's row, without the digest."""
-    return (number, photo, face_to_numbers(face).tobytes(), json.dumps(face.assessment.weaknesses))
+    return (number, photo, face_to_row(face).tobytes(), json.dumps(face.assessment.weaknesses))
 
 
 def numbers_of(rows: Sequence[FaceRow], dimension: int) -> FloatArray:
     """Return the numbers of faces, ``float32`` of shape ``(N, W)``; raises `InvalidValueError` if they are invalid."""
-    across = width_of(dimension)
+    across = row_width(dimension)
     if any(len(row.numbers) != 4 * across for row in rows):
         raise InvalidValueError(f"it holds a face whose embedding does not have {dimension} numbers")
     numbers = np.frombuffer(b"".join(row.numbers for row in rows), dtype="<f4").reshape(-1, across)
-    return check_face_numbers(numbers)
+    return check_face_rows(numbers)
 
 
 def faces_of(photos: Sequence[Sequence[FaceRow]], dimension: int) -> list[tuple[Face, ...]]:
     """Return the faces of each photo; raises `InvalidValueError` if one is invalid. Fastest for many photos at once."""
     numbers = iter(numbers_of([row for rows in photos for row in rows], dimension))
-    return [tuple(face_from_numbers(next(numbers), weaknesses_of(row.weaknesses)) for row in rows) for rows in photos]
+    return [tuple(face_from_row(next(numbers), weaknesses_of(row.weaknesses)) for row in rows) for rows in photos]
 
 
 @lru_cache(maxsize=1000)
@@ -275,36 +275,36 @@ def weaknesses_of(text: str) -> tuple[str, ...]:
 
 def group_row(row: Sequence[object]) -> tuple[int, int]:
     """Return group and face of a row of ``groups``; raises `InvalidValueError` if it is invalid."""
-    face, number, position = checked_row("groups", row)
-    between(position, 0, 2**62)
-    return between(number, 1, 2**62), whole(face)
+    face, number, position = verify_row("groups", row)
+    integer_between(position, 0, 2**62)
+    return integer_between(number, 1, 2**62), integer(face)
 
 
 def apart_row(row: Sequence[object]) -> tuple[int, int]:
     """Return the two faces of a row of ``apart``; raises `InvalidValueError` if it is invalid."""
-    first, second = map(whole, checked_row("apart", row))
+    first, second = map(integer, verify_row("apart", row))
     return first, second
 
 
 def tag_row(row: Sequence[object]) -> TagRow:
     """Return a row of ``tags``; raises `InvalidValueError` if it is invalid."""
-    photo, file, person = checked_row("tags", row)
-    return TagRow(path_of(photo), path_of(file), whole(person))
+    photo, file, person = verify_row("tags", row)
+    return TagRow(path_of(photo), path_of(file), integer(person))
 
 
 def shard_row(row: Sequence[object]) -> ShardRow:
     """Return a row of ``shards``; raises `InvalidValueError` if it is invalid."""
-    return shard_of_values(checked_row("shards", row))
+    return shard_of_values(verify_row("shards", row))
 
 
 def shard_of_values(values: Sequence[object]) -> ShardRow:
     """Return the shard of a row's values without the digest; raises `InvalidValueError` if they are invalid."""
     place, number, count, looked_through = values
-    of = between(count, 1, MOST_SHARDS)
+    of = integer_between(count, 1, MOST_SHARDS)
     when = _time(looked_through)
     if when.tzinfo is None:
         raise InvalidValueError("it holds a time without a time zone")
-    return ShardRow(path_of(place), Shard(between(number, 1, of), of), when)
+    return ShardRow(path_of(place), Shard(integer_between(number, 1, of), of), when)
 
 
 def shard_values(row: ShardRow) -> tuple[object, ...]:
@@ -314,7 +314,7 @@ def shard_values(row: ShardRow) -> tuple[object, ...]:
 
 def totals_row(row: Sequence[object]) -> Totals:
     """Return the one row of ``totals``; raises `InvalidValueError` if it is invalid."""
-    return Totals(*(between(value, 0, 2**62) for value in checked_row("totals", row)))
+    return Totals(*(integer_between(value, 0, 2**62) for value in verify_row("totals", row)))
 
 
 def path_of(data: object) -> str:

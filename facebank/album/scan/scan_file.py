@@ -42,7 +42,7 @@ from facebank.album.scan.schema import SCAN_FILE, prepare
 from facebank.album.scan.tables import BUSY_TIMEOUT, INSIDE, ScanTables, range_of
 from facebank.album.scan.videos import ScanVideos
 from facebank.storage.connections import ThreadConnections, connect
-from facebank.storage.face_numbers import embeddings_of, qualities_of
+from facebank.storage.face_rows import embeddings_of, qualities_of
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import Photo
@@ -129,7 +129,7 @@ class ScanFile:
         if create:
             SCAN_FILE.make_empty_file(path)
         SCAN_FILE.check_header(path, may_be_empty=create)
-        with SCAN_FILE.translated_errors(path):
+        with SCAN_FILE.translate_errors(path):
             connection = _opened(path, pack, read_only=read_only)
         connections = ThreadConnections(connection, partial(_opened, path, pack, read_only=read_only))
         return cls(path, connections, pack.dimension)

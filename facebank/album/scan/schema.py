@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING
 
 from facebank.album.scan.rows import COLUMNS, Totals, insert
 from facebank.errors import PackMismatchError, ScanBusyError, ScanFormatError, ScanNotFoundError
-from facebank.storage.connections import BoundedConnection, copied_to_memory, is_writable
+from facebank.storage.connections import BoundedConnection, copy_to_memory, is_writable
 from facebank.storage.dates import CLOCK_RESETS
-from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_on_network, transaction
+from facebank.storage.sqlite import SqliteKind, choose_journal, has_any_table, is_on_network, transaction
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError, between, checked_row, register_row_digest, row_digest
+from facebank.storage.values import InvalidValueError, integer_between, register_row_digest, row_digest, verify_row
 
 if TYPE_CHECKING:
     import sqlite3
@@ -139,7 +139,7 @@ def _add_total(connection: sqlite3.Connection, table: str, counted: Sequence[str
     rows = connection.execute(f"SELECT {', '.join(counted)}, row_digest FROM totals").fetchall()  # noqa: S608 - ours
     if len(rows) != 1:
         raise InvalidValueError("the numbers of its rows are lost")
-    counts = [between(count, 0, 2**62) for count in checked_row("totals", rows[0])]
+    counts = [integer_between(count, 0, 2**62) for count in verify_row("totals", rows[0])]
     connection.execute(f"ALTER TABLE totals ADD COLUMN {table} INTEGER NOT NULL DEFAULT 0")
     connection.execute("UPDATE totals SET row_digest = ?", (row_digest("totals", (*counts, 0)),))
 
@@ -186,7 +186,7 @@ def prepare(
     BoundedConnection
         The given connection; for an older read-only file, a connection to a migrated copy in memory.
     """
-    if not is_begun(connection):
+    if not has_any_table(connection):
         if read_only:
             raise SCAN_FILE.empty_file_error(path)
         _begin(connection, pack)
@@ -196,7 +196,7 @@ def prepare(
     if version < SCAN_FILE.newest:
         read_only = read_only or not is_writable(path)
         if read_only:
-            connection = copied_to_memory(connection)
+            connection = copy_to_memory(connection)
         _migrate(connection, path)
     if read_only:
         connection.execute("PRAGMA query_only = ON")
@@ -211,7 +211,7 @@ def keep_totals(connection: sqlite3.Connection, totals: Totals) -> None:
 
 def _begin(connection: sqlite3.Connection, pack: PackIdentity) -> None:
     with transaction(connection):
-        if is_begun(connection):  # another process was faster
+        if has_any_table(connection):  # another process was faster
             return
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         _build(connection, SCAN_FILE.newest)

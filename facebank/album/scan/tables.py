@@ -32,7 +32,7 @@ from facebank.album.scan.rows import (
 from facebank.album.scan.schema import SCAN_FILE, keep_totals
 from facebank.album.tags.sidecars import sidecar_of
 from facebank.storage.connections import BoundedConnection, UnusableError
-from facebank.storage.sqlite import transaction, writing
+from facebank.storage.sqlite import transaction, write_transaction
 from facebank.storage.values import InvalidValueError, row_digest
 
 if TYPE_CHECKING:
@@ -98,13 +98,13 @@ class ScanTables:
 
     def close(self) -> None:
         """Close the file for all threads."""
-        with SCAN_FILE.translated_errors(self.path):
+        with SCAN_FILE.translate_errors(self.path):
             self._connections.close()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Read in one transaction, so that rows and their totals are consistent."""
-        with SCAN_FILE.translated_errors(self.path), self._connections.use() as connection:
+        with SCAN_FILE.translate_errors(self.path), self._connections.use() as connection:
             if connection.in_transaction:
                 yield
                 return
@@ -115,9 +115,9 @@ class ScanTables:
     def changing(self) -> Iterator[Counter[str]]:
         """Write in one transaction; yields a counter for the change of each table's number of rows."""
         with (
-            SCAN_FILE.translated_errors(self.path),
+            SCAN_FILE.translate_errors(self.path),
             self._connections.use() as connection,
-            writing(connection, self.path, BUSY_TIMEOUT),
+            write_transaction(connection, self.path, BUSY_TIMEOUT),
         ):
             changed = Counter[str]()
             yield changed
@@ -134,7 +134,7 @@ class ScanTables:
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         """Return all rows of a statement."""
-        with SCAN_FILE.translated_errors(self.path), self._connections.use() as connection:
+        with SCAN_FILE.translate_errors(self.path), self._connections.use() as connection:
             rows = connection.execute(statement, values).fetchall()
             self._require_unchanged(connection)
         return rows

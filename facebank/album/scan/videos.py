@@ -22,7 +22,7 @@ from facebank.album.scan.rows import (
 )
 from facebank.album.scan.schema import SCAN_FILE
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError, between, checked_row, hex_digest, real, whole
+from facebank.storage.values import InvalidValueError, finite_number, hex_digest, integer, integer_between, verify_row
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -240,29 +240,29 @@ def _is_inside(path: str, place: str) -> bool:
 
 
 def _video_row(row: Sequence[object]) -> VideoRow:
-    number, path, size, modified, content_hash, seconds, error, readers, tracks = checked_row("videos", row)
+    number, path, size, modified, content_hash, seconds, error, readers, tracks = verify_row("videos", row)
     return VideoRow(
-        whole(number),
+        integer(number),
         path_of(path),
-        FileState(whole(size), whole(modified)),
+        FileState(integer(size), integer(modified)),
         None if content_hash is None else hex_digest(content_hash),
         _seconds(seconds),
         error_or_none(error),
         text_or_none(readers),
-        between(tracks, 0, _MOST_TRACKS),
+        integer_between(tracks, 0, _MOST_TRACKS),
     )
 
 
 def _track_row(row: Sequence[object]) -> _TrackRow:
-    number, video, shot, begun, seen, ended, faces = checked_row("tracks", row)
+    number, video, shot, begun, seen, ended, faces = verify_row("tracks", row)
     track = _TrackRow(
-        whole(number),
-        whole(video),
-        between(shot, 0, 2**62),
+        integer(number),
+        integer(video),
+        integer_between(shot, 0, 2**62),
         _seconds(begun),
         _seconds(seen),
         _seconds(ended),
-        between(faces, 1, _MOST_FACES),
+        integer_between(faces, 1, _MOST_FACES),
     )
     if not track.begun <= track.seen <= track.ended:
         raise InvalidValueError("it holds a face that disappears before it appears")
@@ -274,14 +274,14 @@ def _face_row(row: Sequence[object]) -> FaceRow:
 
 
 def _picture_row(row: Sequence[object]) -> bytes:
-    _, picture = checked_row("track_pictures", row)
+    _, picture = verify_row("track_pictures", row)
     if not isinstance(picture, bytes) or not picture.startswith(_JPEG) or len(picture) > _LARGEST_PICTURE:
         raise InvalidValueError("it holds an invalid picture")
     return picture
 
 
 def _seconds(value: object) -> float:
-    seconds = real(value)
+    seconds = finite_number(value)
     if not 0 <= seconds <= _LONGEST:
         raise InvalidValueError("it holds an impossible time in a video")
     return seconds

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from facebank.media import picture_hash_of, with_orientation
-from facebank.storage.concurrency import flock_now
-from facebank.storage.files import part_name, sha256_of
+from facebank.storage.concurrency import try_flock
+from facebank.storage.files import part_path, sha256_of
 
 if TYPE_CHECKING:
     from io import BufferedReader, BufferedWriter
@@ -36,10 +36,10 @@ def is_picture(stored: str, noted: str) -> bool:
 
 def copy_file(source: FileLocation, target: FileLocation, *, settled: bool = False) -> None:
     """Copy a file with its times atomically, and flush it to the disk if `settled`; raises `FileExistsError`."""
-    part = part_name(target.path).name
+    part = part_path(target.path).name
     try:
         with source.read() as original, target.folder.create(part) as copy:
-            flock_now(copy.fileno())  # keeps other processes from removing it as a leftover
+            try_flock(copy.fileno())  # keeps other processes from removing it as a leftover
             shutil.copyfileobj(original, copy, 1024 * 1024)
             copy.flush()
             _copy_metadata(original, copy)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from facebank.album.sort.entries import Entry, entry_of, is_whole, require_visible
 from facebank.errors import StorageError
-from facebank.storage.concurrency import flock_now, is_at
+from facebank.storage.concurrency import is_at, try_flock
 from facebank.storage.files import write_file
 from facebank.storage.text import printable, shell_command
 from facebank.storage.values import InvalidValueError
@@ -248,7 +248,7 @@ def only_undoing(journal: JournalContent) -> Iterator[None]:
 
 def _lock(handle: int, path: Path) -> None:
     """Lock an open file, where the system supports it; raises `StorageError` if another process has."""
-    if flock_now(handle) is False or not is_at(handle, path):  # the file may have been removed before it was locked
+    if try_flock(handle) is False or not is_at(handle, path):  # the file may have been removed before it was locked
         raise _busy(path)
 
 

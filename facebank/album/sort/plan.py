@@ -92,7 +92,7 @@ def plan_sorting(
         unsure += len(improbable - known.keys())
         for person in list(known)[: 1 if mode is SortMode.MOVE else None]:
             source, place = Path(photo.path), out / folders[person]
-            if not (sorted_folder.hold(source) and out_folder.hold(place)):
+            if not (sorted_folder.contains(source) and out_folder.contains(place)):
                 outside.append(Step(source, place / source.name, photo.content_hash, person))
                 continue
             step = planner.step(source, place, photo.content_hash, person)

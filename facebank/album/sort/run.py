@@ -11,7 +11,7 @@ from facebank.album.sort.files import copy_file, digest_of, link_file, move_file
 from facebank.album.sort.journal import SortJournal
 from facebank.errors import StorageError
 from facebank.storage.concurrency import uninterrupted
-from facebank.storage.folders import FileLocation, NamedFolders, spot_within
+from facebank.storage.folders import FileLocation, NamedFolders, open_location
 from facebank.storage.leftovers import remove_leftovers
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
@@ -71,7 +71,7 @@ def _run(journal: SortJournal, step: Step, plan: SortPlan) -> str | None:
         return f"{printable(str(source))} is a link to another file and is not moved: use --copy or --link"
     beside = SortMode.COPY if plan.mode is SortMode.LINK else plan.mode
     try:
-        with spot_within(plan.folder, Path(os.path.realpath(source))) as at:
+        with open_location(plan.folder, Path(os.path.realpath(source))) as at:
             picture = step.picture_hash or picture_of(at)
             entries = [Entry(plan.mode, str(source), str(step.target), step.content_hash, step.person, picture)]
             for sidecar in step.sidecars:
@@ -79,7 +79,7 @@ def _run(journal: SortJournal, step: Step, plan: SortPlan) -> str | None:
                 digest = digest_of(FileLocation(at.folder, source.name))
                 entries.append(Entry(beside, str(source), str(sidecar.target), digest, step.person))
             journal.write(entries)
-            with spot_within(plan.out, step.target, create=True) as to:
+            with open_location(plan.out, step.target, create=True) as to:
                 for entry in entries:
                     source = Path(entry.source)
                     name = source.name if entry.is_sidecar else at.name
@@ -119,10 +119,10 @@ def mend_sorting(journal: JournalContent, key: bytes) -> Entry | None:
 def _finish(entry: Entry, folder: Path, out: Path, *, begin: bool = False) -> bool:
     """Finish an entry, or do it from the start if `begin` is set; return whether the file is at its target now."""
     with (
-        spot_within(folder, Path(entry.source), create=True) as source,
-        spot_within(out, Path(entry.target), create=True) as target,
+        open_location(folder, Path(entry.source), create=True) as source,
+        open_location(out, Path(entry.target), create=True) as target,
     ):
-        if source.is_same_place(target):
+        if source.is_same_location(target):
             return False  # a link has made both folders the same, so there is nothing to finish
         if target.is_taken:
             if digest_of(target) != entry.content_hash:
@@ -144,9 +144,9 @@ def remove_sort_leftovers(journal: JournalContent) -> None:
     """Remove unfinished copies of a killed run from the folders in the journal."""
     out = NamedFolders([journal.out])
     targets = (Path(entry.target).parent for entry in journal.entries)
-    folders = {journal.out, *(folder for folder in targets if out.hold(folder))}
+    folders = {journal.out, *(folder for folder in targets if out.contains(folder))}
     for entry, folder in zip(journal.entries, journal.folders, strict=True):
         home = Path(entry.source).parent
-        if home not in folders and NamedFolders([folder]).hold(home):
+        if home not in folders and NamedFolders([folder]).contains(home):
             folders.add(home)
     remove_leftovers(sorted(folders))

@@ -15,7 +15,7 @@ from facebank.album.sort.journal import JOURNAL, only_undoing
 from facebank.album.sort.run import remove_sort_leftovers
 from facebank.album.tags.sidecars import SUFFIX, own_sidecars, sidecar_of
 from facebank.errors import UsageError
-from facebank.storage.folders import NOT_THERE, FileLocation, spot_within
+from facebank.storage.folders import NOT_THERE, FileLocation, open_location
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 
@@ -110,7 +110,7 @@ class _SortedPhoto:
         source, target = Path(entry.source), Path(entry.target)
         with _spot(self.journal.out, target) as at, _spot(self.folder, source) as home:
             there, is_home = at is not None and at.is_taken, home is not None and home.is_taken
-            if at is not None and home is not None and at.is_same_place(home):
+            if at is not None and home is not None and at.is_same_location(home):
                 return None  # a link has made both folders the same
             beside = [] if at is None else [FileLocation(at.folder, path.name) for path in own_sidecars(target)]
             if there and at is not None:
@@ -127,7 +127,7 @@ class _SortedPhoto:
             changed = [place for sidecar, place in zip(beside, homes, strict=True) if not self._is_noted(sidecar)]
             if dry_run:
                 return list(map(str, changed)) if there else None
-            with spot_within(self.folder, source, create=True) as back:
+            with open_location(self.folder, source, create=True) as back:
                 if there and at is not None:
                     _put_back(at, back)
                 for sidecar, place in zip(beside, homes, strict=True):
@@ -169,7 +169,7 @@ class _SortedPhoto:
         if home is None:
             sidecar.remove()
             return
-        with spot_within(self.folder, home, create=True) as back:
+        with open_location(self.folder, home, create=True) as back:
             move_file(sidecar, back)
 
     def _require_same(self, spot: FileLocation, *, alone: bool = False) -> None:
@@ -214,7 +214,7 @@ class _SortedPhoto:
     def _is_original(self, spot: FileLocation) -> bool:
         """Return whether a location is the original's, because a link has made both folders the same."""
         with suppress(OSError), _spot(self.folder, Path(os.path.realpath(self.entry.source))) as original:
-            return original is not None and original.is_same_place(spot)
+            return original is not None and original.is_same_location(spot)
         return False
 
     def _has_original(self) -> bool:
@@ -242,7 +242,7 @@ def _spot(root: Path, path: Path) -> Iterator[FileLocation | None]:
     """Open the location of a file; None if its folder is missing."""
     with ExitStack() as opened:
         try:
-            spot = opened.enter_context(spot_within(root, path))
+            spot = opened.enter_context(open_location(root, path))
         except OSError as error:
             if error.errno not in NOT_THERE:
                 raise
@@ -252,7 +252,7 @@ def _spot(root: Path, path: Path) -> Iterator[FileLocation | None]:
 
 def _put_back(spot: FileLocation, home: FileLocation) -> None:
     """Move a file back, or remove it if the same file is there already."""
-    if home.is_same_place(spot):
+    if home.is_same_location(spot):
         return
     if home.is_taken:
         spot.remove()

@@ -13,7 +13,7 @@ from facebank.album.tags.removing import remove_name
 from facebank.album.tags.writing import TaggedPhoto, tag_photo
 from facebank.album.tags.written_names import WrittenNames
 from facebank.gallery import PlaceKind, name_key
-from facebank.storage.bucket_urls import is_bucket_url, only_scans_read
+from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
 from facebank.storage.concurrency import uninterrupted
 from facebank.storage.folders import NamedFolders
 from facebank.storage.paths import absolute
@@ -52,7 +52,7 @@ def write_album_tags(
     with SortNotes(bank.gallery) as notes:
         for photo in photos:
             if is_bucket_url(photo.path):
-                yield TaggedPhoto(photo.path, (), only_scans_read(photo.path), ())
+                yield TaggedPhoto(photo.path, (), bucket_file_message(photo.path), ())
                 continue
             with uninterrupted():  # else a photo could be written and not recorded
                 notes.look(Path(photo.path), photo.content_hash)

@@ -24,7 +24,7 @@ from facebank.gallery import name_key, normalize_name
 from facebank.media import read_photo
 from facebank.operations.enroll import Enroller
 from facebank.operations.guard import GuardedFace, PersonGuard
-from facebank.storage.bucket_urls import is_bucket_url, only_scans_read
+from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import EnrollReason
@@ -101,7 +101,7 @@ def read_tags(
 
 def _read(photo: Photo, *, own: bool) -> Iterator[TagOffer | ImportedTag]:
     if is_bucket_url(photo.path):
-        raise UnreadablePhotoError(only_scans_read(photo.path))
+        raise UnreadablePhotoError(bucket_file_message(photo.path))
     xmp = read_photo_xmp(Path(photo.path), to_change=False)
     if not xmp.sources:
         return

@@ -75,7 +75,7 @@ def remove_name(photo: Path, name: str, folders: NamedFolders, *, dry_run: bool 
     planned = RemovedTags(
         str(photo), tuple(str(source.path) for source, _ in changed), ours, named - ours, None, before=xmp.file
     )
-    outside = [str(source.path) for source, _ in changed if not folders.hold(source.path)]
+    outside = [str(source.path) for source, _ in changed if not folders.contains(source.path)]
     if outside:
         return replace(planned, files=(), names=0, outside=tuple(outside))
     return planned if dry_run else _written(planned, xmp, changed)

@@ -214,7 +214,7 @@ def _outside(targets: Sequence[XmpSource], folders: NamedFolders | None) -> tupl
     """Return the files that links place outside of the named folders."""
     if folders is None:
         return ()
-    return tuple(str(target.path) for target in targets if not folders.hold(target.path))
+    return tuple(str(target.path) for target in targets if not folders.contains(target.path))
 
 
 def _obsolete(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.evaluation.report.model import Curves, Histogram, Matrix, binned, finite, top_confusions
-from facebank.storage.paths import keep_plots_out_of_home
+from facebank.storage.paths import set_matplotlib_cache
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _alternative_text(item: Curves | Matrix | Histogram) -> str:
 @contextmanager
 def plot_style() -> Iterator[None]:
     """Apply the style of all plots, independent of the user's Matplotlib settings, and restore these afterwards."""
-    keep_plots_out_of_home()
+    set_matplotlib_cache()
     import matplotlib as mpl
 
     with mpl.rc_context(), warnings.catch_warnings():

@@ -31,7 +31,15 @@ from facebank.gallery.store.schema import (
 )
 from facebank.storage.connections import ThreadConnections, connect, is_writable
 from facebank.storage.reserve import keep_reserve, release_reserve
-from facebank.storage.sqlite import SqliteKind, choose_journal, is_begun, is_full, is_on_network, transaction, writing
+from facebank.storage.sqlite import (
+    SqliteKind,
+    choose_journal,
+    has_any_table,
+    is_full,
+    is_on_network,
+    transaction,
+    write_transaction,
+)
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -112,7 +120,7 @@ class GalleryFile:
         if new_for is not None:
             GALLERY_FILE.make_empty_file(path)
         GALLERY_FILE.check_header(path, may_be_empty=new_for is not None)
-        with GALLERY_FILE.translated_errors(path):
+        with GALLERY_FILE.translate_errors(path):
             connection = connect(path, busy_timeout=busy_timeout)
         file = cls(connection, path, writable=is_writable(path) and not read_only, patience=busy_timeout)
         try:
@@ -124,7 +132,7 @@ class GalleryFile:
 
     def close(self) -> None:
         """Close the file for all threads; no-op if closed."""
-        with GALLERY_FILE.translated_errors(self.path):
+        with GALLERY_FILE.translate_errors(self.path):
             self._connections.close()
         self.keep_reserve()
 
@@ -142,7 +150,7 @@ class GalleryFile:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Open a read transaction: all reads inside are of one moment."""
-        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as opened:
+        with GALLERY_FILE.translate_errors(self.path), self._connections.use() as opened:
             if opened.in_transaction:
                 yield opened
                 return
@@ -158,11 +166,11 @@ class GalleryFile:
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
         """Open a write transaction: commits when the block ends, or rolls back on an exception."""
-        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
+        with GALLERY_FILE.translate_errors(self.path), self._connections.use() as connection:
             if connection.in_transaction:
                 raise UsageError("A gallery cannot be changed inside a snapshot: leave the snapshot first.")
             try:
-                with writing(connection, self.path, self._patience):
+                with write_transaction(connection, self.path, self._patience):
                     yield connection
             finally:
                 clear_cache(connection)
@@ -171,7 +179,7 @@ class GalleryFile:
         """Copy the file as of one moment: see `facebank.gallery.backups.back_up`."""
         from facebank.gallery.backups import back_up
 
-        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
+        with GALLERY_FILE.translate_errors(self.path), self._connections.use() as connection:
             return back_up(connection, self.path, target)
 
     def read_setting(self, key: str) -> Any:
@@ -187,7 +195,7 @@ class GalleryFile:
     @contextmanager
     def sparing_disk(self) -> Iterator[None]:
         """Keep SQLite's temporary files in memory, for this thread."""
-        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
+        with GALLERY_FILE.translate_errors(self.path), self._connections.use() as connection:
             connection.execute("PRAGMA temp_store = MEMORY")
             try:
                 yield
@@ -196,7 +204,7 @@ class GalleryFile:
 
     def restart_log(self) -> None:
         """Checkpoint the log, so that the next change overwrites it from the beginning."""
-        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
+        with GALLERY_FILE.translate_errors(self.path), self._connections.use() as connection:
             connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
     def wipe(self) -> Wiping:
@@ -208,7 +216,7 @@ class GalleryFile:
         with self.reading() as connection:
             traces = state.traces(connection)
         try:
-            with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
+            with GALLERY_FILE.translate_errors(self.path), self._connections.use() as connection:
                 connection.execute("VACUUM")
                 (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
@@ -231,18 +239,18 @@ class GalleryFile:
         """Truncate the log, which contains removed bytes and pages that could not be written to the file."""
         with (
             suppress(FacebankError),
-            GALLERY_FILE.translated_errors(self.path),
+            GALLERY_FILE.translate_errors(self.path),
             self._connections.use() as connection,
         ):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def _prepare(self, new_for: PackIdentity | None) -> None:
-        with GALLERY_FILE.translated_errors(self.path), self._connections.use() as connection:
+        with GALLERY_FILE.translate_errors(self.path), self._connections.use() as connection:
             if not self.writable:
                 connection.execute("PRAGMA query_only = ON")
-            if new_for is not None and not is_begun(connection):
+            if new_for is not None and not has_any_table(connection):
                 self._begin(new_for)
-            if not is_begun(connection):
+            if not has_any_table(connection):
                 raise GALLERY_FILE.empty_file_error(self.path)
             version = GALLERY_FILE.check_tables(connection, self.path)
             if version < (SCHEMA_VERSION if self.writable else OLDEST_READABLE):
@@ -253,7 +261,7 @@ class GalleryFile:
 
     def _begin(self, pack: PackIdentity) -> None:
         with self.changing() as connection:
-            if not is_begun(connection):
+            if not has_any_table(connection):
                 migrate(connection)
                 state.begin_gallery(connection, pack)
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from facebank.gallery.store.digests import Kind
-from facebank.storage.sqlite import is_begun
+from facebank.storage.sqlite import has_any_table
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,7 +56,7 @@ def upgrade_changes(before: int) -> tuple[str, ...]:
 
 def schema_version(connection: sqlite3.Connection) -> int:
     """Return the number of migrations applied to a file; 0 for an empty one."""
-    if not is_begun(connection):
+    if not has_any_table(connection):
         return 0
     (number,) = connection.execute("SELECT max(number) FROM migrations").fetchone()
     return number if isinstance(number, int) else 0

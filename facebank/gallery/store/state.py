@@ -10,7 +10,7 @@ from facebank.gallery.records import PackIdentity
 from facebank.gallery.store.codec import LARGEST_DIMENSION, variant_name
 from facebank.gallery.store.rows import delete, delete_all, every_row, insert, kept_rows, rows_of, update
 from facebank.storage.text import printable
-from facebank.storage.values import InvalidValueError, whole
+from facebank.storage.values import InvalidValueError, integer
 
 if TYPE_CHECKING:
     import sqlite3
@@ -55,7 +55,7 @@ def binding(connection: sqlite3.Connection) -> Binding:
         raise InvalidValueError("it has no pack")
     if not 1 <= dimension <= LARGEST_DIMENSION:
         raise InvalidValueError(f"its embeddings have an invalid dimension {dimension}")
-    return Binding(whole(pack_id), PackIdentity(name, digest, dimension))
+    return Binding(integer(pack_id), PackIdentity(name, digest, dimension))
 
 
 def bind(connection: sqlite3.Connection, pack_id: int) -> None:
@@ -68,7 +68,7 @@ def bind(connection: sqlite3.Connection, pack_id: int) -> None:
 
 def revision(connection: sqlite3.Connection) -> int:
     """Return the gallery's revision."""
-    return whole(_gallery(connection)["revision"])
+    return integer(_gallery(connection)["revision"])
 
 
 def advance(connection: sqlite3.Connection) -> int:
@@ -91,7 +91,7 @@ def advance_denials(connection: sqlite3.Connection) -> None:
 
 def traces(connection: sqlite3.Connection) -> int:
     """Return the revision of the last removal whose bytes may still be in the file; 0 if there is none."""
-    return whole(_gallery(connection)["traces"])
+    return integer(_gallery(connection)["traces"])
 
 
 def note_traces(connection: sqlite3.Connection) -> None:

@@ -12,7 +12,7 @@ from facebank.errors import PackIntegrityError, UsageError
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import Calibration
 from facebank.recognition.training import FITTED
-from facebank.storage.files import cannot_write, file_version, is_file, new_file, new_folder, write_file
+from facebank.storage.files import file_version, is_file, new_file, new_folder, write_error, write_file
 from facebank.storage.paths import calibrations_folder
 from facebank.storage.text import printable
 
@@ -137,7 +137,7 @@ def _translated_write_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise cannot_write(target, error, _ADVICE) from error
+        raise write_error(target, error, _ADVICE) from error
 
 
 def _read(pack: PackIdentity, folder: Path, reader: Callable[[Path], _Content], name: str) -> _Content:

@@ -235,7 +235,7 @@ def _member_record(service: Service, photo: Photo, face: Face) -> Record:
         "face": face.face_number,
         "box": [round(edge, 1) for edge in face.box.tolist()],
         "quality": round(face.quality, 3),
-        "thumbnail": picture if service.folders.hold(photo.path) else None,
+        "thumbnail": picture if service.folders.contains(photo.path) else None,
     }
 
 

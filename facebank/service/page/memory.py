@@ -199,7 +199,7 @@ class PageMemory:
         Raises `PhotoNotFoundError` if the album has none, or a link leads out of its folders.
         """
         seen = self.overview.photo(content_hash)
-        if seen is not None and self.service.folders.hold(seen.path):
+        if seen is not None and self.service.folders.contains(seen.path):
             for photo in self.service.album.scan_file.photos([seen.path]):
                 if photo.content_hash == content_hash:
                     return seen, photo

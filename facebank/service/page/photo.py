@@ -166,7 +166,7 @@ def _nearest(memory: PageMemory, content_hash: str, face_number: int) -> dict[st
                 "sample_id": sample.id,
                 "similarity": round(similarity, 3),
                 "has_thumbnail": sample.has_thumbnail,
-                "has_photo": memory.service.folders.hold(sample.path),
+                "has_photo": memory.service.folders.contains(sample.path),
             }
             for sample, similarity in samples
         ],
@@ -177,7 +177,7 @@ def _map(memory: PageMemory, content_hash: str, face_number: int, sample_id: int
     bank = memory.service.bank
     _, photo = memory.photo(content_hash)
     face, sample = _face(photo, face_number), bank.gallery.sample(sample_id)
-    if not memory.service.folders.hold(sample.path):
+    if not memory.service.folders.contains(sample.path):
         raise RequestError(404, "NoPhoto", "the photo of this learned face is outside of the album")
     own = read_as_found(sample.path, sample.quarter_turns, sample.content_hash, sample.picture_hash)
     upright = read_as_found(photo.path, photo.quarter_turns, photo.content_hash, photo.picture_hash)

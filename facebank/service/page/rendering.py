@@ -16,7 +16,7 @@ from facebank.errors import FacebankError, InvalidNameError
 from facebank.service.keys import Role
 from facebank.service.page.wording import clock, moment, percent, sentence
 from facebank.service.problems import problem_of, status_of
-from facebank.storage.dates import shown_date
+from facebank.storage.dates import format_photo_date
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def counted(number: int, noun: str, many: str | None = None) -> str:
 
 
 def _date(taken_at: datetime | None, camera_dated: bool = True) -> str:
-    return shown_date(taken_at, camera_dated=camera_dated)
+    return format_photo_date(taken_at, camera_dated=camera_dated)
 
 
 _TEMPLATES = Environment(

@@ -131,10 +131,10 @@ class _OpenVideo:
 
     def __init__(self, memory: PageMemory, content_hash: str) -> None:
         video = memory.videos.video(content_hash)
-        if video is None or not memory.service.folders.hold(video.path):
+        if video is None or not memory.service.folders.contains(video.path):
             raise VideoNotFoundError(_GONE)
         try:
-            with memory.service.folders.named.opened_file(video.path) as opened:
+            with memory.service.folders.named.open_file(video.path) as opened:
                 self.file = os.fdopen(os.dup(opened.fileno()), "rb")  # the parent folders are closed
         except (OSError, ValueError) as error:
             raise VideoNotFoundError(_GONE) from error

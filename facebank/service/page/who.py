@@ -23,7 +23,7 @@ from facebank.service.page.memory import MemoryDep
 from facebank.service.page.rendering import PageRoute, counted, page
 from facebank.service.page.wording import is_offered, percent
 from facebank.service.problems import RequestError
-from facebank.storage.dates import shown_date
+from facebank.storage.dates import format_photo_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -221,7 +221,7 @@ def _record(memory: PageMemory, question: Question) -> dict[str, object]:
             "width": photo.width,
             "height": photo.height,
             "box": [left / across, top / down, (right - left) / across, (bottom - top) / down],
-            "taken": shown_date(photo.taken_at, camera_dated=photo.camera_dated),
+            "taken": format_photo_date(photo.taken_at, camera_dated=photo.camera_dated),
         },
         "candidates": [
             {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _DETECTION = 15
 _QUALITY = 7
 _OPTIONAL = slice(_DETECTION + 4, _DETECTION + _QUALITY)
-_SHARES = (_DETECTION - 1, _DETECTION)  # columns of the detection and quality scores
+_SCORES = (_DETECTION - 1, _DETECTION)  # columns of the detection and quality scores
 _NORM_TOLERANCE = 1e-3
 
 FIELDS = {
@@ -23,18 +23,18 @@ FIELDS = {
     **{"size": slice(16, 17), "sharpness": slice(17, 18), "frontality": slice(18, 19), "exposure": slice(19, 20)},
     **{"occlusion": slice(20, 21), "stability": slice(21, 22), "embedding": slice(22, None)},
 }
-"""Where each value of a face is in its row of numbers."""
+"""Columns of each value of a face in its row."""
 
 OPTIONAL_FIELDS = ("exposure", "occlusion", "stability")
-"""The fields that are NaN where they were not judged."""
+"""The fields that are NaN if they were not measured."""
 
 
-def width_of(dimension: int) -> int:
+def row_width(dimension: int) -> int:
     """Return the row width for embeddings of length `dimension`."""
     return _DETECTION + _QUALITY + dimension
 
 
-def face_to_numbers(face: Face) -> FloatArray:
+def face_to_row(face: Face) -> FloatArray:
     """Return box, landmarks, score, quality and embedding as little-endian ``float32`` of shape ``(W,)``."""
     quality = face.assessment
     optional = [
@@ -51,8 +51,8 @@ def face_to_numbers(face: Face) -> FloatArray:
     ).astype("<f4")
 
 
-def face_from_numbers(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
-    """Return a face from its row, the inverse of `face_to_numbers`; its weaknesses are stored separately."""
+def face_from_row(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
+    """Return a face from its row, the inverse of `face_to_row`; its weaknesses are stored separately."""
     score, size, sharpness, frontality, *optional = (float(value) for value in values[_DETECTION:][:_QUALITY])
     exposure, occlusion, stability = (None if np.isnan(value) else value for value in optional)
     return Face(
@@ -64,17 +64,17 @@ def face_from_numbers(values: FloatArray, weaknesses: tuple[str, ...]) -> Face:
     )
 
 
-def check_face_numbers(rows: FloatArray) -> FloatArray:
+def check_face_rows(rows: FloatArray) -> FloatArray:
     """Validate rows of faces ``(N, W)`` and return them; raises `InvalidValueError`.
 
-    Numbers must be finite, except optional ones; scores 0..1; embeddings of length 1.
+    Values must be finite, except that optional ones may be NaN; scores 0..1; embeddings of length 1.
     """
-    known = rows.copy()
-    known[:, _OPTIONAL] = np.nan_to_num(rows[:, _OPTIONAL], nan=0.0, posinf=np.inf, neginf=-np.inf)
-    scores = known[:, _SHARES]
-    if not np.isfinite(known).all() or (scores < 0).any() or (scores > 1).any():
+    filled = rows.copy()
+    filled[:, _OPTIONAL] = np.nan_to_num(rows[:, _OPTIONAL], nan=0.0, posinf=np.inf, neginf=-np.inf)
+    scores = filled[:, _SCORES]
+    if not np.isfinite(filled).all() or (scores < 0).any() or (scores > 1).any():
         raise InvalidValueError("it contains a face with invalid numbers")
-    if (np.abs(np.linalg.norm(embeddings_of(known), axis=1) - 1.0) > _NORM_TOLERANCE).any():
+    if (np.abs(np.linalg.norm(embeddings_of(filled), axis=1) - 1.0) > _NORM_TOLERANCE).any():
         raise InvalidValueError("it contains an embedding that is not L2-normalized")
     return rows
 
