@@ -1,0 +1,150 @@
+"""Clicks and seconds from an empty page to all photos of one person, in a real browser.
+
+    python -m benchmarks.first_album ../shared
+
+Serves an album of ``data/photos`` and 300 LFW photos (30 people with 10 photos each) with an empty gallery. In Debian's
+``chromium`` it presses "Look through my photos", opens "Who is this?", names the first person there, confirms or
+denies each further face for which the page asks about this person, names nobody else, and opens the person's page.
+Before each click or key it waits two seconds, and a quarter of a second for each letter, as a person would. Requires
+the extra ``test``. Writes ``benchmarks/reports/first_album.json``: the seconds of each step, the number of clicks and
+keys, and how many photos of the person the page shows, by the labels of LFW.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.page_pictures import CHROMIUM
+from benchmarks.robustness.serving import served
+
+REPORT = Path(__file__).parent / "reports" / "first_album.json"
+PEOPLE, PHOTOS = 30, 10
+PAUSE, LETTER = 2.0, 0.25  # seconds before a click or key, and for each letter of a name
+MAX_QUESTIONS = 20
+
+
+@dataclass
+class Walk:
+    """A person at the page: pauses before each action, and counts and times what happens."""
+
+    page: Page
+    begin: float = field(default_factory=time.monotonic)
+    actions: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def act(self, action: Callable[[], object]) -> None:
+        """Pause, then click or press something."""
+        self.page.wait_for_timeout(PAUSE * 1000)
+        action()
+        self.actions += 1
+
+    def type_name(self, name: str) -> None:
+        """Type a name at the speed of a person and press Enter."""
+        self.act(lambda: self.page.keyboard.press("/"))
+        self.page.keyboard.type(name, delay=LETTER * 1000)
+        self.page.keyboard.press("Enter")
+        self.actions += len(name) + 1
+
+    def reach(self, step: str) -> None:
+        """Record the seconds since the begin."""
+        self.seconds[step] = round(time.monotonic() - self.begin, 1)
+
+
+def make_album(data: Path, album: Path) -> dict[str, str]:
+    """Copy the photos; return the person of each LFW photo by its SHA-256."""
+    people = sorted(folder for folder in (data / "lfw").iterdir() if len(list(folder.glob("*.jpg"))) >= PHOTOS)
+    step = len(people) // PEOPLE
+    labels = dict[str, str]()
+    for person in people[::step][:PEOPLE]:
+        for photo in sorted(person.glob("*.jpg"))[:PHOTOS]:
+            shutil.copyfile(photo, album / photo.name)
+            labels[hashlib.sha256(photo.read_bytes()).hexdigest()] = person.name.replace("_", " ")
+    shutil.copytree(data / "photos", album / "photos", copy_function=shutil.copyfile)
+    return labels
+
+
+def current_question(page: Page) -> tuple[str, str] | None:
+    """Return the heading and the photo's hash of the question shown, or None if nothing is left to ask."""
+    page.locator(".ask:not(.busy)").wait_for()
+    page.locator("[data-question]:visible, [data-none]:visible").first.wait_for()
+    if not page.locator("[data-question]").is_visible():
+        return None
+    source = page.locator("[data-face]").get_attribute("src") or ""
+    return page.locator("#question").inner_text(), source.split("/")[3]
+
+
+def find_person(walk: Walk, labels: dict[str, str]) -> dict[str, Any]:
+    """Go from the empty page to the page of the first person asked about."""
+    page = walk.page
+    walk.act(lambda: page.get_by_role("button", name="Look through my photos").click())
+    page.get_by_role("main").get_by_role("link", name="Who is this?").wait_for(timeout=180_000)
+    walk.reach("the photos are looked through")
+    walk.act(lambda: page.get_by_role("main").get_by_role("link", name="Who is this?").click())
+    asked = current_question(page)
+    if asked is None:
+        raise RuntimeError("the page asks about nobody")
+    person = labels[asked[1]]
+    walk.type_name(person)
+    page.get_by_text(re.compile(r"Learned\.")).wait_for()
+    walk.reach("a name is given")
+    for _ in range(MAX_QUESTIONS):
+        asked = current_question(page)
+        if asked is None or person not in asked[0]:
+            break
+        key = "y" if labels.get(asked[1]) == person else "n"
+        walk.act(lambda key=key: page.keyboard.press(key))
+    walk.reach("the questions about the person are answered")
+    walk.act(lambda: page.get_by_role("link", name="People", exact=True).click())
+    walk.act(lambda: page.get_by_role("link", name=person).click())
+    page.get_by_role("heading", name=person, level=1).wait_for()
+    walk.reach("the person's photos are shown")
+    shown = {
+        (link.get_attribute("href") or "").rsplit("/", 1)[-1] for link in page.locator(".photos a[href^='/photos/']").all()
+    }
+    own = {photo for photo, name in labels.items() if name == person}
+    return {
+        "seconds": walk.seconds,
+        "clicks_and_keys": walk.actions,
+        "photos_of_the_person": len(own),
+        "shown_for_sure": len(shown & own),
+        "wrong": len(shown - own),
+        "perhaps": page.locator("[aria-labelledby=unsure] li").count(),
+    }
+
+
+def main() -> None:
+    """Measure, print and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shared", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        album = Path(folder) / "Pictures"
+        album.mkdir()
+        labels = make_album(options.shared / "data", album)
+        start = time.monotonic()
+        with served(Path(folder) / "family.facebank", "--album", str(album)) as service, sync_playwright() as player:
+            started = round(time.monotonic() - start, 1)
+            browser = player.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.goto(service.address, wait_until="load")
+            report = {"start_of_the_service_seconds": started, **find_person(Walk(page), labels)}
+            browser.close()
+    text = json.dumps(report, indent=2) + "\n"
+    REPORT.write_text(text)
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    main()
