@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,15 +104,15 @@ def find_person(walk: Walk, labels: dict[str, str]) -> dict[str, Any]:
         asked = current_question(page)
         if asked is None or person not in asked[0]:
             break
-        key = "y" if labels.get(asked[1]) == person else "n"
-        walk.act(lambda key=key: page.keyboard.press(key))
+        walk.act(partial(page.keyboard.press, "y" if labels.get(asked[1]) == person else "n"))
     walk.reach("the questions about the person are answered")
     walk.act(lambda: page.get_by_role("link", name="People", exact=True).click())
     walk.act(lambda: page.get_by_role("link", name=person).click())
     page.get_by_role("heading", name=person, level=1).wait_for()
     walk.reach("the person's photos are shown")
     shown = {
-        (link.get_attribute("href") or "").rsplit("/", 1)[-1] for link in page.locator(".photos a[href^='/photos/']").all()
+        (link.get_attribute("href") or "").rsplit("/", 1)[-1]
+        for link in page.locator(".photos a[href^='/photos/']").all()
     }
     own = {photo for photo, name in labels.items() if name == person}
     return {
