@@ -27,57 +27,57 @@ if TYPE_CHECKING:
 
 WEIGHTS = (1.0, 2.0, 4.0, np.inf)
 FMR = 0.01
-RESAMPLED = 2000
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AgedFaces:
     """Faces of people at two ages, by row."""
 
-    embeddings: FloatArray
-    people: NDArray[np.int64]
-    young: NDArray[np.bool_]
-    qualities: FloatArray
+    embeddings: FloatArray  # of shape ``(N, D)``
+    people: NDArray[np.int64]  # number of each face's person, of shape ``(N,)``
+    young: NDArray[np.bool_]  # whether the face is of a child or young person, of shape ``(N,)``
+    qualities: FloatArray  # of shape ``(N,)``
 
     def where(self, chosen: NDArray[np.bool_]) -> AgedFaces:
-        """Return the faces whose mask value is true."""
+        """Return the faces at which the mask `chosen` is true."""
         return AgedFaces(self.embeddings[chosen], self.people[chosen], self.young[chosen], self.qualities[chosen])
 
 
 def read_faces(path: Path) -> AgedFaces:
-    """Read the set, without people who lack a young and an adult face besides a young probe."""
+    """Read the faces of people with at least two young faces and one adult face."""
     with np.load(path, allow_pickle=False) as data:
         faces = AgedFaces(
             data["embedding"], data["person"].astype(np.int64), data["young"], data["quality"].astype(np.float32)
         )
-    enough = [
+    people = [
         person
         for person in np.unique(faces.people)
         if faces.young[faces.people == person].sum() >= 2 and not faces.young[faces.people == person].all()
     ]
-    return faces.where(np.isin(faces.people, enough))
+    return faces.where(np.isin(faces.people, people))
 
 
 def prototype(faces: AgedFaces, rows: NDArray[np.bool_], weight: float) -> FloatArray:
     """Return the quality-weighted mean of faces, with an extra weight for young ones; infinity excludes adults."""
-    counted = rows & faces.young if np.isinf(weight) else rows
-    ages = np.where(faces.young, 1.0 if np.isinf(weight) else weight, 1.0)
-    mean = (faces.qualities * ages * counted) @ faces.embeddings
+    used = rows & faces.young if np.isinf(weight) else rows
+    age_weights = np.where(faces.young, 1.0 if np.isinf(weight) else weight, 1.0)
+    mean = (faces.qualities * age_weights * used) @ faces.embeddings
     return np.asarray(mean / np.linalg.norm(mean), dtype=np.float32)
 
 
 def search(faces: AgedFaces, weight: float) -> tuple[NDArray[np.int64], FloatArray]:
     """Return the index of each young face's person, and its similarities with all prototypes, ``(N, people)``."""
     people = np.unique(faces.people)
-    whole = np.stack([prototype(faces, faces.people == person, weight) for person in people])
+    prototypes = np.stack([prototype(faces, faces.people == person, weight) for person in people])
     owners, rows = [], []
     for row in np.flatnonzero(faces.young):
-        own = int(np.searchsorted(people, faces.people[row]))
+        column = int(np.searchsorted(people, faces.people[row]))
         enrolled = faces.people == faces.people[row]
         enrolled[row] = False
-        similarities = whole @ faces.embeddings[row]
-        similarities[own] = prototype(faces, enrolled, weight) @ faces.embeddings[row]
-        owners.append(own)
+        similarities = prototypes @ faces.embeddings[row]
+        similarities[column] = prototype(faces, enrolled, weight) @ faces.embeddings[row]
+        owners.append(column)
         rows.append(similarities)
     return np.array(owners), np.stack(rows).astype(np.float32)
 
@@ -85,7 +85,7 @@ def search(faces: AgedFaces, weight: float) -> tuple[NDArray[np.int64], FloatArr
 def evaluate_weight(
     owners: NDArray[np.int64], similarities: FloatArray
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return for each probe whether its person is the most similar, and whether it is missed at the FMR."""
+    """Return for each probe whether its person is the most similar, and whether the probe is missed at the FMR."""
     own = similarities[np.arange(len(owners)), owners]
     others = np.ones(similarities.shape, dtype=bool)
     others[np.arange(len(owners)), owners] = False
@@ -97,25 +97,26 @@ def interval(differences: NDArray[np.float64], owners: NDArray[np.int64]) -> tup
     """Return the 95 % bootstrap interval over people of a mean over probes."""
     random = np.random.default_rng(0)
     sums, counts = np.bincount(owners, differences), np.bincount(owners)
-    kept = np.flatnonzero(counts)
-    drawn = random.choice(kept, (RESAMPLED, len(kept)))
-    low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [0.025, 0.975])
+    people = np.flatnonzero(counts)
+    draws = random.choice(people, (RESAMPLES, len(people)))
+    low, high = np.quantile(sums[draws].sum(axis=1) / counts[draws].sum(axis=1), [0.025, 0.975])
     return float(low), float(high)
 
 
 def report(label: str, faces: AgedFaces) -> None:
     """Print the results of each weight."""
     print(f"{label}: {len(np.unique(faces.people))} people, {int(faces.young.sum())} young faces searched")
-    equal = evaluate_weight(*search(faces, WEIGHTS[0]))
+    baseline = evaluate_weight(*search(faces, WEIGHTS[0]))
     for weight in WEIGHTS:
         owners, similarities = search(faces, weight)
         cells = []
-        for name, values, before in zip(("first", "FNMR"), evaluate_weight(owners, similarities), equal, strict=True):
-            low, high = interval(values - before, owners)
-            cells.append(f"{name} {values.mean():6.1%} ({low:+.1%} to {high:+.1%})")
+        results = evaluate_weight(owners, similarities)
+        for metric, values, equal in zip(("first", "FNMR"), results, baseline, strict=True):
+            low, high = interval(values - equal, owners)
+            cells.append(f"{metric} {values.mean():6.1%} ({low:+.1%} to {high:+.1%})")
         genuine = similarities[np.arange(len(owners)), owners].mean()
-        called = "young only" if np.isinf(weight) else f"young x {weight:g}"
-        print(f"  {called:<11}{'  '.join(cells)}  own similarity {genuine:.3f}")
+        weighting = "young only" if np.isinf(weight) else f"young x {weight:g}"
+        print(f"  {weighting:<11}{'  '.join(cells)}  own similarity {genuine:.3f}")
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, central_face, people_listed
-from benchmarks.thresholds import PHOTOS_EACH, verification
+from benchmarks.lfw import DEVELOPMENT, central_face, read_people
+from benchmarks.thresholds import MAX_PHOTOS, verification
 from facebank import read_photo
 from facebank.packs import Pack, load_pack, open_session
 from facebank.vision import FaceAnalyzer, FaceFinder, MultiScaleDetector, NetworkEmbedder, build_detector
@@ -35,57 +35,57 @@ if TYPE_CHECKING:
 
 
 def enlargement_passes(factor: float, side: int) -> list[float]:
-    """Restrict detection to one pass at this enlargement."""
+    """Return `factor` as the only enlargement, for photos of any size."""
     del side
     return [factor]
 
 
-def analyzer(pack: Pack, enlargement: float, *, refine: bool, centered: bool, flip: bool) -> FaceAnalyzer:
+def make_analyzer(pack: Pack, enlarge: float, *, refine: bool, center: bool, flip: bool) -> FaceAnalyzer:
     """Return an analyzer of the pack with the given steps."""
     detector = build_detector(pack)
     refiner = LandmarkRefiner(detector) if refine else None
-    multiscale = MultiScaleDetector(detector, partial(enlargement_passes, enlargement))
+    multiscale = MultiScaleDetector(detector, partial(enlargement_passes, enlarge))
     finder = FaceFinder(multiscale, refiner, pack.manifest.detector.upright_score)
     shipped = pack.manifest.embedder
-    spec = replace(shipped, center=shipped.center if centered else (), flip=flip)
+    spec = replace(shipped, center=shipped.center if center else (), flip=flip)
     return FaceAnalyzer(finder, NetworkEmbedder(open_session(pack.embedder_path()), spec))
 
 
 STEPS: dict[str, Callable[[Pack], FaceAnalyzer]] = {
-    "landmarks at the photo's own size": partial(analyzer, enlargement=1.0, refine=False, centered=False, flip=False),
-    "photo enlarged 1.6 times": partial(analyzer, enlargement=1.6, refine=False, centered=False, flip=False),
-    "photo enlarged 2 times": partial(analyzer, enlargement=2.0, refine=False, centered=False, flip=False),
-    "and landmarks refined": partial(analyzer, enlargement=2.0, refine=True, centered=False, flip=False),
-    "and centred (as shipped)": partial(analyzer, enlargement=2.0, refine=True, centered=True, flip=False),
-    "and flip averaged": partial(analyzer, enlargement=2.0, refine=True, centered=True, flip=True),
+    "landmarks at the photo's own size": partial(make_analyzer, enlarge=1.0, refine=False, center=False, flip=False),
+    "photo enlarged 1.6 times": partial(make_analyzer, enlarge=1.6, refine=False, center=False, flip=False),
+    "photo enlarged 2 times": partial(make_analyzer, enlarge=2.0, refine=False, center=False, flip=False),
+    "and landmarks refined": partial(make_analyzer, enlarge=2.0, refine=True, center=False, flip=False),
+    "and centred (as shipped)": partial(make_analyzer, enlarge=2.0, refine=True, center=True, flip=False),
+    "and flip averaged": partial(make_analyzer, enlarge=2.0, refine=True, center=True, flip=True),
 }
 
 
 def development_photos(data: Path) -> list[Path]:
-    """Return the photos of development people with two or more photos, at most `PHOTOS_EACH` of each."""
-    photos: list[Path] = []
-    for name in sorted(people_listed(data, DEVELOPMENT)):
-        theirs = sorted((data / "lfw" / name).glob("*.jpg"))[:PHOTOS_EACH]
-        photos += theirs if len(theirs) > 1 else []
-    return photos
+    """Return the photos of development people with two or more photos, at most `MAX_PHOTOS` of each."""
+    paths: list[Path] = []
+    for name in sorted(read_people(data, DEVELOPMENT)):
+        person_paths = sorted((data / "lfw" / name).glob("*.jpg"))[:MAX_PHOTOS]
+        paths += person_paths if len(person_paths) > 1 else []
+    return paths
 
 
 def embed(paths: list[Path], analyzer: FaceAnalyzer) -> tuple[FloatArray, NDArray[np.int64]]:
     """Embed the central face of each photo; photos without a face are omitted."""
 
-    def photos() -> Iterator[DecodedPhoto]:
+    def decode() -> Iterator[DecodedPhoto]:
         for i, path in enumerate(paths):
             if i % 500 == 0:
                 print(f"{i} of {len(paths)} photos", file=sys.stderr, flush=True)
             yield read_photo(path)
 
-    found = [
+    faces = [
         (face.embedding, path.parent.name)
-        for path, analyzed in zip(paths, analyzer.analyze(photos()), strict=True)
+        for path, analyzed in zip(paths, analyzer.analyze(decode()), strict=True)
         if (face := central_face(analyzed)) is not None
     ]
-    _, people = np.unique([name for _, name in found], return_inverse=True)
-    return np.stack([vector for vector, _ in found]), people
+    people = np.unique([name for _, name in faces], return_inverse=True)[1]
+    return np.stack([vector for vector, _ in faces]), people
 
 
 def separation(embeddings: FloatArray, people: NDArray[np.int64]) -> float:
@@ -109,15 +109,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     paths = development_photos(arguments.data)
-    chosen = sorted({path.parent for path in paths})[:: arguments.every]
-    paths = [path for path in paths if path.parent in set(chosen)]
-    report: dict[str, object] = {"people": len(chosen), "photos": len(paths)}
-    for name, build in STEPS.items():
+    people_folders = sorted({path.parent for path in paths})[:: arguments.every]
+    paths = [path for path in paths if path.parent in people_folders]
+    report: dict[str, object] = {"people": len(people_folders), "photos": len(paths)}
+    for step, build in STEPS.items():
         embeddings, people = embed(paths, build(load_pack()))
         rates = verification(embeddings, people)
         figures = {"d_prime": separation(embeddings, people), "fnmr": {rate: rates[rate]["fnmr"] for rate in rates}}
-        report[name] = figures
-        print(f"{name}: {figures}", flush=True)
+        report[step] = figures
+        print(f"{step}: {figures}", flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 

@@ -5,8 +5,8 @@
 
 Each version has its own galleries, scans and caches. Commands run in pairs with alternating order, after an unmeasured
 run of each. Both versions must be installed in the same way, since editable installations start more slowly. Reports
-the median ratio of the pairs' times with a 95 % bootstrap interval of 10,000 resamples. ``--most 1.05`` is the largest
-allowed upper end; the exit code is 1 if a command exceeds it. ``--only WORD`` runs commands with the word in the title.
+the median ratio of the pairs' times with a 95 % bootstrap interval of 10,000 resamples; exits with 1 if the upper end
+of an interval exceeds ``--max-ratio``. ``--only TEXT`` selects commands by part of the title.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PHOTOS_SCANNED = 60
+ALBUM_SIZE = 60
 RESAMPLES = 10_000
 INTERVAL = (2.5, 97.5)  # percentiles
-MANY = """
+CREATE_LARGE_GALLERY = """
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -39,7 +39,7 @@ import numpy as np
 from facebank.gallery import Gallery, NewSample, PackIdentity
 from facebank.packs import load_pack
 types = import_module("facebank.types" if find_spec("facebank.types") else "facebank.faces")
-pack, people, at_once, random = load_pack(), int(sys.argv[2]), 10_000, np.random.default_rng(0)
+pack, people, batch, random = load_pack(), int(sys.argv[2]), 10_000, np.random.default_rng(0)
 dimension = pack.manifest.embedder.dimension
 face = [np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32), 1.0]
 if hasattr(types, "IdentifiedFace"):  # older versions
@@ -48,12 +48,12 @@ def sample(number, vector):
     return NewSample(*face, 0.9, f"{number}.jpg", f"{number:064x}", 0, None, None, {"plain": vector})
 with Gallery.open(Path(sys.argv[1]), PackIdentity(pack.name, pack.digest, dimension), create=True) as gallery:
     enroll = gallery.enrol_people if hasattr(gallery, "enrol_people") else gallery.enroll_people  # older versions
-    for start in range(0, people, at_once):
-        rows = random.standard_normal((at_once, dimension)).astype(np.float32)
+    for start in range(0, people, batch):
+        rows = random.standard_normal((batch, dimension)).astype(np.float32)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         enroll([(f"Person {n}", [sample(n, row)]) for n, row in enumerate(rows, start)])
 """
-"""Script run by each version's Python, with the path of a gallery and its number of people."""
+"""Script for each version's Python; its arguments are the path of a gallery and the number of people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,11 @@ class Version:
             "FACEBANK_GALLERY": str(self.folder / gallery),
         }
         start = time.perf_counter()
-        done = subprocess.run(
-            [str(self.program), *map(str, arguments)], env=environment, capture_output=True, text=True, check=False
-        )
+        command = [str(self.program), *map(str, arguments)]
+        completed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - start
-        if done.returncode:
-            raise SystemExit(f"{self.program} {' '.join(map(str, arguments))} exited {done.returncode}:\n{done.stderr}")
+        if completed.returncode:
+            raise SystemExit(f"{' '.join(command)} exited with {completed.returncode}:\n{completed.stderr}")
         return seconds
 
 
@@ -122,7 +121,7 @@ class Comparison:
     low, high
         Ends of its 95 % interval.
     before, after
-        Median seconds, for orientation.
+        Median seconds of each version.
     runs
         Number of pairs.
     """
@@ -152,12 +151,12 @@ def tasks(data: Path) -> list[Task]:
         Task(
             "enroll, five people",
             lambda version: version.run("enroll", "--tree", tree, gallery="new.facebank"),
-            lambda version: removed(version, "new"),
+            lambda version: remove_gallery(version, "new"),
         ),
         Task(
-            f"scan, {PHOTOS_SCANNED} photos",
+            f"scan, {ALBUM_SIZE} photos",
             lambda version: version.run("scan", version.folder / "album", gallery="new.facebank"),
-            lambda version: removed(version, "new"),
+            lambda version: remove_gallery(version, "new"),
         ),
         Task("scan again", lambda version: version.run("scan", version.folder / "album")),
         Task("identify --scan", lambda version: version.run("identify", "--scan")),
@@ -180,7 +179,7 @@ def tasks(data: Path) -> list[Task]:
     ]
 
 
-def removed(version: Version, stem: str) -> None:
+def remove_gallery(version: Version, stem: str) -> None:
     """Remove a gallery and its scan."""
     for path in version.folder.glob(f"{stem}.*"):
         path.unlink()
@@ -196,17 +195,17 @@ def prepare(version: Version, data: Path) -> None:
     """Set up a version's folder: an album of enrolled and other people, two galleries and a scan."""
     album = version.folder / "album"
     album.mkdir(parents=True)
-    readable = [path for path in sorted((data / "photos" / "probe").iterdir()) if path.suffix in {".jpg", ".png"}]
-    for path in [*readable, *sorted((data / "lfw").glob("*/*_0001.jpg"))][:PHOTOS_SCANNED]:
+    probes = [path for path in sorted((data / "photos" / "probe").iterdir()) if path.suffix in {".jpg", ".png"}]
+    for path in [*probes, *sorted((data / "lfw").glob("*/*_0001.jpg"))][:ALBUM_SIZE]:
         shutil.copy2(path, album)
     version.run("enroll", "--tree", data / "photos" / "enrol")
     version.run("scan", album)
 
 
-def write_many(version: Version) -> None:
+def create_large_gallery(version: Version) -> None:
     """Create the gallery of 100,000 people with the version's Python."""
     subprocess.run(
-        [version.program.with_name("python"), "-c", MANY, "many.facebank", "100000"],
+        [version.program.with_name("python"), "-c", CREATE_LARGE_GALLERY, "many.facebank", "100000"],
         check=True,
         cwd=version.folder,
     )
@@ -218,23 +217,23 @@ def compare(task: Task, before: Version, after: Version, *, runs: int) -> Compar
     for pair in range(runs + 1):
         for version in (before, after) if pair % 2 else (after, before):
             task.prepare(version)
-            taken = task.command(version)
+            duration = task.command(version)
             if pair:
-                seconds[version.folder].append(taken)
-    old, new = (np.array(seconds[version.folder]) for version in (before, after))
-    ratios = new / old
+                seconds[version.folder].append(duration)
+    before_seconds, after_seconds = (np.array(seconds[version.folder]) for version in (before, after))
+    ratios = after_seconds / before_seconds
     random = np.random.default_rng(0)
     medians = np.median(ratios[random.integers(runs, size=(RESAMPLES, runs))], axis=1)
     low, high = (float(end) for end in np.percentile(medians, INTERVAL))
-    middle, was, now = (float(np.median(values)) for values in (ratios, old, new))
-    return Comparison(task.title, middle, low, high, was, now, runs)
+    ratio, *median_seconds = (float(np.median(values)) for values in (ratios, before_seconds, after_seconds))
+    return Comparison(task.title, ratio, low, high, *median_seconds, runs)
 
 
 def table(comparisons: Sequence[Comparison]) -> str:
     """Return the comparisons as a Markdown table."""
     rows = [
-        f"| {one.title} | {one.before:.2f} | {one.after:.2f} | {one.median:.3f} | {one.low:.3f} to {one.high:.3f} |"
-        for one in comparisons
+        f"| {row.title} | {row.before:.2f} | {row.after:.2f} | {row.median:.3f} | {row.low:.3f} to {row.high:.3f} |"
+        for row in comparisons
     ]
     return "\n".join(["| command | before, s | after, s | ratio | 95 % |", "|---|---|---|---|---|", *rows])
 
@@ -248,9 +247,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="path of the report, without suffix")
     parser.add_argument("--runs", type=int, default=15, help="number of pairs of runs (default 15)")
     parser.add_argument(
-        "--most", type=float, default=1.05, help="largest allowed upper end of the ratio (default 1.05)"
+        "--max-ratio", type=float, default=1.05, help="largest allowed upper end of an interval (default 1.05)"
     )
-    parser.add_argument("--only", default="", help="only the commands whose title has this word")
+    parser.add_argument("--only", default="", help="run only commands whose title contains this text")
     arguments = parser.parse_args()
     chosen = [task for task in tasks(arguments.data) if arguments.only in task.title]
     comparisons = []
@@ -263,16 +262,16 @@ def main() -> int:
         for version in versions:
             prepare(version, arguments.data)
             if any("100,000" in task.title for task in chosen):
-                write_many(version)
+                create_large_gallery(version)
         for task in chosen:
             comparisons.append(compare(task, versions[0], versions[1], runs=arguments.runs))
             print(table(comparisons[-1:]).splitlines()[-1], flush=True)
     if arguments.out is not None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        figures = json.dumps([asdict(one) for one in comparisons], indent=1)
+        figures = json.dumps([asdict(comparison) for comparison in comparisons], indent=1)
         arguments.out.with_suffix(".json").write_text(figures + "\n", encoding="utf-8")
         arguments.out.with_suffix(".md").write_text(table(comparisons) + "\n", encoding="utf-8")
-    return 0 if all(one.high < arguments.most for one in comparisons) else 1
+    return 0 if all(comparison.high <= arguments.max_ratio for comparison in comparisons) else 1
 
 
 if __name__ == "__main__":

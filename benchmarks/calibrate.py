@@ -1,8 +1,8 @@
-"""Builds the calibration of the embedded pack from development people of three kinds.
+"""Builds the calibration of the embedded pack from three groups of development people.
 
     python -m benchmarks.calibrate ../shared/data --out facebank/packs/embedded
 
-Equivalent to ``facebank packs calibrate`` for all classifiers, but with three kinds of people:
+Equivalent to ``facebank packs calibrate`` for all classifiers, but with three groups of people:
 
 - adults: LFW's ``peopleDevTrain.txt``, using the central face of each photo;
 - families: half of ``hard/siblings.npz`` (families with an even number): one or two siblings among LFW's adults,
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.hard_cases import exclude_people_of
-from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, people_listed
+from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, read_people
 from facebank.packs import Pack, load_pack
 from facebank.recognition.calibration.background import Background
 from facebank.recognition.calibration.calibration import Calibration
@@ -38,35 +38,35 @@ from facebank.recognition.pairs import USUAL_PAIRS
 from facebank.recognition.scoring import CLASSIFIERS
 from facebank.recognition.training import FITTED
 
-READABLE_BY_EVERYBODY = 0o644
+WORLD_READABLE = 0o644
 MADE_FROM = (
     "LFW peopleDevTrain; half of a set of brothers and sisters (Families In the Wild); half of a set of people as "
     "adults and young (Large Age Gap)"
 )
 
-FAMILIES, YOUNG = (0.25, 0.03), (0.05, 0.05)
-"""Weight of each kind relative to adults: of its strangers for thresholds, and its searches for probabilities."""
+FAMILY_WEIGHTS, YOUNG_WEIGHTS = (0.25, 0.03), (0.05, 0.05)
+"""Weights of a group's strangers (for thresholds) and of its searches (for probabilities), relative to adults."""
 
 EFFORT = Effort(enrolled=1200, strangers=12_000, galleries=(16, 50))
-EFFORT_OF_FITTED = Effort(enrolled=400, strangers=6_000, galleries=(6, 24))
+FITTED_EFFORT = Effort(enrolled=400, strangers=6_000, galleries=(6, 24))
 
 
 def good_faces(data: Path, pack: Pack, listing: str) -> LfwFaces:
     """Return the faces of an LFW list of people that meet the minimum quality."""
-    faces = lfw_faces(data, pack).of(people_listed(data, listing))
-    return faces.where(faces.found & (faces.qualities >= pack.manifest.thresholds.minimum_quality))
+    faces = lfw_faces(data, pack).select_people(read_people(data, listing))
+    return faces.where(faces.has_face & (faces.qualities >= pack.manifest.thresholds.minimum_quality))
 
 
 def populations(data: Path, pack: Pack, listing: str = DEVELOPMENT) -> list[Population]:
-    """Return the three kinds of people, for development or for reporting."""
+    """Return the three groups of people, for development or for reporting."""
     faces = good_faces(data, pack, listing)
     remainder = 0 if listing == DEVELOPMENT else 1
     families = _hard_identities(data / "hard" / "siblings.npz", "family", pack, remainder)
     young = _hard_identities(data / "hard" / "ages.npz", "person", pack, remainder)
     return [
         Population(_identities(faces)),
-        Population(families, _identities(exclude_people_of(faces, [families])), *FAMILIES),
-        Population(young, None, *YOUNG),
+        Population(families, _identities(exclude_people_of(faces, [families])), *FAMILY_WEIGHTS),
+        Population(young, None, *YOUNG_WEIGHTS),
     ]
 
 
@@ -75,7 +75,7 @@ def _identities(faces: LfwFaces) -> Identities:
 
 
 def _hard_identities(path: Path, key: str, pack: Pack, remainder: int) -> Identities:
-    """Read the even or odd half of a set: of families, or of young faces by person."""
+    """Read the families or people with an even or odd number from a set, and only young faces if it has ages."""
     with np.load(path, allow_pickle=False) as arrays:
         chosen = (arrays[key] % 2 == remainder) & (arrays["quality"] >= pack.manifest.thresholds.minimum_quality)
         if "young" in arrays.files:
@@ -100,25 +100,25 @@ def main() -> None:
     arguments = parser.parse_args()
     pack = load_pack(arguments.pack)
     require_folder(arguments.out)
-    known = populations(arguments.data, pack)
-    adults = known[0].identities
+    groups = populations(arguments.data, pack)
+    adults = groups[0].identities
     background = Background.measure(adults.embeddings, adults.people)
     calibrators = []
     for classifier in arguments.classifier or CLASSIFIERS:
-        effort = EFFORT_OF_FITTED if classifier in FITTED else EFFORT
-        calibrators.append(fit_calibrator(known, classifier, background, effort=effort))
+        effort = FITTED_EFFORT if classifier in FITTED else EFFORT
+        calibrators.append(fit_calibrator(groups, classifier, background, effort=effort))
         print(f"{classifier}: done", file=sys.stderr, flush=True)
     calibration = Calibration(
         pack_digest=pack.digest,
         made_from=MADE_FROM,
-        people=sum(len(one.identities.photos) for one in known),
-        photos=sum(len(one.identities.people) for one in known),
+        people=sum(len(group.identities.photos) for group in groups),
+        photos=sum(len(group.identities.people) for group in groups),
         calibrators=tuple(calibrators),
         pairs=USUAL_PAIRS,
     )
     save_pack_calibration(calibration, background, arguments.out)
     for name in (CALIBRATION_NAME, BACKGROUND_NAME):
-        (arguments.out / name).chmod(READABLE_BY_EVERYBODY)
+        (arguments.out / name).chmod(WORLD_READABLE)
     print(f"{calibration.people} people, {calibration.photos} photos")
 
 

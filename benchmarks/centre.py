@@ -3,9 +3,9 @@
     python -m benchmarks.centre ../shared/data
 
 The mean is subtracted from every embedding, since it does not discriminate between people. All people have equal
-weight. Prints the line for ``pack.toml``, and the effect on development and reporting people: d' is the distance
-between the means of genuine and impostor similarities in standard deviations, FNMR the fraction of genuine pairs lost
-at an FMR.
+weight. Prints the line for ``pack.toml``, and the effect on development and reporting people as d' (the distance
+between the means of genuine and impostor similarities, in standard deviations) and FNMR (the fraction of genuine pairs
+lost at an FMR).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, people_listed
+from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, read_people
 from facebank.packs import Pack, load_pack
 from facebank.storage.arrays import normalized
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-PHOTOS_EACH = 8
+MAX_PHOTOS = 8  # per person
 
 
 def mean_embedding(faces: LfwFaces) -> FloatArray:
     """Return the mean embedding with equal weight per person."""
-    seen = faces.where(faces.found)
-    weights = 1 / np.bincount(seen.people)[seen.people]
-    return np.asarray((weights / weights.sum()) @ seen.embeddings, dtype=np.float32)
+    faces = faces.where(faces.has_face)
+    weights = 1 / np.bincount(faces.people)[faces.people]
+    return np.asarray((weights / weights.sum()) @ faces.embeddings, dtype=np.float32)
 
 
 def separation(embeddings: FloatArray, people: NDArray[np.int64]) -> tuple[float, dict[str, float]]:
@@ -46,21 +46,21 @@ def separation(embeddings: FloatArray, people: NDArray[np.int64]) -> tuple[float
     genuine, impostors = similarities[same], np.sort(similarities[~same])[::-1]
     mean = np.average(genuine, weights=weights)
     spread = np.average((genuine - mean) ** 2, weights=weights) + impostors.var()
-    lost = {
-        f"{rate:g}": float(weights[genuine < impostors[int(rate * len(impostors))]].sum() / weights.sum())
-        for rate in (1e-2, 1e-3, 1e-4)
+    fnmr = {
+        f"{fmr:g}": float(weights[genuine < impostors[int(fmr * len(impostors))]].sum() / weights.sum())
+        for fmr in (1e-2, 1e-3, 1e-4)
     }
-    return float((mean - impostors.mean()) / np.sqrt(spread / 2)), lost
+    return float((mean - impostors.mean()) / np.sqrt(spread / 2)), fnmr
 
 
-def several_each(faces: LfwFaces) -> LfwFaces:
-    """Return people with two or more photos, with at most `PHOTOS_EACH` photos each."""
+def people_with_pairs(faces: LfwFaces) -> LfwFaces:
+    """Return the faces of people with two or more photos, at most `MAX_PHOTOS` of each."""
     people = faces.people
     number = np.arange(len(people)) - np.searchsorted(people, people)
-    return faces.where((np.bincount(people)[people] > 1) & (number < PHOTOS_EACH) & faces.found)
+    return faces.where((np.bincount(people)[people] > 1) & (number < MAX_PHOTOS) & faces.has_face)
 
 
-def uncentred(pack: Pack) -> Pack:
+def without_center(pack: Pack) -> Pack:
     """Return the pack without its ``centre``."""
     return replace(pack, manifest=replace(pack.manifest, embedder=replace(pack.manifest.embedder, center=())))
 
@@ -71,17 +71,17 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
     arguments = parser.parse_args()
-    faces = lfw_faces(arguments.data, uncentred(load_pack(arguments.pack)))
-    centre = mean_embedding(faces.of(people_listed(arguments.data, DEVELOPMENT)))
-    print(f"centre = [{', '.join(f'{value:.5f}' for value in centre)}]")
+    faces = lfw_faces(arguments.data, without_center(load_pack(arguments.pack)))
+    center = mean_embedding(faces.select_people(read_people(arguments.data, DEVELOPMENT)))
+    print(f"centre = [{', '.join(f'{value:.5f}' for value in center)}]")
     for listing in (DEVELOPMENT, REPORTING):
-        chosen = several_each(faces.of(people_listed(arguments.data, listing)))
+        chosen = people_with_pairs(faces.select_people(read_people(arguments.data, listing)))
         for label, embeddings in (
-            ("as they are", chosen.embeddings),
-            ("centred", normalized(chosen.embeddings - centre)),
+            ("not centered", chosen.embeddings),
+            ("centered", normalized(chosen.embeddings - center)),
         ):
-            distance, lost = separation(embeddings, chosen.people)
-            rates = ", ".join(f"{share:.2%} at {rate}" for rate, share in lost.items())
+            distance, fnmr = separation(embeddings, chosen.people)
+            rates = ", ".join(f"{rate:.2%} at {fmr}" for fmr, rate in fnmr.items())
             print(f"{listing}, {len(chosen.photos)} photos, {label}: d' {distance:.3f}, FNMR {rates}")
 
 

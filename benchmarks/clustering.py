@@ -7,9 +7,9 @@ development people (``peopleDevTrain.txt``). Results are reported for these, for
 a face without a group counts as a group of one.
 
 BCubed (A. Bagga, B. Baldwin, 1998; E. Amigo et al., 2009): for each face, the fraction of its group that shows its
-person (precision) and the fraction of its person that is in its group (recall), averaged over faces, and over people of
-their own means. To measure the cost beyond the size of LFW, rotated copies of its embeddings serve as further people
-with the same similarities.
+person (precision) and the fraction of its person that is in its group (recall), averaged over faces, and over the means
+of people. To measure the cost beyond the size of LFW, rotated copies of its embeddings serve as further people with the
+same similarities.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, people_listed
+from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, read_people
 from facebank.album.groups.clustering import ClusteringThresholds, FaceTable, cluster, clustering_thresholds
 from facebank.packs import load_pack
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000)
-TRIED = ((0.52, 0.52), (0.56, 0.50), (0.56, 0.52), (0.58, 0.52), (0.60, 0.50), (0.60, 0.52), (0.62, 0.52), (0.62, 0.54))
+GRID = ((0.52, 0.52), (0.56, 0.50), (0.56, 0.52), (0.58, 0.52), (0.60, 0.50), (0.60, 0.52), (0.62, 0.52), (0.62, 0.54))
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """BCubed figures of a clustering, each 0..1."""
+    """Counts, BCubed figures (each 0..1) and seconds of a clustering."""
 
     faces: int
     people: int
-    groups: int
+    groups: int  # including groups of one face
     precision: float
     recall: float
     precision_over_people: float
@@ -52,54 +52,54 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Time and memory of clustering a number of faces."""
+    """Seconds of clustering a number of faces, and the number of groups."""
 
     faces: int
     groups: int
     seconds: float
 
 
-def measure(faces: LfwFaces, thresholds: ClusteringThresholds) -> Quality:
+def measure_quality(faces: LfwFaces, thresholds: ClusteringThresholds) -> Quality:
     """Cluster faces and return the quality of the groups."""
     started = time.perf_counter()
     groups = cluster(_table(faces.embeddings, faces.qualities), thresholds)
     seconds = time.perf_counter() - started
     people = faces.people
-    shared = np.zeros((groups.max() + 1, people.max() + 1), dtype=np.int32)
-    np.add.at(shared, (groups, people), 1)
-    both = shared[groups, people]
-    precision = both / shared.sum(axis=1)[groups]
-    recall = both / shared.sum(axis=0)[people]
+    counts = np.zeros((groups.max() + 1, people.max() + 1), dtype=np.int32)
+    np.add.at(counts, (groups, people), 1)
+    shared = counts[groups, people]
+    precision = shared / counts.sum(axis=1)[groups]
+    recall = shared / counts.sum(axis=0)[people]
     photos = np.bincount(people)
-    over_people = [float((np.bincount(people, values) / photos).mean()) for values in (precision, recall)]
+    means = [float((np.bincount(people, values) / photos).mean()) for values in (precision, recall)]
     return Quality(
         faces=len(people),
         people=len(photos),
         groups=int(groups.max()) + 1,
         precision=float(precision.mean()),
         recall=float(recall.mean()),
-        precision_over_people=over_people[0],
-        recall_over_people=over_people[1],
+        precision_over_people=means[0],
+        recall_over_people=means[1],
         seconds=seconds,
     )
 
 
-def cost(faces: LfwFaces, thresholds: ClusteringThresholds, count: int) -> Cost:
-    """Cluster `count` faces: LFW's, and rotated copies if there are not enough."""
+def measure_cost(faces: LfwFaces, thresholds: ClusteringThresholds, count: int) -> Cost:
+    """Cluster `count` faces: LFW's, with rotated copies of them if LFW has fewer."""
     random = np.random.default_rng(count)
-    turned = [faces.embeddings]
-    while sum(map(len, turned)) < count:
-        turn, _ = np.linalg.qr(random.normal(size=(faces.embeddings.shape[1],) * 2))
-        turned.append(np.asarray(faces.embeddings @ turn, dtype=np.float32))
-    embeddings = np.concatenate(turned)[random.permutation(sum(map(len, turned)))[:count]]
+    copies = [faces.embeddings]
+    while sum(map(len, copies)) < count:
+        rotation, _ = np.linalg.qr(random.normal(size=(faces.embeddings.shape[1],) * 2))
+        copies.append(np.asarray(faces.embeddings @ rotation, dtype=np.float32))
+    embeddings = np.concatenate(copies)[random.permutation(sum(map(len, copies)))[:count]]
     started = time.perf_counter()
     groups = cluster(_table(embeddings, np.ones(count, dtype=np.float32)), thresholds)
     return Cost(count, int(groups.max()) + 1, time.perf_counter() - started)
 
 
 def _table(embeddings: FloatArray, qualities: FloatArray) -> FaceTable:
-    nobody_apart: NDArray[np.int64] = np.zeros((0, 2), dtype=np.int64)
-    return FaceTable(embeddings, np.arange(len(embeddings)), qualities, nobody_apart)
+    no_pairs: NDArray[np.int64] = np.zeros((0, 2), dtype=np.int64)
+    return FaceTable(embeddings, np.arange(len(embeddings)), qualities, no_pairs)
 
 
 def main() -> None:
@@ -109,20 +109,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     pack = load_pack()
-    everybody = lfw_faces(arguments.data, pack)
-    everybody = everybody.where(everybody.found)
-    development = people_listed(arguments.data, DEVELOPMENT)
-    others = frozenset(everybody.names) - development
+    faces = lfw_faces(arguments.data, pack)
+    faces = faces.where(faces.has_face)
+    development = read_people(arguments.data, DEVELOPMENT)
+    other_people = frozenset(faces.names) - development
     chosen = clustering_thresholds(pack.manifest.thresholds)
     report = {
         "thresholds": asdict(chosen),
         "tried_on_development_people": [
-            {**asdict(tried), **asdict(measure(everybody.of(development), tried))}
-            for tried in (ClusteringThresholds(*pair) for pair in TRIED)
+            {**asdict(candidate), **asdict(measure_quality(faces.select_people(development), candidate))}
+            for candidate in (ClusteringThresholds(*pair) for pair in GRID)
         ],
-        "other_people": asdict(measure(everybody.of(others), chosen)),
-        "everybody": asdict(measure(everybody, chosen)),
-        "cost": [asdict(cost(everybody, chosen, count)) for count in SIZES],
+        "other_people": asdict(measure_quality(faces.select_people(other_people), chosen)),
+        "everybody": asdict(measure_quality(faces, chosen)),
+        "cost": [asdict(measure_cost(faces, chosen, count)) for count in SIZES],
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

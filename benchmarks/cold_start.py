@@ -5,12 +5,12 @@ Run from the project's root, with facebank installed in the running Python and t
 
     python benchmarks/cold_start.py --shared ../shared --peer benchmarks/peers/.venv/bin/python --out benchmarks/reports
 
-Runs of two commands alternate, and their medians are compared:
+Checks three requirements, the first two by the medians of alternating runs of two commands:
 
 1. ``facebank identify PHOTO`` with the embedded pack and a gallery of five people, against a script that builds
    InsightFace's ``FaceAnalysis`` and analyzes the same photo. Required: at most the same time.
 2. ``facebank --help`` against ``python -c "import typer"``. Required: at most twice as long.
-3. ``import facebank`` must load none of the heavy libraries, including NumPy.
+3. ``import facebank`` must load none of the heavy modules, such as NumPy.
 
 Writes ``cold_start.json`` and ``cold_start.md``; exits with 1 if a requirement is not met.
 """
@@ -31,11 +31,11 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-BARE_SCRIPT = Path(__file__).resolve().parent / "peers" / "insightface_faces.py"
+PEER_SCRIPT = Path(__file__).resolve().parent / "peers" / "insightface_faces.py"
 PHOTO = "data/photos/probe/obama1.jpg"
 PEOPLE = "data/photos/enrol"
 PEER_PACKAGE = "models/insightface-mbf"
-HEAVY = ("numpy", "cv2", "onnxruntime", "onnx", "faiss", "sklearn", "scipy", "PIL", "typer", "rich", "sqlite3")
+HEAVY_MODULES = ("numpy", "cv2", "onnxruntime", "onnx", "faiss", "sklearn", "scipy", "PIL", "typer", "rich", "sqlite3")
 LIBRARIES = ("numpy", "onnxruntime", "faiss-cpu", "opencv-python-headless", "Pillow", "typer")
 
 
@@ -50,7 +50,7 @@ class Comparison:
     ours, theirs
         Names of the two commands.
     our_seconds, their_seconds
-        Wall time of each run in seconds, in order.
+        Wall seconds of each run, in order.
     most
         Largest allowed ratio of the medians.
     """
@@ -68,7 +68,7 @@ class Comparison:
         return median(self.our_seconds) / median(self.their_seconds)
 
     @property
-    def met(self) -> bool:
+    def is_met(self) -> bool:
         """Whether the requirement is met."""
         return self.ratio <= self.most
 
@@ -85,7 +85,7 @@ def main() -> int:
             compare(
                 "One photo, cold process",
                 ("facebank identify", [arguments.facebank, "--gallery", gallery, "identify", shared / PHOTO]),
-                ("InsightFace FaceAnalysis", [arguments.peer, BARE_SCRIPT, shared / PEER_PACKAGE, shared / PHOTO]),
+                ("InsightFace FaceAnalysis", [arguments.peer, PEER_SCRIPT, shared / PEER_PACKAGE, shared / PHOTO]),
                 most=1.0,
                 runs=arguments.runs,
             ),
@@ -98,7 +98,7 @@ def main() -> int:
             ),
         ]
     write_report(arguments.out, comparisons, heavy, arguments.peer)
-    return 0 if not heavy and all(comparison.met for comparison in comparisons) else 1
+    return 0 if not heavy and all(comparison.is_met for comparison in comparisons) else 1
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -115,10 +115,10 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def heavy_imports() -> list[str]:
-    """Return the heavy libraries that ``import facebank`` loads."""
-    program = f"import sys, facebank; print(*(name for name in {HEAVY!r} if name in sys.modules))"
-    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    return ran.stdout.split()
+    """Return the heavy modules that ``import facebank`` loads."""
+    program = f"import sys, facebank; print(*(name for name in {HEAVY_MODULES!r} if name in sys.modules))"
+    completed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return completed.stdout.split()
 
 
 def compare(
@@ -144,10 +144,10 @@ def compare(
 def run(command: Sequence[str | Path]) -> float:
     """Run a command and return its wall time in seconds; exits on failure."""
     started = time.perf_counter()
-    ran = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True)
+    completed = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True)
     seconds = time.perf_counter() - started
-    if ran.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))} exited {ran.returncode}:\n{ran.stderr}")
+    if completed.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))} exited with {completed.returncode}:\n{completed.stderr}")
     return seconds
 
 
@@ -160,14 +160,14 @@ def write_report(folder: Path, comparisons: Sequence[Comparison], heavy: Sequenc
         "libraries": {name: version(name) for name in LIBRARIES},
         "peer": peer_version(peer),
     }
-    figures = [{**asdict(comparison), "ratio": comparison.ratio, "met": comparison.met} for comparison in comparisons]
+    figures = [{**asdict(pair), "ratio": pair.ratio, "met": pair.is_met} for pair in comparisons]
     report = {"machine": machine, "comparisons": figures, "heavy_imports": list(heavy)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cold_start.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    (folder / "cold_start.md").write_text(as_markdown(comparisons, heavy, machine), encoding="utf-8")
+    (folder / "cold_start.md").write_text(format_markdown(comparisons, heavy, machine), encoding="utf-8")
 
 
-def as_markdown(comparisons: Sequence[Comparison], heavy: Sequence[str], machine: dict[str, object]) -> str:
+def format_markdown(comparisons: Sequence[Comparison], heavy: Sequence[str], machine: dict[str, object]) -> str:
     """Return the results as Markdown."""
     lines = [
         "# Cold start",
@@ -175,20 +175,20 @@ def as_markdown(comparisons: Sequence[Comparison], heavy: Sequence[str], machine
         f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, peer {machine['peer']}; "
         f"{len(comparisons[0].our_seconds)} runs of each command, alternating. Seconds: median (fastest to slowest).",
         "",
-        "| | facebank | the other | ratio | allowed |",
+        "| | facebank | reference | ratio | allowed |",
         "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {comparison.title} | `{comparison.ours}` {spread(comparison.our_seconds)} | "
-        f"`{comparison.theirs}` {spread(comparison.their_seconds)} | {comparison.ratio:.2f} | {comparison.most:.2f} |"
-        for comparison in comparisons
+        f"| {pair.title} | `{pair.ours}` {format_spread(pair.our_seconds)} | "
+        f"`{pair.theirs}` {format_spread(pair.their_seconds)} | {pair.ratio:.2f} | {pair.most:.2f} |"
+        for pair in comparisons
     ]
-    lines += ["", f"`import facebank` loads {', '.join(heavy) or 'none'} of: {', '.join(HEAVY)}.", ""]
+    lines += ["", f"`import facebank` loads {', '.join(heavy) or 'none'} of: {', '.join(HEAVY_MODULES)}.", ""]
     return "\n".join(lines)
 
 
-def spread(seconds: Sequence[float]) -> str:
-    """Return median and range as text."""
+def format_spread(seconds: Sequence[float]) -> str:
+    """Format the median and the range for the report."""
     return f"{median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
@@ -198,8 +198,8 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.machine())
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def peer_version(peer: Path) -> str:

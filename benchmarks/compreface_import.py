@@ -16,32 +16,32 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.robustness.serving import served
+from benchmarks.robustness.serving import run_service
 from facebank import Face, FaceBank, Photo
 
 
 def choose_photos(root: Path, people: int, strangers: int) -> tuple[dict[str, list[Path]], list[Path]]:
     """Return the photos to enroll by name, and those to identify."""
     folders = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted(root.iterdir()) if folder.is_dir()}
-    many = [name for name, photos in folders.items() if len(photos) >= 4]
+    several = [name for name, photos in folders.items() if len(photos) >= 4]
     single = [photos[0] for photos in folders.values() if len(photos) == 1]
-    random.Random(1).shuffle(many)
+    random.Random(1).shuffle(several)
     random.Random(2).shuffle(single)
-    enrolled = {name: folders[name][:3] for name in many[:people]}
+    enrolled = {name: folders[name][:3] for name in several[:people]}
     return enrolled, [photo for name in enrolled for photo in folders[name][3:6]] + single[:strangers]
 
 
 def compare(before: list[Photo], after: list[Photo]) -> dict[str, int]:
     """Return the number of faces, and of those with different decisions."""
     pairs: list[tuple[Face, Face]] = []
-    for old, new in zip(before, after, strict=True):
-        pairs += zip(old.faces, new.faces, strict=True)
+    for first, second in zip(before, after, strict=True):
+        pairs += zip(first.faces, second.faces, strict=True)
     return {
         "photos": len(before),
         "faces": len(pairs),
-        "known": sum(old.person is not None for old, _ in pairs),
-        "decided_otherwise": sum((old.decision, old.person) != (new.decision, new.person) for old, new in pairs),
-        "named_otherwise": sum(old.person != new.person for old, new in pairs),
+        "known": sum(a.person is not None for a, _ in pairs),
+        "decided_otherwise": sum((a.decision, a.person) != (b.decision, b.person) for a, b in pairs),
+        "named_otherwise": sum(a.person != b.person for a, b in pairs),
     }
 
 
@@ -52,24 +52,24 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=100, help="number of people to import (default 100)")
     parser.add_argument("--strangers", type=int, default=200, help="number of photos of other people (default 200)")
     parser.add_argument("--out", type=Path, required=True, help="path of the JSON report")
-    args = parser.parse_args()
-    enrolled, probes = choose_photos(args.photos, args.people, args.strangers)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        with FaceBank.open(folder / "before.facebank") as old, FaceBank.open(folder / "after.facebank") as new:
-            examples = sum(old.enroll(person, photos).accepted for person, photos in enrolled.items())
-            with served(old.path) as serving:
+    arguments = parser.parse_args()
+    enrolled, probes = choose_photos(arguments.photos, arguments.people, arguments.strangers)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        with FaceBank.open(folder / "before.facebank") as before, FaceBank.open(folder / "after.facebank") as after:
+            examples = sum(before.enroll(person, photos).accepted for person, photos in enrolled.items())
+            with run_service(before.path) as service:
                 started = time.perf_counter()
-                imported = new.import_compreface(serving.address, "any")
+                imported = after.import_compreface(service.address, "any")
                 seconds = time.perf_counter() - started
             report: dict[str, object] = {
                 "people": len(enrolled),
                 "examples": examples,
-                "taken": sum(one.accepted for one in imported),
+                "taken": sum(example.accepted for example in imported),
                 "seconds": round(seconds, 1),
-                **compare(list(old.identify(probes)), list(new.identify(probes))),
+                **compare(list(before.identify(probes)), list(after.identify(probes))),
             }
-    args.out.write_text(json.dumps(report, indent=1) + "\n")
+    arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=1))
 
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.calibrate import EFFORT, populations
-from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, people_listed
+from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, read_people
 from facebank.gallery import PackIdentity
 from facebank.operations.identify import build_recognizer
 from facebank.packs import Pack, load_pack
@@ -60,13 +60,13 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A fraction with its interval and counts."""
+    """A fraction with its 95 % interval and counts."""
 
     value: float
     low: float
     high: float
-    events: int
-    count: int
+    events: int  # numerator
+    count: int  # denominator
 
     def __str__(self) -> str:
         """Format the rate for printing."""
@@ -75,10 +75,10 @@ class Rate:
 
 def rate(wrong: NDArray[np.bool_], groups: NDArray[np.int64]) -> Rate:
     """Return the pooled fraction with a bootstrap interval over groups; the rule of three bounds zero events."""
-    numbers, place = np.unique(groups, return_inverse=True)
-    events, counts = np.bincount(place, weights=wrong), np.bincount(place)
-    drawn = np.random.default_rng(0).integers(len(numbers), size=(RESAMPLES, len(numbers)))
-    shares = events[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    numbers, indices = np.unique(groups, return_inverse=True)
+    events, counts = np.bincount(indices, weights=wrong), np.bincount(indices)
+    draws = np.random.default_rng(0).integers(len(numbers), size=(RESAMPLES, len(numbers)))
+    shares = events[draws].sum(axis=1) / counts[draws].sum(axis=1)
     low, high = np.quantile(shares, [0.025, 0.975])
     if not wrong.any():
         high = 3 / len(numbers)
@@ -90,15 +90,15 @@ def identities(faces: LfwFaces) -> Identities:
     return Identities(faces.embeddings, faces.people, faces.qualities)
 
 
-def probe(faces: LfwFaces, place: int) -> Face:
+def probe(faces: LfwFaces, index: int) -> Face:
     """Return one of LFW's faces as a probe, with an empty box."""
-    quality = float(faces.qualities[place])
+    quality = float(faces.qualities[index])
     return Face(
         np.zeros(4, np.float32),
         np.zeros((5, 2), np.float32),
         1.0,
         Quality(quality, 100.0, quality, 1.0),
-        faces.embeddings[place],
+        faces.embeddings[index],
     )
 
 
@@ -107,43 +107,43 @@ def operating_point(
 ) -> dict[str, Rate]:
     """Return FNIR, rank-1 errors and FPIR with 62 people enrolled; each list uses the other list's calibration."""
     names = faces.names
-    people, photos = np.unique(names, return_counts=True)
-    known = people[photos >= MIN_PHOTOS]
-    single = people[photos == 1]
-    missed, not_first, named, owners, strangers_of = [], [], [], [], []
+    people, counts = np.unique(names, return_counts=True)
+    enrolled_people = people[counts >= MIN_PHOTOS]
+    strangers = people[counts == 1]
+    missed, not_first, named, owners, stranger_numbers = [], [], [], [], []
     for seed in range(SEEDS):
         random = np.random.default_rng(seed)
-        mixed = {person: random.permutation(np.flatnonzero(names == person)) for person in known}
-        places = np.concatenate([mixed[person][:samples] for person in known])
+        photos_of = {person: random.permutation(np.flatnonzero(names == person)) for person in enrolled_people}
+        indices = np.concatenate([photos_of[person][:samples] for person in enrolled_people])
         enrolled = Enrolled(
-            faces.embeddings[places], np.repeat(np.arange(len(known)), samples), faces.qualities[places]
+            faces.embeddings[indices], np.repeat(np.arange(len(enrolled_people)), samples), faces.qualities[indices]
         )
-        names_by_number = {number: str(person) for number, person in enumerate(known)}
+        names_by_number = {number: str(person) for number, person in enumerate(enrolled_people)}
         recognizers = {
             listing: make_recognizer(enrolled, names_by_number, pack, calibrator)
             for listing, calibrator in calibrators.items()
         }
-        for number, person in enumerate(known):
+        for number, person in enumerate(enrolled_people):
             recognizer = recognizers[other_list(person, lists)]
-            for decision in decide(recognizer, faces, mixed[person][samples:]):
+            for decision in decide(recognizer, faces, photos_of[person][samples:]):
                 missed.append(decision.person != person)
                 not_first.append(not decision.candidates or decision.candidates[0].person != person)
                 owners.append(number)
-        for person in random.permutation(single)[:STRANGERS]:
+        for person in random.permutation(strangers)[:STRANGERS]:
             recognizer = recognizers[other_list(person, lists)]
             (decision,) = decide(recognizer, faces, np.flatnonzero(names == person))
             named.append(decision.decision is Decision.KNOWN)
-            strangers_of.append(int(np.searchsorted(people, person)))
+            stranger_numbers.append(int(np.searchsorted(people, person)))
     return {
         "FNIR": rate(np.array(missed), np.array(owners)),
         "rank-1 errors": rate(np.array(not_first), np.array(owners)),
-        "FPIR": rate(np.array(named), np.array(strangers_of)),
+        "FPIR": rate(np.array(named), np.array(stranger_numbers)),
     }
 
 
-def decide(recognizer: Recognizer, faces: LfwFaces, places: NDArray[np.int64]) -> list[Identity]:
+def decide(recognizer: Recognizer, faces: LfwFaces, indices: NDArray[np.int64]) -> list[Identity]:
     """Return the decision on each photo, made independently of the others."""
-    return [recognizer.identify([probe(faces, int(place))])[0] for place in places]
+    return [recognizer.identify([probe(faces, int(index))])[0] for index in indices]
 
 
 def other_list(person: str, lists: dict[str, frozenset[str]]) -> str:
@@ -165,12 +165,12 @@ def make_recognizer(enrolled: Enrolled, names: dict[int, str], pack: Pack, calib
 
 
 def simulate_galleries(
-    known: Identities, plan: GalleryPlan, calibrator: Calibrator, pack_calibration: PackCalibration
+    people: Identities, plan: GalleryPlan, calibrator: Calibrator, pack_calibration: PackCalibration
 ) -> list[Searches]:
     """Simulate galleries of one size with the calibrator's classifier and correction."""
     return [
         simulate(
-            known,
+            people,
             plan,
             calibrator.classifier,
             pack_calibration.background,
@@ -186,15 +186,15 @@ def plan_key(plan: GalleryPlan) -> tuple[int, int]:
     return plan.size, plan.samples_each
 
 
-def strangers_named(found: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
+def strangers_named(searches: Searches, calibrator: Calibrator) -> NDArray[np.bool_]:
     """Return whether each stranger is named at the operating point."""
-    strangers = ~found.mated
-    scores = found.scores[strangers]
-    named: NDArray[np.bool_] = scores[:, 0] >= calibrator.threshold(found.enrolled, FPIR)
-    shares = calibrator.probabilities(scores, found.samples[strangers], found.size, 0.5)
-    named &= shares[:, 0] >= LEAST_PROBABILITY
+    strangers = ~searches.mated
+    scores = searches.scores[strangers]
+    named: NDArray[np.bool_] = scores[:, 0] >= calibrator.threshold(searches.enrolled, FPIR)
+    probabilities = calibrator.probabilities(scores, searches.samples[strangers], searches.size, 0.5)
+    named &= probabilities[:, 0] >= LEAST_PROBABILITY
     if scores.shape[1] > 1:
-        named &= shares[:, 0] >= LEAST_ODDS * shares[:, 1]
+        named &= probabilities[:, 0] >= LEAST_ODDS * probabilities[:, 1]
     return named
 
 
@@ -235,11 +235,14 @@ class Outcomes:
         return sum(share * abs(predicted - right) for share, predicted, right in self.reliability())
 
 
-def pool_outcomes(found: Sequence[Searches], calibrator: Calibrator, stranger_share: float) -> Outcomes:
+def pool_outcomes(galleries: Sequence[Searches], calibrator: Calibrator, stranger_share: float) -> Outcomes:
     """Pool the searches of several galleries, weighted so that strangers make up `stranger_share`."""
-    probabilities = [calibrator.probabilities(one.scores, one.samples, one.size, stranger_share)[:, 0] for one in found]
-    mated = np.concatenate([one.mated for one in found])
-    weights = np.concatenate([one.weights for one in found])
+    probabilities = [
+        calibrator.probabilities(searches.scores, searches.samples, searches.size, stranger_share)[:, 0]
+        for searches in galleries
+    ]
+    mated = np.concatenate([searches.mated for searches in galleries])
+    weights = np.concatenate([searches.weights for searches in galleries])
     weights = np.where(
         mated,
         weights / weights[mated].sum() * (1 - stranger_share),
@@ -247,8 +250,8 @@ def pool_outcomes(found: Sequence[Searches], calibrator: Calibrator, stranger_sh
     )
     return Outcomes(
         np.concatenate(probabilities),
-        np.concatenate([one.scores[:, 0] for one in found]).astype(np.float64),
-        np.concatenate([one.right for one in found]),
+        np.concatenate([searches.scores[:, 0] for searches in galleries]).astype(np.float64),
+        np.concatenate([searches.right for searches in galleries]),
         weights,
     )
 
@@ -275,11 +278,14 @@ def _entropy(right: NDArray[np.float64], totals: NDArray[np.float64]) -> NDArray
     return entropy
 
 
-def over_galleries(found: Sequence[Searches], figure: Callable[[Sequence[Searches]], float]) -> list[float]:
+def bootstrap(galleries: Sequence[Searches], figure: Callable[[Sequence[Searches]], float]) -> list[float]:
     """Return a figure and the ends of its bootstrap interval over galleries."""
     random = np.random.default_rng(1)
-    drawn = [figure([found[i] for i in random.integers(len(found), size=len(found))]) for _ in range(RESAMPLES // 10)]
-    return [figure(found), *(float(value) for value in np.quantile(drawn, [0.025, 0.975]))]
+    draws = [
+        figure([galleries[i] for i in random.integers(len(galleries), size=len(galleries))])
+        for _ in range(RESAMPLES // 10)
+    ]
+    return [figure(galleries), *(float(value) for value in np.quantile(draws, [0.025, 0.975]))]
 
 
 def calibration_figures(
@@ -290,11 +296,11 @@ def calibration_figures(
     for share in STRANGER_SHARES:
         judged, fitted = pool_outcomes(reporting, calibrator, share), pool_outcomes(development, calibrator, share)
 
-        def loss(some: Sequence[Searches], share: float = share) -> float:
-            return pool_outcomes(some, calibrator, share).log_loss
+        def loss(galleries: Sequence[Searches], share: float = share) -> float:
+            return pool_outcomes(galleries, calibrator, share).log_loss
 
         figures[f"{share:g}"] = {
-            "log_loss": over_galleries(reporting, loss),
+            "log_loss": bootstrap(reporting, loss),
             "two_steps_of_development": two_step_log_loss(fitted, judged),
             "two_steps_of_these_searches": two_step_log_loss(judged, judged),
             "brier": judged.brier,
@@ -304,10 +310,10 @@ def calibration_figures(
     return figures
 
 
-def decision_milliseconds(known: Identities, pack: Pack, calibrator: Calibrator, people: int = 1000) -> float:
+def decision_milliseconds(reporting: Identities, pack: Pack, calibrator: Calibrator, people: int = 1000) -> float:
     """Return the median time of 200 decisions on one face in a gallery of `people`, in milliseconds."""
-    firsts = np.unique(known.people, return_index=True)[1][:people]
-    enrolled = Enrolled(known.embeddings[firsts], np.arange(people), known.qualities[firsts])
+    firsts = np.unique(reporting.people, return_index=True)[1][:people]
+    enrolled = Enrolled(reporting.embeddings[firsts], np.arange(people), reporting.qualities[firsts])
     names_by_number = {number: str(number) for number in range(people)}
     recognizer = make_recognizer(enrolled, names_by_number, pack, calibrator)
     face = Face(
@@ -315,7 +321,7 @@ def decision_milliseconds(known: Identities, pack: Pack, calibrator: Calibrator,
         np.zeros((5, 2), np.float32),
         1.0,
         Quality(1.0, 100.0, 1.0, 1.0),
-        known.embeddings[-1],
+        reporting.embeddings[-1],
     )
     times = []
     for _ in range(200):
@@ -325,8 +331,8 @@ def decision_milliseconds(known: Identities, pack: Pack, calibrator: Calibrator,
     return float(np.median(times) * 1000)
 
 
-def fit_other_half(data: Path, pack: Pack) -> Calibrator:
-    """Fit the shipped calibrator to the reporting people instead of the development people."""
+def fit_reporting_people(data: Path, pack: Pack) -> Calibrator:
+    """Fit a calibrator like the shipped one to the reporting people instead of the development people."""
     return fit_calibrator(populations(data, pack, REPORTING), "prototype", None, effort=EFFORT)
 
 
@@ -342,22 +348,24 @@ def main() -> None:
     pack_calibration = find_pack_calibration(PackIdentity(pack.name, pack.digest, dimension), pack.folder)
     shipped = pack_calibration.calibration
     if shipped is None:
-        parser.error(f"the pack {pack.name} is not calibrated")
+        parser.error(f"The pack {pack.name} is not calibrated.")
     faces = lfw_faces(arguments.data, pack)
-    faces = faces.where(faces.found)
-    lists = {listing: people_listed(arguments.data, listing) for listing in (DEVELOPMENT, REPORTING)}
-    development, reporting = (identities(faces.of(lists[listing])) for listing in (DEVELOPMENT, REPORTING))
+    faces = faces.where(faces.has_face)
+    lists = {listing: read_people(arguments.data, listing) for listing in (DEVELOPMENT, REPORTING)}
+    development, reporting = (identities(faces.select_people(lists[listing])) for listing in (DEVELOPMENT, REPORTING))
     prototype = shipped.of("prototype")
     if prototype is None:
-        parser.error(f"the pack {pack.name} has no calibration of the prototype classifier")
+        parser.error(f"The pack {pack.name} has no calibration of the prototype classifier.")
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
 
-    crossed = {DEVELOPMENT: prototype, REPORTING: fit_other_half(arguments.data, pack)}
+    calibrators = {DEVELOPMENT: prototype, REPORTING: fit_reporting_people(arguments.data, pack)}
     points = {}
     for samples in (5, 1):
-        figures = operating_point(faces, pack, crossed, lists, samples)
+        figures = operating_point(faces, pack, calibrators, lists, samples)
         points[samples] = {name: (figure.value, figure.low, figure.high) for name, figure in figures.items()}
-        print(f"62 people, {samples} enrolled each: " + "; ".join(f"{name} {it}" for name, it in figures.items()))
+        print(
+            f"62 people, {samples} enrolled each: " + "; ".join(f"{name} {figure}" for name, figure in figures.items())
+        )
     report["operating_point"] = points
 
     report["milliseconds_a_face_among_1000"] = decision_milliseconds(reporting, pack, prototype)
@@ -370,20 +378,20 @@ def main() -> None:
         for plan in PLANS:
             if plan.size > calibrator.tables[-1].size:
                 continue
-            kind = f"{plan.size} people, {plan.samples_each} each"
-            found = simulate_galleries(reporting, plan, calibrator, pack_calibration)
+            title = f"{plan.size} people, {plan.samples_each} each"
+            galleries = simulate_galleries(reporting, plan, calibrator, pack_calibration)
 
-            def named(some: Sequence[Searches], calibrator: Calibrator = calibrator) -> float:
-                return float(np.mean([strangers_named(one, calibrator).mean() for one in some]))
+            def named_fraction(galleries: Sequence[Searches], calibrator: Calibrator = calibrator) -> float:
+                return float(np.mean([strangers_named(searches, calibrator).mean() for searches in galleries]))
 
-            rates = over_galleries(found, named)
-            fpir[calibrator.classifier][kind] = rates
-            line = f"{calibrator.classifier}, {kind}: FPIR {rates[0]:.2%} [{rates[1]:.2%}, {rates[2]:.2%}]"
+            rates = bootstrap(galleries, named_fraction)
+            fpir[calibrator.classifier][title] = rates
+            line = f"{calibrator.classifier}, {title}: FPIR {rates[0]:.2%} [{rates[1]:.2%}, {rates[2]:.2%}]"
             if calibrator.classifier == "prototype":
-                development_searches = simulate_galleries(development, plan, calibrator, pack_calibration)
-                figures_of = calibration_figures(found, development_searches, calibrator)
-                calibration[calibrator.classifier][kind] = figures_of
-                for share, values in figures_of.items():
+                development_galleries = simulate_galleries(development, plan, calibrator, pack_calibration)
+                by_share = calibration_figures(galleries, development_galleries, calibrator)
+                calibration[calibrator.classifier][title] = by_share
+                for share, values in by_share.items():
                     line += f"\n    strangers {share}: " + format_figures(values)
             print(line, flush=True)
     report["fpir_where_1_percent_was_asked"] = fpir
@@ -400,11 +408,11 @@ def draw_reliability(calibration: dict[str, dict[str, object]], path: Path) -> N
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    kinds = calibration["prototype"]
+    plans = calibration["prototype"]
     figure, axes = plt.subplots(
-        len(STRANGER_SHARES), len(kinds), figsize=(2.4 * len(kinds), 2.6 * len(STRANGER_SHARES))
+        len(STRANGER_SHARES), len(plans), figsize=(2.4 * len(plans), 2.6 * len(STRANGER_SHARES))
     )
-    for column, (kind, figures) in enumerate(kinds.items()):
+    for column, (title, figures) in enumerate(plans.items()):
         if not isinstance(figures, dict):
             continue
         for row, share in enumerate(STRANGER_SHARES):
@@ -413,7 +421,7 @@ def draw_reliability(calibration: dict[str, dict[str, object]], path: Path) -> N
             axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
             axis.scatter(predicted, right, s=[8 + 120 * part**0.5 for part in shares], color="#009e73", alpha=0.8)
             axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
-            axis.set_title(f"{kind}\nstrangers {share:.0%}, ECE {values['ece']:.3f}", fontsize=7)
+            axis.set_title(f"{title}\nstrangers {share:.0%}, ECE {values['ece']:.3f}", fontsize=7)
             axis.tick_params(labelsize=6)
     figure.supxlabel("predicted probability", fontsize=8)
     figure.supylabel("fraction correct", fontsize=8)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, REPORTING, lfw_faces, people_listed
+from benchmarks.lfw import DEVELOPMENT, REPORTING, lfw_faces, read_people
 from facebank import FaceBank
 from facebank.packs import load_pack
 from facebank.recognition.resemblance import OtherPeople, compare
@@ -36,57 +36,59 @@ if TYPE_CHECKING:
 
 ORDERS = 3
 BOOTSTRAPS = 1000
-TAKEN = "enrolled"
+ACCEPTED = "enrolled"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """Embeddings with the number of each one's person and family, arrays of equal length."""
+    """Faces of people in families."""
 
-    embeddings: FloatArray
-    people: NDArray[np.int64]
-    families: NDArray[np.int64]
+    embeddings: FloatArray  # of shape ``(N, D)``
+    people: NDArray[np.int64]  # number of each face's person, of shape ``(N,)``
+    families: NDArray[np.int64]  # number of each face's family, of shape ``(N,)``; the person's own if unrelated
 
-    def of(self, people: list[int], most: int, random: np.random.Generator) -> dict[int, NDArray[np.int64]]:
-        """Return up to `most` random faces of each person."""
-        return {person: random.permutation(np.flatnonzero(self.people == person))[:most] for person in people}
+    def draw(self, people: list[int], max_photos: int, random: np.random.Generator) -> dict[int, NDArray[np.int64]]:
+        """Return the indices of up to `max_photos` random faces of each person."""
+        return {person: random.permutation(np.flatnonzero(self.people == person))[:max_photos] for person in people}
 
-    def others(self, places: list[NDArray[np.int64]]) -> OtherPeople:
-        """Return the enrolled people of some faces."""
-        chosen = np.concatenate([np.zeros(0, dtype=np.int64), *places])
+    def enroll(self, indices: list[NDArray[np.int64]]) -> OtherPeople:
+        """Return the people with these faces as enrolled people."""
+        chosen = np.concatenate([np.zeros(0, dtype=np.int64), *indices])
         return OtherPeople.of(self.people[chosen], self.embeddings[chosen])
 
 
 Decision = tuple[int, str]
-"""Family or person, and reason of one photo."""
+"""Number of the person's family (or own number), and the reason for accepting or refusing one photo."""
 
 
-def verdicts(faces: Faces, offered: NDArray[np.int64], others: OtherPeople, verify: float) -> list[str]:
-    """Return the reasons for faces that are enrolled together as a new person."""
-    embeddings = faces.embeddings[offered]
-    found = compare(embeddings, embeddings[:0], others, verify).doubts
-    return [TAKEN if doubt is None else doubt.kind.name.lower() for doubt in found]
+def check_faces(faces: Faces, indices: NDArray[np.int64], others: OtherPeople, verify: float) -> list[str]:
+    """Return the reason for each of some faces that are enrolled together as a new person."""
+    embeddings = faces.embeddings[indices]
+    doubts = compare(embeddings, embeddings[:0], others, verify).doubts
+    return [ACCEPTED if doubt is None else doubt.kind.name.lower() for doubt in doubts]
 
 
-def true_photos(faces: Faces, most: int, verify: float) -> Iterator[Decision]:
+def enroll_correct_photos(faces: Faces, max_photos: int, verify: float) -> Iterator[Decision]:
     """Enroll all people in random order, and yield the outcome of each photo."""
     for seed in range(ORDERS):
         random = np.random.default_rng(seed)
-        chosen = faces.of(random.permutation(np.unique(faces.people)).tolist(), most, random)
+        chosen = faces.draw(random.permutation(np.unique(faces.people)).tolist(), max_photos, random)
         enrolled: list[NDArray[np.int64]] = []
-        for places in chosen.values():
-            family = int(faces.families[places[0]])
-            yield from ((family, reason) for reason in verdicts(faces, places, faces.others(enrolled), verify))
-            enrolled.append(places)
+        for indices in chosen.values():
+            family = int(faces.families[indices[0]])
+            yield from ((family, reason) for reason in check_faces(faces, indices, faces.enroll(enrolled), verify))
+            enrolled.append(indices)
 
 
-def wrong_photos(faces: Faces, most: int, verify: float, *, of_family: bool, is_enrolled: bool) -> Iterator[Decision]:
+def enroll_wrong_photos(
+    faces: Faces, max_photos: int, verify: float, *, of_family: bool, is_enrolled: bool
+) -> Iterator[Decision]:
     """Enroll one to four photos of a person with one of another person, and yield the outcome of the latter."""
     for seed in range(ORDERS):
         random = np.random.default_rng(seed)
-        chosen = faces.of(np.unique(faces.people).tolist(), most, random)
-        for person, places in chosen.items():
-            family = int(faces.families[places[0]])
+        chosen = faces.draw(np.unique(faces.people).tolist(), max_photos, random)
+        for person, indices in chosen.items():
+            family = int(faces.families[indices[0]])
             related = [
                 other
                 for other in chosen
@@ -96,12 +98,12 @@ def wrong_photos(faces: Faces, most: int, verify: float, *, of_family: bool, is_
                 continue
             other = chosen[int(random.choice(related))]
             wrong = random.integers(len(other))
-            offered = np.append(random.permutation(places)[: random.integers(1, 5)], other[wrong])
+            offered = np.append(random.permutation(indices)[: random.integers(1, 5)], other[wrong])
             enrolled = [np.delete(other, wrong)] if is_enrolled and len(other) > 1 else []
-            yield family, verdicts(faces, offered, faces.others(enrolled), verify)[-1]
+            yield family, check_faces(faces, offered, faces.enroll(enrolled), verify)[-1]
 
 
-def from_files(data: Path, people: list[str]) -> Iterator[Decision]:
+def enroll_files(data: Path, people: list[str]) -> Iterator[Decision]:
     """Enroll people of LFW from files, and yield the outcome of each photo."""
     with tempfile.TemporaryDirectory() as folder, FaceBank.open(Path(folder) / "guard.facebank") as bank:
         for number, name in enumerate(people):
@@ -109,32 +111,32 @@ def from_files(data: Path, people: list[str]) -> Iterator[Decision]:
             yield from ((number, photo.reason.value) for photo in bank.enroll(name, list(photos)).photos)
 
 
-def summary(outcomes: Iterator[Decision]) -> dict[str, object]:
+def summarize(decisions: Iterator[Decision]) -> dict[str, object]:
     """Return the counts of reasons, and the fraction refused with its interval."""
-    listed = list(outcomes)
-    groups = np.array([group for group, _ in listed])
-    refused = np.array([reason not in (TAKEN, "already_enrolled") for _, reason in listed])
+    outcomes = list(decisions)
+    groups = np.array([group for group, _ in outcomes])
+    refused = np.array([reason not in (ACCEPTED, "already_enrolled") for _, reason in outcomes])
     _, owners = np.unique(groups, return_inverse=True)
     totals, counts = np.bincount(owners), np.bincount(owners, weights=refused)
-    drawn = np.random.default_rng(0).integers(len(totals), size=(BOOTSTRAPS, len(totals)))
-    rates = counts[drawn].sum(axis=1) / totals[drawn].sum(axis=1)
+    draws = np.random.default_rng(0).integers(len(totals), size=(BOOTSTRAPS, len(totals)))
+    rates = counts[draws].sum(axis=1) / totals[draws].sum(axis=1)
     low, high = np.percentile(rates, [2.5, 97.5])
     return {
-        "photos": len(listed),
+        "photos": len(outcomes),
         "groups": len(totals),
         "refused": round(float(refused.mean()), 4),
         "interval": [round(float(low), 4), round(float(high), 4)],
-        "reasons": dict(sorted(Counter(reason for _, reason in listed).items())),
+        "reasons": dict(sorted(Counter(reason for _, reason in outcomes).items())),
     }
 
 
 def lfw_people(data: Path, pack: Pack, listing: str) -> Faces:
     """Return the faces of people of an LFW list with two or more photos."""
-    theirs = lfw_faces(data, pack).of(people_listed(data, listing))
-    theirs = theirs.where(theirs.found)
-    counts = np.bincount(theirs.people)
-    theirs = theirs.where(counts[theirs.people] >= 2)
-    return Faces(theirs.embeddings, theirs.people, theirs.people)
+    faces = lfw_faces(data, pack).select_people(read_people(data, listing))
+    faces = faces.where(faces.has_face)
+    counts = np.bincount(faces.people)
+    faces = faces.where(counts[faces.people] >= 2)
+    return Faces(faces.embeddings, faces.people, faces.people)
 
 
 def hard_people(data: Path, name: str, parity: int) -> Faces:
@@ -142,8 +144,8 @@ def hard_people(data: Path, name: str, parity: int) -> Faces:
     with np.load(data / "hard" / name) as arrays:
         people = arrays["person"].astype(np.int64)
         families = arrays["family"].astype(np.int64) if "family" in arrays else people
-        kept = families % 2 == parity
-        return Faces(arrays["embedding"][kept], people[kept], families[kept])
+        chosen = families % 2 == parity
+        return Faces(arrays["embedding"][chosen], people[chosen], families[chosen])
 
 
 def main() -> None:
@@ -159,10 +161,10 @@ def main() -> None:
     for label, listing, parity in (("development", DEVELOPMENT, 0), ("reporting", REPORTING, 1)):
         adults = lfw_people(arguments.data, pack, listing)
         siblings, ages = (hard_people(arguments.data, f"{name}.npz", parity) for name in ("siblings", "ages"))
-        part = {
-            "true: adults": summary(true_photos(adults, 5, verify)),
-            "true: siblings": summary(true_photos(siblings, 10, verify)),
-            "true: the same people young and adult": summary(true_photos(ages, 20, verify)),
+        results = {
+            "true: adults": summarize(enroll_correct_photos(adults, 5, verify)),
+            "true: siblings": summarize(enroll_correct_photos(siblings, 10, verify)),
+            "true: the same people young and adult": summarize(enroll_correct_photos(ages, 20, verify)),
         }
         for name, faces, of_family in (
             ("another adult's", adults, False),
@@ -171,14 +173,16 @@ def main() -> None:
             ("a stranger's, among photos across years", ages, False),
         ):
             for is_enrolled in (True, False):
-                what = f"wrong: {name}, {'who is enrolled' if is_enrolled else 'who is not enrolled'}"
-                part[what] = summary(wrong_photos(faces, 10, verify, of_family=of_family, is_enrolled=is_enrolled))
+                title = f"wrong: {name}, {'who is enrolled' if is_enrolled else 'who is not enrolled'}"
+                results[title] = summarize(
+                    enroll_wrong_photos(faces, 10, verify, of_family=of_family, is_enrolled=is_enrolled)
+                )
         if arguments.raw:
-            names = sorted(people_listed(arguments.data, listing))
-            several = [name for name in names if len(list((arguments.data / "lfw" / name).glob("*.jpg"))) >= 2]
-            chosen = np.random.default_rng(0).permutation(several)[: arguments.raw].tolist()
-            part["true: adults, from files, all reasons"] = summary(from_files(arguments.data, chosen))
-        report[label] = part
+            names = sorted(read_people(arguments.data, listing))
+            candidates = [name for name in names if len(list((arguments.data / "lfw" / name).glob("*.jpg"))) >= 2]
+            chosen = np.random.default_rng(0).permutation(candidates)[: arguments.raw].tolist()
+            results["true: adults, from files, all reasons"] = summarize(enroll_files(arguments.data, chosen))
+        report[label] = results
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))

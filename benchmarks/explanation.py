@@ -8,7 +8,7 @@ and the area under the curve of the similarity to the other, intact face is comp
 reported. A smaller area means that important parts were deleted earlier. Other orders are random cells, random patches
 as coherent as a map, the reversed map, the mean map of other people, and the map of another pair. Differences are
 paired, with 95 % bootstrap intervals over pairs of distinct people. The patch was chosen on development people by
-`choose`.
+`rank_occluders`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, people_listed
+from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, read_people
 from facebank import read_photo
 from facebank.operations.explain import SHIPPED_OCCLUDER, Filling, Occluder, explain
 from facebank.packs import load_pack
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 CELLS = 14
 STEPS = 10
 RANDOM_ORDERS = 2
-CHOSEN_ON, MATED, NON_MATED = 8, 50, 25
+DEVELOPMENT_PAIRS, MATED_PAIRS, NON_MATED_PAIRS = 8, 50, 25
 RESAMPLES = 10_000
 SEED = 4
 CANDIDATES = tuple(
@@ -53,9 +53,9 @@ CANDIDATES = tuple(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FacePair:
-    """Two faces to explain: names and aligned crops."""
+    """Two faces to explain: paths of the photos relative to LFW's folder, and aligned crops."""
 
-    people: tuple[str, str]
+    photos: tuple[str, str]
     crops: Crops
 
 
@@ -83,30 +83,30 @@ class Deletion:
         filling
             Content of deleted cells: ``colour`` or ``noise``.
         """
-        whole = self._embedder.embed(np.stack(crops))
+        embeddings = self._embedder.embed(np.stack(crops))
         areas = []
         for number, (crop, order) in enumerate(zip(crops, orders, strict=True)):
-            left = self._embedder.embed(without(crop, order, filling)) @ whole[1 - number]
-            curve = np.concatenate([[whole[0] @ whole[1]], left])
+            similarities = self._embedder.embed(delete_cells(crop, order, filling)) @ embeddings[1 - number]
+            curve = np.concatenate([[embeddings[0] @ embeddings[1]], similarities])
             areas.append(float(np.trapezoid(curve, dx=1 / STEPS)))
         return float(np.mean(areas))
 
 
-def without(crop: RGBImage, order: FloatArray, filling: str) -> NDArray[np.uint8]:
+def delete_cells(crop: RGBImage, order: FloatArray, filling: str) -> NDArray[np.uint8]:
     """Return a face with one tenth, two tenths, ... of its cells deleted: ``(STEPS, S, S, 3)``."""
     size = crop.shape[0]
-    instead = np.broadcast_to(np.rint(crop.mean(axis=(0, 1))).astype(np.uint8), crop.shape)
+    replacement = np.broadcast_to(np.rint(crop.mean(axis=(0, 1))).astype(np.uint8), crop.shape)
     if filling == "noise":
-        instead = np.random.default_rng(SEED).integers(0, 256, crop.shape, dtype=np.uint8)
+        replacement = np.random.default_rng(SEED).integers(0, 256, crop.shape, dtype=np.uint8)
     ranks = np.empty(order.size, dtype=np.int64)
     ranks[np.argsort(-order.ravel(), kind="stable")] = np.arange(order.size)
-    places = np.arange(size) * CELLS // size
-    of_pixels = ranks.reshape(order.shape)[places[:, None], places[None]]
-    gone = [of_pixels < round(order.size * step / STEPS) for step in range(1, STEPS + 1)]
-    return np.stack([np.where(mask[..., None], instead, crop) for mask in gone])
+    cells = np.arange(size) * CELLS // size
+    pixel_ranks = ranks.reshape(order.shape)[cells[:, None], cells[None]]
+    masks = [pixel_ranks < round(order.size * step / STEPS) for step in range(1, STEPS + 1)]
+    return np.stack([np.where(mask[..., None], replacement, crop) for mask in masks])
 
 
-def in_cells(drops: FloatArray) -> FloatArray:
+def average_in_cells(drops: FloatArray) -> FloatArray:
     """Return the mean of a map in each cell."""
     return np.asarray(cv2.resize(drops, (CELLS, CELLS), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
@@ -116,78 +116,79 @@ def random_orders(random: np.random.Generator, *, coherent: bool) -> tuple[Float
     orders = random.normal(size=(2, CELLS, CELLS)).astype(np.float32)
     if coherent:
         deviation = SHIPPED_OCCLUDER.radius * CELLS / 1.5
-        orders = np.stack([cv2.GaussianBlur(one, (0, 0), deviation) for one in orders])
+        orders = np.stack([cv2.GaussianBlur(order, (0, 0), deviation) for order in orders])
     return orders[0], orders[1]
 
 
-def cells_of(pair: FacePair, analyzer: FaceAnalyzer, occluder: Occluder) -> tuple[FloatArray, FloatArray]:
+def cell_maps(pair: FacePair, analyzer: FaceAnalyzer, occluder: Occluder) -> tuple[FloatArray, FloatArray]:
     """Return both maps of a pair, averaged in cells."""
     template = analyzer.embedder.template
     drops = explain(analyzer.embedder.embed, *pair.crops, template=template, occluder=occluder).drops
-    return in_cells(drops[0]), in_cells(drops[1])
+    return average_in_cells(drops[0]), average_in_cells(drops[1])
 
 
-# Which faces ----------------------------------------------------------------------------------------------------------
+# Pairs of faces -------------------------------------------------------------------------------------------------------
 
 
 def mated_pairs(faces: LfwFaces, count: int) -> list[tuple[str, str]]:
     """Return one pair of photos of each of some random people."""
     random = np.random.default_rng(SEED)
-    found = faces.where(faces.found)
-    people, photos = np.unique(found.names, return_counts=True)
-    drawn = random.permutation(people[photos > 1])[:count]
-    return [
-        (str(one), str(other)) for one, other in (random.permutation(found.photos[found.names == p])[:2] for p in drawn)
-    ]
+    faces = faces.where(faces.has_face)
+    people, counts = np.unique(faces.names, return_counts=True)
+    chosen = random.permutation(people[counts > 1])[:count]
+    drawn = (random.permutation(faces.photos[faces.names == person])[:2] for person in chosen)
+    return [(str(first), str(second)) for first, second in drawn]
 
 
 def hard_pairs(faces: LfwFaces, count: int) -> list[tuple[str, str]]:
     """Return the most similar photos of different people, each person in one pair at most."""
-    found = faces.where(faces.found)
-    similarities = found.embeddings @ found.embeddings.T
-    similarities[found.people[:, None] == found.people[None]] = -1
+    faces = faces.where(faces.has_face)
+    similarities = faces.embeddings @ faces.embeddings.T
+    similarities[faces.people[:, None] == faces.people[None]] = -1
     similarities[np.tril_indices(len(similarities))] = -1
     chosen: list[tuple[str, str]] = []
-    seen: set[str] = set()
-    for place in np.argsort(similarities, axis=None)[::-1]:
-        one, other = np.unravel_index(place, similarities.shape)
-        pair = {str(found.names[one]), str(found.names[other])}
-        if not pair & seen:
-            seen |= pair
-            chosen.append((str(found.photos[one]), str(found.photos[other])))
+    paired: set[str] = set()
+    for index in np.argsort(similarities, axis=None)[::-1]:
+        first, second = np.unravel_index(index, similarities.shape)
+        pair = {str(faces.names[first]), str(faces.names[second])}
+        if not pair & paired:
+            paired |= pair
+            chosen.append((str(faces.photos[first]), str(faces.photos[second])))
         if len(chosen) == count:
             break
     return chosen
 
 
 def crop_pairs(folder: Path, pairs: Sequence[tuple[str, str]], analyzer: FaceAnalyzer) -> Iterator[FacePair]:
-    """Return the aligned crops of pairs of photos."""
-    for one, other in pairs:
+    """Yield the aligned crops of pairs of photos in which both faces are found."""
+    for first, second in pairs:
         crops = []
-        for analyzed in analyzer.analyze(read_photo(folder / name) for name in (one, other)):
+        for analyzed in analyzer.analyze(read_photo(folder / photo) for photo in (first, second)):
             face = central_face(analyzed)
             if face is not None:
                 crops.append(analyzer.crop(analyzed.photo, face))
         if len(crops) == 2:
-            yield FacePair((one, other), (crops[0], crops[1]))
+            yield FacePair((first, second), (crops[0], crops[1]))
 
 
-# Measuring ------------------------------------------------------------------------------------------------------------
+# Measurement ----------------------------------------------------------------------------------------------------------
 
 
-def choose(pairs: Sequence[FacePair], analyzer: FaceAnalyzer) -> tuple[list[dict[str, object]], FloatArray]:
-    """Measure every patch on development people; a smaller mean area over both fillings is better.
+def rank_occluders(pairs: Sequence[FacePair], analyzer: FaceAnalyzer) -> tuple[list[dict[str, object]], FloatArray]:
+    """Rank the candidate patches by their mean area over both fillings.
 
     Returns
     -------
-    list[dict[str, object]], FloatArray
-        Each patch with its areas, best first, and the mean map of the shipped one.
+    list[dict[str, object]]
+        Each patch with its areas, smallest mean (best) first.
+    FloatArray
+        Mean map of the shipped patch, ``(CELLS, CELLS)``.
     """
     deletion = Deletion(analyzer)
     rows: list[dict[str, object]] = []
     mean_map = np.zeros((CELLS, CELLS), dtype=np.float32)
     for occluder in CANDIDATES:
-        maps = [cells_of(pair, analyzer, occluder) for pair in pairs]
+        maps = [cell_maps(pair, analyzer, occluder) for pair in pairs]
         areas = {
             filling: float(
                 np.mean([deletion.area(pair.crops, cells, filling) for pair, cells in zip(pairs, maps, strict=True)])
@@ -208,12 +209,14 @@ def choose(pairs: Sequence[FacePair], analyzer: FaceAnalyzer) -> tuple[list[dict
     return sorted(rows, key=lambda row: float(str(row["mean"]))), mean_map
 
 
-def areas_of(pairs: Sequence[FacePair], analyzer: FaceAnalyzer, mean_map: FloatArray) -> dict[str, dict[str, Doubles]]:
+def measure_areas(
+    pairs: Sequence[FacePair], analyzer: FaceAnalyzer, mean_map: FloatArray
+) -> dict[str, dict[str, Doubles]]:
     """Return the area of each pair, by filling and order."""
     deletion, random = Deletion(analyzer), np.random.default_rng(SEED)
     maps = []
     for number, pair in enumerate(pairs):
-        maps.append(cells_of(pair, analyzer, SHIPPED_OCCLUDER))
+        maps.append(cell_maps(pair, analyzer, SHIPPED_OCCLUDER))
         print(f"maps: {number + 1} of {len(pairs)} pairs", file=sys.stderr, flush=True)
     areas: dict[str, dict[str, list[float]]] = {}
     for number, (pair, cells) in enumerate(zip(pairs, maps, strict=True)):
@@ -222,23 +225,25 @@ def areas_of(pairs: Sequence[FacePair], analyzer: FaceAnalyzer, mean_map: FloatA
             for kind in ("cells", "patches")
         }
         orders = {"map": [cells], "random cells": drawn["cells"], "random patches": drawn["patches"]}
-        more = {
+        other_orders = {
             "reverse": [(-cells[0], -cells[1])],
             "mean map": [(mean_map, mean_map)],
             "another pair's map": [maps[number - 1]],
         }
-        for filling, wanted in (("colour", orders | more), ("noise", orders)):
-            for name, several in wanted.items():
-                area = float(np.mean([deletion.area(pair.crops, one, filling) for one in several]))
+        for filling, chosen in (("colour", orders | other_orders), ("noise", orders)):
+            for name, variants in chosen.items():
+                area = float(np.mean([deletion.area(pair.crops, variant, filling) for variant in variants]))
                 areas.setdefault(filling, {}).setdefault(name, []).append(area)
         print(f"deletion: {number + 1} of {len(pairs)} pairs", file=sys.stderr, flush=True)
-    return {filling: {name: np.array(values) for name, values in by.items()} for filling, by in areas.items()}
+    return {
+        filling: {name: np.array(values) for name, values in by_order.items()} for filling, by_order in areas.items()
+    }
 
 
 def compare_areas(areas: Mapping[str, Doubles]) -> dict[str, dict[str, object]]:
     """Compare the areas of the maps' order with those of every other order."""
     draws = np.random.default_rng(SEED).integers(0, len(areas["map"]), (RESAMPLES, len(areas["map"])))
-    found: dict[str, dict[str, object]] = {}
+    rows: dict[str, dict[str, object]] = {}
     for name, values in areas.items():
         row: dict[str, object] = {"area": round(float(values.mean()), 4)}
         if name != "map":
@@ -249,8 +254,8 @@ def compare_areas(areas: Mapping[str, Doubles]) -> dict[str, dict[str, object]]:
                 "interval": [round(float(low), 4), round(float(high), 4)],
             }
             row["pairs_where_map_is_smaller"] = int((differences < 0).sum())
-        found[name] = row
-    return found
+        rows[name] = row
+    return rows
 
 
 def main() -> None:
@@ -258,23 +263,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/ and lfw-meta/")
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     pack = load_pack()
-    faces, analyzer = lfw_faces(given.data, pack), FaceAnalyzer.from_pack(pack)
-    folder = given.data / "lfw"
-    development = faces.of(people_listed(given.data, DEVELOPMENT))
-    candidates, mean_map = choose(list(crop_pairs(folder, mated_pairs(development, CHOSEN_ON), analyzer)), analyzer)
-    reporting = faces.of(people_listed(given.data, REPORTING))
+    faces, analyzer = lfw_faces(arguments.data, pack), FaceAnalyzer.from_pack(pack)
+    folder = arguments.data / "lfw"
+    development = faces.select_people(read_people(arguments.data, DEVELOPMENT))
+    candidates, mean_map = rank_occluders(
+        list(crop_pairs(folder, mated_pairs(development, DEVELOPMENT_PAIRS), analyzer)), analyzer
+    )
+    reporting = faces.select_people(read_people(arguments.data, REPORTING))
     report: dict[str, object] = {"pack": pack.name, "chosen_on_development_people": candidates}
-    for kind, names in (("mated", mated_pairs(reporting, MATED)), ("non_mated", hard_pairs(reporting, NON_MATED))):
-        pairs = list(crop_pairs(folder, names, analyzer))
-        areas = areas_of(pairs, analyzer, mean_map)
-        report[kind] = {"pairs": len(pairs), **{filling: compare_areas(by) for filling, by in areas.items()}}
-    given.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    given.out.with_suffix(".md").write_text(as_markdown(report), encoding="utf-8")
+    for kind, photos in (
+        ("mated", mated_pairs(reporting, MATED_PAIRS)),
+        ("non_mated", hard_pairs(reporting, NON_MATED_PAIRS)),
+    ):
+        pairs = list(crop_pairs(folder, photos, analyzer))
+        areas = measure_areas(pairs, analyzer, mean_map)
+        report[kind] = {
+            "pairs": len(pairs),
+            **{filling: compare_areas(by_order) for filling, by_order in areas.items()},
+        }
+    arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    arguments.out.with_suffix(".md").write_text(format_markdown(report), encoding="utf-8")
 
 
-def as_markdown(report: Mapping[str, object]) -> str:
+def format_markdown(report: Mapping[str, object]) -> str:
     """Return the report as Markdown."""
     lines = [
         "# Faithfulness of explanation maps",
@@ -288,18 +301,21 @@ def as_markdown(report: Mapping[str, object]) -> str:
         ("mated", "Two photos of one person"),
         ("non_mated", "The most similar photos of different people"),
     ):
-        found = report[kind]
-        if not isinstance(found, dict):
+        section = report[kind]
+        if not isinstance(section, dict):
             continue
-        lines += ["", f"## {title}: {found['pairs']} pairs"]
-        for filling, words in (("colour", "the face's mean color"), ("noise", "noise")):
+        lines += ["", f"## {title}: {section['pairs']} pairs"]
+        for filling, description in (("colour", "the face's mean color"), ("noise", "noise")):
             lines += [
                 "",
-                f"Removed parts are filled with {words}.",
+                f"Removed parts are filled with {description}.",
                 "",
                 "| order | area | map's area minus this | pairs |",
             ]
-            lines += ["|---|---|---|---|", *(_row(name, row, found["pairs"]) for name, row in found[filling].items())]
+            lines += [
+                "|---|---|---|---|",
+                *(_row(name, row, section["pairs"]) for name, row in section[filling].items()),
+            ]
     return "\n".join(lines) + "\n"
 
 

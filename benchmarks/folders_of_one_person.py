@@ -28,29 +28,30 @@ DRAWS = 10
 SIZES = (1, 2, 3, 5)
 
 
-def taken_for_one(
+def merge_rates(
     embeddings: FloatArray, people: NDArray[np.int64], families: NDArray[np.int64], count: int, verify: float
 ) -> dict[str, dict[str, float]]:
-    """Return how often two folders of `count` photos are taken for one person, by the relation of their people."""
+    """Return the fraction of pairs of folders with `count` photos that are taken for one person, by relation."""
     random = np.random.default_rng(count)
-    answers: dict[str, list[bool]] = {"one person": [], "brothers and sisters": [], "strangers": []}
+    decisions: dict[str, list[bool]] = {"one person": [], "brothers and sisters": [], "strangers": []}
     family_of = {person: int(families[people == person][0]) for person in np.unique(people).tolist()}
     for _ in range(DRAWS):
         drawn = {person: random.permutation(np.flatnonzero(people == person)) for person in family_of}
         stranger = dict(zip(family_of, random.permutation(list(family_of)).tolist(), strict=True))
         for person, rows in drawn.items():
-            some = embeddings[rows[:count]]
+            first = embeddings[rows[:count]]
             others = [("one person", rows[count : 2 * count])]
-            for other, theirs in drawn.items():
+            for other, other_rows in drawn.items():
                 if other != person and family_of[other] == family_of[person]:
-                    others.append(("brothers and sisters", theirs[:count]))
+                    others.append(("brothers and sisters", other_rows[:count]))
                 elif other == stranger[person] and family_of[other] != family_of[person]:
-                    others.append(("strangers", theirs[:count]))
-            for whose, faces in others:
-                if len(some) == len(faces) == count:
-                    answers[whose].append(is_one_person(some, embeddings[faces], verify))
+                    others.append(("strangers", other_rows[:count]))
+            for relation, second_rows in others:
+                if len(first) == len(second_rows) == count:
+                    decisions[relation].append(is_one_person(first, embeddings[second_rows], verify))
     return {
-        whose: {"pairs": len(each), "taken for one": round(float(np.mean(each)), 4)} for whose, each in answers.items()
+        relation: {"pairs": len(merged), "taken for one": round(float(np.mean(merged)), 4)}
+        for relation, merged in decisions.items()
     }
 
 
@@ -65,12 +66,12 @@ def main() -> None:
     with np.load(arguments.data / "hard" / "siblings.npz") as arrays:
         embeddings, people, families = (arrays[name] for name in ("embedding", "person", "family"))
     for label, parity in (("development", 0), ("reporting", 1)):
-        kept = families % 2 == parity
+        chosen = families % 2 == parity
         report[label] = {
-            f"{count} photos each": taken_for_one(
-                embeddings[kept],
-                people[kept].astype(np.int64),
-                families[kept].astype(np.int64),
+            f"{count} photos each": merge_rates(
+                embeddings[chosen],
+                people[chosen].astype(np.int64),
+                families[chosen].astype(np.int64),
                 count,
                 pack.manifest.thresholds.verify,
             )

@@ -41,7 +41,7 @@ Row = dict[str, object]
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 SIDES = (320, 640)
 _NEIGHBORS = 10
-_SEARCHED = (1, 32)
+_QUERY_COUNTS = (1, 32)
 _LARGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
@@ -68,26 +68,26 @@ def seconds_of(work: Callable[[], object], runs: int) -> float:
     return median(times)
 
 
-def identify_others(people: dict[str, list[Path]], device: str, most: int) -> list[Face]:
-    """Enroll one photo of each person, and return the identified faces of their other photos."""
-    several = [photos for photos in people.values() if len(photos) > 1]
-    queries = [photo for photos in several for photo in photos[1:]][:most]
+def identify_others(people: dict[str, list[Path]], device: str, max_photos: int) -> list[Face]:
+    """Enroll one photo of each person, and return the identified faces in up to `max_photos` of their other photos."""
+    repeated = [paths for paths in people.values() if len(paths) > 1]
+    queries = [path for paths in repeated for path in paths[1:]][:max_photos]
     with tempfile.TemporaryDirectory() as scratch, FaceBank.open(Path(scratch) / "a.facebank", device=device) as bank:
-        for photos in several[: most // 4]:
-            bank.enroll(photos[0].parent.name, [photos[0]])
+        for paths in repeated[: max_photos // 4]:
+            bank.enroll(paths[0].parent.name, [paths[0]])
         return [face for photo in bank.identify(queries) for face in photo.faces]
 
 
-def equality(people: dict[str, list[Path]], device: str, most: int) -> Row:
+def compare_faces(people: dict[str, list[Path]], device: str, max_photos: int) -> Row:
     """Compare boxes, embeddings and decisions between the device and the CPU."""
-    theirs, ours = (identify_others(people, each, most) for each in (device, "cpu"))
-    if len(theirs) != len(ours):
-        return {"faces": len(ours), "faces on the device": len(theirs)}
-    pairs = list(zip(theirs, ours, strict=True))
+    device_faces, cpu_faces = (identify_others(people, where, max_photos) for where in (device, "cpu"))
+    if len(device_faces) != len(cpu_faces):
+        return {"faces": len(cpu_faces), "faces on the device": len(device_faces)}
+    pairs = list(zip(device_faces, cpu_faces, strict=True))
     cosines = [float(a.embedding @ b.embedding) for a, b in pairs]
     return {
-        "faces": len(ours),
-        "faces on the device": len(theirs),
+        "faces": len(cpu_faces),
+        "faces on the device": len(device_faces),
         "smallest cosine": min(cosines),
         "first percentile of the cosines": float(np.percentile(cosines, 1)),
         "largest difference of a box, pixels": float(max(np.abs(a.box - b.box).max() for a, b in pairs)),
@@ -95,14 +95,14 @@ def equality(people: dict[str, list[Path]], device: str, most: int) -> Row:
     }
 
 
-def scans(pack: Pack, kinds: dict[str, list[Path]], device: str, runs: int) -> Iterator[Row]:
+def scan_rates(pack: Pack, kinds: dict[str, list[Path]], device: str, runs: int) -> Iterator[Row]:
     """Yield the photos per second of alternating scans on the device and the CPU, by kind of photo."""
     for kind, photos in kinds.items():
-        taken: dict[str, list[float]] = {"device": [], "cpu": []}
+        seconds: dict[str, list[float]] = {"device": [], "cpu": []}
         for _ in range(runs):
             for name, where in (("device", device), ("cpu", "cpu")):
-                taken[name].append(scan(photos, FaceAnalyzer.from_pack(pack, where, 1))[0])
-        rates = {name: round(len(photos) / median(times), 2) for name, times in taken.items()}
+                seconds[name].append(scan(photos, FaceAnalyzer.from_pack(pack, where, 1))[0])
+        rates = {name: round(len(photos) / median(times), 2) for name, times in seconds.items()}
         yield {"photos": kind, "count": len(photos), **rates}
 
 
@@ -111,29 +111,29 @@ def noise(*shape: int) -> FloatArray:
     return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
-def batches(pack: Pack, device: str, sizes: Sequence[int], runs: int) -> Iterator[Row]:
+def batch_times(pack: Pack, device: str, sizes: Sequence[int], runs: int) -> Iterator[Row]:
     """Yield milliseconds per image by network, input size and batch size, for plain runs and with IO binding."""
     edge = pack.manifest.embedder.size
-    works = [("embedder", pack.embedder_path(), edge), *(("detector", pack.detector_path(), side) for side in SIDES)]
-    for network, path, side in works:
+    networks = [("embedder", pack.embedder_path(), edge), *(("detector", pack.detector_path(), side) for side in SIDES)]
+    for network, path, side in networks:
         session = open_session(path, device)
         if where_it_runs(session) != device:
             raise DeviceError(f"the {network} does not run on {device}")
         for size in sizes:
             feed = noise(size, 3, side, side)
-            ways = {"plain": plain(session, feed), **bound(session, feed, device)}
-            times = {f"{way}, ms": round(1000 * seconds_of(work, runs) / size, 3) for way, work in ways.items()}
+            functions = {"plain": plain_run(session, feed), **bound_runs(session, feed, device)}
+            times = {f"{name}, ms": round(1000 * seconds_of(work, runs) / size, 3) for name, work in functions.items()}
             yield {"network": network, "side": side, "batch": size, **times}
 
 
-def plain(session: Session, feed: FloatArray) -> Callable[[], object]:
+def plain_run(session: Session, feed: FloatArray) -> Callable[[], object]:
     """Return a function that runs the network as facebank does, with input and output in CPU memory."""
     name = session.get_inputs()[0].name
     return lambda: session.run(None, {name: feed})
 
 
-def bound(session: Any, feed: FloatArray, device: str) -> dict[str, Callable[[], object]]:
-    """Return functions that run the network on a device buffer that is filled once, or before each run."""
+def bound_runs(session: Any, feed: FloatArray, device: str) -> dict[str, Callable[[], object]]:
+    """Return functions that run the network with input in a device buffer, filled once or before each run."""
     name = session.get_inputs()[0].name
     buffer = load_runtime().OrtValue.ortvalue_from_numpy(feed, device, 0)
     binding = session.io_binding()
@@ -152,13 +152,13 @@ def bound(session: Any, feed: FloatArray, device: str) -> dict[str, Callable[[],
     return {"input stays on the device": run, "input copied into one buffer": copy_and_run}
 
 
-def searches(device: str, counts: Sequence[int], dimension: int, runs: int) -> Iterator[Row]:
+def search_times(device: str, counts: Sequence[int], dimension: int, runs: int) -> Iterator[Row]:
     """Yield milliseconds of FAISS's exact search on the device and the CPU, and the agreement of the results."""
     import faiss
 
     random = np.random.default_rng(1)
-    for count in counts:
-        vectors = random.standard_normal((count, dimension), dtype=np.float32)
+    for size in counts:
+        vectors = random.standard_normal((size, dimension), dtype=np.float32)
         faiss.normalize_L2(vectors)
         on_cpu = faiss.IndexFlatIP(dimension)
         on_cpu.add(vectors)
@@ -166,18 +166,18 @@ def searches(device: str, counts: Sequence[int], dimension: int, runs: int) -> I
         if device == "cuda":
             resources = faiss.StandardGpuResources()
             on_device = faiss.index_cpu_to_gpu(resources, 0, on_cpu)
-        for queries in _SEARCHED:
-            noisy = vectors[:queries] + 0.05 * random.standard_normal((queries, dimension), dtype=np.float32)
-            found = [index.search(noisy, _NEIGHBORS)[1] for index in (on_device, on_cpu)]
-            times = [seconds_of(partial(index.search, noisy, _NEIGHBORS), runs) for index in (on_device, on_cpu)]
+        for count in _QUERY_COUNTS:
+            queries = vectors[:count] + 0.05 * random.standard_normal((count, dimension), dtype=np.float32)
+            neighbors = [index.search(queries, _NEIGHBORS)[1] for index in (on_device, on_cpu)]
+            shared = [len(np.intersect1d(a, b)) for a, b in zip(*neighbors, strict=True)]
+            times = [seconds_of(partial(index.search, queries, _NEIGHBORS), runs) for index in (on_device, on_cpu)]
             yield {
-                "vectors": count,
-                "queries": queries,
+                "vectors": size,
+                "queries": count,
                 "device, ms": round(1000 * times[0], 3),
                 "cpu, ms": round(1000 * times[1], 3),
-                "same nearest": float((found[0][:, 0] == found[1][:, 0]).mean()),
-                f"same {_NEIGHBORS}": float(np.mean([len(np.intersect1d(a, b)) for a, b in zip(*found, strict=True)]))
-                / _NEIGHBORS,
+                "same nearest": float((neighbors[0][:, 0] == neighbors[1][:, 0]).mean()),
+                f"same {_NEIGHBORS}": float(np.mean(shared)) / _NEIGHBORS,
             }
 
 
@@ -199,22 +199,23 @@ def main() -> None:
     try:
         require_device(arguments.device)
     except (DeviceError, MissingDependencyError) as error:
-        sys.exit(f"{error}; nothing was measured")
+        sys.exit(f"Nothing was measured: {error}")
     started = time.perf_counter()
     pack = load_pack()
     people = {folder.name: sorted(folder.glob("*.jpg")) for folder in sorted((arguments.data / "lfw").iterdir())}
-    every = [photo for photos in people.values() for photo in photos]
+    photos = [path for paths in people.values() for path in paths]
     large = sorted(path for path in (arguments.data / "photos").rglob("*") if path.suffix in _LARGE_SUFFIXES)
-    if not every or not large:
-        sys.exit(f"{arguments.data} must contain photos in lfw/ and photos/")
-    most, scanned, runs = (40, 20, 1) if arguments.quick else (1000, 300, 3)
+    if not photos or not large:
+        sys.exit(f"{arguments.data} must contain photos in lfw/ and photos/.")
+    max_photos, scan_count, runs = (40, 20, 1) if arguments.quick else (1000, 300, 3)
     sizes, counts = (BATCHES[:3], (20_000,)) if arguments.quick else (BATCHES, (100_000, 1_000_000))
-    kinds = {"LFW": every[:: len(every) // scanned][:scanned], "photographs": large[: 4 if arguments.quick else None]}
+    small, large = photos[:: len(photos) // scan_count][:scan_count], large[: 4 if arguments.quick else None]
+    kinds = {"LFW": small, "photographs": large}
     parts: dict[str, list[Row]] = {
-        "equality": [equality(people, arguments.device, most)],
-        "scans, photos a second": list(scans(pack, kinds, arguments.device, runs)),
-        "networks, for each picture": list(batches(pack, arguments.device, sizes, 3 * runs)),
-        "exact search": list(searches(arguments.device, counts, pack.manifest.embedder.dimension, 3 * runs)),
+        "equality": [compare_faces(people, arguments.device, max_photos)],
+        "scans, photos a second": list(scan_rates(pack, kinds, arguments.device, runs)),
+        "networks, for each picture": list(batch_times(pack, arguments.device, sizes, 3 * runs)),
+        "exact search": list(search_times(arguments.device, counts, pack.manifest.embedder.dimension, 3 * runs)),
     }
     report = {
         "device": arguments.device,
@@ -223,8 +224,9 @@ def main() -> None:
         "seconds": round(time.perf_counter() - started, 1),
         **parts,
     }
-    head = f"{arguments.device}, ONNX Runtime {report['onnxruntime']}, {report['cores']} cores, {report['seconds']} s\n"
-    text = "\n\n".join([head, *(f"## {title}\n\n{table(rows)}" for title, rows in parts.items())]) + "\n"
+    runtime, cores, seconds = report["onnxruntime"], report["cores"], report["seconds"]
+    header = f"{arguments.device}, ONNX Runtime {runtime}, {cores} cores, {seconds} s\n"
+    text = "\n\n".join([header, *(f"## {title}\n\n{table(rows)}" for title, rows in parts.items())]) + "\n"
     print(text)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

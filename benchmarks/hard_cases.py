@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, people_listed
+from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, lfw_faces, read_people
 from facebank.gallery import PackIdentity
 from facebank.operations.identify import build_recognizer
 from facebank.packs import Pack, load_pack
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 RESAMPLES = 1000
 BINS = 10
 COVERAGES = (0.5, 0.7, 0.8, 0.9)
-STRANGERS_EACH = 80
+MAX_STRANGERS = 80
 MINIMUM_QUALITY = 0.4
 
 
@@ -92,12 +92,12 @@ class People:
         related = np.arange(len(photos)) if families is None else families[good][[rows[0] for rows in photos]]
         return cls(embeddings, qualities, photos, related)
 
-    def with_photos(self, least: int) -> NDArray[np.int64]:
-        """Return the numbers of the people with at least `least` photos."""
-        return np.flatnonzero([len(rows) >= least for rows in self.photos])
+    def with_photos(self, count: int) -> NDArray[np.int64]:
+        """Return the numbers of the people with at least `count` photos."""
+        return np.flatnonzero([len(rows) >= count for rows in self.photos])
 
     def faces(self, rows: Sequence[int] | NDArray[np.int64]) -> list[Face]:
-        """Return the faces of some rows as probes, with empty boxes."""
+        """Return the faces at some rows as probes, with empty boxes."""
         return [
             Face(
                 np.zeros(4, np.float32),
@@ -112,12 +112,12 @@ class People:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
-    """A search: its decision, the probe's person (None for a stranger), and the family or person for resampling."""
+    """A search and its decision."""
 
     decision: Identity
-    owner: str | None
-    unit: int
-    kind: str = "stranger"
+    owner: str | None  # name of the probe's person, None for a stranger
+    unit: int  # number of the family or person, the unit of resampling
+    kind: str = "stranger"  # or "mated"
 
 
 class Engine:
@@ -143,15 +143,15 @@ class Engine:
 
     def search(self, enrolled: dict[str, tuple[FloatArray, FloatArray]], faces: list[Face]) -> list[Identity]:
         """Enroll people (embeddings and qualities by name), and return the independent decision on each face."""
-        known = Enrolled(
+        samples = Enrolled(
             np.concatenate([rows for rows, _ in enrolled.values()]),
             np.repeat(np.arange(len(enrolled)), [len(rows) for rows, _ in enrolled.values()]),
             np.concatenate([quality for _, quality in enrolled.values()]),
         )
         recognizer = build_recognizer(
-            known.index,
+            samples.index,
             dict(enumerate(enrolled)),
-            build_scorer("prototype", known),
+            build_scorer("prototype", samples),
             classifier="prototype",
             pack_calibration=self._pack_calibration,
             thresholds=self._pack.manifest.thresholds,
@@ -169,35 +169,43 @@ def draw_gallery(
     random: np.random.Generator,
     prefix: str = "",
 ) -> tuple[dict[str, tuple[FloatArray, FloatArray]], dict[str, NDArray[np.int64]]]:
-    """Draw `samples` photos of each chosen person to enroll; return them and the rows of the other photos, by name."""
-    enrolled, left = {}, {}
+    """Draw up to `samples` photos of each chosen person.
+
+    Returns
+    -------
+    dict[str, tuple[FloatArray, FloatArray]]
+        Embeddings and qualities to enroll, by name.
+    dict[str, NDArray[np.int64]]
+        Rows of the person's other photos, at least one, by name.
+    """
+    enrolled, probes = {}, {}
     for person in chosen:
         rows = random.permutation(people.photos[person])
         count = max(1, min(samples, len(rows) - 1))
         enrolled[f"{prefix}{person}"] = (people.embeddings[rows[:count]], people.qualities[rows[:count]])
-        left[f"{prefix}{person}"] = rows[count:]
-    return enrolled, left
+        probes[f"{prefix}{person}"] = rows[count:]
+    return enrolled, probes
 
 
-def siblings(engine: Engine, people: People, adults: People, others: int, draws: int) -> Iterator[Search]:
+def search_siblings(engine: Engine, people: People, adults: People, adult_count: int, draws: int) -> Iterator[Search]:
     """Enroll two siblings of each family; search for their other photos and for people of other families."""
     random = np.random.default_rng(1)
     for _ in range(draws):
         for family in np.unique(people.families):
-            two = random.permutation(np.flatnonzero(people.families == family))[:2]
-            enrolled, left = draw_gallery(people, two, 4, random)
-            filling = random.permutation(adults.with_photos(4))[:others]
-            enrolled |= draw_gallery(adults, filling, 4, random, "adult ")[0]
-            for name, rows in left.items():
+            pair = random.permutation(np.flatnonzero(people.families == family))[:2]
+            enrolled, probes = draw_gallery(people, pair, 4, random)
+            chosen_adults = random.permutation(adults.with_photos(4))[:adult_count]
+            enrolled |= draw_gallery(adults, chosen_adults, 4, random, "adult ")[0]
+            for name, rows in probes.items():
                 for decision in engine.search(enrolled, people.faces(rows)):
                     yield Search(decision, name, int(family), "mated")
-            away = np.concatenate([people.photos[p] for p in np.flatnonzero(people.families != family)])
-            rows = random.permutation(away)[:STRANGERS_EACH]
+            stranger_rows = np.concatenate([people.photos[p] for p in np.flatnonzero(people.families != family)])
+            rows = random.permutation(stranger_rows)[:MAX_STRANGERS]
             for decision in engine.search(enrolled, people.faces(rows)):
                 yield Search(decision, None, int(family))
 
 
-def relative(engine: Engine, people: People, adults: People, others: int, draws: int) -> Iterator[Search]:
+def search_relatives(engine: Engine, people: People, adults: People, adult_count: int, draws: int) -> Iterator[Search]:
     """Enroll one sibling of each family with 3 photos; search for this and the other siblings."""
     random = np.random.default_rng(2)
     for _ in range(draws):
@@ -206,82 +214,82 @@ def relative(engine: Engine, people: People, adults: People, others: int, draws:
             first = next((person for person in members if len(people.photos[person]) > 3), None)
             if first is None or len(members) < 2:
                 continue
-            enrolled, left = draw_gallery(people, [first], 3, random)
-            filling = random.permutation(adults.with_photos(3))[:others]
-            enrolled |= draw_gallery(adults, filling, 3, random, "adult ")[0]
-            for decision in engine.search(enrolled, people.faces(left[f"{first}"])):
+            enrolled, probes = draw_gallery(people, [first], 3, random)
+            chosen_adults = random.permutation(adults.with_photos(3))[:adult_count]
+            enrolled |= draw_gallery(adults, chosen_adults, 3, random, "adult ")[0]
+            for decision in engine.search(enrolled, people.faces(probes[f"{first}"])):
                 yield Search(decision, f"{first}", int(family), "mated")
             rows = np.concatenate([people.photos[person] for person in members if person != first])
             for decision in engine.search(enrolled, people.faces(rows)):
                 yield Search(decision, None, int(family))
 
 
-def strangers_among(
-    engine: Engine, people: People, size: int, samples: int, *, draws: int, most_strangers: int = 400
+def search_group(
+    engine: Engine, people: People, size: int, samples: int, *, draws: int, max_strangers: int = 400
 ) -> Iterator[Search]:
     """Enroll people of a group; search for their other photos and for one photo of each of the other people."""
     random = np.random.default_rng([3, size, samples])
     for _ in range(draws):
         chosen = random.permutation(people.with_photos(samples + 1))[:size]
-        enrolled, left = draw_gallery(people, chosen, samples, random)
-        for person, (name, rows) in zip(chosen, left.items(), strict=True):
+        enrolled, probes = draw_gallery(people, chosen, samples, random)
+        for person, (name, rows) in zip(chosen, probes.items(), strict=True):
             for decision in engine.search(enrolled, people.faces(rows[:20])):
                 yield Search(decision, name, int(person), "mated")
-        rest = random.permutation(np.setdiff1d(np.arange(len(people.photos)), chosen))[:most_strangers]
-        rows = np.array([random.choice(people.photos[person]) for person in rest], dtype=np.int64)
-        for person, decision in zip(rest, engine.search(enrolled, people.faces(rows)), strict=True):
+        strangers = random.permutation(np.setdiff1d(np.arange(len(people.photos)), chosen))[:max_strangers]
+        rows = np.array([random.choice(people.photos[person]) for person in strangers], dtype=np.int64)
+        for person, decision in zip(strangers, engine.search(enrolled, people.faces(rows)), strict=True):
             yield Search(decision, None, int(person))
 
 
-def look_alikes(engine: Engine, people: People, groups: int) -> Iterator[Search]:
+def search_look_alikes(engine: Engine, people: People, groups: int) -> Iterator[Search]:
     """Enroll two of four similar people; search for all four."""
     random = np.random.default_rng(4)
-    several = people.with_photos(3)
-    known = Enrolled(
-        np.concatenate([people.embeddings[people.photos[p]] for p in several]),
-        np.repeat(np.arange(len(several)), [len(people.photos[p]) for p in several]),
-        np.concatenate([people.qualities[people.photos[p]] for p in several]),
+    candidates = people.with_photos(3)
+    samples = Enrolled(
+        np.concatenate([people.embeddings[people.photos[person]] for person in candidates]),
+        np.repeat(np.arange(len(candidates)), [len(people.photos[person]) for person in candidates]),
+        np.concatenate([people.qualities[people.photos[person]] for person in candidates]),
     )
-    alike = known.index.prototypes @ known.index.prototypes.T
-    np.fill_diagonal(alike, -1)
-    best = np.argsort(-np.sort(alike, axis=1)[:, -3:].mean(axis=1))[:groups]
-    for number, first in enumerate(best):
-        four = random.permutation([first, *np.argsort(-alike[first])[:3]])
-        enrolled, left = draw_gallery(people, several[four[:2]], 2, random)
-        for name, rows in left.items():
+    similarities = samples.index.prototypes @ samples.index.prototypes.T
+    np.fill_diagonal(similarities, -1)
+    firsts = np.argsort(-np.sort(similarities, axis=1)[:, -3:].mean(axis=1))[:groups]
+    for number, first in enumerate(firsts):
+        group = random.permutation([first, *np.argsort(-similarities[first])[:3]])
+        enrolled, probes = draw_gallery(people, candidates[group[:2]], 2, random)
+        for name, rows in probes.items():
             for decision in engine.search(enrolled, people.faces(rows[:20])):
                 yield Search(decision, name, number, "mated")
-        for other in several[four[2:]]:
-            for decision in engine.search(enrolled, people.faces(people.photos[other][:20])):
+        for stranger in candidates[group[2:]]:
+            for decision in engine.search(enrolled, people.faces(people.photos[stranger][:20])):
                 yield Search(decision, None, number)
 
 
-def figures(searches: list[Search], between: bool) -> dict[str, object]:
-    """Return the figures of a case."""
-    mated = [one for one in searches if one.kind == "mated"]
-    others = [one for one in searches if one.kind == "stranger"]
-    names = [one for one in mated if one.decision.decision is Decision.KNOWN]
-    found: dict[str, object] = {
-        "right": share([one.decision.person == one.owner for one in mated], mated),
-        "wrong among names": share([one.decision.person != one.owner for one in names], names),
-        "named": share([one.decision.decision is Decision.KNOWN for one in others], others),
+def evaluate(searches: list[Search], between: bool) -> dict[str, object]:
+    """Return the figures of a case, and of the choice between two siblings if `between`."""
+    mated = [search for search in searches if search.kind == "mated"]
+    strangers = [search for search in searches if search.kind == "stranger"]
+    named = [search for search in mated if search.decision.decision is Decision.KNOWN]
+    result: dict[str, object] = {
+        "right": fraction([search.decision.person == search.owner for search in mated], mated),
+        "wrong among names": fraction([search.decision.person != search.owner for search in named], named),
+        "named": fraction([search.decision.decision is Decision.KNOWN for search in strangers], strangers),
         "calibration error": round(first_candidate_error(searches), 4),
-        "reasons": reasons(mated),
+        "reasons": reason_fractions(mated),
     }
     if between:
-        found |= between_two(mated)
-    return found
+        result |= evaluate_choice(mated)
+    return result
 
 
-def share(events: list[bool], searches: list[Search]) -> dict[str, float]:
+def fraction(events: list[bool], searches: list[Search]) -> dict[str, float]:
     """Return the fraction of true events with its bootstrap interval over families or people."""
     if not events:
         return {"value": 0.0, "low": 0.0, "high": 0.0, "count": 0}
-    units, places = np.unique([one.unit for one in searches], return_inverse=True)
-    hits, counts = np.bincount(places, weights=events), np.bincount(places)
-    drawn = np.random.default_rng(0).integers(len(units), size=(RESAMPLES, len(units)))
-    shares = hits[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(shares, [0.025, 0.975])
+    units, indices = np.unique([search.unit for search in searches], return_inverse=True)
+    hits, counts = np.bincount(indices, weights=events), np.bincount(indices)
+    draws = np.random.default_rng(0).integers(len(units), size=(RESAMPLES, len(units)))
+    fractions = hits[draws].sum(axis=1) / counts[draws].sum(axis=1)
+    low, high = np.quantile(fractions, [0.025, 0.975])
     return {
         "value": round(float(np.mean(events)), 4),
         "low": round(float(low), 4),
@@ -290,45 +298,52 @@ def share(events: list[bool], searches: list[Search]) -> dict[str, float]:
     }
 
 
-def reasons(mated: list[Search]) -> dict[str, float]:
+def reason_fractions(mated: list[Search]) -> dict[str, float]:
     """Return the fraction of mated probes by reason."""
-    values, counts = np.unique([one.decision.reason.value for one in mated], return_counts=True)
+    values, counts = np.unique([search.decision.reason.value for search in mated], return_counts=True)
     return {str(reason): round(float(count / len(mated)), 4) for reason, count in zip(values, counts, strict=True)}
 
 
 def first_candidate_error(searches: list[Search]) -> float:
     """Return the calibration error of the first candidates' probabilities."""
-    probabilities = np.array([one.decision.candidates[0].probability or 0.0 for one in searches])
-    right = np.array([one.decision.candidates[0].person == one.owner for one in searches])
+    probabilities = np.array([search.decision.candidates[0].probability or 0.0 for search in searches])
+    right = np.array([search.decision.candidates[0].person == search.owner for search in searches])
     return bins_error(probabilities, right)
 
 
 def bins_error(probabilities: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
     """Return the expected calibration error over bins of equal count."""
     order = np.argsort(probabilities, kind="stable")
-    parts = np.array_split(order, BINS)
+    bins = np.array_split(order, BINS)
     return float(
-        sum(abs(probabilities[rows].mean() - right[rows].mean()) * len(rows) for rows in parts) / len(probabilities)
+        sum(abs(probabilities[rows].mean() - right[rows].mean()) * len(rows) for rows in bins) / len(probabilities)
     )
 
 
-def between_two(mated: list[Search]) -> dict[str, object]:
+def evaluate_choice(mated: list[Search]) -> dict[str, object]:
     """Return the accuracy and calibration of the choice between two siblings, regardless of the decision."""
-    families = {one.owner: one.unit for one in mated}
+    families = {search.owner: search.unit for search in mated}
     probabilities, right = [], []
-    for one in mated:
-        theirs = {c.person: c.probability or 0.0 for c in one.decision.candidates if families.get(c.person) == one.unit}
-        if len(theirs) == 2:
-            (best, larger), (_, smaller) = sorted(theirs.items(), key=lambda item: -item[1])
+    for search in mated:
+        siblings = {
+            candidate.person: candidate.probability or 0.0
+            for candidate in search.decision.candidates
+            if families.get(candidate.person) == search.unit
+        }
+        if len(siblings) == 2:
+            (best, larger), (_, smaller) = sorted(siblings.items(), key=lambda item: -item[1])
             probabilities.append(larger / max(larger + smaller, 1e-12))
-            right.append(best == one.owner)
-    sure, correct = np.array(probabilities), np.array(right)
-    order = np.argsort(-sure, kind="stable")
+            right.append(best == search.owner)
+    confidence, correct = np.array(probabilities), np.array(right)
+    order = np.argsort(-confidence, kind="stable")
     return {
         "between": {
             "accuracy": round(float(correct.mean()), 4),
-            "calibration error": round(bins_error(sure, correct), 4),
-            **{f"at {part:g}": round(float(correct[order[: int(len(order) * part)]].mean()), 4) for part in COVERAGES},
+            "calibration error": round(bins_error(confidence, correct), 4),
+            **{
+                f"at {coverage:g}": round(float(correct[order[: int(len(order) * coverage)]].mean()), 4)
+                for coverage in COVERAGES
+            },
         }
     }
 
@@ -339,56 +354,56 @@ class Data:
 
     siblings: People
     children: People
-    grown: People
-    adults: People
-    often: People
-    relatives: People
+    grown_children: People  # the same set's people as adults
+    adults: People  # of LFW
+    frequent: People  # of LFW, with 20 or more photos, and strangers with one
+    relatives: People  # of LFW
 
 
-def read(data: Path, pack: Pack, people: str) -> Data:
+def read_groups(data: Path, pack: Pack, people: str) -> Data:
     """Read the faces of all groups."""
     faces = lfw_faces(data, pack)
-    faces = faces.where(faces.found)
-    listed = {
-        "development": people_listed(data, DEVELOPMENT),
-        "reporting": people_listed(data, REPORTING),
+    faces = faces.where(faces.has_face)
+    lists = {
+        "development": read_people(data, DEVELOPMENT),
+        "reporting": read_people(data, REPORTING),
         "all": frozenset(faces.names),
     }
-    adults = faces.of(listed[people])
-    photos = np.bincount(faces.people)[faces.people]
-    often = faces.where((photos >= 20) | (photos == 1))
-    chosen = {"development": (0,), "reporting": (1,), "all": (0, 1)}[people]
+    adults = faces.select_people(lists[people])
+    counts = np.bincount(faces.people)[faces.people]
+    frequent = faces.where((counts >= 20) | (counts == 1))
+    remainders = {"development": (0,), "reporting": (1,), "all": (0, 1)}[people]
     hard = {}
     for name, key in (("siblings", "family"), ("ages", "person")):
         with np.load(data / "hard" / f"{name}.npz", allow_pickle=False) as arrays:
-            kept = np.isin(arrays[key] % 2, chosen)
-            hard[name] = {field: arrays[field][kept] for field in arrays.files}
-    sisters, ages = hard["siblings"], hard["ages"]
+            rows = np.isin(arrays[key] % 2, remainders)
+            hard[name] = {field: arrays[field][rows] for field in arrays.files}
+    siblings, ages = hard["siblings"], hard["ages"]
     young = ages["young"]
     related = _relatives(data, faces.names)
     relatives = faces.where(related >= 0)
-    families = People.of(sisters["embedding"], sisters["quality"], sisters["person"], sisters["family"])
-    owners = np.unique(sisters["person"], return_inverse=True)[1].astype(np.int64)
-    adults = exclude_people_of(adults, [Identities(sisters["embedding"], owners, sisters["quality"])])
+    families = People.of(siblings["embedding"], siblings["quality"], siblings["person"], siblings["family"])
+    owners = np.unique(siblings["person"], return_inverse=True)[1].astype(np.int64)
+    adults = exclude_people_of(adults, [Identities(siblings["embedding"], owners, siblings["quality"])])
     return Data(
         families,
         People.of(ages["embedding"][young], ages["quality"][young], ages["person"][young]),
         People.of(ages["embedding"][~young], ages["quality"][~young], ages["person"][~young]),
         People.of(adults.embeddings, adults.qualities, adults.people),
-        People.of(often.embeddings, often.qualities, often.people),
+        People.of(frequent.embeddings, frequent.qualities, frequent.people),
         People.of(relatives.embeddings, relatives.qualities, relatives.people, related[related >= 0]),
     )
 
 
-def exclude_people_of(adults: LfwFaces, sets: Sequence[Identities], least: float = 0.45) -> LfwFaces:
-    """Exclude adults who may also be in another set, so that no stranger is enrolled."""
+def exclude_people_of(adults: LfwFaces, sets: Sequence[Identities], min_similarity: float = 0.45) -> LfwFaces:
+    """Exclude adults who may also be in another set, since a stranger must not be enrolled."""
     owners = adults.people
-    made = Enrolled(adults.embeddings, owners, adults.qualities).index.prototypes
-    found = np.zeros(len(made), dtype=bool)
-    for one in sets:
-        theirs = Enrolled(one.embeddings, one.people, one.qualities).index.prototypes
-        found |= (made @ theirs.T).max(axis=1) >= least
-    return adults.where(~found[owners])
+    prototypes = Enrolled(adults.embeddings, owners, adults.qualities).index.prototypes
+    is_duplicate = np.zeros(len(prototypes), dtype=bool)
+    for people in sets:
+        others = Enrolled(people.embeddings, people.people, people.qualities).index.prototypes
+        is_duplicate |= (prototypes @ others.T).max(axis=1) >= min_similarity
+    return adults.where(~is_duplicate[owners])
 
 
 def _relatives(data: Path, names: NDArray[np.str_]) -> NDArray[np.int64]:
@@ -404,25 +419,25 @@ def _relatives(data: Path, names: NDArray[np.str_]) -> NDArray[np.int64]:
 def cases(engine: Engine, data: Data, people: str, draws: int) -> dict[str, Callable[[], Iterator[Search]]]:
     """Return all cases by name."""
     size = 20 if people == "all" else 10
-    found: dict[str, Callable[[], Iterator[Search]]] = {
-        "siblings, nobody else": lambda: siblings(engine, data.siblings, data.adults, 0, draws),
-        "siblings, 20 adults": lambda: siblings(engine, data.siblings, data.adults, 20, draws),
-        "relative not enrolled, nobody else": lambda: relative(engine, data.siblings, data.adults, 0, draws),
-        "relative not enrolled, 20 adults": lambda: relative(engine, data.siblings, data.adults, 20, draws),
-        "LFW's relatives not enrolled, 20 adults": lambda: relative(engine, data.relatives, data.adults, 20, draws),
-        "children": lambda: strangers_among(engine, data.children, size, 2, draws=10 * draws),
-        "adults of the same set": lambda: strangers_among(engine, data.grown, size, 2, draws=10 * draws),
-        "look-alikes": lambda: look_alikes(engine, data.adults, 30),
-        "LFW, 62 people, 5 photos": lambda: strangers_among(
-            engine, data.often, 62, 5, draws=draws, most_strangers=1500
+    cases_by_name: dict[str, Callable[[], Iterator[Search]]] = {
+        "siblings, nobody else": lambda: search_siblings(engine, data.siblings, data.adults, 0, draws),
+        "siblings, 20 adults": lambda: search_siblings(engine, data.siblings, data.adults, 20, draws),
+        "relative not enrolled, nobody else": lambda: search_relatives(engine, data.siblings, data.adults, 0, draws),
+        "relative not enrolled, 20 adults": lambda: search_relatives(engine, data.siblings, data.adults, 20, draws),
+        "LFW's relatives not enrolled, 20 adults": lambda: search_relatives(
+            engine, data.relatives, data.adults, 20, draws
         ),
-        "LFW, 62 people, 1 photo": lambda: strangers_among(engine, data.often, 62, 1, draws=draws, most_strangers=1500),
+        "children": lambda: search_group(engine, data.children, size, 2, draws=10 * draws),
+        "adults of the same set": lambda: search_group(engine, data.grown_children, size, 2, draws=10 * draws),
+        "look-alikes": lambda: search_look_alikes(engine, data.adults, 30),
+        "LFW, 62 people, 5 photos": lambda: search_group(engine, data.frequent, 62, 5, draws=draws, max_strangers=1500),
+        "LFW, 62 people, 1 photo": lambda: search_group(engine, data.frequent, 62, 1, draws=draws, max_strangers=1500),
     }
     for count, samples in ((5, 2), (10, 3), (20, 2), (40, 3)):
-        found[f"LFW, {count} people, {samples} photos"] = lambda count=count, samples=samples: strangers_among(  # type: ignore[misc]
+        cases_by_name[f"LFW, {count} people, {samples} photos"] = lambda count=count, samples=samples: search_group(  # type: ignore[misc]
             engine, data.adults, count, samples, draws=max(draws, 80 * draws // count)
         )
-    return found
+    return cases_by_name
 
 
 def main() -> None:
@@ -438,7 +453,7 @@ def main() -> None:
     parser.add_argument("--pack", default=None, help="name or folder of a pack (default: the embedded one)")
     parser.add_argument("--case", action="append", help="run only cases whose name starts with this text")
     parser.add_argument("--draws", type=int, default=3, help="number of random draws of each case (default: 3)")
-    parser.add_argument("--calibration", type=Path, help="a calibration.json instead of the pack's own")
+    parser.add_argument("--calibration", type=Path, help="path of a calibration.json to use instead of the pack's")
     parser.add_argument(
         "--least-probability", type=float, default=0.5, help="smallest probability of a name (default: 0.5)"
     )
@@ -449,26 +464,26 @@ def main() -> None:
     identity = PackIdentity(pack.name, pack.digest, pack.manifest.embedder.dimension)
     pack_calibration = find_pack_calibration(identity, pack.folder)
     if arguments.calibration is not None:
-        other = Calibration.from_json(arguments.calibration.read_bytes(), str(arguments.calibration))
-        pack_calibration = replace(pack_calibration, calibration=other)
+        calibration = Calibration.from_json(arguments.calibration.read_bytes(), str(arguments.calibration))
+        pack_calibration = replace(pack_calibration, calibration=calibration)
     settings = DecisionSettings(least_probability=arguments.least_probability)
     engine = Engine(pack, pack_calibration, settings, pairs=not arguments.without_pairs)
-    data = read(arguments.data, pack, arguments.people)
+    data = read_groups(arguments.data, pack, arguments.people)
     report: dict[str, object] = {"people": arguments.people, "pack": pack.name, "pack_digest": pack.digest}
     for name, case in cases(engine, data, arguments.people, arguments.draws).items():
-        if arguments.case and not any(name.startswith(wanted) for wanted in arguments.case):
+        if arguments.case and not any(name.startswith(prefix) for prefix in arguments.case):
             continue
-        found = figures(list(case()), between=name.startswith("siblings"))
-        report[name] = found
-        print(f"{name}: {format_figures(found)}", flush=True)
+        result = evaluate(list(case()), between=name.startswith("siblings"))
+        report[name] = result
+        print(f"{name}: {format_figures(result)}", flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def format_figures(found: dict[str, object]) -> str:
+def format_figures(figures: dict[str, object]) -> str:
     """Format the figures of a case for printing."""
     parts = []
-    for key, value in found.items():
+    for key, value in figures.items():
         if isinstance(value, dict) and "low" in value:
             parts.append(f"{key} {value['value']:.1%} [{value['low']:.1%}, {value['high']:.1%}]")
         else:

@@ -26,14 +26,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.before_and_after import MANY
+from benchmarks.before_and_after import CREATE_LARGE_GALLERY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CLASSIFIERS = ("prototype", "knn")
 ENROLLED_PHOTOS = 100
-ONE_MORE = f"""{MANY.partition("with Gallery.open")[0]}
+ADD_PERSON = f"""{CREATE_LARGE_GALLERY.partition("with Gallery.open")[0]}
 row = np.random.default_rng(people).standard_normal(dimension).astype(np.float32)
 with Gallery.open(Path(sys.argv[1])) as gallery:
     gallery.enroll(f"Person {{people}}", [sample(people, row / np.linalg.norm(row))])
@@ -43,7 +43,7 @@ FORGET = "import sys; from facebank.gallery import Gallery; Gallery.open(sys.arg
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Seconds and peak megabytes of one run."""
+    """Wall seconds and peak memory of one run, in megabytes."""
 
     seconds: float
     megabytes: float
@@ -51,50 +51,50 @@ class Run:
 
 def run(program: Path, folder: Path, *arguments: str | Path) -> Run:
     """Run a command with its own caches; exits on failure."""
-    places = {f"FACEBANK_{name.upper()}": str(folder / name) for name in ("cache", "packs", "calibrations")}
+    cache_folders = {f"FACEBANK_{name.upper()}": str(folder / name) for name in ("cache", "packs", "calibrations")}
     start = time.perf_counter()
     command = [str(program), *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **places}) as running:
-        _, status, usage = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)
-    if running.returncode not in {0, 1}:  # 1: some photos failed, such as those without a face
-        raise subprocess.CalledProcessError(running.returncode, command)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **cache_folders}) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in {0, 1}:  # 1: some photos failed, such as those without a face
+        raise subprocess.CalledProcessError(process.returncode, command)
     return Run(time.perf_counter() - start, usage.ru_maxrss / 1024)
 
 
-def galleries(version: Path, folder: Path, tree: Path, sizes: Sequence[int]) -> dict[str, Path]:
-    """Create the galleries of five and of many people for one version."""
-    made = {"5": folder / "5.facebank", **{f"{people:,}": folder / f"{people}.facebank" for people in sizes}}
-    if not made["5"].exists():
-        run(version, folder, "--gallery", made["5"], "enroll", "--tree", tree)
+def create_galleries(version: Path, folder: Path, tree: Path, sizes: Sequence[int]) -> dict[str, Path]:
+    """Create the galleries of five and of more people with one version; return their paths by number of people."""
+    paths = {"5": folder / "5.facebank", **{f"{people:,}": folder / f"{people}.facebank" for people in sizes}}
+    if not paths["5"].exists():
+        run(version, folder, "--gallery", paths["5"], "enroll", "--tree", tree)
     for people in sizes:
-        path = made[f"{people:,}"]
+        path = paths[f"{people:,}"]
         if not path.exists():
-            subprocess.run([version.with_name("python"), "-c", MANY, path, str(people)], check=True)
-    return made
+            subprocess.run([version.with_name("python"), "-c", CREATE_LARGE_GALLERY, path, str(people)], check=True)
+    return paths
 
 
 def measure_identification(
-    versions: dict[str, Path], folders: dict[str, Path], made: dict[str, dict[str, Path]], photo: Path, runs: int
+    versions: dict[str, Path], folders: dict[str, Path], galleries: dict[str, dict[str, Path]], photo: Path, runs: int
 ) -> list[dict[str, object]]:
     """Measure cold identifications in alternation."""
-    cases = [(name, size, kind) for name in versions for size in made[name] for kind in CLASSIFIERS]
-    found: dict[tuple[str, str, str], list[Run]] = {case: [] for case in cases}
+    cases = [(name, size, classifier) for name in versions for size in galleries[name] for classifier in CLASSIFIERS]
+    results: dict[tuple[str, str, str], list[Run]] = {case: [] for case in cases}
     for _ in range(runs + 1):
-        for name, size, kind in cases:
-            command = ("--gallery", made[name][size], "identify", photo, "--classifier", kind, "--json")
-            found[name, size, kind].append(run(versions[name], folders[name], *command))
+        for name, size, classifier in cases:
+            command = ("--gallery", galleries[name][size], "identify", photo, "--classifier", classifier, "--json")
+            results[name, size, classifier].append(run(versions[name], folders[name], *command))
     rows: list[dict[str, object]] = []
-    for (name, size, kind), (first, *rest) in found.items():
-        few = found[name, "5", kind][1:]
+    for (name, size, classifier), (first, *later) in results.items():
+        five = results[name, "5", classifier][1:]
         row = {
             "version": name,
             "people": size,
-            "classifier": kind,
+            "classifier": classifier,
             "first": round(first.seconds, 2),
-            "seconds": round(statistics.median(each.seconds for each in rest), 3),
-            "beside five": round(statistics.median(a.seconds / b.seconds for a, b in zip(rest, few, strict=True)), 3),
-            "megabytes": round(max(each.megabytes for each in rest)),
+            "seconds": round(statistics.median(result.seconds for result in later), 3),
+            "beside five": round(statistics.median(a.seconds / b.seconds for a, b in zip(later, five, strict=True)), 3),
+            "megabytes": round(max(result.megabytes for result in later)),
         }
         print(row, flush=True)
         rows.append(row)
@@ -102,38 +102,38 @@ def measure_identification(
 
 
 def measure_after_changes(
-    versions: dict[str, Path], folders: dict[str, Path], made: dict[str, dict[str, Path]], photo: Path, runs: int
+    versions: dict[str, Path], folders: dict[str, Path], galleries: dict[str, dict[str, Path]], photo: Path, runs: int
 ) -> list[dict[str, object]]:
     """Measure cold identifications in alternation, each after enrolling one more synthetic person."""
-    cases = [(name, size) for name in versions for size in list(made[name])[1:]]
-    found: dict[tuple[str, str], list[Run]] = {case: [] for case in cases}
+    cases = [(name, size) for name in versions for size in list(galleries[name])[1:]]
+    results: dict[tuple[str, str], list[Run]] = {case: [] for case in cases}
     numbers = [str(10**9 + run) for run in range(runs)]
     for number in numbers:
         for name, size in cases:
-            path, python = made[name][size], versions[name].with_name("python")
-            run(python, folders[name], "-c", ONE_MORE, path, number)
+            path, python = galleries[name][size], versions[name].with_name("python")
+            run(python, folders[name], "-c", ADD_PERSON, path, number)
             command = ("--gallery", path, "identify", photo, "--json")
-            found[name, size].append(run(versions[name], folders[name], *command))
+            results[name, size].append(run(versions[name], folders[name], *command))
     rows: list[dict[str, object]] = []
-    for (name, size), each in found.items():
+    for (name, size), case_results in results.items():
         names = [f"Person {number}" for number in numbers]
-        run(versions[name].with_name("python"), folders[name], "-c", FORGET, made[name][size], *names)
-        seconds = round(statistics.median(one.seconds for one in each), 2)
+        run(versions[name].with_name("python"), folders[name], "-c", FORGET, galleries[name][size], *names)
+        seconds = round(statistics.median(result.seconds for result in case_results), 2)
         row = {"version": name, "people": size, "after a change": seconds}
-        rows.append({**row, "megabytes": round(max(one.megabytes for one in each))})
+        rows.append({**row, "megabytes": round(max(result.megabytes for result in case_results))})
         print(rows[-1], flush=True)
     return rows
 
 
 def measure_enrollment(
-    versions: dict[str, Path], folders: dict[str, Path], made: dict[str, dict[str, Path]], photos: Path
+    versions: dict[str, Path], folders: dict[str, Path], galleries: dict[str, dict[str, Path]], photos: Path
 ) -> list[dict[str, object]]:
     """Measure the enrollment of 100 people with one photo each into each gallery, and into an empty one."""
     rows: list[dict[str, object]] = []
     for name, program in versions.items():
         seconds = {}
-        few = dict(list(made[name].items())[:2])  # earlier versions read larger galleries for minutes
-        for size, path in {"0": folders[name] / "0.facebank", **few}.items():
+        small = dict(list(galleries[name].items())[:2])  # earlier versions take minutes to read larger ones
+        for size, path in {"0": folders[name] / "0.facebank", **small}.items():
             copy = folders[name] / "enrolled.facebank"
             copy.unlink(missing_ok=True)
             if path.exists():
@@ -145,9 +145,9 @@ def measure_enrollment(
     return rows
 
 
-def tree_of(lfw: Path, folder: Path) -> Path:
-    """Create a folder with one folder per person and one photo of LFW in each."""
-    people = [each for each in sorted(lfw.iterdir()) if each.is_dir()][:ENROLLED_PHOTOS]
+def make_tree(lfw: Path, folder: Path) -> Path:
+    """Create a folder per person with one photo of LFW each; return `folder`."""
+    people = [path for path in sorted(lfw.iterdir()) if path.is_dir()][:ENROLLED_PHOTOS]
     for person in people:
         (folder / person.name).mkdir(parents=True)
         shutil.copyfile(min(person.glob("*.jpg")), folder / person.name / "photo.jpg")
@@ -172,17 +172,19 @@ def main() -> None:
         versions = {"before": arguments.before.absolute(), **versions}
     with tempfile.TemporaryDirectory(prefix="facebank-large-") as folder:
         folders = {name: Path(arguments.folder or folder, name) for name in versions}
-        for each in folders.values():
-            each.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(each / "cache", ignore_errors=True)
+        for version_folder in folders.values():
+            version_folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(version_folder / "cache", ignore_errors=True)
         tree, photo = arguments.data / "photos" / "enrol", arguments.data / "photos" / "probe" / "obama_and_biden.jpg"
-        made = {name: galleries(program, folders[name], tree, arguments.people) for name, program in versions.items()}
-        photos = tree_of(arguments.data / "lfw", Path(folder, "tree"))
+        galleries = {
+            name: create_galleries(program, folders[name], tree, arguments.people) for name, program in versions.items()
+        }
+        photos = make_tree(arguments.data / "lfw", Path(folder, "tree"))
         report = {
             "runs": arguments.runs,
-            "identify": measure_identification(versions, folders, made, photo, arguments.runs),
-            "changed": measure_after_changes(versions, folders, made, photo, arguments.runs),
-            "enroll": measure_enrollment(versions, folders, made, photos),
+            "identify": measure_identification(versions, folders, galleries, photo, arguments.runs),
+            "changed": measure_after_changes(versions, folders, galleries, photo, arguments.runs),
+            "enroll": measure_enrollment(versions, folders, galleries, photos),
         }
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

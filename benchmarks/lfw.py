@@ -34,7 +34,7 @@ class LfwFaces:
     Attributes
     ----------
     photos
-        Sorted names of the N photos in LFW's folder: ``NAME/NAME_0001.jpg``.
+        Sorted paths of the N photos, relative to LFW's folder: ``NAME/NAME_0001.jpg``.
     embeddings
         ``float32`` of shape ``(N, D)``; zeros without a face.
     qualities
@@ -56,22 +56,21 @@ class LfwFaces:
         return np.unique(self.names, return_inverse=True)[1].astype(np.int64)
 
     @property
-    def found(self) -> NDArray[np.bool_]:
+    def has_face(self) -> NDArray[np.bool_]:
         """Whether a face was found in each photo, of shape ``(N,)``."""
-        found: NDArray[np.bool_] = np.any(self.embeddings != 0, axis=1)
-        return found
+        has_face: NDArray[np.bool_] = np.any(self.embeddings != 0, axis=1)
+        return has_face
 
-    def of(self, names: Container[str]) -> LfwFaces:
-        """Return the faces of some people."""
-        theirs = np.array([name in names for name in self.names])
-        return self.where(theirs)
+    def select_people(self, names: Container[str]) -> LfwFaces:
+        """Return the faces of the named people."""
+        return self.where(np.array([name in names for name in self.names]))
 
     def where(self, chosen: NDArray[np.bool_]) -> LfwFaces:
-        """Return the faces whose mask value is true."""
+        """Return the faces at which the mask `chosen` is true."""
         return LfwFaces(self.photos[chosen], self.embeddings[chosen], self.qualities[chosen])
 
 
-def people_listed(data: Path, listing: str) -> frozenset[str]:
+def read_people(data: Path, listing: str) -> frozenset[str]:
     """Return the names of an LFW list of people, `DEVELOPMENT` or `REPORTING`."""
     lines = (data / "lfw-meta" / listing).read_text(encoding="utf-8").splitlines()
     return frozenset(line.split("\t")[0] for line in lines if "\t" in line)
@@ -87,15 +86,15 @@ def lfw_faces(data: Path, pack: Pack) -> LfwFaces:
     pack
         Pack that detects and embeds the faces.
     """
-    names = np.array([str(path.relative_to(data / "lfw")) for path in sorted((data / "lfw").glob("*/*.jpg"))])
-    kept = cache_folder() / "benchmarks" / f"lfw-{pack.digest[:16]}.npz"
-    if kept.is_file():
-        with np.load(kept, allow_pickle=False) as arrays:
-            if np.array_equal(arrays["photos"], names):
+    photos = np.array([str(path.relative_to(data / "lfw")) for path in sorted((data / "lfw").glob("*/*.jpg"))])
+    cache_path = cache_folder() / "benchmarks" / f"lfw-{pack.digest[:16]}.npz"
+    if cache_path.is_file():
+        with np.load(cache_path, allow_pickle=False) as arrays:
+            if np.array_equal(arrays["photos"], photos):
                 return LfwFaces(arrays["photos"], arrays["embeddings"], arrays["qualities"])
-    faces = _embedded(data / "lfw", names, FaceAnalyzer.from_pack(pack))
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(kept, photos=faces.photos, embeddings=faces.embeddings, qualities=faces.qualities)
+    faces = _embed(data / "lfw", photos, FaceAnalyzer.from_pack(pack))
+    cache_path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(cache_path, photos=faces.photos, embeddings=faces.embeddings, qualities=faces.qualities)
     return faces
 
 
@@ -103,23 +102,23 @@ def central_face(analyzed: AnalyzedPhoto) -> Face | None:
     """Return the face nearest to the center of the photo, None without a face."""
     if not analyzed.faces:
         return None
-    middle = np.array([analyzed.photo.width, analyzed.photo.height]) / 2
+    center = np.array([analyzed.photo.width, analyzed.photo.height]) / 2
     boxes = np.stack([face.box for face in analyzed.faces])
-    distances = np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1)
+    distances = np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - center, axis=1)
     return analyzed.faces[int(np.argmin(distances))]
 
 
-def _embedded(folder: Path, names: NDArray[np.str_], analyzer: FaceAnalyzer) -> LfwFaces:
-    def photos() -> Iterator[DecodedPhoto]:
-        for i, name in enumerate(names):
+def _embed(folder: Path, photos: NDArray[np.str_], analyzer: FaceAnalyzer) -> LfwFaces:
+    def decode() -> Iterator[DecodedPhoto]:
+        for i, photo in enumerate(photos):
             if i % 500 == 0:
-                print(f"{i} of {len(names)} photos", file=sys.stderr, flush=True)
-            yield read_photo(folder / name)
+                print(f"{i} of {len(photos)} photos", file=sys.stderr, flush=True)
+            yield read_photo(folder / photo)
 
-    embeddings = np.zeros((len(names), analyzer.embedder.dimension), dtype=np.float32)
-    qualities = np.zeros(len(names), dtype=np.float32)
-    for i, analyzed in enumerate(analyzer.analyze(photos())):
+    embeddings = np.zeros((len(photos), analyzer.embedder.dimension), dtype=np.float32)
+    qualities = np.zeros(len(photos), dtype=np.float32)
+    for i, analyzed in enumerate(analyzer.analyze(decode())):
         face = central_face(analyzed)
         if face is not None:
             embeddings[i], qualities[i] = face.embedding, face.quality
-    return LfwFaces(names, embeddings, qualities)
+    return LfwFaces(photos, embeddings, qualities)

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-BUILT = Path("benchmarks/research-packs")
+BUILD_FOLDER = Path("benchmarks/research-packs")
 PACKS = {"mobilefacenet-y1": "insightface-mbf", "edgeface-xs": "edgeface-xs"}
-PACK_FOLDER = f"{BUILT}/{{}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class ReportSpec:
 
 
 def report_specs(shared: Path) -> Iterator[ReportSpec]:
-    """Return the specifications of all reports."""
+    """Yield the specifications of all reports."""
     lfw, relatives = str(shared / "data/lfw"), str(shared / "data/lfw-meta/relatives.tsv")
     pairs = str(shared / "data/lfw-meta/pairs.txt")
     # These people were not used to tune or calibrate any part of facebank.
@@ -47,62 +46,62 @@ def report_specs(shared: Path) -> Iterator[ReportSpec]:
     yield ReportSpec("twins", ("twins", lfw, "--relatives", relatives))
     for name in ("masks", "sizes", "blur", "pose", "exposure"):
         yield ReportSpec(name, (name, lfw, "--people", reporting))
-    yield from hard_cases(shared)
+    yield from hard_case_specs(shared)
     for name in ("sanity", "twins-2020", "athletes-2019", "lfw5-2021", "sisters-2021"):
         yield ReportSpec(name, (name, lfw))
     yield ReportSpec("celebrities-2018", ("celebrities-2018", lfw, *video_option(shared)))
     for pack in PACKS:
         yield ReportSpec(f"lfw-{pack}", ("lfw", lfw), pack)
         yield ReportSpec(f"verify-{pack}", ("verify", lfw, "--people", reporting), pack)
-        yield ReportSpec(f"compare-{pack}", ("compare", lfw, "--pairs", pairs, "--with", PACK_FOLDER.format(pack)))
+        yield ReportSpec(f"compare-{pack}", ("compare", lfw, "--pairs", pairs, "--with", f"{BUILD_FOLDER}/{pack}"))
 
 
-def hard_cases(shared: Path) -> Iterator[ReportSpec]:
-    """Return the reports on embeddings of families and ages (odd numbers), if the files exist."""
+def hard_case_specs(shared: Path) -> Iterator[ReportSpec]:
+    """Yield the reports on embeddings of families and ages (odd numbers) whose files exist."""
     import numpy as np
 
-    for file, column, arguments in (
+    for stem, column, arguments in (
         ("siblings", "family", ("siblings",)),
         ("ages", "person", ("groups", "--column", "young")),
     ):
-        data = shared / "data/hard" / f"{file}.npz"
+        data = shared / "data/hard" / f"{stem}.npz"
         if data.is_file():
             with np.load(data, allow_pickle=False) as arrays:
                 people = sorted({int(person) for person in arrays["person"][arrays[column] % 2 == 1]})
-            listed = BUILT / f"{file}.txt"
-            (PROJECT / listed).write_text("".join(f"{person}\n" for person in people), encoding="utf-8")
-            yield ReportSpec(arguments[0], (arguments[0], str(data), *arguments[1:], "--people", str(listed)))
+            list_path = BUILD_FOLDER / f"{stem}.txt"
+            (PROJECT / list_path).write_text("".join(f"{person}\n" for person in people), encoding="utf-8")
+            yield ReportSpec(arguments[0], (arguments[0], str(data), *arguments[1:], "--people", str(list_path)))
 
 
 def video_option(shared: Path) -> tuple[str, ...]:
-    """Return the option for the video among the photos, if there is one."""
-    films = sorted(path for path in (shared / "data/photos").rglob("*") if path.suffix in {".mp4", ".mov", ".avi"})
-    return ("--video", str(films[0])) if films else ()
+    """Return the option for the first video among the photos, or no option without one."""
+    videos = sorted(path for path in (shared / "data/photos").rglob("*") if path.suffix in {".mp4", ".mov", ".avi"})
+    return ("--video", str(videos[0])) if videos else ()
 
 
 def build_packs(shared: Path) -> dict[str, Path]:
-    """Build the packs whose weights may not be redistributed; paths are relative to the project's root."""
-    built = {}
+    """Build the packs whose weights may not be redistributed; return their folders, relative to the project's root."""
+    folders = {}
     weights = {path.name: path for path in (shared / "models").glob("*/*.onnx")}
     for name, manifest in PACKS.items():
-        built[name] = BUILT / name
-        folder = PROJECT / built[name]
+        folders[name] = BUILD_FOLDER / name
+        folder = PROJECT / folders[name]
         folder.mkdir(parents=True, exist_ok=True)
         text = (PROJECT / "models/manifests" / f"{manifest}.toml").read_text(encoding="utf-8")
         (folder / "pack.toml").write_text(text, encoding="utf-8")
         for file in (line.split('"')[1] for line in text.splitlines() if line.startswith("file = ")):
             shutil.copy(weights[file], folder / file)
-    return built
+    return folders
 
 
-def make(report: ReportSpec, packs: dict[str, Path], out: Path, pages: Path | None) -> bool:
-    """Run one protocol; return whether it succeeded."""
-    before = [] if report.pack is None else ["--pack", str(packs[report.pack])]
+def make_report(report: ReportSpec, packs: dict[str, Path], out: Path, pages: Path | None) -> bool:
+    """Run one protocol and write its report; return whether it succeeded."""
+    pack_options = [] if report.pack is None else ["--pack", str(packs[report.pack])]
     folder = out / report.folder
-    command = [sys.executable, "-m", "cli", *before, "bench", *report.arguments, "--out", str(folder)]
+    command = [sys.executable, "-m", "cli", *pack_options, "bench", *report.arguments, "--out", str(folder)]
     print(shlex.join(command[3:]), flush=True)
-    done = subprocess.run(command, cwd=PROJECT, check=False)
-    if done.returncode not in {0, 1}:
+    completed = subprocess.run(command, cwd=PROJECT, check=False)
+    if completed.returncode not in {0, 1}:
         return False
     page = folder / "report.html"
     if pages is not None:
@@ -123,13 +122,13 @@ def main() -> None:
     try:
         packs = build_packs(arguments.shared)
         chosen = [
-            one for one in report_specs(arguments.shared) if arguments.only is None or one.folder in arguments.only
+            spec for spec in report_specs(arguments.shared) if arguments.only is None or spec.folder in arguments.only
         ]
-        failed = [one.folder for one in chosen if not make(one, packs, arguments.out, arguments.pages)]
+        failed = [spec.folder for spec in chosen if not make_report(spec, packs, arguments.out, arguments.pages)]
     finally:
-        shutil.rmtree(PROJECT / BUILT, ignore_errors=True)
+        shutil.rmtree(PROJECT / BUILD_FOLDER, ignore_errors=True)
     if failed:
-        sys.exit(f"not made: {', '.join(failed)}")
+        sys.exit(f"These reports failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

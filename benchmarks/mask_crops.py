@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from benchmarks.lfw import central_face, people_listed
+from benchmarks.lfw import central_face, read_people
 from facebank import read_photo
 from facebank.storage.paths import cache_folder
 from facebank.types import DecodedPhoto
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, RGBImage
 
 SIDE = 112
-DRAWN = 1600
-_SHAPES = {MaskShape.SURGICAL: 0.45, MaskShape.CLOTH: 0.25, MaskShape.RESPIRATOR: 0.2, MaskShape.SCARF: 0.1}
-_PLAIN_COLOURS, _WHITES, _PATTERNED = 0.45, 0.2, 0.3
+DRAWN_MASKS = 1600
+_SHAPE_FRACTIONS = {MaskShape.SURGICAL: 0.45, MaskShape.CLOTH: 0.25, MaskShape.RESPIRATOR: 0.2, MaskShape.SCARF: 0.1}
+_USUAL_COLOR, _WHITE, _PATTERNED = 0.45, 0.2, 0.3  # fractions of drawn masks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class Crops:
     Attributes
     ----------
     photos
-        Names of the photos in LFW's folder, ``NAME/NAME_0001.jpg``; N of them.
+        Paths of the N photos, relative to LFW's folder: ``NAME/NAME_0001.jpg``.
     crops
         RGB ``uint8`` of shape ``(N, 112, 112, 3)``.
     landmarks
@@ -55,104 +55,106 @@ class Crops:
         return np.array([photo.split("/")[0] for photo in self.photos])
 
     def where(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Crops:
-        """Return the crops whose mask value is true."""
+        """Return the crops at which the mask `chosen` is true, or with these indices."""
         return Crops(self.photos[chosen], self.crops[chosen], self.landmarks[chosen])
 
 
-def bare_faces(data: Path, pack: Pack, listing: str) -> Crops:
+def load_bare_faces(data: Path, pack: Pack, listing: str) -> Crops:
     """Return the central faces of all photos of an LFW list of people, cached in the user's cache folder."""
-    people = sorted(people_listed(data, listing))
+    people = sorted(read_people(data, listing))
     photos = [f"{name}/{path.name}" for name in people for path in sorted((data / "lfw" / name).glob("*.jpg"))]
-    return _cached(f"crops-{Path(listing).stem}-{pack.digest[:16]}.npz", _detect_faces(data, pack, photos, {}))
+    return _load_cached(f"crops-{Path(listing).stem}-{pack.digest[:16]}.npz", _detect_faces(data, pack, photos, {}))
 
 
-def drawn_masks(data: Path, pack: Pack, faces: Crops, listing: str) -> Crops:
+def load_drawn_masks(data: Path, pack: Pack, faces: Crops, listing: str) -> Crops:
     """Return faces detected in photos with drawn masks of many shapes, colors and patterns."""
     random = np.random.default_rng(5)
-    chosen = faces.where(np.sort(random.permutation(len(faces.photos))[:DRAWN]))
+    chosen = faces.where(np.sort(random.permutation(len(faces.photos))[:DRAWN_MASKS]))
     landmarks = dict(zip(chosen.photos.tolist(), chosen.landmarks, strict=True))
-    return _cached(
-        f"crops-drawn-{DRAWN}-{Path(listing).stem}-{pack.digest[:16]}.npz",
+    return _load_cached(
+        f"crops-drawn-{DRAWN_MASKS}-{Path(listing).stem}-{pack.digest[:16]}.npz",
         _detect_faces(data, pack, chosen.photos.tolist(), landmarks),
     )
 
 
-def real_masks(data: Path) -> tuple[list[str], list[RGBImage]]:
+def load_real_masks(data: Path) -> tuple[list[str], list[RGBImage]]:
     """Return the names and crops of faces with real masks."""
     paths = sorted((data / "hard" / "masks").glob("*.png"))
     return [path.stem for path in paths], [read_photo(path).pixels for path in paths]
 
 
-def varied(crop: RGBImage, random: np.random.Generator) -> RGBImage:
+def augment(crop: RGBImage, random: np.random.Generator) -> RGBImage:
     """Return a randomly augmented crop: shifted, relit, downsampled, sometimes mirrored or gray."""
     face = crop[:, ::-1] if random.random() < 0.5 else crop
     matrix = cv2.getRotationMatrix2D((55.5, 60.0), random.normal(0, 4), 1 + random.normal(0, 0.05))
     matrix[:, 2] = matrix[:, 2] + random.normal(0, 2.5, 2)
     moved = cv2.warpAffine(np.ascontiguousarray(face), matrix, (SIDE, SIDE), borderMode=cv2.BORDER_REFLECT)
-    lit = (moved / 255.0) ** np.exp(random.normal(0, 0.25)) * np.exp(random.normal(0, 0.06, 3))
+    values = (moved / 255.0) ** np.exp(random.normal(0, 0.25)) * np.exp(random.normal(0, 0.06, 3))
     if random.random() < 0.12:
-        lit = np.repeat(lit.mean(axis=2, keepdims=True), 3, axis=2)
-    changed = _pixels(lit * 255)
+        values = np.repeat(values.mean(axis=2, keepdims=True), 3, axis=2)
+    pixels = _pixels(values * 255)
     if random.random() < 0.3:
         side = int(random.integers(32, 80))
-        coarse = cv2.resize(changed, (side, side), interpolation=cv2.INTER_AREA)
-        changed = np.asarray(cv2.resize(coarse, (SIDE, SIDE)), np.uint8)
-    return changed
+        coarse = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
+        pixels = np.asarray(cv2.resize(coarse, (SIDE, SIDE)), np.uint8)
+    return pixels
 
 
-def moved_mask(masked: RGBImage, bare: RGBImage, random: np.random.Generator) -> RGBImage:
-    """Return the lower half of a masked face, sometimes recolored, joined to the upper half of a bare one."""
-    lower = varied(masked, random)
+def move_mask(masked: RGBImage, bare: RGBImage, random: np.random.Generator) -> RGBImage:
+    """Return a bare face with the lower half of a masked one, sometimes recolored."""
+    lower = augment(masked, random)
     if random.random() < 0.5:
         hsv = cv2.cvtColor(lower, cv2.COLOR_RGB2HSV).astype(np.int64)
         hsv[..., 0] = (hsv[..., 0] + random.integers(180)) % 180
         hsv[..., 1] = np.clip(hsv[..., 1] * random.uniform(0.5, 2), 0, 255)
         lower = np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB), np.uint8)
     edge = random.uniform(58, 66)
-    share = np.clip((np.arange(SIDE) - edge + 3) / 6, 0, 1)[:, None, None]
-    return _pixels(lower * random.uniform(0.6, 1.2) * share + bare * (1 - share))
+    blend = np.clip((np.arange(SIDE) - edge + 3) / 6, 0, 1)[:, None, None]
+    return _pixels(lower * random.uniform(0.6, 1.2) * blend + bare * (1 - blend))
 
 
-def uncovered(masked: RGBImage, bare: RGBImage, random: np.random.Generator) -> RGBImage:
-    """Return a masked face with its mask covered by the mouth and cheeks of a bare one."""
-    around = masked[:, ::-1] if random.random() < 0.5 else masked
-    toned = bare * (_skin(around) / np.maximum(_skin(bare), 20))
-    share = _ellipse((56, 80), (int(random.integers(34, 42)), int(random.integers(29, 31))), 2.0)
-    return _pixels(np.clip(toned, 0, 255) * share + around * (1 - share))
+def uncover_mouth(masked: RGBImage, bare: RGBImage, random: np.random.Generator) -> RGBImage:
+    """Return a masked face with the mouth and cheeks of a bare one drawn over the mask."""
+    background = masked[:, ::-1] if random.random() < 0.5 else masked
+    toned = bare * (_skin_color(background) / np.maximum(_skin_color(bare), 20))
+    blend = _ellipse((56, 80), (int(random.integers(34, 42)), int(random.integers(29, 31))), 2.0)
+    return _pixels(np.clip(toned, 0, 255) * blend + background * (1 - blend))
 
 
-def evenly_backed(bare: RGBImage, random: np.random.Generator) -> RGBImage:
+def replace_background(bare: RGBImage, random: np.random.Generator) -> RGBImage:
     """Return a bare face on a uniform background, mostly white."""
-    share = _ellipse((56, 62), (int(random.integers(34, 42)), int(random.integers(48, 56))), 1.5)
+    blend = _ellipse((56, 62), (int(random.integers(34, 42)), int(random.integers(48, 56))), 1.5)
     color = np.full(3, 255.0) if random.random() < 0.6 else random.uniform(0, 255, 3)
-    return _pixels(bare * share + (color - random.uniform(0, 12, 3)) * (1 - share))
+    return _pixels(bare * blend + (color - random.uniform(0, 12, 3)) * (1 - blend))
 
 
-def _cached(name: str, faces: Iterator[tuple[str, RGBImage, FloatArray]]) -> Crops:
-    kept = cache_folder() / "benchmarks" / name
-    if not kept.is_file():
+def _load_cached(name: str, faces: Iterator[tuple[str, RGBImage, FloatArray]]) -> Crops:
+    cache_path = cache_folder() / "benchmarks" / name
+    if not cache_path.is_file():
         photos, crops, landmarks = zip(*faces, strict=True)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, photos=np.array(photos), crops=np.stack(crops), landmarks=np.stack(landmarks))
-    with np.load(kept, allow_pickle=False) as arrays:
+        cache_path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(cache_path, photos=np.array(photos), crops=np.stack(crops), landmarks=np.stack(landmarks))
+    with np.load(cache_path, allow_pickle=False) as arrays:
         return Crops(arrays["photos"], arrays["crops"], arrays["landmarks"])
 
 
 def _detect_faces(
     data: Path, pack: Pack, photos: Sequence[str], masked: dict[str, FloatArray]
 ) -> Iterator[tuple[str, RGBImage, FloatArray]]:
-    """Yield the central face of each photo, after drawing a mask where landmarks are given."""
+    """Yield path, crop and landmarks of each photo's central face; masks are drawn at the landmarks in `masked`."""
     analyzer, random = FaceAnalyzer.from_pack(pack), np.random.default_rng(5)
 
-    def read() -> Iterator[DecodedPhoto]:
-        for i, name in enumerate(photos):
+    def decode() -> Iterator[DecodedPhoto]:
+        for i, photo_path in enumerate(photos):
             if i % 500 == 0:
                 print(f"{i} of {len(photos)} photos", file=sys.stderr, flush=True)
-            photo = read_photo(data / "lfw" / name)
-            pixels = _draw_random_mask(photo.pixels, masked[name], random) if name in masked else photo.pixels
-            yield DecodedPhoto(name, pixels, photo.content_hash, has_orientation=True, taken_at=None)
+            photo = read_photo(data / "lfw" / photo_path)
+            pixels = photo.pixels
+            if photo_path in masked:
+                pixels = _draw_random_mask(pixels, masked[photo_path], random)
+            yield DecodedPhoto(photo_path, pixels, photo.content_hash, has_orientation=True, taken_at=None)
 
-    for analyzed in analyzer.analyze(read()):
+    for analyzed in analyzer.analyze(decode()):
         face = central_face(analyzed)
         if face is not None:
             yield analyzed.photo.path, analyzer.crop(analyzed.photo, face), face.landmarks
@@ -160,19 +162,17 @@ def _detect_faces(
 
 def _draw_random_mask(pixels: RGBImage, landmarks: FloatArray, random: np.random.Generator) -> RGBImage:
     kind = random.random()
-    if kind < _PLAIN_COLOURS:
+    if kind < _USUAL_COLOR:
         color = np.array(list(MASK_COLORS.values())[random.integers(len(MASK_COLORS))])
     else:
-        color = (
-            np.full(3, random.integers(200, 256)) if kind < _PLAIN_COLOURS + _WHITES else random.integers(10, 256, 3)
-        )
-    shape = list(_SHAPES)[random.choice(len(_SHAPES), p=list(_SHAPES.values()))]
+        color = np.full(3, random.integers(200, 256)) if kind < _USUAL_COLOR + _WHITE else random.integers(10, 256, 3)
+    shape = list(_SHAPE_FRACTIONS)[random.choice(len(_SHAPE_FRACTIONS), p=list(_SHAPE_FRACTIONS.values()))]
     red, green, blue = (int(value) for value in np.clip(color + random.normal(0, 8, 3), 0, 255))
-    worn = draw_mask(pixels, landmarks, shape, (red, green, blue), int(random.integers(2**31)))
+    masked = draw_mask(pixels, landmarks, shape, (red, green, blue), int(random.integers(2**31)))
     if random.random() >= _PATTERNED:
-        return worn
-    over = np.abs(pixels.astype(np.int64) - worn).sum(axis=2, keepdims=True) > 12
-    return _pixels(worn + _pattern(worn.shape[:2], random)[..., None] * random.uniform(-40, 40, 3) * over)
+        return masked
+    is_mask = np.abs(pixels.astype(np.int64) - masked).sum(axis=2, keepdims=True) > 12
+    return _pixels(masked + _pattern(masked.shape[:2], random)[..., None] * random.uniform(-40, 40, 3) * is_mask)
 
 
 def _pattern(shape: tuple[int, ...], random: np.random.Generator) -> FloatArray:
@@ -191,16 +191,16 @@ def _pattern(shape: tuple[int, ...], random: np.random.Generator) -> FloatArray:
     return np.asarray(np.sign(tiles), np.float32)
 
 
-def _skin(face: RGBImage) -> NDArray[np.float64]:
+def _skin_color(face: RGBImage) -> NDArray[np.float64]:
     """Return the mean color of forehead and upper cheeks."""
-    parts = (face[24:40, 40:72], face[56:62, 30:84])
-    return np.asarray(np.median(np.concatenate([part.reshape(-1, 3) for part in parts]), axis=0), np.float64)
+    patches = (face[24:40, 40:72], face[56:62, 30:84])
+    return np.asarray(np.median(np.concatenate([patch.reshape(-1, 3) for patch in patches]), axis=0), np.float64)
 
 
-def _ellipse(middle: tuple[int, int], radii: tuple[int, int], softness: float) -> FloatArray:
-    share = np.zeros((SIDE, SIDE), np.float32)
-    cv2.ellipse(share, middle, radii, 0, 0, 360, 1.0, -1)
-    return np.asarray(cv2.GaussianBlur(share, (0, 0), softness)[..., None], np.float32)
+def _ellipse(center: tuple[int, int], radii: tuple[int, int], softness: float) -> FloatArray:
+    blend = np.zeros((SIDE, SIDE), np.float32)
+    cv2.ellipse(blend, center, radii, 0, 0, 360, 1.0, -1)
+    return np.asarray(cv2.GaussianBlur(blend, (0, 0), softness)[..., None], np.float32)
 
 
 def _pixels(values: NDArray[np.floating]) -> RGBImage:

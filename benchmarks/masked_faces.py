@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.lfw import central_face, people_listed
+from benchmarks.lfw import central_face, read_people
 from facebank import read_photo
 from facebank.storage.paths import cache_folder
 from facebank.types import DecodedPhoto
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from facebank.packs import Pack
     from facebank.types import Face, FloatArray, RGBImage
 
-PHOTOS_EACH = 8
+MAX_PHOTOS = 8  # per person
 ENROLLED = 5
 MASKED, UPPER, HIDDEN = "masked", "upper", "hidden"
 PROBE_SHAPES = (MaskShape.CLOTH, MaskShape.RESPIRATOR, MaskShape.SCARF)
 PROBE_COLORS = ("red", "navy", "grey", "black", "green", "pink")
-_GREY = 128
-_UPPER_SHARE = 66 / 112  # below the nose bridge, where every mask covers the face
+_GRAY = 128
+_UPPER_FRACTION = 66 / 112  # below the nose bridge, where every mask covers the face
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,34 +64,34 @@ def load_faces(data: Path, pack: Pack, listing: str, people: int, strangers: int
 
     People are ordered by number of photos, largest first; strangers are people with a single photo.
     """
-    kept = cache_folder() / "benchmarks" / f"masks-{Path(listing).stem}-{people}-{strangers}-{pack.digest[:16]}.npz"
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        _embed_all(
-            data / "lfw", sorted(people_listed(data, listing)), pack, people=people, strangers=strangers, kept=kept
-        )
-    with np.load(kept, allow_pickle=False) as arrays:
+    name = f"masks-{Path(listing).stem}-{people}-{strangers}-{pack.digest[:16]}.npz"
+    cache_path = cache_folder() / "benchmarks" / name
+    if not cache_path.is_file():
+        cache_path.parent.mkdir(parents=True, exist_ok=True)
+        _embed_all(data, listing, pack, people=people, strangers=strangers, cache_path=cache_path)
+    with np.load(cache_path, allow_pickle=False) as arrays:
         vectors = {name: arrays[name] for name in arrays.files if name not in ("owners", "order", HIDDEN)}
         return Faces(arrays["owners"], arrays["order"], vectors, arrays[HIDDEN])
 
 
-def _embed_all(folder: Path, names: list[str], pack: Pack, *, people: int, strangers: int, kept: Path) -> None:
+def _embed_all(data: Path, listing: str, pack: Pack, *, people: int, strangers: int, cache_path: Path) -> None:
+    names = sorted(read_people(data, listing))
     random = np.random.default_rng(7)
-    found = {name: sorted((folder / name).glob("*.jpg")) for name in names}
-    several = sorted((name for name in names if len(found[name]) > 1), key=lambda name: (-len(found[name]), name))
-    single = [name for name in names if len(found[name]) == 1]
+    photos = {name: sorted((data / "lfw" / name).glob("*.jpg")) for name in names}
+    repeated = sorted((name for name in names if len(photos[name]) > 1), key=lambda name: (-len(photos[name]), name))
+    unique = [name for name in names if len(photos[name]) == 1]
     chosen = [
         (path, number, order)
-        for number, name in enumerate(several[:people])
-        for order, path in enumerate(random.permutation(np.array(found[name], dtype=object))[:PHOTOS_EACH])
+        for number, name in enumerate(repeated[:people])
+        for order, path in enumerate(random.permutation(np.array(photos[name], dtype=object))[:MAX_PHOTOS])
     ]
-    chosen += [(found[single[i]][0], -1, ENROLLED) for i in random.permutation(len(single))[:strangers]]
+    chosen += [(photos[unique[i]][0], -1, ENROLLED) for i in random.permutation(len(unique))[:strangers]]
     paths = [path for path, _, _ in chosen]
-    last = np.bincount([owner for _, owner, _ in chosen if owner >= 0])
-    enrollable = np.array([owner >= 0 and order < min(ENROLLED, last[owner] - 1) for _, owner, order in chosen])
+    counts = np.bincount([owner for _, owner, _ in chosen if owner >= 0])
+    enrollable = np.array([owner >= 0 and order < min(ENROLLED, counts[owner] - 1) for _, owner, order in chosen])
     vectors, hidden = _embed_photos(paths, enrollable, pack)
     np.savez(
-        kept,
+        cache_path,
         owners=np.array([owner for _, owner, _ in chosen], dtype=np.int64),
         order=np.array([order for _, _, order in chosen], dtype=np.int64),
         hidden=hidden,
@@ -103,8 +103,8 @@ def _embed_photos(
     paths: list[Path], enrollable: NDArray[np.bool_], pack: Pack
 ) -> tuple[dict[str, FloatArray], FloatArray]:
     analyzer, embedder = FaceAnalyzer.from_pack(pack), build_embedder(pack, "auto")
-    names = ["plain", MASKED, "masked-upper", UPPER, *VARIANTS]
-    vectors = {name: np.zeros((len(paths), embedder.dimension), dtype=np.float32) for name in names}
+    variants = ["plain", MASKED, "masked-upper", UPPER, *VARIANTS]
+    vectors = {name: np.zeros((len(paths), embedder.dimension), dtype=np.float32) for name in variants}
     hidden = np.zeros((2, len(paths)), dtype=np.float32)
     for i, path in enumerate(paths):
         if i % 100 == 0:
@@ -116,21 +116,22 @@ def _embed_photos(
         crop = align(photo.pixels, face.landmarks, embedder.template, embedder.size)
         crops: dict[str, RGBImage] = {}
         if enrollable[i]:
-            crops = {name: augment(crop, embedder.template, name) for name in VARIANTS} | {UPPER: _upper(crop)}
-        behind = _masked_face(analyzer, photo, face, path)
+            crops = {name: augment(crop, embedder.template, name) for name in VARIANTS}
+            crops[UPPER] = _gray_lower_half(crop)
+        masked = _detect_masked_face(analyzer, photo, face, path)
         vectors["plain"][i], hidden[0, i] = face.embedding, hidden_parts(crop)[0]
-        if behind is not None:
-            masked_photo, masked_face = behind
+        if masked is not None:
+            masked_photo, masked_face = masked
             masked_crop = align(masked_photo.pixels, masked_face.landmarks, embedder.template, embedder.size)
             vectors[MASKED][i], hidden[1, i] = masked_face.embedding, hidden_parts(masked_crop)[0]
-            crops["masked-upper"] = _upper(masked_crop)
+            crops["masked-upper"] = _gray_lower_half(masked_crop)
         if crops:
             for name, vector in zip(crops, embedder.embed(np.stack(list(crops.values()))), strict=True):
                 vectors[name][i] = vector
     return vectors, hidden
 
 
-def _masked_face(
+def _detect_masked_face(
     analyzer: FaceAnalyzer, photo: DecodedPhoto, face: Face, path: Path
 ) -> tuple[DecodedPhoto, Face] | None:
     """Draw a mask seeded by the photo's name, and detect the face again."""
@@ -139,11 +140,11 @@ def _masked_face(
     color = MASK_COLORS[PROBE_COLORS[random.integers(len(PROBE_COLORS))]]
     pixels = draw_mask(photo.pixels, face.landmarks, shape, color, int(random.integers(2**31)))
     masked = DecodedPhoto(photo.path, pixels, photo.content_hash, has_orientation=True, taken_at=None)
-    found = central_face(next(analyzer.analyze([masked])))
-    return None if found is None else (masked, found)
+    masked_face = central_face(next(analyzer.analyze([masked])))
+    return None if masked_face is None else (masked, masked_face)
 
 
-def _upper(crop: RGBImage) -> RGBImage:
+def _gray_lower_half(crop: RGBImage) -> RGBImage:
     upper = crop.copy()
-    upper[round(_UPPER_SHARE * len(crop)) :] = _GREY
+    upper[round(_UPPER_FRACTION * len(crop)) :] = _GRAY
     return upper

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING
-from benchmarks.mask_crops import bare_faces, drawn_masks
+from benchmarks.mask_crops import load_bare_faces, load_drawn_masks
 from facebank.index.indexed_samples import mix_masks
 from facebank.packs import load_pack
 from facebank.recognition.scoring import WORN_PENALTY
@@ -37,83 +37,83 @@ if TYPE_CHECKING:
 
 WORN_QUALITY = 0.85
 """Weight of a masked photo relative to a bare one, approximately its quality."""
-PROBES, BARE = 5, 12
+MAX_PROBES, MAX_BARE = 5, 12  # per person
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """Embeddings of bare faces, of the same with a drawn mask (mostly zeros), of masked photos, and their people."""
+    """Embeddings of N bare and M masked faces."""
 
-    bare: FloatArray
-    behind: FloatArray
-    people: NDArray[np.str_]
-    photos: NDArray[np.str_]
-    masked: FloatArray
-    masked_people: NDArray[np.str_]
-    masked_photos: NDArray[np.str_]
+    bare: FloatArray  # of shape ``(N, D)``
+    drawn: FloatArray  # of the same crops with a drawn mask, of shape ``(N, D)``; zeros if not computed
+    people: NDArray[np.str_]  # names, of shape ``(N,)``
+    photos: NDArray[np.str_]  # relative paths, of shape ``(N,)``
+    masked: FloatArray  # of faces detected in photos with a drawn mask, of shape ``(M, D)``
+    masked_people: NDArray[np.str_]  # of shape ``(M,)``
+    masked_photos: NDArray[np.str_]  # of shape ``(M,)``
 
 
 def load(data: Path, pack: Pack, listing: str) -> Faces:
-    """Embed everything."""
+    """Embed the bare and masked faces of an LFW list of people."""
     embedder = build_embedder(pack, "auto")
-    bare = bare_faces(data, pack, listing)
-    drawn = drawn_masks(data, pack, bare, listing)
-    several, counts = np.unique(drawn.people, return_counts=True)
-    behind = np.zeros((len(bare.photos), embedder.dimension), np.float32)
-    rows = [np.flatnonzero(bare.people == name)[:BARE] for name in several[counts > 1]]
+    bare = load_bare_faces(data, pack, listing)
+    masked = load_drawn_masks(data, pack, bare, listing)
+    people, counts = np.unique(masked.people, return_counts=True)
+    drawn = np.zeros((len(bare.photos), embedder.dimension), np.float32)
+    rows = [np.flatnonzero(bare.people == name)[:MAX_BARE] for name in people[counts > 1]]
     for row in np.concatenate(rows):
-        behind[row] = embedder.embed(augment(bare.crops[row], embedder.template, "mask")[None])[0]
-    plain, masked = _embedded(embedder, bare.crops), _embedded(embedder, drawn.crops)
-    return Faces(plain, behind, bare.people, bare.photos, masked, drawn.people, drawn.photos)
+        drawn[row] = embedder.embed(augment(bare.crops[row], embedder.template, "mask")[None])[0]
+    bare_vectors, masked_vectors = _embed(embedder, bare.crops), _embed(embedder, masked.crops)
+    return Faces(bare_vectors, drawn, bare.people, bare.photos, masked_vectors, masked.people, masked.photos)
 
 
 def measure(faces: Faces, photos: int) -> dict[str, object]:
-    """Enroll people with `bare` photos each, and search for their masked photos and for masked strangers."""
+    """Enroll people with `photos` bare photos each, and search for their masked photos and for masked strangers."""
     random = np.random.default_rng(0)
-    ways: dict[str, list[FloatArray]] = {"bare": [], "drawn mask": [], "and worn mask": [], "worn mask alone": []}
-    probes, own, enrolled = list["FloatArray"](), list[int](), list[str]()
+    prototypes: dict[str, list[FloatArray]] = {"bare": [], "drawn mask": [], "and worn mask": [], "worn mask alone": []}
+    probes, owners, enrolled = list["FloatArray"](), list[int](), list[str]()
     for name in np.unique(faces.masked_people):
-        worn = random.permutation(np.flatnonzero(faces.masked_people == name))[: PROBES + 1]
-        usable = (faces.people == name) & np.any(faces.behind != 0, axis=1)
-        usable &= ~np.isin(faces.photos, faces.masked_photos[worn])
-        if len(worn) < 2 or int(usable.sum()) < photos:
+        masked = random.permutation(np.flatnonzero(faces.masked_people == name))[: MAX_PROBES + 1]
+        usable = (faces.people == name) & np.any(faces.drawn != 0, axis=1)
+        usable &= ~np.isin(faces.photos, faces.masked_photos[masked])
+        if len(masked) < 2 or int(usable.sum()) < photos:
             continue
         rows = random.permutation(np.flatnonzero(usable))[:photos]
-        mixed = mix_masks(faces.bare[rows], faces.behind[rows]).sum(axis=0)
-        ways["bare"].append(faces.bare[rows].sum(axis=0))
-        ways["drawn mask"].append(mixed)
-        ways["and worn mask"].append(mixed + WORN_QUALITY * faces.masked[worn[0]])
-        ways["worn mask alone"].append(faces.masked[worn[0]])
-        probes.append(faces.masked[worn[1:]])
-        own += [len(enrolled)] * (len(worn) - 1)
+        mixed = mix_masks(faces.bare[rows], faces.drawn[rows]).sum(axis=0)
+        prototypes["bare"].append(faces.bare[rows].sum(axis=0))
+        prototypes["drawn mask"].append(mixed)
+        prototypes["and worn mask"].append(mixed + WORN_QUALITY * faces.masked[masked[0]])
+        prototypes["worn mask alone"].append(faces.masked[masked[0]])
+        probes.append(faces.masked[masked[1:]])
+        owners += [len(enrolled)] * (len(masked) - 1)
         enrolled.append(str(name))
-    people = {way: normalized(np.stack(rows)) for way, rows in ways.items()}
+    people = {method: normalized(np.stack(rows)) for method, rows in prototypes.items()}
     strangers = faces.masked[~np.isin(faces.masked_people, enrolled)]
     unmasked = faces.bare[~np.isin(faces.people, enrolled)]
     threshold = float(np.quantile((unmasked @ people["bare"].T).max(axis=1), 0.99))
-    share = WORN_QUALITY / (WORN_QUALITY + photos)
-    probe, place = np.concatenate(probes), np.array(own)
+    weight = WORN_QUALITY / (WORN_QUALITY + photos)
+    queries, columns = np.concatenate(probes), np.array(owners)
 
-    def rates(way: str, penalty: float = 0.0) -> dict[str, float]:
-        scores = probe @ people[way].T - penalty
-        right = (scores.argmax(axis=1) == place) & (scores[np.arange(len(own)), place] > threshold)
-        named = (strangers @ people[way].T - penalty).max(axis=1) > threshold
-        return {"missed": round(100 * float(1 - right.mean()), 1), "strangers": round(100 * float(named.mean()), 1)}
+    def rates(method: str, penalty: float = 0.0) -> dict[str, float]:
+        scores = queries @ people[method].T - penalty
+        right = (scores.argmax(axis=1) == columns) & (scores[np.arange(len(columns)), columns] > threshold)
+        is_named = (strangers @ people[method].T - penalty).max(axis=1) > threshold
+        return {"missed": round(100 * float(1 - right.mean()), 1), "strangers": round(100 * float(is_named.mean()), 1)}
 
     return {
         "people": len(enrolled),
-        "probes": len(own),
+        "probes": len(owners),
         "strangers": len(strangers),
         "bare": rates("bare"),
         "with a drawn mask": rates("drawn mask"),
         "and a worn one": rates("and worn mask"),
-        "and a worn one, with the penalty (as decided)": rates("and worn mask", WORN_PENALTY * share),
+        "and a worn one, with the penalty (as decided)": rates("and worn mask", WORN_PENALTY * weight),
         "a worn one alone": rates("worn mask alone"),
         "a worn one alone, with the penalty": rates("worn mask alone", WORN_PENALTY),
     }
 
 
-def _embedded(embedder: Embedder, crops: NDArray[np.uint8]) -> FloatArray:
+def _embed(embedder: Embedder, crops: NDArray[np.uint8]) -> FloatArray:
     return np.concatenate([embedder.embed(crops[start : start + 64]) for start in range(0, len(crops), 64)])
 
 

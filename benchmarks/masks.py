@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 WEIGHTS = (0.1, 0.2, 0.3, 0.5, 1.0)
 FPIR = 0.01
 RESAMPLES = 2000
-MOST_COST = 0.05  # points of FNIR on unmasked probes
+MAX_LOSS = 0.05  # percentage points of FNIR on unmasked probes
 
 
 Scores: TypeAlias = "Callable[[NDArray[np.int64], bool], FloatArray]"
@@ -43,18 +43,18 @@ Method: TypeAlias = "Callable[[Faces, Sequence[NDArray[np.int64]]], Scores]"
 """Enrolls people, given the indices of their samples."""
 
 
-# What is enrolled -----------------------------------------------------------------------------------------------------
+# Methods --------------------------------------------------------------------------------------------------------------
 
 
 def prototypes(faces: Faces, enrolled: Sequence[NDArray[np.int64]], weights: Mapping[str, float]) -> FloatArray:
-    """Return the L2-normalized mean of each person's variants."""
-    mixed: NDArray[np.float32] = np.stack(
+    """Return each person's prototype, the L2-normalized weighted mean of embeddings and variants."""
+    means: NDArray[np.float32] = np.stack(
         [
-            sum((w * faces.vectors[name][rows].mean(axis=0) for name, w in weights.items()), np.float32(0))
+            sum((weight * faces.vectors[name][rows].mean(axis=0) for name, weight in weights.items()), np.float32(0))
             for rows in enrolled
         ]
     )
-    return normalized(mixed)
+    return normalized(means)
 
 
 def probes_of(faces: Faces, masked: bool) -> FloatArray:
@@ -62,61 +62,61 @@ def probes_of(faces: Faces, masked: bool) -> FloatArray:
     return faces.vectors[MASKED if masked else "plain"]
 
 
-def mixed(**weights: float) -> Method:
+def mix(**weights: float) -> Method:
     """Return a method with one prototype, the weighted mean of plain embeddings and variants."""
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         people = prototypes(faces, enrolled, {"plain": 1.0, **weights})
-        return lambda places, masked: probes_of(faces, masked)[places] @ people.T
+        return lambda indices, masked: probes_of(faces, masked)[indices] @ people.T
 
     return enroll
 
 
-def two_prototypes(decide: str) -> Method:
+def keep_two_prototypes(decide: str) -> Method:
     """Return a method with a plain and a masked prototype, chosen by maximum score, by the detector or by the truth."""
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
-        behind = prototypes(faces, enrolled, {"mask": 1.0})
+        mixed = prototypes(faces, enrolled, {"mask": 1.0})
 
-        def scores(places: NDArray[np.int64], masked: bool) -> FloatArray:
-            probes = probes_of(faces, masked)[places]
-            first, second = probes @ plain.T, probes @ behind.T
+        def scores(indices: NDArray[np.int64], masked: bool) -> FloatArray:
+            probes = probes_of(faces, masked)[indices]
+            first, second = probes @ plain.T, probes @ mixed.T
             if decide == "maximum":
                 return np.asarray(np.maximum(first, second), dtype=np.float32)
-            seen = faces.hidden[int(masked)][places] > 0.5 if decide == "detector" else np.full(len(places), masked)
-            return np.asarray(np.where(seen[:, None], second, first), dtype=np.float32)
+            hidden = faces.hidden[int(masked)][indices] > 0.5 if decide == "detector" else np.full(len(indices), masked)
+            return np.asarray(np.where(hidden[:, None], second, first), dtype=np.float32)
 
         return scores
 
     return enroll
 
 
-def mixed_if_masked(decide: str, **weights: float) -> Method:
+def mix_if_masked(decide: str, **weights: float) -> Method:
     """Return a method with plain prototypes, and with mixed ones for probes whose mouth is hidden."""
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
-        behind = prototypes(faces, enrolled, {"plain": 1.0, **weights})
+        mixed = prototypes(faces, enrolled, {"plain": 1.0, **weights})
 
-        def scores(places: NDArray[np.int64], masked: bool) -> FloatArray:
-            probes = probes_of(faces, masked)[places]
-            hidden = faces.hidden[int(masked)][places] > 0.5 if decide == "detector" else np.full(len(places), masked)
-            return np.asarray(np.where(hidden[:, None], probes @ behind.T, probes @ plain.T), dtype=np.float32)
+        def scores(indices: NDArray[np.int64], masked: bool) -> FloatArray:
+            probes = probes_of(faces, masked)[indices]
+            hidden = faces.hidden[int(masked)][indices] > 0.5 if decide == "detector" else np.full(len(indices), masked)
+            return np.asarray(np.where(hidden[:, None], probes @ mixed.T, probes @ plain.T), dtype=np.float32)
 
         return scores
 
     return enroll
 
 
-def upper_face() -> Method:
+def compare_upper_faces() -> Method:
     """Return a method that compares masked probes by the upper face only."""
 
     def enroll(faces: Faces, enrolled: Sequence[NDArray[np.int64]]) -> Scores:
         plain = prototypes(faces, enrolled, {"plain": 1.0})
         upper = prototypes(faces, enrolled, {UPPER: 1.0})
-        return lambda places, masked: (
-            faces.vectors["masked-upper"][places] @ upper.T if masked else faces.vectors["plain"][places] @ plain.T
+        return lambda indices, masked: (
+            faces.vectors["masked-upper"][indices] @ upper.T if masked else faces.vectors["plain"][indices] @ plain.T
         )
 
     return enroll
@@ -124,35 +124,35 @@ def upper_face() -> Method:
 
 def methods() -> dict[str, Method]:
     """Return all compared methods by name."""
-    found: dict[str, Method] = {"plain": mixed()}
+    methods_by_name: dict[str, Method] = {"plain": mix()}
     for variant in VARIANTS:
         for weight in WEIGHTS if variant == "mask" else (0.3, 1.0):
-            found[f"{variant} {weight}"] = mixed(**{variant: weight})
-    found["brightness 1.0"] = mixed(brighter=0.5, darker=0.5)
-    found["rotation 1.0"] = mixed(**{"rotated-left": 0.5, "rotated-right": 0.5})
-    found["scale 1.0"] = mixed(larger=0.5, smaller=0.5)
+            methods_by_name[f"{variant} {weight}"] = mix(**{variant: weight})
+    methods_by_name["brightness 1.0"] = mix(brighter=0.5, darker=0.5)
+    methods_by_name["rotation 1.0"] = mix(**{"rotated-left": 0.5, "rotated-right": 0.5})
+    methods_by_name["scale 1.0"] = mix(larger=0.5, smaller=0.5)
     for weight in WEIGHTS[:4]:
-        found[f"flip 1.0, mask {weight}"] = mixed(flip=1.0, mask=weight)
+        methods_by_name[f"flip 1.0, mask {weight}"] = mix(flip=1.0, mask=weight)
     for weight in WEIGHTS:
-        found[f"mask {weight} if seen masked"] = mixed_if_masked("detector", mask=weight)
-    found["mask 0.5, told which"] = mixed_if_masked("truth", mask=0.5)
-    found["two prototypes, maximum"] = two_prototypes("maximum")
-    found["two prototypes, mask detector"] = two_prototypes("detector")
-    found["two prototypes, told which"] = two_prototypes("truth")
-    found["upper face, told which"] = upper_face()
-    return found
+        methods_by_name[f"mask {weight} if seen masked"] = mix_if_masked("detector", mask=weight)
+    methods_by_name["mask 0.5, told which"] = mix_if_masked("truth", mask=0.5)
+    methods_by_name["two prototypes, maximum"] = keep_two_prototypes("maximum")
+    methods_by_name["two prototypes, mask detector"] = keep_two_prototypes("detector")
+    methods_by_name["two prototypes, told which"] = keep_two_prototypes("truth")
+    methods_by_name["upper face, told which"] = compare_upper_faces()
+    return methods_by_name
 
 
-# Measuring ------------------------------------------------------------------------------------------------------------
+# Measurement ----------------------------------------------------------------------------------------------------------
 
 
 def searches(faces: Faces, photos: int) -> Iterator[tuple[list[NDArray[np.int64]], NDArray[np.int64]]]:
     """Yield the sample indices of each enrolled person, and the indices of the probes, all their other photos."""
-    places = [np.flatnonzero(faces.owners == person) for person in range(int(faces.owners.max()) + 1)]
-    usable = [rows[np.any(faces.vectors["flip"][rows] != 0, axis=1)] for rows in places]
-    for turn in range(ENROLLED if photos == 1 else 1):
-        chosen = [rows[turn : turn + photos] for rows in usable if len(rows) >= turn + photos]
-        probes = [np.setdiff1d(places[int(faces.owners[rows[0]])], rows) for rows in chosen]
+    indices = [np.flatnonzero(faces.owners == person) for person in range(int(faces.owners.max()) + 1)]
+    samples = [rows[np.any(faces.vectors["flip"][rows] != 0, axis=1)] for rows in indices]
+    for start in range(ENROLLED if photos == 1 else 1):
+        chosen = [rows[start : start + photos] for rows in samples if len(rows) >= start + photos]
+        probes = [np.setdiff1d(indices[int(faces.owners[rows[0]])], rows) for rows in chosen]
         yield chosen, np.concatenate(probes)
 
 
@@ -170,8 +170,8 @@ def measure(faces: Faces, photos: int, method: Method) -> dict[str, NDArray[np.f
     strangers = np.flatnonzero(faces.owners < 0)
     counts: dict[str, NDArray[np.float64]] = {}
 
-    def count(what: str, rows: NDArray[np.int64]) -> None:
-        counts[what] = counts.get(what, np.zeros(people)) + np.bincount(faces.owners[rows], minlength=people)
+    def count(title: str, rows: NDArray[np.int64]) -> None:
+        counts[title] = counts.get(title, np.zeros(people)) + np.bincount(faces.owners[rows], minlength=people)
 
     rates = []
     for enrolled, probes in searches(faces, photos):
@@ -183,8 +183,8 @@ def measure(faces: Faces, photos: int, method: Method) -> dict[str, NDArray[np.f
         for masked in (False, True):
             kind = MASKED if masked else "plain"
             similarities = scores(probes, masked)
-            found = np.any(probes_of(faces, masked)[probes] != 0, axis=1)
-            right = (similarities.argmax(axis=1) == own) & found
+            has_face = np.any(probes_of(faces, masked)[probes] != 0, axis=1)
+            right = (similarities.argmax(axis=1) == own) & has_face
             best = scores(strangers, masked).max(axis=1)
             threshold = float(np.quantile(best, 1 - FPIR, method="higher"))
             operational = operational if masked else threshold
@@ -198,21 +198,21 @@ def measure(faces: Faces, photos: int, method: Method) -> dict[str, NDArray[np.f
     return counts
 
 
-def compared(counts: dict[str, NDArray[np.float64]], plain: dict[str, NDArray[np.float64]]) -> dict[str, object]:
+def compare(counts: dict[str, NDArray[np.float64]], plain: dict[str, NDArray[np.float64]]) -> dict[str, object]:
     """Return the rates in percent, and the gains over plain prototypes in points, with 95 % intervals."""
     total = counts["probes"]
     random = np.random.default_rng(20_240_501)
-    seen = np.flatnonzero(total)
-    draws = random.choice(seen, size=(RESAMPLES, len(seen)))
+    people = np.flatnonzero(total)
+    draws = random.choice(people, size=(RESAMPLES, len(people)))
     result: dict[str, object] = {}
     for kind in ("plain", MASKED):
         result[f"{kind} rank-1"] = _percent(1 - counts[f"{kind} wrong"].sum() / total.sum())
-        for what in (f"{kind} missed", *(["masked operational"] if kind == MASKED else [])):
-            gained = plain[what] - counts[what]
-            resampled = gained[draws].sum(axis=1) / total[draws].sum(axis=1)
-            name = what.replace("missed", "FNIR").replace("operational", "FNIR at the unmasked threshold")
-            result[name] = _percent(counts[what].sum() / total.sum())
-            result[f"{name}, gain"] = _percent(gained.sum() / total.sum())
+        for title in (f"{kind} missed", *(["masked operational"] if kind == MASKED else [])):
+            gains = plain[title] - counts[title]
+            resampled = gains[draws].sum(axis=1) / total[draws].sum(axis=1)
+            name = title.replace("missed", "FNIR").replace("operational", "FNIR at the unmasked threshold")
+            result[name] = _percent(counts[title].sum() / total.sum())
+            result[f"{name}, gain"] = _percent(gains.sum() / total.sum())
             result[f"{name}, interval"] = [_percent(edge) for edge in np.percentile(resampled, [2.5, 97.5])]
     result["masked strangers' FPIR there"] = _percent(counts["stranger"].mean())
     return result
@@ -221,13 +221,13 @@ def compared(counts: dict[str, NDArray[np.float64]], plain: dict[str, NDArray[np
 def choose(tables: Sequence[Mapping[str, Mapping[str, object]]]) -> str:
     """Return the method with the largest gain on masked probes, with equal weight for one and five enrolled photos.
 
-    Methods are excluded if they raise FNIR on unmasked probes by more than `MOST_COST`, or use the true presence of a
+    Excludes methods that raise FNIR on unmasked probes by more than `MAX_LOSS`, or that use the true presence of a
     mask.
     """
     allowed = [
         name
         for name in tables[0]
-        if "told which" not in name and all(_figure(table[name], "plain FNIR, gain") >= -MOST_COST for table in tables)
+        if "told which" not in name and all(_figure(table[name], "plain FNIR, gain") >= -MAX_LOSS for table in tables)
     ]
     return max(allowed, key=lambda name: sum(_figure(table[name], "masked FNIR, gain") for table in tables))
 
@@ -242,22 +242,22 @@ def _percent(share: float) -> float:
 
 def report_on(faces: Faces) -> tuple[dict[str, object], list[dict[str, dict[str, object]]]]:
     """Return all measurements on some people, and the tables of methods for one and five enrolled photos."""
-    seen = np.any(faces.vectors["plain"] != 0, axis=1)
-    part: dict[str, object] = {
+    has_face = np.any(faces.vectors["plain"] != 0, axis=1)
+    report: dict[str, object] = {
         "people": int(faces.owners.max()) + 1,
         "strangers": int((faces.owners < 0).sum()),
-        "photos": len(seen),
-        "faces not found": int((~seen).sum()),
-        "masked faces not found": _percent(1 - np.any(faces.vectors[MASKED][seen] != 0, axis=1).mean()),
-        "mask detector, hits": _percent((faces.hidden[1][seen] > 0.5).mean()),
-        "mask detector, false alarms": _percent((faces.hidden[0][seen] > 0.5).mean()),
+        "photos": len(has_face),
+        "faces not found": int((~has_face).sum()),
+        "masked faces not found": _percent(1 - np.any(faces.vectors[MASKED][has_face] != 0, axis=1).mean()),
+        "mask detector, hits": _percent((faces.hidden[1][has_face] > 0.5).mean()),
+        "mask detector, false alarms": _percent((faces.hidden[0][has_face] > 0.5).mean()),
     }
     tables = []
     for photos in (1, ENROLLED):
-        plain = measure(faces, photos, mixed())
-        tables.append({name: compared(measure(faces, photos, method), plain) for name, method in methods().items()})
-        part[f"enrolled with {photos}"] = {"probes": int(plain["probes"].sum()), "methods": tables[-1]}
-    return part, tables
+        plain = measure(faces, photos, mix())
+        tables.append({name: compare(measure(faces, photos, method), plain) for name, method in methods().items()})
+        report[f"enrolled with {photos}"] = {"probes": int(plain["probes"].sum()), "methods": tables[-1]}
+    return report, tables
 
 
 def main() -> None:

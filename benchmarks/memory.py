@@ -9,9 +9,9 @@ from pathlib import Path
 def peak_megabytes() -> int:
     """Return the peak resident memory of this process in MB (Linux only).
 
-    ``ru_maxrss`` begins with the peak of the process that started this one; ``VmHWM`` does not.
+    ``ru_maxrss`` starts from the peak of the parent process, ``VmHWM`` does not.
     """
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii", errors="replace"))
-    if found is None:
-        raise RuntimeError("/proc/self/status does not state VmHWM")
-    return round(int(found[1]) / 1024)
+    match = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii", errors="replace"))
+    if match is None:
+        raise RuntimeError("/proc/self/status has no VmHWM.")
+    return round(int(match[1]) / 1024)

@@ -29,7 +29,7 @@ from facebank.types import Detection, Face, Photo, Quality
 
 SHARDS = tuple(Shard(number, 3) for number in (1, 2, 3))
 PACK = PackIdentity("synthetic", "ab" * 32, 128)
-_AT_ONCE = 2_000
+_BATCH = 2_000
 
 
 def make_scans(folder: Path, count: int) -> None:
@@ -45,25 +45,25 @@ def make_scans(folder: Path, count: int) -> None:
             shard = next(shard for shard in SHARDS if shard.holds(path, ["/photos"]))
             content = f"{number + 1:064x}"
             faces = tuple(synthetic_face(random) for _ in range(2))
-            found = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
-            files[shard].append(ScannedFile(path, FileState(2_000_000, number), content, None, found))
-            if len(files[shard]) == _AT_ONCE:
+            photo = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
+            files[shard].append(ScannedFile(path, FileState(2_000_000, number), content, None, photo))
+            if len(files[shard]) == _BATCH:
                 scans[shard].keep(files[shard])
                 files[shard] = []
-        for shard, rest in files.items():
-            scans[shard].keep(rest)
+        for shard, remaining in files.items():
+            scans[shard].keep(remaining)
             scans[shard].note_looked_through([ShardRow("/photos", shard, datetime.now(UTC))])
 
 
 def merge(folder: Path) -> dict[str, float]:
     """Merge the scans; return wall seconds, processor seconds, and peak memory in MB."""
-    began, worked = time.perf_counter(), time.process_time()
+    started, processor_started = time.perf_counter(), time.process_time()
     with ExitStack() as opened:
         scans = [opened.enter_context(ScanFile.open(_path(folder, shard), PACK, read_only=True)) for shard in SHARDS]
         opened.enter_context(ScanFile.open(folder / "all.scan", PACK, create=True)).merge(scans)
     return {
-        "seconds": round(time.perf_counter() - began, 1),
-        "processor_seconds": round(time.process_time() - worked, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "processor_seconds": round(time.process_time() - processor_started, 1),
         "largest_memory_mb": peak_megabytes(),
     }
 
@@ -97,12 +97,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="facebank-merge-scale-") as scratch:
         make_scans(Path(scratch), arguments.photos)
         command = [sys.executable, "-m", "benchmarks.merge_scale", "--merge", scratch]
-        first, again = (
+        first, second = (
             json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout) for _ in range(2)
         )
         size = sum(_path(Path(scratch), shard).stat().st_size for shard in SHARDS)
     report = {"photos": arguments.photos, "faces": 2 * arguments.photos, "scans_mb": round(size / 1e6)}
-    report |= {"first": first, "again": again}
+    report |= {"first": first, "again": second}
     if arguments.out is not None:
         arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))

@@ -54,36 +54,37 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
     from tests.index.milvus_server import MilvusServer
 
-PROBES = 200  # every other one a stranger
-TURNS = 3
+PROBES = 200  # every second one is of a stranger
+RUNS = 3
 _PACK = PackIdentity("opencv", "ab" * 32, 128)
 
 
-def unit(rows: FloatArray) -> FloatArray:
+def normalize(rows: FloatArray) -> FloatArray:
     """Return the rows scaled to length 1."""
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
-def probes(folder: Path, people: int) -> FloatArray:
+def load_probes(folder: Path, people: int) -> FloatArray:
     """Return the probes, noisy people and strangers alternating; created in `folder` if missing."""
     path = folder / f"{people}.probes.npy"
     if path.exists():
-        found: FloatArray = np.load(path, allow_pickle=False)
-        return found
+        saved: FloatArray = np.load(path, allow_pickle=False)
+        return saved
     random = np.random.default_rng(2)
-    places = random.integers(people, size=PROBES // 2)
-    noise = unit(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
-    mated = unit(embeddings(people)[places] + random.uniform(0.2, 3.0, (PROBES // 2, 1)).astype(np.float32) * noise)
-    strangers = unit(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
-    made = np.stack([mated, strangers], axis=1).reshape(PROBES, -1)
-    np.save(path, made)
-    return made
+    indices = random.integers(people, size=PROBES // 2)
+    noise = normalize(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
+    noise *= random.uniform(0.2, 3.0, (PROBES // 2, 1)).astype(np.float32)
+    mated = normalize(embeddings(people)[indices] + noise)
+    strangers = normalize(random.standard_normal((PROBES // 2, _PACK.dimension)).astype(np.float32))
+    probes = np.stack([mated, strangers], axis=1).reshape(PROBES, -1)
+    np.save(path, probes)
+    return probes
 
 
 def embeddings(people: int) -> FloatArray:
     """Return the embeddings of all people, ``float32`` of shape ``(people, D)``."""
     random = np.random.default_rng(1)
-    return unit(random.standard_normal((people, _PACK.dimension), np.float32))
+    return normalize(random.standard_normal((people, _PACK.dimension), np.float32))
 
 
 class Names(dict[int, str]):
@@ -93,41 +94,41 @@ class Names(dict[int, str]):
         return f"Person {number}"
 
 
-def local_index(folder: Path, people: int) -> GalleryIndex:
-    """Return the index as read from the file of a large gallery; created in `folder` if missing."""
+def load_local_index(folder: Path, people: int) -> GalleryIndex:
+    """Return the index as read from the derived file of a gallery; created in `folder` if missing."""
     path, token = folder / f"{people}.vectors", f"{people:032x}"
     if not path.exists():
         numbers = np.arange(1, people + 1)
-        made = GalleryIndex(1, PeopleIndex.of(embeddings(people), numbers, np.ones(people, np.float32)), Names())
-        made = replace(made, names={number: f"Person {number}" for number in numbers.tolist()})
+        index = GalleryIndex(1, PeopleIndex.of(embeddings(people), numbers, np.ones(people, np.float32)), Names())
+        index = replace(index, names={number: f"Person {number}" for number in numbers.tolist()})
         key = FileKey(FileKey.draw(_PACK, 1).pack, 1, token)
-        assert write_derived_file(path, key, list(gallery_index._sections(made)), nullcontext())
-    file = read_derived_file(path, _PACK, token)
-    assert file is not None
-    return gallery_index._index_in(file)
+        assert write_derived_file(path, key, list(gallery_index._sections(index)), nullcontext())
+    derived_file = read_derived_file(path, _PACK, token)
+    assert derived_file is not None
+    return gallery_index._index_in(derived_file)
 
 
-def load(address: str, index: GalleryIndex) -> dict[str, float]:
-    """Write all people to Milvus; return the seconds of each step."""
+def load_people(address: str, index: GalleryIndex) -> dict[str, float]:
+    """Write the people of an index to Milvus; return the seconds of each step."""
     assert index.people is not None
     store, start = MilvusStore(MilvusAddress.parse(address)), time.perf_counter()
     rows = rows_to_mirror(index.people.people, index)
-    compared = time.perf_counter() - start
+    digest_seconds = time.perf_counter() - start
     store.create(StoreIdentity(1, 2, _PACK.dimension))
     rows.add_to(store, np.ones(len(rows.keys), np.bool_))
-    written = store.set_token(1)
-    loaded = time.perf_counter() - start - compared
-    count = store.count(written)
+    token = store.set_token(1)
+    load_seconds = time.perf_counter() - start - digest_seconds
+    count = store.count(token)
     assert count == len(rows.keys), count
     start = time.perf_counter()
     store._client.flush(store._name, timeout=600)
-    flushed = time.perf_counter() - start
+    flush_seconds = time.perf_counter() - start
     start = time.perf_counter()
     keys, digests = store.listed(int(rows.keys[-1]) + 1)
     assert np.array_equal(keys, rows.keys)
     assert np.array_equal(digests, rows.digests)
-    listed = time.perf_counter() - start
-    figures = {"digests_s": compared, "load_s": loaded, "flush_s": flushed, "list_s": listed}
+    list_seconds = time.perf_counter() - start
+    figures = {"digests_s": digest_seconds, "load_s": load_seconds, "flush_s": flush_seconds, "list_s": list_seconds}
     return {name: round(value, 1) for name, value in figures.items()}
 
 
@@ -136,13 +137,13 @@ def search_on_milvus(index: GalleryIndex, address: str) -> PeopleIndex:
     people = index.people
     assert people is not None
     store = MilvusStore(MilvusAddress.parse(address))
-    known = rows_to_mirror(people.people, index).known()
-    written = store.set_token(1)
-    assert store.count(written) == people.count
+    mirrored = rows_to_mirror(people.people, index).known()
+    token = store.set_token(1)
+    assert store.count(token) == people.count
 
     def search(groups: Any) -> StoreSearch:
-        placed = known.placed(groups, lambda _, numbers: people.people.searchsorted(numbers))
-        return StoreSearch(store, groups, placed, written, longest=1.01, max_deviation=MAX_DEVIATION)
+        rows = mirrored.placed(groups, lambda _, numbers: people.people.searchsorted(numbers))
+        return StoreSearch(store, groups, rows, token, longest=1.01, max_deviation=MAX_DEVIATION)
 
     return people.searched_by(lambda: search(PROTOTYPES), lambda: search(SAMPLES))
 
@@ -163,25 +164,25 @@ def make_recognizer(people: PeopleIndex) -> Recognizer:
     )
 
 
-def face(embedding: FloatArray) -> Face:
+def make_face(embedding: FloatArray) -> Face:
     """Return a face of high quality with the given embedding."""
     quality = Quality(1.0, 100.0, 1.0, 1.0)
     return Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0, quality, embedding)
 
 
-def run_worker(where: str, folder: Path, people: int) -> None:
-    """Decide all probes on one index, and print the figures as JSON."""
+def run_worker(index_address: str, folder: Path, people: int) -> None:
+    """Decide all probes on one index, ``local`` or a Milvus address, and print the figures as JSON."""
     start = time.perf_counter()
-    index = local_index(folder, people)
+    index = load_local_index(folder, people)
     assert index.people is not None
-    recognizer = make_recognizer(index.people if where == "local" else search_on_milvus(index, where))
-    queries = probes(folder, people)
-    recognizer.identify([face(queries[0])])
+    recognizer = make_recognizer(index.people if index_address == "local" else search_on_milvus(index, index_address))
+    queries = load_probes(folder, people)
+    recognizer.identify([make_face(queries[0])])
     ready = time.perf_counter() - start
     seconds, digest, named, nearest = [], hashlib.sha256(), 0, []
     for embedding in queries:
         start = time.perf_counter()
-        (identity,) = recognizer.identify([face(embedding)])
+        (identity,) = recognizer.identify([make_face(embedding)])
         seconds.append(time.perf_counter() - start)
         digest.update(repr(identity).encode())
         named += identity.person is not None
@@ -201,35 +202,35 @@ def run_worker(where: str, folder: Path, people: int) -> None:
 def interval(missed: int, count: int) -> list[float]:
     """Return the 95 % Wilson interval of a recall."""
     z, share = 1.96, 1.0 - missed / count
-    middle, width = share + z * z / (2 * count), z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return [round(float(middle + sign * width) / (1 + z * z / count), 5) for sign in (-1, 1)]
+    center, width = share + z * z / (2 * count), z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return [round(float(center + sign * width) / (1 + z * z / count), 5) for sign in (-1, 1)]
 
 
-def measure(places: dict[str, str], folder: Path, people: int) -> dict[str, dict[str, Any]]:
-    """Run one process per index in alternation; return the medians of the turns."""
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in places}
-    for _ in range(TURNS):
-        for name, where in places.items():
-            command = [sys.executable, "-m", "benchmarks.milvus", "--people", str(people), "--work", where]
-            done = subprocess.run([*command, "--folder", folder], check=True, capture_output=True, text=True)
-            found[name].append(json.loads(done.stdout))
-            print(name, {key: value for key, value in found[name][-1].items() if key != "nearest"}, flush=True)
+def measure(addresses: dict[str, str], folder: Path, people: int) -> dict[str, dict[str, Any]]:
+    """Run one process per index in alternation; return the medians of the runs."""
+    runs_by_name: dict[str, list[dict[str, Any]]] = {name: [] for name in addresses}
+    for _ in range(RUNS):
+        for name, address in addresses.items():
+            command = [sys.executable, "-m", "benchmarks.milvus", "--people", str(people), "--work", address]
+            completed = subprocess.run([*command, "--folder", folder], check=True, capture_output=True, text=True)
+            runs_by_name[name].append(json.loads(completed.stdout))
+            print(name, {key: value for key, value in runs_by_name[name][-1].items() if key != "nearest"}, flush=True)
     report = {}
-    for name, runs in found.items():
-        is_same_each_turn = len({run["decisions"] for run in runs}) == 1
-        if name != "IVF_FLAT" and not is_same_each_turn:
-            raise RuntimeError(f"{name} decided otherwise in another turn")
+    for name, runs in runs_by_name.items():
+        is_same = len({run["decisions"] for run in runs}) == 1
+        if name != "IVF_FLAT" and not is_same:
+            raise RuntimeError(f"The decisions on {name} differ between runs.")
         times = {key: statistics.median(run[key] for run in runs) for key in ("ready_s", "median_ms", "p95_ms")}
         report[name] = {
             **runs[0],
             **times,
-            "same_each_turn": is_same_each_turn,
+            "same_each_turn": is_same,
             "megabytes": max(run["megabytes"] for run in runs),
         }
     return report
 
 
-def resident(process_id: int) -> int:
+def resident_megabytes(process_id: int) -> int:
     """Return the resident memory of a process in megabytes."""
     status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii")
     return next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmRSS"))
@@ -237,28 +238,29 @@ def resident(process_id: int) -> int:
 
 def compare(address: str, server: MilvusServer | None, folder: Path, people: int, *, ivf: bool) -> dict[str, Any]:
     """Measure the local index and Milvus; return the report."""
-    index = local_index(folder, people)
+    index = load_local_index(folder, people)
     name = f"bench_{os.getpid()}"
-    places = {"local": "local", "FLAT": f"{address}/{name}"}
-    report: dict[str, Any] = {"people": people, "probes": PROBES, "load": {"FLAT": load(places["FLAT"], index)}}
+    addresses = {"local": "local", "FLAT": f"{address}/{name}"}
+    load_seconds = {"FLAT": load_people(addresses["FLAT"], index)}
+    report: dict[str, Any] = {"people": people, "probes": PROBES, "load": load_seconds}
     if server is not None:
-        report["server_megabytes"] = {"FLAT": resident(server.process_id)}
+        report["server_megabytes"] = {"FLAT": resident_megabytes(server.process_id)}
     if ivf:
-        places["IVF_FLAT"] = f"{address}/{name}_ivf?index=ivf_flat&nlist=1024&nprobe=64"
-        report["load"]["IVF_FLAT"] = load(places["IVF_FLAT"], index)
+        addresses["IVF_FLAT"] = f"{address}/{name}_ivf?index=ivf_flat&nlist=1024&nprobe=64"
+        load_seconds["IVF_FLAT"] = load_people(addresses["IVF_FLAT"], index)
     print(report, flush=True)
     del index
-    probes(folder, people)
-    figures = measure(places, folder, people)
+    load_probes(folder, people)  # creates them before the measured processes start
+    figures = measure(addresses, folder, people)
     truth = figures["local"]["nearest"]
-    for each in figures.values():
-        pairs = list(zip(each.pop("nearest"), truth, strict=True))
-        missed = sum(one != other for one, other in pairs[::2])
-        each["nearest_of_the_enrolled_missed"] = f"{missed} of {len(pairs[::2])}"
-        each["recall_interval"] = interval(missed, len(pairs[::2]))
-        each["same_decisions"] = each["decisions"] == figures["local"]["decisions"]
-    for each in figures.values():
-        del each["decisions"]
+    for row in figures.values():
+        pairs = list(zip(row.pop("nearest"), truth, strict=True))[::2]
+        missed = sum(nearest != true_nearest for nearest, true_nearest in pairs)
+        row["nearest_of_the_enrolled_missed"] = f"{missed} of {len(pairs)}"
+        row["recall_interval"] = interval(missed, len(pairs))
+        row["same_decisions"] = row["decisions"] == figures["local"]["decisions"]
+    for row in figures.values():
+        del row["decisions"]
     report["indexes"] = figures
     return report
 

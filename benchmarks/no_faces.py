@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, REPORTING, central_face, people_listed
+from benchmarks.lfw import DEVELOPMENT, REPORTING, central_face, read_people
 from benchmarks.quality import degradations
 from facebank import read_photo
 from facebank.packs import load_pack
@@ -32,70 +32,71 @@ from facebank.vision.quality import remaining_similarity, score_of
 if TYPE_CHECKING:
     from facebank.types import AnalyzedPhoto, Face, RGBImage
 
-LISTED = Path(__file__).with_name("no_faces.tsv")
-HARDLY = "hardly a face"
+FALSE_DETECTIONS = Path(__file__).with_name("no_faces.tsv")
+HARDLY_A_FACE = "hardly a face"
 STRIPS = {
     "left": (slice(0, 250), slice(0, 72)),
     "right": (slice(0, 250), slice(178, 250)),
     "below": (slice(185, 250), slice(0, 250)),
     "above": (slice(0, 52), slice(0, 250)),
 }
-PLAIN, WORSE = {DEVELOPMENT: 300, REPORTING: 1500}, 40
+PHOTOS, DEGRADED_PHOTOS = {DEVELOPMENT: 300, REPORTING: 1500}, 40
 
 
-def photo_of(pixels: RGBImage, *, has_orientation: bool = True) -> DecodedPhoto:
+def make_photo(pixels: RGBImage, *, has_orientation: bool = True) -> DecodedPhoto:
     """Return a photo with the given pixels."""
-    return DecodedPhoto("made", np.ascontiguousarray(pixels), "0" * 64, has_orientation, None)
+    return DecodedPhoto("photo", np.ascontiguousarray(pixels), "0" * 64, has_orientation, None)
 
 
 def qualities(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto, face: Face) -> tuple[float, float]:
     """Return a face's quality without and with the weakness "hardly a face"."""
-    left = remaining_similarity(face, analyzer.crop(analyzed.photo, face))
-    return score_of({word: value for word, value in left.items() if word != HARDLY}), score_of(left)
+    similarities = remaining_similarity(face, analyzer.crop(analyzed.photo, face))
+    without = {weakness: value for weakness, value in similarities.items() if weakness != HARDLY_A_FACE}
+    return score_of(without), score_of(similarities)
 
 
-def no_faces(data: Path, analyzer: FaceAnalyzer, names: frozenset[str]) -> Iterator[tuple[float, float]]:
+def read_no_faces(data: Path, analyzer: FaceAnalyzer, names: frozenset[str]) -> Iterator[tuple[float, float]]:
     """Yield the qualities of the listed false detections in photos of some people."""
-    for line in LISTED.read_text(encoding="utf-8").splitlines()[1:]:
-        photo, strip, turns, *edges = line.split("\t")
+    for line in FALSE_DETECTIONS.read_text(encoding="utf-8").splitlines()[1:]:
+        photo, strip, quarter_turns, *corners = line.split("\t")
         person = photo.rsplit("_", 1)[0]
         if person not in names:
             continue
         pixels = read_photo(data / "lfw" / person / photo).pixels[STRIPS[strip]]
-        enlarged = cv2.resize(np.ascontiguousarray(np.rot90(pixels, int(turns))), None, fx=2, fy=2)
-        analyzed = next(analyzer.analyze([photo_of(np.asarray(enlarged, dtype=np.uint8))]))
-        box = np.array([float(edge) for edge in edges], dtype=np.float32)
+        enlarged = cv2.resize(np.ascontiguousarray(np.rot90(pixels, int(quarter_turns))), None, fx=2, fy=2)
+        analyzed = next(analyzer.analyze([make_photo(np.asarray(enlarged, dtype=np.uint8))]))
+        box = np.array([float(corner) for corner in corners], dtype=np.float32)
         for face in analyzed.faces:
             if overlaps(box, face.box[None])[0] > 0.5:
                 yield qualities(analyzer, analyzed, face)
 
 
-def faces(
-    data: Path, analyzer: FaceAnalyzer, names: frozenset[str], plain: int
+def read_faces(
+    data: Path, analyzer: FaceAnalyzer, names: frozenset[str], count: int
 ) -> Iterator[tuple[str, int, float, float]]:
-    """Yield the degradation of a photo, its quarter turns, and the qualities of its central face."""
+    """Yield the condition, quarter turns, and qualities of the central face of `count` photos, some also degraded."""
     paths = sorted(path for name in names for path in (data / "lfw" / name).glob("*.jpg"))
-    chosen = np.random.default_rng(17).permutation(len(paths))[:plain]
-    for place, path in enumerate(paths[number] for number in chosen):
-        analyzed = next(analyzer.analyze([photo_of(read_photo(path).pixels, has_orientation=False)]))
+    chosen = np.random.default_rng(17).permutation(len(paths))[:count]
+    for order, path in enumerate(paths[number] for number in chosen):
+        analyzed = next(analyzer.analyze([make_photo(read_photo(path).pixels, has_orientation=False)]))
         face = central_face(analyzed)
         if face is None:
             continue
         yield "as photographed", analyzed.quarter_turns, *qualities(analyzer, analyzed, face)
-        if place >= WORSE:
+        if order >= DEGRADED_PHOTOS:
             continue
-        for what, pixels, _ in degradations(analyzed.photo.pixels, face, place):
-            worse = next(analyzer.analyze([photo_of(pixels)]))
-            seen = central_face(worse)
-            if seen is not None and what != "plain":
-                yield what, worse.quarter_turns, *qualities(analyzer, worse, seen)
+        for condition, pixels, _ in degradations(analyzed.photo.pixels, face, order):
+            degraded = next(analyzer.analyze([make_photo(pixels)]))
+            degraded_face = central_face(degraded)
+            if degraded_face is not None and condition != "plain":
+                yield condition, degraded.quarter_turns, *qualities(analyzer, degraded, degraded_face)
 
 
-def rejection_rates(found: list[tuple[float, float]], minimum: float) -> dict[str, float]:
+def rejection_rates(qualities: list[tuple[float, float]], minimum: float) -> dict[str, float]:
     """Return the count, and the fractions below the minimum quality without and with the weakness."""
-    scores = np.array(found).reshape(-1, 2)
-    without, with_it = (scores < minimum).mean(axis=0) if len(scores) else (math.nan, math.nan)
-    return {"count": len(scores), "too poor without": round(float(without), 4), "too poor": round(float(with_it), 4)}
+    scores = np.array(qualities).reshape(-1, 2)
+    without, total = (scores < minimum).mean(axis=0) if len(scores) else (math.nan, math.nan)
+    return {"count": len(scores), "too poor without": round(float(without), 4), "too poor": round(float(total), 4)}
 
 
 def main() -> None:
@@ -108,12 +109,12 @@ def main() -> None:
     analyzer, minimum = FaceAnalyzer.from_pack(pack), pack.manifest.thresholds.minimum_quality
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest, "minimum": minimum}
     for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
-        names = people_listed(arguments.data, listing)
-        table = {"no faces": rejection_rates(list(no_faces(arguments.data, analyzer, names)), minimum)}
-        found = list(faces(arguments.data, analyzer, names, PLAIN[listing]))
-        for condition in dict.fromkeys(what for what, *_ in found):
-            table[condition] = rejection_rates([(a, b) for what, _, a, b in found if what == condition], minimum)
-        report[label] = {**table, "turned": sum(turns > 0 for what, turns, *_ in found if what == "as photographed")}
+        names = read_people(arguments.data, listing)
+        table = {"no faces": rejection_rates(list(read_no_faces(arguments.data, analyzer, names)), minimum)}
+        faces = list(read_faces(arguments.data, analyzer, names, PHOTOS[listing]))
+        for condition in dict.fromkeys(name for name, *_ in faces):
+            table[condition] = rejection_rates([(a, b) for name, _, a, b in faces if name == condition], minimum)
+        report[label] = {**table, "turned": sum(turns > 0 for name, turns, *_ in faces if name == "as photographed")}
         print(f"{label}: {json.dumps(report[label])}", flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, REPORTING, people_listed
+from benchmarks.lfw import DEVELOPMENT, REPORTING, read_people
 from facebank import read_photo
 from facebank.media import turn_photo
 from facebank.packs import load_pack
@@ -32,18 +32,19 @@ from facebank.vision import FaceFinder, build_detector
 if TYPE_CHECKING:
     from facebank.types import RGBImage
 
-SINGLES, WORSE, HEADS = 150, 60, 900
+SINGLE_FACES, DEGRADED_FACES, HEADS = 150, 60, 900  # numbers of photos
 FOLDERS = ("demo", "photos/enrol", "photos/probe")
 LIGHTS = ("plain", "blurred", "more blurred", "dark", "noisy")
+OUTCOMES = ("upright", "upright turned", "turned", "not put right")
 # Approximate width of LFW's faces in the crop of a head.
 _FACE, _HEAD = 92, (slice(45, 225), slice(40, 210))
 
 
 def photos_of(data: Path, listing: str, count: int, seed: int) -> list[Path]:
     """Return the first photo of each of some people."""
-    first = [next(iter(sorted((data / "lfw" / name).glob("*.jpg"))), None) for name in people_listed(data, listing)]
+    first = [next(iter(sorted((data / "lfw" / name).glob("*.jpg"))), None) for name in read_people(data, listing)]
     present = sorted(path for path in first if path is not None)
-    return [present[place] for place in np.random.default_rng(seed).permutation(len(present))[:count]]
+    return [present[index] for index in np.random.default_rng(seed).permutation(len(present))[:count]]
 
 
 def head(path: Path, face: int) -> RGBImage:
@@ -54,7 +55,7 @@ def head(path: Path, face: int) -> RGBImage:
 
 
 def background(path: Path, height: int, width: int) -> RGBImage:
-    """Return the top of a photo, which has no face, stretched to a whole image."""
+    """Return the top of a photo of LFW, which shows no face, stretched to the given size."""
     strip = read_photo(path).pixels[5:60, 5:245]
     return np.asarray(cv2.resize(strip, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
@@ -64,12 +65,12 @@ def contact_sheet(paths: list[Path], face: int, random: np.random.Generator) -> 
     columns, cell = int(np.ceil(np.sqrt(1.4 * len(paths)))), round(2.1 * face)
     rows = -(-len(paths) // columns)
     sheet = background(paths[0], rows * cell + 2 * face, columns * cell + 2 * face)
-    for place, path in enumerate(paths):
+    for index, path in enumerate(paths):
         tile = head(path, face)
-        row, column = divmod(place, columns)
+        row, column = divmod(index, columns)
         y, x = (
-            face + at * cell + int(random.integers(0, max(1, cell - side)))
-            for at, side in zip((row, column), tile.shape[:2], strict=True)
+            face + cell_index * cell + int(random.integers(0, max(1, cell - side)))
+            for cell_index, side in zip((row, column), tile.shape[:2], strict=True)
         )
         sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     return sheet
@@ -84,16 +85,16 @@ def degrade(pixels: RGBImage, light: str, face: float, random: np.random.Generat
     return np.asarray(np.clip(values * np.float32(dark) + noise, 0, 255), dtype=np.uint8)
 
 
-def with_another(sheet: RGBImage, tile: RGBImage) -> RGBImage:
+def add_head(sheet: RGBImage, tile: RGBImage) -> RGBImage:
     """Return a contact sheet with one more head on the right."""
     height = max(sheet.shape[0], tile.shape[0])
-    whole = np.full((height, sheet.shape[1] + tile.shape[1] + 20, 3), sheet.mean(axis=(0, 1)), dtype=np.uint8)
-    whole[: sheet.shape[0], : sheet.shape[1]] = sheet
-    whole[-tile.shape[0] :, -tile.shape[1] :] = tile
-    return whole
+    combined = np.full((height, sheet.shape[1] + tile.shape[1] + 20, 3), sheet.mean(axis=(0, 1)), dtype=np.uint8)
+    combined[: sheet.shape[0], : sheet.shape[1]] = sheet
+    combined[-tile.shape[0] :, -tile.shape[1] :] = tile
+    return combined
 
 
-def inside(sheet: RGBImage, path: Path, random: np.random.Generator) -> RGBImage:
+def place_sheet(sheet: RGBImage, path: Path, random: np.random.Generator) -> RGBImage:
     """Return a contact sheet at a random position within a large image."""
     large = background(path, max(1900, sheet.shape[0]), max(2600, sheet.shape[1]))
     y, x = (int(random.integers(0, large.shape[axis] - sheet.shape[axis] + 1)) for axis in (0, 1))
@@ -101,53 +102,51 @@ def inside(sheet: RGBImage, path: Path, random: np.random.Generator) -> RGBImage
     return large
 
 
-def pictures(data: Path, listing: str) -> Iterator[tuple[str, RGBImage]]:
+def make_images(data: Path, listing: str) -> Iterator[tuple[str, RGBImage]]:
     """Yield the kind of each test image and the upright image."""
     random = np.random.default_rng(3)
     if listing == REPORTING:
-        files = [path for folder in FOLDERS for path in sorted((data / folder).rglob("*"))]
-        for path in files:
+        paths = [path for folder in FOLDERS for path in sorted((data / folder).rglob("*"))]
+        for path in paths:
             if path.suffix in {".jpg", ".jpeg", ".png"} and path.name != "32bit.png":
                 yield "album", read_photo(path).pixels
-    for path in photos_of(data, listing, SINGLES, 5):
+    for path in photos_of(data, listing, SINGLE_FACES, 5):
         yield "one face", read_photo(path).pixels
-    for place, path in enumerate(photos_of(data, listing, WORSE, 6)):
+    for index, path in enumerate(photos_of(data, listing, DEGRADED_FACES, 6)):
         pixels = read_photo(path).pixels
-        yield "one face, made worse", degrade(pixels, ("blurred", "dark", "noisy")[place % 3], _FACE, random)
+        yield "one face, made worse", degrade(pixels, ("blurred", "dark", "noisy")[index % 3], _FACE, random)
         small = background(path, 480, 640)
         small[200:290, 300:390] = cv2.resize(pixels, (90, 90), interpolation=cv2.INTER_AREA)
         yield "one face, small", small
     heads = photos_of(data, listing, HEADS, 8)
 
-    def some(count: int) -> list[Path]:
-        return [heads[place] for place in random.permutation(len(heads))[:count]]
+    def draw_heads(count: int) -> list[Path]:
+        return [heads[index] for index in random.permutation(len(heads))[:count]]
 
     for count, face, light in product((2, 4, 8, 12, 20), (14, 20, 28, 40, 70), LIGHTS):
-        yield "group", degrade(contact_sheet(some(count), face, random), light, face, random)
+        yield "group", degrade(contact_sheet(draw_heads(count), face, random), light, face, random)
     for count, face, light, turn in product((3, 6, 12, 20), (14, 20, 28, 40), LIGHTS, (1, 2, 3)):
-        sheet = degrade(contact_sheet(some(count), face, random), light, face, random)
-        other = head(some(1)[0], int(face * random.uniform(1, 2.5)))
-        yield "group, one face turned", with_another(sheet, np.asarray(np.rot90(other, turn)))
+        sheet = degrade(contact_sheet(draw_heads(count), face, random), light, face, random)
+        other = head(draw_heads(1)[0], int(face * random.uniform(1, 2.5)))
+        yield "group, one face turned", add_head(sheet, np.asarray(np.rot90(other, turn)))
     for count, face, light in product((2, 6, 12), (16, 22, 30), LIGHTS):
-        sheet = degrade(contact_sheet(some(count), face, random), light, face, random)
-        yield "group, small in a large picture", inside(sheet, some(1)[0], random)
+        sheet = degrade(contact_sheet(draw_heads(count), face, random), light, face, random)
+        yield "group, small in a large picture", place_sheet(sheet, draw_heads(1)[0], random)
 
 
-def sides_mistaken(finder: FaceFinder, found: Iterator[tuple[str, RGBImage]]) -> dict[str, dict[str, int]]:
+def count_mistakes(finder: FaceFinder, images: Iterator[tuple[str, RGBImage]]) -> dict[str, dict[str, int]]:
     """Count, by kind of image, upright ones that are rotated and rotated ones that are not corrected."""
     counts: dict[str, Counter[str]] = {}
-    for what, pixels in found:
-        upright = DecodedPhoto(what, pixels, "0" * 64, False, None)
-        of_these = counts.setdefault(
-            what, Counter({"upright": 0, "upright turned": 0, "turned": 0, "not put right": 0})
-        )
+    for kind, pixels in images:
+        upright = DecodedPhoto(kind, pixels, "0" * 64, False, None)
+        counter = counts.setdefault(kind, Counter(dict.fromkeys(OUTCOMES, 0)))
         for turned in range(4):
             photo = replace(turn_photo(upright, turned), has_orientation=False)
             turns, detections = finder.find_upright(photo)[1:]
-            of_these["turned" if turned else "upright"] += 1
-            of_these["not put right" if turned else "upright turned"] += (turns + turned) % 4 != 0
-            of_these["faces found"] += len(detections)
-    return {what: dict(of_these) for what, of_these in counts.items()}
+            counter["turned" if turned else "upright"] += 1
+            counter["not put right" if turned else "upright turned"] += (turns + turned) % 4 != 0
+            counter["faces found"] += len(detections)
+    return {kind: dict(counter) for kind, counter in counts.items()}
 
 
 def main() -> None:
@@ -161,7 +160,7 @@ def main() -> None:
     finder = FaceFinder.from_spec(build_detector(pack), replace(pack.manifest.detector, refine=False))
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
     for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
-        report[label] = sides_mistaken(finder, pictures(arguments.data, listing))
+        report[label] = count_mistakes(finder, make_images(arguments.data, listing))
         print(f"{label}: {json.dumps(report[label])}", flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

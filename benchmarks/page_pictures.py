@@ -19,7 +19,7 @@ import httpx
 from PIL import Image
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
-from benchmarks.robustness.serving import served
+from benchmarks.robustness.serving import run_service
 from facebank import FaceBank
 
 
@@ -79,7 +79,7 @@ def main() -> None:
         with FaceBank.open(gallery) as bank:
             for name, photos in PEOPLE.items():
                 bank.enroll(name, [album / photo for photo in photos])
-        with served(gallery, "--album", str(album)) as service, sync_playwright() as player:
+        with run_service(gallery, "--album", str(album)) as service, sync_playwright() as player:
             httpx.post(f"{service.address}/api/v1/album/scan", trust_env=False).raise_for_status()
             while httpx.get(f"{service.address}/api/v1/album/scan", trust_env=False).json()["status"] != "done":
                 time.sleep(0.2)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.hard_cases import COVERAGES, bins_error
-from benchmarks.lfw import DEVELOPMENT, REPORTING, lfw_faces, people_listed
+from benchmarks.lfw import DEVELOPMENT, REPORTING, lfw_faces, read_people
 from facebank.index.people_index import QUALITY_FLOOR
 from facebank.packs import load_pack
 from facebank.recognition.pairs import USUAL_PAIRS, PairCurve, PairMargins, PairModel
@@ -71,8 +71,8 @@ def siblings(data: Path, remainder: int) -> Faces:
 def twins(data: Path, listing: str) -> Faces:
     """Return pairs made by splitting people of LFW in two, which cannot be told apart."""
     faces = lfw_faces(data, load_pack())
-    faces = faces.of(people_listed(data, listing))
-    faces = faces.where(faces.found)
+    faces = faces.select_people(read_people(data, listing))
+    faces = faces.where(faces.has_face)
     rows, people, families = [], [], []
     random = np.random.default_rng(0)
     for person in range(faces.people.max() + 1):

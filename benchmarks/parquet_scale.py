@@ -32,10 +32,10 @@ from facebank.album.scan.scan_file import ScannedFile
 from facebank.media import Shard
 from facebank.types import Photo
 
-COUNT = 16
-DEMO = Path(__file__).resolve().parents[1] / "facebank" / "demo" / "photos"
-ON_BOTH = ("to_arrow", "find", "cluster")
-STEPS = ("write", "verify", "merge", *ON_BOTH)
+SHARDS = 16
+DEMO_PHOTOS = Path(__file__).resolve().parents[1] / "facebank" / "demo" / "photos"
+STEPS_ON_BOTH = ("to_arrow", "find", "cluster")
+STEPS = ("write", "verify", "merge", *STEPS_ON_BOTH)
 
 
 def synthetic_files(shard: Shard, photos: int) -> Iterator[ScannedFile]:
@@ -46,16 +46,16 @@ def synthetic_files(shard: Shard, photos: int) -> Iterator[ScannedFile]:
         if shard.holds(path, ["/photos"]):
             content = f"{number + 1:064x}"
             faces = tuple(synthetic_face(random) for _ in range(2))
-            found = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
-            yield ScannedFile(path, FileState(2_000_000, number), content, None, found)
+            photo = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
+            yield ScannedFile(path, FileState(2_000_000, number), content, None, photo)
 
 
-def run(step: str, folder: Path, place: Path, photos: int) -> object:
-    """Run a step; return a count or size of its result."""
-    with FaceBank.open(folder / "people.facebank", threads=1) as bank, bank.album(place) as album:
+def run(step: str, folder: Path, source: Path, photos: int) -> object:
+    """Run a step on shards or a scan file (`source`); return the number of faces, photos or groups."""
+    with FaceBank.open(folder / "people.facebank", threads=1) as bank, bank.album(source) as album:
         steps: dict[str, Callable[[], object]] = {
             "write": lambda: _write(folder / "shards", bank, photos),
-            "verify": lambda: sum(_verified(path) for path in shards_in(folder / "shards")),
+            "verify": lambda: sum(_verify(path) for path in shards_in(folder / "shards")),
             "merge": lambda: album.merge(folder / "shards").new,
             "find": lambda: len(album.find("Barack")),
             "cluster": lambda: len(album.cluster().groups),
@@ -65,31 +65,31 @@ def run(step: str, folder: Path, place: Path, photos: int) -> object:
 
 
 def _write(folder: Path, bank: FaceBank, photos: int) -> int:
-    bank.enroll("Barack", [DEMO / "barack_obama_portrait_2012.jpg", DEMO / "barack_obama_blue_room.jpg"])
-    written = 0
-    for number in range(1, COUNT + 1):
-        shard = Shard(number, COUNT)
+    bank.enroll("Barack", [DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS / "barack_obama_blue_room.jpg"])
+    faces = 0
+    for number in range(1, SHARDS + 1):
+        shard = Shard(number, SHARDS)
         rows = (ShardRow("/photos", shard, datetime.now(UTC)),)
         header = ShardHeader(bank.engine.identity, rows, "onnxruntime")
-        written += write_parquet_shard(
-            folder / f"{number:02}-of-{COUNT}.parquet", synthetic_files(shard, photos), header
+        faces += write_parquet_shard(
+            folder / f"{number:02}-of-{SHARDS}.parquet", synthetic_files(shard, photos), header
         ).faces
-    return written
+    return faces
 
 
-def _verified(path: Path) -> int:
+def _verify(path: Path) -> int:
     with ParquetShard.open(path) as shard:
         shard.verify()
         return shard.counts.faces
 
 
-def measure(step: str, folder: Path, place: Path, photos: int) -> dict[str, object]:
+def measure(step: str, folder: Path, source: Path, photos: int) -> dict[str, object]:
     """Run a step; return its wall seconds, processor seconds, peak memory in MB, and result."""
-    began, worked = time.perf_counter(), time.process_time()
-    result = run(step, folder, place, photos)
+    started, processor_started = time.perf_counter(), time.process_time()
+    result = run(step, folder, source, photos)
     return {
-        "seconds": round(time.perf_counter() - began, 1),
-        "processor_seconds": round(time.process_time() - worked, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+        "processor_seconds": round(time.process_time() - processor_started, 1),
         "largest_memory_mb": peak_megabytes(),
         "result": result,
     }
@@ -99,29 +99,29 @@ def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="path of the report, without suffix")
-    parser.add_argument("--photos", type=int, nargs="+", default=[10_000, 50_000], help="default: 10000 50000")
-    parser.add_argument("--step", nargs=4, metavar=("STEP", "FOLDER", "PLACE", "PHOTOS"), help=argparse.SUPPRESS)
+    parser.add_argument("--photos", type=int, nargs="+", default=[10_000, 50_000], help="numbers of photos")
+    parser.add_argument("--step", nargs=4, metavar=("STEP", "FOLDER", "SOURCE", "PHOTOS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.step is not None:
-        step, folder, place, photos = arguments.step
-        print(json.dumps(measure(step, Path(folder), Path(place), int(photos))))
+        step, folder, source, photos = arguments.step
+        print(json.dumps(measure(step, Path(folder), Path(source), int(photos))))
         return
     report = []
     for photos in arguments.photos:
         with tempfile.TemporaryDirectory(prefix="facebank-parquet-scale-") as scratch:
-            places = {"shards": Path(scratch) / "shards", "scan file": Path(scratch) / "all.scan"}
+            sources = {"shards": Path(scratch) / "shards", "scan file": Path(scratch) / "all.scan"}
             for step in STEPS:
-                for name, place in places.items():
-                    if step not in ON_BOTH and name == "shards":
+                for name, source in sources.items():
+                    if step not in STEPS_ON_BOTH and name == "shards":
                         continue
-                    command = [sys.executable, "-m", "benchmarks.parquet_scale", "--step", step, scratch, str(place)]
-                    done = subprocess.run([*command, str(photos)], check=True, stdout=subprocess.PIPE, text=True)
-                    row = {"faces": 2 * photos, "step": step, "on": name if step in ON_BOTH else None}
-                    report.append(row | json.loads(done.stdout))
+                    command = [sys.executable, "-m", "benchmarks.parquet_scale", "--step", step, scratch, str(source)]
+                    completed = subprocess.run([*command, str(photos)], check=True, stdout=subprocess.PIPE, text=True)
+                    row = {"faces": 2 * photos, "step": step, "on": name if step in STEPS_ON_BOTH else None}
+                    report.append(row | json.loads(completed.stdout))
                     print(json.dumps(report[-1]), flush=True)
             sizes = {
-                name: sum(path.stat().st_size for path in [place, *place.glob("*")] if path.is_file())
-                for name, place in places.items()
+                name: sum(path.stat().st_size for path in [source, *source.glob("*")] if path.is_file())
+                for name, source in sources.items()
             }
             report.append({"faces": 2 * photos, "megabytes": {name: round(size / 1e6) for name, size in sizes.items()}})
             print(json.dumps(report[-1]), flush=True)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, people_listed
+from benchmarks.lfw import DEVELOPMENT, REPORTING, LfwFaces, central_face, lfw_faces, read_people
 from facebank import read_photo
 from facebank.packs import load_pack
 from facebank.types import Detection
@@ -156,7 +156,7 @@ def _means(faces: LfwFaces, names: list[str], without: str) -> FloatArray:
     """Return the mean embedding of each person, excluding one photo."""
     means = []
     for name in names:
-        rows = faces.embeddings[(faces.names == name) & (faces.photos != without) & faces.found]
+        rows = faces.embeddings[(faces.names == name) & (faces.photos != without) & faces.has_face]
         mean = rows.mean(axis=0)
         means.append(mean / np.linalg.norm(mean))
     return np.asarray(np.stack(means), dtype=np.float32)
@@ -251,8 +251,8 @@ def main() -> None:
     faces = lfw_faces(arguments.data, pack)
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
     for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
-        theirs = faces.of(people_listed(arguments.data, listing))
-        names, counts = np.unique(theirs.names[theirs.found], return_counts=True)
+        theirs = faces.select_people(read_people(arguments.data, listing))
+        names, counts = np.unique(theirs.names[theirs.has_face], return_counts=True)
         several = np.random.default_rng(3).permutation(names[counts >= 3])[: arguments.people]
         report[label] = report_on(probes_of(arguments.data, [str(name) for name in several], theirs, pack))
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.lfw import DEVELOPMENT, REPORTING
-from benchmarks.mask_crops import bare_faces, drawn_masks, evenly_backed, moved_mask, real_masks, uncovered, varied
+from benchmarks.mask_crops import (
+    augment,
+    load_bare_faces,
+    load_drawn_masks,
+    load_real_masks,
+    move_mask,
+    replace_background,
+    uncover_mouth,
+)
 from facebank import read_photo
 from facebank.packs import load_pack
 from facebank.vision import FaceAnalyzer
@@ -53,8 +61,8 @@ SAME_PERSON = {"003": "000", "018": "004", "019": "004"}
 """Groups of crops that show one person, found by eye; each group is kept in one half."""
 FALSE_ALARMS = 0.001
 STRENGTH = 1e-3
-COPIES, UNCOVERED = 20, 16
-BACKED, VARIED = 2500, 5000
+COPIES, UNCOVERED = 20, 16  # copies of each real mask, masked and with a bare mouth
+BACKED, VARIED = 2500, 5000  # bare faces mirrored or with another background, and augmented
 PROVENANCE = (
     "Logistic regression on facebank.vision.quality.lower_face, by python -m benchmarks.real_masks --fit. Bare "
     "faces: LFW, half of the people of peopleDevTrain.txt; the threshold: the other half. Masks: drawn on these faces; "
@@ -85,7 +93,20 @@ class Classifier:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """Features (`lower_face`) of bare faces by augmentation, and of masked faces by origin."""
+    """Features (`lower_face`) of bare faces by augmentation, and of masked faces by origin.
+
+    Attributes
+    ----------
+    bare, drawn
+        People and features of bare faces and of faces with drawn masks, by augmentation: ``(N,)`` and
+        ``(N, FEATURES)``.
+    real
+        Features of the M real masks, ``(M, FEATURES)``.
+    copies, moved
+        Features of augmented real masks, and of real masks on other faces, ``(M, COPIES, FEATURES)``.
+    uncovered
+        Features of real masks covered by bare mouths, ``(M, UNCOVERED, FEATURES)``.
+    """
 
     bare: dict[str, tuple[NDArray[np.str_], FloatArray]]
     drawn: dict[str, tuple[NDArray[np.str_], FloatArray]]
@@ -95,42 +116,42 @@ class TrainingData:
     uncovered: FloatArray
 
 
-def describe(crops: Iterable[RGBImage]) -> FloatArray:
-    """Return the features of crops, ``(N, FEATURES)``."""
+def features_of(crops: Iterable[RGBImage]) -> FloatArray:
+    """Return the features of N crops, ``float32`` of shape ``(N, FEATURES)``."""
     return np.stack([lower_face(crop) for crop in crops])
 
 
-def gather(faces: Crops, drawn: Crops, real: Sequence[RGBImage]) -> TrainingData:
+def compute_features(faces: Crops, drawn: Crops, real: Sequence[RGBImage]) -> TrainingData:
     """Compute the features of all training faces."""
     random = np.random.default_rng(1)
 
-    def some(
+    def sample(
         count: int, change: Callable[[RGBImage, np.random.Generator], RGBImage]
     ) -> tuple[NDArray[np.str_], FloatArray]:
         rows = random.permutation(len(faces.crops))[:count]
-        return faces.people[rows], describe(change(crop, random) for crop in faces.crops[rows])
+        return faces.people[rows], features_of(change(crop, random) for crop in faces.crops[rows])
 
-    def each(change: Callable[[RGBImage], RGBImage], copies: int) -> FloatArray:
-        return np.stack([describe(change(mask) for _ in range(copies)) for mask in real])
+    def copies_of_masks(change: Callable[[RGBImage], RGBImage], copies: int) -> FloatArray:
+        return np.stack([features_of(change(mask) for _ in range(copies)) for mask in real])
 
-    def anybody() -> RGBImage:
+    def random_face() -> RGBImage:
         return np.asarray(faces.crops[random.integers(len(faces.crops))], np.uint8)
 
     return TrainingData(
         bare={
-            "as photographed": (faces.people, describe(faces.crops)),
-            "mirrored": some(BACKED, lambda crop, _: np.ascontiguousarray(crop[:, ::-1])),
-            "varied": some(VARIED, varied),
-            "other background": some(BACKED, lambda crop, rng: varied(evenly_backed(crop, rng), rng)),
+            "as photographed": (faces.people, features_of(faces.crops)),
+            "mirrored": sample(BACKED, lambda crop, _: np.ascontiguousarray(crop[:, ::-1])),
+            "varied": sample(VARIED, augment),
+            "other background": sample(BACKED, lambda crop, rng: augment(replace_background(crop, rng), rng)),
         },
         drawn={
-            "as drawn": (drawn.people, describe(drawn.crops)),
-            "varied": (drawn.people, describe(varied(crop, random) for crop in drawn.crops)),
+            "as drawn": (drawn.people, features_of(drawn.crops)),
+            "varied": (drawn.people, features_of(augment(crop, random) for crop in drawn.crops)),
         },
-        real=describe(real),
-        copies=each(lambda mask: varied(mask, random), COPIES),
-        moved=each(lambda mask: moved_mask(mask, anybody(), random), COPIES),
-        uncovered=each(lambda mask: uncovered(mask, anybody(), random), UNCOVERED),
+        real=features_of(real),
+        copies=copies_of_masks(lambda mask: augment(mask, random), COPIES),
+        moved=copies_of_masks(lambda mask: move_mask(mask, random_face(), random), COPIES),
+        uncovered=copies_of_masks(lambda mask: uncover_mouth(mask, random_face(), random), UNCOVERED),
     )
 
 
@@ -141,13 +162,13 @@ WEIGHTS = {
 """Total weight of each kind of face; bare and masked faces are then balanced."""
 
 
-def fit(material: TrainingData, people: frozenset[str], real: NDArray[np.bool_]) -> Classifier:
+def fit(training: TrainingData, people: frozenset[str], real: NDArray[np.bool_]) -> Classifier:
     """Fit a classifier.
 
     Parameters
     ----------
-    material
-        Result of `gather`.
+    training
+        Result of `compute_features`.
     people
         People whose bare and drawn faces fit the weights; those of the others determine the threshold.
     real
@@ -155,17 +176,17 @@ def fit(material: TrainingData, people: frozenset[str], real: NDArray[np.bool_])
     """
     from sklearn.linear_model import LogisticRegression
 
-    width = material.real.shape[1]
+    width = training.real.shape[1]
     kinds: list[tuple[str, int, FloatArray]] = []
-    for name, (owners, rows) in material.bare.items():
+    for name, (owners, rows) in training.bare.items():
         kinds.append((name, 0, rows[np.isin(owners, list(people))]))
-    for owners, rows in material.drawn.values():
+    for owners, rows in training.drawn.values():
         kinds.append(("drawn", 1, rows[np.isin(owners, list(people))]))
     if real.any():
-        kinds.append(("uncovered", 0, material.uncovered[real].reshape(-1, width)))
-        kinds.append(("real", 1, material.real[real]))
-        kinds.append(("copies", 1, material.copies[real].reshape(-1, width)))
-        kinds.append(("moved", 1, material.moved[real].reshape(-1, width)))
+        kinds.append(("uncovered", 0, training.uncovered[real].reshape(-1, width)))
+        kinds.append(("real", 1, training.real[real]))
+        kinds.append(("copies", 1, training.copies[real].reshape(-1, width)))
+        kinds.append(("moved", 1, training.moved[real].reshape(-1, width)))
     faces = np.concatenate([rows for _, _, rows in kinds])
     masked = np.concatenate([np.full(len(rows), label) for _, label, rows in kinds])
     weights = np.concatenate([np.full(len(rows), WEIGHTS[name] / len(rows)) for name, _, rows in kinds])
@@ -176,24 +197,24 @@ def fit(material: TrainingData, people: frozenset[str], real: NDArray[np.bool_])
     model = LogisticRegression(C=STRENGTH, max_iter=500).fit((faces - mean) / spread, masked, sample_weight=weights)
     coefficients = (model.coef_[0] / spread).astype(np.float32)
     classifier = Classifier(coefficients, float(model.intercept_[0] - mean @ coefficients), 0.0)
-    hard = [material.bare[name] for name in ("varied", "other background")]
+    hard = [training.bare[name] for name in ("varied", "other background")]
     scores = np.concatenate([classifier.scores(rows[~np.isin(owners, list(people))]) for owners, rows in hard])
     return Classifier(classifier.weights, classifier.intercept, float(np.quantile(scores, 1 - FALSE_ALARMS)))
 
 
 def cross_validated_scores(
-    material: TrainingData, people: frozenset[str], groups: NDArray[np.str_]
+    training: TrainingData, people: frozenset[str], groups: NDArray[np.str_]
 ) -> NDArray[np.float32]:
     """Return the score of each real mask by a classifier fitted to the other half of the real masks."""
-    wearers = np.random.default_rng(3).permutation(np.unique(groups))
-    first = np.isin(groups, wearers[::2])
+    shuffled = np.random.default_rng(3).permutation(np.unique(groups))
+    first = np.isin(groups, shuffled[::2])
     scores = np.zeros(len(groups), np.float32)
     for half in (first, ~first):
-        scores[~half] = fit(material, people, half).scores(material.real[~half])
+        scores[~half] = fit(training, people, half).scores(training.real[~half])
     return scores
 
 
-def rule_before(crop: RGBImage) -> float:
+def score_previous_rule(crop: RGBImage) -> float:
     """Return the score of the previous rule: difference in hue from the skin, and absence of lips."""
     skin = np.median(
         _colors(crop, (0.52, 0.59, 0.25, 0.375), (0.52, 0.59, 0.625, 0.75), (0.215, 0.34, 0.36, 0.64)), axis=0
@@ -215,77 +236,80 @@ def _part(crop: RGBImage, part: tuple[float, float, float, float]) -> RGBImage:
 def percentage(count: int, total: int) -> dict[str, object]:
     """Return a fraction in percent with its 95 % Wilson interval."""
     rate, z = count / total, 1.96
-    middle = (rate + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * np.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    interval = [round(100 * max(0.0, float(middle - half)), 2), round(100 * min(1.0, float(middle + half)), 2)]
+    center = (rate + z * z / (2 * total)) / (1 + z * z / total)
+    half_width = z * np.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total)) / (1 + z * z / total)
+    low, high = max(0.0, float(center - half_width)), min(1.0, float(center + half_width))
+    interval = [round(100 * low, 2), round(100 * high, 2)]
     return {"count": count, "of": total, "percent": round(100 * rate, 2), "interval": interval}
 
 
-def false_alarms(names: Sequence[str], alarmed: Sequence[bool] | NDArray[np.bool_]) -> dict[str, object]:
+def count_false_alarms(photos: Sequence[str], is_alarm: Sequence[bool] | NDArray[np.bool_]) -> dict[str, object]:
     """Count false alarms on faces of LFW; covered mouths (`COVERED`) are counted separately."""
-    alarms = [name for name, alarm in zip(names, alarmed, strict=True) if alarm]
-    covered = [name for name in names if name in COVERED]
+    alarms = [photo for photo, alarm in zip(photos, is_alarm, strict=True) if alarm]
+    covered = [photo for photo in photos if photo in COVERED]
+    bare_alarms = [photo for photo in alarms if photo not in COVERED]
     return {
-        **percentage(sum(name not in COVERED for name in alarms), len(names) - len(covered)),
-        "faces": [name for name in alarms if name not in COVERED],
-        "covered mouths noticed": dict(Counter(COVERED[name] for name in alarms if name in COVERED)),
-        "covered mouths seen by eye": dict(Counter(COVERED[name] for name in covered)),
+        **percentage(len(bare_alarms), len(photos) - len(covered)),
+        "faces": bare_alarms,
+        "covered mouths noticed": dict(Counter(COVERED[photo] for photo in alarms if photo in COVERED)),
+        "covered mouths seen by eye": dict(Counter(COVERED[photo] for photo in covered)),
     }
 
 
 def is_masked(classifier: Classifier, crops: Sequence[RGBImage] | NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return whether each face is classified as masked."""
-    return classifier.scores(describe(crops)) > 0
+    return classifier.scores(features_of(crops)) > 0
 
 
-def by_rule(crops: Iterable[RGBImage]) -> list[bool]:
+def apply_previous_rule(crops: Iterable[RGBImage]) -> list[bool]:
     """Return whether each face is classified as masked by the previous rule."""
-    return [rule_before(crop) > NOTICED for crop in crops]
+    return [score_previous_rule(crop) > NOTICED for crop in crops]
 
 
 def milliseconds(crops: Sequence[RGBImage] | NDArray[np.uint8]) -> float:
     """Return the processor time per face in milliseconds."""
-    begin = time.process_time()
+    started = time.process_time()
     for crop in crops:
         hidden_mouth(crop)
-    return round(1000 * (time.process_time() - begin) / len(crops), 3)
+    return round(1000 * (time.process_time() - started) / len(crops), 3)
 
 
-def report_on(data: Path, material: TrainingData, people: frozenset[str], classifier: Classifier) -> dict[str, object]:
-    """Return all figures; `classifier` is fitted to all real masks."""
+def report_on(data: Path, training: TrainingData, people: frozenset[str], classifier: Classifier) -> dict[str, object]:
+    """Return the report on `classifier`, which is fitted to all real masks."""
     pack = load_pack(None)
-    names, crops = real_masks(data)
+    names, crops = load_real_masks(data)
     groups = np.array([SAME_PERSON.get(name, name) for name in names])
-    drawn_only = fit(material, people, np.zeros(len(names), dtype=np.bool_))
-    by_halves = cross_validated_scores(material, people, groups)
-    reporting = bare_faces(data, pack, REPORTING)
-    faces = describe(reporting.crops)
+    drawn_only = fit(training, people, np.zeros(len(names), dtype=np.bool_))
+    half_scores = cross_validated_scores(training, people, groups)
+    reporting = load_bare_faces(data, pack, REPORTING)
+    faces = features_of(reporting.crops)
     scores, photos = classifier.scores(faces), reporting.photos.tolist()
-    other = list(_other_faces(data, FaceAnalyzer.from_pack(pack)))
-    owners, drawn = material.drawn["as drawn"]
+    other_faces = list(_other_faces(data, FaceAnalyzer.from_pack(pack)))
+    owners, drawn = training.drawn["as drawn"]
+
+    def positive_rate(scores: FloatArray) -> dict[str, object]:
+        return percentage(int((scores > 0).sum()), len(scores))
+
     return {
         "real masks noticed": {
-            "fitted to the other half of the people in real masks": percentage(int((by_halves > 0).sum()), len(names)),
-            "fitted to drawn masks only": percentage(int((drawn_only.scores(material.real) > 0).sum()), len(names)),
-            "as shipped, fitted to these": percentage(int((classifier.scores(material.real) > 0).sum()), len(names)),
-            "the rule before": percentage(sum(by_rule(crops)), len(names)),
+            "fitted to the other half of the people in real masks": positive_rate(half_scores),
+            "fitted to drawn masks only": positive_rate(drawn_only.scores(training.real)),
+            "as shipped, fitted to these": positive_rate(classifier.scores(training.real)),
+            "the rule before": percentage(sum(apply_previous_rule(crops)), len(names)),
         },
-        "drawn masks noticed": percentage(
-            int((classifier.scores(drawn[~np.isin(owners, list(people))]) > 0).sum()),
-            int((~np.isin(owners, list(people))).sum()),
-        ),
+        "drawn masks noticed": positive_rate(classifier.scores(drawn[~np.isin(owners, list(people))])),
         "bare faces of LFW, reporting people": {
-            "as shipped": false_alarms(photos, scores > 0),
-            "fitted to drawn masks only": false_alarms(photos, drawn_only.scores(faces) > 0),
-            "the rule before": false_alarms(photos, by_rule(reporting.crops)),
+            "as shipped": count_false_alarms(photos, scores > 0),
+            "fitted to drawn masks only": count_false_alarms(photos, drawn_only.scores(faces) > 0),
+            "the rule before": count_false_alarms(photos, apply_previous_rule(reporting.crops)),
             "like masked ones, by eye": [
                 {"face": photos[row], "score": round(float(scores[row]), 2), "at the mouth": COVERED.get(photos[row])}
                 for row in np.argsort(-scores)[:60].tolist()
             ],
         },
         "other bare faces": {
-            "as shipped": percentage(int(is_masked(classifier, other).sum()), len(other)),
-            "the rule before": percentage(sum(by_rule(other)), len(other)),
+            "as shipped": percentage(int(is_masked(classifier, other_faces).sum()), len(other_faces)),
+            "the rule before": percentage(sum(apply_previous_rule(other_faces)), len(other_faces)),
         },
         "milliseconds a face": milliseconds(reporting.crops[:500]),
     }
@@ -308,11 +332,11 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true", help=f"write {NUMBERS.name}")
     arguments = parser.parse_args()
     pack = load_pack(None)
-    faces = bare_faces(arguments.data, pack, DEVELOPMENT)
-    names, real = real_masks(arguments.data)
-    material = gather(faces, drawn_masks(arguments.data, pack, faces, DEVELOPMENT), real)
+    faces = load_bare_faces(arguments.data, pack, DEVELOPMENT)
+    names, real = load_real_masks(arguments.data)
+    training = compute_features(faces, load_drawn_masks(arguments.data, pack, faces, DEVELOPMENT), real)
     people = frozenset(np.unique(faces.people)[::2].tolist())
-    classifier = fit(material, people, np.ones(len(names), dtype=np.bool_))
+    classifier = fit(training, people, np.ones(len(names), dtype=np.bool_))
     if arguments.fit:
         np.savez(
             NUMBERS,
@@ -321,7 +345,7 @@ def main() -> None:
             threshold=np.float32(classifier.threshold),
             provenance=np.array(PROVENANCE),
         )
-    report = report_on(arguments.data, material, people, classifier)
+    report = report_on(arguments.data, training, people, classifier)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps({key: report[key] for key in ("real masks noticed", "milliseconds a face")}, indent=2))

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.robustness.serving import served
+from benchmarks.robustness.serving import run_service
 from facebank import FaceBank, load_pack
 from facebank.schemas.records import face_record
 
@@ -170,7 +170,7 @@ def main() -> None:
             people = [path for path in sorted(arguments.photos_of.iterdir()) if path.is_dir()]
             for path in people[: arguments.people]:
                 bank.enroll(path.name, min(path.glob("*.jpg")))
-            with served(gallery, "--exact", "--requests-a-minute", "1000000") as service:
+            with run_service(gallery, "--exact", "--requests-a-minute", "1000000") as service:
                 with httpx.Client(base_url=service.address, timeout=120, trust_env=False) as client:
                     report: dict[str, object] = dict(measure_single(bank, client, photos))
                 print(report, flush=True)

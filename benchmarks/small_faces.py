@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, REPORTING, people_listed
+from benchmarks.lfw import DEVELOPMENT, REPORTING, read_people
 from benchmarks.orientation import head
 from facebank import FaceBank, read_photo
 from facebank.packs import EMBEDDED_FOLDER, load_pack
@@ -105,7 +105,7 @@ def pictures(data: Path, which: str, count: int) -> Iterator[tuple[RGBImage, lis
 
 def heads_of(data: Path, which: str) -> dict[str, list[Path]]:
     """Return the photos by person of some adults of a list with two or more photos, and of the young people."""
-    listed = {name: sorted((data / "lfw" / name).glob("*.jpg")) for name in sorted(people_listed(data, LISTS[which]))}
+    listed = {name: sorted((data / "lfw" / name).glob("*.jpg")) for name in sorted(read_people(data, LISTS[which]))}
     adults = [name for name, photos in listed.items() if len(photos) > 1 and name not in YOUNG][:ADULTS]
     return {name: sorted((data / "lfw" / name).glob("*.jpg")) for name in (*adults, *YOUNG)}
 

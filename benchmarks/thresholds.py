@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, people_listed
+from benchmarks.lfw import DEVELOPMENT, LfwFaces, lfw_faces, read_people
 from facebank.packs import Pack, load_pack
 
 if TYPE_CHECKING:
@@ -25,46 +25,46 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray
 
-PHOTOS_EACH = 6
+MAX_PHOTOS = 6  # per person
 REPETITIONS = 20
 THRESHOLDS = (0.28, 0.30, 0.32, 0.34, 0.36, 0.38, 0.40, 0.42, 0.44)
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryFigures:
-    """Open-set rates by threshold, each 0..1, for galleries of one size."""
+    """Open-set rates for galleries of one size."""
 
     people: int
-    photos_each: int
-    fpir: list[float]
-    fnir: list[float]
+    photos_each: int  # enrolled photos per person
+    fpir: list[float]  # 0..1, for each of `THRESHOLDS`
+    fnir: list[float]  # 0..1, for each of `THRESHOLDS`
 
 
 def development_faces(data: Path, pack: Pack) -> LfwFaces:
-    """Return the faces of development people with two or more photos, at most `PHOTOS_EACH` of each."""
-    faces = lfw_faces(data, pack).of(people_listed(data, DEVELOPMENT))
+    """Return the faces of development people with two or more photos, at most `MAX_PHOTOS` of each."""
+    faces = lfw_faces(data, pack).select_people(read_people(data, DEVELOPMENT))
     people = faces.people
     number = np.arange(len(people)) - np.searchsorted(people, people)
-    return faces.where((np.bincount(people)[people] > 1) & (number < PHOTOS_EACH) & faces.found)
+    return faces.where((np.bincount(people)[people] > 1) & (number < MAX_PHOTOS) & faces.has_face)
 
 
 def verification(embeddings: FloatArray, people: NDArray[np.int64]) -> dict[str, dict[str, float]]:
-    """Return the threshold and FNMR at FMR 1e-2 to 1e-5."""
-    upper = np.triu_indices(len(people), 1)
-    similarities = (embeddings @ embeddings.T)[upper]
-    same = people[upper[0]] == people[upper[1]]
-    photos = np.bincount(people)[people[upper[0]][same]]
+    """Return the threshold and FNMR at FMRs of 1e-2 to 1e-5, by FMR."""
+    pairs = np.triu_indices(len(people), 1)
+    similarities = (embeddings @ embeddings.T)[pairs]
+    same = people[pairs[0]] == people[pairs[1]]
+    photos = np.bincount(people)[people[pairs[0]][same]]
     weights = 1 / (photos * (photos - 1))
-    different = np.sort(similarities[~same])[::-1]
+    impostors = np.sort(similarities[~same])[::-1]
     figures = {}
-    for rate in (1e-2, 1e-3, 1e-4, 1e-5):
-        threshold = float(different[int(rate * len(different))])
-        lost = float(weights[similarities[same] < threshold].sum() / weights.sum())
-        figures[f"{rate:g}"] = {"threshold": threshold, "fnmr": lost}
+    for fmr in (1e-2, 1e-3, 1e-4, 1e-5):
+        threshold = float(impostors[int(fmr * len(impostors))])
+        fnmr = float(weights[similarities[same] < threshold].sum() / weights.sum())
+        figures[f"{fmr:g}"] = {"threshold": threshold, "fnmr": fnmr}
     return figures
 
 
-def simulated_galleries(
+def simulate_galleries(
     embeddings: FloatArray, people: NDArray[np.int64], size: int, photos_each: int, margin: float
 ) -> GalleryFigures:
     """Enroll random people, and search for another photo of each and one photo of every other person."""
@@ -110,7 +110,7 @@ def main() -> None:
     embeddings, people = faces.embeddings, faces.people
     margin = pack.manifest.thresholds.margin
     galleries = [
-        simulated_galleries(embeddings, people, size, photos_each, margin)
+        simulate_galleries(embeddings, people, size, photos_each, margin)
         for size in (5, 20, 100, 300)
         for photos_each in (1, 2, 3)
     ]

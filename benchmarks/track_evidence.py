@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.decisions import FPIR
-from benchmarks.lfw import REPORTING, LfwFaces, lfw_faces, people_listed
+from benchmarks.lfw import REPORTING, LfwFaces, lfw_faces, read_people
 from facebank.gallery import PackIdentity
 from facebank.packs import load_pack
 from facebank.recognition.calibration.files import find_pack_calibration
@@ -118,12 +118,12 @@ def main() -> None:
     arguments = parser.parse_args()
     pack = load_pack(None)
     faces = lfw_faces(arguments.data, pack)
-    faces = faces.where(faces.found).of(people_listed(arguments.data, REPORTING))
+    faces = faces.where(faces.has_face).select_people(read_people(arguments.data, REPORTING))
     identity = PackIdentity(pack.name, pack.digest, faces.embeddings.shape[1])
     calibration = find_pack_calibration(identity, pack.folder).calibration
     calibrator = None if calibration is None else calibration.of("prototype")
     if calibrator is None:
-        parser.error(f"the pack {pack.name} has no calibration of the prototype classifier")
+        parser.error(f"The pack {pack.name} has no calibration of the prototype classifier.")
     report = {"pack": pack.name, "people": SIZE, "faces_a_track": FACES, **evaluate(faces, calibrator)}
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))

@@ -4,9 +4,8 @@ Runs in the virtual environment of this folder (see README.md), from the project
 
     benchmarks/peers/.venv/bin/python benchmarks/peers/check_adapter.py --shared ../shared
 
-The folder ``insightface-mbf`` is opened unchanged, which must fail (its input would be normalized twice), and as a
-manifest package of the library, whose results must match ``tests/vision/golden``. Prints a line per check; exits with 1
-if one fails.
+The folder ``insightface-mbf`` must be rejected as it is, because its input would be normalized twice. With a manifest
+of the library, its results must match ``tests/vision/golden``. Prints a line per check; exits with 1 if one fails.
 """
 
 from __future__ import annotations
@@ -58,28 +57,31 @@ def main() -> int:
     shared: Path = parser.parse_args().shared.resolve()
     failures = 0
     with tempfile.TemporaryDirectory() as scratch:
-        for what, fine in checks(shared, Path(scratch)):
-            print(f"{'ok    ' if fine else 'FAILED'} {what}")
-            failures += not fine
+        for title, passed in run_checks(shared, Path(scratch)):
+            print(f"{'ok    ' if passed else 'FAILED'} {title}")
+            failures += not passed
     return 1 if failures else 0
 
 
-def checks(shared: Path, scratch: Path) -> Iterator[tuple[str, bool]]:
-    """Yield the title of each check, and whether it passed."""
+def run_checks(shared: Path, scratch: Path) -> Iterator[tuple[str, bool]]:
+    """Yield the title of each check and whether it passed."""
     networks = shared / "models" / "insightface-mbf"
     try:
         open_package(f"insightface:{networks}").load("cpu")
-        yield "an embedder whose input would be normalized twice is refused", False
+        yield "an embedder whose input would be normalized twice is rejected", False
     except PackError as error:
-        yield f"refused: {error}", "twice" in str(error)
-    package = open_package(f"insightface:{as_manifest_package(networks, scratch / 'mbf')}")
+        yield f"rejected: {error}", "twice" in str(error)
+    package = open_package(f"insightface:{copy_with_manifest(networks, scratch / 'mbf')}")
     detector, embedder = package.load("cpu")
-    yield f"{package.name}: {embedder.dimension} numbers from crops of {embedder.size}", embedder.dimension == 128
-    yield from contract(detector, embedder)
-    yield from parity(shared, detector, embedder)
+    yield (
+        f"{package.name}: embeddings of length {embedder.dimension} from crops of {embedder.size} pixels",
+        embedder.dimension == 128,
+    )
+    yield from check_contract(detector, embedder)
+    yield from check_parity(shared, detector, embedder)
 
 
-def as_manifest_package(networks: Path, folder: Path) -> Path:
+def copy_with_manifest(networks: Path, folder: Path) -> Path:
     """Copy a folder of networks and add a manifest as in the library's newer packages."""
     shutil.copytree(networks, folder)
     (folder / "manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
@@ -87,45 +89,50 @@ def as_manifest_package(networks: Path, folder: Path) -> Path:
     return folder
 
 
-def contract(detector: InsightFaceDetector, embedder: InsightFaceEmbedder) -> Iterator[tuple[str, bool]]:
+def check_contract(detector: InsightFaceDetector, embedder: InsightFaceEmbedder) -> Iterator[tuple[str, bool]]:
     """Check edge cases of the detector and embedder contracts."""
     for height, width in ((1, 1), (31, 33), (97, 352)):
         black = np.zeros((height, width, 3), dtype=np.uint8)
         yield f"no faces in {width}x{height} black pixels", detector.detect(black) == []
-    none = embedder.embed(np.empty((0, embedder.size, embedder.size, 3), dtype=np.uint8))
-    yield "no crops, no embeddings", none.shape == (0, embedder.dimension)
+    no_vectors = embedder.embed(np.empty((0, embedder.size, embedder.size, 3), dtype=np.uint8))
+    yield "no embeddings from no crops", no_vectors.shape == (0, embedder.dimension)
     noise = np.random.default_rng(0).integers(0, 256, (19, embedder.size, embedder.size, 3), dtype=np.uint8)
     vectors = embedder.embed(noise)
-    yield "more crops than a batch", vectors.shape == (19, embedder.dimension) and vectors.dtype == np.float32
+    yield (
+        "one embedding per crop for more crops than fit in a batch",
+        vectors.shape == (19, embedder.dimension) and vectors.dtype == np.float32,
+    )
     yield "embeddings have length 1", bool(np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5))
     yield (
-        "a batch equals single crops",
+        "embeddings from a batch equal those of single crops",
         bool(np.allclose(vectors[-1], embedder.embed(noise[-1:])[0], atol=1e-4)),
     )
 
 
-def parity(shared: Path, detector: InsightFaceDetector, embedder: InsightFaceEmbedder) -> Iterator[tuple[str, bool]]:
-    """Compare with the golden results."""
+def check_parity(
+    shared: Path, detector: InsightFaceDetector, embedder: InsightFaceEmbedder
+) -> Iterator[tuple[str, bool]]:
+    """Compare detections and embeddings with the golden results."""
     record = json.loads((GOLDEN / "insightface.json").read_text(encoding="utf-8"))
     with np.load(GOLDEN / "insightface.npz", allow_pickle=False) as golden:
         for photo in record["photos"]:
             pixels = read_rgb(shared / photo["path"])
             for width, height in record["detector_sizes"]:
                 frame, scale = letterbox(pixels, width, height)
-                found = detector.detect(frame)
+                detections = detector.detect(frame)
                 key = f"{photo['key']}_{width}x{height}"
-                same = len(found) == len(golden[f"{key}_boxes"]) and all(
+                same = len(detections) == len(golden[f"{key}_boxes"]) and all(
                     np.abs(detection.landmarks / scale - landmarks).max() < 1
                     and np.abs(detection.box / scale - box).max() < 1
                     for detection, landmarks, box in zip(
-                        found, golden[f"{key}_landmarks"], golden[f"{key}_boxes"], strict=True
+                        detections, golden[f"{key}_landmarks"], golden[f"{key}_boxes"], strict=True
                     )
                 )
-                yield f"{photo['path']} at {width}x{height}: {len(found)} faces", same
-            yield from same_embeddings(photo, pixels, golden, embedder)
+                yield f"{photo['path']} at {width}x{height}: {len(detections)} faces", same
+            yield from check_embeddings(photo, pixels, golden, embedder)
 
 
-def same_embeddings(
+def check_embeddings(
     photo: dict[str, Any], pixels: RGBImage, golden: Any, embedder: InsightFaceEmbedder
 ) -> Iterator[tuple[str, bool]]:
     """Compare the embeddings of one photo, if recorded."""
@@ -137,11 +144,11 @@ def same_embeddings(
     yield f"{photo['path']}: cosine of embeddings {cosine:.6f}", cosine > 0.999
 
 
-def read_rgb(file: Path) -> RGBImage:
+def read_rgb(path: Path) -> RGBImage:
     """Decode a photo as for the golden results."""
     from PIL import Image, ImageOps
 
-    with Image.open(file) as image:
+    with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 

@@ -12,22 +12,22 @@ from pathlib import Path
 
 import numpy as np
 
-os.environ["yunet_score_threshold"] = "0.6"  # noqa: SIM112 -- deepface spells it so; the pack's threshold
+os.environ["yunet_score_threshold"] = "0.6"  # noqa: SIM112 -- deepface's spelling; same as the embedded pack
 
 from deepface import DeepFace
 
 
-def count(photo: str) -> int:
+def count_faces(path: str) -> int:
     """Return the number of detected and embedded faces."""
     try:
-        return len(DeepFace.represent(photo, model_name="SFace", detector_backend="yunet"))
+        return len(DeepFace.represent(path, model_name="SFace", detector_backend="yunet"))
     except ValueError:  # no face
         return 0
 
 
-photos = Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
-count(photos[0])
+paths = Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
+count_faces(paths[0])
 started = time.perf_counter()
-found = [count(photo) for photo in photos]
+counts = [count_faces(path) for path in paths]
 seconds = time.perf_counter() - started
-np.savez(sys.argv[2], seconds=seconds, photos=np.repeat(np.arange(len(photos)), found))
+np.savez(sys.argv[2], seconds=seconds, photos=np.repeat(np.arange(len(paths)), counts))

@@ -1,4 +1,4 @@
-"""Minimal script that analyzes one photo with InsightFace, timed by `cold_start.py`.
+"""Minimal script that analyzes one photo with InsightFace, timed by ``../cold_start.py``.
 
 ``python insightface_faces.py PACKAGE_FOLDER PHOTO``
 """

@@ -16,18 +16,18 @@ from insightface.model_zoo import get_model
 PROVIDERS = ["CPUExecutionProvider"]
 
 app = FaceAnalysis(name=sys.argv[1], providers=PROVIDERS)
-# The network normalizes its input itself, which InsightFace does not detect: see README.md.
-recogniser = app.models["recognition"].model_file
+# InsightFace does not detect that the network normalizes its input itself; see README.md.
+embedder_path = app.models["recognition"].model_file
 app.models["recognition"] = get_model(
-    recogniser, model_task="recognition", model_metadata={"preprocessing": "embedded"}, providers=PROVIDERS
+    embedder_path, model_task="recognition", model_metadata={"preprocessing": "embedded"}, providers=PROVIDERS
 )
 app.prepare(ctx_id=-1, det_size=(640, 640))
-photos = Path(sys.argv[2]).read_text(encoding="utf-8").splitlines()
-app.get(cv2.imread(photos[0]))
+paths = Path(sys.argv[2]).read_text(encoding="utf-8").splitlines()
+app.get(cv2.imread(paths[0]))
 started = time.perf_counter()
-found = [app.get(cv2.imread(photo)) for photo in photos]
+results = [app.get(cv2.imread(path)) for path in paths]
 seconds = time.perf_counter() - started
-faces = [(number, face) for number, each in enumerate(found) for face in each]
+faces = [(number, face) for number, photo_faces in enumerate(results) for face in photo_faces]
 np.savez(
     sys.argv[3],
     seconds=seconds,

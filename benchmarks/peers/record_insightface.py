@@ -55,13 +55,13 @@ def main() -> None:
     detector, embedder = load_models(arguments.shared / "models" / "insightface-mbf")
     arrays: dict[str, NDArray[Any]] = {}
     photos = []
-    for number, name in enumerate(PHOTOS):
-        file = arguments.shared / name
-        bgr = read_bgr(file)
+    for number, relative_path in enumerate(PHOTOS):
+        path = arguments.shared / relative_path
+        bgr = read_bgr(path)
         photos.append(
             {
-                "path": name,
-                "sha256": sha256_of(file),
+                "path": relative_path,
+                "sha256": sha256_hex(path),
                 "width": bgr.shape[1],
                 "height": bgr.shape[0],
                 "key": f"{number:02}",
@@ -73,20 +73,20 @@ def main() -> None:
             arrays[f"{key}_boxes"] = faces[:, :4].astype(np.float32)
             arrays[f"{key}_scores"] = faces[:, 4].astype(np.float32)
             arrays[f"{key}_landmarks"] = landmarks.astype(np.float32)
-            print(f"{name} at {size[0]}x{size[1]}: {len(faces)} faces")
-        if name.startswith("data/demo/"):
-            crops = aligned(bgr, arrays[f"{number:02}_640x640_landmarks"])
-            arrays[f"{number:02}_embeddings"] = normalized(embedder.get_feat(crops))
-            if name == CROP_PHOTO:
+            print(f"{relative_path} at {size[0]}x{size[1]}: {len(faces)} faces")
+        if relative_path.startswith("data/demo/"):
+            crops = align_faces(bgr, arrays[f"{number:02}_640x640_landmarks"])
+            arrays[f"{number:02}_embeddings"] = normalize(embedder.get_feat(crops))
+            if relative_path == CROP_PHOTO:
                 arrays["crop"] = np.ascontiguousarray(crops[0][..., ::-1])
-    write(arguments.out, describe(arguments.shared, photos), arrays)
+    write(arguments.out, describe_run(arguments.shared, photos), arrays)
 
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="Record InsightFace's answers as golden arrays.")
+    parser = argparse.ArgumentParser(description="Record InsightFace's results as golden arrays.")
     parser.add_argument("--shared", type=Path, required=True, help="folder that holds data/ and models/")
-    parser.add_argument("--out", type=Path, default=GOLDEN, help="where to write (default: tests/vision/golden)")
+    parser.add_argument("--out", type=Path, default=GOLDEN, help="output folder (default: tests/vision/golden)")
     arguments = parser.parse_args()
     arguments.shared = arguments.shared.resolve()
     return arguments
@@ -99,8 +99,8 @@ def load_models(folder: Path) -> tuple[Any, Any]:
     providers = ["CPUExecutionProvider"]
     detector = get_model(str(folder / DETECTOR), providers=providers)
     detector.prepare(-1, det_thresh=SCORE_THRESHOLD, nms_thresh=NMS_THRESHOLD)
-    # The network normalizes in its first two nodes. InsightFace detects that by node names that this file lacks, and
-    # would normalize twice (all faces then look alike), so the setting of its manifest packages is used.
+    # The network's first two nodes normalize its input, but InsightFace recognizes them only by names that this file
+    # lacks. Without the setting it would normalize twice, and all faces would look alike.
     embedder = get_model(
         str(folder / EMBEDDER),
         model_task="recognition",
@@ -110,34 +110,34 @@ def load_models(folder: Path) -> tuple[Any, Any]:
     return detector, embedder
 
 
-def read_bgr(file: Path) -> NDArray[np.uint8]:
+def read_bgr(path: Path) -> NDArray[np.uint8]:
     """Decode a photo as facebank does (Pillow, EXIF orientation applied), then convert to InsightFace's BGR."""
     from PIL import Image, ImageOps
 
-    with Image.open(file) as image:
+    with Image.open(path) as image:
         rgb = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     return np.ascontiguousarray(rgb[..., ::-1])
 
 
-def aligned(bgr: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
+def align_faces(bgr: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
     """Return aligned crops by InsightFace's ``norm_crop``."""
     from insightface.utils.face_align import norm_crop
 
     return [norm_crop(bgr, points) for points in landmarks]
 
 
-def normalized(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalize(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the rows scaled to length 1."""
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
 
-def sha256_of(file: Path) -> str:
-    """Return the SHA-256 of a file in hex."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def sha256_hex(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def describe(shared: Path, photos: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return inputs and versions, by which the test repeats the run."""
+def describe_run(shared: Path, photos: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the inputs and versions from which the test repeats the run."""
     from importlib.metadata import version
 
     models = shared / "models" / "insightface-mbf"
@@ -145,8 +145,8 @@ def describe(shared: Path, photos: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "made_by": "benchmarks/peers/record_insightface.py",
         "versions": {name: version(name) for name in libraries},
-        "detector": {"file": DETECTOR, "sha256": sha256_of(models / DETECTOR)},
-        "embedder": {"file": EMBEDDER, "sha256": sha256_of(models / EMBEDDER), "preprocessing": PREPROCESSING},
+        "detector": {"file": DETECTOR, "sha256": sha256_hex(models / DETECTOR)},
+        "embedder": {"file": EMBEDDER, "sha256": sha256_hex(models / EMBEDDER), "preprocessing": PREPROCESSING},
         "score_threshold": SCORE_THRESHOLD,
         "nms_threshold": NMS_THRESHOLD,
         "detector_sizes": [list(size) for size in DETECTOR_SIZES],
@@ -156,7 +156,7 @@ def describe(shared: Path, photos: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def write(folder: Path, description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    """Write both files."""
+    """Write the description and the arrays to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "insightface.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     np.savez_compressed(folder / "insightface.npz", allow_pickle=False, **arrays)

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from benchmarks.robustness.serving import Serving, served
+from benchmarks.robustness.serving import Service, run_service
 from facebank import FaceBank
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
@@ -88,7 +88,7 @@ class RegularClient(threading.Thread):
         self.seconds.append(time.monotonic() - began)
 
 
-def descriptors(service: Serving) -> int:
+def descriptors(service: Service) -> int:
     """Return the number of open files and connections of a service."""
     return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
 
@@ -106,7 +106,7 @@ def connect(address: str, count: int) -> list[socket.socket]:
     return made
 
 
-def wait_settled(service: Serving, most: int | None = None) -> int:
+def wait_settled(service: Service, most: int | None = None) -> int:
     """Wait until a service has closed its clients' connections; return its number of descriptors."""
     deadline, found = time.monotonic() + CLOSE_TIMEOUT, [descriptors(service)]
     while time.monotonic() < deadline and (
@@ -117,7 +117,7 @@ def wait_settled(service: Serving, most: int | None = None) -> int:
     return found[-1]
 
 
-def crowd(service: Serving, count: int, seconds: float) -> bool:
+def crowd(service: Service, count: int, seconds: float) -> bool:
     """Hold connections next to regular clients; return whether all regular requests were answered."""
     asking = [RegularClient(service.address, keeps_connection=keeps) for keeps in (True, False)]
     for one in asking:
@@ -154,7 +154,7 @@ def main() -> int:
         with FaceBank.open(gallery) as bank:
             bank.enroll("Barack Obama", ENROLLED)
         (Path(folder) / "token.txt").write_text(TOKEN)
-        with served(gallery, "--token-file", f"{folder}/token.txt") as service:
+        with run_service(gallery, "--token-file", f"{folder}/token.txt") as service:
             with client_of(service.address) as client:
                 for _ in range(WARM):  # warm up threads and caches
                     client.post("/api/v1/identify", content=ASKED.read_bytes())

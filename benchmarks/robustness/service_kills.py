@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 import httpx
 
-from benchmarks.robustness.serving import served
+from benchmarks.robustness.serving import run_service
 from facebank import FaceBank
 from facebank.gallery.checking import check_gallery
 
@@ -129,7 +129,7 @@ def run(data: Path, gallery: Path, kills: int, seed: int) -> tuple[ChangeLog, li
     people = sorted((path for path in data.iterdir() if path.is_dir()), reverse=True)
     wrong: list[str] = []
     for number in range(kills):
-        with served(gallery, "--requests-a-minute", "1000000") as service:
+        with run_service(gallery, "--requests-a-minute", "1000000") as service:
             clients = [Client(service.address, log, people, CLIENTS * number + each) for each in range(CLIENTS)]
             threads = [threading.Thread(target=client.run) for client in clients]
             for thread in threads:

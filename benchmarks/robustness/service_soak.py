@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from benchmarks.robustness.serving import served
+from benchmarks.robustness.serving import run_service
 from facebank import FaceBank
 from facebank.schemas.records import photo_record
 
@@ -103,7 +103,7 @@ def main() -> int:
             records = {path.name: {**photo_record(*bank.identify(path)), "image": path.name} for path in photos}
         expected = {name: text_of(json.loads(json.dumps(record))) for name, record in records.items()}
         options = ("--exact", "--requests-a-minute", "1000000")
-        with served(gallery, *options) as service, ThreadPoolExecutor(arguments.clients) as pool:
+        with run_service(gallery, *options) as service, ThreadPoolExecutor(arguments.clients) as pool:
             asking = LoadGenerator(service.address, expected)
             first = arguments.requests // 5
             list(pool.map(asking.ask, range(first)))

@@ -1,4 +1,4 @@
-"""A ``facebank serve`` process for trials."""
+"""Runs ``facebank serve`` as a process for trials."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from threading import Thread
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class Service:
     """A running service."""
 
     address: str
     process: subprocess.Popen[str]
-    output: list[str]  # output since the first answer; expected to be empty
+    output: list[str]  # lines of standard error since the start; expected to be empty
 
     def megabytes(self) -> float:
         """Return the resident memory in megabytes."""
@@ -35,22 +35,22 @@ class Serving:
 
 
 @contextmanager
-def served(gallery: Path, *options: str) -> Iterator[Serving]:
+def run_service(gallery: Path, *options: str) -> Iterator[Service]:
     """Run ``facebank serve`` within the block, and terminate it at the end if it is still running."""
     program = Path(sys.executable).with_name("facebank")
     command = [str(program), "--gallery", str(gallery), "serve", "--port", "0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            found = None
+            match = None
             for line in process.stderr:
-                found = re.search(r"serving (http://\S+)", line)
-                if found is not None:
+                match = re.search(r"serving (http://\S+)", line)
+                if match is not None:
                     break
-            if found is None:
-                raise RuntimeError("the service did not start")
+            if match is None:
+                raise RuntimeError(f"the service of {gallery} did not start: {' '.join(command)}")
             output: list[str] = []
             Thread(target=output.extend, args=(process.stderr,), daemon=True).start()
-            yield Serving(found.group(1), process, output)
+            yield Service(match[1], process, output)
         finally:
             process.terminate()
