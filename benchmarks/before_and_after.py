@@ -225,8 +225,15 @@ def compare(task: Task, before: Version, after: Version, *, runs: int) -> Compar
     random = np.random.default_rng(0)
     medians = np.median(ratios[random.integers(runs, size=(RESAMPLES, runs))], axis=1)
     low, high = (float(end) for end in np.percentile(medians, INTERVAL))
-    ratio, *median_seconds = (float(np.median(values)) for values in (ratios, before_seconds, after_seconds))
-    return Comparison(task.title, ratio, low, high, *median_seconds, runs)
+    return Comparison(
+        task.title,
+        float(np.median(ratios)),
+        low,
+        high,
+        float(np.median(before_seconds)),
+        float(np.median(after_seconds)),
+        runs,
+    )
 
 
 def table(comparisons: Sequence[Comparison]) -> str:

@@ -28,7 +28,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.page_pictures import CHROMIUM
-from benchmarks.robustness.serving import served
+from benchmarks.robustness.serving import run_service
 
 REPORT = Path(__file__).parent / "reports" / "first_album.json"
 PEOPLE, PHOTOS = 30, 10
@@ -135,7 +135,10 @@ def main() -> None:
         album.mkdir()
         labels = make_album(options.shared / "data", album)
         start = time.monotonic()
-        with served(Path(folder) / "family.facebank", "--album", str(album)) as service, sync_playwright() as player:
+        with (
+            run_service(Path(folder) / "family.facebank", "--album", str(album)) as service,
+            sync_playwright() as player,
+        ):
             started = round(time.monotonic() - start, 1)
             browser = player.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
             page = browser.new_page(viewport={"width": 1280, "height": 900})
