@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.scan_speed import scan
 from facebank import FaceBank
 from facebank.errors import DeviceError, MissingDependencyError
-from facebank.packs import Pack, load_pack, load_runtime, open_session, try_device, usable_cores, where_it_runs
+from facebank.packs import Pack, load_pack, load_runtime, open_session, session_device, try_device, usable_cores
 from facebank.vision import FaceAnalyzer
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def batch_times(pack: Pack, device: str, sizes: Sequence[int], runs: int) -> Ite
     networks = [("embedder", pack.embedder_path(), edge), *(("detector", pack.detector_path(), side) for side in SIDES)]
     for network, path, side in networks:
         session = open_session(path, device)
-        if where_it_runs(session) != device:
+        if session_device(session) != device:
             raise DeviceError(f"the {network} does not run on {device}")
         for size in sizes:
             feed = noise(size, 3, side, side)

@@ -27,7 +27,7 @@ from facebank.packs import load_pack
 from facebank.storage.arrays import overlaps
 from facebank.types import DecodedPhoto
 from facebank.vision import FaceAnalyzer
-from facebank.vision.quality import remaining_similarity, score_of
+from facebank.vision.quality import quality_score, remaining_similarity
 
 if TYPE_CHECKING:
     from facebank.types import AnalyzedPhoto, Face, RGBImage
@@ -52,7 +52,7 @@ def qualities(analyzer: FaceAnalyzer, analyzed: AnalyzedPhoto, face: Face) -> tu
     """Return a face's quality without and with the weakness "hardly a face"."""
     similarities = remaining_similarity(face, analyzer.crop(analyzed.photo, face))
     without = {weakness: value for weakness, value in similarities.items() if weakness != HARDLY_A_FACE}
-    return score_of(without), score_of(similarities)
+    return quality_score(without), quality_score(similarities)
 
 
 def read_no_faces(data: Path, analyzer: FaceAnalyzer, names: frozenset[str]) -> Iterator[tuple[float, float]]:

@@ -31,7 +31,7 @@ from facebank.vision.alignment import align
 from facebank.vision.analyzer import build_embedder
 from facebank.vision.augmentation import augment
 from facebank.vision.masking import MASK_COLORS, MaskShape, draw_mask
-from facebank.vision.quality import assess, frontality, remaining_similarity, score_of, with_stability
+from facebank.vision.quality import add_stability, assess, frontality, quality_score, remaining_similarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -174,17 +174,17 @@ def _probe(
     crop = align(pixels, detection.landmarks, embedder.template, embedder.size)
     crops = [crop, *(augment(crop, embedder.template, variant) for variant in ("flip", "shifted"))]
     embedding, *others = embedder.embed(np.stack(crops))
-    steady = with_stability(assess(detection, crop), embedding, np.stack(others)).score
+    steady = add_stability(assess(detection, crop), embedding, np.stack(others)).score
     left = remaining_similarity(detection, crop)
     return Probe(person, condition, means @ embedding, left, steady)
 
 
 def scores_of(probes: list[Probe]) -> dict[str, Doubles]:
     """Return the qualities of the probes: as shipped, without each component, and with stability."""
-    found = {"quality": np.array([score_of(probe.left) for probe in probes])}
+    found = {"quality": np.array([quality_score(probe.left) for probe in probes])}
     for dropped in probes[0].left:
         kept = [{name: left for name, left in probe.left.items() if name != dropped} for probe in probes]
-        found[f"without '{dropped}'"] = np.array([score_of(left) for left in kept])
+        found[f"without '{dropped}'"] = np.array([quality_score(left) for left in kept])
     found["with stability (at enrollment)"] = np.array([probe.steady for probe in probes])
     return found
 

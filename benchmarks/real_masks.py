@@ -38,7 +38,7 @@ from benchmarks.mask_crops import (
 from facebank import read_photo
 from facebank.packs import load_pack
 from facebank.vision import FaceAnalyzer
-from facebank.vision.quality import NOTICED, NUMBERS, hidden_mouth, lab_of, lower_face
+from facebank.vision.quality import HIDDEN_MOUTH, MODEL_PATH, hidden_mouth, lower_face, rgb_to_lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -220,12 +220,13 @@ def score_previous_rule(crop: RGBImage) -> float:
         _colors(crop, (0.52, 0.59, 0.25, 0.375), (0.52, 0.59, 0.625, 0.75), (0.215, 0.34, 0.36, 0.64)), axis=0
     )
     hue = float(np.hypot(*(np.median(_colors(crop, (0.70, 0.93, 0.34, 0.66)), axis=0) - skin)[1:]))
-    lips = float(np.ptp(lab_of(_part(crop, (0.75, 0.89, 0.39, 0.61)))[..., 0].mean(axis=1))) / max(float(skin[0]), 5.0)
+    lightness = rgb_to_lab(_part(crop, (0.75, 0.89, 0.39, 0.61)))[..., 0]
+    lips = float(np.ptp(lightness.mean(axis=1))) / max(float(skin[0]), 5.0)
     return float(np.clip((hue - 8) / 8, 0, 1) * np.clip((0.3 - lips) / 0.1, 0, 1))
 
 
 def _colors(crop: RGBImage, *parts: tuple[float, float, float, float]) -> FloatArray:
-    return lab_of(np.concatenate([_part(crop, part).reshape(-1, 3) for part in parts]))
+    return rgb_to_lab(np.concatenate([_part(crop, part).reshape(-1, 3) for part in parts]))
 
 
 def _part(crop: RGBImage, part: tuple[float, float, float, float]) -> RGBImage:
@@ -263,7 +264,7 @@ def is_masked(classifier: Classifier, crops: Sequence[RGBImage] | NDArray[np.uin
 
 def apply_previous_rule(crops: Iterable[RGBImage]) -> list[bool]:
     """Return whether each face is classified as masked by the previous rule."""
-    return [score_previous_rule(crop) > NOTICED for crop in crops]
+    return [score_previous_rule(crop) > HIDDEN_MOUTH for crop in crops]
 
 
 def milliseconds(crops: Sequence[RGBImage] | NDArray[np.uint8]) -> float:
@@ -329,7 +330,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with lfw/, lfw-meta/, hard/masks/ and photos/")
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
-    parser.add_argument("--fit", action="store_true", help=f"write {NUMBERS.name}")
+    parser.add_argument("--fit", action="store_true", help=f"write {MODEL_PATH.name}")
     arguments = parser.parse_args()
     pack = load_pack(None)
     faces = load_bare_faces(arguments.data, pack, DEVELOPMENT)
@@ -339,7 +340,7 @@ def main() -> None:
     classifier = fit(training, people, np.ones(len(names), dtype=np.bool_))
     if arguments.fit:
         np.savez(
-            NUMBERS,
+            MODEL_PATH,
             weights=classifier.weights,
             intercept=np.float32(classifier.intercept),
             threshold=np.float32(classifier.threshold),

@@ -31,7 +31,7 @@ class Published:
         Path in the repository.
     sha256, size
         Values of its Git-LFS pointer; the size is in bytes.
-    licence
+    license
         Name of the license file that must accompany it.
     """
 
@@ -39,7 +39,7 @@ class Published:
     name: str
     sha256: str
     size: int
-    licence: str
+    license: str
 
 
 PUBLISHED = (
@@ -61,16 +61,16 @@ PUBLISHED = (
 
 
 def differences(folder: Path) -> list[str]:
-    """Return a line for each file of a folder that differs from the published one."""
-    found: list[str] = []
+    """Return a message for each file of a folder that differs from the published one."""
+    problems: list[str] = []
     for file in PUBLISHED:
         path = folder / file.name
         state = file_state(path, file.sha256)
         if state is not FileState.OK:
-            found.append(f"{path} is {state}; download {file.folder}/{file.name} of opencv_zoo at {COMMIT}")
+            problems.append(f"{path} is {state}; download {file.folder}/{file.name} of opencv_zoo at {COMMIT}")
         elif path.stat().st_size != file.size:
-            found.append(f"{path} does not have {file.size} bytes")
-    return found
+            problems.append(f"{path} does not have {file.size} bytes")
+    return problems
 
 
 def main() -> int:
@@ -79,17 +79,17 @@ def main() -> int:
     parser.add_argument("source", nargs="?", type=Path, help="folder of downloaded files")
     source: Path | None = parser.parse_args().source
     pack = load_pack()
-    found = differences(source) if source else []
-    if source and not found:
+    problems = differences(source) if source else []
+    if source and not problems:
         for file in PUBLISHED:
             if not (pack.folder / file.name).exists():
                 shutil.copyfile(source / file.name, pack.folder / file.name)
-    found += differences(pack.folder)
-    found += [f"{file.licence} is missing" for file in PUBLISHED if not (pack.folder / file.licence).is_file()]
+    problems += differences(pack.folder)
+    problems += [f"{file.license} is missing" for file in PUBLISHED if not (pack.folder / file.license).is_file()]
     if pack.manifest.files != {file.name: file.sha256 for file in PUBLISHED}:
-        found.append("the hashes in pack.toml differ from the published ones")
-    print("\n".join(found) or f"{pack.folder}: as published")
-    return 1 if found else 0
+        problems.append("the hashes in pack.toml differ from the published ones")
+    print("\n".join(problems) or f"{pack.folder}: all files are as published")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from facebank.album.scan_version import CachedScanVersion
 from facebank.errors import ScanNotFoundError
 from facebank.operations.identify import decision_basis, identified_tracks
 from facebank.storage.paths import absolute
-from facebank.vision.tracking import overlapping
+from facebank.vision.tracking import group_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -191,7 +191,7 @@ def decided_videos(
     """
     try:
         for video in album.scan_file.videos.each(places or (), wants) if places != [] else ():
-            together = overlapping([(track.shot, track.begun, track.seen) for track in video.tracks])
+            together = group_spans([(track.shot, track.begun, track.seen) for track in video.tracks])
             yield (
                 video,
                 identified_tracks(

@@ -19,7 +19,7 @@ from facebank.cluster.shard_folder import ShardFolder
 from facebank.cluster.worker import Job
 from facebank.errors import UsageError
 from facebank.media import Shard, decoder_versions
-from facebank.packs import has_openvino, measured
+from facebank.packs import has_openvino, read_choice
 from facebank.storage.paths import named_places, place_path
 from facebank.storage.progress import SILENT, Progress
 
@@ -205,8 +205,8 @@ def _runtime_for(engine: Engine, pack: Pack, runtime: str) -> str:
     if runtime != "auto" or not has_openvino():
         return "onnxruntime" if runtime == "auto" else runtime
     sha256 = pack.manifest.embedder.sha256
-    if measured(sha256, 1) is None:
+    if read_choice(sha256, 1) is None:
         engine.preload()
         _ = engine.analyzer  # loading it runs the measurement
-    choice = measured(sha256, 1)
+    choice = read_choice(sha256, 1)
     return "onnxruntime" if choice is None else choice.runtime

@@ -146,7 +146,7 @@ def examine_device(device: str, installed: Installed) -> tuple[Finding, ...]:
 
 def _runtime_findings() -> Iterator[Finding]:
     """Yield a finding on the runtime that embeds faces in scans with the embedded pack, if OpenVINO is installed."""
-    from facebank.packs import has_openvino, load_openvino, load_pack, measured
+    from facebank.packs import has_openvino, load_openvino, load_pack, read_choice
 
     if not has_openvino():
         return
@@ -156,7 +156,7 @@ def _runtime_findings() -> Iterator[Finding]:
         command = install_command("--force-reinstall", "openvino")
         yield Finding("OpenVINO", str(error), Severity.WARNING, command)
         return
-    subject, choice = "Embedder's runtime", measured(load_pack().manifest.embedder.sha256, threads=1)
+    subject, choice = "Embedder's runtime", read_choice(load_pack().manifest.embedder.sha256, threads=1)
     if choice is None:
         yield Finding(subject, "not measured yet; measured by the first `facebank scan` without --runtime")
     else:
@@ -329,11 +329,11 @@ def _section(title: str, examine_it: Callable[[], tuple[Finding, ...]]) -> Secti
 
 
 def _trial_finding(trial: DeviceTrial, providers: str, installed: Installed) -> Finding:
-    detail = f"requested {trial.asked}, ran on: {', '.join(sorted(trial.ran_on)) or 'nothing'}"
-    wants_cuda = trial.asked == "cuda" or (trial.asked == "auto" and "CUDAExecutionProvider" in providers)
+    detail = f"requested {trial.device}, ran on: {', '.join(sorted(trial.ran_on)) or 'nothing'}"
+    wants_cuda = trial.device == "cuda" or (trial.device == "auto" and "CUDAExecutionProvider" in providers)
     if wants_cuda and trial.ran_on != {"cuda"}:
         problem = _cuda_problem(detail, trial.problem, installed)
-        return replace(problem, severity=Severity.WARNING) if trial.asked == "auto" and trial.ran_on else problem
+        return replace(problem, severity=Severity.WARNING) if trial.device == "auto" and trial.ran_on else problem
     if not trial.ran_on:
         return Finding("Small network", f"{detail}: {trial.problem}", Severity.PROBLEM)
     return Finding("Small network", detail)

@@ -20,7 +20,7 @@ from facebank.recognition.settings import DecisionSettings
 from facebank.recognition.training import build_scorer
 from facebank.storage.text import printable
 from facebank.types import Decision
-from facebank.vision.quality import with_stability
+from facebank.vision.quality import add_stability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -228,7 +228,7 @@ def _qualities(faces: FaceSet, indices: NDArray[np.int64], others: list[FloatArr
     """
     found = zip(indices, *others, strict=True)
     qualities = [
-        (with_stability(face.assessment, face.embedding, np.stack(moved)) if moved else face.assessment).score
+        (add_stability(face.assessment, face.embedding, np.stack(moved)) if moved else face.assessment).score
         for index, *moved in found
         if (face := faces.faces[index]) is not None
     ]

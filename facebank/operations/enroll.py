@@ -22,7 +22,7 @@ from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable, shell_command
 from facebank.types import AnalyzedPhoto, EnrolledPhoto, EnrollReason, EnrollReport, Face, Photo
 from facebank.vision.augmentation import ENROLLED_VARIANTS
-from facebank.vision.quality import with_stability
+from facebank.vision.quality import add_stability
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -365,7 +365,7 @@ def complete_sample(sample: NewSample, face: Face, crop: RGBImage, analyzer: Fac
         The pack's analyzer.
     """
     variants = analyzer.embed_variants(crop, sorted({*STEADYING, *ENROLLED_VARIANTS}))
-    quality = with_stability(face.assessment, face.embedding, np.stack([variants[name] for name in STEADYING]))
+    quality = add_stability(face.assessment, face.embedding, np.stack([variants[name] for name in STEADYING]))
     return replace(sample, quality=quality.score, vectors=_kept(face, variants))
 
 

@@ -17,23 +17,23 @@ from facebank.packs.manifest import (
     read_manifest,
     terms_notice,
 )
-from facebank.packs.network_file import check_network, prepared_model
+from facebank.packs.network_file import check_network, prepare_model
 from facebank.packs.openvino_runtime import has_openvino, load_openvino
 from facebank.packs.registry import KnownPack, known_packs
 from facebank.packs.runtime import (
     DeviceTrial,
     Session,
     check_device,
+    check_not_forked,
     load_runtime,
-    note_session,
     open_session,
-    require_own,
+    register_session,
+    session_device,
     try_device,
     usable_cores,
-    where_it_runs,
 )
-from facebank.packs.runtime_choice import check_runtime, measured, open_network
-from facebank.packs.shared_session import SharedSession, at_work, open_shared
+from facebank.packs.runtime_choice import check_runtime, open_network, read_choice
+from facebank.packs.shared_session import SharedSession, open_shared, share_cores
 from facebank.packs.store import (
     FileState,
     Pack,
@@ -67,10 +67,10 @@ __all__ = [
     "Thresholds",
     "add_pack",
     "assemble_pack",
-    "at_work",
     "catalog",
     "check_device",
     "check_network",
+    "check_not_forked",
     "check_runtime",
     "commercial_use",
     "file_state",
@@ -82,18 +82,18 @@ __all__ = [
     "load_openvino",
     "load_pack",
     "load_runtime",
-    "measured",
-    "note_session",
     "open_network",
     "open_session",
     "open_shared",
-    "prepared_model",
+    "prepare_model",
+    "read_choice",
     "read_manifest",
+    "register_session",
     "remove_pack",
-    "require_own",
+    "session_device",
+    "share_cores",
     "terms_notice",
     "try_device",
     "usable_cores",
     "verify_pack",
-    "where_it_runs",
 ]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _ADVICE = "free some space, or set FACEBANK_CACHE to a folder that can be written"
 _CHUNK = 1 << 18
 _DAY = 86400
-_NOT_IN_ADDRESSES = re.compile(r"[^!-~]")
+_INVALID_CHARACTER = re.compile(r"[^!-~]")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # at most 18 digits, so that sizes fit int64
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})")
@@ -68,7 +68,7 @@ class _RetryableError(Exception):
 
 
 @contextlib.contextmanager
-def downloaded(
+def open_download(
     url: str,
     sha256: str | None = None,
     progress: Progress = SILENT,
@@ -119,16 +119,16 @@ def check_address(url: str) -> None:
         allowed = False
     if not allowed:
         raise DownloadError(
-            f"packs cannot be downloaded from {printable(url)}: the address must begin with https:// and a host"
+            f"packs cannot be downloaded from {printable(url)}: the address must begin with https:// and name a host"
         )
-    if _NOT_IN_ADDRESSES.search(url):
+    if _INVALID_CHARACTER.search(url):
         raise DownloadError(
             f"{printable(url)} contains characters that are invalid in an address: write them percent-encoded (%20)"
         )
 
 
 class _Transfer:
-    """One download into its own folder: ``data``, and ``state.json`` about the file on the server."""
+    """A download into a folder: ``data``, and ``state.json`` with the size and validator of the file on the server."""
 
     def __init__(self, url: str, folder: Path, progress: Progress, limits: DownloadLimits) -> None:
         self.url = url
@@ -142,7 +142,7 @@ class _Transfer:
         """Download the missing part, within the limits on attempts and time."""
         pause = self._limits.pause
         deadline = time.monotonic() + self._limits.seconds
-        for left in reversed(range(self._limits.attempts)):
+        for attempts_left in reversed(range(self._limits.attempts)):
             try:
                 with _Connections(self._limits.timeout, deadline) as connections:
                     self._attempt(connections)
@@ -152,7 +152,7 @@ class _Transfer:
                         f"{printable(self.url)} could not be downloaded within {self._limits.seconds:g} seconds: "
                         "try again to continue; the received part is kept"
                     ) from error
-                if not left:
+                if not attempts_left:
                     raise DownloadError(
                         f"{printable(self.url)} could not be downloaded ({printable(str(error))}): "
                         "check the connection and try again; the received part is kept"
@@ -188,13 +188,13 @@ class _Transfer:
             return connections.open(self.url, headers)
         except urllib.error.HTTPError as error:
             with error:
-                raise self._refusal(error) from error
+                raise self._http_error(error) from error
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             raise _RetryableError(str(getattr(error, "reason", error))) from error
         except ValueError as error:  # a malformed redirect or host name
             raise DownloadError(f"{printable(self.url)} is not a usable address ({printable(str(error))})") from error
 
-    def _refusal(self, error: urllib.error.HTTPError) -> Exception:
+    def _http_error(self, error: urllib.error.HTTPError) -> Exception:
         if error.code == 416:
             self.discard()
             return _RetryableError("the file on the server has changed")
@@ -220,7 +220,7 @@ class _Transfer:
             length = response.headers.get("Content-Length", "")
             total = int(length) if length.isdecimal() and len(length) < 19 else None  # fits int64
         if total is not None and total > self._limits.max_bytes:
-            raise self._too_large(total)
+            raise self._too_large_error(total)
         etag = response.headers.get("ETag", "")
         # a weak ETag (W/"...") is invalid in If-Range
         validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
@@ -232,10 +232,10 @@ class _Transfer:
         self._progress.begin("Downloading", state.total)
         self._progress.advance(received)
         with self._open_data() as file:
-            while chunk := self._next(response):
+            while chunk := self._read_chunk(response):
                 received += len(chunk)
                 if received > limit:
-                    raise self._too_large(received)
+                    raise self._too_large_error(received)
                 self._write(file, chunk)
                 self._progress.advance(len(chunk))
         if connections.ended or (state.total is not None and received < state.total):
@@ -252,13 +252,13 @@ class _Transfer:
             file.write(chunk)
             file.flush()
 
-    def _next(self, response: HTTPResponse) -> bytes:
+    def _read_chunk(self, response: HTTPResponse) -> bytes:
         try:
             return response.read1(_CHUNK)  # does not wait for a whole chunk
         except (http.client.HTTPException, OSError) as error:
             raise _RetryableError(str(error) or type(error).__name__) from error
 
-    def _too_large(self, size: int) -> DownloadError:
+    def _too_large_error(self, size: int) -> DownloadError:
         self.discard()
         return DownloadError(
             f"{printable(self.url)} has {size} bytes or more, but the limit is {self._limits.max_bytes}: download it "
@@ -300,7 +300,7 @@ def _claim_folder(cached: Path) -> Path:
     """Return a new folder for one download, with the cached data of an earlier one."""
     with translate_write_errors(cached.parent, _ADVICE):
         cached.parent.mkdir(parents=True, exist_ok=True)
-        _clear_old(cached.parent)
+        _delete_old(cached.parent)
         folder = Path(tempfile.mkdtemp(prefix=f"{cached.name}-", dir=cached.parent)) / "part"
         try:
             cached.replace(folder)
@@ -310,11 +310,11 @@ def _claim_folder(cached: Path) -> Path:
 
 
 def _return_to_cache(folder: Path, cached: Path) -> None:
-    with contextlib.suppress(OSError):  # another process has returned its own meanwhile
+    with contextlib.suppress(OSError):  # another process has returned its folder meanwhile
         folder.replace(cached)
 
 
-def _clear_old(downloads: Path) -> None:
+def _delete_old(downloads: Path) -> None:
     """Delete cached downloads after a week, and leftovers of killed processes after a day."""
     now = time.time()
     for folder in downloads.iterdir():
@@ -327,8 +327,8 @@ def _clear_old(downloads: Path) -> None:
 class _Connections:
     """Context manager for the connections of one attempt, which are shut down at a deadline (`time.monotonic`).
 
-    Redirects from ``https`` to ``http`` are refused, and so are those to this computer or a private network, unless the
-    first host is there too.
+    Refuses redirects from ``https`` to ``http``, and to this computer or a private network unless the first host is
+    local or private too.
     """
 
     def __init__(self, timeout: float, deadline: float) -> None:
@@ -360,32 +360,32 @@ class _Connections:
 
     def open(self, url: str, headers: dict[str, str]) -> HTTPResponse:
         """Request an address; raises the errors of `urllib.request`, and `DownloadError` for a refused redirect."""
-        if _is_inward(urlsplit(url).hostname or ""):
+        if _is_private(urlsplit(url).hostname or ""):
             self._first_is_public = False
         opener = urllib.request.build_opener(_Redirects(self), _CheckedConnections(self))
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the address has been checked
         response: HTTPResponse = opener.open(request, timeout=self._timeout)
         return response
 
-    def connected(self, host: str, connection: socket.socket, through_proxy: bool) -> None:
+    def register(self, host: str, connection: socket.socket, through_proxy: bool) -> None:
         """Check the address of a new connection before anything is sent, and register it for the shutdown."""
         with self._lock:
             self._watched.append(connection.dup())
             if self.ended:
                 raise TimeoutError("the time limit has passed")
         if through_proxy:
-            return  # the address is that of the proxy
+            return  # the connection is to the proxy, not to the host
         public = is_public(str(connection.getpeername()[0]))
         if self._first_is_public is None:
             self._first_is_public = public
         elif self._first_is_public and not public:
-            raise _inward(host)
+            raise _private_redirect_error(host)
 
-    def redirected(self, url: str) -> None:
+    def check_redirect(self, url: str) -> None:
         """Refuse a redirect whose address is written as a local or private one."""
         host = urlsplit(url).hostname or ""
-        if self._first_is_public is not False and _is_inward(host):
-            raise _inward(host)
+        if self._first_is_public is not False and _is_private(host):
+            raise _private_redirect_error(host)
 
     def _end(self) -> None:
         self._ended.set()
@@ -396,19 +396,19 @@ class _Connections:
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address is on the internet, not of this computer or a private network."""
+    """Return whether an IP address is neither of this computer nor of a private network."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     mapped = getattr(parsed, "ipv4_mapped", None)
     return (mapped or parsed).is_global
 
 
-def _inward(host: str) -> DownloadError:
+def _private_redirect_error(host: str) -> DownloadError:
     return DownloadError(
         f"the server redirects to {printable(host)} on this computer or in a private network, which is not allowed"
     )
 
 
-def _is_inward(host: str) -> bool:
+def _is_private(host: str) -> bool:
     """Return whether a host is written as a local or private address; False for names, checked on connection."""
     try:
         return host == "localhost" or not is_public(host)
@@ -425,10 +425,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         check_address(newurl)
         if req.type == "https" and urlsplit(newurl).scheme != "https":
-            raise DownloadError(
-                f"{printable(req.full_url)} redirects to {printable(newurl)}, which is not encrypted and so not allowed"
-            )
-        self._connections.redirected(newurl)
+            raise DownloadError(f"{printable(req.full_url)} redirects to {printable(newurl)}, which is not encrypted")
+        self._connections.check_redirect(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -440,12 +438,14 @@ class _CheckedConnections(urllib.request.HTTPHandler, urllib.request.HTTPSHandle
         self._connections = connections
 
     def http_open(self, req: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(self._maker(http.client.HTTPConnection, req), req)
+        return self.do_open(self._connection_factory(http.client.HTTPConnection, req), req)
 
     def https_open(self, req: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(self._maker(http.client.HTTPSConnection, req), req, context=ssl.create_default_context())
+        return self.do_open(
+            self._connection_factory(http.client.HTTPSConnection, req), req, context=ssl.create_default_context()
+        )
 
-    def _maker(self, kind: type[http.client.HTTPConnection], request: urllib.request.Request) -> Any:
+    def _connection_factory(self, kind: type[http.client.HTTPConnection], request: urllib.request.Request) -> Any:
         through_proxy = request.has_proxy() or bool(getattr(request, "_tunnel_host", None))
 
         def make(host: str, **settings: Any) -> http.client.HTTPConnection:
@@ -456,7 +456,7 @@ class _CheckedConnections(urllib.request.HTTPHandler, urllib.request.HTTPSHandle
             ) -> socket.socket:
                 opened = socket.create_connection(address, timeout, source)
                 try:
-                    self._connections.connected(address[0], opened, through_proxy)
+                    self._connections.register(address[0], opened, through_proxy)
                 except BaseException:
                     opened.close()
                     raise

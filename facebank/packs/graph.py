@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto
 
 DynamicAxes: TypeAlias = Literal["batch", "batch_and_size"]
-"""Input axes that become dynamic: the number of pictures, or also their height and width."""
+"""Input axes that become dynamic: the number of images, or also their height and width."""
 
 
 _INVALID_MODEL_ERRORS = (
@@ -63,14 +63,14 @@ def _fold_constants(graph: GraphProto) -> None:
     Relies on the topological order of nodes, which ONNX requires.
     """
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    kept: list[NodeProto] = []
+    nodes: list[NodeProto] = []
     for node in graph.node:
         if node.op_type in _FOLDABLE and all(name in constants for name in node.input):
             value = _FOLDABLE[node.op_type](node, [numpy_helper.to_array(constants[name]) for name in node.input])
             constants[node.output[0]] = numpy_helper.from_array(np.ascontiguousarray(value), node.output[0])
         else:
-            kept.append(node)
-    _replace_nodes(graph, kept)
+            nodes.append(node)
+    _replace_nodes(graph, nodes)
     _replace_constants(graph, list(constants.values()))
 
 
@@ -100,10 +100,10 @@ def _spread(numbers: NDArray[np.float32], shape: tuple[int, ...], axis: int, blo
     axis = range(len(shape))[axis]
     length = shape[axis]
     if not block_size:
-        return numbers.reshape([length if each == axis else 1 for each in range(len(shape))])
-    wanted = (*shape[:axis], -(-length // block_size), *shape[axis + 1 :])
-    if block_size < 0 or numbers.shape != wanted:
-        raise ValueError(f"blocks of shape {numbers.shape}, but {wanted} expected")
+        return numbers.reshape([length if index == axis else 1 for index in range(len(shape))])
+    expected = (*shape[:axis], -(-length // block_size), *shape[axis + 1 :])
+    if block_size < 0 or numbers.shape != expected:
+        raise ValueError(f"blocks of shape {numbers.shape}, but {expected} expected")
     # the last block may be partial, and an untrusted block size may exceed the axis
     return np.repeat(numbers, min(block_size, length), axis=axis)[(slice(None),) * axis + (slice(length),)]
 
@@ -124,17 +124,17 @@ _FOLDABLE = {"DequantizeLinear": _fold_dequantize, "Reshape": _fold_reshape}
 
 def _drop_dropout(graph: GraphProto) -> None:
     """Remove ``Dropout``, which has no effect outside training, in place."""
-    passed: dict[str, str] = {}
-    kept: list[NodeProto] = []
-    results = {output.name for output in graph.output}
+    replacements: dict[str, str] = {}
+    nodes: list[NodeProto] = []
+    outputs = {output.name for output in graph.output}
     for node in graph.node:
         for index, name in enumerate(node.input):
-            node.input[index] = passed.get(name, name)
-        if node.op_type == "Dropout" and not results.intersection(node.output):
-            passed[node.output[0]] = node.input[0]
+            node.input[index] = replacements.get(name, name)
+        if node.op_type == "Dropout" and not outputs.intersection(node.output):
+            replacements[node.output[0]] = node.input[0]
         else:
-            kept.append(node)
-    _replace_nodes(graph, kept)
+            nodes.append(node)
+    _replace_nodes(graph, nodes)
 
 
 def _rewrite_prelu(graph: GraphProto) -> None:
@@ -143,35 +143,35 @@ def _rewrite_prelu(graph: GraphProto) -> None:
     Finite results are the same to the last bit, because one of the two terms is always zero. ONNX Runtime's ``PRelu``
     is slow because it branches at each value.
     """
-    kept: list[NodeProto] = []
+    nodes: list[NodeProto] = []
     for node in graph.node:
         if node.op_type != "PRelu":
-            kept.append(node)
+            nodes.append(node)
             continue
         (values, slope), result = node.input, node.output[0]
         positive, negative, leak = (f"{result}/{part}" for part in ("positive", "negative", "leak"))
-        kept += [
+        nodes += [
             onnx.helper.make_node("Relu", [values], [positive]),
             onnx.helper.make_node("Sub", [values, positive], [negative]),
             onnx.helper.make_node("Mul", [negative, slope], [leak]),
             onnx.helper.make_node("Add", [positive, leak], [result]),
         ]
-    _replace_nodes(graph, kept)
+    _replace_nodes(graph, nodes)
 
 
 def _drop_unused(graph: GraphProto) -> None:
     """Remove nodes and constants that no output needs, and inputs that are constant or unused, in place."""
     needed = {output.name for output in graph.output}
-    kept: list[NodeProto] = []
+    nodes: list[NodeProto] = []
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             needed.update(node.input)
-            kept.append(node)
-    _replace_nodes(graph, kept[::-1])
+            nodes.append(node)
+    _replace_nodes(graph, nodes[::-1])
     tensors = [tensor for tensor in graph.initializer if tensor.name in needed]
     _replace_constants(graph, tensors)
-    given = needed - {tensor.name for tensor in tensors}
-    inputs = [value for value in graph.input if value.name in given]
+    constants = {tensor.name for tensor in tensors}
+    inputs = [value for value in graph.input if value.name in needed - constants]
     del graph.input[:]
     graph.input.extend(inputs)
 
@@ -182,7 +182,7 @@ def _make_axes_dynamic(graph: GraphProto, dynamic: DynamicAxes) -> None:
     Raises `ValueError` if the network does not have one input of four axes.
     """
     if len(graph.input) != 1 or len(graph.input[0].type.tensor_type.shape.dim) != 4:
-        raise ValueError("its input is not one picture")
+        raise ValueError("its input is not a batch of one image")
     sizes = graph.input[0].type.tensor_type.shape.dim
     sizes[0].dim_param = "batch"
     if dynamic == "batch_and_size":
@@ -192,7 +192,7 @@ def _make_axes_dynamic(graph: GraphProto, dynamic: DynamicAxes) -> None:
             if axis == 0:
                 size.dim_param = "batch"
             elif dynamic == "batch_and_size" and axis == 1:
-                size.Clear()  # the number of results depends on the picture's size
+                size.Clear()  # the number of results depends on the image's size
     del graph.value_info[:]  # shapes of intermediate results, which are no longer fixed
     _make_reshapes_dynamic(graph)
 

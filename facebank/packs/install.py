@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import LicenceNotAcceptedError, PackIntegrityError, PackNotFoundError, UsageError
-from facebank.packs.download import DownloadLimits, check_address, downloaded
+from facebank.packs.download import DownloadLimits, check_address, open_download
 from facebank.packs.manifest import (
     EMBEDDED_FOLDER,
     MANIFEST_NAME,
@@ -27,7 +27,7 @@ from facebank.packs.manifest import (
     read_manifest,
 )
 from facebank.packs.registry import KnownPack, known_packs
-from facebank.packs.store import ADVICE, Pack, copy_checked, publish, refuse_taken, staging_folder
+from facebank.packs.store import ADVICE, Pack, check_name_is_free, copy_checked, publish, staging_folder
 from facebank.storage.files import is_file, sha256_of, translate_write_errors, write_file
 from facebank.storage.paths import packs_folder
 from facebank.storage.progress import SILENT, Progress
@@ -42,8 +42,8 @@ _ACCEPTED_NAME = ".accepted-licences.json"
 _MAX_ACCEPTED_BYTES = 1 << 20
 _HASH = re.compile(r"sha256=([0-9a-fA-F]{64})")
 _CHUNK = 1 << 20
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
+_COMPRESSION_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +103,17 @@ def install_pack(
     StorageError
         The cache or the packs folder cannot be written.
     """
-    work = _Installation(accept_license, replace, progress, limits or InstallLimits(), registry or known_packs())
+    packs = known_packs() if registry is None else registry
+    installation = _Installation(accept_license, replace, progress, limits or InstallLimits(), packs)
     text = os.fspath(source)
-    if text in work.registry:
-        return work.from_registry(work.registry[text])
+    if text in packs:
+        return installation.from_registry(packs[text])
     if "://" in text:
-        return work.from_address(text)
+        return installation.from_address(text)
     if is_file(Path(text)):
-        return work.from_file(Path(text), text)
+        return installation.from_file(Path(text), text)
     raise PackNotFoundError(
-        f"{printable(text)!r} is not the name of a known pack ({', '.join(work.registry)}), an address or a file"
+        f"{printable(text)!r} is not the name of a known pack ({', '.join(packs)}), an address or a file"
     )
 
 
@@ -126,32 +127,32 @@ class _Installation:
     limits: InstallLimits
     registry: Mapping[str, KnownPack]
 
-    def from_registry(self, known: KnownPack) -> Pack:
+    def from_registry(self, pack: KnownPack) -> Pack:
         """Install a known pack; name and license are checked before the download."""
-        self._check(known.manifest)
-        with downloaded(known.url, known.sha256, self.progress, self.limits.download) as file:
-            return self._install_known(file, known, known.url)
+        self._check(pack.manifest)
+        with open_download(pack.url, pack.sha256, self.progress, self.limits.download) as path:
+            return self._install_known(path, pack, pack.url)
 
     def from_address(self, address: str) -> Pack:
-        """Download and install an archive; only then the pack's name and license are known."""
-        url, sha256 = _address_and_hash(address)
-        with downloaded(url, sha256, self.progress, self.limits.download) as file:
-            return self.from_file(file, url)
+        """Download and install an archive; name and license are checked after the download."""
+        url, sha256 = _split_hash(address)
+        with open_download(url, sha256, self.progress, self.limits.download) as path:
+            return self.from_file(path, url)
 
-    def from_file(self, file: Path, label: str) -> Pack:
+    def from_file(self, path: Path, label: str) -> Pack:
         """Install a known pack's published file, or an archive with a manifest."""
         try:
-            sha256 = sha256_of(file)
+            sha256 = sha256_of(path)
         except OSError as error:
             raise PackIntegrityError(f"{printable(label)} cannot be read ({error.strerror})") from error
-        known = next((pack for pack in self.registry.values() if pack.sha256 == sha256), None)
-        if known is None:
-            return self._install_archive(file, label)
-        self._check(known.manifest)
-        return self._install_known(file, known, label)
+        known_pack = next((pack for pack in self.registry.values() if pack.sha256 == sha256), None)
+        if known_pack is None:
+            return self._install_archive(path, label)
+        self._check(known_pack.manifest)
+        return self._install_known(path, known_pack, label)
 
-    def _install_archive(self, file: Path, label: str) -> Pack:
-        with open_archive(file, self.limits.archive, label) as archive, staging_folder() as staging:
+    def _install_archive(self, path: Path, label: str) -> Pack:
+        with open_archive(path, self.limits.archive, label) as archive, staging_folder() as staging:
             prefix = _pack_prefix(archive, label)
             _unpack(archive, f"{prefix}{MANIFEST_NAME}", staging / MANIFEST_NAME, MAX_MANIFEST_BYTES)
             manifest = read_manifest(staging)
@@ -160,26 +161,26 @@ class _Installation:
                 _unpack(archive, f"{prefix}{name}", staging / name)
             return publish(staging, self.replace)
 
-    def _install_known(self, file: Path, known: KnownPack, label: str) -> Pack:
+    def _install_known(self, path: Path, pack: KnownPack, label: str) -> Pack:
         """Install published networks; a single embedder is completed by the embedded detector."""
-        files = known.manifest.files
+        files = pack.manifest.files
         with staging_folder() as staging:
-            _write_manifest(staging, known.manifest)
-            if known.sha256 in files.values():
+            _write_manifest(staging, pack.manifest)
+            if pack.sha256 in files.values():
                 for name, sha256 in files.items():
-                    copy_checked(file if sha256 == known.sha256 else EMBEDDED_FOLDER / name, staging / name, sha256)
+                    copy_checked(path if sha256 == pack.sha256 else EMBEDDED_FOLDER / name, staging / name, sha256)
                 return publish(staging, self.replace)
-            with open_archive(file, self.limits.archive, label) as archive:
+            with open_archive(path, self.limits.archive, label) as archive:
                 for name in files:
-                    _unpack(archive, f"{known.folder}/{name}".lstrip("/"), staging / name)
+                    _unpack(archive, f"{pack.folder}/{name}".lstrip("/"), staging / name)
             return publish(staging, self.replace)
 
     def _check(self, manifest: PackManifest) -> None:
-        refuse_taken(manifest.name, self.replace)
+        check_name_is_free(manifest.name, self.replace)
         _require_license(manifest, self.accept)
 
 
-def _address_and_hash(address: str) -> tuple[str, str | None]:
+def _split_hash(address: str) -> tuple[str, str | None]:
     url, _, fragment = address.partition("#")
     check_address(url)
     if not fragment:
@@ -194,18 +195,18 @@ def _address_and_hash(address: str) -> tuple[str, str | None]:
 
 def _pack_prefix(archive: Archive, label: str) -> str:
     """Return the folder of the only ``pack.toml``, which is at the archive's top or one folder below."""
-    found = [name for name in archive.names if name.split("/")[-1] == MANIFEST_NAME and name.count("/") <= 1]
-    if len(found) != 1:
+    manifests = [name for name in archive.names if name.split("/")[-1] == MANIFEST_NAME and name.count("/") <= 1]
+    if len(manifests) != 1:
         raise PackIntegrityError(
-            f"the archive {printable(label)} contains {len(found)} {MANIFEST_NAME} and is not a known pack: it needs "
-            "one, at its top or one folder below"
+            f"the archive {printable(label)} contains {len(manifests)} {MANIFEST_NAME} and is not a known pack: it "
+            "needs one, at its top or one folder below"
         )
-    return found[0].removesuffix(MANIFEST_NAME)
+    return manifests[0].removesuffix(MANIFEST_NAME)
 
 
-def _unpack(archive: Archive, name: str, target: Path, most: int | None = None) -> None:
+def _unpack(archive: Archive, name: str, target: Path, max_bytes: int | None = None) -> None:
     with translate_write_errors(target, ADVICE), target.open("wb") as file:
-        archive.unpack(name, file, most)
+        archive.unpack(name, file, max_bytes)
 
 
 def _write_manifest(folder: Path, manifest: PackManifest) -> None:
@@ -214,7 +215,7 @@ def _write_manifest(folder: Path, manifest: PackManifest) -> None:
 
 
 def accepted_licenses() -> dict[str, str]:
-    """Return the times of acceptance (ISO 8601, UTC) by license, as ``LICENSE <URL>``."""
+    """Return the time of acceptance (ISO 8601, UTC) of each accepted license, by ``LICENSE <URL>``."""
     try:
         with (packs_folder() / _ACCEPTED_NAME).open("rb") as file:
             content = json.loads(file.read(_MAX_ACCEPTED_BYTES))
@@ -225,15 +226,15 @@ def accepted_licenses() -> dict[str, str]:
 
 
 def _require_license(manifest: PackManifest, accepted: bool) -> None:
-    """Raise `LicenceNotAcceptedError` unless the pack's license is accepted, now or before; records it."""
-    remembered = accepted_licenses()
+    """Record that a pack's license is accepted; raises `LicenceNotAcceptedError` unless it is, now or before."""
+    acceptances = accepted_licenses()
     key = f"{manifest.license} <{manifest.license_url}>"
-    if key in remembered:
+    if key in acceptances:
         return
     if not accepted:
         raise LicenceNotAcceptedError(f"{license_notice(manifest)}; to accept it, add --accept-license")
-    remembered[key] = datetime.now(UTC).isoformat(timespec="seconds")
-    content = json.dumps({"accepted": remembered}, indent=2, ensure_ascii=False)
+    acceptances[key] = datetime.now(UTC).isoformat(timespec="seconds")
+    content = json.dumps({"accepted": acceptances}, indent=2, ensure_ascii=False)
     write_file(packs_folder() / _ACCEPTED_NAME, content.encode(), advice=ADVICE)
 
 
@@ -256,17 +257,17 @@ class Archive:
         """The names of the entries, in the archive's order."""
         return list(self._entries)
 
-    def unpack(self, name: str, target: BinaryIO, most: int | None = None) -> None:
+    def unpack(self, name: str, target: BinaryIO, max_bytes: int | None = None) -> None:
         """Write an entry to an open file.
 
-        `most` limits its bytes further than the archive's limits. Raises `PackIntegrityError` (the entry is missing,
-        broken or too large) or `OSError` (the target cannot be written).
+        `max_bytes` limits its size further than the archive's limits. Raises `PackIntegrityError` (the entry is
+        missing, broken or too large) or `OSError` (the target cannot be written).
         """
         entry = self._entries.get(name)
         if entry is None:
             raise self._refusal(f"does not contain {printable(name)}")
-        left = self._limits.unpacked_bytes - self._unpacked
-        if entry.file_size > (left if most is None else min(left, most)):
+        remaining = self._limits.unpacked_bytes - self._unpacked
+        if entry.file_size > (remaining if max_bytes is None else min(remaining, max_bytes)):
             raise self._refusal(f"unpacks {printable(name)} to {entry.file_size} bytes, which is too much")
         if entry.file_size > _CHUNK and entry.file_size > self._limits.ratio * entry.compress_size:
             raise self._refusal(f"unpacks {printable(name)} to more than {self._limits.ratio} times its size")
@@ -279,20 +280,20 @@ class Archive:
             with self._archive.open(entry) as file:
                 while chunk := file.read(_CHUNK):
                     yield chunk
-        except _BROKEN as error:
+        except _ARCHIVE_ERRORS as error:
             raise _broken_archive_error(self._label, error) from error
 
     def _check(self, entry: zipfile.ZipInfo) -> None:
-        named = entry.orig_filename
-        parts = named.removesuffix("/").split("/")
-        if any(part in {"", ".", ".."} or any(sign in part for sign in "\\:\0") for part in parts):
-            raise self._refusal(f"contains the unsafe path {printable(named)}")
+        name = entry.orig_filename
+        parts = name.removesuffix("/").split("/")
+        if any(part in {"", ".", ".."} or any(character in part for character in "\\:\0") for part in parts):
+            raise self._refusal(f"contains the unsafe path {printable(name)}")
         if stat.S_IFMT(entry.external_attr >> 16) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-            raise self._refusal(f"contains a link or device, {printable(named)}")
+            raise self._refusal(f"contains a link or device, {printable(name)}")
         if entry.flag_bits & 1:
             raise self._refusal("is encrypted")
-        if entry.compress_type not in _METHODS:
-            raise self._refusal(f"contains {printable(named)} with an unsupported compression")
+        if entry.compress_type not in _COMPRESSION_METHODS:
+            raise self._refusal(f"contains {printable(name)} with an unsupported compression")
 
     def _refusal(self, what: str) -> PackIntegrityError:
         return PackIntegrityError(f"the archive {self._label} {what}: get it from its publisher")
@@ -302,32 +303,32 @@ class Archive:
 def open_archive(path: Path, limits: ArchiveLimits | None = None, label: str | None = None) -> Iterator[Archive]:
     """Return an open zip archive with a validated list of entries; nothing is unpacked yet.
 
-    `label` names the archive in messages (None: its file name); `limits` are the defaults if None. Raises
-    `PackIntegrityError` if the file is not a whole zip archive, or contains absolute paths, ``..``, backslashes, links,
-    encrypted entries, duplicate names, or more entries than fit in 1 MiB.
+    `label` names the archive in messages, by default its file name; `limits` default to `ArchiveLimits()`. Raises
+    `PackIntegrityError` if the file is not a complete zip archive, or contains absolute paths, ``..``, backslashes,
+    links, encrypted entries, duplicate names, or more entries than fit in 1 MiB.
     """
     label = printable(label or path.name)
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         try:
-            archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(_Bounded(path))))
-        except _BROKEN as error:
+            archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(_BoundedFile(path))))
+        except _ARCHIVE_ERRORS as error:
             raise _broken_archive_error(label, error) from error
         yield Archive(archive, label, limits or ArchiveLimits())
 
 
-class _Bounded(io.FileIO):
-    """A file that refuses reads of more than 1 MiB, so that `zipfile` does not read a huge list of entries."""
+class _BoundedFile(io.FileIO):
+    """A file that refuses reads of more than 1 MiB, to keep `zipfile` from reading a huge list of entries."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         position = self.tell()
         remaining = self.seek(0, io.SEEK_END) - position
         self.seek(position)
-        wanted = remaining if size is None or size < 0 else size
-        if wanted > _CHUNK:
-            raise zipfile.BadZipFile(f"{wanted} bytes at once")
-        return super().read(wanted) or b""
+        requested = remaining if size is None or size < 0 else size
+        if requested > _CHUNK:
+            raise zipfile.BadZipFile(f"{requested} bytes at once")
+        return super().read(requested) or b""
 
 
 def _broken_archive_error(label: str, error: Exception) -> PackIntegrityError:
     reason = printable(str(error)) or type(error).__name__
-    return PackIntegrityError(f"the archive {label} is not a whole zip archive ({reason}): download it again")
+    return PackIntegrityError(f"the archive {label} is not a complete zip archive ({reason}): download it again")

@@ -166,14 +166,14 @@ class PackManifest:
     @property
     def digest(self) -> str:
         """SHA-256 in hex over all that determines embeddings: networks, preprocessing and alignment."""
-        determining = {
+        names = {
             "detector": ("kind", "sha256", "mean", "scale", "color", "refine"),
             "embedder": (
                 *("sha256", "size", "mean", "scale", "color", "normalization"),
                 *("template", "dimension", "flip", "center"),
             ),
         }
-        content = {part: [getattr(getattr(self, part), field) for field in determining[part]] for part in determining}
+        content = {part: [getattr(getattr(self, part), name) for name in names[part]] for part in names}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -196,7 +196,7 @@ def read_manifest(folder: Path, name: str = MANIFEST_NAME) -> PackManifest:
 
 
 def parse_manifest(data: bytes, label: str = MANIFEST_NAME) -> PackManifest:
-    """Return the manifest in TOML data of at most 256 KiB; raises as `read_manifest`, with `label` as its name."""
+    """Return the manifest in TOML data of at most 256 KiB; raises as `read_manifest`; `label` names it in messages."""
     if len(data) > MAX_MANIFEST_BYTES:
         raise ManifestError(f"{label} is longer than {MAX_MANIFEST_BYTES} bytes, so it is not a pack manifest")
     if data.count(b".") > _MAX_DOTS:
@@ -207,13 +207,13 @@ def parse_manifest(data: bytes, label: str = MANIFEST_NAME) -> PackManifest:
         raise ManifestError(f"{label} is not valid TOML: {printable(str(error)) or 'nested too deeply'}") from error
     schema = content.pop("schema", None)
     if type(schema) is not int or schema != _SCHEMA:
-        raise _wrong(label, "schema", str(_SCHEMA), "is missing" if schema is None else "is wrong")
+        raise _key_error(label, "schema", str(_SCHEMA), "is missing" if schema is None else "is wrong")
     manifest = _read(PackManifest, content, label)
     if manifest.detector.file == manifest.embedder.file:
-        raise _wrong(label, "embedder.file", "a different file than the detector's")
+        raise _key_error(label, "embedder.file", "a different file than the detector's")
     dimension = manifest.embedder.dimension
     if len(manifest.embedder.center) not in {0, dimension}:
-        raise _wrong(label, "embedder.centre", f"a list of {dimension} numbers, or an empty one")
+        raise _key_error(label, "embedder.centre", f"a list of {dimension} numbers, or an empty one")
     return manifest
 
 
@@ -224,14 +224,14 @@ def manifest_toml(manifest: PackManifest) -> str:
     for field in fields(manifest):
         value = getattr(manifest, field.name)
         if is_dataclass(value):
-            sections += ["", f"[{field.name}]", *_toml_lines(value, *(each.name for each in fields(value)))]
+            sections += ["", f"[{field.name}]", *_toml_lines(value, *(nested.name for nested in fields(value)))]
         else:
             lines += _toml_lines(manifest, field.name)
     return "\n".join([*lines, *sections, ""])
 
 
 def license_notice(manifest: PackManifest) -> str:
-    """Return one line on the license of a pack and the terms of its data."""
+    """Return one line that states the license of a pack and the terms of its data."""
     data = manifest.training_data
     trained = "its training data is not stated" if data is None else f"trained on: {data.name} ({data.terms})"
     return (
@@ -241,15 +241,15 @@ def license_notice(manifest: PackManifest) -> str:
 
 
 def terms_notice(manifest: PackManifest) -> str | None:
-    """Return one line on the restrictions of a pack, for its first use; None if there are none."""
+    """Return one line that states the restrictions of a pack, shown at its first use; None if there are none."""
     if manifest.commercial_use_known:
         return None
-    what = (
+    restriction = (
         "the license of its weights allows commercial use, but the terms of its training data may not"
         if manifest.commercial_use
         else f"it is not for commercial use ({manifest.license})"
     )
-    return f"using the pack {manifest.name!r}: {what}; see `{shell_command('packs', 'show', manifest.name)}`"
+    return f"using the pack {manifest.name!r}: {restriction}; see `{shell_command('packs', 'show', manifest.name)}`"
 
 
 def commercial_use(manifest: PackManifest) -> str:
@@ -257,8 +257,8 @@ def commercial_use(manifest: PackManifest) -> str:
     return {True: "allowed", False: "not allowed", None: "not known"}[manifest.commercial_use_known]
 
 
-def _wrong(label: str, key: str, wanted: str, state: str = "is wrong") -> ManifestError:
-    return ManifestError(f"{label}: {key} {state}: it must be {wanted}")
+def _key_error(label: str, key: str, expected: str, state: str = "is wrong") -> ManifestError:
+    return ManifestError(f"{label}: {key} {state}: it must be {expected}")
 
 
 def _read(kind: type[_Content], table: Mapping[str, object], label: str, prefix: str = "") -> _Content:
@@ -278,12 +278,12 @@ def _read(kind: type[_Content], table: Mapping[str, object], label: str, prefix:
             hint = get_args(hint)[0]
         if is_dataclass(hint):
             if not isinstance(value, dict):
-                raise _wrong(label, f"{prefix}{key}", "a table", "is wrong" if key in table else "is missing")
+                raise _key_error(label, f"{prefix}{key}", "a table", "is wrong" if key in table else "is missing")
             values[field.name] = _read(hint, value, label, f"{prefix}{key}.")  # type: ignore[arg-type]
             continue
-        checked, wanted = _check_value(value, hint)
+        checked, expected = _check_value(value, hint)
         if checked is None:
-            raise _wrong(label, f"{prefix}{key}", wanted, "is wrong" if key in table else "is missing")
+            raise _key_error(label, f"{prefix}{key}", expected, "is wrong" if key in table else "is missing")
         values[field.name] = checked
     others = sorted(set(table) - set(keys.values()))
     if others:
@@ -297,47 +297,46 @@ def _check_value(value: object, hint: Any) -> tuple[object, str]:
         base, first, second = get_args(hint)
         if base is str:
             return (value if isinstance(value, str) and first.fullmatch(value) else None), second
-        number = _finite(value) if base is float else value if type(value) is int else None
-        whole = "a whole number" if base is int else "a number"
-        return (
-            number if number is not None and first <= number <= second else None
-        ), f"{whole} from {first} to {second}"
+        number = _finite_number(value) if base is float else value if type(value) is int else None
+        valid = number is not None and first <= number <= second
+        noun = "a whole number" if base is int else "a number"
+        return number if valid else None, f"{noun} from {first} to {second}"
     if get_origin(hint) is Literal:
         return (value if value in get_args(hint) else None), " or ".join(map(repr, get_args(hint)))
     return _CHECKS[hint](value)
 
 
-def _text(value: object) -> tuple[object, str]:
+def _check_text(value: object) -> tuple[object, str]:
     if not isinstance(value, str) or not 0 < len(value.strip()) <= len(value) <= _MAX_TEXT:
         return None, f"text of 1 to {_MAX_TEXT} characters"
     return (value if printable(value) == value else None), "one line of text without control characters"
 
 
-def _boolean(value: object) -> tuple[object, str]:
+def _check_boolean(value: object) -> tuple[object, str]:
     return (value if isinstance(value, bool) else None), "true or false"
 
 
-def _per_channel(value: object) -> tuple[object, str]:
-    numbers = tuple(map(_finite, value if isinstance(value, list) else [value] * 3))
+def _check_per_channel(value: object) -> tuple[object, str]:
+    numbers = tuple(map(_finite_number, value if isinstance(value, list) else [value] * 3))
     return (numbers if len(numbers) == 3 and None not in numbers else None), "a number, or a list of three"
 
 
-def _numbers(value: object) -> tuple[object, str]:
-    numbers = tuple(map(_finite, value)) if isinstance(value, list) else (None,)
+def _check_numbers(value: object) -> tuple[object, str]:
+    numbers = tuple(map(_finite_number, value)) if isinstance(value, list) else (None,)
     return (None if None in numbers else numbers), "a list of as many numbers as the dimension, or an empty one"
 
 
-def _finite(value: object) -> float | None:
+def _finite_number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if abs(value) <= _MAX_NUMBER else None  # False for NaN
 
 
 _CHECKS: dict[Any, Callable[[object], tuple[object, str]]] = {
-    str: _text,
-    bool: _boolean,
-    PerChannel: _per_channel,
-    tuple[float, ...]: _numbers,
+    str: _check_text,
+    bool: _check_boolean,
+    PerChannel: _check_per_channel,
+    tuple[float, ...]: _check_numbers,
 }
 
 

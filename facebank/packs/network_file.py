@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Buffer: TypeAlias = bytes | mmap.mmap
 
 PREPARATION = 2
-"""Version of `facebank.packs.graph`; a cached network of another version is not used."""
+"""Version of `facebank.packs.graph`; networks cached by other versions are not used."""
 
 MESSAGES: dict[str, dict[int, str]] = {
     "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
@@ -52,8 +52,8 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_FIELDS = 5_000_000
 _MAX_BYTES = (1 << 31) - 1
 _MAX_DEPTH = 100  # the limit of protobuf's own readers
-_NO_NETWORK = "it is not a whole ONNX network"
-_INSTALL_AGAIN = "install the pack again (for the embedded one, facebank)"
+_NOT_A_NETWORK = "it is not a complete ONNX network"
+_INSTALL_AGAIN = "install the pack again (if it is the embedded pack, reinstall facebank)"
 
 
 class _UnsafeNetworkError(Exception):
@@ -79,21 +79,21 @@ def check_network_bytes(data: Buffer, label: str) -> None:
     except _UnsafeNetworkError as error:
         raise _refusal(label, str(error)) from error
     except IndexError as error:
-        raise _refusal(label, _NO_NETWORK) from error
+        raise _refusal(label, _NOT_A_NETWORK) from error
 
 
-def checked_file(path: Path, sha256: str) -> Path:
-    """Return the path of a file with a SHA-256; raises `PackIntegrityError` if it differs or cannot be read."""
+def verify_file(path: Path, sha256: str) -> Path:
+    """Return the path of a file; raises `PackIntegrityError` if its SHA-256 differs or it cannot be read."""
     try:
-        found = sha256_of(path)
+        digest = sha256_of(path)
     except OSError as error:
-        raise _unreadable(path, error) from error
-    if found != sha256:
+        raise _unreadable_error(path, error) from error
+    if digest != sha256:
         raise _altered_error(path)
     return path
 
 
-def prepared_model(source: Path, sha256: str, dynamic: DynamicAxes = "batch") -> Path:
+def prepare_model(source: Path, sha256: str, dynamic: DynamicAxes = "batch") -> Path:
     """Return the path of a network's prepared form, which is created if the cache has no intact one.
 
     There is no lock: cached files are renamed into place, and their names contain the source's hash, the version of the
@@ -107,19 +107,19 @@ def prepared_model(source: Path, sha256: str, dynamic: DynamicAxes = "batch") ->
     dynamic
         Axes of the input that become dynamic.
     """
-    start = _cache_prefix(sha256, dynamic)
-    return _find_cached(start) or _write_to_cache(start, _prepare(source, sha256, dynamic))
+    prefix = _cache_prefix(sha256, dynamic)
+    return _find_cached(prefix) or _write_to_cache(prefix, _prepare(source, sha256, dynamic))
 
 
-def prepared_network(source: Path, sha256: str, dynamic: DynamicAxes = "batch") -> Path | bytes:
+def prepare_path_or_bytes(source: Path, sha256: str, dynamic: DynamicAxes = "batch") -> Path | bytes:
     """Return the path of a network's prepared form, or its bytes if the cache cannot be written."""
-    start = _cache_prefix(sha256, dynamic)
-    cached = _find_cached(start)
+    prefix = _cache_prefix(sha256, dynamic)
+    cached = _find_cached(prefix)
     if cached is not None:
         return cached
     prepared = _prepare(source, sha256, dynamic)
     try:
-        return _write_to_cache(start, prepared)
+        return _write_to_cache(prefix, prepared)
     except StorageError:
         return prepared  # the next process prepares it again
 
@@ -128,10 +128,10 @@ def _cache_prefix(sha256: str, dynamic: DynamicAxes) -> Path:
     return cache_folder() / "prepared" / f"{sha256[:32]}-{dynamic}-v{PREPARATION}-"
 
 
-def _find_cached(start: Path) -> Path | None:
-    for cached in sorted(start.parent.glob(f"{start.name}*.onnx")):
+def _find_cached(prefix: Path) -> Path | None:
+    for cached in sorted(prefix.parent.glob(f"{prefix.name}*.onnx")):
         with contextlib.suppress(OSError):
-            if sha256_of(cached) == cached.stem.removeprefix(start.name):
+            if sha256_of(cached) == cached.stem.removeprefix(prefix.name):
                 return cached
         with contextlib.suppress(OSError):
             cached.unlink()
@@ -142,7 +142,7 @@ def _prepare(source: Path, sha256: str, dynamic: DynamicAxes) -> bytes:
     try:
         data = source.read_bytes()
     except OSError as error:
-        raise _unreadable(source, error) from error
+        raise _unreadable_error(source, error) from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise _altered_error(source)
     label = printable(str(source))
@@ -152,18 +152,18 @@ def _prepare(source: Path, sha256: str, dynamic: DynamicAxes) -> bytes:
     return prepare_network(data, dynamic, label)
 
 
-def _write_to_cache(start: Path, prepared: bytes) -> Path:
-    target = start.with_name(f"{start.name}{hashlib.sha256(prepared).hexdigest()}.onnx")
+def _write_to_cache(prefix: Path, prepared: bytes) -> Path:
+    target = prefix.with_name(f"{prefix.name}{hashlib.sha256(prepared).hexdigest()}.onnx")
     write_file(target, prepared, advice="free some space, or set FACEBANK_CACHE to a folder that can be written")
-    of_any_version = start.name.rpartition("-v")[0]
-    for former in start.parent.glob(f"{of_any_version}-v*.onnx"):
-        if not former.name.startswith(start.name):
+    unversioned = prefix.name.rpartition("-v")[0]
+    for former in prefix.parent.glob(f"{unversioned}-v*.onnx"):
+        if not former.name.startswith(prefix.name):
             with contextlib.suppress(OSError):
                 former.unlink()
     return target
 
 
-def _unreadable(path: Path, error: OSError) -> PackIntegrityError:
+def _unreadable_error(path: Path, error: OSError) -> PackIntegrityError:
     reason = error.strerror or type(error).__name__
     return PackIntegrityError(f"{printable(str(path))} cannot be read ({reason}): {_INSTALL_AGAIN}")
 
@@ -185,27 +185,27 @@ def _walk(data: Buffer) -> None:
     if len(data) > _MAX_BYTES:
         raise _UnsafeNetworkError("it is larger than 2 GiB")
     fields = 0
-    graph = False
-    waiting = [("ModelProto", 0, len(data), 0)]
-    while waiting:
-        kind, place, end, depth = waiting.pop()
+    has_graph = False
+    pending = [("ModelProto", 0, len(data), 0)]
+    while pending:
+        kind, offset, end, depth = pending.pop()
         if depth > _MAX_DEPTH:
             raise _UnsafeNetworkError(f"its graphs are nested more than {_MAX_DEPTH} deep")
-        held = MESSAGES[kind]
-        graph |= kind == "GraphProto"
-        while place < end:
+        nested = MESSAGES[kind]
+        has_graph |= kind == "GraphProto"
+        while offset < end:
             fields += 1
             if fields > _MAX_FIELDS:
                 raise _UnsafeNetworkError(f"it has more than {_MAX_FIELDS:,} parts")
-            number, wire, value, place = _field(data, place, end)
-            if wire == _BYTES and number in held:
-                waiting.append((held[number], value, place, depth + 1))
+            number, wire, value, offset = _read_field(data, offset, end)
+            if wire == _BYTES and number in nested:
+                pending.append((nested[number], value, offset, depth + 1))
             elif kind == "TensorProto":
                 _check_tensor_field(number, wire, value)
-            elif kind == "NodeProto" and number == _OP_TYPE and data[value:place] == b"EPContext":
+            elif kind == "NodeProto" and number == _OP_TYPE and data[value:offset] == b"EPContext":
                 raise _UnsafeNetworkError("it is compiled for another device, and may keep its weights in another file")
-    if not graph:
-        raise _UnsafeNetworkError(_NO_NETWORK)
+    if not has_graph:
+        raise _UnsafeNetworkError(_NOT_A_NETWORK)
 
 
 def _check_tensor_field(number: int, wire: int, value: int) -> None:
@@ -213,32 +213,32 @@ def _check_tensor_field(number: int, wire: int, value: int) -> None:
         raise _UnsafeNetworkError("it keeps weights in another file, which the pack's hashes do not cover")
 
 
-def _field(data: Buffer, place: int, end: int) -> tuple[int, int, int, int]:
+def _read_field(data: Buffer, offset: int, end: int) -> tuple[int, int, int, int]:
     """Return a field's number, wire type, value (for bytes, their offset) and end."""
-    tag, place = _varint(data, place, 5)
+    tag, offset = _read_varint(data, offset, 5)
     number, wire = tag >> 3, tag & 7
-    value = place
+    value = offset
     if wire == _VARINT:
-        value, after = _varint(data, place, 10)
+        value, after = _read_varint(data, offset, 10)
     elif wire == _BYTES:
-        length, value = _varint(data, place, 5)
+        length, value = _read_varint(data, offset, 5)
         after = value + length
     elif wire in {_FIXED32, _FIXED64}:
-        after = place + (4 if wire == _FIXED32 else 8)
+        after = offset + (4 if wire == _FIXED32 else 8)
     else:
-        raise _UnsafeNetworkError(_NO_NETWORK)
+        raise _UnsafeNetworkError(_NOT_A_NETWORK)
     if not number or tag >> 32 or after > end:
-        raise _UnsafeNetworkError(_NO_NETWORK)
+        raise _UnsafeNetworkError(_NOT_A_NETWORK)
     return number, wire, value, after
 
 
-def _varint(data: Buffer, place: int, longest: int) -> tuple[int, int]:
-    """Return a varint and its end; more than `longest` bytes are refused, because readers disagree on them."""
+def _read_varint(data: Buffer, offset: int, max_bytes: int) -> tuple[int, int]:
+    """Return a varint and its end; more than `max_bytes` bytes are refused, because readers disagree on them."""
     number = 0
-    for shift in range(0, 7 * longest, 7):
-        byte = data[place]
-        place += 1
+    for shift in range(0, 7 * max_bytes, 7):
+        byte = data[offset]
+        offset += 1
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return number, place
-    raise _UnsafeNetworkError(_NO_NETWORK)
+            return number, offset
+    raise _UnsafeNetworkError(_NOT_A_NETWORK)

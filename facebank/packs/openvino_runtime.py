@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facebank.errors import MissingDependencyError, PackIntegrityError, was_interrupted
-from facebank.packs.runtime import Port, check_model, named, note_session, usable_cores
+from facebank.packs.runtime import Port, check_model, model_label, register_session, usable_cores
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -53,21 +53,21 @@ def load_openvino() -> ModuleType:
 class OpenVinoSession:
     """A session that runs a network with OpenVINO on the CPU; implements `Session` and is thread-safe.
 
-    Raises `MissingDependencyError` (OpenVINO is not installed) or `PackIntegrityError` (it cannot load the network).
+    Raises `MissingDependencyError` (OpenVINO is not installed) or `PackIntegrityError` (it cannot load this network).
 
     Parameters
     ----------
     model
         An ONNX file, or its content.
     threads
-        Threads of one run; None for `usable_cores`. Runs are concurrent as far as there are cores.
+        Threads of one run; None for `usable_cores`. As many runs are concurrent as there are cores for.
     """
 
     def __init__(self, model: Path | bytes, threads: int | None = None) -> None:
         check_model(model)  # OpenVINO would also read other formats, such as TensorFlow's
         openvino = load_openvino()
         cores = usable_cores()
-        at_once = max(1, cores // (threads or cores))
+        streams = max(1, cores // (threads or cores))
         core = openvino.Core()
         try:
             network = core.read_model(model=model if isinstance(model, bytes) else str(model))
@@ -76,20 +76,20 @@ class OpenVinoSession:
                 "CPU",
                 {
                     "INFERENCE_PRECISION_HINT": "f32",
-                    "INFERENCE_NUM_THREADS": at_once * (threads or cores),
-                    "NUM_STREAMS": at_once,
+                    "INFERENCE_NUM_THREADS": streams * (threads or cores),
+                    "NUM_STREAMS": streams,
                     "ENABLE_CPU_PINNING": False,  # other threads of this process use the cores too
                 },
             )
         except Exception as error:
             reason = printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
             raise PackIntegrityError(
-                f"OpenVINO {openvino.__version__} cannot run {named(model)} ({reason}): use --runtime onnxruntime"
+                f"OpenVINO {openvino.__version__} cannot run {model_label(model)} ({reason}): use --runtime onnxruntime"
             ) from error
-        self._inputs = [_port(each) for each in network.inputs]  # read before compilation, which may change names
-        self._outputs = [_port(each) for each in network.outputs]
+        self._inputs = [_port(node) for node in network.inputs]  # read before compilation, which may change names
+        self._outputs = [_port(node) for node in network.outputs]
         self._idle: deque[Any] = deque()  # unused requests; a request can do one run at a time
-        note_session(self)
+        register_session(self)
 
     def get_inputs(self) -> Sequence[Port]:
         """Return the names and shapes of the inputs."""
@@ -106,18 +106,18 @@ class OpenVinoSession:
     def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray]) -> list[FloatArray]:
         """Return the named outputs in order, or all outputs: ``float32`` copies."""
         names = [port.name for port in self._outputs]
-        wanted = range(len(names)) if outputs is None else [names.index(name) for name in outputs]
+        indices = range(len(names)) if outputs is None else [names.index(name) for name in outputs]
         try:
             request = self._idle.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
         try:
             request.infer(dict(feeds), share_inputs=True)
-            return [request.get_output_tensor(place).data.copy() for place in wanted]
+            return [request.get_output_tensor(index).data.copy() for index in indices]
         finally:
             self._idle.append(request)
 
 
-def _port(found: Any) -> Port:
-    shape = [side.get_length() if side.is_static else None for side in found.get_partial_shape()]
-    return Port(found.get_any_name(), shape)
+def _port(node: Any) -> Port:
+    shape = [side.get_length() if side.is_static else None for side in node.get_partial_shape()]
+    return Port(node.get_any_name(), shape)

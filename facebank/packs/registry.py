@@ -24,7 +24,7 @@ _UNCALIBRATED = Thresholds(
     margin=0.05,
     verify=0.35,
     minimum_quality=0.2,
-    calibrated_on="nothing yet: conservative guesses for 512 numbers trained with an angular margin",
+    calibrated_on="not calibrated: conservative defaults for embeddings of 512 numbers trained with an angular margin",
 )
 
 
@@ -101,7 +101,7 @@ def _insightface(
         thresholds=_UNCALIBRATED,
         training_data=DataTerms(
             name=f"{trained_on} (ArcFace), WIDER FACE (SCRFD)",
-            terms=f"{trained_on}: non-commercial research only, says InsightFace; {_WIDER_FACE}",
+            terms=f"{trained_on}: non-commercial research only, according to InsightFace; {_WIDER_FACE}",
             url=_INSIGHTFACE_TERMS,
             commercial_use="no",
         ),

@@ -81,7 +81,7 @@ class Session(Protocol):
 class DeviceTrial:
     """Result of running a small network on a device."""
 
-    asked: str  # the device
+    device: str  # the requested device: ``auto``, ``cpu`` or ``cuda``
     # where its nodes ran: ``cpu``, ``cuda`` or the name of another execution provider; empty if it failed
     ran_on: frozenset[str]
     problem: str | None  # why it did not run on the device (for ``auto``: on CUDA), one sentence; None if it did
@@ -92,7 +92,7 @@ def open_session(model: Path | bytes, device: str = "auto", threads: int | None 
 
     Raises `UsageError` (unknown device), `MissingDependencyError` (no runtime is installed, or a broken one),
     `DeviceError` (CUDA was requested and cannot run the network) or `PackIntegrityError` (the runtime cannot load the
-    file, or it keeps weights in another file).
+    file, or the file refers to weights in another file).
 
     Parameters
     ----------
@@ -112,22 +112,22 @@ def open_session(model: Path | bytes, device: str = "auto", threads: int | None 
 def check_model(model: Path | bytes) -> None:
     """Check a network before a runtime reads it: see `facebank.packs.network_file.check_network`."""
     if isinstance(model, bytes):
-        check_network_bytes(model, named(model))
+        check_network_bytes(model, model_label(model))
     else:
         check_network(model)
 
 
-def named(model: Path | bytes) -> str:
+def model_label(model: Path | bytes) -> str:
     """Return a network's name for messages."""
     return "the prepared network" if isinstance(model, bytes) else printable(str(model))
 
 
-def note_session(session: Session) -> None:
+def register_session(session: Session) -> None:
     """Register an open session, which cannot be used in a process forked from this one."""
     _sessions.add(session)
 
 
-def require_own(session: Session) -> None:
+def check_not_forked(session: Session) -> None:
     """Raise `DeviceError` for a session opened before this process was forked, which would deadlock."""
     if id(session) in _inherited:
         raise DeviceError(
@@ -136,7 +136,7 @@ def require_own(session: Session) -> None:
         )
 
 
-def where_it_runs(session: Session) -> Device:
+def session_device(session: Session) -> Device:
     """Return the device on which a session runs its network."""
     return "cuda" if _CUDA in session.get_providers() else "cpu"
 
@@ -148,20 +148,20 @@ def try_device(device: str = "auto") -> DeviceTrial:
     """
     check_device(device)
     options = _options(threads=1)
-    trouble = cuda_trouble() if device != "cpu" else None
-    if device == "cuda" and trouble is not None:
-        return DeviceTrial(device, frozenset(), trouble)
+    problem = cuda_problem() if device != "cpu" else None
+    if device == "cuda" and problem is not None:
+        return DeviceTrial(device, frozenset(), problem)
     network = _trial_network()
     try:
         with tempfile.TemporaryDirectory(prefix="facebank-trial-") as scratch:
             ran_on = _profiled_trial(network, device, options, Path(scratch))
     except Exception as error:  # noqa: BLE001 - the user must know of any error
         return DeviceTrial(device, frozenset(), _trial_problem(error))
-    return DeviceTrial(device, ran_on, trouble)
+    return DeviceTrial(device, ran_on, problem)
 
 
 @cache
-def cuda_trouble() -> str | None:
+def cuda_problem() -> str | None:
     """Return why CUDA cannot be used; None if it has run all nodes of a small network."""
     onnxruntime = load_runtime()
     if _CUDA not in onnxruntime.get_available_providers():
@@ -225,7 +225,7 @@ def _open(model: Path | bytes, device: str, options: SessionOptions) -> Inferenc
             if device == "cuda":
                 raise
     session = session or _cpu_session(model, options)
-    note_session(session)
+    register_session(session)
     return session
 
 
@@ -237,23 +237,23 @@ def _cpu_session(model: Path | bytes, options: SessionOptions) -> InferenceSessi
         return onnxruntime.InferenceSession(_loadable(model), options, providers=[_CPU], enable_fallback=0)
     except Exception as error:
         raise PackIntegrityError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot run {named(model)} ({_first_line(error)}): install the "
-            "pack again"
+            f"ONNX Runtime {onnxruntime.__version__} cannot run {model_label(model)} ({_first_line(error)}): "
+            "install the pack again"
         ) from error
 
 
 def _cuda_session(model: Path | bytes, options: SessionOptions) -> InferenceSession:
-    trouble = _FORKED_CUDA if _cuda_is_lost else cuda_trouble()
-    if trouble is not None:
-        raise DeviceError(f"CUDA cannot be used: {trouble}; {_REMEDY}")
+    problem = _FORKED_CUDA if _cuda_is_lost else cuda_problem()
+    if problem is not None:
+        raise DeviceError(f"CUDA cannot be used: {problem}; {_REMEDY}")
     onnxruntime = load_runtime()
     providers = [(_CUDA, _CUDA_OPTIONS), _CPU]
     try:
         session = onnxruntime.InferenceSession(_loadable(model), options, providers=providers, enable_fallback=0)
     except Exception as error:
-        raise DeviceError(f"CUDA cannot run {named(model)} ({_first_line(error)}): {_REMEDY}") from error
-    if where_it_runs(session) != "cuda":
-        raise DeviceError(f"CUDA was requested, but {named(model)} runs on the CPU: {_REMEDY}")
+        raise DeviceError(f"CUDA cannot run {model_label(model)} ({_first_line(error)}): {_REMEDY}") from error
+    if session_device(session) != "cuda":
+        raise DeviceError(f"CUDA was requested, but {model_label(model)} runs on the CPU: {_REMEDY}")
     return session
 
 
@@ -348,7 +348,7 @@ def _disown_inherited() -> None:
     for session in list(_sessions):
         keep_alive(session)  # keeps its id unique
         _inherited.add(id(session))
-        _cuda_is_lost = _cuda_is_lost or where_it_runs(session) == "cuda"
+        _cuda_is_lost = _cuda_is_lost or session_device(session) == "cuda"
     _sessions.clear()
 
 

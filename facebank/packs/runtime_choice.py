@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from facebank.errors import DeviceError, MissingDependencyError, PackIntegrityError, StorageError, UsageError
 from facebank.packs.openvino_runtime import OpenVinoSession, has_openvino
-from facebank.packs.runtime import check_device, cuda_trouble, load_runtime, open_session, usable_cores
+from facebank.packs.runtime import check_device, cuda_problem, load_runtime, open_session, usable_cores
 from facebank.storage.files import write_file
 from facebank.storage.paths import cache_folder
 from facebank.storage.text import printable
@@ -26,11 +26,11 @@ RUNTIMES = ("auto", "onnxruntime", "openvino")
 
 _ROUNDS = 5
 _RUNS = 4  # runs per round and core
-_LARGEST_RATIO = 0.95  # of the times: a smaller gain may be noise of the measurement
-_SAME = 0.999999  # smallest cosine of equal outputs
+_MAX_RATIO = 0.95  # of the times; a smaller gain may be noise
+_MIN_COSINE = 0.999999  # smallest cosine of equal outputs
 _ADVICE = "set FACEBANK_CACHE to a folder that can be written"
-_MOST_BYTES = 4096
-_TINY = 1e-30
+_MAX_BYTES = 4096
+_EPSILON = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Choice:
     @property
     def runtime(self) -> Runtime:
         """The faster runtime, if the outputs of both are equal."""
-        is_faster = self.openvino < _LARGEST_RATIO * self.onnxruntime
-        return "openvino" if is_faster and self.cosine >= _SAME else "onnxruntime"
+        is_faster = self.openvino < _MAX_RATIO * self.onnxruntime
+        return "openvino" if is_faster and self.cosine >= _MIN_COSINE else "onnxruntime"
 
     @property
     def title(self) -> str:
@@ -89,62 +89,61 @@ def open_network(
         if device == "cuda":
             raise DeviceError("OpenVINO runs on the CPU only: use --runtime onnxruntime with --device cuda")
         return OpenVinoSession(model, threads)
-    is_on_cpu = device == "cpu" or (device == "auto" and cuda_trouble() is not None)
+    is_on_cpu = device == "cpu" or (device == "auto" and cuda_problem() is not None)
     has_choice = runtime == "auto" and is_on_cpu and has_openvino()
-    choice = measured(sha256, threads) if has_choice else None
-    other: Session | None = None
+    choice = read_choice(sha256, threads) if has_choice else None
+    openvino: Session | None = None
     if has_choice and (choice is None or choice.runtime == "openvino"):
         with contextlib.suppress(PackIntegrityError, MissingDependencyError):  # `facebank doctor` reports it
-            other = OpenVinoSession(model, threads)
-    if other is not None and choice is not None:
-        return other
+            openvino = OpenVinoSession(model, threads)
+    if openvino is not None and choice is not None:
+        return openvino
     session: Session = open_session(model, device, threads)
-    if other is None:
+    if openvino is None:
         return session
-    choice = _measure(session, other, threads, shape)
-    _remember(sha256, threads, choice)
-    return other if choice.runtime == "openvino" else session
+    choice = _measure(session, openvino, threads, shape)
+    _cache_choice(sha256, threads, choice)
+    return openvino if choice.runtime == "openvino" else session
 
 
-def measured(sha256: str, threads: int | None = None) -> Choice | None:
-    """Return the cached measurement of a network on this machine; None if there is none."""
+def read_choice(sha256: str, threads: int | None = None) -> Choice | None:
+    """Return the cached choice for a network on this machine; None if none was measured."""
     try:
         with _measurement_path(sha256, threads).open("rb") as file:
-            found = json.loads(file.read(_MOST_BYTES))
-        choice = Choice(float(found["onnxruntime"]), float(found["openvino"]), float(found["cosine"]))
+            content = json.loads(file.read(_MAX_BYTES))
+        return Choice(float(content["onnxruntime"]), float(content["openvino"]), float(content["cosine"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return choice
 
 
-def _measure(one: Session, other: Session, threads: int | None, shape: tuple[int, ...]) -> Choice:
-    """Return the measurement of two sessions, run in turns with as many concurrent runs as there are cores for."""
+def _measure(onnxruntime: Session, openvino: Session, threads: int | None, shape: tuple[int, ...]) -> Choice:
+    """Return the measured choice of two sessions, run in turns with as many concurrent runs as there are cores for."""
     import statistics
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
 
     cores = usable_cores()
-    at_once = max(1, cores // (threads or cores))
-    (port,) = one.get_inputs()
+    concurrent = max(1, cores // (threads or cores))
+    (port,) = onnxruntime.get_inputs()
     feeds = {port.name: np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)}
-    names = [output.name for output in one.get_outputs()]
-    answers = zip(one.run(names, feeds), other.run(names, feeds), strict=True)
-    cosines = [float(np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b) + _TINY)) for a, b in answers]
-    seconds: dict[Session, list[float]] = {one: [], other: []}
-    with ThreadPoolExecutor(at_once) as pool:
+    names = [output.name for output in onnxruntime.get_outputs()]
+    outputs = zip(onnxruntime.run(names, feeds), openvino.run(names, feeds), strict=True)
+    cosines = [float(np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b) + _EPSILON)) for a, b in outputs]
+    seconds: dict[Session, list[float]] = {onnxruntime: [], openvino: []}
+    with ThreadPoolExecutor(concurrent) as pool:
         for _ in range(_ROUNDS + 1):
             for session, times in seconds.items():
                 started = time.perf_counter()
-                runs = [pool.submit(session.run, names, feeds) for _ in range(_RUNS * at_once)]
+                runs = [pool.submit(session.run, names, feeds) for _ in range(_RUNS * concurrent)]
                 for run in runs:
                     run.result()
                 times.append((time.perf_counter() - started) / len(runs))
-    ours, theirs = (1000 * statistics.median(times[1:]) for times in seconds.values())  # the first round warms up
-    return Choice(round(ours, 3), round(theirs, 3), min(cosines))
+    medians = [1000 * statistics.median(times[1:]) for times in seconds.values()]  # the first round warms up
+    return Choice(round(medians[0], 3), round(medians[1], 3), min(cosines))
 
 
-def _remember(sha256: str, threads: int | None, choice: Choice) -> None:
+def _cache_choice(sha256: str, threads: int | None, choice: Choice) -> None:
     with contextlib.suppress(StorageError):  # it is measured again next time
         write_file(_measurement_path(sha256, threads), json.dumps(asdict(choice)).encode(), advice=_ADVICE)
 
@@ -154,8 +153,8 @@ def _measurement_path(sha256: str, threads: int | None) -> Path:
     from importlib.metadata import version
 
     cores = usable_cores()
-    of = (sha256, threads or cores, cores, _processor(), load_runtime().__version__, version("openvino"))
-    return cache_folder() / "runtimes" / f"{hashlib.sha256(repr(of).encode()).hexdigest()[:32]}.json"
+    key = (sha256, threads or cores, cores, _processor(), load_runtime().__version__, version("openvino"))
+    return cache_folder() / "runtimes" / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.json"
 
 
 def _processor() -> str:

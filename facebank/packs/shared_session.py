@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from facebank.errors import FacebankError
 from facebank.packs.openvino_runtime import OpenVinoSession
-from facebank.packs.runtime import note_session, usable_cores, where_it_runs
+from facebank.packs.runtime import register_session, session_device, usable_cores
 from facebank.packs.runtime_choice import open_network
 from facebank.storage.concurrency import at_fork
 
@@ -31,14 +31,14 @@ def open_shared(
 ) -> Session:
     """Return a session as `open_network` does, for concurrent use; `network` returns the file or its content."""
     session = open_network(network(), device, threads, runtime, sha256=sha256, shape=shape)
-    if where_it_runs(session) == "cuda" or (usable_cores() if threads is None else threads) == 1:
+    if session_device(session) == "cuda" or (usable_cores() if threads is None else threads) == 1:
         return session
-    same = "openvino" if isinstance(session, OpenVinoSession) else "onnxruntime"
-    return SharedSession(session, lambda: open_network(network(), "cpu", 1, same, sha256=sha256, shape=shape))
+    runtime = "openvino" if isinstance(session, OpenVinoSession) else "onnxruntime"
+    return SharedSession(session, lambda: open_network(network(), "cpu", 1, runtime, sha256=sha256, shape=shape))
 
 
 class SharedSession:
-    """A session that runs on all its threads, or on one thread if other threads are `at_work`; implements `Session`.
+    """A session that runs on all threads, or on one while other threads `share_cores`; implements `Session`.
 
     Concurrent runs are faster with one thread each, because the threads of a run wait for each other. Outputs do not
     depend on this: inputs of a shape run on one thread only after its outputs for that shape were equal to the last
@@ -47,31 +47,30 @@ class SharedSession:
     Parameters
     ----------
     session
-        The session with all its threads.
+        The session that uses all threads.
     open_on_one
-        Opens the session with one thread; called at the first concurrent run, to save memory.
+        Callable that opens the session with one thread; called at the first concurrent run, to save memory.
     """
 
     def __init__(self, session: Session, open_on_one: Callable[[], Session]) -> None:
         self._session = session
         self._open_on_one = open_on_one
         self._on_one: Session | None = None
-        self._concurrent: dict[
-            tuple[tuple[int, ...], ...], Session
-        ] = {}  # sessions for concurrent runs, by input shapes
+        # sessions for concurrent runs, by input shapes
+        self._concurrent: dict[tuple[tuple[int, ...], ...], Session] = {}
         self._choosing = Lock()
-        note_session(self)
+        register_session(self)
 
     def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray]) -> list[FloatArray]:
         """Return the named outputs for inputs by name, in order, or all outputs."""
-        with at_work():
-            is_alone = len(_at_work) == 1
+        with share_cores():
+            is_alone = len(_sharing) == 1
             shapes = tuple(tensor.shape for tensor in feeds.values())
             session = self._session if is_alone else self._concurrent.get(shapes, self._session)
             results = session.run(outputs, feeds)
             if not is_alone and shapes not in self._concurrent and self._choosing.acquire(blocking=False):
                 try:
-                    self._concurrent[shapes] = self._chosen(outputs, feeds, results)
+                    self._concurrent[shapes] = self._choose(outputs, feeds, results)
                 finally:
                     self._choosing.release()
             return results
@@ -88,33 +87,33 @@ class SharedSession:
         """Return the names of the execution providers."""
         return self._session.get_providers()
 
-    def _chosen(
+    def _choose(
         self, outputs: Sequence[str] | None, feeds: Mapping[str, FloatArray], results: list[FloatArray]
     ) -> Session:
-        """Return the session for concurrent runs of inputs of these shapes; `results` are those of all threads."""
+        """Return the session for concurrent runs of inputs of these shapes; `results` are those of `self._session`."""
         try:
             if self._on_one is None:
                 self._on_one = self._open_on_one()
         except FacebankError:  # the pack was removed meanwhile: use the loaded session
             return self._session
-        on_one = self._on_one.run(outputs, feeds)
-        is_same = all(a.tobytes() == b.tobytes() for a, b in zip(results, on_one, strict=True))
+        results_on_one = self._on_one.run(outputs, feeds)
+        is_same = all(a.tobytes() == b.tobytes() for a, b in zip(results, results_on_one, strict=True))
         return self._on_one if is_same else self._session
 
 
 @contextmanager
-def at_work() -> Iterator[None]:
+def share_cores() -> Iterator[None]:
     """Register this thread, within the block, as one of those that share the cores; may be nested."""
     thread = get_ident()
-    if thread in _at_work:
+    if thread in _sharing:
         yield
         return
-    _at_work.add(thread)
+    _sharing.add(thread)
     try:
         yield
     finally:
-        _at_work.discard(thread)
+        _sharing.discard(thread)
 
 
-_at_work: set[int] = set()
-at_fork(in_child=lambda: _at_work.intersection_update({get_ident()}))  # the other threads are gone
+_sharing: set[int] = set()
+at_fork(in_child=lambda: _sharing.intersection_update({get_ident()}))  # the other threads are gone

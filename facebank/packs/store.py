@@ -22,7 +22,7 @@ from facebank.packs.manifest import (
     is_pack_name,
     read_manifest,
 )
-from facebank.packs.network_file import check_network, checked_file, prepared_model, prepared_network
+from facebank.packs.network_file import check_network, prepare_model, prepare_path_or_bytes, verify_file
 from facebank.packs.registry import known_packs
 from facebank.storage.files import is_file, new_folder, sha256_of, translate_write_errors
 from facebank.storage.paths import named_path, packs_folder
@@ -135,11 +135,11 @@ class Pack:
 
     def _file(self, spec: DetectorSpec | EmbedderSpec, axes: DynamicAxes) -> Path:
         source = self.folder / spec.file
-        return prepared_model(source, spec.sha256, axes) if spec.prepare else checked_file(source, spec.sha256)
+        return prepare_model(source, spec.sha256, axes) if spec.prepare else verify_file(source, spec.sha256)
 
     def _network(self, spec: DetectorSpec | EmbedderSpec, axes: DynamicAxes) -> Path | bytes:
         source = self.folder / spec.file
-        return prepared_network(source, spec.sha256, axes) if spec.prepare else checked_file(source, spec.sha256)
+        return prepare_path_or_bytes(source, spec.sha256, axes) if spec.prepare else verify_file(source, spec.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class FileState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PackHealth:
-    """An installed pack with the states of its files by name; none if the manifest is wrong."""
+    """An installed pack with the states of its files by name; no states if the manifest is wrong."""
 
     pack: PackEntry
     files: dict[str, FileState]
@@ -256,9 +256,9 @@ def list_packs() -> list[PackEntry]:
 
 def catalog() -> list[PackEntry]:
     """Return the installed packs, then those that can be installed by name."""
-    here = list_packs()
-    names = {pack.name for pack in here}
-    return here + [
+    installed = list_packs()
+    names = {pack.name for pack in installed}
+    return installed + [
         PackEntry(pack.name, pack.manifest, None) for pack in known_packs().values() if pack.name not in names
     ]
 
@@ -266,11 +266,11 @@ def catalog() -> list[PackEntry]:
 def find_pack(name: str) -> PackEntry:
     """Return a pack of the catalog; raises `PackNotFoundError` with the list of names."""
     packs = catalog()
-    found = next((pack for pack in packs if pack.name == name), None)
-    if found is None:
-        listed = ", ".join(printable(pack.name) for pack in packs)
-        raise PackNotFoundError(f"unknown pack {printable(name)!r}: installed or known are {listed}")
-    return found
+    pack = next((pack for pack in packs if pack.name == name), None)
+    if pack is None:
+        names = ", ".join(printable(pack.name) for pack in packs)
+        raise PackNotFoundError(f"unknown pack {printable(name)!r}: installed or known are {names}")
+    return pack
 
 
 def verify_pack(name: str | None = None) -> PackHealth:
@@ -281,7 +281,9 @@ def verify_pack(name: str | None = None) -> PackHealth:
     pack = _entry(_installed_name(name or EMBEDDED_NAME))
     if pack.manifest is None or pack.folder is None:
         return PackHealth(pack, {})
-    return PackHealth(pack, {file: file_state(pack.folder / file, sha) for file, sha in pack.manifest.files.items()})
+    return PackHealth(
+        pack, {file: file_state(pack.folder / file, sha256) for file, sha256 in pack.manifest.files.items()}
+    )
 
 
 def file_state(path: Path, sha256: str) -> FileState:
@@ -295,7 +297,7 @@ def file_state(path: Path, sha256: str) -> FileState:
 
 
 def add_pack(folder: str | os.PathLike[str], *, replace: bool = False) -> Pack:
-    """Return a pack that was copied to the installed packs from a folder.
+    """Copy a pack from a folder to the installed packs and return it.
 
     Raises `ManifestError` (the ``pack.toml`` is missing or wrong), `PackIntegrityError` (a file is missing or altered),
     `PackError` (a pack of this name is installed) or `StorageError` (the packs folder cannot be written).
@@ -309,7 +311,7 @@ def add_pack(folder: str | os.PathLike[str], *, replace: bool = False) -> Pack:
     """
     source = named_path(folder)
     manifest = read_manifest(source)
-    refuse_taken(manifest.name, replace)
+    check_name_is_free(manifest.name, replace)
     with staging_folder() as staging:
         _copy(source / MANIFEST_NAME, staging / MANIFEST_NAME)
         for file, sha256 in manifest.files.items():
@@ -327,14 +329,14 @@ def remove_pack(name: str) -> None:
         raise UsageError(f"the pack {EMBEDDED_NAME!r} is part of facebank and cannot be removed")
     folder, former = pack_folder(_installed_name(name)), former_folder(name)
     with staging_folder() as staging, translate_write_errors(folder, "check the permissions of the folder"):
-        for number, each in enumerate((former, folder) if former.is_dir() and former != folder else (folder,)):
-            each.replace(staging / str(number))
+        for number, path in enumerate((former, folder) if former.is_dir() and former != folder else (folder,)):
+            path.replace(staging / str(number))
 
 
 def assemble_pack(
     manifest: str | os.PathLike[str], weights: str | os.PathLike[str], target: str | os.PathLike[str]
 ) -> Pack:
-    """Return a pack in a new folder with a manifest and links to weights.
+    """Create a pack folder with a manifest and links to weights, and return the pack.
 
     Raises `ManifestError` (the manifest is wrong), `PackIntegrityError` (a file is missing or altered) or
     `StorageError` (the target cannot be written).
@@ -351,7 +353,7 @@ def assemble_pack(
     source, folder = named_path(manifest), named_path(target)
     content = read_manifest(source.parent, source.name)
     sources = {file: _find_weights(named_path(weights), file, sha256) for file, sha256 in content.files.items()}
-    with translate_write_errors(folder, "choose another folder"):
+    with translate_write_errors(folder, "choose another target folder"):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / MANIFEST_NAME)
         for file, weights_file in sources.items():
@@ -371,7 +373,7 @@ def staging_folder() -> Iterator[Path]:
 
 
 def publish(staging: Path, replace: bool) -> Pack:
-    """Return a pack that was verified and tried in a staging folder and then moved into place in one step.
+    """Verify a pack in a staging folder, try it and move it into place in one step; return the installed pack.
 
     Raises the errors of `read_manifest`, `check_network` and `try_pack`; `PackIntegrityError` for a missing or altered
     file, `PackError` if a pack of this name is installed, `StorageError` if the folder cannot be moved.
@@ -384,7 +386,7 @@ def publish(staging: Path, replace: bool) -> Pack:
                 "get the pack again (nothing was installed)"
             )
         check_network(staging / file)
-    refuse_taken(manifest.name, replace)
+    check_name_is_free(manifest.name, replace)
     from facebank.packs.trial import try_pack  # imports modules for processes
 
     try_pack(staging, manifest)
@@ -395,7 +397,7 @@ def publish(staging: Path, replace: bool) -> Pack:
     return Pack(read_manifest(target), target)
 
 
-def refuse_taken(name: str, replace: bool) -> None:
+def check_name_is_free(name: str, replace: bool) -> None:
     """Raise `PackError` if no pack may be installed under this name."""
     if name == EMBEDDED_NAME:
         raise PackError(f"{EMBEDDED_NAME!r} is the name of the embedded pack: give the pack another name")
@@ -405,7 +407,7 @@ def refuse_taken(name: str, replace: bool) -> None:
 
 def copy_checked(source: Path, target: Path, sha256: str) -> None:
     """Copy a file; raises `PackIntegrityError` if it is missing or altered, and `StorageError`."""
-    _copy(checked_file(source, sha256), target)
+    _copy(verify_file(source, sha256), target)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -421,7 +423,7 @@ def _swap(new: Path, target: Path, former: Path, aside: Path) -> None:
             target.replace(former)
         new.replace(target)
     finally:
-        with contextlib.suppress(OSError):  # the next replacement does it
+        with contextlib.suppress(OSError):  # the next replacement clears it
             _clear_former(target, former, aside / "1")
 
 
@@ -449,7 +451,7 @@ def _installed_name(name: str) -> str:
 
 
 def _find_weights(weights: Path, file: str, sha256: str) -> Path:
-    found = [path for path in (weights / file, *sorted(weights.glob(f"*/{file}"))) if path.is_file()]
-    if not found:
-        raise PackIntegrityError(f"{printable(str(weights / file))} is missing: put the file there")
-    return checked_file(found[0], sha256)
+    paths = [path for path in (weights / file, *sorted(weights.glob(f"*/{file}"))) if path.is_file()]
+    if not paths:
+        raise PackIntegrityError(f"{printable(str(weights / file))} is missing: copy the file there")
+    return verify_file(paths[0], sha256)

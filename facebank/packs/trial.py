@@ -38,9 +38,9 @@ class TrialLimits:
 
 
 def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = None) -> None:
-    """Run the networks of a verified pack's folder on photos and noise; returns if they work.
+    """Run the networks of a verified pack's folder on photos and noise; raises an error if they do not work.
 
-    The process uses a temporary cache, so that nothing of a refused pack is left. Raises `ManifestError` (the networks
+    The process uses a temporary cache, which leaves nothing of a refused pack. Raises `ManifestError` (the networks
     do not fit the manifest: another input or dimension), `PackIntegrityError` (they find no face in a portrait, return
     numbers that are not finite or always the same, crash, or exceed the limits), `MissingDependencyError` (no runtime
     is installed) or `PackError` (this is a frozen program, which has no interpreter to run a trial).
@@ -50,9 +50,9 @@ def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = 
         raise PackError("a frozen program cannot install packs: install the pack with 'facebank' from pip")
     with tempfile.TemporaryDirectory(prefix="facebank-trial-") as scratch:
         result = Path(scratch) / "result.json"
-        stated = [str(limits.processor_seconds), str(limits.memory_bytes)]
+        arguments = [str(limits.processor_seconds), str(limits.memory_bytes)]
         process = subprocess.Popen(  # noqa: S603 - this interpreter and this package's own module
-            [sys.executable, "-P", "-m", _CHILD, str(folder.absolute()), str(result), *stated],
+            [sys.executable, "-P", "-m", _CHILD, str(folder.absolute()), str(result), *arguments],
             env={**os.environ, "FACEBANK_CACHE": scratch},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -65,29 +65,29 @@ def try_pack(folder: Path, manifest: PackManifest, limits: TrialLimits | None = 
         finally:
             process.kill()
             process.wait()
-        _raise_problem(manifest, _result(result), code, limits)
+        _raise_problem(manifest, _read_problem(result), code, limits)
 
 
-def _raise_problem(manifest: PackManifest, result: dict[str, str] | None, code: int, limits: TrialLimits) -> None:
-    if result is None:
+def _raise_problem(manifest: PackManifest, problem: dict[str, str] | None, code: int, limits: TrialLimits) -> None:
+    if problem is None:
         raise _failure_error(manifest, _exit_reason(code, limits))
-    if not result:
+    if not problem:
         return
-    kind = _KINDS.get(result.get("kind", ""))
-    message = printable(result.get("message", ""))
+    kind = _KINDS.get(problem.get("kind", ""))
+    message = printable(problem.get("message", ""))
     if kind is None:
         raise _failure_error(manifest, message)
     raise kind(message)
 
 
-def _result(path: Path) -> dict[str, str] | None:
+def _read_problem(path: Path) -> dict[str, str] | None:
     """Return the problem that the process wrote, empty if there is none; None if it did not finish."""
     try:
         with path.open("rb") as file:
             content = json.loads(file.read(_MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) and all(isinstance(each, str) for each in content.values()) else None
+    return content if isinstance(content, dict) and all(isinstance(value, str) for value in content.values()) else None
 
 
 def _exit_reason(code: int, limits: TrialLimits) -> str:
@@ -100,5 +100,5 @@ def _exit_reason(code: int, limits: TrialLimits) -> str:
 
 def _failure_error(manifest: PackManifest, reason: str) -> PackIntegrityError:
     return PackIntegrityError(
-        f"the pack {manifest.name!r} was tried on photographs and failed: {reason}; nothing was installed"
+        f"the pack {manifest.name!r} was tried on photos and failed: {reason}; nothing was installed"
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 import facebank
-from facebank.packs import at_work
+from facebank.packs import share_cores
 from facebank.service.access import Access, GuardedApp
 from facebank.service.api import ROUTERS
 from facebank.service.api.document import document_of
@@ -56,7 +56,7 @@ def make_app(bank: FaceBank, options: ServiceOptions, token: str | None = None) 
     """
     bank.open_gallery(create=True)
     limits = options.limits
-    photos = Work("photos", threads=options.workers, waiting=limits.waiting, seconds=limits.seconds, around=at_work)
+    photos = Work("photos", threads=options.workers, waiting=limits.waiting, seconds=limits.seconds, around=share_cores)
     look_ups = Work("look-ups", threads=_LOOK_UP_THREADS, waiting=limits.waiting, seconds=limits.seconds)
     folders, album, keys = AlbumFolders(options.albums), bank.album(), KeyFile.of_gallery(bank.path)
     text = ClientText(folders.paths, (bank.path, album.path, keys.path))

@@ -19,7 +19,7 @@ from facebank.packs import usable_cores
 from facebank.storage.progress import SILENT, Progress
 from facebank.storage.text import printable
 from facebank.types import Decision, DecodedPhoto
-from facebank.vision.tracking import Track, Tracker, seen_together
+from facebank.vision.tracking import Track, Tracker, group_tracks
 
 if TYPE_CHECKING:
     from facebank.media.video import VideoInfo
@@ -161,7 +161,7 @@ def identify_video(
     """
     with Video(path) as video:
         seen = follow_faces(engine, video, plan, progress)
-    decisions = identified_tracks([track.faces for track in seen.tracks], identification, seen_together(seen.tracks))
+    decisions = identified_tracks([track.faces for track in seen.tracks], identification, group_tracks(seen.tracks))
     identified = list(zip(seen.tracks, decisions, strict=True))
     return VideoReport(
         seen.info,

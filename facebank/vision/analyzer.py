@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebank.packs import at_work, open_shared
+from facebank.packs import open_shared, share_cores
 from facebank.types import AnalyzedPhoto, DecodedPhoto, Detection, Face
 from facebank.vision.alignment import align
 from facebank.vision.augmentation import augment
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from facebank.vision.embedding import Embedder
 
 
+_DETECTOR_SIDE = 640  # of a typical photo as the detector sees it, in pixels
+# numbers of faces and of pixels from which the photos found so far are embedded together
+_CHUNK_FACES = 32
+_CHUNK_PIXELS = 64_000_000
 _DETECTORS: dict[str, type[YuNet] | type[Scrfd]] = {"yunet": YuNet, "scrfd": Scrfd}
 
 
@@ -46,11 +50,6 @@ def build_embedder(
     shape = (1, 3, spec.size, spec.size)
     session = open_shared(pack.embedder_network, device, threads, runtime, sha256=spec.sha256, shape=shape)
     return NetworkEmbedder(session, spec)
-
-
-_DETECTOR_SIDE = 640  # pixels of a typical input, for choosing how to run the network
-_CHUNK_FACES = 32  # faces, or pixels of photos, that are embedded together
-_CHUNK_PIXELS = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +102,19 @@ class FaceAnalyzer:
 
         `photos` are upright. They are consumed lazily; a bounded number of photos is held at a time.
         """
-        waiting: list[_DetectedFaces] = []
+        pending: list[_DetectedFaces] = []
         for photo in photos:
-            with at_work():
-                waiting.append(self._find(photo))
-            faces = sum(len(found.crops) for found in waiting)
-            pixels = sum(found.photo.pixels.size // 3 for found in waiting)
+            with share_cores():
+                pending.append(self._detect(photo))
+            faces = sum(len(detected.crops) for detected in pending)
+            pixels = sum(detected.photo.pixels.size // 3 for detected in pending)
             if faces >= _CHUNK_FACES or pixels >= _CHUNK_PIXELS:
-                yield from self._embed(waiting)
-                waiting = []
-        yield from self._embed(waiting)
+                yield from self._embed(pending)
+                pending = []
+        yield from self._embed(pending)
 
     def crop(self, photo: DecodedPhoto, detection: Detection) -> RGBImage:
-        """Return the crop of a face that is embedded: RGB ``uint8`` of shape ``(size, size, 3)``."""
+        """Return the aligned crop of a face, the input of the embedder: RGB ``uint8`` of shape ``(size, size, 3)``."""
         return align(photo.pixels, detection.landmarks, self.embedder.template, self.embedder.size)
 
     def embed_variants(self, crop: RGBImage, variants: Sequence[str]) -> dict[str, FloatArray]:
@@ -138,15 +137,15 @@ class FaceAnalyzer:
         crops = np.stack([augment(crop, self.embedder.template, variant) for variant in variants])
         return dict(zip(variants, self.embedder.embed(crops), strict=True))
 
-    def _find(self, photo: DecodedPhoto) -> _DetectedFaces:
+    def _detect(self, photo: DecodedPhoto) -> _DetectedFaces:
         upright, quarter_turns, detections = self._finder.find_upright(photo)
         crops = [self.crop(upright, detection) for detection in detections]
         return _DetectedFaces(upright, quarter_turns, detections, crops)
 
-    def _embed(self, waiting: list[_DetectedFaces]) -> Iterator[AnalyzedPhoto]:
-        crops = [crop for found in waiting for crop in found.crops]
+    def _embed(self, pending: list[_DetectedFaces]) -> Iterator[AnalyzedPhoto]:
+        crops = [crop for detected in pending for crop in detected.crops]
         embeddings = iter(self.embedder.embed(np.stack(crops)) if crops else ())
-        for found in waiting:
+        for detected in pending:
             faces = tuple(
                 Face(
                     detection.box,
@@ -155,6 +154,6 @@ class FaceAnalyzer:
                     assess(detection, crop),
                     next(embeddings),
                 )
-                for detection, crop in zip(found.detections, found.crops, strict=True)
+                for detection, crop in zip(detected.detections, detected.crops, strict=True)
             )
-            yield AnalyzedPhoto(found.photo, faces, found.quarter_turns)
+            yield AnalyzedPhoto(detected.photo, faces, detected.quarter_turns)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, RGBImage
 
 _MIRRORED_LANDMARKS = [1, 0, 2, 4, 3]
-_ON_FACE = 0.4  # overlap with a face from which a candidate counts as one of it
+_ON_FACE = 0.4  # overlap (IoU) with a face above which a candidate belongs to it
 _STRIDES = (8, 16, 32)
 _YUNET_HEADS = ("cls", "obj", "bbox", "kps")
 _YUNET_OUTPUTS = [f"{head}_{stride}" for stride in _STRIDES for head in _YUNET_HEADS]
@@ -35,25 +35,25 @@ _SCRFD_ANCHORS = 2
 
 
 class Detector(Protocol):
-    """Finds faces in one picture, at its own scale.
+    """Finds faces in one image, at its own scale.
 
     Every detector passes ``tests/vision/test_detector_contract.py``.
     """
 
     def detect(self, pixels: RGBImage) -> list[Detection]:
-        """Return the faces in an RGB ``uint8`` picture of shape ``(height, width, 3)``, of any size from 1 x 1.
+        """Return the faces in an RGB ``uint8`` image of shape ``(height, width, 3)``, of any size from 1 x 1.
 
         Returns
         -------
         list[Detection]
-            Best score first, in pixels of the picture, after non-maximum suppression.
+            Best score first, in pixels of the image, after non-maximum suppression.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Candidates of one picture before suppression, several per face.
+    """Candidates of one image before suppression, several per face.
 
     Attributes
     ----------
@@ -82,18 +82,18 @@ class Candidates:
         """The longer sides of the boxes in pixels, ``float32`` of shape ``(n,)``."""
         return np.asarray((self.boxes[:, 2:] - self.boxes[:, :2]).max(axis=1, initial=0), dtype=np.float32)
 
-    def chosen(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
-        """Return the candidates chosen by indices or by a mask."""
-        return Candidates(self.boxes[which], self.landmarks[which], self.scores[which])
+    def select(self, selection: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
+        """Return the candidates at indices or in a mask."""
+        return Candidates(self.boxes[selection], self.landmarks[selection], self.scores[selection])
 
-    def moved(self, scale: float, offset: tuple[float, float] = (0.0, 0.0)) -> Candidates:
-        """Return the candidates in another picture's pixels: divided by `scale`, then shifted by `offset` (x, y)."""
+    def transform(self, scale: float, offset: tuple[float, float] = (0.0, 0.0)) -> Candidates:
+        """Return the candidates in another image's pixels: divided by `scale`, then shifted by `offset` (x, y)."""
         shift = np.asarray(offset, dtype=np.float32)
         factor = np.float32(1 / scale)
         return Candidates(self.boxes * factor + np.tile(shift, 2), self.landmarks * factor + shift, self.scores)
 
-    def mirrored(self, width: int) -> Candidates:
-        """Return the candidates in the mirrored picture, which is `width` pixels wide."""
+    def mirror(self, width: int) -> Candidates:
+        """Return the candidates in the mirrored image, which is `width` pixels wide."""
         boxes = self.boxes.copy()
         boxes[:, [0, 2]] = width - 1 - self.boxes[:, [2, 0]]
         landmarks = self.landmarks[:, _MIRRORED_LANDMARKS].copy()
@@ -101,7 +101,7 @@ class Candidates:
         return Candidates(boxes, landmarks, self.scores)
 
 
-def concatenated(parts: Sequence[Candidates]) -> Candidates:
+def concatenate(parts: Sequence[Candidates]) -> Candidates:
     """Return the candidates of several parts, in order; empty without parts."""
     if not parts:
         return Candidates(*(np.empty(shape, dtype=np.float32) for shape in ((0, 4), (0, 5, 2), (0,))))
@@ -115,16 +115,17 @@ def concatenated(parts: Sequence[Candidates]) -> Candidates:
 def suppress(candidates: Candidates, threshold: float) -> list[Detection]:
     """Return one candidate per face, best score first, by greedy non-maximum suppression.
 
-    If two overlap by more than `threshold` (intersection over union, 0..1), the one with the lower score is dropped.
+    If two candidates overlap by more than `threshold` (intersection over union, 0..1), the one with the lower score
+    is dropped.
     """
-    ordered = candidates.chosen(np.argsort(-candidates.scores, kind="stable"))
-    alive = np.ones(len(ordered), dtype=bool)
-    kept = []
+    ordered = candidates.select(np.argsort(-candidates.scores, kind="stable"))
+    remaining = np.ones(len(ordered), dtype=bool)
+    detections = []
     for i in range(len(ordered)):
-        if alive[i]:
-            kept.append(Detection(ordered.boxes[i], ordered.landmarks[i], float(ordered.scores[i])))
-            alive[i:] &= overlaps(ordered.boxes[i], ordered.boxes[i:]) <= threshold
-    return kept
+        if remaining[i]:
+            detections.append(Detection(ordered.boxes[i], ordered.landmarks[i], float(ordered.scores[i])))
+            remaining[i:] &= overlaps(ordered.boxes[i], ordered.boxes[i:]) <= threshold
+    return detections
 
 
 def best_score(candidates: Candidates, box: FloatArray) -> float:
@@ -134,10 +135,10 @@ def best_score(candidates: Candidates, box: FloatArray) -> float:
     return float(candidates.scores[overlaps(box, candidates.boxes) > _ON_FACE].max(initial=0.0))
 
 
-def voted_landmarks(candidates: Candidates, box: FloatArray, threshold: float = 0.5) -> FloatArray | None:
+def mean_landmarks(candidates: Candidates, box: FloatArray, threshold: float = 0.5) -> FloatArray | None:
     """Return the mean landmarks of the candidates on the face in `box` ``(4,)``, weighted by their scores.
 
-    A network proposes each face from several cells with independent errors, so that the mean has less noise. It is
+    A network proposes each face from several cells with independent errors, which the mean reduces. The mean is
     taken over the candidates that overlap the best one by more than `threshold` (intersection over union, 0..1).
 
     Returns
@@ -151,9 +152,9 @@ def voted_landmarks(candidates: Candidates, box: FloatArray, threshold: float = 
     if not len(on_face):
         return None
     best = on_face[np.argmax(candidates.scores[on_face])]
-    voters = candidates.chosen(overlaps(candidates.boxes[best], candidates.boxes) > threshold)
-    weights = voters.scores / voters.scores.sum()
-    return np.tensordot(weights, voters.landmarks, axes=1).astype(np.float32)
+    members = candidates.select(overlaps(candidates.boxes[best], candidates.boxes) > threshold)
+    weights = members.scores / members.scores.sum()
+    return np.tensordot(weights, members.landmarks, axes=1).astype(np.float32)
 
 
 class NetworkDetector(ABC):
@@ -169,7 +170,7 @@ class NetworkDetector(ABC):
     Raises
     ------
     ManifestError
-        The network is not of the kind in the manifest.
+        The network does not have the format that the manifest states.
     """
 
     def __init__(self, session: Session, spec: DetectorSpec) -> None:
@@ -178,30 +179,30 @@ class NetworkDetector(ABC):
         check_input(session, spec.file)
 
     def detect(self, pixels: RGBImage) -> list[Detection]:
-        """Return faces; see `Detector.detect`."""
+        """Return the faces; see `Detector.detect`."""
         (candidates,) = self.propose(pixels[None], self.score_threshold)
-        return self.chosen(candidates)
+        return self.select_faces(candidates)
 
     @property
     def score_threshold(self) -> float:
         """The smallest score of a face, 0..1."""
         return self._spec.score_threshold
 
-    def chosen(self, candidates: Candidates) -> list[Detection]:
-        """Return the faces among candidates of one picture, best score first."""
-        faces = candidates.chosen(candidates.scores >= self.score_threshold)
+    def select_faces(self, candidates: Candidates) -> list[Detection]:
+        """Return the faces among candidates of one image, best score first."""
+        faces = candidates.select(candidates.scores >= self.score_threshold)
         return suppress(faces, self._spec.nms_threshold)
 
     @abstractmethod
-    def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
-        """Return for each picture the candidates with a score of at least `score_threshold` (0..1), several per face.
+    def propose(self, images: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
+        """Return for each image the candidates with a score of at least `score_threshold` (0..1), several per face.
 
-        `pictures` are RGB ``uint8`` of shape ``(n, height, width, 3)``; candidates are in the picture's pixels.
+        `images` are RGB ``uint8`` of shape ``(n, height, width, 3)``; candidates are in the image's pixels.
         """
 
 
 class YuNet(NetworkDetector):
-    """YuNet, with the same results as OpenCV's ``FaceDetectorYN``; runs pictures in one batch."""
+    """YuNet, with the same results as OpenCV's ``FaceDetectorYN``; runs images in one batch."""
 
     def __init__(self, session: Session, spec: DetectorSpec) -> None:
         super().__init__(session, spec)
@@ -210,13 +211,13 @@ class YuNet(NetworkDetector):
                 f"{spec.file} is not a YuNet detector: correct the detector's kind or file in pack.toml"
             )
 
-    def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
-        """Find candidates; see `NetworkDetector.propose`."""
-        padded = pad_to_multiple(pictures, max(_STRIDES))
+    def propose(self, images: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
+        """Return the candidates; see `NetworkDetector.propose`."""
+        padded = pad_to_multiple(images, max(_STRIDES))
         outputs = run(self._session, network_input(padded, self._spec), _YUNET_OUTPUTS)
         return [
             self._decode([output[i] for output in outputs], padded.shape[2], score_threshold)
-            for i in range(len(pictures))
+            for i in range(len(images))
         ]
 
     def _decode(self, outputs: list[FloatArray], width: int, score_threshold: float) -> Candidates:
@@ -235,11 +236,11 @@ class YuNet(NetworkDetector):
                     scores[chosen],
                 )
             )
-        return concatenated(levels)
+        return concatenate(levels)
 
 
 class Scrfd(NetworkDetector):
-    """SCRFD with keypoints, from unchanged InsightFace files; runs one picture at a time.
+    """SCRFD with keypoints, from unchanged InsightFace files; runs one image at a time.
 
     The nine outputs are the scores, the distances from a cell to the sides of the box, and those to the five keypoints,
     for each of three strides and in units of the stride. A cell has two anchors.
@@ -254,9 +255,9 @@ class Scrfd(NetworkDetector):
                 "correct the detector's kind or file in pack.toml"
             )
 
-    def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
-        """Find candidates; see `NetworkDetector.propose`."""
-        padded = pad_to_multiple(pictures, max(_STRIDES))
+    def propose(self, images: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
+        """Return the candidates; see `NetworkDetector.propose`."""
+        padded = pad_to_multiple(images, max(_STRIDES))
         return [
             self._decode(
                 run(self._session, network_input(padded[i : i + 1], self._spec)), padded.shape[2], score_threshold
@@ -279,8 +280,8 @@ class Scrfd(NetworkDetector):
                     scores[chosen],
                 )
             )
-        return concatenated(levels)
+        return concatenate(levels)
 
 
-def _cells(numbers: NDArray[np.intp], columns: int) -> FloatArray:
-    return np.stack([numbers % columns, numbers // columns], axis=1).astype(np.float32)
+def _cells(indices: NDArray[np.intp], columns: int) -> FloatArray:
+    return np.stack([indices % columns, indices // columns], axis=1).astype(np.float32)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from facebank.errors import ManifestError
-from facebank.packs import where_it_runs
+from facebank.packs import session_device
 from facebank.storage.arrays import normalized
 from facebank.vision.network import check_input, network_input, run
 
@@ -83,14 +83,14 @@ class NetworkEmbedder:
         self._session = session
         self._spec = spec
         self.dimension, self.size, self.template = spec.dimension, spec.size, spec.template
-        self.batch = _GPU_BATCH if where_it_runs(session) == "cuda" else _CPU_BATCH
+        self.batch = _GPU_BATCH if session_device(session) == "cuda" else _CPU_BATCH
         self._center = np.array(spec.center or 0.0, dtype=np.float32)
         check_input(session, spec.file, name=spec.input, size=spec.size)
         shape = session.get_outputs()[0].shape
-        stated = shape[-1] if shape else 1
-        if isinstance(stated, int) and stated != spec.dimension:
+        dimension = shape[-1] if shape else 1
+        if isinstance(dimension, int) and dimension != spec.dimension:
             raise ManifestError(
-                f"{spec.file} returns embeddings of {stated} numbers, but pack.toml says {spec.dimension}: "
+                f"{spec.file} returns embeddings of {dimension} numbers, but pack.toml states {spec.dimension}: "
                 "correct the embedder's dimension"
             )
 
@@ -108,19 +108,19 @@ class NetworkEmbedder:
 
     def _vectors(self, crops: NDArray[np.uint8]) -> FloatArray:
         if self._spec.normalization == "per_image":
-            tensor = standardized(network_input(crops, self._spec))
+            tensor = standardize(network_input(crops, self._spec))
         else:
             tensor = network_input(crops, self._spec)
         return run(self._session, tensor)[0].reshape(len(crops), -1)
 
 
-def standardized(pictures: FloatArray) -> FloatArray:
-    """Return pictures ``(n, 3, height, width)``, each with mean 0 and standard deviation 1: FaceNet's preprocessing.
+def standardize(images: FloatArray) -> FloatArray:
+    """Return images ``(n, 3, height, width)`` scaled to mean 0 and standard deviation 1 each: FaceNet's preprocessing.
 
-    As in TensorFlow's ``per_image_standardization``, the divisor is at least ``1 / sqrt(number of values)``, so that a
-    picture of a single color does not divide by zero.
+    As in TensorFlow's ``per_image_standardization``, the divisor is at least ``1 / sqrt(number of values)``, which
+    avoids a division by zero for an image of a single color.
     """
     axes = (1, 2, 3)
-    smallest = 1 / np.sqrt(pictures[0].size) if len(pictures) else 1.0
-    deviations = np.maximum(pictures.std(axis=axes, keepdims=True), smallest)
-    return np.asarray((pictures - pictures.mean(axis=axes, keepdims=True)) / deviations, dtype=np.float32)
+    min_deviation = 1 / np.sqrt(images[0].size) if len(images) else 1.0
+    deviations = np.maximum(images.std(axis=axes, keepdims=True), min_deviation)
+    return np.asarray((images - images.mean(axis=axes, keepdims=True)) / deviations, dtype=np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 from facebank.media import turn_photo
 from facebank.types import Detection
 from facebank.vision.alignment import similarity_transform, template_landmarks
-from facebank.vision.detector import Candidates, best_score, voted_landmarks
+from facebank.vision.detector import Candidates, best_score, mean_landmarks
 from facebank.vision.multiscale import HintedDetector, MultiScaleDetector
 
 if TYPE_CHECKING:
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from facebank.packs import DetectorSpec
     from facebank.types import DecodedPhoto, FloatArray, RGBImage
     from facebank.vision.detector import NetworkDetector
-    from facebank.vision.multiscale import Pictures
+    from facebank.vision.multiscale import ScaledImages
 
 
 # Size of a face at which landmarks vary least; chosen on LFW's development people by benchmarks/alignment.py.
 _FACE = 256
 _WINDOW = 384
 _VOTER_SCORE = 0.2
-# At a twelfth of the light, faces score 0.5 to 0.9 as they are and 0.88 to 0.93 lightened.
-_BRIGHTEST, _DARK, _LIGHT = 0.98, 48, 160
+# A window whose bright quantile is below _DARK is scaled to _LIGHT there: at a twelfth of the light, faces score 0.5 to
+# 0.9 unchanged and 0.88 to 0.93 lightened.
+_BRIGHT_QUANTILE, _DARK, _LIGHT = 0.98, 48, 160
 _BATCH = 8
 
 
@@ -61,7 +62,7 @@ class LandmarkRefiner:
         windows = np.stack([_lighten(_crop_window(pixels, matrix)) for matrix in matrices])
         proposals = self._detector.propose(np.concatenate([windows, windows[:, :, ::-1]]), _VOTER_SCORE)
         return [
-            _with_landmarks(detection, matrix, plain, mirrored.mirrored(_WINDOW))
+            _refine_landmarks(detection, matrix, plain, mirrored.mirror(_WINDOW))
             for detection, matrix, plain, mirrored in zip(
                 detections, matrices, proposals[: len(windows)], proposals[len(windows) :], strict=True
             )
@@ -74,10 +75,10 @@ def _crop_window(pixels: RGBImage, matrix: NDArray[np.float64]) -> RGBImage:
 
 def _lighten(window: RGBImage) -> RGBImage:
     """Return a window, lightened if it is so dark that the detector might not find its face."""
-    some = window[:: _WINDOW // 48, :: _WINDOW // 48]
-    if np.count_nonzero(some >= _DARK) >= (1 - _BRIGHTEST) * some.size:
+    sample = window[:: _WINDOW // 48, :: _WINDOW // 48]
+    if np.count_nonzero(sample >= _DARK) >= (1 - _BRIGHT_QUANTILE) * sample.size:
         return window
-    brightest = max(float(np.quantile(some, _BRIGHTEST)), 1.0)
+    brightest = max(float(np.quantile(sample, _BRIGHT_QUANTILE)), 1.0)
     return np.asarray(cv2.convertScaleAbs(window, alpha=_LIGHT / brightest), dtype=np.uint8)
 
 
@@ -85,16 +86,16 @@ def _window_transform(landmarks: FloatArray) -> NDArray[np.float64]:
     return similarity_transform(landmarks, template_landmarks("arcface", _FACE) + np.float32((_WINDOW - _FACE) / 2))
 
 
-def _with_landmarks(
+def _refine_landmarks(
     detection: Detection, matrix: NDArray[np.float64], plain: Candidates, mirrored: Candidates
 ) -> Detection:
     box = _box_in_window(detection.box, matrix)
     second_score = float(np.mean([best_score(candidates, box) for candidates in (plain, mirrored)]))
-    votes = [vote for each in (plain, mirrored) if (vote := voted_landmarks(each, box)) is not None]
-    if not votes:
+    means = [mean for proposed in (plain, mirrored) if (mean := mean_landmarks(proposed, box)) is not None]
+    if not means:
         return replace(detection, second_score=second_score)
     back = cv2.invertAffineTransform(matrix)
-    landmarks = np.mean(votes, axis=0) @ back[:, :2].T + back[:, 2]
+    landmarks = np.mean(means, axis=0) @ back[:, :2].T + back[:, 2]
     return Detection(detection.box, landmarks.astype(np.float32), detection.detection_score, second_score=second_score)
 
 
@@ -104,11 +105,11 @@ def _box_in_window(box: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:
     return np.concatenate([center - halves, center + halves]).astype(np.float32)
 
 
-# Half the size suffices to find the upper side: of 172 photos in all four turns, SCRFD mistook 2 sides instead of 5.
+# Half the size suffices to find the upper side: of 172 photos in all four turns, SCRFD mistook 2 instead of 5.
 _TURNED_FRACTION = 0.5
 # Power of the scores in the evidence for a side; chosen on development people by benchmarks/orientation.py.
 _POWER = 3
-_CLEAR_GAIN = 1.15
+_CLEAR_GAIN = 1.15  # smallest ratio of the evidence for a turn to that for the photo as it is
 
 
 class FaceFinder:
@@ -122,7 +123,7 @@ class FaceFinder:
         Refines their landmarks; None to keep the detector's.
     upright_score
         A detection score that only upright faces reach, 0..1.
-    least_score
+    min_score
         The smallest detection score of a face, 0..1.
     """
 
@@ -131,12 +132,12 @@ class FaceFinder:
         multiscale: MultiScaleDetector,
         refiner: LandmarkRefiner | None = None,
         upright_score: float = 0.8,
-        least_score: float = 0.5,
+        min_score: float = 0.5,
     ) -> None:
         self._multiscale = multiscale
         self._refiner = refiner
         self._upright_score = upright_score
-        self._least_score = least_score
+        self._min_score = min_score
 
     @classmethod
     def from_spec(cls, detector: NetworkDetector, spec: DetectorSpec) -> FaceFinder:
@@ -150,10 +151,10 @@ class FaceFinder:
 
     def find(self, pixels: RGBImage) -> list[Detection]:
         """Return the faces of an RGB ``uint8`` photo ``(height, width, 3)``, largest first, in pixels of the photo."""
-        return self._refine(pixels, self._found(pixels))
+        return self._refine(pixels, self._detect(pixels))
 
     def find_upright(self, photo: DecodedPhoto) -> tuple[DecodedPhoto, int, list[Detection]]:
-        """Return a photo turned so that its faces are upright, the number of quarter turns, and the faces.
+        """Return a photo turned to make its faces upright, the number of quarter turns, and the faces.
 
         Only a photo without an orientation in its metadata is turned, and only if its faces together score clearly
         higher on another side: detectors find faces on their side too, with wrong landmarks and a lower score.
@@ -163,47 +164,46 @@ class FaceFinder:
         tuple[DecodedPhoto, int, list[Detection]]
             The photo, turned counter-clockwise by that many quarter turns, and its faces, largest first.
         """
-        found = self._found(photo.pixels)
-        if not photo.has_orientation and _best_score(found) < self._upright_score:
-            turns = self._likely_turns(photo.pixels, found)
+        detections = self._detect(photo.pixels)
+        if not photo.has_orientation and _best_score(detections) < self._upright_score:
+            turns = self._likely_turns(photo.pixels, detections)
             if turns:
                 turned = turn_photo(photo, turns)
-                found_turned = self._found(turned.pixels)
-                if self._evidence(found_turned) > _CLEAR_GAIN * self._evidence(found):
-                    return turned, turns, self._refine(turned.pixels, found_turned)
-        return photo, 0, self._refine(photo.pixels, found)
+                turned_detections = self._detect(turned.pixels)
+                if self._evidence(turned_detections) > _CLEAR_GAIN * self._evidence(detections):
+                    return turned, turns, self._refine(turned.pixels, turned_detections)
+        return photo, 0, self._refine(photo.pixels, detections)
 
-    def _likely_turns(self, pixels: RGBImage, found: Sequence[Detection]) -> int:
+    def _likely_turns(self, pixels: RGBImage, detections: Sequence[Detection]) -> int:
         """Return the number of quarter turns with the most evidence.
 
-        The full size is used if half of it shows no face on any side.
+        The photo is searched at full size if it shows no face on any side at half its size.
         """
-        evidence = self._evidence_of_turns(self._multiscale.pictures(pixels, _TURNED_FRACTION), range(4))
-        if found and not any(evidence):
-            evidence = [self._evidence(found), *self._evidence_of_turns(self._multiscale.pictures(pixels), range(1, 4))]
+        evidence = self._evidence_of_turns(self._multiscale.scaled_images(pixels, _TURNED_FRACTION), range(4))
+        if detections and not any(evidence):
+            images = self._multiscale.scaled_images(pixels)
+            evidence = [self._evidence(detections), *self._evidence_of_turns(images, range(1, 4))]
         return evidence.index(max(evidence))
 
-    def _evidence_of_turns(self, pictures: Pictures, turns: Iterable[int]) -> list[float]:
+    def _evidence_of_turns(self, images: ScaledImages, turns: Iterable[int]) -> list[float]:
         return [
             self._evidence(
-                self._multiscale.faces(
-                    (scale, np.ascontiguousarray(np.rot90(picture, turn))) for scale, picture in pictures
-                )
+                self._multiscale.faces((scale, np.ascontiguousarray(np.rot90(image, turn))) for scale, image in images)
             )
             for turn in turns
         ]
 
     def _evidence(self, detections: Sequence[Detection]) -> float:
         """Return the evidence for a side of the photo, from the scores of the faces found on it."""
-        return math.fsum(max(0.0, detection.detection_score - self._least_score) ** _POWER for detection in detections)
+        return math.fsum(max(0.0, detection.detection_score - self._min_score) ** _POWER for detection in detections)
 
-    def _found(self, pixels: RGBImage) -> list[Detection]:
-        return self._multiscale.faces(self._multiscale.pictures(pixels))
+    def _detect(self, pixels: RGBImage) -> list[Detection]:
+        return self._multiscale.faces(self._multiscale.scaled_images(pixels))
 
-    def _refine(self, pixels: RGBImage, found: list[Detection]) -> list[Detection]:
+    def _refine(self, pixels: RGBImage, detections: list[Detection]) -> list[Detection]:
         if self._refiner is not None:
-            found = self._refiner.refine(pixels, found)
-        return sorted(found, key=lambda detection: -detection.size)
+            detections = self._refiner.refine(pixels, detections)
+        return sorted(detections, key=lambda detection: -detection.size)
 
 
 def _best_score(detections: Sequence[Detection]) -> float:

@@ -1,7 +1,7 @@
-"""Packs of the pack name ``insightface:FOLDER``: networks run by the ``insightface`` library.
+"""Packs named ``insightface:FOLDER``, whose networks the ``insightface`` library runs.
 
 Needs the extra ``insightface`` (2.1 or newer). A FOLDER is a FaceAnalysis folder without a ``pack.toml``, or a manifest
-package of the library (``manifest.json``, version 2). Its thresholds are unknown, so conservative ones are used and
+package of the library (``manifest.json``, version 2). Its thresholds are unknown; conservative defaults are used and
 marked as not calibrated.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.errors import DeviceError, MissingDependencyError, PackError, PackNotFoundError, UsageError
-from facebank.packs import Thresholds, check_network, note_session
+from facebank.packs import Thresholds, check_network, register_session
 from facebank.storage.arrays import normalized
 from facebank.storage.files import sha256_of
 from facebank.storage.text import printable
@@ -34,13 +34,13 @@ PREFIX = "insightface:"
 _BATCH = 16
 _STRIDE = 32
 _TEMPLATE_SIZE = 112
-_TOO_OLD = ("0.", "1.", "2.0")
+_UNSUPPORTED_VERSIONS = ("0.", "1.", "2.0")
 _UNCALIBRATED = Thresholds(
     known=0.45,
     margin=0.05,
     verify=0.4,
     minimum_quality=0.2,
-    calibrated_on="nothing: these thresholds are not calibrated for this package",
+    calibrated_on="not calibrated: conservative defaults",
 )
 _PROVIDERS = {
     "auto": None,  # chosen by the library: CUDA if it works, else the CPU
@@ -81,9 +81,9 @@ class InsightFacePackage:
         MissingDependencyError
             The library is not installed or cannot be imported.
         PackError
-            The library cannot use the folder, or a network in it keeps weights in another file.
+            The library cannot use the folder, or a network in it refers to weights in another file.
         DeviceError
-            CUDA was requested and is not used.
+            CUDA was requested, but a network runs on the CPU.
         """
         if device not in _PROVIDERS:
             raise UsageError(f"unknown device {printable(device)!r}: use auto, cpu or cuda")
@@ -106,12 +106,12 @@ class InsightFacePackage:
         if device == "cuda":
             _require_cuda(app)
         for model in app.models.values():
-            note_session(model.session)
+            register_session(model.session)
         return networks
 
 
 class InsightFaceDetector(NetworkDetector):
-    """A detector around InsightFace's SCRFD class; raises `PackError` if `model` does not find landmarks."""
+    """A detector that runs InsightFace's SCRFD class; raises `PackError` if `model` does not find landmarks."""
 
     def __init__(self, model: Any) -> None:
         if not model.use_kps:
@@ -123,21 +123,21 @@ class InsightFaceDetector(NetworkDetector):
         """The smallest score of a face, 0..1, as set in the library."""
         return float(self._model.det_thresh)
 
-    def chosen(self, candidates: Candidates) -> list[Detection]:
-        """Return the faces among candidates; see `facebank.vision.detector.NetworkDetector.chosen`."""
-        candidates = candidates.chosen(candidates.scores >= self.score_threshold)
-        kept = candidates.chosen(self._model.nms(np.column_stack([candidates.boxes, candidates.scores])))
+    def select_faces(self, candidates: Candidates) -> list[Detection]:
+        """Return the faces among candidates; see `facebank.vision.detector.NetworkDetector.select_faces`."""
+        candidates = candidates.select(candidates.scores >= self.score_threshold)
+        faces = candidates.select(self._model.nms(np.column_stack([candidates.boxes, candidates.scores])))
         return [
             Detection(box, landmarks, float(score))
-            for box, landmarks, score in zip(kept.boxes, kept.landmarks, kept.scores, strict=True)
+            for box, landmarks, score in zip(faces.boxes, faces.landmarks, faces.scores, strict=True)
         ]
 
-    def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
+    def propose(self, images: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
         """Return candidates; see `facebank.vision.detector.NetworkDetector.propose`."""
-        return [self._propose_in(picture, score_threshold) for picture in pictures]
+        return [self._propose(image, score_threshold) for image in images]
 
-    def _propose_in(self, pixels: RGBImage, score_threshold: float) -> Candidates:
-        # Not the library's detect(): its resizing can lose a row of pixels, which changes the scale.
+    def _propose(self, pixels: RGBImage, score_threshold: float) -> Candidates:
+        # The resizing in the library's detect() can lose a row of pixels, which changes the scale.
         fixed_size = self._model.static_input_size
         if fixed_size is None:
             frame, scale = pad_to_multiple(pixels[None], _STRIDE)[0], 1.0
@@ -146,11 +146,11 @@ class InsightFaceDetector(NetworkDetector):
         scores, boxes, landmarks = (
             np.concatenate(levels).astype(np.float32) for levels in self._model.forward(_bgr(frame), score_threshold)
         )
-        return Candidates(boxes, landmarks, scores[:, 0]).moved(scale)
+        return Candidates(boxes, landmarks, scores[:, 0]).transform(scale)
 
 
 class InsightFaceEmbedder:
-    """An embedder around InsightFace's recognition class.
+    """An embedder that runs InsightFace's recognition class.
 
     Raises
     ------
@@ -161,7 +161,7 @@ class InsightFaceEmbedder:
     template = "arcface"
 
     def __init__(self, model: Any) -> None:
-        if model.input_mean != 0 and _normalizes_itself(Path(model.model_file)):
+        if model.input_mean != 0 and _has_normalization(Path(model.model_file)):
             raise PackError(
                 "the library would normalize crops twice, so that all faces look alike: add to the folder "
                 'a manifest.json with "preprocessing": "embedded" for the task recognition'
@@ -209,15 +209,15 @@ def _networks(folder: Path) -> list[Path]:
 
 def _digest(folder: Path, files: list[Path]) -> str:
     manifest = folder / "manifest.json"
-    hashed = [*files, manifest] if manifest.is_file() else files
+    paths = [*files, manifest] if manifest.is_file() else files
     try:
-        hashes = {file.relative_to(folder).as_posix(): sha256_of(file) for file in hashed}
+        hashes = {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
     except OSError as error:
         raise PackError(f"cannot read {printable(str(error.filename))}: {error.strerror}") from error
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
-def _normalizes_itself(network: Path) -> bool:
+def _has_normalization(network: Path) -> bool:
     """Return whether a network begins with a subtraction and a scaling; the library only checks node names."""
     import onnx
 
@@ -240,7 +240,7 @@ def _import_face_analysis() -> Any:
         ) from error
     except ImportError as error:
         raise _import_error(error) from error
-    if insightface.__version__.startswith(_TOO_OLD):
+    if insightface.__version__.startswith(_UNSUPPORTED_VERSIONS):
         raise MissingDependencyError(
             f"insightface {insightface.__version__} is too old: python -m pip install --upgrade 'insightface>=2.1'"
         )

@@ -83,7 +83,7 @@ _STRAPS: dict[MaskShape, list[tuple[tuple[float, float], tuple[float, float]]]] 
 _TEMPLATE_HEIGHT = 1.16  # of a frontal face: distance from eyes to mouth, relative to that between the eyes
 _CHEEK = 1.02  # distance from the face's middle to the edge of the cheek, relative to that between the eyes
 _TURN = 1.5  # narrowing of the hidden cheek with the nose's distance from the middle
-_NARROWEST = 0.35
+_MIN_CHEEK = 0.35
 _JITTER = 0.035
 _DAYLIGHT = 165.0
 _SUBPIXEL_BITS = 4
@@ -93,7 +93,7 @@ _REACH = np.array([[-1.35, -0.1], [1.35, -0.1], [-1.35, 2.5], [1.35, 2.5]])  # c
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """The face's coordinate system in a picture."""
+    """The face's coordinate system in an image."""
 
     origin: NDArray[np.float64]
     across: NDArray[np.float64]
@@ -106,10 +106,10 @@ class _Frame:
         """Distance from eyes to mouth, in pixels."""
         return float(np.linalg.norm(self.down))
 
-    def to_picture(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_image(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         widths = np.where(points[:, :1] < 0, self.left, self.right)
-        placed = self.origin + points[:, :1] * widths * self.across + points[:, 1:] * self.down
-        return np.asarray(placed, dtype=np.float64)
+        moved = self.origin + points[:, :1] * widths * self.across + points[:, 1:] * self.down
+        return np.asarray(moved, dtype=np.float64)
 
     def to_face(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
         matrix = np.linalg.inv(np.column_stack([self.across, self.down]))
@@ -133,7 +133,7 @@ def draw_mask(
     pixels
         RGB ``uint8`` of shape ``(height, width, 3)``.
     landmarks
-        ``(5, 2)`` in its pixels; raises `UsageError` if they are not finite, or all in one place.
+        ``(5, 2)`` in its pixels; raises `UsageError` if they are not finite, or all at one point.
     shape, color
         Shape, and color as RGB in daylight, 0..255 (see `MASK_COLORS`).
     seed
@@ -143,19 +143,19 @@ def draw_mask(
     random = np.random.default_rng(seed)
     frame = _frame(landmarks)
     outline = _outline(shape, random)
-    corners = frame.to_picture(_REACH)
+    corners = frame.to_image(_REACH)
     x1, y1 = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
     x2, y2 = np.minimum(np.ceil(corners.max(axis=0)) + 1, [pixels.shape[1], pixels.shape[0]]).astype(int)
     if x2 <= x1 or y2 <= y1:
         return masked
     part, corner = masked[y1:y2, x1:x2], np.array([x1, y1])
     cover = np.zeros(part.shape[:2], dtype=np.uint8)
-    cv2.fillPoly(cover, [_fixed(frame.to_picture(outline) - corner)], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.fillPoly(cover, [_to_fixed_point(frame.to_image(outline) - corner)], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
     light = _light(part, cover, frame.height)
     rows, columns = np.mgrid[y1:y2, x1:x2].astype(np.float64)
     shade = _shade(shape, *frame.to_face(columns, rows), random)
-    worn = _paint(part, _straps(shape, frame, corner, part), _STRAP_COLOR, light, _STRAP_OPACITY)
-    masked[y1:y2, x1:x2] = np.rint(_paint(worn, cover, color, light * shade)).astype(np.uint8)
+    strapped = _paint(part, _straps(shape, frame, corner, part), _STRAP_COLOR, light, _STRAP_OPACITY)
+    masked[y1:y2, x1:x2] = np.rint(_paint(strapped, cover, color, light * shade)).astype(np.uint8)
     return masked
 
 
@@ -163,8 +163,8 @@ def _paint(
     part: RGBImage | FloatArray, cover: NDArray[np.uint8], color: Color, light: FloatArray, opacity: float = 1.0
 ) -> FloatArray:
     paint = np.clip(np.array(color, dtype=np.float32) * light[..., None], 0, 255)
-    share = cover[..., None].astype(np.float32) * np.float32(opacity / 255)
-    return np.asarray(part + (paint - part) * share, dtype=np.float32)
+    alpha = cover[..., None].astype(np.float32) * np.float32(opacity / 255)
+    return np.asarray(part + (paint - part) * alpha, dtype=np.float32)
 
 
 def _straps(shape: MaskShape, frame: _Frame, corner: NDArray[np.int64], part: RGBImage) -> NDArray[np.uint8]:
@@ -172,7 +172,7 @@ def _straps(shape: MaskShape, frame: _Frame, corner: NDArray[np.int64], part: RG
     thickness = max(1, round(_STRAP_WIDTH * frame.height))
     for line in _STRAPS[shape]:
         for side in (-1, 1):
-            start, end = _fixed(frame.to_picture(np.array(line) * [side, 1]) - corner).tolist()
+            start, end = _to_fixed_point(frame.to_image(np.array(line) * [side, 1]) - corner).tolist()
             cv2.line(cover, start, end, 255, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
     return cover
 
@@ -183,14 +183,14 @@ def _frame(landmarks: FloatArray) -> _Frame:
         raise UsageError("a mask needs five landmarks of two finite coordinates each")
     eyes, mouth = (points[0] + points[1]) / 2, (points[3] + points[4]) / 2
     height = float(np.linalg.norm(mouth - eyes))
-    apart = float(np.linalg.norm(points[1] - points[0]))
-    scale = max(apart, height / _TEMPLATE_HEIGHT)
-    if height < 1e-3 or apart < 1e-3:
-        raise UsageError("a mask needs five landmarks of a face, but these all lie in one place")
+    eye_distance = float(np.linalg.norm(points[1] - points[0]))
+    scale = max(eye_distance, height / _TEMPLATE_HEIGHT)
+    if height < 1e-3 or eye_distance < 1e-3:
+        raise UsageError("a mask needs five landmarks of a face, but these are all at one point")
     across = points[1] - points[0] + points[4] - points[3]
     across = across / max(float(np.linalg.norm(across)), 1e-9)
     turn = float(np.dot(points[2] - (eyes + mouth) / 2, across)) / scale
-    left, right = (max(_NARROWEST, _CHEEK * (1 + side * _TURN * turn)) * scale for side in (1, -1))
+    left, right = (max(_MIN_CHEEK, _CHEEK * (1 + side * _TURN * turn)) * scale for side in (1, -1))
     return _Frame(eyes, across, mouth - eyes, min(left, 1.5 * scale), min(right, 1.5 * scale))
 
 
@@ -238,6 +238,6 @@ def _shade(shape: MaskShape, x: FloatArray, y: FloatArray, random: np.random.Gen
     return np.asarray(shade + weave, dtype=np.float32)
 
 
-def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
+def _to_fixed_point(points: NDArray[np.float64]) -> NDArray[np.int32]:
     """Return points in OpenCV's fixed-point format: whole sixteenths of a pixel."""
     return np.asarray(np.rint(np.clip(points, -1e5, 1e5) * 2**_SUBPIXEL_BITS), dtype=np.int32)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import ManifestError, PackError
-from facebank.packs import require_own
+from facebank.packs import check_not_forked
 from facebank.storage.text import printable
 
 if TYPE_CHECKING:
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 
-def network_input(pictures: NDArray[np.uint8], wanted: DetectorSpec | EmbedderSpec) -> FloatArray:
+def network_input(images: NDArray[np.uint8], spec: DetectorSpec | EmbedderSpec) -> FloatArray:
     """Return a network's input for RGB ``uint8`` ``(n, h, w, 3)``: contiguous ``float32`` of shape ``(n, 3, h, w)``.
 
-    `wanted` states the mean, scale and color order.
+    `spec` has the mean, scale and color order.
     """
-    number, height, width, channels = pictures.shape
-    planes = np.empty((number, channels, height, width), dtype=np.float32)
+    count, height, width, channels = images.shape
+    planes = np.empty((count, channels, height, width), dtype=np.float32)
     for plane in range(channels):  # plane by plane takes half the time of a transposition
-        planes[:, plane] = pictures[..., plane if wanted.color == "RGB" else channels - 1 - plane]
-    if any(wanted.mean):
-        planes -= np.asarray(wanted.mean, dtype=np.float32).reshape(1, 3, 1, 1)
-    if any(factor != 1 for factor in wanted.scale):
-        planes *= np.asarray(wanted.scale, dtype=np.float32).reshape(1, 3, 1, 1)
+        planes[:, plane] = images[..., plane if spec.color == "RGB" else channels - 1 - plane]
+    if any(spec.mean):
+        planes -= np.asarray(spec.mean, dtype=np.float32).reshape(1, 3, 1, 1)
+    if any(factor != 1 for factor in spec.scale):
+        planes *= np.asarray(spec.scale, dtype=np.float32).reshape(1, 3, 1, 1)
     return planes
 
 
@@ -45,7 +45,7 @@ def run(session: Session, tensor: FloatArray, outputs: Sequence[str] | None = No
     DeviceError
         The network was loaded by a process from which this one was forked.
     """
-    require_own(session)
+    check_not_forked(session)
     name = session.get_inputs()[0].name
     try:
         results: list[FloatArray] = session.run(outputs, {name: tensor})
@@ -62,10 +62,10 @@ def check_input(session: Session, file: str, *, name: str | None = None, size: i
     """
     inputs = session.get_inputs()
     if len(inputs) != 1 or (name is not None and inputs[0].name != name):
-        found = ", ".join(printable(each.name) for each in inputs)
-        raise ManifestError(f"{file} has the inputs {found}, but pack.toml says {name or 'one'}: correct pack.toml")
+        names = ", ".join(printable(port.name) for port in inputs)
+        raise ManifestError(f"{file} has the inputs {names}, but pack.toml states {name or 'one'}: correct pack.toml")
     shape = inputs[0].shape
     fixed = [side for side in shape[2:] if isinstance(side, int)]
     if len(shape) != 4 or shape[1] != 3 or any(side != size for side in fixed):
-        wanted = f"pictures of {size} x {size} pixels" if size else "pictures of any size (prepare = true may free it)"
-        raise ManifestError(f"{file} has an input of shape {shape}, but pack.toml needs {wanted}: correct pack.toml")
+        expected = f"images of {size} x {size} pixels" if size else "images of any size (prepare = true may free it)"
+        raise ManifestError(f"{file} has an input of shape {shape}, but pack.toml needs {expected}: correct pack.toml")

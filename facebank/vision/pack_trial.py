@@ -1,4 +1,4 @@
-"""Program that tries out a pack: ``python -m facebank.vision.pack_trial``, started by `facebank.packs.trial`.
+"""Program that tries a pack: ``python -m facebank.vision.pack_trial``, started by `facebank.packs.trial`.
 
 It limits its CPU time and memory before it reads the pack, and writes the problem, if any, to a file.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _PORTRAITS = ("barack_obama_portrait_2012.jpg", "eileen_collins.jpg")
 _NOISE_SIDE = 320
-_SAME = 0.9999
+_MIN_SIMILARITY = 0.9999
 
 
 class _ProblemError(Exception):
@@ -27,7 +27,7 @@ class _ProblemError(Exception):
 
 
 def main() -> None:
-    """Try out the pack in a folder; arguments: folder, file for the result, seconds of CPU time, bytes of memory."""
+    """Try the pack in a folder; arguments: folder, file for the result, seconds of CPU time, bytes of memory."""
     folder, result, seconds, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     _limit(seconds, memory)
     from facebank.errors import FacebankError
@@ -52,9 +52,9 @@ def _limit(seconds: int, memory: int) -> None:
     except ImportError:  # not on Windows
         return
     limits = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_AS: memory, resource.RLIMIT_CORE: 0}
-    for kind, most in limits.items():
+    for kind, limit in limits.items():
         with contextlib.suppress(OSError, ValueError):  # a lower limit is set, or the system has no such limit
-            resource.setrlimit(kind, (most, most))
+            resource.setrlimit(kind, (limit, limit))
 
 
 def _try(pack: Pack) -> None:
@@ -69,16 +69,16 @@ def _try(pack: Pack) -> None:
     first, second = embedder.embed(crops), embedder.embed(crops)
     if first.shape != (len(crops), embedder.dimension):
         raise _ProblemError(
-            f"its embedder returns {first.size // len(crops)} numbers for a face, but pack.toml says "
+            f"its embedder returns {first.size // len(crops)} numbers for a face, but pack.toml states "
             f"{embedder.dimension}"
         )
     if not np.isfinite(first).all() or not np.allclose(np.linalg.norm(first, axis=1), 1, atol=1e-3):
         raise _ProblemError("its embedder returns numbers that are not finite, or only zeros")
     similarities = first @ first.T
-    if (similarities[np.triu_indices(len(crops), 1)] > _SAME).any():
-        raise _ProblemError("its embedder returns the same embedding for different pictures")
-    if ((first * second).sum(axis=1) < _SAME).any():
-        raise _ProblemError("its embedder returns different embeddings for the same picture")
+    if (similarities[np.triu_indices(len(crops), 1)] > _MIN_SIMILARITY).any():
+        raise _ProblemError("its embedder returns the same embedding for different images")
+    if ((first * second).sum(axis=1) < _MIN_SIMILARITY).any():
+        raise _ProblemError("its embedder returns different embeddings for the same image")
 
 
 def _portraits(detector: NetworkDetector, embedder: NetworkEmbedder, noise: RGBImage) -> list[RGBImage]:
@@ -88,7 +88,7 @@ def _portraits(detector: NetworkDetector, embedder: NetworkEmbedder, noise: RGBI
     from facebank.media import read_photo
     from facebank.vision.alignment import align
 
-    found = []
+    portrait_faces = []
     crops = []
     for name in _PORTRAITS:
         pixels = read_photo(Path(__file__).parent.parent / "demo" / "photos" / name).pixels
@@ -96,13 +96,13 @@ def _portraits(detector: NetworkDetector, embedder: NetworkEmbedder, noise: RGBI
         if not faces:
             raise _ProblemError("its detector finds no face in a portrait")
         face = max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
-        found.append(np.append(face.box, face.landmarks))
-        if not np.isfinite(found[-1]).all():
+        portrait_faces.append(np.append(face.box, face.landmarks))
+        if not np.isfinite(portrait_faces[-1]).all():
             raise _ProblemError("its detector returns numbers that are not finite")
         crops.append(align(pixels, face.landmarks, embedder.template, embedder.size))
-    on_noise = [np.append(face.box, face.landmarks) for face in detector.detect(noise)]
-    if any(np.allclose(found[0], other) for other in (found[1], *on_noise)):
-        raise _ProblemError("its detector returns the same face for different pictures")
+    noise_faces = [np.append(face.box, face.landmarks) for face in detector.detect(noise)]
+    if any(np.allclose(portrait_faces[0], other) for other in (portrait_faces[1], *noise_faces)):
+        raise _ProblemError("its detector returns the same face for different images")
     return crops
 
 

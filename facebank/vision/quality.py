@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from facebank.types import FloatArray, RGBImage
 
-NUMBERS = Path(__file__).with_name("hidden_mouth.npz")
-"""The file of the hidden-mouth model in the package."""
+MODEL_PATH = Path(__file__).with_name("hidden_mouth.npz")
+"""Path of the hidden-mouth model in the package."""
 
-NOTICED = 2 / 3
-"""Smallest value of `hidden_mouth` for a hidden mouth."""
+HIDDEN_MOUTH = 2 / 3
+"""Smallest result of `hidden_mouth` for a hidden mouth."""
 
 FEATURES = 1600
 """Number of features that `lower_face` returns."""
@@ -39,13 +39,13 @@ _SMALL = _SIDE // 4
 _ROWS, _COLUMNS, _DIRECTIONS = 8, 10, 6
 _TOP, _LEFT, _CELL = 48, 16, 8  # the grid of cells from lower eyelids to chin, in pixels of a 112 x 112 crop
 _BARE_SKIN = (slice(6, 10), slice(10, 18)), (slice(14, 16), slice(7, 21))  # forehead and upper cheeks
-_DARKEST, _CHROMA = 10.0, 20.0
+_MIN_LIGHTNESS, _CHROMA = 10.0, 20.0
 _BELOW, _ABOVE = 2.0, 1.0  # distances of the score from the threshold at which the result reaches 0 and 1
 
 # Fraction of a face's detail that remains after a second blur: 0.13 to 0.21 for the original LFW photos.
 _SHARP, _BLURRED = 0.20, 0.70
 _FINE, _COARSE = 1.5, 5.0
-_LEAST_DETAIL = 0.1
+_MIN_DETAIL = 0.1
 # Turned heads keep their similarity until the nose is near the side of the face; nodding heads lose some at once.
 _TURN_FREE, _TURN_PROFILE = 0.05, 0.85
 _TURNED_KEEP, _TURN_LOSS = 0.7, 0.5
@@ -54,10 +54,10 @@ _WHITE, _WHITE_LOSS = 250, 0.75
 _CONTRAST = 7.5
 _EYES_SIMILARITY = 0.35
 _STABLE, _UNSTABLE, _UNSTEADY = 0.97, 0.77, 0.93
-_HOPELESS = 0.3
+_STRANGERS = 0.3  # similarity of strangers, relative to that of a face to its own person
 _WEAK = 0.9
-_MOUTH_SIMILARITY = (1 - _WEAK) / NOTICED  # 0.15: a mouth that counts as hidden is a weakness
-_ENOUGH = 30.0
+_MOUTH_SIMILARITY = (1 - _WEAK) / HIDDEN_MOUTH  # 0.15: a mouth that counts as hidden is a weakness
+_FULL_SIZE = 30.0
 
 # The detector's second score: 90 % of hands, ears and coins are below 0.7, but only 1 % of usable faces.
 _NO_FACE, _FACE_SEEN = 0.60, 0.80
@@ -72,7 +72,7 @@ _LINEAR_UP_TO, _CUBE_ROOT_FROM = 0.04045, (6 / 29) ** 3
 
 
 def assess(detection: Detection, crop: RGBImage) -> Quality:
-    """Return the quality of a face, without stability, which needs more embeddings (see `with_stability`).
+    """Return the quality of a face, without stability, which needs more embeddings (see `add_stability`).
 
     Parameters
     ----------
@@ -81,25 +81,25 @@ def assess(detection: Detection, crop: RGBImage) -> Quality:
     crop
         The aligned face, ``uint8`` of shape ``(size, size, 3)``.
     """
-    left = remaining_similarity(detection, crop)
-    weaknesses = sorted((word for word in left if left[word] < _WEAK), key=left.__getitem__)
+    remaining = remaining_similarity(detection, crop)
+    weaknesses = sorted((name for name in remaining if remaining[name] < _WEAK), key=remaining.__getitem__)
     return Quality(
-        score=score_of(left),
+        score=quality_score(remaining),
         size=detection.size,
-        sharpness=left["blurred"],
+        sharpness=remaining["blurred"],
         frontality=frontality(detection.landmarks),
-        exposure=left["badly lit"],
-        occlusion=1 - left["mouth hidden"] * left["eyes hidden"],
+        exposure=remaining["badly lit"],
+        occlusion=1 - remaining["mouth hidden"] * remaining["eyes hidden"],
         weaknesses=tuple(weaknesses),
     )
 
 
 def remaining_similarity(detection: Detection, crop: RGBImage) -> dict[str, float]:
-    """Return the fraction of a face's similarity that remains, by weakness in words: 1 (no weakness) to 0."""
+    """Return the fraction of a face's similarity that remains, by name of the weakness: 1 (no weakness) to 0."""
     mouth, eyes = hidden_parts(crop)
     return {
         "hardly a face": plausibility(detection),
-        "small": float(np.clip(detection.size / _ENOUGH, 0.0, 1.0)) ** 0.5,
+        "small": float(np.clip(detection.size / _FULL_SIZE, 0.0, 1.0)) ** 0.5,
         "blurred": sharpness(crop),
         "turned away": min(1.0, _TURNED_KEEP + _TURN_LOSS * frontality(detection.landmarks)),
         "looking down": uprightness(detection.landmarks),
@@ -113,16 +113,16 @@ def plausibility(detection: Detection) -> float:
     """Return the plausibility by the detector's second score: 0.3 (no face) to 1 (a face, or no second score)."""
     if detection.second_score is None:
         return 1.0
-    return _HOPELESS + (1 - _HOPELESS) * _between(detection.second_score, _NO_FACE, _FACE_SEEN)
+    return _STRANGERS + (1 - _STRANGERS) * _ramp(detection.second_score, _NO_FACE, _FACE_SEEN)
 
 
-def score_of(left: Mapping[str, float]) -> float:
+def quality_score(remaining: Mapping[str, float]) -> float:
     """Return the score, 0..1, of the result of `remaining_similarity`."""
-    similarity = float(np.prod(list(left.values())))
-    return float(np.clip((similarity - _HOPELESS) / (1 - _HOPELESS), 0.0, 1.0))
+    similarity = float(np.prod(list(remaining.values())))
+    return float(np.clip((similarity - _STRANGERS) / (1 - _STRANGERS), 0.0, 1.0))
 
 
-def with_stability(quality: Quality, embedding: FloatArray, others: FloatArray) -> Quality:
+def add_stability(quality: Quality, embedding: FloatArray, others: FloatArray) -> Quality:
     """Return a quality with stability, and with a lower score if the embedding is unstable.
 
     Parameters
@@ -135,15 +135,15 @@ def with_stability(quality: Quality, embedding: FloatArray, others: FloatArray) 
         Embeddings of the face mirrored and slightly moved, ``(n, dimension)`` with n >= 1; all L2-normalized.
     """
     stability = float(np.clip((others @ embedding).mean(), -1.0, 1.0))
-    share = _between(stability, _UNSTABLE, _STABLE)
-    words = (*quality.weaknesses, "embedding unsteady") if stability < _UNSTEADY else quality.weaknesses
-    return replace(quality, score=quality.score * share, stability=stability, weaknesses=words)
+    fraction = _ramp(stability, _UNSTABLE, _STABLE)
+    weaknesses = (*quality.weaknesses, "embedding unsteady") if stability < _UNSTEADY else quality.weaknesses
+    return replace(quality, score=quality.score * fraction, stability=stability, weaknesses=weaknesses)
 
 
 def sharpness(crop: RGBImage) -> float:
     """Return the sharpness of a crop ``(size, size, 3)`` at its resolution: 0 (blurred) to 1 (sharp).
 
-    A blurred picture changes little when it is blurred again, independent of content and light. So the standard
+    A blurred image changes little when it is blurred again, independent of content and light. Therefore the standard
     deviation of the Laplacian after a strong blur is compared with that after a slight one, which removes sensor noise.
     Source: F. Crete et al., "The blur effect: perception and estimation with a new no-reference perceptual blur
     metric", SPIE 2007.
@@ -151,7 +151,7 @@ def sharpness(crop: RGBImage) -> float:
     margin = crop.shape[0] // 8
     gray = cv2.cvtColor(crop[margin:-margin, margin:-margin], cv2.COLOR_RGB2GRAY).astype(np.float32)
     fine = _detail(gray, _FINE)
-    if fine < _LEAST_DETAIL:
+    if fine < _MIN_DETAIL:
         return 0.0
     return float(np.clip((_BLURRED - _detail(gray, _COARSE) / fine) / (_BLURRED - _SHARP), 0.0, 1.0))
 
@@ -163,7 +163,7 @@ def _detail(gray: FloatArray, sigma: float) -> float:
 def frontality(landmarks: FloatArray) -> float:
     """Return the frontality of a face with landmarks ``(5, 2)``: 1 (frontal) to 0 (profile).
 
-    It falls with the distance of the nose from the middle of eyes and mouth corners.
+    It decreases with the distance of the nose from the middle of eyes and mouth corners.
     """
     across = (landmarks[1] + landmarks[4] - landmarks[0] - landmarks[3]) / 2
     width = float(np.linalg.norm(across))
@@ -196,25 +196,25 @@ def exposure(crop: RGBImage) -> float:
 
 
 def hidden_parts(crop: RGBImage) -> tuple[float, float]:
-    """Return how likely the mouth (mask, scarf, hand) and the eyes (dark glasses) are hidden: 0 (free) to 1 each."""
+    """Return how far the mouth (mask, scarf, hand) and the eyes (dark glasses) appear hidden: 0 (free) to 1 each."""
     light = max(float(np.median(_lab_of_parts(crop, *_CHEEKS, _FOREHEAD)[:, 0])), 5.0)
     eyes = _lab_of_parts(crop, *_EYES)[:, 0] / light
-    eyes_hidden = _between(-float(np.median(eyes)), -0.35, -0.25) * _between(-float(eyes.std()), -0.09, -0.04)
+    eyes_hidden = _ramp(-float(np.median(eyes)), -0.35, -0.25) * _ramp(-float(eyes.std()), -0.09, -0.04)
     return hidden_mouth(crop), eyes_hidden
 
 
 def _lab_of_parts(crop: RGBImage, *parts: tuple[float, float, float, float]) -> FloatArray:
     """Return the pixels of parts of a face in L*a*b*, ``float32`` of shape ``(n, 3)``."""
-    return lab_of(np.concatenate([_part(crop, part).reshape(-1, 3) for part in parts]))
+    return rgb_to_lab(np.concatenate([_part(crop, part).reshape(-1, 3) for part in parts]))
 
 
 def _part(crop: RGBImage, part: tuple[float, float, float, float]) -> RGBImage:
     size = crop.shape[0]
-    top, bottom, left, right = (round(share * size) for share in part)
+    top, bottom, left, right = (round(fraction * size) for fraction in part)
     return crop[top:bottom, left:right]
 
 
-def _between(value: float, none: float, full: float) -> float:
+def _ramp(value: float, none: float, full: float) -> float:
     return float(np.clip((value - none) / (full - none), 0.0, 1.0))
 
 
@@ -225,7 +225,7 @@ class _MouthModel(NamedTuple):
 
 
 def hidden_mouth(crop: RGBImage) -> float:
-    """Return how likely the mouth is hidden: 0 (free) to 1; from `NOTICED` on, it counts as hidden.
+    """Return how far the mouth appears hidden: 0 (free) to 1; from `HIDDEN_MOUTH` on, it counts as hidden.
 
     `crop` is RGB ``uint8`` of shape ``(size, size, 3)``, aligned to ``arcface``.
     """
@@ -247,18 +247,18 @@ def lower_face(crop: RGBImage) -> FloatArray:
 
 def provenance() -> str:
     """Return the data and the command with which the hidden-mouth model was fitted."""
-    with np.load(NUMBERS, allow_pickle=False) as arrays:
+    with np.load(MODEL_PATH, allow_pickle=False) as arrays:
         return str(arrays["provenance"])
 
 
 def _cell_colors(face: RGBImage) -> list[FloatArray]:
-    lab = lab_of(np.asarray(cv2.resize(face, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA), np.uint8))
+    lab = rgb_to_lab(np.asarray(cv2.resize(face, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA), np.uint8))
     skin = np.median(np.concatenate([lab[part].reshape(-1, 3) for part in _BARE_SKIN]), axis=0)
     top, left, side = _TOP // 4, _LEFT // 4, _CELL // 4
     lower = lab[top : top + side * _ROWS, left : left + side * _COLUMNS]
     cells = lower.reshape(_ROWS, side, _COLUMNS, side, 3)
     mean = cells.mean(axis=(1, 3))
-    lightness = mean[..., 0] / max(float(skin[0]), _DARKEST) - 1
+    lightness = mean[..., 0] / max(float(skin[0]), _MIN_LIGHTNESS) - 1
     hue = (mean[..., 1:] - skin[1:]) / _CHROMA
     unevenness = np.log1p(cells[..., 0].std(axis=(1, 3)))
     parts = [lightness, np.abs(lightness), hue, mean[..., 1:] / _CHROMA, np.hypot(hue[..., 0], hue[..., 1]), unevenness]
@@ -274,11 +274,11 @@ def _cell_edges(face: RGBImage) -> list[FloatArray]:
     across, down = (cv2.Sobel(gray, cv2.CV_32F, *order, ksize=3)[1:-1, 1:-1] for order in ((1, 0), (0, 1)))
     strength = np.hypot(across, down)
     direction = np.floor(np.arctan2(down, across) * (_DIRECTIONS / np.pi)).astype(np.int64) % _DIRECTIONS
-    counted = np.bincount((_cell_numbers() * _DIRECTIONS + direction).ravel(), strength.ravel(), FEATURES * 3 // 10)
-    histograms = counted.reshape(-1, _DIRECTIONS)
-    of_cell = np.linalg.norm(histograms, axis=1, keepdims=True)
+    sums = np.bincount((_cell_numbers() * _DIRECTIONS + direction).ravel(), strength.ravel(), FEATURES * 3 // 10)
+    histograms = sums.reshape(-1, _DIRECTIONS)
+    norms = np.linalg.norm(histograms, axis=1, keepdims=True)
     overall = np.sqrt(histograms / (strength.mean() * _CELL**2 + 1e-3))
-    own = histograms / (of_cell + 0.3 * of_cell.mean() + 1)
+    own = histograms / (norms + 0.3 * norms.mean() + 1)
     return [part.astype(np.float32).ravel() for part in (overall, own)]
 
 
@@ -291,11 +291,11 @@ def _cell_numbers() -> NDArray[np.int64]:
 
 @cache
 def _mouth_model() -> _MouthModel:
-    with np.load(NUMBERS, allow_pickle=False) as arrays:
+    with np.load(MODEL_PATH, allow_pickle=False) as arrays:
         return _MouthModel(arrays["weights"], float(arrays["intercept"]), float(arrays["threshold"]))
 
 
-def lab_of(pixels: RGBImage) -> FloatArray:
+def rgb_to_lab(pixels: RGBImage) -> FloatArray:
     """Return sRGB pixels ``(..., 3)``, ``uint8``, in CIE L*a*b*: ``float32`` of the same shape.
 
     The channels are lightness (0..100), green to red, and blue to yellow (about -128..127). Sources: IEC 61966-2-1

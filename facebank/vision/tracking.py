@@ -1,7 +1,7 @@
 """Tracks faces from frame to frame.
 
-In each frame, every face continues a track or begins one, so that the sum of affinities is largest: an assignment
-problem, solved exactly. The affinity is the overlap with the track's last box plus the similarity of the faces,
+In each frame, every face continues a track or begins one such that the sum of affinities is largest; this assignment
+problem is solved exactly. The affinity is the overlap with the track's last box plus the similarity of the faces,
 weighted by their quality: for a blurred profile, the position is more reliable than the embedding. Tracks end with
 their shot.
 """
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 PATIENCE = 1.5
 """Seconds after which a track without a new sighting ends."""
 
-_LEAST_AFFINITY = 0.4  # smallest affinity at which a face continues a track
-_REACH, _REACH_A_SECOND = 1.0, 3.0  # largest movement of a face, in multiples of its size
-_LARGEST_CHANGE = 2.5  # largest ratio of a face's sizes
-_LEAST_WEIGHT = 0.05
+_MIN_AFFINITY = 0.4  # smallest affinity at which a face continues a track
+_REACH, _REACH_PER_SECOND = 1.0, 3.0  # largest movement of a face, in multiples of its size
+_MAX_SIZE_RATIO = 2.5  # largest ratio of a face's sizes
+_MIN_WEIGHT = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,11 +44,11 @@ class Track:
     Attributes
     ----------
     number
-        From 1, in the order in which tracks begin.
+        Number of the track, from 1 in the order in which tracks begin.
     shot
-        The number of its shot.
+        Number of its shot.
     sightings
-        In order of time, at least one; after `forget`, only the last and the best.
+        At least one sighting, in order of time; after `forget`, only the last and the best.
     begun
         Time of the first sighting, in seconds.
     """
@@ -93,14 +93,14 @@ class Track:
         """The sighting with the best quality, then the largest face, then the earliest time."""
         return self._best  # maintained by `add`, because it is needed in each frame
 
-    def forget(self, kept: int) -> None:
-        """Keep `kept` sightings: half of them the last ones, half the best of the rest."""
-        if len(self.sightings) <= kept:
+    def forget(self, limit: int) -> None:
+        """Keep at most `limit` sightings: half of them the last ones, half the best of the earlier ones."""
+        if len(self.sightings) <= limit:
             return
-        late = self.sightings[-(kept - kept // 2) :]
-        rest = self.sightings[: -len(late)]
-        good = sorted(rest, key=lambda each: -each.face.quality)[: kept // 2]
-        self.sightings = sorted(good, key=lambda each: each.time) + late
+        last = self.sightings[-(limit - limit // 2) :]
+        earlier = self.sightings[: -len(last)]
+        best = sorted(earlier, key=lambda sighting: -sighting.face.quality)[: limit // 2]
+        self.sightings = sorted(best, key=lambda sighting: sighting.time) + last
         self._best = max(self.sightings, key=_rank)
 
 
@@ -150,10 +150,10 @@ class Tracker:
         self._live = [track for track in self._live if track not in ended]
         self._shot = shot
         continued = dict(self._assign(time, faces))
-        for place, face in enumerate(faces):
+        for index, face in enumerate(faces):
             sighting = Sighting(time, face)
-            if place in continued:
-                continued[place].add(sighting)
+            if index in continued:
+                continued[index].add(sighting)
             else:
                 self._begun += 1
                 self._live.append(Track(self._begun, shot, [sighting]))
@@ -170,46 +170,46 @@ class Tracker:
         from scipy.optimize import linear_sum_assignment
 
         affinities = np.array([[self._affinity(track, time, face) for track in self._live] for face in faces])
-        rows, columns = linear_sum_assignment(np.where(affinities >= _LEAST_AFFINITY, affinities, 0.0), maximize=True)
+        rows, columns = linear_sum_assignment(np.where(affinities >= _MIN_AFFINITY, affinities, 0.0), maximize=True)
         return [
             (int(row), self._live[column])
             for row, column in zip(rows, columns, strict=True)
-            if affinities[row, column] >= _LEAST_AFFINITY
+            if affinities[row, column] >= _MIN_AFFINITY
         ]
 
     def _affinity(self, track: Track, time: float, face: Face) -> float:
         """Return the evidence that a face continues a track, -1..2."""
-        before, box = track.last.face.box, face.box
-        if not _within_reach(before, box, time - track.last.time):
+        last_box, box = track.last.face.box, face.box
+        if not _is_within_reach(last_box, box, time - track.last.time):
             return -1.0
         trust = min(face.quality, track.best.face.quality)
         similarity = float(track.mean @ face.embedding) / self._verify - 0.5
-        return float(overlaps(before, box[None])[0]) + trust * float(np.clip(similarity, -1.0, 1.0))
+        return float(overlaps(last_box, box[None])[0]) + trust * float(np.clip(similarity, -1.0, 1.0))
 
 
-def seen_together(tracks: Sequence[Track]) -> list[list[int]]:
+def group_tracks(tracks: Sequence[Track]) -> list[list[int]]:
     """Return groups of tracks that are visible at the same time, as indices; each group has at least two.
 
     Two tracks are visible at the same time if they are in one shot and each begins before the other's last sighting.
     """
-    return overlapping([(track.shot, track.begun, track.last.time) for track in tracks])
+    return group_spans([(track.shot, track.begun, track.last.time) for track in tracks])
 
 
-def overlapping(spans: Sequence[tuple[int, float, float]]) -> list[list[int]]:
-    """Return the groups of `seen_together` for tracks given as shot, first and last time in seconds."""
+def group_spans(spans: Sequence[tuple[int, float, float]]) -> list[list[int]]:
+    """Return the groups of `group_tracks` for tracks given as shot, first and last time in seconds."""
     groups = []
     for shot, begun, _ in spans:
-        there = [place for place, (other, first, last) in enumerate(spans) if other == shot and first <= begun <= last]
-        if len(there) > 1 and there not in groups:
-            groups.append(there)
+        group = [index for index, (other, first, last) in enumerate(spans) if other == shot and first <= begun <= last]
+        if len(group) > 1 and group not in groups:
+            groups.append(group)
     return groups
 
 
-def _within_reach(before: FloatArray, box: FloatArray, seconds: float) -> bool:
-    sizes = [float(max(each[2] - each[0], each[3] - each[1], 1.0)) for each in (before, box)]
-    way = float(np.hypot(*((before[:2] + before[2:]) / 2 - (box[:2] + box[2:]) / 2)))
-    far = way > max(sizes) * (_REACH + _REACH_A_SECOND * seconds)
-    return not far and max(sizes) / min(sizes) <= _LARGEST_CHANGE
+def _is_within_reach(last_box: FloatArray, box: FloatArray, seconds: float) -> bool:
+    sizes = [float(max(x2 - x1, y2 - y1, 1.0)) for x1, y1, x2, y2 in (last_box, box)]
+    distance = float(np.hypot(*((last_box[:2] + last_box[2:]) / 2 - (box[:2] + box[2:]) / 2)))
+    reach = max(sizes) * (_REACH + _REACH_PER_SECOND * seconds)
+    return distance <= reach and max(sizes) / min(sizes) <= _MAX_SIZE_RATIO
 
 
 def _rank(sighting: Sighting) -> tuple[float, float]:
@@ -217,4 +217,4 @@ def _rank(sighting: Sighting) -> tuple[float, float]:
 
 
 def _weighted_embedding(face: Face) -> FloatArray:
-    return np.asarray(face.embedding * max(face.quality, _LEAST_WEIGHT), dtype=np.float32)
+    return np.asarray(face.embedding * max(face.quality, _MIN_WEIGHT), dtype=np.float32)

@@ -195,7 +195,7 @@ def test_a_pack_that_does_not_work_is_not_added(run: Run, packs_folder: Path, sm
     manifest = small_pack / MANIFEST_NAME
     manifest.write_text(manifest.read_text("utf-8").replace('input = "data"', 'input = "picture"'), encoding="utf-8")
     output = run("packs", "add", small_pack, code=2).err
-    assert "e.onnx has the inputs data, but pack.toml says picture" in output
+    assert "e.onnx has the inputs data, but pack.toml states picture" in output
     assert [path for path in packs_folder.glob("*") if path.is_dir()] == []
 
 

@@ -113,10 +113,10 @@ def test_exports_keep_masks(bank: FaceBank, tmp_path: Path) -> None:
 
 
 def test_real_masks_are_detected(shared: Path) -> None:
-    from facebank.vision.quality import NOTICED, hidden_mouth, provenance
+    from facebank.vision.quality import HIDDEN_MOUTH, hidden_mouth, provenance
 
     crops = [read_photo(path).pixels for path in sorted((shared / "data" / "hard" / "masks").glob("*.png"))]
-    noticed = [hidden_mouth(np.ascontiguousarray(crop)) > NOTICED for crop in crops]
+    noticed = [hidden_mouth(np.ascontiguousarray(crop)) > HIDDEN_MOUTH for crop in crops]
     assert len(noticed) >= 50
     assert np.mean(noticed) >= 0.85
     assert "Real-World Masked Face Dataset" in provenance()

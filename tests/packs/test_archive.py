@@ -61,7 +61,7 @@ def test_a_zip_bomb_is_an_error(tmp_path: Path, zipped: Zipped) -> None:
     ):
         archive.unpack("d.onnx", target)
     with open_archive(path) as archive, pytest.raises(PackIntegrityError, match="too much"):
-        archive.unpack("d.onnx", target, most=1000)
+        archive.unpack("d.onnx", target, max_bytes=1000)
     assert target.getvalue() == b""
 
 
@@ -79,7 +79,10 @@ def test_an_entry_with_a_false_size_is_an_error(tmp_path: Path, zipped: Zipped) 
     for place in (22, directory + 24):
         data[place : place + 4] = struct.pack("<L", 100)
     target = io.BytesIO()
-    with open_archive(_saved(tmp_path, bytes(data))) as archive, pytest.raises(PackIntegrityError, match="whole zip"):
+    with (
+        open_archive(_saved(tmp_path, bytes(data))) as archive,
+        pytest.raises(PackIntegrityError, match="complete"),
+    ):
         archive.unpack("d.onnx", target)
     assert len(target.getvalue()) <= 100
 

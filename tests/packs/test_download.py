@@ -11,7 +11,7 @@ import pytest
 
 from facebank.errors import DownloadError, LicenceNotAcceptedError, PackIntegrityError, StorageError
 from facebank.packs import download
-from facebank.packs.download import DownloadLimits, check_address, downloaded
+from facebank.packs.download import DownloadLimits, check_address, open_download
 from tests.packs.conftest import serving
 from tests.recorder import Recorder
 
@@ -26,7 +26,7 @@ LIMITS = DownloadLimits(attempts=3, pause=0.0, timeout=5.0)
 def test_a_file_is_downloaded_with_progress(site: Site, served: type[Served], places: Places) -> None:
     seen = Recorder()
     url = site.serve("/pack.zip", served(DATA))
-    with downloaded(url, HASH, seen, LIMITS) as path:
+    with open_download(url, HASH, seen, LIMITS) as path:
         assert path.read_bytes() == DATA
     assert seen.steps == [("Downloading", len(DATA))]
     assert seen.done == [len(DATA)]
@@ -36,7 +36,7 @@ def test_a_file_is_downloaded_with_progress(site: Site, served: type[Served], pl
 
 def test_a_broken_connection_is_resumed(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 300_000]))
-    with downloaded(url, HASH, limits=LIMITS) as path:
+    with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert [asked for _, asked in site.requests] == [None, "bytes=100000-", "bytes=400000-"]
 
@@ -44,7 +44,7 @@ def test_a_broken_connection_is_resumed(site: Site, served: type[Served]) -> Non
 @pytest.mark.parametrize("etag", ['"one"', None])
 def test_a_download_without_ranges_starts_over(site: Site, served: type[Served], etag: str | None) -> None:
     url = site.serve("/pack.zip", served(DATA, etag=etag, ranges=False, cuts=[100_000]))
-    with downloaded(url, HASH, limits=LIMITS) as path:
+    with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert len(site.requests) == 2
 
@@ -52,17 +52,17 @@ def test_a_download_without_ranges_starts_over(site: Site, served: type[Served],
 def test_a_file_without_a_stated_length_is_downloaded(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, length=False))
     seen = Recorder()
-    with downloaded(url, HASH, seen, LIMITS) as path:
+    with open_download(url, HASH, seen, LIMITS) as path:
         assert path.read_bytes() == DATA
     assert seen.steps == [("Downloading", None)]
 
 
 def test_a_failed_download_is_resumed_by_the_next_call(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 0, 0]))
-    with pytest.raises(DownloadError, match="the received part is kept"), downloaded(url, HASH, limits=LIMITS):
+    with pytest.raises(DownloadError, match="the received part is kept"), open_download(url, HASH, limits=LIMITS):
         pass
     site.requests.clear()
-    with downloaded(url, HASH, limits=LIMITS) as path:
+    with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert [asked for _, asked in site.requests] == ["bytes=100000-"]
 
@@ -76,10 +76,10 @@ def test_an_interrupt_keeps_the_received_part(site: Site, served: type[Served]) 
             if self.done[-1] > 300_000:
                 raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), downloaded(url, HASH, Interrupt(), LIMITS):
+    with pytest.raises(KeyboardInterrupt), open_download(url, HASH, Interrupt(), LIMITS):
         pass
     site.requests.clear()
-    with downloaded(url, HASH, limits=LIMITS) as path:
+    with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert site.requests[0][1] is not None
 
@@ -89,34 +89,34 @@ def test_an_interrupt_keeps_the_received_part(site: Site, served: type[Served]) 
 def test_a_file_is_kept_if_the_block_fails(site: Site, served: type[Served], etag: str | None, length: bool) -> None:
     """The license may be known only after the download; the server may not state a validator or a length."""
     url = site.serve("/pack.zip", served(DATA, etag=etag, length=length))
-    with pytest.raises(LicenceNotAcceptedError), downloaded(url, None, limits=LIMITS):
+    with pytest.raises(LicenceNotAcceptedError), open_download(url, None, limits=LIMITS):
         raise LicenceNotAcceptedError
-    with downloaded(url, None, limits=LIMITS) as path:
+    with open_download(url, None, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert len(site.requests) == 1
 
 
 def test_a_file_that_changed_meanwhile_starts_over(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(bytes(700_000), cuts=[100_000, 0, 0], etag='"old"'))
-    with pytest.raises(DownloadError), downloaded(url, HASH, limits=LIMITS):
+    with pytest.raises(DownloadError), open_download(url, HASH, limits=LIMITS):
         pass
     site.serve("/pack.zip", served(DATA, etag='"new"'))
-    with downloaded(url, HASH, limits=LIMITS) as path:
+    with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
 def test_a_resumed_file_with_a_wrong_hash_is_downloaded_again(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(bytes(700_000), cuts=[100_000, 0, 0]))
-    with pytest.raises(DownloadError), downloaded(url, HASH, limits=LIMITS):
+    with pytest.raises(DownloadError), open_download(url, HASH, limits=LIMITS):
         pass
     site.serve("/pack.zip", served(DATA))  # other bytes under the same ETag
-    with downloaded(url, HASH, limits=LIMITS) as path:
+    with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
 def test_a_file_with_a_wrong_hash_is_not_kept(site: Site, served: type[Served], places: Places) -> None:
     url = site.serve("/pack.zip", served(DATA[:-1] + b"?"))
-    with pytest.raises(PackIntegrityError, match="not the published file"), downloaded(url, HASH, limits=LIMITS):
+    with pytest.raises(PackIntegrityError, match="not the published file"), open_download(url, HASH, limits=LIMITS):
         pass
     assert list((places.cache / "downloads").iterdir()) == []
 
@@ -127,7 +127,7 @@ def test_a_stated_size_above_the_limit_is_an_error(site: Site, served: type[Serv
     limits = DownloadLimits(max_bytes=600_000)
     with (
         pytest.raises(DownloadError, match="700000 bytes or more"),
-        downloaded(url, HASH, seen, limits),
+        open_download(url, HASH, seen, limits),
     ):
         pass
     assert seen.steps == []
@@ -137,20 +137,20 @@ def test_a_received_size_above_the_limit_is_an_error(site: Site, served: type[Se
     url = site.serve("/pack.zip", served(DATA, length=False))
     with (
         pytest.raises(DownloadError, match="or more"),
-        downloaded(url, HASH, limits=DownloadLimits(max_bytes=600_000)),
+        open_download(url, HASH, limits=DownloadLimits(max_bytes=600_000)),
     ):
         pass
 
 
 def test_a_busy_server_is_retried(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, statuses=[503, 429]))
-    with downloaded(url, HASH, limits=LIMITS) as path:
+    with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
 def test_a_refused_range_starts_over(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000], statuses=[200, 416]))
-    with downloaded(url, HASH, limits=LIMITS) as path:
+    with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     assert [asked for _, asked in site.requests] == [None, "bytes=100000-", None]
 
@@ -158,7 +158,7 @@ def test_a_refused_range_starts_over(site: Site, served: type[Served]) -> None:
 def test_a_missing_file_is_not_retried(site: Site) -> None:
     with (
         pytest.raises(DownloadError, match="answers 404"),
-        downloaded(f"http://127.0.0.1:{site.port}/no.zip", None, limits=LIMITS),
+        open_download(f"http://127.0.0.1:{site.port}/no.zip", None, limits=LIMITS),
     ):
         pass
     assert len(site.requests) == 1
@@ -167,7 +167,7 @@ def test_a_missing_file_is_not_retried(site: Site) -> None:
 def test_an_unreachable_server_is_an_error() -> None:
     with (
         pytest.raises(DownloadError, match="check the connection"),
-        downloaded("http://127.0.0.1:9/pack.zip", None, limits=LIMITS),
+        open_download("http://127.0.0.1:9/pack.zip", None, limits=LIMITS),
     ):
         pass
 
@@ -175,11 +175,11 @@ def test_an_unreachable_server_is_an_error() -> None:
 def test_only_redirects_to_allowed_addresses_are_followed(site: Site, served: type[Served]) -> None:
     url = site.serve("/pack.zip", served(DATA))
     moved = site.serve("/moved.zip", served(b"", redirect=url))
-    with downloaded(moved, HASH, limits=LIMITS) as path:
+    with open_download(moved, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
     for target in ("file:///etc/passwd", "http://example.org/pack.zip", "ftp://127.0.0.1/pack.zip"):
         away = site.serve("/away.zip", served(b"", redirect=target))
-        with pytest.raises(DownloadError, match=r"https|not allowed"), downloaded(away, None, limits=LIMITS):
+        with pytest.raises(DownloadError, match=r"https|not allowed"), open_download(away, None, limits=LIMITS):
             pass
 
 
@@ -215,24 +215,24 @@ def test_unencoded_characters_in_an_address_are_an_error(url: str) -> None:
 @pytest.mark.parametrize("target", ["https://[bad", f"https://{'x' * 70}.invalid/pack.zip"])
 def test_a_redirect_to_a_malformed_address_is_an_error(site: Site, served: type[Served], target: str) -> None:
     url = site.serve("/away.zip", served(b"", redirect=target))
-    with pytest.raises(DownloadError, match="is not a usable address"), downloaded(url, None, limits=LIMITS):
+    with pytest.raises(DownloadError, match="is not a usable address"), open_download(url, None, limits=LIMITS):
         pass
 
 
 def test_an_unwritable_cache_is_an_error(site: Site, served: type[Served], places: Places) -> None:
     places.cache.write_text("a file")
     url = site.serve("/pack.zip", served(DATA))
-    with pytest.raises(StorageError, match="FACEBANK_CACHE"), downloaded(url, HASH, limits=LIMITS):
+    with pytest.raises(StorageError, match="FACEBANK_CACHE"), open_download(url, HASH, limits=LIMITS):
         pass
 
 
 def test_a_damaged_state_file_is_ignored(site: Site, served: type[Served], places: Places) -> None:
     url = site.serve("/pack.zip", served(DATA, cuts=[100_000, 0, 0]))
-    with pytest.raises(DownloadError), downloaded(url, HASH, limits=LIMITS):
+    with pytest.raises(DownloadError), open_download(url, HASH, limits=LIMITS):
         pass
     (note,) = Path(places.cache).glob("downloads/*/state.json")
     note.write_text('{"validator": 3, "total": "many"}')
-    with downloaded(url, HASH, limits=LIMITS) as path:
+    with open_download(url, HASH, limits=LIMITS) as path:
         assert path.read_bytes() == DATA
 
 
@@ -245,7 +245,7 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_encrypted_server_may_redirect(trusted: Path, served: type[Served]) -> None:
     with serving(certificate=trusted) as site:
         target = site.serve("/pack.zip", served(DATA))
-        with downloaded(site.serve("/", served(b"", redirect=target)), HASH, limits=LIMITS) as path:
+        with open_download(site.serve("/", served(b"", redirect=target)), HASH, limits=LIMITS) as path:
             assert path.read_bytes() == DATA
 
 
@@ -254,7 +254,7 @@ def test_a_redirect_to_an_unencrypted_server_is_an_error(trusted: Path, site: Si
     target = site.serve("/pack.zip", served(DATA))
     with serving(certificate=trusted) as named:
         url = named.serve("/", served(b"", redirect=target))
-        with pytest.raises(DownloadError, match="not encrypted"), downloaded(url, HASH, limits=LIMITS):
+        with pytest.raises(DownloadError, match="not encrypted"), open_download(url, HASH, limits=LIMITS):
             pass
     assert site.requests == []
 
@@ -269,11 +269,11 @@ def test_a_redirect_from_a_public_to_a_private_server_is_an_error(
         monkeypatch.setattr(download, "_is_inward", lambda _: False)
     with serving(certificate=trusted) as named, serving("127.0.0.2", trusted) as private:
         url = named.serve("/", served(b"", redirect=private.serve("/pack.zip", served(DATA))))
-        with pytest.raises(DownloadError, match=r"redirects to 127\.0\.0\.2"), downloaded(url, HASH, limits=LIMITS):
+        with pytest.raises(DownloadError, match=r"redirects to 127\.0\.0\.2"), open_download(url, HASH, limits=LIMITS):
             pass
         assert private.requests == []
         monkeypatch.setattr(download, "is_public", lambda _: False)
-        with downloaded(url, HASH, limits=LIMITS) as path:  # the named host itself is private
+        with open_download(url, HASH, limits=LIMITS) as path:  # the named host itself is private
             assert path.read_bytes() == DATA
 
 
@@ -297,6 +297,6 @@ def test_a_server_that_never_finishes_is_an_error(
     """The server sends single bytes, each within the time limit of the connection."""
     url = site.serve("/pack.zip", served(DATA, drip=0.02, slow_head=slow_head, length=length))
     limits = DownloadLimits(attempts=3, pause=0.0, timeout=5.0, seconds=0.3)
-    with pytest.raises(DownloadError, match=r"within 0\.3 seconds.*kept"), downloaded(url, None, limits=limits):
+    with pytest.raises(DownloadError, match=r"within 0\.3 seconds.*kept"), open_download(url, None, limits=limits):
         pass
     assert slow_head != any(path.stat().st_size for path in places.cache.rglob("data"))

@@ -175,8 +175,8 @@ def test_an_incomplete_or_altered_archive_is_not_installed(
         "unsafe": "unsafe path",
         "no manifest": r"contains 0 pack\.toml",
         "two manifests": r"contains 2 pack\.toml",
-        "no archive": "not a whole zip archive",
-        "cut": "not a whole zip archive",
+        "no archive": "not a complete zip archive",
+        "cut": "not a complete zip archive",
     }
     match harm:
         case "altered":

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import ModelProto, SparseTensorProto, TensorProto, helper, numpy_helper
 
 from facebank.errors import PackIntegrityError
-from facebank.packs import load_pack, open_session, prepared_model
+from facebank.packs import load_pack, open_session, prepare_model
 from facebank.packs.network_file import MESSAGES, check_network, check_network_bytes
 from facebank.storage.files import sha256_of
 from tests.small_networks import external, small_detector, small_embedder
@@ -98,7 +98,7 @@ def test_external_weights_are_an_error_at_any_place(place: str, location: str, t
     with pytest.raises(PackIntegrityError, match=r"e\.onnx cannot be used: it keeps weights in another file"):
         open_session(path, "cpu")
     with pytest.raises(PackIntegrityError, match="keeps weights in another file"):
-        prepared_model(path, sha256_of(path))
+        prepare_model(path, sha256_of(path))
 
 
 @pytest.mark.parametrize("field", ["data_location", "external_data"])

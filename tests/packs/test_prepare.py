@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import ManifestError, PackIntegrityError, PackNotFoundError, StorageError
-from facebank.packs import load_pack, open_session, prepared_model
+from facebank.packs import load_pack, open_session, prepare_model
 from facebank.packs.network_file import PREPARATION
 from facebank.storage.files import sha256_of
 
@@ -31,7 +31,7 @@ def test_a_network_is_prepared_once(places: Places) -> None:
     first = load_pack().detector_path()
     stamp = first.stat().st_mtime_ns
     # The source is not read again.
-    assert prepared_model(Path("gone.onnx"), spec.sha256, "batch_and_size") == first
+    assert prepare_model(Path("gone.onnx"), spec.sha256, "batch_and_size") == first
     assert first.stat().st_mtime_ns == stamp
     assert sha256_of(first) in first.name
     assert list((places.cache / "prepared").iterdir()) == [first]
@@ -80,9 +80,9 @@ def test_an_altered_source_is_not_prepared(tmp_path: Path) -> None:
     altered = tmp_path / "altered.onnx"
     altered.write_bytes((load_pack().folder / spec.file).read_bytes()[:-1])
     with pytest.raises(PackIntegrityError, match=r"altered\.onnx is partial or altered"):
-        prepared_model(altered, spec.sha256)
+        prepare_model(altered, spec.sha256)
     with pytest.raises(PackIntegrityError, match=r"missing\.onnx cannot be read"):
-        prepared_model(tmp_path / "missing.onnx", spec.sha256)
+        prepare_model(tmp_path / "missing.onnx", spec.sha256)
 
 
 def test_an_unwritable_cache_is_an_error_or_bypassed(places: Places) -> None:

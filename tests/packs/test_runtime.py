@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import DeviceError, PackIntegrityError, UsageError
-from facebank.packs import load_pack, open_session, try_device, where_it_runs
+from facebank.packs import load_pack, open_session, session_device, try_device
 from facebank.packs.runtime import _quota, usable_cores
 
 HAS_CUDA = try_device("cuda").ran_on == {"cuda"}
@@ -20,7 +20,7 @@ HAS_CUDA = try_device("cuda").ran_on == {"cuda"}
 
 def test_a_session_runs_on_the_cpu() -> None:
     session = open_session(load_pack().detector_path(), "cpu", threads=1)
-    assert where_it_runs(session) == "cpu"
+    assert session_device(session) == "cpu"
     assert session.get_session_options().intra_op_num_threads == 1
     assert session.run(["cls_8"], {"input": np.zeros((1, 3, 32, 32), np.float32)})[0].shape == (1, 16, 1)
 
@@ -30,7 +30,7 @@ def test_cuda_does_not_fall_back_to_the_cpu() -> None:
     path = load_pack().detector_path()
     with pytest.raises(DeviceError, match=r"facebank doctor.*--device cpu"):
         open_session(path, "cuda")
-    assert where_it_runs(open_session(path, "auto")) == "cpu"
+    assert session_device(open_session(path, "auto")) == "cpu"
     assert try_device("cuda").ran_on == frozenset()
     assert try_device("cuda").problem
 
@@ -40,7 +40,7 @@ def test_cuda_has_the_outputs_of_the_cpu() -> None:
     path = load_pack().embedder_path()
     pictures = np.random.default_rng(0).integers(0, 256, (4, 3, 112, 112)).astype(np.float32)
     sessions = [open_session(path, device) for device in ("cpu", "cuda")]
-    assert [where_it_runs(session) for session in sessions] == ["cpu", "cuda"]
+    assert [session_device(session) for session in sessions] == ["cpu", "cuda"]
     on_cpu, on_cuda = (session.run(None, {"data": pictures})[0] for session in sessions)
     np.testing.assert_allclose(on_cuda, on_cpu, atol=1e-3 * np.abs(on_cpu).max())
 

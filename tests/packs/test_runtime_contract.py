@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from facebank.errors import DeviceError, PackError, PackIntegrityError, UsageError
-from facebank.packs import Session, has_openvino, load_pack, open_network, where_it_runs
-from facebank.packs.runtime_choice import Choice, _measurement_path, measured
+from facebank.packs import Session, has_openvino, load_pack, open_network, session_device
+from facebank.packs.runtime_choice import Choice, _measurement_path, read_choice
 
 needs_openvino = pytest.mark.skipif(
     not has_openvino() and "FACEBANK_CI_OPENVINO" not in os.environ,
@@ -40,7 +40,7 @@ def test_ports_describe_the_network(session: Session) -> None:
     assert port.name == "data"
     assert [side for side in port.shape if isinstance(side, int)] == [3, 112, 112]
     assert session.get_outputs()[0].shape[-1] == EMBEDDER.dimension
-    assert where_it_runs(session) == "cpu"
+    assert session_device(session) == "cpu"
 
 
 def test_outputs_equal_those_of_onnx_runtime_and_are_copies(session: Session) -> None:
@@ -115,9 +115,9 @@ def test_a_folder_named_openvino_is_ignored(tmp_path: Path, monkeypatch: pytest.
 @needs_openvino
 def test_the_choice_is_measured_once_and_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CACHE", str(tmp_path))
-    assert measured(EMBEDDER.sha256, 1) is None
+    assert read_choice(EMBEDDER.sha256, 1) is None
     opened("auto")
-    choice = measured(EMBEDDER.sha256, 1)
+    choice = read_choice(EMBEDDER.sha256, 1)
     assert choice is not None
     assert choice.cosine > 0.999999
     for one, other, provider in ((9.0, 1.0, "OpenVINO"), (1.0, 9.0, "CPUExecutionProvider")):
@@ -127,7 +127,7 @@ def test_the_choice_is_measured_once_and_cached(tmp_path: Path, monkeypatch: pyt
         assert opened("auto").get_providers() == [provider]
     _measurement_path(EMBEDDER.sha256, 1).write_text("damaged")
     opened("auto")
-    assert measured(EMBEDDER.sha256, 1) is not None
+    assert read_choice(EMBEDDER.sha256, 1) is not None
 
 
 @needs_openvino

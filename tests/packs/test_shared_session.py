@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import PackNotFoundError
-from facebank.packs import SharedSession, at_work, open_session
+from facebank.packs import SharedSession, open_session, share_cores
 from tests.small_networks import small_embedder, then
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ class Trial:
 
 
 @contextmanager
-def another_at_work() -> Iterator[None]:
+def another_shares() -> Iterator[None]:
     """Keep another thread at work within the block."""
     begun, over = Event(), Event()
 
     def work() -> None:
-        with at_work():
+        with share_cores():
             begun.set()
             over.wait()
 
@@ -93,7 +93,7 @@ def test_a_single_run_uses_all_threads() -> None:
 
 def test_concurrent_runs_use_one_thread_after_equal_outputs() -> None:
     trial = Trial(small_embedder())
-    with another_at_work():
+    with another_shares():
         assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (0, 1)]
         assert [trial.run(TWO), trial.run(TWO)] == [(1, 1), (0, 1)]  # of each shape
     assert trial.run(ONE) == (1, 0)
@@ -102,7 +102,7 @@ def test_concurrent_runs_use_one_thread_after_equal_outputs() -> None:
 
 def test_one_thread_with_other_outputs_is_not_used() -> None:
     trial = Trial(embedder_ending_in("Identity"), embedder_ending_in("Neg"))
-    with another_at_work():
+    with another_shares():
         assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (1, 0)]
 
 
@@ -111,7 +111,7 @@ def test_a_removed_network_continues_on_all_threads() -> None:
         raise PackNotFoundError("there is no such pack")
 
     shared = SharedSession(open_session(small_embedder(), "cpu", 2), open_again)
-    with another_at_work():
+    with another_shares():
         results = [shared.run(None, {"data": ONE})[0] for _ in range(2)]
     assert results[0].shape == (1, 48)
     assert results[0].tobytes() == results[1].tobytes()
@@ -140,9 +140,9 @@ def test_ports_and_providers_are_those_of_the_session() -> None:
 
 def test_nested_registration_counts_once() -> None:
     trial = Trial(small_embedder())
-    with at_work(), at_work():
+    with share_cores(), share_cores():
         assert [trial.run(ONE), trial.run(ONE)] == [(1, 0)] * 2
-    with another_at_work(), at_work():
+    with another_shares(), share_cores():
         assert [trial.run(ONE), trial.run(ONE)] == [(1, 1), (0, 1)]
     assert trial.run(ONE) == (1, 0)
 
@@ -150,9 +150,9 @@ def test_nested_registration_counts_once() -> None:
 def test_a_forked_process_ignores_the_threads_of_its_parent() -> None:
     script = """if True:
         import os
-        from tests.packs.test_shared_session import ONE, Trial, another_at_work, small_embedder
+        from tests.packs.test_shared_session import ONE, Trial, another_shares, small_embedder
 
-        with another_at_work():
+        with another_shares():
             child = os.fork()
             if not child:
                 trial = Trial(small_embedder())

@@ -59,11 +59,11 @@ def test_working_packs_pass(make: Make, places: Places) -> None:
         (small_embedder(more=then("Mul", "embedding", "nothing"), last="last"), "only zeros"),
         (
             small_embedder(more=then("RandomNormalLike", "embedding"), last="last"),
-            "different embeddings for the same picture",
+            "different embeddings for the same image",
         ),
         (small_embedder(more=then("Concat", "embedding", "embedding", axis=1), last="last", size=96), "96 numbers"),
         (small_embedder(more=then("ReduceMean", "embedding", keepdims=0), last="last"), "embeddings of 1 numbers"),
-        (small_embedder("picture"), "has the inputs picture, but pack.toml says data"),
+        (small_embedder("picture"), "has the inputs picture, but pack.toml states data"),
     ],
     ids=["endless", "greedy", "not finite", "zeros", "random", "dimension", "one number", "input"],
 )
@@ -76,7 +76,7 @@ def test_a_detector_that_finds_no_face_is_an_error(make: Make) -> None:
     folder, manifest = make(small_detector(), small_embedder())
     strict = replace(manifest, detector=replace(manifest.detector, score_threshold=1.0))
     (folder / MANIFEST_NAME).write_text(manifest_toml(strict), "utf-8")
-    with pytest.raises(PackIntegrityError, match=r"'small' was tried on photographs and failed: .* no face"):
+    with pytest.raises(PackIntegrityError, match=r"'small' was tried on photos and failed: .* no face"):
         try_pack(folder, strict)
 
 

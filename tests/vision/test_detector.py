@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facebank.storage.arrays import overlaps
-from facebank.vision.detector import Candidates, concatenated, suppress, voted_landmarks
+from facebank.vision.detector import Candidates, concatenate, mean_landmarks, suppress
 
 
 def random_candidates(seed: int, count: int) -> Candidates:
@@ -35,14 +35,14 @@ def test_suppression_removes_overlaps_and_loses_no_face(candidates: Candidates, 
 
 @given(many, thresholds)
 def test_suppression_is_independent_of_order(candidates: Candidates, threshold: float) -> None:
-    reversed_ = candidates.chosen(np.arange(len(candidates))[::-1])
+    reversed_ = candidates.select(np.arange(len(candidates))[::-1])
     boxes = [detection.box.tolist() for detection in suppress(candidates, threshold)]
     assert boxes == [detection.box.tolist() for detection in suppress(reversed_, threshold)]
 
 
 @given(many, st.integers(50, 500))
 def test_mirroring_twice_is_the_identity(candidates: Candidates, width: int) -> None:
-    again = candidates.mirrored(width).mirrored(width)
+    again = candidates.mirror(width).mirror(width)
     np.testing.assert_allclose(again.boxes, candidates.boxes, atol=1e-3)
     np.testing.assert_allclose(again.landmarks, candidates.landmarks, atol=1e-3)
 
@@ -57,7 +57,7 @@ def test_mean_landmarks_are_within_those_of_the_candidates(seed: int, count: int
         rng.uniform(0.2, 1, count).astype(np.float32),
     )
     elsewhere = on_face.moved(1.0, (300.0, 300.0))
-    landmarks = voted_landmarks(concatenated([elsewhere, on_face]), box)
+    landmarks = mean_landmarks(concatenate([elsewhere, on_face]), box)
     assert landmarks is not None
     assert (landmarks >= on_face.landmarks.min(axis=0) - 1e-3).all()
     assert (landmarks <= on_face.landmarks.max(axis=0) + 1e-3).all()
@@ -65,5 +65,5 @@ def test_mean_landmarks_are_within_those_of_the_candidates(seed: int, count: int
 
 def test_a_face_without_candidates_has_no_landmarks() -> None:
     box = np.array([500, 500, 560, 570], dtype=np.float32)
-    assert voted_landmarks(random_candidates(1, 30), box) is None
-    assert voted_landmarks(concatenated([]), box) is None
+    assert mean_landmarks(random_candidates(1, 30), box) is None
+    assert mean_landmarks(concatenate([]), box) is None

@@ -90,7 +90,7 @@ def sided_photo() -> DecodedPhoto:
 
 
 def turns_of(detector: SidedDetector) -> int:
-    return FaceFinder(MultiScaleDetector(detector), None, 0.91, least_score=0.6).find_upright(sided_photo())[1]
+    return FaceFinder(MultiScaleDetector(detector), None, 0.91, min_score=0.6).find_upright(sided_photo())[1]
 
 
 def test_many_upright_faces_outweigh_one_better_upside_down() -> None:

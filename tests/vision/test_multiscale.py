@@ -79,11 +79,11 @@ class CountingDetector:
 
     def __init__(self, detector: NetworkDetector) -> None:
         self._detector = detector
-        self.score_threshold, self.chosen = detector.score_threshold, detector.chosen
+        self.score_threshold, self.select_faces = detector.score_threshold, detector.select_faces
         self.pixels = 0
 
     def detect(self, pixels: RGBImage) -> list[Detection]:
-        return self._detector.chosen(self.propose(pixels[None], self.score_threshold)[0])
+        return self._detector.select_faces(self.propose(pixels[None], self.score_threshold)[0])
 
     def propose(self, pictures: NDArray[np.uint8], score_threshold: float) -> list[Candidates]:
         self.pixels += pictures.size // 3

@@ -122,4 +122,4 @@ def test_the_best_score_is_of_candidates_on_the_face() -> None:
     candidates = Candidates(boxes, np.zeros((3, 5, 2), dtype=np.float32), np.array([0.3, 0.6, 0.9], dtype=np.float32))
     assert best_score(candidates, boxes[0]) == pytest.approx(0.6)
     assert best_score(candidates, boxes[2] + 100) == 0
-    assert best_score(candidates.chosen(np.zeros(3, dtype=bool)), boxes[0]) == 0
+    assert best_score(candidates.select(np.zeros(3, dtype=bool)), boxes[0]) == 0

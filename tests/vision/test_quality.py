@@ -16,14 +16,14 @@ from facebank.types import DecodedPhoto, Detection, Face, Quality
 from facebank.vision import FaceAnalyzer
 from facebank.vision.alignment import template_landmarks
 from facebank.vision.quality import (
+    add_stability,
     assess,
     exposure,
     frontality,
     hidden_parts,
-    lab_of,
+    rgb_to_lab,
     sharpness,
     uprightness,
-    with_stability,
 )
 
 LANDMARKS = template_landmarks("arcface", 112)
@@ -146,13 +146,13 @@ def test_all_properties_are_within_bounds(crop: np.ndarray, landmarks: np.ndarra
 def test_an_unstable_embedding_is_a_weakness() -> None:
     quality = Quality(0.8, 100.0, 1.0, 1.0, weaknesses=("small",))
     one, other = np.eye(2, dtype=np.float32)
-    steady = with_stability(quality, one, np.stack([one, one]))
+    steady = add_stability(quality, one, np.stack([one, one]))
     assert (steady.score, steady.stability, steady.weaknesses) == (0.8, 1.0, ("small",))
-    shaken = with_stability(quality, one, np.stack([one, 0.8 * one + 0.6 * other]))
+    shaken = add_stability(quality, one, np.stack([one, 0.8 * one + 0.6 * other]))
     assert shaken.stability == pytest.approx(0.9)
     assert shaken.weaknesses == ("small", "embedding unsteady")
     assert 0 < shaken.score < steady.score
-    assert with_stability(quality, one, other[None]).score == 0
+    assert add_stability(quality, one, other[None]).score == 0
 
 
 CHANNEL = st.integers(0, 255)
@@ -169,18 +169,18 @@ CHANNEL = st.integers(0, 255)
     ],
 )
 def test_lab_of_primary_colors_equals_the_standard(rgb: tuple[int, int, int], lab: tuple[float, float, float]) -> None:
-    assert lab_of(np.array([[rgb]], np.uint8))[0, 0] == pytest.approx(lab, abs=0.05)
+    assert rgb_to_lab(np.array([[rgb]], np.uint8))[0, 0] == pytest.approx(lab, abs=0.05)
 
 
 @given(st.tuples(CHANNEL, CHANNEL, CHANNEL))
 def test_lab_is_close_to_opencv(rgb: tuple[int, int, int]) -> None:
     pixel = np.array([[rgb]], np.uint8)
     other = cv2.cvtColor(pixel.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
-    assert np.abs(lab_of(pixel) - other).max() < 1.5  # OpenCV interpolates in a table
+    assert np.abs(rgb_to_lab(pixel) - other).max() < 1.5  # OpenCV interpolates in a table
 
 
 @given(CHANNEL)
 def test_lab_of_grays_has_no_color(value: int) -> None:
-    lightness, *color = lab_of(np.full((2, 3, 3), value, np.uint8))[1, 2]
+    lightness, *color = rgb_to_lab(np.full((2, 3, 3), value, np.uint8))[1, 2]
     assert 0 <= lightness <= 100.001
     assert np.abs(color).max() < 0.05

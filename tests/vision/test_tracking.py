@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import UsageError
 from facebank.types import Face, Quality
-from facebank.vision.tracking import Sighting, Track, Tracker, seen_together
+from facebank.vision.tracking import Sighting, Track, Tracker, group_tracks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,6 +171,9 @@ def test_overlapping_tracks_of_a_shot_are_seen_together() -> None:
         return Track(number, shot, [Sighting(time, face_at(0, 0, embedding_of(0))) for time in times])
 
     tracks = [track(1, 0, 0.0, 2.0), track(2, 0, 1.0, 4.0), track(3, 0, 3.0, 5.0), track(4, 1, 3.5, 4.5)]
-    assert seen_together(tracks) == [[0, 1], [1, 2]]
-    assert seen_together([track(1, 0, 0.0, 9.0), track(2, 0, 1.0, 8.0), track(3, 0, 2.0, 3.0)]) == [[0, 1], [0, 1, 2]]
-    assert seen_together(tracks[:1]) == seen_together([]) == []
+    assert group_tracks(tracks) == [[0, 1], [1, 2]]
+    assert group_tracks([track(1, 0, 0.0, 9.0), track(2, 0, 1.0, 8.0), track(3, 0, 2.0, 3.0)]) == [
+        [0, 1],
+        [0, 1, 2],
+    ]
+    assert group_tracks(tracks[:1]) == group_tracks([]) == []
