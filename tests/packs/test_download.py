@@ -266,7 +266,7 @@ def test_a_redirect_from_a_public_to_a_private_server_is_an_error(
     """127.0.0.1 stands for the internet, and 127.0.0.2 for a private network."""
     monkeypatch.setattr(download, "is_public", lambda address: address == "127.0.0.1")
     if not by_name:
-        monkeypatch.setattr(download, "_is_inward", lambda _: False)
+        monkeypatch.setattr(download, "_is_private", lambda _: False)
     with serving(certificate=trusted) as named, serving("127.0.0.2", trusted) as private:
         url = named.serve("/", served(b"", redirect=private.serve("/pack.zip", served(DATA))))
         with pytest.raises(DownloadError, match=r"redirects to 127\.0\.0\.2"), open_download(url, HASH, limits=LIMITS):

@@ -56,7 +56,7 @@ def test_mean_landmarks_are_within_those_of_the_candidates(seed: int, count: int
         rng.uniform(20, 50, (count, 5, 2)).astype(np.float32),
         rng.uniform(0.2, 1, count).astype(np.float32),
     )
-    elsewhere = on_face.moved(1.0, (300.0, 300.0))
+    elsewhere = on_face.transform(1.0, (300.0, 300.0))
     landmarks = mean_landmarks(concatenate([elsewhere, on_face]), box)
     assert landmarks is not None
     assert (landmarks >= on_face.landmarks.min(axis=0) - 1e-3).all()

@@ -102,7 +102,7 @@ def test_every_small_face_is_found_in_a_fraction_of_the_pixels(
     for hint_score in (None, spec.hint_score):
         detector = CountingDetector(build_detector(pack, "cpu", 1))
         multiscale = MultiScaleDetector(detector) if hint_score is None else HintedDetector(detector, hint_score)  # type: ignore[arg-type]
-        found.append(multiscale.faces(multiscale.pictures(picture)))
+        found.append(multiscale.faces(multiscale.scaled_images(picture)))
         counted.append(detector)
     everywhere, hinted = found
     everywhere = [face for face in everywhere if face.detection_score > 0.6]  # SCRFD scores a gap between heads 0.55
@@ -116,5 +116,5 @@ def test_every_small_face_is_found_in_a_fraction_of_the_pixels(
 def test_a_photo_without_hints_is_not_searched_at_the_last_scale(opencv_pack: Pack) -> None:
     detector = CountingDetector(build_detector(opencv_pack, "cpu", 1))
     multiscale = HintedDetector(detector, 0.01)  # type: ignore[arg-type]
-    assert multiscale.faces(multiscale.pictures(np.full((900, 1200, 3), 180, np.uint8))) == []
+    assert multiscale.faces(multiscale.scaled_images(np.full((900, 1200, 3), 180, np.uint8))) == []
     assert detector.pixels == 640 * 480
