@@ -103,7 +103,7 @@ class GlobalOptions:
 
 def _report_upgrade(upgrade: Upgrade) -> None:
     decisions = "no decision changes"
-    if upgrade.may_decide_otherwise:
+    if upgrade.may_change_decisions:
         decisions = "decisions may differ from before, because the rules have changed since it was written"
     say(f"the gallery {upgrade.path} was brought up to date: {', '.join(upgrade.changes)}; {decisions}")
     say(f"the previous version is kept in {upgrade.backup}: 'facebank people forget' removes that file, too")

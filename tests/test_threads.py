@@ -83,7 +83,9 @@ def content(bank: FaceBank, guests: list[Path]) -> object:
     denied = []
     for guest in guests:
         (analyzed,) = bank.engine.analyzer.analyze([read_photo(guest)])
-        denied.append({names[person] for person in gallery.denials_of(FaceKey.of(analyzed, analyzed.faces[0]))})
+        denied.append(
+            {names[person] for person in gallery.denials_of(FaceKey.from_analysis(analyzed, analyzed.faces[0]))}
+        )
     return kept, denied, {person.name: person.sample_count for person in gallery.people()}
 
 

@@ -69,7 +69,7 @@ def confirm_face(bank: GalleryAccess, photo: Photo, face_number: int, name: str,
     force
         Whether to accept a face that is unlike the person, or more similar to somebody else.
     """
-    key = FaceKey.found(photo, _face(photo, face_number))
+    key = FaceKey.from_photo(photo, _face(photo, face_number))
     if read_photo_file(photo.path).content_hash != photo.content_hash:
         raise PhotoError(f"{printable(photo.path)} has changed since it was scanned: scan it again")
     gallery = bank.open_gallery(create=True)
@@ -111,7 +111,7 @@ def deny_faces(gallery: Gallery, faces: Iterable[tuple[Photo, int]], name: str) 
     denied: list[tuple[int, FaceKey]] = []
     for photo, face_number in several:
         face = _face(photo, face_number)
-        key = FaceKey.found(photo, face)
+        key = FaceKey.from_photo(photo, face)
         if len(several) == 1:
             own = [sample for sample in gallery.samples_at(key) if name_key(sample.person) == name_key(person.name)]
             removed = _remove_samples(gallery, own)
@@ -143,7 +143,7 @@ def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> An
     try:
         for photo, face_number in faces[:_STRANGERS]:
             face = _face(photo, face_number)
-            key = FaceKey.found(photo, face)
+            key = FaceKey.from_photo(photo, face)
             removed += _remove_samples(gallery, gallery.samples_at(key))
             number, is_new = gallery.remember_stranger(_stranger(photo, face))
             if is_new:
@@ -157,7 +157,7 @@ def refuse_everybody(gallery: Gallery, faces: Sequence[tuple[Photo, int]]) -> An
 
 def is_remembered(gallery: Gallery, photo: Photo, face: Face) -> bool:
     """Return whether this very face, not only a similar one, is remembered as a stranger's."""
-    key = FaceKey.found(photo, face)
+    key = FaceKey.from_photo(photo, face)
     return any(is_same_place(key, stranger.face) for stranger in gallery.stranger_faces())
 
 
@@ -283,7 +283,7 @@ class _Before(NamedTuple):
 
 
 def _with_samples(gallery: Gallery, answer: Answer, samples: Sequence[int]) -> Answer:
-    faces = tuple(FaceKey.enrolled(gallery.sample(number)) for number in samples)
+    faces = tuple(FaceKey.from_sample(gallery.sample(number)) for number in samples)
     return replace(answer, samples=tuple(samples), learned=faces)
 
 

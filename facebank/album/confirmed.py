@@ -94,8 +94,8 @@ def _owners(photo: Photo, gallery: Gallery) -> dict[int, str]:
         return {}
     found: dict[int, str] = {}
     for face in photo.faces:
-        key = FaceKey.found(photo, face)
-        names = {sample.person for sample in samples if is_same_place(FaceKey.enrolled(sample), key)}
+        key = FaceKey.from_photo(photo, face)
+        names = {sample.person for sample in samples if is_same_place(FaceKey.from_sample(sample), key)}
         if len(names) == 1:
             found[face.face_number] = names.pop()
     return found

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from facebank.gallery.samples import owners_in
+from facebank.gallery.samples import owners_from_blocks
 from facebank.gallery.store.codec import person_names
-from facebank.gallery.store.rows import Sum, added_blocks, kept_sum, sum_name
+from facebank.gallery.store.rows import Sum, added_blocks, read_sum, sum_name
 from facebank.gallery.store.schema import has_seals
 from facebank.gallery.vectors import added_vectors
 from facebank.storage.values import integer
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _OWNERS, _NAMES = sum_name("samples", "owners", 0), sum_name("people", "names")
 _TABLES = ("people", "samples", "vectors")
-_LAST = f"SELECT {', '.join(f'(SELECT coalesce(max(rowid), 0) FROM {table})' for table in _TABLES)}"  # noqa: S608
+_LAST_ROWS = f"SELECT {', '.join(f'(SELECT coalesce(max(rowid), 0) FROM {table})' for table in _TABLES)}"  # noqa: S608
 
 
 class Mark(NamedTuple):
@@ -40,12 +40,12 @@ class Mark(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return the mark as JSON data, for `from_json`."""
-        return {"sums": {name: list(kept) for name, kept in self.sums.items()}, "last": dict(self.last)}
+        return {"sums": {name: list(checksum) for name, checksum in self.sums.items()}, "last": dict(self.last)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return a mark from the output of `to_json`."""
-        return cls({name: Sum(*kept) for name, kept in data["sums"].items()}, data["last"])
+        return cls({name: Sum(*checksum) for name, checksum in data["sums"].items()}, data["last"])
 
 
 class Additions(NamedTuple):
@@ -61,29 +61,29 @@ def mark(connection: sqlite3.Connection, variants: Iterable[str]) -> Mark | None
     if not has_seals(connection):
         return None
     names = [sum_name("vectors", group=variant) for variant in variants]
-    (*last,) = connection.execute(_LAST).fetchone()
+    (*last_rows,) = connection.execute(_LAST_ROWS).fetchone()
     return Mark(
-        {name: kept_sum(connection, name) for name in (*names, _OWNERS, _NAMES)},
-        dict(zip(_TABLES, map(integer, last), strict=True)),
+        {name: read_sum(connection, name) for name in (*names, _OWNERS, _NAMES)},
+        dict(zip(_TABLES, map(integer, last_rows), strict=True)),
     )
 
 
 def added_since(connection: sqlite3.Connection, bound: Binding, before: Mark) -> Additions | None:
     """Return what was added since a mark; None if existing embeddings changed."""
     vectors = {}
-    for name, kept in before.sums.items():
+    for name, checksum in before.sums.items():
         table, _, variant = name.partition(" ")
         if table == "vectors":
-            found = added_vectors(connection, bound, variant, before.last[table], kept)
-            if found is None:
+            added = added_vectors(connection, bound, variant, before.last[table], checksum)
+            if added is None:
                 return None
-            vectors[variant] = found
+            vectors[variant] = added
     last, sums = before.last, before.sums
     owners = added_blocks(connection, "samples", "owners", 0, after=last["samples"], before=sums[_OWNERS])
     names = added_blocks(connection, "people", "names", after=last["people"], before=sums[_NAMES])
     return Additions(
         vectors,
-        None if owners is None else owners_in(owners),
+        None if owners is None else owners_from_blocks(owners),
         None
         if names is None
         else {

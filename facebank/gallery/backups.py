@@ -31,9 +31,12 @@ if TYPE_CHECKING:
 _WAIT = 5.0  # seconds
 _AUTOMATIC = re.compile(r"\.(before-schema-[0-9]{1,6}|damaged-[0-9]{8}T[0-9]{6}Z)\.backup")
 _JOURNAL_FORMAT = 18  # offset of the two bytes of SQLite's header that name the journal format
-_NOT_WRITTEN = (
-    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_TRUNCATE),
-)
+_WRITE_ERRORS = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+}
 _COMPANION = re.compile(rf"-(wal|shm|journal)|{QUEUE}|{RESERVE}|{_AUTOMATIC.pattern}")
 
 
@@ -43,19 +46,19 @@ def back_up(connection: sqlite3.Connection, gallery: Path, target: str | os.Path
     Raises `UsageError` (the file exists, its folder is missing, or the name is reserved for files that belong to the
     gallery) or `StorageError` (the copy cannot be written).
     """
-    place = file_path(target, "the path of the copy")
-    if not place.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder {printable(str(place.absolute().parent))} for the copy: create it first.")
-    if _is_companion(place, gallery):
-        raise UsageError(f"{printable(str(place))} is a name reserved for the gallery's own files: choose another.")
+    path = file_path(target, "the path of the copy")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {printable(str(path.absolute().parent))} for the copy: create it first.")
+    if _is_companion(path, gallery):
+        raise UsageError(f"{printable(str(path))} is a name reserved for the gallery's own files: choose another.")
     try:
-        with new_file(place, mode=PRIVATE_FILE, replaces=False) as part:
+        with new_file(path, mode=PRIVATE_FILE, replaces=False) as part:
             _copy(connection, part)
     except FileExistsError:
-        raise UsageError(f"{printable(str(place))} already exists: choose another file.") from None
+        raise UsageError(f"{printable(str(path))} already exists: choose another file.") from None
     except OSError as error:
-        raise StorageError(f"{printable(str(place))} cannot be written: {error.strerror}.") from error
-    return place
+        raise StorageError(f"{printable(str(path))} cannot be written: {error.strerror}.") from error
+    return path
 
 
 def back_up_before(gallery: Path, version: int) -> Path:
@@ -65,38 +68,38 @@ def back_up_before(gallery: Path, version: int) -> Path:
     through a connection that writes, so the file is opened a second time.
     """
     file = link_target(gallery)
-    place = file.with_name(f"{file.name}.before-schema-{version}.backup")
+    path = file.with_name(f"{file.name}.before-schema-{version}.backup")
     try:
-        with new_file(place, mode=PRIVATE_FILE) as part, closing(connect(gallery, busy_timeout=_WAIT)) as source:
+        with new_file(path, mode=PRIVATE_FILE) as part, closing(connect(gallery, busy_timeout=_WAIT)) as source:
             _copy(source, part)
     except OSError as error:
-        raise _no_room(gallery, error) from error
-    return place
+        raise _no_space_error(gallery, error) from error
+    return path
 
 
-def keep_damaged(gallery: Path, stream: IO[bytes]) -> Path:
+def back_up_damaged(gallery: Path, stream: IO[bytes]) -> Path:
     """Copy a damaged gallery byte by byte before it is repaired."""
     file = link_target(gallery)
-    place = file.with_name(f"{file.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup")
+    path = file.with_name(f"{file.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.backup")
     try:
-        with new_file(place, mode=PRIVATE_FILE) as part:
+        with new_file(path, mode=PRIVATE_FILE) as part:
             stream.seek(0)
             shutil.copyfileobj(stream, part.stream)
     except OSError as error:
-        raise _no_room(gallery, error) from error
-    return place
+        raise _no_space_error(gallery, error) from error
+    return path
 
 
 def automatic_backups(gallery: Path) -> list[Path]:
     """Return the automatic copies beside a gallery, found by its current name."""
     file = link_target(gallery)
     try:
-        beside = sorted(file.absolute().parent.iterdir())
+        paths = sorted(file.absolute().parent.iterdir())
     except OSError:
         return []
     return [
         path
-        for path in beside
+        for path in paths
         if path.name.startswith(file.name)
         and _AUTOMATIC.fullmatch(path.name[len(file.name) :])
         and not path.is_symlink()
@@ -125,14 +128,14 @@ def _copy(connection: sqlite3.Connection, part: Part) -> None:
         try:
             connection.backup(copy)
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) in _NOT_WRITTEN:
+            if getattr(error, "sqlite_errorcode", None) in _WRITE_ERRORS:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise
     part.stream.seek(_JOURNAL_FORMAT)
     part.stream.write(b"\x01\x01")  # rollback journal: the copy can be read without a log
 
 
-def _no_room(gallery: Path, error: OSError) -> StorageError:
+def _no_space_error(gallery: Path, error: OSError) -> StorageError:
     return StorageError(
         f"The gallery {printable(str(gallery))} was not changed, because no backup can be written beside it "
         f"({error.strerror}): free some disk space."

@@ -15,12 +15,12 @@ from facebank.gallery.store.codec import floats_from_bytes, unit_length
 from facebank.gallery.store.digests import signed
 from facebank.gallery.store.file import GALLERY_FILE, GalleryFile
 from facebank.gallery.store.rows import (
-    NOTHING,
+    EMPTY_SUM,
     Sum,
-    described,
+    describe_row,
     is_sealed,
     is_sum_of,
-    kept_sum,
+    read_sum,
     summands,
     unchecked_rows,
 )
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _WAIT = 5.0  # seconds
 _SHORT_WAIT = 1.0  # a busy gallery counts as healthy
-_MOST_FAULTS = 100
+_MAX_FAULTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,66 +73,66 @@ class GalleryCheck:
 def check_gallery(path: str | os.PathLike[str], progress: Progress = SILENT) -> GalleryCheck:
     """Check a whole gallery without changing it; `progress` advances with each table.
 
-    Raises `GalleryNotFoundError` (missing), `GalleryFormatError` (not a gallery at all), `GalleryBusyError` (in use),
+    Raises `GalleryNotFoundError` (missing), `GalleryFormatError` (not a gallery), `GalleryBusyError` (in use),
     `GalleryVersionError` (written by a newer facebank) or `StorageError` (unreadable).
     """
-    place = named_path(path, "the path of the gallery")
-    GALLERY_FILE.check_header(place)
+    path = named_path(path, "the path of the gallery")
+    GALLERY_FILE.check_header(path)
     try:
-        file = GalleryFile.open(place, read_only=True, busy_timeout=_WAIT)
+        file = GalleryFile.open(path, read_only=True, busy_timeout=_WAIT)
     except GalleryFormatError as error:
-        return GalleryCheck(place, None, False, 0, (Damage("file", str(error)),))
-    checked: GalleryCheck | None = None
+        return GalleryCheck(path, None, False, 0, (Damage("file", str(error)),))
+    check: GalleryCheck | None = None
     try:
         with file.reading() as connection:
-            rows, found = examine(connection, progress)
-            checked = GalleryCheck(place, schema_version(connection), has_seals(connection), rows, tuple(found))
+            rows, damage = examine(connection, progress)
+            check = GalleryCheck(path, schema_version(connection), has_seals(connection), rows, tuple(damage))
     except GalleryFormatError as error:  # a damaged page may end the transaction
-        if checked is None or not checked.damage:
-            return GalleryCheck(place, None, False, 0, (Damage("file", str(error)),))
+        if check is None or not check.damage:
+            return GalleryCheck(path, None, False, 0, (Damage("file", str(error)),))
     finally:
         file.close()
-    return checked
+    return check
 
 
 def examine(connection: sqlite3.Connection, progress: Progress = SILENT) -> tuple[int, list[Damage]]:
     """Return how many rows an open gallery has, and its faults."""
     progress.begin("Checking tables", len(TABLES))
-    rows, found = 0, [*_file_damage(connection)]
+    rows, damage = 0, [*_file_damage(connection)]
     for table in TABLES:
-        count, damage = _table_damage(connection, table, is_sealed_file=has_seals(connection))
+        count, table_damage = _table_damage(connection, table, is_sealed_file=has_seals(connection))
         rows += count
-        found += damage
+        damage += table_damage
         progress.advance()
-    return rows, found or [*_value_damage(connection)]
+    return rows, damage or [*_value_damage(connection)]
 
 
 def damage_to(connection: sqlite3.Connection, table: str, row: Row, what: str) -> Damage:
     """Return the fault for a damaged row, with the owning person, sample and path if they can be read."""
-    number = row.get("sample_id") if table != "samples" else row.get("id")
-    owner, image, name = row.get("person_id"), row.get("source"), row.get("name") if table == "people" else None
+    sample_id = row.get("sample_id") if table != "samples" else row.get("id")
+    owner, stored_path, name = row.get("person_id"), row.get("source"), row.get("name") if table == "people" else None
     try:
-        if isinstance(number, int) and table != "samples":
-            found = connection.execute("SELECT person_id, source FROM samples WHERE id = ?", (number,)).fetchone()
-            owner, image = (None, None) if found is None else found
+        if isinstance(sample_id, int) and table != "samples":
+            match = connection.execute("SELECT person_id, source FROM samples WHERE id = ?", (sample_id,)).fetchone()
+            owner, stored_path = (None, None) if match is None else match
         if owner is not None:
-            found = connection.execute("SELECT name FROM people WHERE id = ?", (owner,)).fetchone()
-            name = None if found is None else found[0]
+            match = connection.execute("SELECT name FROM people WHERE id = ?", (owner,)).fetchone()
+            name = None if match is None else match[0]
     except (sqlite3.Error, UnicodeDecodeError):
         pass
     return Damage(
         "row",
-        f"{described(connection, table, row)} {what}",
+        f"{describe_row(connection, table, row)} {what}",
         table,
         None if name is None else str(name),
-        number if isinstance(number, int) else None,
-        image.decode("utf-8", "replace") if isinstance(image, bytes) else None,
+        sample_id if isinstance(sample_id, int) else None,
+        stored_path.decode("utf-8", "replace") if isinstance(stored_path, bytes) else None,
     )
 
 
 def _file_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
     try:
-        for (answer,) in connection.execute(f"PRAGMA integrity_check({_MOST_FAULTS})"):
+        for (answer,) in connection.execute(f"PRAGMA integrity_check({_MAX_FAULTS})"):
             if answer != "ok":
                 yield Damage("file", f"SQLite reports: {printable(str(answer))}")
         for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check"):
@@ -143,7 +143,7 @@ def _file_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
 
 def _table_damage(connection: sqlite3.Connection, table: str, *, is_sealed_file: bool) -> tuple[int, list[Damage]]:
     """Return how many rows a table has, and their faults."""
-    found: list[Damage] = []
+    damage: list[Damage] = []
     sums: dict[str, Sum] = {}
     count = 0
     if schema_version(connection) < TABLES[table].since:
@@ -153,65 +153,68 @@ def _table_damage(connection: sqlite3.Connection, table: str, *, is_sealed_file:
             count += 1
             seal = row.pop("seal", None)
             if is_sealed_file and not is_sealed(table, row, seal):
-                found.append(damage_to(connection, table, row, "does not match its seal"))
+                damage.append(damage_to(connection, table, row, "does not match its seal"))
                 continue
             for name, digest in summands(table, row) if is_sealed_file else ():
-                row_count, total = sums.get(name, NOTHING)
+                row_count, total = sums.get(name, EMPTY_SUM)
                 sums[name] = Sum(row_count + 1, total + digest)
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        found.append(Damage("file", f"the table '{table}' cannot be read completely: {printable(str(error))}", table))
-    if is_sealed_file and not found:
-        found += _sum_damage(connection, table, sums)
-    return count, found
+        damage.append(Damage("file", f"the table '{table}' cannot be read completely: {printable(str(error))}", table))
+    if is_sealed_file and not damage:
+        damage += _sum_damage(connection, table, sums)
+    return count, damage
 
 
 def _sum_damage(connection: sqlite3.Connection, table: str, sums: dict[str, Sum]) -> list[Damage]:
-    found = []
+    damage = []
     try:
         names = [str(name) for (name,) in connection.execute("SELECT name FROM sums NOT INDEXED")]
         for name in dict.fromkeys([*sums, *(name for name in names if is_sum_of(name, table))]):
-            seen, kept = sums.get(name, NOTHING), kept_sum(connection, name)
-            if (seen.row_count, signed(seen.total)) != kept:
-                counts = f"{seen.row_count} rows found, {kept.row_count} written"
-                found.append(Damage("sum", f"rows of '{table}' are missing or surplus ({name}): {counts}", table))
+            actual, stored = sums.get(name, EMPTY_SUM), read_sum(connection, name)
+            if (actual.row_count, signed(actual.total)) != stored:
+                counts = f"{actual.row_count} rows found, {stored.row_count} written"
+                damage.append(Damage("sum", f"rows of '{table}' are missing or surplus ({name}): {counts}", table))
     except (sqlite3.Error, InvalidValueError, UnicodeDecodeError) as error:
-        found.append(Damage("sum", f"the sums of '{table}' cannot be read: {printable(str(error))}", table))
-    return found
+        damage.append(Damage("sum", f"the sums of '{table}' cannot be read: {printable(str(error))}", table))
+    return damage
 
 
 def _value_damage(connection: sqlite3.Connection) -> Iterator[Damage]:
     """Yield invalid values in rows with intact seals, which facebank does not write."""
     try:
         bound = binding(connection)
-        people.everybody(connection)
-        known = {sample.id: sample for some in samples.samples_by_person(connection).values() for sample in some}
+        people.list_people(connection)
+        samples_by_id = {
+            sample.id: sample for group in samples.samples_by_person(connection).values() for sample in group
+        }
         feedback.strangers(connection)
         feedback.stranger_vectors(connection, bound)
-        for number in {row["person_id"] for row in unchecked_rows(connection, "denials")}:
-            feedback.denials_of_person(connection, number)
+        for person_id in {row["person_id"] for row in unchecked_rows(connection, "denials")}:
+            feedback.denials_of_person(connection, person_id)
         for row in unchecked_rows(connection, "settings"):
             read_setting(connection, str(row["key"]))
     except (InvalidValueError, UsageError) as error:
         yield Damage("value", f"invalid value: {error}")
         return
-    lacking = set(known)
+    missing_ids = set(samples_by_id)
     statement = "SELECT sample_id, pack_id, variant, vector, first, second FROM vectors NOT INDEXED"
-    for number, pack_id, variant, vector, first, second in connection.execute(statement):
-        sample = known.get(number)
+    for sample_id, pack_id, variant, vector, first, second in connection.execute(statement):
+        sample = samples_by_id.get(sample_id)
         if variant == PLAIN and pack_id == bound.pack_id:
-            lacking.discard(number)
+            missing_ids.discard(sample_id)
         try:
             values = unit_length(floats_from_bytes(vector, (bound.pack.dimension,)))
-            why = "" if (first, second) == first_two(values) else "its lookup columns do not match it"
+            reason = "" if (first, second) == first_two(values) else "its lookup columns do not match it"
         except InvalidValueError as error:
-            why = str(error)
-        if why:
-            what = f"the embedding '{printable(str(variant))}' of sample {number} is invalid: {why}"
-            person, image = (None, None) if sample is None else (sample.person, sample.path)
-            yield Damage("value", what, "vectors", person, number, image)
-    for number in sorted(lacking):
-        what = f"sample {number} of '{printable(known[number].person)}' has no embedding"
-        yield Damage("missing", what, "vectors", known[number].person, number, known[number].path)
+            reason = str(error)
+        if reason:
+            fault = f"the embedding '{printable(str(variant))}' of sample {sample_id} is invalid: {reason}"
+            person, path = (None, None) if sample is None else (sample.person, sample.path)
+            yield Damage("value", fault, "vectors", person, sample_id, path)
+    for sample_id in sorted(missing_ids):
+        sample = samples_by_id[sample_id]
+        fault = f"sample {sample_id} of '{printable(sample.person)}' has no embedding"
+        yield Damage("missing", fault, "vectors", sample.person, sample_id, sample.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,27 +236,27 @@ class GalleryHealth:
 
 def inspect_gallery(path: str | os.PathLike[str]) -> GalleryHealth:
     """Read a whole gallery file and return its state; problems are returned, never raised."""
-    place = named_path(path, "the path of the gallery")
+    path = named_path(path, "the path of the gallery")
     try:
-        file = GalleryFile.open(place, read_only=True, busy_timeout=_SHORT_WAIT)
+        file = GalleryFile.open(path, read_only=True, busy_timeout=_SHORT_WAIT)
     except GalleryNotFoundError:
-        return GalleryHealth(place, exists=place.exists())
+        return GalleryHealth(path, exists=path.exists())
     except FacebankError as error:
-        return GalleryHealth(place, exists=True, problems=(str(error),))
+        return GalleryHealth(path, exists=True, problems=(str(error),))
     try:
         with file.reading() as connection:
-            return _examine(place, connection)
+            return _examine(path, connection)
     except FacebankError as error:
-        return GalleryHealth(place, exists=True, problems=(str(error),))
+        return GalleryHealth(path, exists=True, problems=(str(error),))
     finally:
         file.close()
 
 
-def _examine(place: Path, connection: sqlite3.Connection) -> GalleryHealth:
+def _examine(path: Path, connection: sqlite3.Connection) -> GalleryHealth:
     bound = binding(connection)
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     return GalleryHealth(
-        path=place,
+        path=path,
         exists=True,
         schema_version=schema_version(connection),
         pack_name=bound.pack.name,
@@ -261,7 +264,7 @@ def _examine(place: Path, connection: sqlite3.Connection) -> GalleryHealth:
         people=len(people.names(connection)),
         samples=len(samples.sample_ids(connection)),
         journal_mode=str(mode),
-        problems=(*_damage(connection), *_exposure(place), *_traces(connection)),
+        problems=(*_damage(connection), *_exposure(path), *_traces(connection)),
     )
 
 
@@ -269,10 +272,10 @@ def _damage(connection: sqlite3.Connection) -> list[str]:
     return [f"The file is damaged: {damage.message}." for damage in examine(connection)[1]]
 
 
-def _exposure(place: Path) -> list[str]:
-    if os.name != "posix" or not place.stat().st_mode & 0o077:
+def _exposure(path: Path) -> list[str]:
+    if os.name != "posix" or not path.stat().st_mode & 0o077:
         return []
-    return [f"Other users of this computer can read the faces: `chmod 600 {shell_word(str(place))}`."]
+    return [f"Other users of this computer can read the faces: `chmod 600 {shell_word(str(path))}`."]
 
 
 def _traces(connection: sqlite3.Connection) -> list[str]:

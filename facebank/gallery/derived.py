@@ -23,24 +23,24 @@ DERIVED_FOLDERS_SETTING = "derived_folders"
 INDEX_FILE_SETTING = "index_file"
 """The gallery's setting that names the file its vectors may be read from."""
 
-_MOST_PLACES = 31
+_MAX_EARLIER = 31
 _FOLDERS = ("classifiers", "cohorts", "indexes", "pages")
-_PLACE = re.compile(r"[0-9a-f]{32}")
+_CACHE_KEY = re.compile(r"[0-9a-f]{32}")
 
 
 def derived_file(gallery: Path) -> Path:
     """Return the path of the classifier fitted to a gallery's people."""
-    return _derived_at(place_of(gallery))
+    return _derived_at(cache_key(gallery))
 
 
 def cohort_file(gallery: Path) -> Path:
     """Return the path of the mean embeddings of the people in a gallery's scan."""
-    return _cohort_at(place_of(gallery))
+    return _cohort_at(cache_key(gallery))
 
 
 def index_file(gallery: Path) -> Path:
     """Return the path of a large gallery's search vectors; a partial file has a longer name."""
-    return _index_at(place_of(gallery))
+    return _index_at(cache_key(gallery))
 
 
 def page_file(gallery: Path) -> Path:
@@ -48,7 +48,7 @@ def page_file(gallery: Path) -> Path:
 
     Raises `StorageError` if the folder cannot be created.
     """
-    page = _page_at(place_of(gallery))
+    page = _page_at(cache_key(gallery))
     try:
         page.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     except OSError as error:
@@ -56,36 +56,36 @@ def page_file(gallery: Path) -> Path:
     return page
 
 
-def place_of(gallery: Path) -> str:
-    """Return the name of a gallery's files in the cache, derived from its path: 32 hex digits."""
+def cache_key(gallery: Path) -> str:
+    """Return the base name of a gallery's files in the cache, a hash of its path: 32 hex digits."""
     return hashlib.sha256(os.fsencode(gallery.resolve())).hexdigest()[:32]
 
 
-def noted(places: object, gallery: Path) -> list[str]:
-    """Return the setting of cache names with this gallery's current one added."""
-    known = [place for place in places if _is_place(place)] if isinstance(places, list) else []
-    here = place_of(gallery)
-    return [*[place for place in known if place != here][-_MOST_PLACES:], here]
+def add_cache_key(keys: object, gallery: Path) -> list[str]:
+    """Return the setting of cache keys with this gallery's current one added."""
+    earlier = [key for key in keys if _is_cache_key(key)] if isinstance(keys, list) else []
+    current = cache_key(gallery)
+    return [*[key for key in earlier if key != current][-_MAX_EARLIER:], current]
 
 
-def noted_folders(folders: object) -> list[str]:
+def add_cache_folder(folders: object) -> list[str]:
     """Return the setting of cache folders with the current one added."""
-    known = [folder for folder in folders if _is_folder(folder)] if isinstance(folders, list) else []
-    here = str(cache_folder().absolute())
-    return [*[folder for folder in known if folder != here][-_MOST_PLACES:], here]
+    earlier = [folder for folder in folders if _is_folder(folder)] if isinstance(folders, list) else []
+    current = str(cache_folder().absolute())
+    return [*[folder for folder in earlier if folder != current][-_MAX_EARLIER:], current]
 
 
-def derived_files(gallery: Path, places: object = None, folders: object = None) -> list[Path]:
+def derived_files(gallery: Path, keys: object = None, folders: object = None) -> list[Path]:
     """Return the existing files derived from a gallery; for the parameters see `wipe_derived`."""
-    return [path for path in _paths(gallery, places, folders) if os.path.lexists(path)]
+    return [path for path in _paths(gallery, keys, folders) if os.path.lexists(path)]
 
 
 def derived_folders(folders: object = None) -> list[Path]:
-    """Return the folders that may hold derived files, from the setting of `noted_folders`."""
-    return [Path(cache, room) for cache in noted_folders(folders) for room in _FOLDERS]
+    """Return the folders that may hold derived files, from the setting of `add_cache_folder`."""
+    return [Path(cache, name) for cache in add_cache_folder(folders) for name in _FOLDERS]
 
 
-def wipe_derived(gallery: Path, places: object = None, folders: object = None) -> list[Path]:
+def wipe_derived(gallery: Path, keys: object = None, folders: object = None) -> list[Path]:
     """Overwrite and remove the files derived from a gallery's people; no-op if there are none.
 
     Call it after the people have been removed from the gallery. Raises `StorageError` if a file cannot be removed.
@@ -94,17 +94,17 @@ def wipe_derived(gallery: Path, places: object = None, folders: object = None) -
     ----------
     gallery
         Path of the gallery.
-    places
-        Setting returned by `noted` when files were written: the gallery may have had another path then.
+    keys
+        Setting returned by `add_cache_key` when files were written: the gallery may have had another path then.
     folders
-        Setting returned by `noted_folders`: the cache may have been in another folder then.
+        Setting returned by `add_cache_folder`: the cache may have been in another folder then.
 
     Returns
     -------
     list[Path]
         The removed files.
     """
-    removed = derived_files(gallery, places, folders)
+    removed = derived_files(gallery, keys, folders)
     for path in removed:
         try:
             wipe_file(path)
@@ -113,35 +113,35 @@ def wipe_derived(gallery: Path, places: object = None, folders: object = None) -
     return removed
 
 
-def _paths(gallery: Path, places: object, folders: object) -> Iterator[Path]:
-    for cache in map(Path, noted_folders(folders)):
-        for place in noted(places, gallery):
-            index = _index_at(place, cache)
-            yield _derived_at(place, cache)
-            yield _cohort_at(place, cache)
-            yield _page_at(place, cache)
-            for form in (f"{index.name}*", f".facebank-*.part.{index.stem}"):  # an earlier version's, and this one's
-                yield from sorted(index.parent.glob(form))
+def _paths(gallery: Path, keys: object, folders: object) -> Iterator[Path]:
+    for cache in map(Path, add_cache_folder(folders)):
+        for key in add_cache_key(keys, gallery):
+            index = _index_at(key, cache)
+            yield _derived_at(key, cache)
+            yield _cohort_at(key, cache)
+            yield _page_at(key, cache)
+            for pattern in (f"{index.name}*", f".facebank-*.part.{index.stem}"):  # an earlier version's, and this one's
+                yield from sorted(index.parent.glob(pattern))
 
 
-def _derived_at(place: str, cache: Path | None = None) -> Path:
-    return (cache or cache_folder()) / "classifiers" / f"{place}.npz"
+def _derived_at(key: str, cache: Path | None = None) -> Path:
+    return (cache or cache_folder()) / "classifiers" / f"{key}.npz"
 
 
-def _cohort_at(place: str, cache: Path | None = None) -> Path:
-    return (cache or cache_folder()) / "cohorts" / f"{place}.npz"
+def _cohort_at(key: str, cache: Path | None = None) -> Path:
+    return (cache or cache_folder()) / "cohorts" / f"{key}.npz"
 
 
-def _page_at(place: str, cache: Path | None = None) -> Path:
-    return (cache or cache_folder()) / "pages" / f"{place}.html"
+def _page_at(key: str, cache: Path | None = None) -> Path:
+    return (cache or cache_folder()) / "pages" / f"{key}.html"
 
 
-def _index_at(place: str, cache: Path | None = None) -> Path:
-    return (cache or cache_folder()) / "indexes" / f"{place}.vectors"
+def _index_at(key: str, cache: Path | None = None) -> Path:
+    return (cache or cache_folder()) / "indexes" / f"{key}.vectors"
 
 
-def _is_place(text: object) -> bool:
-    return isinstance(text, str) and _PLACE.fullmatch(text) is not None
+def _is_cache_key(text: object) -> bool:
+    return isinstance(text, str) and _CACHE_KEY.fullmatch(text) is not None
 
 
 def _is_folder(text: object) -> bool:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from facebank.gallery.store.state import Binding
     from facebank.types import FloatArray
 
-_LARGEST_THUMBNAIL = 256 * 1024
-_LONGEST_PATH = 32 * 1024
+_MAX_THUMBNAIL_BYTES = 256 * 1024
+_MAX_PATH_LENGTH = 32 * 1024
 
 
 def check_sample(sample: NewSample, dimension: int) -> None:
@@ -39,7 +39,7 @@ def check_sample(sample: NewSample, dimension: int) -> None:
 
 
 def require_sample(sample: NewSample, dimension: int) -> None:
-    """Do the same as `check_sample`, but raise `InvalidValueError`; the caller adds the source."""
+    """Do the same as `check_sample`, but raise `InvalidValueError`; the caller adds the path."""
     float_array(sample.box, (4,))
     float_array(sample.landmarks, (5, 2))
     fraction(float(sample.detection_score))
@@ -48,10 +48,12 @@ def require_sample(sample: NewSample, dimension: int) -> None:
     if sample.picture_hash is not None:
         hex_digest(sample.picture_hash)
     quarter_turns(sample.quarter_turns)
-    if len(sample.path) > _LONGEST_PATH:
+    if len(sample.path) > _MAX_PATH_LENGTH:
         raise InvalidValueError("its path is too long")
-    if sample.thumbnail is not None and len(sample.thumbnail) > _LARGEST_THUMBNAIL:
-        raise InvalidValueError(f"its thumbnail has {len(sample.thumbnail):,} bytes, more than {_LARGEST_THUMBNAIL:,}")
+    if sample.thumbnail is not None and len(sample.thumbnail) > _MAX_THUMBNAIL_BYTES:
+        raise InvalidValueError(
+            f"its thumbnail has {len(sample.thumbnail):,} bytes, more than {_MAX_THUMBNAIL_BYTES:,}"
+        )
     require_vectors(sample.vectors, dimension)
 
 
@@ -73,7 +75,7 @@ def enroll_samples(
     *,
     people_ids: dict[str, int] | None = None,
 ) -> list[EnrolledSample]:
-    """Add samples to a person, except faces that are enrolled already.
+    """Add samples to a person, except faces that are already enrolled.
 
     Drops denials and strangers that contradict the samples.
 
@@ -97,27 +99,27 @@ def enroll_samples(
         people_ids[key] = people.add_person(connection, name, now)
         advance(connection)
     new_revision = revision(connection) + 1
-    outcomes: list[EnrolledSample] = []
-    owned: list[NewSample] = []
+    results: list[EnrolledSample] = []
+    own_samples: list[NewSample] = []
     for sample in samples:
         feedback.set_picture(connection, sample.content_hash, sample.picture_hash)
-        known = find_sample(connection, bound, FaceKey.enrolled(sample), sample.vectors[PLAIN])
-        if known is not None:
-            outcomes.append(EnrolledSample(known.sample_id, known.person))
-            if name_key(known.person) == key:
-                owned.append(sample)
+        existing = find_sample(connection, bound, FaceKey.from_sample(sample), sample.vectors[PLAIN])
+        if existing is not None:
+            results.append(EnrolledSample(existing.sample_id, existing.person))
+            if name_key(existing.person) == key:
+                own_samples.append(sample)
             continue
         if person_id is None:
             person_id = people_ids[key] = people.add_person(connection, name, now)
         sample_id = add_sample(connection, person_id, sample, now)
         add_vectors(connection, sample_id, bound.pack_id, sample.vectors, new_revision)
-        outcomes.append(EnrolledSample(sample_id, None))
-        owned.append(sample)
+        results.append(EnrolledSample(sample_id, None))
+        own_samples.append(sample)
     if person_id is not None:
-        feedback.drop_contradicted(connection, bound, person_id, owned)
-    if any(outcome.duplicate_of_person is None for outcome in outcomes):
+        feedback.drop_contradicted(connection, bound, person_id, own_samples)
+    if any(result.duplicate_of_person is None for result in results):
         advance(connection)
-    return outcomes
+    return results
 
 
 def check_embeddings(
@@ -128,12 +130,12 @@ def check_embeddings(
         "Sample": samples,
         "Stranger": {number: {PLAIN: vector} for number, vector in strangers.items() if vector is not None},
     }
-    for what, new in groups.items():
-        for number, variants in new.items():
+    for noun, embeddings in groups.items():
+        for number, variants in embeddings.items():
             try:
                 require_vectors(variants, dimension)
             except InvalidValueError as error:
-                raise UsageError(f"{what} {number} cannot be re-embedded: {error}.") from error
+                raise UsageError(f"{noun} {number} cannot be re-embedded: {error}.") from error
 
 
 def replace_embeddings(
@@ -144,8 +146,8 @@ def replace_embeddings(
     strangers: Mapping[int, FloatArray | None],
 ) -> Binding:
     """Replace all embeddings with another pack's and return the new binding; see `Gallery.rebind`."""
-    agree = {*vectors, *dropped} == sample_ids(connection) and vectors.keys().isdisjoint(dropped)
-    if not agree or strangers.keys() != {stranger.id for stranger in feedback.strangers(connection)}:
+    is_complete = {*vectors, *dropped} == sample_ids(connection) and vectors.keys().isdisjoint(dropped)
+    if not is_complete or strangers.keys() != {stranger.id for stranger in feedback.strangers(connection)}:
         raise UsageError("The gallery was changed while it was re-embedded: start again.")
     pack_id = add_pack(connection, pack)
     bind(connection, pack_id)

@@ -29,7 +29,7 @@ from facebank.gallery.enrollment import require_sample
 from facebank.gallery.names import name_key, normalize_name
 from facebank.gallery.places import PlaceKind
 from facebank.gallery.records import NewSample, PackIdentity, PersonFacts, RefusedSample
-from facebank.gallery.store.codec import LARGEST_DIMENSION, birth_date, float_array, note, unit_length, variant_name
+from facebank.gallery.store.codec import MAX_DIMENSION, birth_date, float_array, note, unit_length, variant_name
 from facebank.storage.files import PRIVATE_FILE, face_folder_mode, new_folder, sha256_of, sync_folder
 from facebank.storage.npz import read_arrays, write_arrays
 from facebank.storage.paths import file_path, named_path
@@ -60,10 +60,10 @@ if TYPE_CHECKING:
 _MANIFEST, _PEOPLE, _SAMPLES = "manifest.json", "people.jsonl", "samples.jsonl"
 _VECTORS, _THUMBNAILS = "vectors.npz", "thumbnails.npz"
 _FORMAT, _VERSION = "facebank-export", 1
-_LARGEST_MANIFEST = 64 * 1024
-_LARGEST_FILE = 16 * 1024**3
-_LONGEST_LINE = 64 * 1024 + 4096  # bytes; a path may take 32 KiB, and its escapes twice that
-_MOST = 10_000_000  # people, samples or vectors
+_MAX_MANIFEST_BYTES = 64 * 1024
+_MAX_FILE_BYTES = 16 * 1024**3
+_MAX_LINE_BYTES = 64 * 1024 + 4096  # a path may take 32 KiB, and its escapes twice that
+_MAX_COUNT = 10_000_000  # people, samples or vectors
 _JPEG = b"\xff\xd8\xff"
 
 
@@ -83,7 +83,7 @@ class Imported:
     # how many people were new, and how many samples were added
     people: int
     samples: int
-    # how many samples were skipped because the face is enrolled already, and how many of these belong to a person of
+    # how many samples were skipped because the face is already enrolled, and how many of these belong to a person of
     # another name
     duplicates: int
     duplicates_elsewhere: int
@@ -132,15 +132,15 @@ def export_gallery(
         gallery.note_written(PlaceKind.EXPORT, target)  # first, so that a partial export of a killed process is found
         with new_folder(target, mode=face_folder_mode()) as partial:
             with gallery.snapshot():
-                named = gallery.people() if people is None else map(gallery.person, people)
-                everybody = list({person.id: person for person in named}.values())
-                samples = _write(gallery, partial, everybody, thumbnails=thumbnails)
+                chosen = gallery.people() if people is None else map(gallery.person, people)
+                exported = list({person.id: person for person in chosen}.values())
+                samples = _write(gallery, partial, exported, thumbnails=thumbnails)
             sync_folder(partial)
             partial.rename(target)
         sync_folder(target.parent)
     except OSError as error:
         raise StorageError(f"{printable(str(target))} cannot be written: {error.strerror}.") from error
-    return Exported(target, len(everybody), samples)
+    return Exported(target, len(exported), samples)
 
 
 def exported_pack(folder: str | os.PathLike[str]) -> PackIdentity:
@@ -164,7 +164,7 @@ def check_export(folder: str | os.PathLike[str], pack: PackIdentity) -> None:
 def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: JudgeSamples | None = None) -> Imported:
     """Add an export's people and samples to a gallery of the same pack, in one transaction.
 
-    People of the same name get the samples; faces that are enrolled already are skipped. Birth dates that the gallery
+    People of the same name get the samples; faces that are already enrolled are skipped. Birth dates that the gallery
     lacks are added, and notes are joined. Raises `PackMismatchError` (another pack made the export's embeddings) or
     `ExchangeError` (the export is partial, altered or invalid; nothing is imported then).
 
@@ -175,21 +175,21 @@ def import_gallery(gallery: Gallery, folder: str | os.PathLike[str], judge: Judg
     folder
         The export.
     judge
-        Returns which of a person's samples are refused; None to take all.
+        Returns which of a person's samples are refused; None to accept all.
     """
-    place = named_path(folder)
-    check_export(place, gallery.pack)
-    manifest = _read_manifest(place)
-    groups, facts = _read(place, manifest)
+    path = named_path(folder)
+    check_export(path, gallery.pack)
+    manifest = _read_manifest(path)
+    groups, facts = _read(path, manifest)
     groups, refused = (groups, ()) if judge is None else _drop_refused(groups, judge)
     before = {name_key(name) for name in gallery.names().values()}
-    outcomes = gallery.enroll_people(list(groups.items()), facts)
+    results_by_person = gallery.enroll_people(list(groups.items()), facts)
     after = {name_key(name) for name in gallery.names().values()}
     duplicates = [
-        (name, outcome.duplicate_of_person)
-        for name, outcomes_of_one in zip(groups, outcomes, strict=True)
-        for outcome in outcomes_of_one
-        if outcome.duplicate_of_person is not None
+        (name, result.duplicate_of_person)
+        for name, results in zip(groups, results_by_person, strict=True)
+        for result in results
+        if result.duplicate_of_person is not None
     ]
     return Imported(
         people=len(({name_key(name) for name in groups} - before) & after),
@@ -204,15 +204,15 @@ def _drop_refused(
     groups: dict[str, list[NewSample]], judge: JudgeSamples
 ) -> tuple[dict[str, list[NewSample]], tuple[RefusedSample, ...]]:
     """Leave out refused samples, and people without any other."""
-    kept: dict[str, list[NewSample]] = {}
+    accepted: dict[str, list[NewSample]] = {}
     refused: list[RefusedSample] = []
     for name, samples in groups.items():
         verdicts = judge(name, samples) if samples else []
         refused += [verdict for verdict in verdicts if verdict is not None]
-        taken = [sample for sample, verdict in zip(samples, verdicts, strict=True) if verdict is None]
-        if taken or not samples:
-            kept[name] = taken
-    return kept, tuple(refused)
+        remaining = [sample for sample, verdict in zip(samples, verdicts, strict=True) if verdict is None]
+        if remaining or not samples:
+            accepted[name] = remaining
+    return accepted, tuple(refused)
 
 
 def _write(gallery: Gallery, folder: Path, people: Sequence[Person], *, thumbnails: bool) -> int:
@@ -223,12 +223,12 @@ def _write(gallery: Gallery, folder: Path, people: Sequence[Person], *, thumbnai
     variants = gallery.variants()
     vectors = _vectors(gallery, variants, [sample.id for sample in samples])
     _write_arrays(folder / _VECTORS, vectors)
-    pictured = [sample.id for sample in samples if sample.has_thumbnail] if thumbnails else []
-    pictures = [gallery.thumbnail(number) or b"" for number in pictured]
-    if pictures:
-        ends = np.cumsum([len(picture) for picture in pictures]).astype("<i8")
-        data = np.frombuffer(b"".join(pictures), dtype="|u1")
-        sample_ids = np.array(pictured, dtype="<i8")
+    thumbnail_ids = [sample.id for sample in samples if sample.has_thumbnail] if thumbnails else []
+    jpegs = [gallery.thumbnail(sample_id) or b"" for sample_id in thumbnail_ids]
+    if jpegs:
+        ends = np.cumsum([len(jpeg) for jpeg in jpegs]).astype("<i8")
+        data = np.frombuffer(b"".join(jpegs), dtype="|u1")
+        sample_ids = np.array(thumbnail_ids, dtype="<i8")
         _write_arrays(folder / _THUMBNAILS, {"sample_ids": sample_ids, "ends": ends, "data": data})
     manifest = {
         "format": _FORMAT,
@@ -238,49 +238,49 @@ def _write(gallery: Gallery, folder: Path, people: Sequence[Person], *, thumbnai
             "people": len(people),
             "samples": len(samples),
             "vectors": len(vectors["sample_ids"]),
-            "thumbnails": len(pictures),
-            "thumbnail_bytes": sum(map(len, pictures)),
+            "thumbnails": len(jpegs),
+            "thumbnail_bytes": sum(map(len, jpegs)),
         },
         "variants": variants,
         "files": {
             path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in sorted(folder.iterdir())
         },
     }
-    with _private(folder / _MANIFEST) as stream:
+    with _create_private(folder / _MANIFEST) as stream:
         stream.write(json.dumps(manifest, indent=2).encode("ascii") + b"\n")
     return len(samples)
 
 
 def _vectors(gallery: Gallery, variants: Sequence[str], sample_ids: Sequence[int]) -> dict[str, NDArray[Any]]:
-    ids = [np.empty(0, "<i8")]
-    numbers = [np.empty(0, "<i2")]
-    matrices = [np.empty((0, gallery.pack.dimension), "<f4")]
-    for number, variant in enumerate(variants):
+    sample_id_blocks = [np.empty(0, "<i8")]
+    variant_blocks = [np.empty(0, "<i2")]
+    matrix_blocks = [np.empty((0, gallery.pack.dimension), "<f4")]
+    for variant_number, variant in enumerate(variants):
         table = gallery.vectors(variant, masked=None)
         rows = np.isin(table.sample_ids, sample_ids)
-        ids.append(table.sample_ids[rows])
-        numbers.append(np.full(len(ids[-1]), number, dtype="<i2"))
-        matrices.append(table.matrix[rows])
+        sample_id_blocks.append(table.sample_ids[rows])
+        variant_blocks.append(np.full(len(sample_id_blocks[-1]), variant_number, dtype="<i2"))
+        matrix_blocks.append(table.matrix[rows])
     return {
-        "sample_ids": np.concatenate(ids),
-        "variants": np.concatenate(numbers),
-        "matrix": np.concatenate(matrices),
+        "sample_ids": np.concatenate(sample_id_blocks),
+        "variants": np.concatenate(variant_blocks),
+        "matrix": np.concatenate(matrix_blocks),
     }
 
 
 def _write_lines(path: Path, records: Iterable[Mapping[str, object]]) -> None:
-    with _private(path) as stream:
+    with _create_private(path) as stream:
         for record in records:
             stream.write(json.dumps(record, allow_nan=False).encode("ascii") + b"\n")
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    with _private(path) as stream:
+    with _create_private(path) as stream:
         write_arrays(stream, arrays)
 
 
 @contextmanager
-def _private(path: Path) -> Iterator[IO[bytes]]:
+def _create_private(path: Path) -> Iterator[IO[bytes]]:
     """Write a new file that only its owner can read; synced to the disk when the ``with`` block ends."""
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE_FILE), "w+b") as stream:
         yield stream
@@ -318,23 +318,23 @@ def _sample_record(sample: Sample) -> dict[str, object]:
 
 
 def _read_manifest(folder: Path) -> _Manifest:
-    with _translated_errors(folder, _MANIFEST), _regular(folder / _MANIFEST) as stream:
-        data = stream.read(_LARGEST_MANIFEST + 1)
-        if len(data) > _LARGEST_MANIFEST:
+    with _translated_errors(folder, _MANIFEST), _open_regular(folder / _MANIFEST) as stream:
+        data = stream.read(_MAX_MANIFEST_BYTES + 1)
+        if len(data) > _MAX_MANIFEST_BYTES:
             raise InvalidValueError("it is too large")
-        record = _json(data)
+        record = _parse_record(data)
         if record["format"] != _FORMAT:
             raise InvalidValueError("it is not an export of facebank")
         if record["version"] != _VERSION:
             raise InvalidValueError(f"its version is {record['version']!r}, and this facebank reads {_VERSION}")
         counts, pack = record["counts"], record["pack"]
-        dimension = integer_between(pack["dimension"], 0, LARGEST_DIMENSION)
+        dimension = integer_between(pack["dimension"], 0, MAX_DIMENSION)
         files = {
-            name: (integer_between(seal["bytes"], 0, _LARGEST_FILE), hex_digest(seal["sha256"]))
+            name: (integer_between(seal["bytes"], 0, _MAX_FILE_BYTES), hex_digest(seal["sha256"]))
             for name, seal in record["files"].items()
         }
         people, samples, vectors, thumbnails = (
-            integer_between(counts[name], 0, _MOST) for name in ("people", "samples", "vectors", "thumbnails")
+            integer_between(counts[name], 0, _MAX_COUNT) for name in ("people", "samples", "vectors", "thumbnails")
         )
         if set(files) != {_PEOPLE, _SAMPLES, _VECTORS} | ({_THUMBNAILS} if thumbnails else set()):
             raise InvalidValueError("it does not list exactly the files of an export")
@@ -344,7 +344,7 @@ def _read_manifest(folder: Path) -> _Manifest:
             samples=samples,
             vectors=vectors,
             thumbnails=thumbnails,
-            thumbnail_bytes=integer_between(counts["thumbnail_bytes"], 0, _LARGEST_FILE),
+            thumbnail_bytes=integer_between(counts["thumbnail_bytes"], 0, _MAX_FILE_BYTES),
             variants=tuple(variant_name(name) for name in record["variants"]),
             files=files,
         )
@@ -357,16 +357,16 @@ def _read(folder: Path, manifest: _Manifest) -> tuple[dict[str, list[NewSample]]
     facts: dict[str, PersonFacts] = {}
     with _open_checked(folder, _PEOPLE, manifest) as stream:
         for record in _read_lines(stream, manifest.people):
-            name, known = _name(record["name"]), _facts(record)
+            name, person_facts = _parse_name(record["name"]), _parse_facts(record)
             groups[name] = []
-            if known != PersonFacts():
-                facts[name] = known
+            if person_facts != PersonFacts():
+                facts[name] = person_facts
         if len({name_key(name) for name in groups}) != manifest.people:
             raise InvalidValueError("it contains a person twice")
     with _open_checked(folder, _SAMPLES, manifest) as stream:
         for record in _read_lines(stream, manifest.samples):
-            number = integer_between(record["sample"], 0, 2**63 - 1)
-            sample = _sample(record, vectors.pop(number, {}), thumbnails.pop(number, None))
+            sample_id = integer_between(record["sample"], 0, 2**63 - 1)
+            sample = _parse_sample(record, vectors.pop(sample_id, {}), thumbnails.pop(sample_id, None))
             require_sample(sample, manifest.pack.dimension)
             groups[text(record["person"])].append(sample)
     if vectors or thumbnails:
@@ -385,13 +385,13 @@ def _read_vectors(folder: Path, manifest: _Manifest) -> dict[int, dict[str, Floa
     with _open_checked(folder, _VECTORS, manifest) as stream:
         arrays = read_arrays(stream, expected)
         matrix = unit_length(arrays["matrix"].astype(np.float32, copy=False))
-        for number, variant, vector in zip(arrays["sample_ids"], arrays["variants"], matrix, strict=True):
+        for sample_id, variant, vector in zip(arrays["sample_ids"], arrays["variants"], matrix, strict=True):
             if not 0 <= variant < len(manifest.variants):
                 raise InvalidValueError("it contains an embedding of an unknown variant")
-            of_sample = vectors.setdefault(int(number), {})
-            if manifest.variants[variant] in of_sample:
+            sample_vectors = vectors.setdefault(int(sample_id), {})
+            if manifest.variants[variant] in sample_vectors:
                 raise InvalidValueError("it contains an embedding twice")
-            of_sample[manifest.variants[variant]] = vector
+            sample_vectors[manifest.variants[variant]] = vector
     return vectors
 
 
@@ -408,16 +408,16 @@ def _read_thumbnails(folder: Path, manifest: _Manifest) -> dict[int, bytes]:
         starts = np.concatenate([[0], ends[:-1]])
         if (ends < starts).any() or ends[-1] != manifest.thumbnail_bytes:
             raise InvalidValueError("its thumbnails overlap or are partial")
-        pictures = {
-            int(number): arrays["data"][start:end].tobytes()
-            for number, start, end in zip(arrays["sample_ids"], starts, ends, strict=True)
+        jpegs = {
+            int(sample_id): arrays["data"][start:end].tobytes()
+            for sample_id, start, end in zip(arrays["sample_ids"], starts, ends, strict=True)
         }
-        if len(pictures) != count or not all(picture.startswith(_JPEG) for picture in pictures.values()):
+        if len(jpegs) != count or not all(jpeg.startswith(_JPEG) for jpeg in jpegs.values()):
             raise InvalidValueError("it contains a thumbnail twice, or one that is not a JPEG")
-    return pictures
+    return jpegs
 
 
-def _sample(record: dict[str, Any], vectors: dict[str, FloatArray], thumbnail: bytes | None) -> NewSample:
+def _parse_sample(record: dict[str, Any], vectors: dict[str, FloatArray], thumbnail: bytes | None) -> NewSample:
     return NewSample(
         box=float_array(record["box"], (4,)),
         landmarks=float_array(record["landmarks"], (5, 2)),
@@ -430,19 +430,19 @@ def _sample(record: dict[str, Any], vectors: dict[str, FloatArray], thumbnail: b
         thumbnail=thumbnail,
         vectors=vectors,
         enrolled_at=text_to_time(record["enrolled_at"]),
-        masked=_boolean(record.get("masked", False)),
-        camera_dated=_boolean(record.get("camera_dated", False)),
+        masked=_parse_boolean(record.get("masked", False)),
+        camera_dated=_parse_boolean(record.get("camera_dated", False)),
         picture_hash=None if record.get("picture_hash") is None else hex_digest(record["picture_hash"]),
     )
 
 
-def _facts(record: dict[str, Any]) -> PersonFacts:
+def _parse_facts(record: dict[str, Any]) -> PersonFacts:
     """Return a person's facts; exports of galleries before version 3 have none."""
-    born, written = record.get("born"), record.get("note")
-    return PersonFacts(None if born is None else birth_date(born), None if written is None else note(written))
+    born, stored_note = record.get("born"), record.get("note")
+    return PersonFacts(None if born is None else birth_date(born), None if stored_note is None else note(stored_note))
 
 
-def _name(value: object) -> str:
+def _parse_name(value: object) -> str:
     try:
         name = normalize_name(text(value))
     except InvalidNameError as error:
@@ -452,7 +452,7 @@ def _name(value: object) -> str:
     return name
 
 
-def _boolean(value: object) -> bool:
+def _parse_boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidValueError(f"it contains {str(value)[:40]!r} where true or false is expected")
     return value
@@ -461,7 +461,7 @@ def _boolean(value: object) -> bool:
 @contextmanager
 def _open_checked(folder: Path, name: str, manifest: _Manifest) -> Iterator[IO[bytes]]:
     """Open a file of an export after checking its size and hash; errors in its content become `ExchangeError`."""
-    with _translated_errors(folder, name), _regular(folder / name) as stream:
+    with _translated_errors(folder, name), _open_regular(folder / name) as stream:
         size, sha256 = manifest.files[name]
         if os.fstat(stream.fileno()).st_size != size or sha256_of(stream) != sha256:
             raise InvalidValueError("it is partial or was altered")
@@ -472,10 +472,10 @@ def _open_checked(folder: Path, name: str, manifest: _Manifest) -> Iterator[IO[b
 def _read_lines(stream: IO[bytes], count: int) -> Iterator[dict[str, Any]]:
     """Yield the records of a file of JSON Lines that must have `count` of them."""
     for _ in range(count):
-        line = stream.readline(_LONGEST_LINE)
+        line = stream.readline(_MAX_LINE_BYTES)
         if not line.endswith(b"\n"):
-            raise InvalidValueError("it has fewer lines than stated, or too long ones")
-        yield _json(line)
+            raise InvalidValueError("it has fewer lines than stated, or a line that is too long")
+        yield _parse_record(line)
     if stream.read(1):
         raise InvalidValueError("it has more lines than stated")
 
@@ -497,14 +497,14 @@ def _translated_errors(folder: Path, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _regular(path: Path) -> Iterator[IO[bytes]]:
+def _open_regular(path: Path) -> Iterator[IO[bytes]]:
     if not stat.S_ISREG(path.lstat().st_mode):
         raise InvalidValueError("it is not a regular file")
     with path.open("rb") as stream:
         yield stream
 
 
-def _json(data: bytes) -> dict[str, Any]:
+def _parse_record(data: bytes) -> dict[str, Any]:
     record = json.loads(data, parse_constant=_refuse_constant)
     if not isinstance(record, dict):
         raise InvalidValueError("it contains a line that is not a JSON object")

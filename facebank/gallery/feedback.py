@@ -13,8 +13,15 @@ from facebank.errors import UsageError
 from facebank.gallery.names import name_key
 from facebank.gallery.records import PLAIN, FaceKey, Stranger, StrangerTable
 from facebank.gallery.same_face import find_sample, is_same_place, is_same_vector
-from facebank.gallery.store.codec import float_array, floats_from_bytes, floats_to_bytes, unit_length, unit_rows, wholes
-from facebank.gallery.store.rows import delete, every_row, insert, kept_rows, update
+from facebank.gallery.store.codec import (
+    float_array,
+    floats_from_bytes,
+    floats_to_bytes,
+    integer_array,
+    unit_length,
+    unit_rows,
+)
+from facebank.gallery.store.rows import all_rows, cached_rows, delete, insert, update
 from facebank.gallery.store.schema import PICTURES_SINCE, schema_version
 from facebank.gallery.store.state import advance_denials
 from facebank.storage.text import printable
@@ -38,10 +45,10 @@ if TYPE_CHECKING:
     from facebank.gallery.store.digests import Value
     from facebank.gallery.store.rows import Row
     from facebank.gallery.store.state import Binding
-    from facebank.gallery.vectors import Known
+    from facebank.gallery.vectors import SampleOwner
     from facebank.types import FloatArray, Person
 
-_PICTURED = ("samples", "denials", "strangers")
+_TABLES_WITH_PICTURE = ("samples", "denials", "strangers")
 
 
 class Denial(NamedTuple):
@@ -75,16 +82,16 @@ def deny(
     vector: FloatArray | None,
     now: datetime,
 ) -> bool:
-    """Record that a face is not a person's; returns whether that is new.
+    """Record that a face is not a person's; returns whether the denial is new.
 
     Raises `UsageError` if the face is one of the person's samples.
     """
-    known = find_sample(connection, bound, face, vector)
-    if known is not None and name_key(known.person) == name_key(person.name):
-        raise _is_enrolled(known)
+    existing = find_sample(connection, bound, face, vector)
+    if existing is not None and name_key(existing.person) == name_key(person.name):
+        raise _enrolled_error(existing)
     if person.id in denied_people(connection, face):
         return False
-    insert(connection, "denials", [{"person_id": person.id, **_columns(face), "denied_at": time_to_text(now)}])
+    insert(connection, "denials", [{"person_id": person.id, **_face_columns(face), "denied_at": time_to_text(now)}])
     advance_denials(connection)
     return True
 
@@ -105,7 +112,7 @@ def withdraw(connection: sqlite3.Connection, person_id: int, face: FaceKey) -> b
 
 def denials_of_person(connection: sqlite3.Connection, person_id: int) -> list[Denial]:
     """Return the denials of a person."""
-    return [_denial(row) for row in kept_rows(connection, "denials") if row["person_id"] == person_id]
+    return [_parse_denial(row) for row in cached_rows(connection, "denials") if row["person_id"] == person_id]
 
 
 def merge_denials(connection: sqlite3.Connection, bound: Binding, source: int, target: Person) -> dict[int, bool]:
@@ -116,33 +123,33 @@ def merge_denials(connection: sqlite3.Connection, bound: Binding, source: int, t
     dict[int, bool]
         The moved denials by number, and whether the remaining person had denied the same face.
     """
-    came = {denial.id for denial in denials_of_person(connection, source)}
+    moved_ids = {denial.id for denial in denials_of_person(connection, source)}
     update(connection, "denials", "person_id", source, {"person_id": target.id})
-    kept: dict[int, FaceKey] = {}
-    along: dict[int, bool] = {}
+    kept_faces: dict[int, FaceKey] = {}
+    moved: dict[int, bool] = {}
     for denial in denials_of_person(connection, target.id):
-        known = find_sample(connection, bound, denial.face, None)
-        own = known is not None and known.person == target.name
-        same = next((number for number, face in kept.items() if is_same_place(denial.face, face)), None)
-        if own or same is not None:
+        existing = find_sample(connection, bound, denial.face, None)
+        is_own = existing is not None and existing.person == target.name
+        same_id = next((denial_id for denial_id, face in kept_faces.items() if is_same_place(denial.face, face)), None)
+        if is_own or same_id is not None:
             delete(connection, "denials", "id", [denial.id])
-            if same is not None and (denial.id in came or same in came):
-                along[same] = True
+            if same_id is not None and (denial.id in moved_ids or same_id in moved_ids):
+                moved[same_id] = True
             continue
-        kept[denial.id] = denial.face
-        if denial.id in came:
-            along[denial.id] = False
-    return along
+        kept_faces[denial.id] = denial.face
+        if denial.id in moved_ids:
+            moved[denial.id] = False
+    return moved
 
 
-def give_denial(connection: sqlite3.Connection, number: int, person_id: int, *, keep: bool) -> None:
+def give_denial(connection: sqlite3.Connection, denial_id: int, person_id: int, *, keep: bool) -> None:
     """Move a denial to another person, or copy it if `keep`."""
     if not keep:
-        update(connection, "denials", "id", number, {"person_id": person_id})
+        update(connection, "denials", "id", denial_id, {"person_id": person_id})
         return
     columns = ("content_hash", "quarter_turns", "box", "denied_at", "picture_hash")
     row = connection.execute(
-        "SELECT content_hash, quarter_turns, box, denied_at, picture_hash FROM denials WHERE id = ?", (number,)
+        "SELECT content_hash, quarter_turns, box, denied_at, picture_hash FROM denials WHERE id = ?", (denial_id,)
     ).fetchone()
     if row is not None:
         insert(connection, "denials", [{**dict(zip(columns, row, strict=True)), "person_id": person_id}])
@@ -150,8 +157,8 @@ def give_denial(connection: sqlite3.Connection, number: int, person_id: int, *, 
 
 def _denials_of_face(connection: sqlite3.Connection, face: FaceKey) -> list[Denial]:
     denials = [
-        _denial(row)
-        for row in kept_rows(connection, "denials")
+        _parse_denial(row)
+        for row in cached_rows(connection, "denials")
         if row["content_hash"] == face.content_hash or (face.picture_hash and row["picture_hash"] == face.picture_hash)
     ]
     return [denial for denial in denials if is_same_place(denial.face, face)]
@@ -164,31 +171,31 @@ def remember_stranger(
 
     Raises `UsageError` if the face is a person's sample.
     """
-    face, vector = FaceKey.enrolled(sample), sample.vectors[PLAIN]
-    known = find_sample(connection, bound, face, vector)
-    if known is not None:
-        raise _is_enrolled(known)
+    face, vector = FaceKey.from_sample(sample), sample.vectors[PLAIN]
+    existing = find_sample(connection, bound, face, vector)
+    if existing is not None:
+        raise _enrolled_error(existing)
     for stranger, other in _strangers_with_embeddings(connection, bound):
         if _is_sample(stranger, other, sample):
             return stranger.id, False
-    row = {"source": path_to_bytes(sample.path), **_columns(face), "vector": floats_to_bytes(vector)}
-    (number,) = insert(connection, "strangers", [{**row, "remembered_at": time_to_text(now)}])
-    return number, True
+    row = {"source": path_to_bytes(sample.path), **_face_columns(face), "vector": floats_to_bytes(vector)}
+    (stranger_id,) = insert(connection, "strangers", [{**row, "remembered_at": time_to_text(now)}])
+    return stranger_id, True
 
 
 def strangers(connection: sqlite3.Connection) -> list[Stranger]:
     """Return all strangers, in the order of their numbers."""
     return [
-        Stranger(integer(row["id"]), _face(row), bytes_to_path(row["source"]), text_to_time(row["remembered_at"]))
-        for row in every_row(connection, "strangers")
+        Stranger(integer(row["id"]), _parse_face(row), bytes_to_path(row["source"]), text_to_time(row["remembered_at"]))
+        for row in all_rows(connection, "strangers")
     ]
 
 
 def stranger_vectors(connection: sqlite3.Connection, bound: Binding) -> StrangerTable:
     """Return the embeddings of all strangers, in the order of their numbers."""
-    rows = every_row(connection, "strangers")
+    rows = all_rows(connection, "strangers")
     matrix = unit_rows([row["vector"] for row in rows], bound.pack.dimension)
-    return StrangerTable(wholes([row["id"] for row in rows]), matrix)
+    return StrangerTable(integer_array([row["id"] for row in rows]), matrix)
 
 
 def drop_contradicted(
@@ -196,7 +203,7 @@ def drop_contradicted(
 ) -> None:
     """Drop denials and strangers that a person's new samples contradict."""
     for sample in samples:
-        withdraw(connection, person_id, FaceKey.enrolled(sample))
+        withdraw(connection, person_id, FaceKey.from_sample(sample))
     enrolled = [
         stranger.id
         for stranger, vector in _strangers_with_embeddings(connection, bound)
@@ -210,7 +217,7 @@ def _strangers_with_embeddings(connection: sqlite3.Connection, bound: Binding) -
 
 
 def _is_sample(stranger: Stranger, vector: FloatArray, sample: NewSample) -> bool:
-    return is_same_place(stranger.face, FaceKey.enrolled(sample)) or is_same_vector(vector, sample.vectors[PLAIN])
+    return is_same_place(stranger.face, FaceKey.from_sample(sample)) or is_same_vector(vector, sample.vectors[PLAIN])
 
 
 def lacks_picture(connection: sqlite3.Connection, content_hash: str | None = None) -> bool:
@@ -221,7 +228,7 @@ def lacks_picture(connection: sqlite3.Connection, content_hash: str | None = Non
         where, values = "picture_hash IS NULL", tuple[str, ...]()
     else:
         where, values = "content_hash = ? AND +picture_hash IS NULL", (content_hash,)
-    statements = (f"SELECT 1 FROM {table} WHERE {where} LIMIT 1" for table in _PICTURED)  # noqa: S608 - constants
+    statements = (f"SELECT 1 FROM {table} WHERE {where} LIMIT 1" for table in _TABLES_WITH_PICTURE)  # noqa: S608 - constants
     return any(connection.execute(statement, values).fetchone() is not None for statement in statements)
 
 
@@ -229,20 +236,20 @@ def set_picture(connection: sqlite3.Connection, content_hash: str, picture_hash:
     """Store a photo's picture hash with its samples, denials and strangers that lack it; no-op for None."""
     if picture_hash is None:
         return
-    for table in _PICTURED:
+    for table in _TABLES_WITH_PICTURE:
         statement = f"SELECT id FROM {table} WHERE content_hash = ? AND +picture_hash IS NULL"  # noqa: S608 - constants
-        for (number,) in connection.execute(statement, (content_hash,)).fetchall():
-            update(connection, table, "id", integer(number), {"picture_hash": picture_hash})
+        for (row_id,) in connection.execute(statement, (content_hash,)).fetchall():
+            update(connection, table, "id", integer(row_id), {"picture_hash": picture_hash})
             if table == "denials":  # they now hold for copies of the photo too
                 advance_denials(connection)
 
 
-def _denial(row: Row) -> Denial:
+def _parse_denial(row: Row) -> Denial:
     text_to_time(row["denied_at"])
-    return Denial(integer(row["id"]), integer(row["person_id"]), _face(row))
+    return Denial(integer(row["id"]), integer(row["person_id"]), _parse_face(row))
 
 
-def _columns(face: FaceKey) -> dict[str, Value]:
+def _face_columns(face: FaceKey) -> dict[str, Value]:
     return {
         "content_hash": face.content_hash,
         "quarter_turns": face.quarter_turns,
@@ -251,7 +258,7 @@ def _columns(face: FaceKey) -> dict[str, Value]:
     }
 
 
-def _face(row: Row) -> FaceKey:
+def _parse_face(row: Row) -> FaceKey:
     return FaceKey(
         hex_digest(row["content_hash"]),
         integer(row["quarter_turns"]),
@@ -260,8 +267,8 @@ def _face(row: Row) -> FaceKey:
     )
 
 
-def _is_enrolled(known: Known) -> UsageError:
+def _enrolled_error(existing: SampleOwner) -> UsageError:
     return UsageError(
-        f"This very face is enrolled as {printable(known.person)}: if that is wrong, remove it first with "
-        f"`facebank people remove-sample {known.sample_id}`."
+        f"This face is already enrolled as {printable(existing.person)}: if that is wrong, remove it first with "
+        f"`facebank people remove-sample {existing.sample_id}`."
     )

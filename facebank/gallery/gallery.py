@@ -33,7 +33,7 @@ from facebank.gallery.records import (
 from facebank.gallery.removal import Removal, Removed
 from facebank.gallery.same_face import is_same_place
 from facebank.gallery.store import state
-from facebank.gallery.store.codec import LARGEST_DIMENSION
+from facebank.gallery.store.codec import MAX_DIMENSION
 from facebank.gallery.store.file import GalleryFile, Wiping
 from facebank.gallery.store.rows import delete
 from facebank.storage.paths import file_path
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT = 30.0
 """Timeout for locks of other processes, in seconds."""
 
-_MANY = 20  # beyond this, reading all names is faster than single lookups
+_MAX_LOOKUPS = 20  # beyond this, reading all names is faster than single lookups
 
 
 class Gallery:
@@ -115,14 +115,14 @@ class Gallery:
         """
         if create and (pack is None or read_only):
             raise UsageError("To create a gallery, pass a pack and leave read_only=False.")
-        if pack is not None and not 1 <= pack.dimension <= LARGEST_DIMENSION:
-            raise UsageError(f"The dimension of a gallery's pack is 1 to {LARGEST_DIMENSION}, not {pack.dimension}.")
-        place = file_path(path, "the path of the gallery")
-        file = GalleryFile.open(place, new_for=pack if create else None, read_only=read_only, busy_timeout=busy_timeout)
+        if pack is not None and not 1 <= pack.dimension <= MAX_DIMENSION:
+            raise UsageError(f"The dimension of a gallery's pack is 1 to {MAX_DIMENSION}, not {pack.dimension}.")
+        path = file_path(path, "the path of the gallery")
+        file = GalleryFile.open(path, new_pack=pack if create else None, read_only=read_only, busy_timeout=busy_timeout)
         try:
             with file.reading() as connection:
                 bound = state.binding(connection)
-            _check_pack(place, bound.pack, pack or bound.pack)
+            _check_pack(path, bound.pack, pack or bound.pack)
         except BaseException:
             file.close()
             raise
@@ -196,7 +196,7 @@ class Gallery:
     def people(self) -> list[Person]:
         """Return all people, in the order of their names."""
         with self._file.reading() as connection:
-            return people.everybody(connection)
+            return people.list_people(connection)
 
     def photo_counts(self) -> dict[int, int]:
         """Return the number of photos behind each person's samples, by person number; copies count once."""
@@ -333,7 +333,7 @@ class Gallery:
         if not names:
             return Forgotten(0, busy_readers=False)
 
-        def removed(connection: sqlite3.Connection) -> int:
+        def remove(connection: sqlite3.Connection) -> int:
             forgotten = {person.id: person for person in (people.find(connection, name) for name in names)}
             delete(connection, "people", "id", list(forgotten))
             state.advance(connection)
@@ -343,7 +343,7 @@ class Gallery:
                 forget_places_of(connection, person.name)
             return sum(person.sample_count for person in forgotten.values())
 
-        return self._wipe(self._remove(removed, names))
+        return self._wipe(self._remove(remove, names))
 
     def enroll(self, person: str, samples: Sequence[NewSample]) -> list[EnrolledSample]:
         """Add samples to a person; a face that is enrolled already is skipped.
@@ -365,8 +365,8 @@ class Gallery:
         list[EnrolledSample]
             The result for each sample, in their order.
         """
-        (outcomes,) = self.enroll_people([(person, samples)])
-        return outcomes
+        (results,) = self.enroll_people([(person, samples)])
+        return results
 
     def enroll_people(
         self, groups: Sequence[tuple[str, Sequence[NewSample]]], facts: Mapping[str, PersonFacts] | None = None
@@ -381,17 +381,19 @@ class Gallery:
             Facts by name, to add where the gallery lacks them.
         """
         now = datetime.now(UTC)
-        named = [(normalize_name(name), new) for name, new in groups]
-        for _, new in named:
-            for sample in new:
+        normalized = [(normalize_name(name), faces) for name, faces in groups]
+        for _, faces in normalized:
+            for sample in faces:
                 check_sample(sample, self.pack.dimension)
         with self._changing() as connection:
-            ids = people.person_ids(connection) if len(named) > _MANY else None
-            outcomes = [enroll_samples(connection, self._bound, name, new, now, people_ids=ids) for name, new in named]
-            for name, known in (facts or {}).items():
+            ids = people.person_ids(connection) if len(normalized) > _MAX_LOOKUPS else None
+            results = [
+                enroll_samples(connection, self._bound, name, faces, now, people_ids=ids) for name, faces in normalized
+            ]
+            for name, person_facts in (facts or {}).items():
                 if people.find_key(connection, name_key(normalize_name(name))) is not None:
-                    people.complete(connection, name, known)
-            return outcomes
+                    people.add_facts(connection, name, person_facts)
+            return results
 
     def samples(self, name: str) -> list[Sample]:
         """Return a person's samples, in the order of their numbers."""
@@ -405,8 +407,8 @@ class Gallery:
 
     def samples_at(self, face: FaceKey) -> list[Sample]:
         """Return the samples of one face of a photo, matched by place, of any person."""
-        found = self.samples_of_photo(face.content_hash, face.picture_hash)
-        return [sample for sample in found if is_same_place(FaceKey.enrolled(sample), face)]
+        candidates = self.samples_of_photo(face.content_hash, face.picture_hash)
+        return [sample for sample in candidates if is_same_place(FaceKey.from_sample(sample), face)]
 
     def samples_of_photo(self, content_hash: str, picture_hash: str | None = None) -> list[Sample]:
         """Return all people's samples from a photo, matched by its bytes or its picture (`FaceKey`)."""
@@ -417,29 +419,29 @@ class Gallery:
         """Return a sample; raises `SampleNotFoundError`."""
         with self._file.reading() as connection:
             self._require_sample(connection, sample_id)
-            (found,) = samples.samples_by_number(connection, [sample_id])
-        return found
+            (sample,) = samples.samples_by_number(connection, [sample_id])
+        return sample
 
     def whole_sample(self, sample_id: int) -> NewSample:
         """Return a sample with embeddings and thumbnail, to enroll it again; raises `SampleNotFoundError`."""
         with self._reading() as connection:
             self._require_sample(connection, sample_id)
-            (found,) = samples.samples_by_number(connection, [sample_id])
+            (sample,) = samples.samples_by_number(connection, [sample_id])
             return NewSample(
-                box=found.box,
-                landmarks=found.landmarks,
-                detection_score=found.detection_score,
-                quality=found.quality,
-                path=found.path,
-                content_hash=found.content_hash,
-                quarter_turns=found.quarter_turns,
-                taken_at=found.taken_at,
+                box=sample.box,
+                landmarks=sample.landmarks,
+                detection_score=sample.detection_score,
+                quality=sample.quality,
+                path=sample.path,
+                content_hash=sample.content_hash,
+                quarter_turns=sample.quarter_turns,
+                taken_at=sample.taken_at,
                 thumbnail=samples.thumbnail(connection, sample_id),
                 vectors=vectors.vectors_of_sample(connection, self._bound, sample_id),
-                enrolled_at=found.enrolled_at,
-                masked=found.masked,
-                camera_dated=found.camera_dated,
-                picture_hash=found.picture_hash,
+                enrolled_at=sample.enrolled_at,
+                masked=sample.masked,
+                camera_dated=sample.camera_dated,
+                picture_hash=sample.picture_hash,
             )
 
     def thumbnail(self, sample_id: int) -> bytes | None:
@@ -455,19 +457,19 @@ class Gallery:
         """Remove several samples as `remove_sample` does, in one transaction; removes none if one is missing."""
         if not sample_ids:
             return Forgotten(0, busy_readers=False)
-        numbers = list(dict.fromkeys(sample_ids))
+        unique_ids = list(dict.fromkeys(sample_ids))
 
-        def removed(connection: sqlite3.Connection) -> int:
-            for sample_id in numbers:
+        def remove(connection: sqlite3.Connection) -> int:
+            for sample_id in unique_ids:
                 self._require_sample(connection, sample_id)
-            delete(connection, "samples", "id", numbers)
+            delete(connection, "samples", "id", unique_ids)
             people.drop_empty_merges(connection)
             state.advance(connection)
             state.note_traces(connection)
             mirrors.require_cleaning(connection)
-            return len(numbers)
+            return len(unique_ids)
 
-        return self._wipe(self._remove(removed))
+        return self._wipe(self._remove(remove))
 
     def _require_sample(self, connection: sqlite3.Connection, sample_id: int) -> None:
         if not samples.has_sample(connection, sample_id):
@@ -634,7 +636,7 @@ class Gallery:
     def forget_stranger(self, stranger_id: int) -> Forgotten:
         """Remove a stranger permanently, as `forget` does a person; raises `UsageError` if not found."""
 
-        def removed(connection: sqlite3.Connection) -> int:
+        def remove(connection: sqlite3.Connection) -> int:
             if not delete(connection, "strangers", "id", [stranger_id]):
                 raise UsageError(
                     f"There is no stranger {stranger_id} in {printable(str(self.path))}: "
@@ -644,7 +646,7 @@ class Gallery:
             state.note_traces(connection)
             return 0
 
-        return self._clean(self._remove(removed))
+        return self._clean(self._remove(remove))
 
     def read_setting(self, key: str) -> Any:
         """Return a setting's value, decoded from JSON; None if it is not set."""
@@ -668,14 +670,14 @@ class Gallery:
 
     def keep_setting(self, key: str, value: object) -> Any:
         """Return a setting's value; sets it to `value` first if it is not set."""
-        known = self.read_setting(key)
-        if known is not None:
-            return known
+        current = self.read_setting(key)
+        if current is not None:
+            return current
         with self._file.changing() as connection:
-            known = state.read_setting(connection, key)  # another process may have been faster
-            if known is None:
+            current = state.read_setting(connection, key)  # another process may have been faster
+            if current is None:
                 state.write_setting(connection, key, value)
-            return value if known is None else known
+            return value if current is None else current
 
     def note_place(self) -> None:
         """Record the gallery's current path and cache folder, so that `forget` finds and wipes derived files."""
@@ -697,9 +699,9 @@ class Gallery:
 
         Raises `UsageError` (the file exists, or its folder does not) or `StorageError` (it cannot be written).
         """
-        place = self._file.back_up(target)
-        self.note_written(PlaceKind.BACKUP, place)
-        return place
+        path = self._file.back_up(target)
+        self.note_written(PlaceKind.BACKUP, path)
+        return path
 
     def automatic_backups(self) -> list[Path]:
         """Return the copies made beside the gallery before an upgrade or repair; `forget` wipes them."""
@@ -751,12 +753,12 @@ class Gallery:
         return self._clean(removed._replace(wiped=(*removed.wiped, *wiped)))
 
     def _clean(self, removed: Removed) -> Forgotten:
-        done = self._file.wipe()
+        wiping = self._file.wipe()
         self._file.keep_reserve()
         return Forgotten(
             removed.samples,
-            busy_readers=done is Wiping.BUSY,
-            full_disk=done is Wiping.NO_ROOM,
+            busy_readers=wiping is Wiping.BUSY,
+            full_disk=wiping is Wiping.NO_ROOM,
             wiped=tuple(dict.fromkeys(removed.wiped)),
             mirrors=self._clean_mirrors(),
         )
@@ -770,11 +772,11 @@ class Gallery:
         return tuple(note.address for note in self.mirrors() if note.needs_cleaning) if pending else ()
 
 
-def _check_pack(path: Path, bound: PackIdentity, wanted: PackIdentity) -> None:
-    if (bound.digest, bound.dimension) != (wanted.digest, wanted.dimension):
+def _check_pack(path: Path, bound: PackIdentity, pack: PackIdentity) -> None:
+    if (bound.digest, bound.dimension) != (pack.digest, pack.dimension):
         raise PackMismatchError(
             f"The gallery {printable(str(path))} was made with the pack '{printable(bound.name[:64])}' "
-            f"({printable(bound.digest[:8])}), not with '{printable(wanted.name)}' ({printable(wanted.digest[:8])}): "
-            f"use --pack {shell_word(bound.name[:64])}, or convert the gallery to '{printable(wanted.name)}' with "
-            f"`{shell_command('--pack', wanted.name, 'people', 're-embed')}`."
+            f"({printable(bound.digest[:8])}), not with '{printable(pack.name)}' ({printable(pack.digest[:8])}): "
+            f"use --pack {shell_word(bound.name[:64])}, or convert the gallery to '{printable(pack.name)}' with "
+            f"`{shell_command('--pack', pack.name, 'people', 're-embed')}`."
         )

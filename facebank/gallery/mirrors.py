@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import sqlite3
 
 MIRRORS_SETTING = "mirrors"
-_MOST = 32
-_MAX_ADDRESS = 1000  # characters
+_MAX_MIRRORS = 32
+_MAX_ADDRESS_LENGTH = 1000  # characters
 
 
 class Mirror(Protocol):
@@ -27,8 +27,8 @@ class Mirror(Protocol):
         """Address of the mirror, without secrets."""
         ...
 
-    def searched(self, gallery: Any, local: Any) -> Any:
-        """Return an index of the gallery that is searched on the mirror."""
+    def open_index(self, gallery: Any, local: Any) -> Any:
+        """Return an index of the gallery that searches on the mirror."""
         ...
 
     def clean(self, gallery: Any) -> None:
@@ -49,37 +49,37 @@ class MirrorNote:
 
 def notes_in(connection: sqlite3.Connection) -> dict[str, MirrorNote]:
     """Return the records of all mirrors by address; call inside a transaction."""
-    known = read_setting(connection, MIRRORS_SETTING)
-    found = {}
-    for record in known if isinstance(known, list) else []:
+    records = read_setting(connection, MIRRORS_SETTING)
+    notes = {}
+    for record in records if isinstance(records, list) else []:
         match record:
             case {
                 "address": str() as address,
                 "token": int() | None as token,
-                "revision": int() as at,
+                "revision": int() as mirrored_revision,
                 "written": int() as written,
                 "owes": bool() as needs_cleaning,
-            } if len(address) <= _MAX_ADDRESS:
-                found[address] = MirrorNote(address, token, at, written, needs_cleaning)
-    return found
+            } if len(address) <= _MAX_ADDRESS_LENGTH:
+                notes[address] = MirrorNote(address, token, mirrored_revision, written, needs_cleaning)
+    return notes
 
 
 def keep_note(connection: sqlite3.Connection, note: MirrorNote) -> None:
     """Store a record; removals after its revision stay pending."""
     notes = notes_in(connection)
-    before = notes.pop(note.address, None)
-    if before is not None and before.needs_cleaning and revision(connection) != note.revision:
+    previous = notes.pop(note.address, None)
+    if previous is not None and previous.needs_cleaning and revision(connection) != note.revision:
         note = replace(note, needs_cleaning=True)
-    _write(connection, [*notes.values(), note][-_MOST:])
+    _write(connection, [*notes.values(), note][-_MAX_MIRRORS:])
 
 
 def drop_note(connection: sqlite3.Connection, address: str) -> bool:
     """Delete the record of a removed mirror; returns whether there was one."""
     notes = notes_in(connection)
-    found = notes.pop(address, None)
-    if found is not None:
+    removed = notes.pop(address, None)
+    if removed is not None:
         _write(connection, list(notes.values()))
-    return found is not None
+    return removed is not None
 
 
 def require_cleaning(connection: sqlite3.Connection) -> None:

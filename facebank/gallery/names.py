@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 
-NAMES_TOGETHER = 500
-"""Number of names in one text block of a `NameTable`."""
+NAMES_PER_BLOCK = 500
+"""Number of names in one block of a `NameTable`."""
 
 _FOLDERS = frozenset({".", ".."})
 _JOINERS = frozenset("\u200c\u200d")  # Persian and Indic names need them; every other invisible character is refused
@@ -63,20 +63,20 @@ def normalize_name(text: str) -> str:
         raise InvalidNameError(f"A person's name is text, not {printable(repr(text))}.")
     if are_plain([text]):
         return text
-    text = _without_marks(text)
+    text = _strip_marks(text)
     refused = next(filter(_is_refused, text), None) if not text.isprintable() or _contains_slash(text) else None
     if refused is not None:
         raise InvalidNameError(
-            f"A person cannot be called '{printable(text[:LONGEST_NAME])}': the character "
-            f"{_shown(refused)} is not allowed in a name."
+            f"A person cannot be called '{printable(text[:MAX_NAME_LENGTH])}': the character "
+            f"{_display(refused)} is not allowed in a name."
         )
     name = " ".join(unicodedata.normalize("NFC", text).split())
     if not name.strip("\u200c\u200d"):
         raise InvalidNameError("A person's name cannot be empty.")
     if name in _FOLDERS:
         raise InvalidNameError(f"A person cannot be called '{name}'.")
-    if len(name) > LONGEST_NAME:
-        raise InvalidNameError(f"The name '{name[:40]}...' is longer than {LONGEST_NAME} characters.")
+    if len(name) > MAX_NAME_LENGTH:
+        raise InvalidNameError(f"The name '{name[:40]}...' is longer than {MAX_NAME_LENGTH} characters.")
     return name
 
 
@@ -85,14 +85,14 @@ def are_plain(texts: Sequence[object]) -> TypeGuard[Sequence[str]]:
     if set(map(type, texts)) - {str}:
         return False
     names = cast("Sequence[str]", texts)
-    together = "\n".join(names)
-    if not together or not together.isascii() or together.count("\n") != len(names) - 1:
+    joined = "\n".join(names)
+    if not joined or not joined.isascii() or joined.count("\n") != len(names) - 1:
         return not names
-    characters = np.frombuffer(together.encode(), np.uint8)
+    characters = np.frombuffer(joined.encode(), np.uint8)
     is_space = characters <= ord(" ")
     has_odd_space = is_space[0] or is_space[-1] or (is_space[1:] & is_space[:-1]).any()
-    short = max(map(len, names)) <= LONGEST_NAME and not _FOLDERS.intersection(names)
-    return short and not has_odd_space and bool(_IS_PLAIN[characters].all())
+    is_allowed = max(map(len, names)) <= MAX_NAME_LENGTH and not _FOLDERS.intersection(names)
+    return is_allowed and not has_odd_space and bool(_IS_PLAIN[characters].all())
 
 
 class NamesInOrder(Mapping[int, str]):
@@ -108,17 +108,17 @@ class NamesInOrder(Mapping[int, str]):
 
 
 class NameTable(NamesInOrder):
-    """Compact mapping of numbers to names: ascending ``int64 (P,)``, blocks of `NAMES_TOGETHER` normalized names."""
+    """Compact mapping of numbers to names: ascending ``int64 (P,)``, blocks of `NAMES_PER_BLOCK` normalized names."""
 
     def __init__(self, numbers: NDArray[np.int64], names: Iterable[Sequence[str]]) -> None:
         self._numbers = numbers
         self._blocks = ["\n".join(block) for block in names]  # names contain no line breaks
 
     def __getitem__(self, number: int) -> str:
-        place = int(self._numbers.searchsorted(number))
-        if place == len(self._numbers) or self._numbers[place] != number:
+        index = int(self._numbers.searchsorted(number))
+        if index == len(self._numbers) or self._numbers[index] != number:
             raise KeyError(number)
-        return self._blocks[place // NAMES_TOGETHER].split("\n")[place % NAMES_TOGETHER]
+        return self._blocks[index // NAMES_PER_BLOCK].split("\n")[index % NAMES_PER_BLOCK]
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._numbers.tolist())
@@ -130,7 +130,7 @@ class NameTable(NamesInOrder):
         """Return the names in the order of their numbers."""
         return chain.from_iterable(block.split("\n") for block in self._blocks)
 
-    def encoded(self) -> tuple[NDArray[np.int64], bytes, NDArray[np.int64]]:
+    def encode(self) -> tuple[NDArray[np.int64], bytes, NDArray[np.int64]]:
         """Return the numbers, the names in UTF-8 one after another, and their offsets, ``int64 (P + 1,)``."""
         text = "\n".join(self._blocks).encode()
         lines = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
@@ -158,16 +158,16 @@ def name_key(name: str) -> str:
     >>> name_key("STRAẞE") == name_key("Strasse")
     True
     """
-    folded = unicodedata.normalize("NFD", _without_marks(name)).casefold()
+    folded = unicodedata.normalize("NFD", _strip_marks(name)).casefold()
     return unicodedata.normalize("NFC", folded)
 
 
-def _without_marks(text: str) -> str:
+def _strip_marks(text: str) -> str:
     """Return a text without spaces and direction marks around it."""
     return text.strip(_SPACES + _DIRECTION_MARKS)
 
 
-def _shown(character: str) -> str:
+def _display(character: str) -> str:
     return f"'{character}'" if character.isprintable() else f"U+{ord(character):04X}"
 
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from facebank.errors import PersonExistsError, PersonNotFoundError, UsageError
 from facebank.gallery import feedback
-from facebank.gallery.names import NAMES_TOGETHER, NameTable, name_key, normalize_name
+from facebank.gallery.names import NAMES_PER_BLOCK, NameTable, name_key, normalize_name
 from facebank.gallery.records import PersonFacts
 from facebank.gallery.samples import owners, samples_of
-from facebank.gallery.store.codec import LONGEST_NOTE, birth_date, note, person_name, person_names
+from facebank.gallery.store.codec import MAX_NOTE_LENGTH, birth_date, note, person_name, person_names
 from facebank.gallery.store.indexes import NAMES_INDEX, hides_rows
-from facebank.gallery.store.rows import blocks_of, delete, every_row, insert, rows_of, update
+from facebank.gallery.store.rows import all_rows, blocks_of, delete, insert, rows_of, update
 from facebank.gallery.store.schema import FACTS_SINCE, MERGES_SINCE, schema_version
 from facebank.gallery.store.state import advance
 from facebank.storage.dates import parse_birth_date
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from facebank.gallery.store.state import Binding
 
 
-_NAMES_AT_ONCE = 4 * NAMES_TOGETHER
+_NAMES_PER_QUERY = 4 * NAMES_PER_BLOCK
 _MERGES = """
     SELECT merges.id, person_id, batch, people.name, merges.name, merges.created_at, merges.born, merges.note,
         kept_born, kept_note, merged_at, (SELECT count(*) FROM merged_samples WHERE merge_id = merges.id)
@@ -61,12 +61,12 @@ class Merge(NamedTuple):
     sample_count: int  # how many of the moved samples still exist
 
 
-def everybody(connection: sqlite3.Connection) -> list[Person]:
+def list_people(connection: sqlite3.Connection) -> list[Person]:
     """Return all people, in the order of their names."""
-    bare, masked = (_sample_counts(connection, masked=group) for group in (False, True))
+    unmasked, masked = (_sample_counts(connection, masked=group) for group in (False, True))
     return [
-        _person(row, bare.get(row["id"], 0) + masked.get(row["id"], 0), masked.get(row["id"], 0))
-        for row in sorted(every_row(connection, "people"), key=lambda row: str(row["key"]))
+        _person(row, unmasked.get(row["id"], 0) + masked.get(row["id"], 0), masked.get(row["id"], 0))
+        for row in sorted(all_rows(connection, "people"), key=lambda row: str(row["key"]))
     ]
 
 
@@ -86,67 +86,67 @@ def find_key(connection: sqlite3.Connection, key: str) -> Person | None:
         if hides_rows(connection, NAMES_INDEX, key):
             raise InvalidValueError("its index of names is incomplete")
         return None
-    number = integer(rows[0]["id"])
+    person_id = integer(rows[0]["id"])
     masked = "coalesce(sum(masked), 0)" if schema_version(connection) >= FACTS_SINCE else "0"
-    counted = f"SELECT count(*), {masked} FROM samples WHERE person_id = ?"  # noqa: S608 - constants
-    count, masked_count = connection.execute(counted, (number,)).fetchone()
+    statement = f"SELECT count(*), {masked} FROM samples WHERE person_id = ?"  # noqa: S608 - constants
+    count, masked_count = connection.execute(statement, (person_id,)).fetchone()
     return _person(rows[0], integer(count), integer(masked_count))
 
 
 def person_ids(connection: sqlite3.Connection) -> dict[str, int]:
     """Return all people's numbers by name key."""
-    return {str(row["key"]): integer(row["id"]) for row in every_row(connection, "people")}
+    return {str(row["key"]): integer(row["id"]) for row in all_rows(connection, "people")}
 
 
 def names(connection: sqlite3.Connection) -> dict[int, str]:
     """Return all people's names by number."""
-    found: dict[int, str] = {}
-    for some, texts in blocks_of(connection, "people", "names"):
-        found.update(zip(some.tolist(), person_names(texts), strict=True))
-    return found
+    names_by_id: dict[int, str] = {}
+    for ids, texts in blocks_of(connection, "people", "names"):
+        names_by_id.update(zip(ids.tolist(), person_names(texts), strict=True))
+    return names_by_id
 
 
 def name_table(connection: sqlite3.Connection) -> NameTable:
     """Return all people's names by number, in a compact mapping."""
-    numbers = [np.empty(0, np.int64)]
-    blocks: list[Sequence[str]] = []
-    for some, texts in blocks_of(connection, "people", "names", rows_at_once=_NAMES_AT_ONCE):
-        numbers.append(some)
-        starts = range(0, len(texts), NAMES_TOGETHER)
-        blocks.extend(person_names(texts[start : start + NAMES_TOGETHER]) for start in starts)
-    return NameTable(np.concatenate(numbers), blocks)
+    id_blocks = [np.empty(0, np.int64)]
+    name_blocks: list[Sequence[str]] = []
+    for ids, texts in blocks_of(connection, "people", "names", rows_at_once=_NAMES_PER_QUERY):
+        id_blocks.append(ids)
+        starts = range(0, len(texts), NAMES_PER_BLOCK)
+        name_blocks.extend(person_names(texts[start : start + NAMES_PER_BLOCK]) for start in starts)
+    return NameTable(np.concatenate(id_blocks), name_blocks)
 
 
 def birth_dates(connection: sqlite3.Connection) -> dict[int, str]:
     """Return the known birth dates, by the people's numbers."""
-    found: dict[int, str] = {}
-    for some, dates in blocks_of(connection, "people", "births"):
-        found.update(zip(some.tolist(), map(birth_date, dates), strict=True))
-    return found
+    dates_by_id: dict[int, str] = {}
+    for ids, dates in blocks_of(connection, "people", "births"):
+        dates_by_id.update(zip(ids.tolist(), map(birth_date, dates), strict=True))
+    return dates_by_id
 
 
 def photo_counts(connection: sqlite3.Connection) -> dict[int, int]:
     """Return how many photos each person's samples come from, by the person's number; copies of a photo count once."""
     photos: dict[int, set[str]] = {}
-    for row in every_row(connection, "samples"):
+    for row in all_rows(connection, "samples"):
         photos.setdefault(integer(row["person_id"]), set()).add(row["picture_hash"] or row["content_hash"])
-    return {person: len(theirs) for person, theirs in photos.items()}
+    return {person: len(own_photos) for person, own_photos in photos.items()}
 
 
 def _hint_for(connection: sqlite3.Connection, key: str) -> str:
     """Return a hint about a name that no person has: the person it was merged into, if any."""
     merges = [merge for merge in _merges(connection, "ORDER BY merges.id") if name_key(merge.name) == key]
     if not merges:
-        return "`facebank people list` shows who is"
+        return "`facebank people list` lists the people"
     person = merges[-1].person
-    unmerge_it = shell_command("people", "unmerge", person)
-    merged = f"that person was merged into {printable(person)}"
-    return f"{merged}; `{unmerge_it}` separates them, `facebank people forget` forgets both"
+    command = shell_command("people", "unmerge", person)
+    explanation = f"that person was merged into {printable(person)}"
+    return f"{explanation}; `{command}` separates them, `facebank people forget` forgets both"
 
 
 def _sample_counts(connection: sqlite3.Connection, *, masked: bool) -> dict[int, int]:
-    numbers, counts = np.unique(owners(connection, masked=masked).person_ids, return_counts=True)
-    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    person_ids, counts = np.unique(owners(connection, masked=masked).person_ids, return_counts=True)
+    return dict(zip(person_ids.tolist(), counts.tolist(), strict=True))
 
 
 def _person(row: Row, sample_count: int, masked_count: int) -> Person:
@@ -169,8 +169,8 @@ def _facts(born: object, text: object) -> PersonFacts:
 def add_person(connection: sqlite3.Connection, name: str, now: datetime) -> int:
     """Add a person of a normalized name, and return the number."""
     row: dict[str, Value] = {"name": name, "key": name_key(name), "created_at": time_to_text(now)}
-    (number,) = insert(connection, "people", [row])
-    return number
+    (person_id,) = insert(connection, "people", [row])
+    return person_id
 
 
 def rename(connection: sqlite3.Connection, old: str, new: str) -> Person:
@@ -199,35 +199,35 @@ def describe(
     person = find(connection, name)
     facts = PersonFacts(
         born=person.born if isinstance(born, EllipsisType) else _check_text(born, parse_birth_date),
-        note=person.note if isinstance(note, EllipsisType) else _check_text(note, _checked_note),
+        note=person.note if isinstance(note, EllipsisType) else _check_text(note, _check_note),
     )
     _set_facts(connection, person, facts)
     return find(connection, name)
 
 
-def complete(connection: sqlite3.Connection, name: str, facts: PersonFacts) -> None:
+def add_facts(connection: sqlite3.Connection, name: str, facts: PersonFacts) -> None:
     """Add facts that a person lacks; notes are joined."""
     person = find(connection, name)
     _set_facts(connection, person, _join_facts(PersonFacts(person.born, person.note), facts))
 
 
-def split(connection: sqlite3.Connection, name: str, into: str, numbers: Sequence[int]) -> Person:
+def split(connection: sqlite3.Connection, name: str, into: str, sample_ids: Sequence[int]) -> Person:
     """Move some of a person's samples to a new person, and return that person."""
     person, new = find(connection, name), normalize_name(into)
-    own = {sample.id for sample in samples_of(connection, person.id)}
-    wanted = sorted(set(numbers))
-    foreign = next((number for number in wanted if number not in own), None)
+    own_ids = {sample.id for sample in samples_of(connection, person.id)}
+    moved = sorted(set(sample_ids))
+    foreign = next((sample_id for sample_id in moved if sample_id not in own_ids), None)
     if foreign is not None:
         raise UsageError(
             f"Sample {foreign} does not belong to '{printable(person.name)}': `facebank people show` lists the samples."
         )
-    if len(own) == 1:
+    if len(own_ids) == 1:
         raise UsageError(
             f"'{printable(person.name)}' has one sample, which cannot be split: use `facebank people rename` instead."
         )
-    if not wanted or len(wanted) == len(own):
+    if not moved or len(moved) == len(own_ids):
         raise UsageError(
-            f"'{printable(person.name)}' has {len(own)} samples: give some of their numbers, not all; "
+            f"'{printable(person.name)}' has {len(own_ids)} samples: give some of their numbers, not all; "
             "`facebank people rename` renames the person."
         )
     other = find_key(connection, name_key(new))
@@ -236,10 +236,10 @@ def split(connection: sqlite3.Connection, name: str, into: str, numbers: Sequenc
             f"There is already a person called '{printable(other.name)}': choose another name, then join the two "
             "with `facebank people merge`."
         )
-    number = add_person(connection, new, datetime.now(UTC))
-    for sample in wanted:
-        update(connection, "samples", "id", sample, {"person_id": number})
-    delete(connection, "merged_samples", "sample_id", wanted)
+    person_id = add_person(connection, new, datetime.now(UTC))
+    for sample_id in moved:
+        update(connection, "samples", "id", sample_id, {"person_id": person_id})
+    delete(connection, "merged_samples", "sample_id", moved)
     drop_empty_merges(connection)
     advance(connection)
     return find(connection, new)
@@ -255,9 +255,9 @@ def _check_text(text: str | None, check: Callable[[str], str]) -> str | None:
     return None if text is None or not text.strip() else check(text)
 
 
-def _checked_note(text: str) -> str:
-    if len(text) > LONGEST_NOTE:
-        raise UsageError(f"A note has at most {LONGEST_NOTE:,} characters, not {len(text):,}: shorten it.")
+def _check_note(text: str) -> str:
+    if len(text) > MAX_NOTE_LENGTH:
+        raise UsageError(f"A note has at most {MAX_NOTE_LENGTH:,} characters, not {len(text):,}: shorten it.")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -268,8 +268,8 @@ def _checked_note(text: str) -> str:
 def _join_facts(own: PersonFacts, others: PersonFacts) -> PersonFacts:
     note = own.note or others.note
     if own.note and others.note and others.note not in own.note:
-        both = f"{own.note}; {others.note}"
-        note = both if len(both) <= LONGEST_NOTE else own.note
+        joined = f"{own.note}; {others.note}"
+        note = joined if len(joined) <= MAX_NOTE_LENGTH else own.note
     return PersonFacts(own.born or others.born, note)
 
 
@@ -281,18 +281,19 @@ def merge(connection: sqlite3.Connection, bound: Binding, sources: Sequence[str]
     if not others:
         raise UsageError(f"Name at least one person other than '{printable(target.name)}' to merge.")
     batch, now = None, datetime.now(UTC)
-    for number, other in sorted(others.items()):
-        noted = _note_merge(connection, other, find(connection, into), batch, now)
-        batch = batch or noted
-        update(connection, "samples", "person_id", number, {"person_id": target.id})
-        denials = feedback.merge_denials(connection, bound, number, target)
-        if noted is not None:
+    for other_id, other in sorted(others.items()):
+        merge_id = _note_merge(connection, other, find(connection, into), batch, now)
+        batch = batch or merge_id
+        update(connection, "samples", "person_id", other_id, {"person_id": target.id})
+        denials = feedback.merge_denials(connection, bound, other_id, target)
+        if merge_id is not None:
             rows = [
-                {"merge_id": noted, "denial_id": denial, "is_shared": int(both)} for denial, both in denials.items()
+                {"merge_id": merge_id, "denial_id": denial, "is_shared": int(is_shared)}
+                for denial, is_shared in denials.items()
             ]
             insert(connection, "merged_denials", rows)
-        complete(connection, into, PersonFacts(other.born, other.note))
-        delete(connection, "people", "id", [number])
+        add_facts(connection, into, PersonFacts(other.born, other.note))
+        delete(connection, "people", "id", [other_id])
     advance(connection)
     return find(connection, into)
 
@@ -317,11 +318,11 @@ def unmerge(connection: sqlite3.Connection, name: str) -> list[Person]:
             "`facebank people split` makes two people of one."
         )
     last = max(merge.batch for merge in merges)
-    separate = [merge for merge in merges if merge.batch == last]
-    for merge in reversed(separate):
+    undone = [merge for merge in merges if merge.batch == last]
+    for merge in reversed(undone):
         _separate(connection, merge)
     advance(connection)
-    return [find(connection, merge.name) for merge in separate]
+    return [find(connection, merge.name) for merge in undone]
 
 
 def drop_empty_merges(connection: sqlite3.Connection) -> None:
@@ -329,13 +330,13 @@ def drop_empty_merges(connection: sqlite3.Connection) -> None:
     if schema_version(connection) < MERGES_SINCE:
         return
     rows = connection.execute("SELECT id FROM merges WHERE id NOT IN (SELECT merge_id FROM merged_samples)")
-    delete(connection, "merges", "id", [number for (number,) in rows.fetchall()])
+    delete(connection, "merges", "id", [merge_id for (merge_id,) in rows.fetchall()])
 
 
-def _merges(connection: sqlite3.Connection, rest: str = "", *values: int) -> list[Merge]:
+def _merges(connection: sqlite3.Connection, clause: str = "", *values: int) -> list[Merge]:
     if schema_version(connection) < MERGES_SINCE:
         return []
-    return [_merge(row) for row in connection.execute(_MERGES + rest, values)]
+    return [_merge(row) for row in connection.execute(_MERGES + clause, values)]
 
 
 def _note_merge(
@@ -345,8 +346,8 @@ def _note_merge(
 
     Returns None for a person without samples, because such a merge cannot be undone.
     """
-    samples = [number for (number,) in _numbers(connection, "samples", "person_id", source.id)]
-    if not samples:
+    sample_ids = [sample_id for (sample_id,) in _select_ids(connection, "samples", "person_id", source.id)]
+    if not sample_ids:
         return None
     row: dict[str, Value] = {
         "person_id": target.id,
@@ -359,14 +360,14 @@ def _note_merge(
         "kept_note": target.note,
         "merged_at": time_to_text(now),
     }
-    (number,) = insert(connection, "merges", [row])
+    (merge_id,) = insert(connection, "merges", [row])
     if batch is None:
-        update(connection, "merges", "id", number, {"batch": number})
-    for earlier, came_with in _numbers(connection, "merges", "person_id", source.id, "came_with"):
-        changes = {"person_id": target.id, "came_with": number if came_with is None else came_with}
+        update(connection, "merges", "id", merge_id, {"batch": merge_id})
+    for earlier, came_with in _select_ids(connection, "merges", "person_id", source.id, "came_with"):
+        changes = {"person_id": target.id, "came_with": merge_id if came_with is None else came_with}
         update(connection, "merges", "id", earlier, changes)
-    insert(connection, "merged_samples", [{"merge_id": number, "sample_id": sample} for sample in samples])
-    return number
+    insert(connection, "merged_samples", [{"merge_id": merge_id, "sample_id": sample} for sample in sample_ids])
+    return merge_id
 
 
 def _separate(connection: sqlite3.Connection, merge: Merge) -> None:
@@ -375,49 +376,49 @@ def _separate(connection: sqlite3.Connection, merge: Merge) -> None:
             f"Another person is called '{printable(merge.name)}' now: rename that person first with "
             "`facebank people rename`."
         )
-    number = add_person(connection, merge.name, merge.created_at)
-    update(connection, "people", "id", number, {"born": merge.facts.born, "note": merge.facts.note})
+    person_id = add_person(connection, merge.name, merge.created_at)
+    update(connection, "people", "id", person_id, {"born": merge.facts.born, "note": merge.facts.note})
     moved = connection.execute(
         "SELECT sample_id FROM merged_samples JOIN samples ON samples.id = sample_id "
         "WHERE merge_id = ? AND person_id = ? ORDER BY sample_id",
         (merge.id, merge.person_id),
     ).fetchall()
-    for (sample,) in moved:
-        update(connection, "samples", "id", integer(sample), {"person_id": number})
+    for (sample_id,) in moved:
+        update(connection, "samples", "id", integer(sample_id), {"person_id": person_id})
     denials = connection.execute("SELECT denial_id, is_shared FROM merged_denials WHERE merge_id = ?", (merge.id,))
-    for denial, is_shared in denials.fetchall():
-        feedback.give_denial(connection, integer(denial), number, keep=flag(is_shared))
-    stayed = find(connection, merge.person)
-    if PersonFacts(stayed.born, stayed.note) == _join_facts(merge.kept, merge.facts):
-        update(connection, "people", "id", stayed.id, {"born": merge.kept.born, "note": merge.kept.note})
-    for (earlier,) in _numbers(connection, "merges", "came_with", merge.id):
+    for denial_id, is_shared in denials.fetchall():
+        feedback.give_denial(connection, integer(denial_id), person_id, keep=flag(is_shared))
+    target = find(connection, merge.person)
+    if PersonFacts(target.born, target.note) == _join_facts(merge.kept, merge.facts):
+        update(connection, "people", "id", target.id, {"born": merge.kept.born, "note": merge.kept.note})
+    for (earlier,) in _select_ids(connection, "merges", "came_with", merge.id):
         update(connection, "merges", "id", earlier, {"came_with": None})
-        _reassign_merges(connection, earlier, number)
+        _reassign_merges(connection, earlier, person_id)
     delete(connection, "merges", "id", [merge.id])
 
 
-def _reassign_merges(connection: sqlite3.Connection, merge: int, person_id: int) -> None:
+def _reassign_merges(connection: sqlite3.Connection, first: int, person_id: int) -> None:
     """Move a merge, and those that belong to it, to another person."""
-    pending = [merge]
+    pending = [first]
     while pending:
-        number = pending.pop()
-        update(connection, "merges", "id", number, {"person_id": person_id})
-        pending += [other for (other,) in _numbers(connection, "merges", "came_with", number)]
+        merge_id = pending.pop()
+        update(connection, "merges", "id", merge_id, {"person_id": person_id})
+        pending += [other for (other,) in _select_ids(connection, "merges", "came_with", merge_id)]
 
 
-def _numbers(
+def _select_ids(
     connection: sqlite3.Connection, table: str, column: str, value: int, *further: str
 ) -> Iterable[tuple[int, ...]]:
     """Return the numbers, and further columns, of the rows that have a value in a column."""
     columns = ", ".join(("id", *further))
     statement = f"SELECT {columns} FROM {table} WHERE {column} = ?"  # noqa: S608 - constants
-    return [(integer(number), *others) for number, *others in connection.execute(statement, (value,)).fetchall()]
+    return [(integer(row_id), *others) for row_id, *others in connection.execute(statement, (value,)).fetchall()]
 
 
 def _merge(row: tuple[object, ...]) -> Merge:
-    number, person_id, batch, person, name, created_at, born, text, kept_born, kept_note, merged_at, count = row
+    merge_id, person_id, batch, person, name, created_at, born, text, kept_born, kept_note, merged_at, count = row
     return Merge(
-        id=integer(number),
+        id=integer(merge_id),
         person_id=integer(person_id),
         person=person_name(person),
         batch=integer(batch),

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from facebank.gallery.derived import (
     DERIVED_FOLDERS_SETTING,
     DERIVED_PLACES_SETTING,
+    add_cache_folder,
+    add_cache_key,
     derived_files,
     derived_folders,
-    noted,
-    noted_folders,
     wipe_derived,
 )
 from facebank.gallery.names import name_key
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 WRITTEN_PLACES_SETTING = "written_places"
 
-_MOST = 200
-_LONGEST = 48 * 1024  # characters of JSON in total
-_MOST_FOLDERS = 5000
+_MAX_PLACES = 200
+_MAX_CHARACTERS = 48 * 1024  # characters of JSON in total
+_MAX_FOLDERS = 5000
 
 
 def default_gallery_path() -> Path:
     """Return the path of the default gallery: ``FACEBANK_GALLERY``, else a file in the user's data folder."""
-    named = path_from_environment("FACEBANK_GALLERY")
-    if named is not None:
-        return named
+    path = path_from_environment("FACEBANK_GALLERY")
+    if path is not None:
+        return path
     from platformdirs import user_data_path
 
     return user_data_path("facebank", appauthor=False) / "gallery.facebank"
@@ -65,6 +65,9 @@ class PlaceKind(StrEnum):
     SCAN = "scan"
 
 
+_KINDS = frozenset(kind.value for kind in PlaceKind)
+
+
 @dataclass(frozen=True, slots=True)
 class WrittenPlace:
     """A file or folder with content of a gallery."""
@@ -82,23 +85,23 @@ class GalleryPlaces:
     def note_derived(self) -> None:
         """Record the gallery's current path and cache folder, by which its derived files are found."""
         places, folders = self._derived_settings()
-        for key, before, now in (
-            (DERIVED_PLACES_SETTING, places, noted(places, self._file.path)),
-            (DERIVED_FOLDERS_SETTING, folders, noted_folders(folders)),
+        for key, before, after in (
+            (DERIVED_PLACES_SETTING, places, add_cache_key(places, self._file.path)),
+            (DERIVED_FOLDERS_SETTING, folders, add_cache_folder(folders)),
         ):
-            if before != now:
-                self._file.write_setting(key, now)
+            if before != after:
+                self._file.write_setting(key, after)
 
     def note_written(self, kind: PlaceKind, path: Path) -> None:
         """Record that content of the gallery was written to an absolute path."""
         before = self._file.read_setting(WRITTEN_PLACES_SETTING)
-        now = with_place(before, kind, path)
-        if before != now:
-            self._file.write_setting(WRITTEN_PLACES_SETTING, now)
+        after = add_place(before, kind, path)
+        if before != after:
+            self._file.write_setting(WRITTEN_PLACES_SETTING, after)
 
     def written(self) -> list[WrittenPlace]:
         """Return the recorded places that still exist, latest first."""
-        return [place for place in self._all_written() if os.path.lexists(place.path)]
+        return [place for place in self._recorded() if os.path.lexists(place.path)]
 
     def derived(self) -> list[Path]:
         """Return the existing files in the caches."""
@@ -115,7 +118,7 @@ class GalleryPlaces:
         return automatic_backups(self._file.path)
 
     def wipe(self) -> list[Path]:
-        """Overwrite and remove derived files, leftovers and automatic backups; return what was removed."""
+        """Overwrite and remove derived files, leftovers and automatic backups; return the removed paths."""
         wiped = self.wipe_derived()
         leftovers, _ = remove_leftovers(self._folders())
         backups = self.backups()
@@ -124,18 +127,18 @@ class GalleryPlaces:
         return [*wiped, *leftovers, *backups]
 
     def wipe_derived(self) -> list[Path]:
-        """Overwrite and remove derived files alone; return what was removed."""
+        """Overwrite and remove derived files alone; return the removed paths."""
         return wipe_derived(self._file.path, *self._derived_settings())
 
     def _derived_settings(self) -> tuple[object, object]:
         return self._file.read_setting(DERIVED_PLACES_SETTING), self._file.read_setting(DERIVED_FOLDERS_SETTING)
 
-    def _all_written(self) -> list[WrittenPlace]:
+    def _recorded(self) -> list[WrittenPlace]:
         return list(dict.fromkeys(reversed(_read(self._file.read_setting(WRITTEN_PLACES_SETTING)))))
 
     def _folders(self) -> list[Path]:
         folders = folders_with_leftovers(self._file.path, self._file.read_setting(DERIVED_FOLDERS_SETTING))
-        for place in self._all_written():  # a killed process may have left only a partial file
+        for place in self._recorded():  # a killed process may have left only a partial file
             folders.append(place.path.parent)
             if place.path.is_dir() and not place.path.is_symlink():
                 folders += _folders_in(place.path)
@@ -159,18 +162,18 @@ def folders_with_leftovers(gallery: Path, derived: object = None) -> list[Path]:
 
 def forget_places_of(connection: sqlite3.Connection, name: str) -> None:
     """Remove written places named after a person from the settings; call inside a transaction."""
-    known = read_setting(connection, WRITTEN_PLACES_SETTING)
-    if known is not None:
+    setting = read_setting(connection, WRITTEN_PLACES_SETTING)
+    if setting is not None:
         key = name_key(name)
-        kept = [place for place in _read(known) if key not in name_key(place.path.name)]
-        write_setting(connection, WRITTEN_PLACES_SETTING, _records(kept))
+        places = [place for place in _read(setting) if key not in name_key(place.path.name)]
+        write_setting(connection, WRITTEN_PLACES_SETTING, _records(places))
 
 
-def with_place(known: object, kind: PlaceKind, path: Path) -> list[dict[str, str]]:
+def add_place(setting: object, kind: PlaceKind, path: Path) -> list[dict[str, str]]:
     """Return the setting of written places with one added or moved to the end; drops the oldest beyond a limit."""
-    places = [place for place in _read(known) if place.path != path][1 - _MOST :]
+    places = [place for place in _read(setting) if place.path != path][1 - _MAX_PLACES :]
     records = _records([*places, WrittenPlace(kind, path)])
-    while len(records) > 1 and len(json.dumps(records)) > _LONGEST:
+    while len(records) > 1 and len(json.dumps(records)) > _MAX_CHARACTERS:
         del records[0]
     return records
 
@@ -181,22 +184,19 @@ def _records(places: list[WrittenPlace]) -> list[dict[str, str]]:
 
 def _folders_in(top: Path) -> Iterator[Path]:
     for number, (folder, _, _) in enumerate(os.walk(top)):
-        if number == _MOST_FOLDERS:
+        if number == _MAX_FOLDERS:
             return
         yield Path(folder)
 
 
-def _read(known: object) -> list[WrittenPlace]:
-    found = list[WrittenPlace]()
-    for record in known if isinstance(known, list) else []:
+def _read(setting: object) -> list[WrittenPlace]:
+    places = list[WrittenPlace]()
+    for record in setting if isinstance(setting, list) else []:
         match record:
             case {"kind": str() as kind, "path": str() as path} if kind in _KINDS and _is_valid_path(path):
-                found.append(WrittenPlace(PlaceKind(kind), Path(path)))
-    return found
+                places.append(WrittenPlace(PlaceKind(kind), Path(path)))
+    return places
 
 
 def _is_valid_path(path: str) -> bool:
     return "\0" not in path and Path(path).is_absolute()
-
-
-_KINDS = frozenset(kind.value for kind in PlaceKind)

@@ -1,4 +1,4 @@
-"""Data classes of a gallery's arguments and results."""
+"""Dataclasses for a gallery's arguments and results."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Upgrade:
     backup: Path  # copy of the old file, beside it
     changes: tuple[str, ...]  # one clause for each newer version, such as ``merges can be undone``
     # whether the older version used other decision rules; the upgrade itself changes no decision
-    may_decide_otherwise: bool
+    may_change_decisions: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,17 +87,17 @@ class FaceKey:
     picture_hash: str | None = None
 
     @classmethod
-    def of(cls, photo: AnalyzedPhoto, face: Face) -> Self:
+    def from_analysis(cls, photo: AnalyzedPhoto, face: Face) -> Self:
         """Return the key of a face of an analyzed photo."""
         return cls(photo.photo.content_hash, photo.quarter_turns, face.box, photo.photo.picture_hash)
 
     @classmethod
-    def found(cls, photo: Photo, face: Face) -> Self:
+    def from_photo(cls, photo: Photo, face: Face) -> Self:
         """Return the key of a face of a photo result."""
         return cls(photo.content_hash, photo.quarter_turns, face.box, photo.picture_hash)
 
     @classmethod
-    def enrolled(cls, sample: Sample | NewSample) -> Self:
+    def from_sample(cls, sample: Sample | NewSample) -> Self:
         """Return the key of a sample."""
         return cls(sample.content_hash, sample.quarter_turns, sample.box, sample.picture_hash)
 

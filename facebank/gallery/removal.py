@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from facebank.gallery.places import GalleryPlaces
     from facebank.gallery.store.file import GalleryFile
 
-_AT_ONCE = 16
+_ROWS_PER_STEP = 16
 _TABLES_OF_PERSON = ("samples", "denials")
 
 
@@ -50,25 +50,25 @@ class Removal:
 
         If the disk is full, the reserve is released and derived files are removed. If that is not enough, the samples
         and denials of `people`, who are being removed, are deleted a few at a time before the change: a process killed
-        meanwhile leaves these people with fewer samples. Raises `StorageError` if the disk is full even so.
+        meanwhile leaves these people with fewer samples. Raises `StorageError` if the disk is still full.
         """
         try:
-            return Removed(self._made(change))
+            return Removed(self._run_with_retry(change))
         except StorageError as error:
             if not is_full(error):
                 raise
         release_reserve(self._file.path)
         wiped = tuple(self._places.wipe_derived())
         try:
-            return Removed(self._made(change), wiped)
+            return Removed(self._run_with_retry(change), wiped)
         except StorageError as error:
             if not is_full(error) or not people:
                 raise
         with self._file.sparing_disk():
             samples = sum(self._remove_rows_of(person) for person in people)
-            return Removed(samples + self._made(change), wiped)
+            return Removed(samples + self._run_with_retry(change), wiped)
 
-    def _made(self, change: Callable[[sqlite3.Connection], int]) -> int:
+    def _run_with_retry(self, change: Callable[[sqlite3.Connection], int]) -> int:
         """Run a change, a second time if another process has turned the freed space into a new reserve."""
         try:
             with self._changing() as connection:
@@ -81,16 +81,16 @@ class Removal:
 
     def _remove_rows_of(self, name: str) -> int:
         """Remove a person's samples and denials in steps that fit on the disk; returns the number of samples."""
-        removed, at_once = 0, _AT_ONCE
+        removed, limit = 0, _ROWS_PER_STEP
         for table in _TABLES_OF_PERSON:
             while True:
                 self._empty_log()
                 try:
-                    count = self._made(lambda connection: _remove_some(connection, name, table, at_once))  # noqa: B023
+                    count = self._run_with_retry(lambda connection: _remove_rows(connection, name, table, limit))  # noqa: B023
                 except StorageError as error:
-                    if not is_full(error) or at_once == 1:
+                    if not is_full(error) or limit == 1:
                         raise
-                    at_once = at_once // 2
+                    limit = limit // 2
                     continue
                 if not count:
                     break
@@ -103,16 +103,16 @@ class Removal:
             self._file.restart_log()
 
 
-def _remove_some(connection: sqlite3.Connection, name: str, table: str, at_once: int) -> int:
-    person = people.find(connection, name).id
-    numbers = connection.execute(
+def _remove_rows(connection: sqlite3.Connection, name: str, table: str, limit: int) -> int:
+    person_id = people.find(connection, name).id
+    rows = connection.execute(
         f"SELECT id FROM {table} NOT INDEXED WHERE person_id = ? LIMIT ?",  # noqa: S608 - constants
-        (person, at_once),
+        (person_id, limit),
     ).fetchall()
-    if numbers:
-        delete(connection, table, "id", [number for (number,) in numbers])
+    if rows:
+        delete(connection, table, "id", [row_id for (row_id,) in rows])
         people.drop_empty_merges(connection)
         state.advance(connection)
         state.note_traces(connection)
         mirrors.require_cleaning(connection)
-    return len(numbers)
+    return len(rows)

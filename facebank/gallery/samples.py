@@ -1,4 +1,4 @@
-"""Samples, enrolled faces, in the gallery's tables; call inside a transaction."""
+"""Samples (enrolled faces) in the gallery's tables; call inside a transaction."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from facebank.gallery.store.codec import floats_from_bytes, floats_to_bytes, person_name
 from facebank.gallery.store.indexes import OWNERS_INDEX, hides_rows
 from facebank.gallery.store.rows import (
+    all_rows,
     blocks_of,
     damage_of,
-    every_row,
     insert,
-    kept_sum,
+    read_sum,
     rows_by_number,
     rows_of,
     sum_name,
@@ -90,51 +90,53 @@ def samples_of(connection: sqlite3.Connection, person_id: int) -> list[Sample]:
 
 def samples_by_person(connection: sqlite3.Connection) -> dict[int, list[Sample]]:
     """Return all samples by person number, each list in the order of sample numbers."""
-    found: dict[int, list[Sample]] = {}
-    rows = every_row(connection, "samples")
+    groups: dict[int, list[Sample]] = {}
+    rows = all_rows(connection, "samples")
     for row, sample in zip(rows, _samples(connection, rows), strict=True):
-        found.setdefault(integer(row["person_id"]), []).append(sample)
-    return found
+        groups.setdefault(integer(row["person_id"]), []).append(sample)
+    return groups
 
 
 def samples_of_photo(
     connection: sqlite3.Connection, content_hash: str, picture_hash: str | None = None
 ) -> list[Sample]:
     """Return the samples from one photo, identified by its bytes or its picture, in the order of their numbers."""
-    either, values = _of_photo(connection, content_hash, picture_hash)
-    return _samples(connection, rows_of(connection, "samples", f"WHERE {either} ORDER BY id", values))
+    condition, values = _photo_condition(connection, content_hash, picture_hash)
+    return _samples(connection, rows_of(connection, "samples", f"WHERE {condition} ORDER BY id", values))
 
 
-def samples_by_number(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[Sample]:
-    """Return the samples with some numbers, in the order given."""
-    wanted = list(numbers)
-    rows = {row["id"]: row for row in rows_by_number(connection, "samples", "id", wanted)}
-    if not rows.keys() >= set(wanted):
+def samples_by_number(connection: sqlite3.Connection, sample_ids: Iterable[int]) -> list[Sample]:
+    """Return the samples with the given numbers, in their order."""
+    ordered = list(sample_ids)
+    rows = {row["id"]: row for row in rows_by_number(connection, "samples", "id", ordered)}
+    if not rows.keys() >= set(ordered):
         raise damage_of(connection, "samples", "an embedding belongs to no sample")
-    return _samples(connection, [rows[number] for number in wanted])
+    return _samples(connection, [rows[sample_id] for sample_id in ordered])
 
 
 def owners(connection: sqlite3.Connection, *, masked: bool | None = None) -> Owners:
     """Return the owners of samples: masked ones (True), unmasked ones (False) or all (None)."""
     groups = (0, 1) if masked is None else (int(masked),)
-    return owners_in([block for group in groups for block in blocks_of(connection, "samples", "owners", group)])
+    return owners_from_blocks(
+        [block for group in groups for block in blocks_of(connection, "samples", "owners", group)]
+    )
 
 
-def owners_in(blocks: Sequence[Sequence[NDArray[Any]]]) -> Owners:
+def owners_from_blocks(blocks: Sequence[Sequence[NDArray[Any]]]) -> Owners:
     """Return the owners from blocks of table columns."""
     if not blocks:
         return Owners(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-    numbers, people_ids, rated = (
+    sample_ids, person_ids, stored = (
         np.concatenate(arrays) for arrays in zip(*(block[:3] for block in blocks), strict=True)
     )
-    qualities = np.nan_to_num(rated, nan=0.0).clip(0.0, 1.0).astype(np.float32)
-    if not (np.diff(numbers) > 0).all():
-        order = np.argsort(numbers, kind="stable")
-        numbers, people_ids, qualities = numbers[order], people_ids[order], qualities[order]
-    return Owners(numbers, people_ids, qualities)
+    qualities = np.nan_to_num(stored, nan=0.0).clip(0.0, 1.0).astype(np.float32)
+    if not (np.diff(sample_ids) > 0).all():
+        order = np.argsort(sample_ids, kind="stable")
+        sample_ids, person_ids, qualities = sample_ids[order], person_ids[order], qualities[order]
+    return Owners(sample_ids, person_ids, qualities)
 
 
-def _of_photo(
+def _photo_condition(
     connection: sqlite3.Connection, content_hash: str, picture_hash: str | None
 ) -> tuple[str, tuple[str, ...]]:
     """Return the SQL condition, and its values, for the rows of a photo, identified by its bytes or its picture."""
@@ -169,25 +171,25 @@ def _check_thumbnails_have_samples(connection: sqlite3.Connection) -> None:
     """Raise for lost thumbnails, and for those without a sample: a damaged number looks like a missing thumbnail."""
     if not has_seals(connection):
         return
-    theirs = [number for (number,) in connection.execute("SELECT sample_id FROM thumbnails NOT INDEXED")]
-    samples = {number for (number,) in connection.execute("SELECT id FROM samples NOT INDEXED")}
-    kept = kept_sum(connection, sum_name("thumbnails")).row_count
-    if len(theirs) != kept or len(set(theirs)) != kept or not samples.issuperset(theirs):
+    owner_ids = [sample_id for (sample_id,) in connection.execute("SELECT sample_id FROM thumbnails NOT INDEXED")]
+    known_ids = {sample_id for (sample_id,) in connection.execute("SELECT id FROM samples NOT INDEXED")}
+    expected = read_sum(connection, sum_name("thumbnails")).row_count
+    if len(owner_ids) != expected or len(set(owner_ids)) != expected or not known_ids.issuperset(owner_ids):
         raise damage_of(connection, "thumbnails", "a thumbnail belongs to no sample")
 
 
 def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
     if not rows:
         return []
-    people_ids = {integer(row["person_id"]) for row in rows}
-    called = {row["id"]: person_name(row["name"]) for row in rows_by_number(connection, "people", "id", people_ids)}
-    pictured = _samples_with_pictures(connection, [integer(row["id"]) for row in rows])
-    if people_ids - called.keys():
+    person_ids = {integer(row["person_id"]) for row in rows}
+    names = {row["id"]: person_name(row["name"]) for row in rows_by_number(connection, "people", "id", person_ids)}
+    with_thumbnail = _samples_with_thumbnail(connection, [integer(row["id"]) for row in rows])
+    if person_ids - names.keys():
         raise InvalidValueError("a sample belongs to no person")
     return [
         Sample(
             id=integer(row["id"]),
-            person=called[row["person_id"]],
+            person=names[row["person_id"]],
             box=floats_from_bytes(row["box"], (4,)),
             landmarks=floats_from_bytes(row["landmarks"], (5, 2)),
             detection_score=fraction(row["detection_score"]),
@@ -197,7 +199,7 @@ def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
             quarter_turns=integer(row["quarter_turns"]),
             taken_at=None if row["taken_at"] is None else text_to_time(row["taken_at"]),
             enrolled_at=text_to_time(row["enrolled_at"]),
-            has_thumbnail=row["id"] in pictured,
+            has_thumbnail=row["id"] in with_thumbnail,
             masked=flag(row["masked"]),
             camera_dated=flag(row["camera_dated"]),
             picture_hash=None if row["picture_hash"] is None else hex_digest(row["picture_hash"]),
@@ -206,8 +208,9 @@ def _samples(connection: sqlite3.Connection, rows: list[Row]) -> list[Sample]:
     ]
 
 
-def _samples_with_pictures(connection: sqlite3.Connection, numbers: list[int]) -> set[int]:
-    found = (
-        connection.execute("SELECT 1 FROM thumbnails WHERE sample_id = ?", (number,)).fetchone() for number in numbers
+def _samples_with_thumbnail(connection: sqlite3.Connection, sample_ids: list[int]) -> set[int]:
+    rows = (
+        connection.execute("SELECT 1 FROM thumbnails WHERE sample_id = ?", (sample_id,)).fetchone()
+        for sample_id in sample_ids
     )
-    return {number for number, row in zip(numbers, found, strict=True) if row is not None}
+    return {sample_id for sample_id, row in zip(sample_ids, rows, strict=True) if row is not None}

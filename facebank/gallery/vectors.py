@@ -12,11 +12,11 @@ from facebank.gallery.samples import owners, samples_by_number
 from facebank.gallery.store.codec import floats_to_bytes, unit_length, unit_rows
 from facebank.gallery.store.digests import row_digests
 from facebank.gallery.store.rows import (
-    NOTHING,
+    EMPTY_SUM,
     check_sum,
     damage_of,
     insert,
-    kept_sum,
+    read_sum,
     rows_by_number,
     sum_name,
     summed_groups,
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 
-_ROWS_AT_ONCE, _BYTES_AT_ONCE = 2_000, 1 << 20
-_FEW = 1_000
+_ROWS_PER_BLOCK, _BYTES_PER_BLOCK = 2_000, 1 << 20
+_MAX_LOOKUPS = 1_000
 # One SQLite row for thousands of embeddings is ten times as fast as one row each. A value of the wrong type or length
 # becomes NULL, which group_concat skips; the shortfall is detected.
 _BLOCK = """
@@ -53,7 +53,7 @@ _BLOCK = """
 _FIRST_ROW = -(1 << 63)
 
 
-class Known(NamedTuple):
+class SampleOwner(NamedTuple):
     """An existing sample: its number and its person's name."""
 
     sample_id: int
@@ -84,70 +84,70 @@ def add_vectors(
 def variants(connection: sqlite3.Connection, pack_id: int) -> list[str]:
     """Return the variants that any sample has."""
     rows = connection.execute("SELECT DISTINCT variant FROM vectors WHERE pack_id = ? ORDER BY variant", (pack_id,))
-    found = [str(variant) for (variant,) in rows]
-    if has_seals(connection) and set(found) != summed_groups(connection, "vectors"):
+    names = [str(variant) for (variant,) in rows]
+    if has_seals(connection) and set(names) != summed_groups(connection, "vectors"):
         raise damage_of(connection, "vectors", "its variants of embeddings differ from the recorded ones")
-    return found
+    return names
 
 
 def rated_vectors(
     connection: sqlite3.Connection, bound: Binding, variant: str, *, masked: bool | None = False
 ) -> tuple[VectorTable, FloatArray]:
-    """Return the embeddings of one variant and the samples' qualities ``(N,)``, in the order of the samples.
+    """Return the embeddings of one variant and the samples' qualities, 0..1, ``(N,)``, in the order of the samples.
 
     `masked` is True for samples with a mask, False for the others, None for all.
     """
-    if variant != PLAIN and not _holds(connection, bound, variant):
-        nothing = VectorTable(
+    if variant != PLAIN and not _has_variant(connection, bound, variant):
+        empty = VectorTable(
             np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, bound.pack.dimension), np.float32)
         )
-        return nothing, np.empty(0, np.float32)
-    whose = owners(connection, masked=masked)
-    if masked and variant == PLAIN and len(whose.sample_ids) < _FEW and has_seals(connection):
-        ids, matrix = whose.sample_ids, plain_vectors_of(connection, bound, whose.sample_ids)
+        return empty, np.empty(0, np.float32)
+    owned = owners(connection, masked=masked)
+    if masked and variant == PLAIN and len(owned.sample_ids) < _MAX_LOOKUPS and has_seals(connection):
+        ids, matrix = owned.sample_ids, plain_vectors_of(connection, bound, owned.sample_ids)
     else:
-        ids, matrix = _all_vectors(connection, bound, variant, whose.sample_ids)
+        ids, matrix = _all_vectors(connection, bound, variant, owned.sample_ids)
     if variant == PLAIN:
-        _check_whole(connection, ids, whose.sample_ids)
-    places = np.searchsorted(whose.sample_ids, ids)
-    return VectorTable(ids, whose.person_ids[places], matrix), whose.qualities[places]
+        _check_complete(connection, ids, owned.sample_ids)
+    rows = np.searchsorted(owned.sample_ids, ids)
+    return VectorTable(ids, owned.person_ids[rows], matrix), owned.qualities[rows]
 
 
-def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, numbers: Iterable[int]) -> FloatArray:
-    """Return the plain embeddings of some samples, ``(N, dimension)``, in the order given."""
-    wanted = [int(number) for number in numbers]
+def plain_vectors_of(connection: sqlite3.Connection, bound: Binding, sample_ids: Iterable[int]) -> FloatArray:
+    """Return the plain embeddings of the given samples, ``(N, dimension)``, in their order."""
+    ordered = [int(sample_id) for sample_id in sample_ids]
     further: dict[str, Value] = {"pack_id": bound.pack_id, "variant": PLAIN}
-    rows = {row["sample_id"]: row for row in rows_by_number(connection, "vectors", "sample_id", wanted, further)}
-    if not rows.keys() >= set(wanted):
+    rows = {row["sample_id"]: row for row in rows_by_number(connection, "vectors", "sample_id", ordered, further)}
+    if not rows.keys() >= set(ordered):
         raise damage_of(connection, "vectors", "a sample has no embedding")
-    return unit_rows([rows[number]["vector"] for number in wanted], bound.pack.dimension)
+    return unit_rows([rows[sample_id]["vector"] for sample_id in ordered], bound.pack.dimension)
 
 
-def vectors_of_sample(connection: sqlite3.Connection, bound: Binding, number: int) -> dict[str, FloatArray]:
+def vectors_of_sample(connection: sqlite3.Connection, bound: Binding, sample_id: int) -> dict[str, FloatArray]:
     """Return all embeddings of a sample by variant."""
-    rows = rows_by_number(connection, "vectors", "sample_id", [number], {"pack_id": bound.pack_id})
+    rows = rows_by_number(connection, "vectors", "sample_id", [sample_id], {"pack_id": bound.pack_id})
     matrix = unit_rows([row["vector"] for row in rows], bound.pack.dimension)
     return {str(row["variant"]): vector for row, vector in zip(rows, matrix, strict=True)}
 
 
-def alike(
+def nearby_samples(
     connection: sqlite3.Connection, bound: Binding, vector: FloatArray, tolerance: float
-) -> Iterator[tuple[Known, FloatArray]]:
+) -> Iterator[tuple[SampleOwner, FloatArray]]:
     """Yield the samples whose plain embedding may be within a distance of a vector, with those embeddings.
 
     Selects by the first two components: two vectors are at least as far apart as any of their components.
     """
     first, second = first_two(vector)
-    near = connection.execute(
+    rows = connection.execute(
         "SELECT sample_id FROM vectors "
         "WHERE pack_id = ? AND variant = ? AND first BETWEEN ? AND ? AND second BETWEEN ? AND ?",
         (bound.pack_id, PLAIN, first - tolerance, first + tolerance, second - tolerance, second + tolerance),
     ).fetchall()
-    numbers = [integer(number) for (number,) in near]
-    if numbers:
-        matrix = plain_vectors_of(connection, bound, numbers)
-        for sample, other in zip(samples_by_number(connection, numbers), matrix, strict=True):
-            yield Known(sample.id, sample.person), other
+    sample_ids = [integer(sample_id) for (sample_id,) in rows]
+    if sample_ids:
+        matrix = plain_vectors_of(connection, bound, sample_ids)
+        for sample, candidate in zip(samples_by_number(connection, sample_ids), matrix, strict=True):
+            yield SampleOwner(sample.id, sample.person), candidate
 
 
 def added_vectors(
@@ -157,12 +157,12 @@ def added_vectors(
 
     None if their digests and the checksum of the rows before do not add up to the total: other rows changed too.
     """
-    ids, blocks, seen = [np.empty(0, np.int64)], [np.empty((0, bound.pack.dimension), np.float32)], before
-    for numbers, matrix, digests in _blocks(connection, bound, variant, after):
-        ids.append(numbers)
+    ids, blocks, total = [np.empty(0, np.int64)], [np.empty((0, bound.pack.dimension), np.float32)], before
+    for sample_ids, matrix, digests in _blocks(connection, bound, variant, after):
+        ids.append(sample_ids)
         blocks.append(matrix)
-        seen = seen.with_digests(digests)
-    if seen != kept_sum(connection, sum_name("vectors", group=variant)):
+        total = total.with_digests(digests)
+    if total != read_sum(connection, sum_name("vectors", group=variant)):
         return None
     return np.concatenate(ids), np.concatenate(blocks)
 
@@ -172,22 +172,22 @@ def _all_vectors(
 ) -> tuple[NDArray[np.int64], FloatArray]:
     """Return the samples among `wanted` that have an embedding of a variant, ascending, and the embeddings."""
     ids, matrix = np.empty(len(wanted), np.int64), np.empty((len(wanted), bound.pack.dimension), np.float32)
-    done, seen, is_sealed = 0, NOTHING, has_seals(connection)
+    filled, total, is_sealed = 0, EMPTY_SUM, has_seals(connection)
     try:
         with closing(_blocks(connection, bound, variant)) as blocks:
-            for numbers, rows, digests in blocks:
-                seen = seen.with_digests(digests)
-                if not np.array_equal(numbers, wanted[done : done + len(numbers)]):
-                    is_wanted = _are_among(numbers, wanted)
-                    numbers, rows = numbers[is_wanted], rows[is_wanted]  # noqa: PLW2901
-                ids[done : done + len(numbers)] = numbers
-                matrix[done : done + len(numbers)] = rows
-                done += len(numbers)
+            for sample_ids, rows, digests in blocks:
+                total = total.with_digests(digests)
+                if not np.array_equal(sample_ids, wanted[filled : filled + len(sample_ids)]):
+                    is_wanted = _is_among(sample_ids, wanted)
+                    sample_ids, rows = sample_ids[is_wanted], rows[is_wanted]  # noqa: PLW2901
+                ids[filled : filled + len(sample_ids)] = sample_ids
+                matrix[filled : filled + len(sample_ids)] = rows
+                filled += len(sample_ids)
     except ValueError as error:  # also raised when there are more rows than samples
         raise damage_of(connection, "vectors", str(error)) from error
     if is_sealed:
-        check_sum(connection, "vectors", None, seen, variant)
-    ids, matrix = ids[:done], matrix[:done]
+        check_sum(connection, "vectors", None, total, variant)
+    ids, matrix = ids[:filled], matrix[:filled]
     if (np.diff(ids) > 0).all():
         return ids, matrix
     order = np.argsort(ids, kind="stable")
@@ -200,14 +200,14 @@ def _blocks(
     """Yield sample numbers, embeddings and row digests in blocks; the caller compares the sum of the digests."""
     width = 4 * bound.pack.dimension
     for count, sample_ids, revisions, data in _stored_blocks(connection, bound, variant, after):
-        numbers, written = _integers_in(sample_ids), _integers_in(revisions)
-        if not len(numbers) == len(written) == count:
+        ids, row_revisions = _parse_integers(sample_ids), _parse_integers(revisions)
+        if not len(ids) == len(row_revisions) == count:
             raise InvalidValueError("an embedding's sample or revision is not a number")
         if len(data or b"") != count * width:
             raise InvalidValueError(f"an embedding does not have {bound.pack.dimension} numbers")
         rows = unit_length(np.frombuffer(data, dtype="<f4").reshape(count, bound.pack.dimension))
         embeddings = [data[start : start + width] for start in range(0, len(data), width)]
-        yield numbers, rows, _digests(bound, variant, numbers, written, embeddings)
+        yield ids, rows, _digests(bound, variant, ids, row_revisions, embeddings)
 
 
 def _stored_blocks(
@@ -218,7 +218,7 @@ def _stored_blocks(
     A thread reads one block ahead, because reading a block takes as long as checking one.
     """
     width = 4 * bound.pack.dimension
-    limit = max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // width))
+    limit = max(1, min(_ROWS_PER_BLOCK, _BYTES_PER_BLOCK // width))
 
     def read(after: int) -> Iterator[tuple[int, Any, Any, Any]]:
         values = {"width": width, "pack": bound.pack_id, "variant": variant, "limit": limit}
@@ -230,31 +230,31 @@ def _stored_blocks(
             after = last
 
     blocks = read(after)
-    for first in blocks:
-        yield first
-        if first[0] == limit:
-            with closing(prefetch(blocks)) as others:
-                yield from others
+    for block in blocks:
+        yield block
+        if block[0] == limit:
+            with closing(prefetch(blocks)) as later_blocks:
+                yield from later_blocks
 
 
-def _integers_in(text: str | None) -> NDArray[np.int64]:
+def _parse_integers(text: str | None) -> NDArray[np.int64]:
     return np.fromstring(text or "", dtype=np.int64, sep=",")
 
 
-def _holds(connection: sqlite3.Connection, bound: Binding, variant: str) -> bool:
+def _has_variant(connection: sqlite3.Connection, bound: Binding, variant: str) -> bool:
     """Return whether any sample has, or should have, an embedding of a variant."""
     statement = "SELECT 1 FROM vectors WHERE pack_id = ? AND variant = ? LIMIT 1"
     if connection.execute(statement, (bound.pack_id, variant)).fetchone() is not None:
         return True
-    return has_seals(connection) and kept_sum(connection, sum_name("vectors", group=variant)) != NOTHING
+    return has_seals(connection) and read_sum(connection, sum_name("vectors", group=variant)) != EMPTY_SUM
 
 
-def _are_among(numbers: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_among(numbers: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which numbers occur in `wanted`, which is sorted."""
     if not len(wanted):
         return np.zeros(len(numbers), dtype=np.bool_)
-    found: NDArray[np.bool_] = wanted[wanted.searchsorted(numbers).clip(max=len(wanted) - 1)] == numbers
-    return found
+    matches: NDArray[np.bool_] = wanted[wanted.searchsorted(numbers).clip(max=len(wanted) - 1)] == numbers
+    return matches
 
 
 def _digests(
@@ -269,7 +269,7 @@ def _digests(
     )
 
 
-def _check_whole(connection: sqlite3.Connection, ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> None:
+def _check_complete(connection: sqlite3.Connection, ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> None:
     """Raise for samples without a plain embedding, or embeddings without a sample, in a sealed file."""
     if has_seals(connection) and not np.array_equal(ids, wanted):
         raise damage_of(connection, "vectors", "a sample has no embedding, or more than one")

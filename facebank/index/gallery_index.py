@@ -86,13 +86,13 @@ class GalleryIndex:
 def open_index(gallery: Gallery) -> GalleryIndex:
     """Return the current index of a gallery, searched on its vector store if it was opened with one.
 
-    Raises as `open_local_index` does, and `ServiceError`: see `facebank.index.mirror.GalleryMirror.searched`.
+    Raises as `open_local_index` does, and `ServiceError`: see `facebank.index.mirror.GalleryMirror.open_index`.
     """
     local = open_local_index(gallery)
     if gallery.mirror is None:
         return local
-    searched: GalleryIndex = gallery.mirror.searched(gallery, local)
-    return searched
+    index: GalleryIndex = gallery.mirror.open_index(gallery, local)
+    return index
 
 
 def open_local_index(gallery: Gallery) -> GalleryIndex:

@@ -92,7 +92,7 @@ class EncodedNames(NamesInOrder):
     def of(cls, names: Mapping[int, str], numbers: NDArray[np.int64]) -> EncodedNames:
         """Return the names of the given person ids, which are rising."""
         if isinstance(names, NameTable):
-            names = cls(*names.encoded())
+            names = cls(*names.encode())
         if isinstance(names, EncodedNames):
             if np.array_equal(names.numbers, numbers):
                 return names

@@ -79,7 +79,7 @@ class GalleryMirror:
         self._sync_lock = SharedLock()
         self._is_warned = False
 
-    def searched(self, gallery: Gallery, local: GalleryIndex) -> GalleryIndex:
+    def open_index(self, gallery: Gallery, local: GalleryIndex) -> GalleryIndex:
         """Return a copy of an index that searches people on the store, after bringing the store up to date.
 
         Returns the local index itself in a transaction, and if the store cannot be reached and `fallback` is set.
@@ -110,7 +110,7 @@ class GalleryMirror:
         )
 
     def clean(self, gallery: Gallery) -> None:
-        """Permanently delete vectors from the store that the gallery no longer has; raises as `searched`."""
+        """Permanently delete vectors from the store that the gallery no longer has; raises as `open_index`."""
 
         def synchronize() -> None:
             local = open_local_index(gallery)
@@ -123,7 +123,7 @@ class GalleryMirror:
             read_until_whole(synchronize)
 
     def drop(self, gallery: Gallery) -> None:
-        """Delete the store with all vectors, and the gallery's record of it; raises as `searched`."""
+        """Delete the store with all vectors, and the gallery's record of it; raises as `open_index`."""
         with self._errors_with_address(), self._sync_lock, self._update_lock(gallery):
             store = self._open_store()
             identity = store.identity()

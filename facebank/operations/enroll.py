@@ -278,7 +278,7 @@ class Enroller:
         return f"if it is {printable(person)}'s, `{wrong}`; if the two are one person, `{one}`"
 
     def _is_denied(self, person: str, sample: NewSample) -> bool:
-        denied = self._gallery.denials_of(FaceKey.enrolled(sample))
+        denied = self._gallery.denials_of(FaceKey.from_sample(sample))
         names = self._gallery.names() if denied else {}
         return any(name_key(names[number]) == name_key(person) for number in denied)
 

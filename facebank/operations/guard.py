@@ -70,7 +70,7 @@ class GuardedFace:
             face.embedding,
             photo.taken_at if photo.camera_dated else None,
             is_comparable=not face.assessment.mouth_hidden,
-            key=FaceKey.found(photo, face),
+            key=FaceKey.from_photo(photo, face),
             others=others,
         )
 
@@ -183,7 +183,7 @@ class ImportGuard:
                 sample.vectors[PLAIN],
                 sample.taken_at if sample.camera_dated else None,
                 is_comparable=not sample.masked,
-                key=FaceKey.enrolled(sample),
+                key=FaceKey.from_sample(sample),
             )
             for sample in samples
         ]
@@ -247,7 +247,7 @@ class PersonGuard:
             self._own_ids, self.own = self._enrolled.samples(self.name)
         self._others = self._enrolled.without({number, *self._apart})
         samples = {sample.id: sample for sample in gallery.samples(self.name)} if number >= 0 else {}
-        self._own_keys = {number: FaceKey.enrolled(sample) for number, sample in samples.items()}
+        self._own_keys = {number: FaceKey.from_sample(sample) for number, sample in samples.items()}
         self._own_dates = [_camera_date(samples.get(sample_id)) for sample_id in self._own_ids]
         self._born = gallery.person(self.name).born if number >= 0 else None
 

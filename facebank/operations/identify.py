@@ -274,7 +274,7 @@ def _identities(photo: Photo, gallery: Gallery, identification: Identification) 
         return nobody_enrolled(faces)
     with suppress(GalleryError, StorageError):  # a read-only gallery cannot store it
         gallery.learn_picture(photo.content_hash, photo.picture_hash)
-    denied = [gallery.denials_of(FaceKey.found(photo, face)) for face in faces]
+    denied = [gallery.denials_of(FaceKey.from_photo(photo, face)) for face in faces]
     dated = photo.taken_at if photo.camera_dated else None
     unborn = {} if dated is None else identification.births.unborn(dated)
     return identify_without(recognizer, faces, denied, unborn) if unborn else recognizer.identify(faces, denied)

@@ -253,7 +253,7 @@ class PointedFace:
     @property
     def key(self) -> FaceKey:
         """The face's key in a gallery."""
-        return FaceKey.of(self.photo, self.face)
+        return FaceKey.from_analysis(self.photo, self.face)
 
     @property
     def path(self) -> str:

@@ -75,7 +75,12 @@ def _refusal(gallery: Gallery, source: str, sources: Sequence[str], into: str, v
     samples, own = gallery.samples(other.name), gallery.samples(person.name)
     for sample in samples:
         beside = next(
-            (existing for existing in own if is_other_place(FaceKey.enrolled(existing), FaceKey.enrolled(sample))), None
+            (
+                existing
+                for existing in own
+                if is_other_place(FaceKey.from_sample(existing), FaceKey.from_sample(sample))
+            ),
+            None,
         )
         if beside is not None:
             return f"{both} are two faces of {printable(sample.path)} (samples {sample.id} and {beside.id}): {advice}"

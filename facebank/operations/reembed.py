@@ -87,7 +87,7 @@ def re_embed(
         owned = gallery.samples_by_person()
         samples = [sample for person in gallery.people() for sample in owned.get(person.id, [])]
     strangers = gallery.stranger_faces()
-    faces_and_paths = [(FaceKey.enrolled(sample), sample.path) for sample in samples]
+    faces_and_paths = [(FaceKey.from_sample(sample), sample.path) for sample in samples]
     faces_and_paths += [(stranger.face, stranger.path) for stranger in strangers]
     progress.begin("Embedding", len(faces_and_paths))
     found = _new_embeddings(faces_and_paths, engine, progress)

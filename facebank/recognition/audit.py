@@ -336,7 +336,7 @@ def audit_gallery(
         table, qualities, names = *gallery.rated_vectors(), gallery.names()
         of_everybody = gallery.samples_by_person()
         owned = [(person, of_everybody.get(person.id, [])) for person in gallery.people()]
-    faces = {sample.id: FaceKey.enrolled(sample) for _, samples_of_one in owned for sample in samples_of_one}
+    faces = {sample.id: FaceKey.from_sample(sample) for _, samples_of_one in owned for sample in samples_of_one}
     only_masked = {person.id for person, _ in owned if 0 < person.sample_count == person.masked_count}
     compared = {number: name for number, name in names.items() if number not in only_masked}
     findings = [_date_finding(person, each) for person, theirs in owned for each in fact_warnings(person, theirs)]

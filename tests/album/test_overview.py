@@ -73,7 +73,7 @@ def test_an_overview_reflects_changes_of_people_and_photos(bank: FaceBank, folde
 
 def face_of(bank: FaceBank, path: Path) -> FaceKey:
     (photo,) = bank.analyze(path)
-    return FaceKey.found(photo, photo.faces[0])
+    return FaceKey.from_photo(photo, photo.faces[0])
 
 
 def withdrawn(bank: FaceBank, folder: Path) -> None:

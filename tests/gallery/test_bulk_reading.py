@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from facebank.errors import GalleryFormatError
 from facebank.gallery import vectors as vector_tables
-from facebank.gallery.names import NAMES_TOGETHER, NameTable, are_plain, normalize_name
+from facebank.gallery.names import NAMES_PER_BLOCK, NameTable, are_plain, normalize_name
 
 if TYPE_CHECKING:
     from facebank.gallery import Gallery
@@ -28,7 +28,7 @@ def test_vectors_and_qualities_are_consistent(
         gallery.enroll(name, faces.samples(count))
     expected = gallery.vectors()
     qualities = {sample.id: sample.quality for name in ("Ada", "Bob") for sample in gallery.samples(name)}
-    monkeypatch.setattr(vector_tables, "_ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(vector_tables, "_ROWS_PER_BLOCK", rows_at_once)
     table, rated = gallery.rated_vectors()
     assert table.sample_ids.tolist() == [1, 2, 3, 4, 5, 6]
     assert table.person_ids.tolist() == expected.person_ids.tolist() == [1, 1, 2, 2, 2, 1]
@@ -53,15 +53,15 @@ def test_a_damaged_quality_names_the_person(gallery: Gallery, faces: Faces, dama
 
 
 def test_name_table_equals_names(gallery: Gallery, faces: Faces) -> None:
-    called = [f"person {number}" for number in range(2 * NAMES_TOGETHER)]
-    called[3], called[NAMES_TOGETHER + 1] = "Zoë Straße", "علی\u200cرضا"
+    called = [f"person {number}" for number in range(2 * NAMES_PER_BLOCK)]
+    called[3], called[NAMES_PER_BLOCK + 1] = "Zoë Straße", "علی\u200cرضا"
     gallery.enroll_people([(name, []) for name in called])
     gallery.enroll("Last", faces.samples(1))
     gallery.forget("person 7")
     table = gallery.name_table()
     assert dict(table) == gallery.names()
-    assert len(table) == 2 * NAMES_TOGETHER
-    for number in (0, -1, 8, 2 * NAMES_TOGETHER + 2):
+    assert len(table) == 2 * NAMES_PER_BLOCK
+    for number in (0, -1, 8, 2 * NAMES_PER_BLOCK + 2):
         assert number not in table
 
 
@@ -74,10 +74,10 @@ def test_a_damaged_name_is_reported(gallery: Gallery, faces: Faces, name: str) -
         gallery.name_table()
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=("C", "Z")), min_size=1), max_size=3 * NAMES_TOGETHER))
+@given(st.lists(st.text(st.characters(exclude_categories=("C", "Z")), min_size=1), max_size=3 * NAMES_PER_BLOCK))
 def test_a_name_table_returns_all_names(names: list[str]) -> None:
     ids = 3 * np.arange(len(names), dtype=np.int64)
-    blocks = [names[start : start + NAMES_TOGETHER] for start in range(0, len(names), NAMES_TOGETHER)]
+    blocks = [names[start : start + NAMES_PER_BLOCK] for start in range(0, len(names), NAMES_PER_BLOCK)]
     assert dict(NameTable(ids, blocks)) == dict(zip(ids.tolist(), names, strict=True))
 
 

@@ -28,7 +28,7 @@ def filled(gallery: Gallery, faces: Faces) -> Path:
     """A closed gallery of two people, a denial, a stranger and a setting."""
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", [*faces.samples(2), faces.sample(masked=True)])
-    gallery.deny("Bob", FaceKey.enrolled(faces.sample()))
+    gallery.deny("Bob", FaceKey.from_sample(faces.sample()))
     gallery.remember_stranger(faces.sample())
     gallery.describe("Ada", born="1985", note="of London")
     gallery.write_setting("fpir", 0.01)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facebank.gallery.store.digests import Kind, Value, row_digest, row_digests, signed, summed
+from facebank.gallery.store.digests import Kind, Value, row_digest, row_digests, signed, sum_digests
 from facebank.storage.values import InvalidValueError
 
 KINDS = {"id": Kind.WHOLE, "share": Kind.REAL, "name": Kind.TEXT, "vector": Kind.BYTES}
@@ -28,7 +28,7 @@ def test_digests_of_many_rows_equal_single_digests(rows: list[dict[str, Value]])
     columns = {name: [row[name] for row in rows] for name in KINDS}
     together = row_digests("people", columns, KINDS, len(rows))
     assert together.tolist() == alone
-    assert summed(together) == signed(sum(alone))
+    assert sum_digests(together) == signed(sum(alone))
 
 
 @pytest.mark.parametrize("column", list(KINDS))

@@ -41,7 +41,7 @@ def seen(faces: Faces) -> NewSample:
 
 
 def test_a_denial_applies_to_one_person_and_one_face(two: Gallery, seen: NewSample) -> None:
-    face = FaceKey.enrolled(seen)
+    face = FaceKey.from_sample(seen)
     revision = two.revision
     assert two.deny("ada", face)
     assert not two.deny("Ada", moved(face, 3))
@@ -60,13 +60,13 @@ def test_a_denial_applies_to_one_person_and_one_face(two: Gallery, seen: NewSamp
 def test_face_keys_of_an_analyzed_photo(seen: NewSample, faces: Faces) -> None:
     photo = DecodedPhoto("x", np.zeros((9, 9, 3), np.uint8), seen.content_hash, has_orientation=True, taken_at=None)
     face = Face(seen.box, seen.landmarks, seen.detection_score, Quality(1.0, 90.0, 1.0, 1.0), faces.vector())
-    key = FaceKey.of(AnalyzedPhoto(photo, (face,), seen.quarter_turns), face)
+    key = FaceKey.from_analysis(AnalyzedPhoto(photo, (face,), seen.quarter_turns), face)
     assert (key.content_hash, key.quarter_turns) == (seen.content_hash, seen.quarter_turns)
     np.testing.assert_array_equal(key.box, seen.box)
 
 
 def test_a_denial_can_be_withdrawn(two: Gallery, seen: NewSample) -> None:
-    face = FaceKey.enrolled(seen)
+    face = FaceKey.from_sample(seen)
     two.deny("Ada", face)
     two.deny("Bob", face)
     assert two.withdraw_denial("Ada", moved(face, 2))
@@ -78,37 +78,37 @@ def test_a_persons_own_sample_cannot_be_denied(two: Gallery, seen: NewSample) ->
     (enrolled,) = two.enroll("Ada", [seen])
     command = rf"enrolled as Ada.*`facebank people remove-sample {enrolled.sample_id}`"
     with pytest.raises(UsageError, match=command):
-        two.deny("ada", moved(FaceKey.enrolled(seen), 2))
-    elsewhere = replace(FaceKey.enrolled(seen), content_hash="0" * 64)
+        two.deny("ada", moved(FaceKey.from_sample(seen), 2))
+    elsewhere = replace(FaceKey.from_sample(seen), content_hash="0" * 64)
     with pytest.raises(UsageError, match=command):
         two.deny("Ada", elsewhere, seen.vectors["plain"])
-    assert two.deny("Bob", FaceKey.enrolled(seen))
+    assert two.deny("Bob", FaceKey.from_sample(seen))
     two.remove_sample(enrolled.sample_id)
-    assert two.deny("Ada", FaceKey.enrolled(seen))
+    assert two.deny("Ada", FaceKey.from_sample(seen))
 
 
 def test_enrolling_a_face_drops_its_denial(two: Gallery, seen: NewSample) -> None:
     for name in ("Ada", "Bob"):
-        two.deny(name, FaceKey.enrolled(seen))
+        two.deny(name, FaceKey.from_sample(seen))
     two.enroll("ADA", [seen])
-    assert two.denials_of(FaceKey.enrolled(seen)) == {2}
+    assert two.denials_of(FaceKey.from_sample(seen)) == {2}
     copy = replace(seen, content_hash="0" * 64)
-    two.deny("Ada", FaceKey.enrolled(copy))  # the photo alone does not identify the face
+    two.deny("Ada", FaceKey.from_sample(copy))  # the photo alone does not identify the face
     two.enroll("Ada", [copy])
-    assert two.denials_of(FaceKey.enrolled(copy)) == set()
+    assert two.denials_of(FaceKey.from_sample(copy)) == set()
 
 
 def test_denials_follow_their_person(two: Gallery, seen: NewSample, faces: Faces) -> None:
-    other = FaceKey.enrolled(faces.sample())
-    two.deny("Ada", FaceKey.enrolled(seen))
-    two.deny("Bob", FaceKey.enrolled(seen))
+    other = FaceKey.from_sample(faces.sample())
+    two.deny("Ada", FaceKey.from_sample(seen))
+    two.deny("Bob", FaceKey.from_sample(seen))
     two.deny("Bob", other)
     two.rename("Ada", "Augusta")
-    assert two.denials_of(FaceKey.enrolled(seen)) == {1, 2}
+    assert two.denials_of(FaceKey.from_sample(seen)) == {1, 2}
     two.merge(["Bob"], into="Augusta")
-    assert two.denials_of(FaceKey.enrolled(seen)) == two.denials_of(other) == {1}
-    assert two.withdraw_denial("Augusta", FaceKey.enrolled(seen))  # one of the two denials was left
-    assert two.denials_of(FaceKey.enrolled(seen)) == set()
+    assert two.denials_of(FaceKey.from_sample(seen)) == two.denials_of(other) == {1}
+    assert two.withdraw_denial("Augusta", FaceKey.from_sample(seen))  # one of the two denials was left
+    assert two.denials_of(FaceKey.from_sample(seen)) == set()
     two.forget("Augusta")
     assert two.denials_of(other) == set()
 
@@ -117,10 +117,10 @@ def test_merging_drops_denials_of_samples(two: Gallery, seen: NewSample, faces: 
     other = faces.sample()
     two.enroll("Ada", [seen])
     two.enroll("Bob", [other])
-    two.deny("Bob", FaceKey.enrolled(seen))
-    two.deny("Ada", FaceKey.enrolled(other))
+    two.deny("Bob", FaceKey.from_sample(seen))
+    two.deny("Ada", FaceKey.from_sample(other))
     two.merge(["Bob"], into="Ada")
-    assert two.denials_of(FaceKey.enrolled(seen)) == two.denials_of(FaceKey.enrolled(other)) == set()
+    assert two.denials_of(FaceKey.from_sample(seen)) == two.denials_of(FaceKey.from_sample(other)) == set()
 
 
 @pytest.mark.parametrize(
@@ -135,19 +135,19 @@ def test_merging_drops_denials_of_samples(two: Gallery, seen: NewSample, faces: 
 def test_invalid_faces_are_rejected(two: Gallery, seen: NewSample, change: dict[str, Any], complaint: str) -> None:
     for say in (two.deny, two.withdraw_denial):
         with pytest.raises(UsageError, match=complaint):
-            say("Ada", replace(FaceKey.enrolled(seen), **change))
+            say("Ada", replace(FaceKey.from_sample(seen), **change))
 
 
 def test_invalid_embeddings_are_rejected(two: Gallery, seen: NewSample) -> None:
     for vector in (np.ones(16, np.float32), np.full(16, np.nan, np.float32), np.eye(4, dtype=np.float32)[0]):
         with pytest.raises(UsageError):
-            two.deny("Ada", FaceKey.enrolled(seen), vector)
+            two.deny("Ada", FaceKey.from_sample(seen), vector)
 
 
 def test_unknown_names_raise(two: Gallery, seen: NewSample) -> None:
     for say in (two.deny, two.withdraw_denial):
         with pytest.raises(PersonNotFoundError, match="Carl"):
-            say("Carl", FaceKey.enrolled(seen))
+            say("Carl", FaceKey.from_sample(seen))
 
 
 # Remembered strangers ----------------------------------------------------------------------------------------------
@@ -216,23 +216,23 @@ def test_strangers_are_re_embedded(two: Gallery, faces: Faces) -> None:
 
 
 def test_a_read_only_gallery_refuses_feedback(two: Gallery, seen: NewSample) -> None:
-    two.deny("Ada", FaceKey.enrolled(seen))
+    two.deny("Ada", FaceKey.from_sample(seen))
     two.close()
     with Gallery.open(two.path, two.pack, read_only=True) as reader:
-        assert reader.denials_of(FaceKey.enrolled(seen)) == {1}
-        for change in (lambda: reader.deny("Bob", FaceKey.enrolled(seen)), lambda: reader.remember_stranger(seen)):
+        assert reader.denials_of(FaceKey.from_sample(seen)) == {1}
+        for change in (lambda: reader.deny("Bob", FaceKey.from_sample(seen)), lambda: reader.remember_stranger(seen)):
             with pytest.raises(StorageError):
                 change()
 
 
 def test_exports_contain_no_feedback(two: Gallery, other: Gallery, faces: Faces, tmp_path: Path) -> None:
     denied, stranger = faces.samples(2)
-    two.deny("Ada", FaceKey.enrolled(denied))
+    two.deny("Ada", FaceKey.from_sample(denied))
     two.remember_stranger(stranger)
     folder = export_gallery(two, tmp_path / "export").folder
     written = b"".join(file.read_bytes() for file in folder.iterdir())
     assert denied.content_hash.encode() not in written
     assert stranger.content_hash.encode() not in written
     import_gallery(other, folder)
-    assert other.denials_of(FaceKey.enrolled(denied)) == set()
+    assert other.denials_of(FaceKey.from_sample(denied)) == set()
     assert len(other.strangers().matrix) == 0

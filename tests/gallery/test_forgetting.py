@@ -170,13 +170,13 @@ def test_forgetting_erases_denials(gallery: Gallery, faces: Faces) -> None:
     gallery.enroll("Bob", faces.samples(2))
     denied, shared = faces.samples(20), faces.sample()
     for sample in [*denied, shared]:
-        gallery.deny("Augusta Ada King", FaceKey.enrolled(sample))
-    gallery.deny("Bob", FaceKey.enrolled(shared))
+        gallery.deny("Augusta Ada King", FaceKey.from_sample(sample))
+    gallery.deny("Bob", FaceKey.from_sample(shared))
     betraying = [piece for sample in denied for piece in (sample.content_hash.encode(), sample.box.tobytes())]
     assert left_in(gallery.path, betraying) != []
     gallery.forget("Augusta Ada King")
     assert left_in(gallery.path, betraying) == []
-    assert gallery.denials_of(FaceKey.enrolled(shared)) == {2}
+    assert gallery.denials_of(FaceKey.from_sample(shared)) == {2}
     gallery.close()
     assert left_in(gallery.path, betraying) == []
 

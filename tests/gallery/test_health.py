@@ -67,7 +67,7 @@ def test_readable_permissions_are_a_problem(gallery: Gallery) -> None:
 )
 def test_damage_is_found(gallery: Gallery, faces: Faces, statement: str) -> None:
     gallery.enroll("Ada", faces.samples(3))
-    gallery.deny("Ada", FaceKey.enrolled(faces.sample()))
+    gallery.deny("Ada", FaceKey.from_sample(faces.sample()))
     gallery.remember_stranger(faces.sample())
     gallery.close()
     with closing(sqlite3.connect(gallery.path, isolation_level=None)) as connection:

@@ -82,10 +82,10 @@ class GalleryMachine(RuleBasedStateMachine):
         face = data.draw(st.sampled_from(seen))
         if any(face is sample for sample in self.expected[key].values()):
             with pytest.raises(UsageError, match="remove-sample"):
-                self.gallery.deny(self.spelling[key], FaceKey.enrolled(face))
+                self.gallery.deny(self.spelling[key], FaceKey.from_sample(face))
             return
         is_new = all(name != key or other is not face for name, other in self.denied)
-        assert self.gallery.deny(self.spelling[key], FaceKey.enrolled(face)) is is_new
+        assert self.gallery.deny(self.spelling[key], FaceKey.from_sample(face)) is is_new
         if is_new:
             self.denied.append((key, face))
 
@@ -93,7 +93,7 @@ class GalleryMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def withdraw(self, data: st.DataObject) -> None:
         key, face = self.denied.pop(data.draw(st.integers(0, len(self.denied) - 1)))
-        assert self.gallery.withdraw_denial(key, FaceKey.enrolled(face))
+        assert self.gallery.withdraw_denial(key, FaceKey.from_sample(face))
 
     @rule()
     def remember_stranger(self) -> None:
@@ -222,11 +222,11 @@ class GalleryMachine(RuleBasedStateMachine):
         numbers = {name_key(name): number for number, name in self.gallery.names().items()}
         for _, face in self.denied:
             expected = {numbers[key] for key, other in self.denied if other is face}
-            assert self.gallery.denials_of(FaceKey.enrolled(face)) == expected
+            assert self.gallery.denials_of(FaceKey.from_sample(face)) == expected
         for mine in self.expected.values():
             for sample in mine.values():
                 if all(face is not sample for _, face in self.denied):
-                    assert self.gallery.denials_of(FaceKey.enrolled(sample)) == set()
+                    assert self.gallery.denials_of(FaceKey.from_sample(sample)) == set()
         table = self.gallery.strangers()
         assert table.stranger_ids.tolist() == sorted(self.strangers)
         expected_rows = [self.strangers[number].vectors["plain"] for number in sorted(self.strangers)]

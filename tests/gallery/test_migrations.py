@@ -166,7 +166,7 @@ def test_all_skipped_versions_are_reported(before: int, first_gallery: Path) -> 
     Gallery.open(first_gallery, on_upgrade=upgrades.append).close()
     (upgrade,) = upgrades
     assert len(upgrade.changes) == SCHEMA_VERSION - before
-    assert upgrade.may_decide_otherwise == (before < 3)
+    assert upgrade.may_change_decisions == (before < 3)
     with closing(sqlite3.connect(upgrade.backup)) as connection:
         assert schema_version(connection) == before
 

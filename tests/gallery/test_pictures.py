@@ -33,7 +33,7 @@ def edited(face: FaceKey, picture: str | None = PICTURE) -> FaceKey:
 
 
 def test_faces_match_by_bytes_or_by_picture(seen: NewSample) -> None:
-    face = FaceKey.enrolled(seen)
+    face = FaceKey.from_sample(seen)
     assert is_same_place(face, edited(face))
     assert is_same_place(face, replace(face, picture_hash=None)), "an older entry with the same file hash"
     assert not is_same_place(face, edited(face, OTHER_PICTURE))
@@ -50,7 +50,7 @@ def test_copies_of_a_photo_are_counted_once(gallery: Gallery, faces: Faces, seen
 
 def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
     gallery.enroll("Ada", faces.samples(2))
-    face = FaceKey.enrolled(seen)
+    face = FaceKey.from_sample(seen)
     assert gallery.deny("Ada", face)
     assert gallery.denials_of(edited(face)) == gallery.denials_of(face) == {1}
     assert not gallery.deny("Ada", edited(face)), "the denial exists already"
@@ -60,7 +60,7 @@ def test_a_denial_holds_for_the_edited_photo(gallery: Gallery, faces: Faces, see
 
 
 def test_older_rows_get_picture_hashes(gallery: Gallery, faces: Faces, seen: NewSample, path: Path) -> None:
-    old, enrolled = replace(FaceKey.enrolled(seen), picture_hash=None), faces.sample(content_hash=seen.content_hash)
+    old, enrolled = replace(FaceKey.from_sample(seen), picture_hash=None), faces.sample(content_hash=seen.content_hash)
     gallery.enroll("Ada", [enrolled])
     gallery.deny("Ada", old)
     gallery.remember_stranger(faces.sample(content_hash=seen.content_hash))
@@ -82,9 +82,9 @@ def test_older_rows_get_picture_hashes(gallery: Gallery, faces: Faces, seen: New
 
 def test_repeated_feedback_adds_the_picture_hash(gallery: Gallery, faces: Faces, seen: NewSample) -> None:
     gallery.enroll("Ada", faces.samples(1))
-    old = replace(FaceKey.enrolled(seen), picture_hash=None)
+    old = replace(FaceKey.from_sample(seen), picture_hash=None)
     assert gallery.deny("Ada", old)
-    assert not gallery.deny("Ada", FaceKey.enrolled(seen))
+    assert not gallery.deny("Ada", FaceKey.from_sample(seen))
     assert gallery.denials_of(edited(old)) == {1}
 
 
@@ -94,7 +94,7 @@ def test_an_edited_copy_of_an_enrolled_photo_is_the_same_face(gallery: Gallery, 
     (again,) = gallery.enroll("Bob", [copy])
     assert (again.sample_id, again.duplicate_of_person) == (enrolled.sample_id, "Ada")
     with pytest.raises(UsageError, match="enrolled as Ada"):
-        gallery.deny("Ada", edited(FaceKey.enrolled(seen)))
+        gallery.deny("Ada", edited(FaceKey.from_sample(seen)))
     with pytest.raises(UsageError, match="enrolled as Ada"):
         gallery.remember_stranger(copy)
 
@@ -121,4 +121,4 @@ def test_invalid_hashes_are_rejected(gallery: Gallery, seen: NewSample, wrong: s
         gallery.enroll("Ada", [replace(seen, picture_hash=wrong)])
     gallery.enroll("Ada", [])
     with pytest.raises(UsageError, match="SHA-256"):
-        gallery.deny("Ada", replace(FaceKey.enrolled(seen), picture_hash=wrong))
+        gallery.deny("Ada", replace(FaceKey.from_sample(seen), picture_hash=wrong))

@@ -11,7 +11,7 @@ import pytest
 
 from facebank.gallery import Gallery, PlaceKind, export_gallery
 from facebank.gallery.derived import derived_file
-from facebank.gallery.places import WRITTEN_PLACES_SETTING, with_place
+from facebank.gallery.places import WRITTEN_PLACES_SETTING, add_place
 
 if TYPE_CHECKING:
     from tests.gallery.conftest import Faces
@@ -60,7 +60,7 @@ def test_places_named_after_a_person_are_forgotten(gallery: Gallery, faces: Face
 def test_the_number_of_places_is_limited() -> None:
     known: object = None
     for number in range(300):
-        known = with_place(known, PlaceKind.PAGE, Path("/", "ü" * 200, str(number)))
+        known = add_place(known, PlaceKind.PAGE, Path("/", "ü" * 200, str(number)))
     assert isinstance(known, list)
     assert len(json.dumps(known)) < 60_000
     assert known[-1]["path"].endswith("/299")

@@ -39,7 +39,7 @@ def filled(gallery: Gallery, faces: Faces) -> Path:
     """A closed gallery of two people and a denial."""
     gallery.enroll("Ada", faces.samples(3))
     gallery.enroll("Bob", faces.samples(2))
-    gallery.deny("Bob", FaceKey.enrolled(faces.sample()))
+    gallery.deny("Bob", FaceKey.from_sample(faces.sample()))
     gallery.close()
     return gallery.path
 

@@ -43,7 +43,7 @@ def health(bank: FaceBank) -> GalleryHealth:
 
 def test_denials_are_found_by_face_key(bank: FaceBank) -> None:
     photo = analyzed(bank, BIDEN)
-    key = FaceKey.of(photo, photo.faces[0])
+    key = FaceKey.from_analysis(photo, photo.faces[0])
     assert bank.deny(BIDEN, "barack obama").reason is FeedbackReason.DENIED
     assert bank.gallery.denials_of(key) == {1}
     with FaceBank.open(bank.path) as again:

@@ -259,7 +259,7 @@ def analyzed(*vectors: FloatArray) -> AnalyzedPhoto:
 def test_a_denial_applies_to_one_face(make: Made, engine: Engine) -> None:
     gallery = make(2, 2)
     photo = analyzed(look(0, 50), look(0, 51))
-    gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
+    gallery.deny("Ada", FaceKey.from_analysis(photo, photo.faces[0]))
     found = identified_photo(photo.found, gallery, lambda: prepare_identification(gallery, engine, DEFAULTS))
     denied, other = found.faces
     assert "Ada" not in {candidate.person for candidate in denied.candidates}
@@ -310,7 +310,7 @@ def test_a_face_like_an_unborn_person_is_not_named(make: Made, engine: Engine) -
     assert said(photo.found, gallery, engine) == [KNOWN_ADA]
     gallery.describe("Ada", born="2015")
     assert said(dated(photo, "2010-01-01"), gallery, engine) == [UNBORN]
-    gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
+    gallery.deny("Ada", FaceKey.from_analysis(photo, photo.faces[0]))
     assert said(dated(photo, "2010-01-01"), gallery, engine) == [(Decision.KNOWN, Reason.MATCH, "Eve")]
 
 
@@ -325,7 +325,7 @@ def test_denials_precede_birth_dates(make: Made, engine: Engine) -> None:
     gallery = make(2, 2)
     gallery.describe("Ada", born="2015")
     photo = analyzed(look(0, 50))
-    gallery.deny("Ada", FaceKey.of(photo, photo.faces[0]))
+    gallery.deny("Ada", FaceKey.from_analysis(photo, photo.faces[0]))
     ((outcome, reason, _),) = said(dated(photo, "2010-01-01"), gallery, engine)
     assert (outcome, reason) == (Decision.UNKNOWN, Reason.BELOW_THRESHOLD)
 

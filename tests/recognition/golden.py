@@ -160,7 +160,7 @@ def make_gallery(path: Path, engine: Engine, people: int) -> None:
             )
         )
         denied = photo("denied", probes(dimension, people)["denied"])
-        gallery.deny("Person 0", FaceKey.found(denied, denied.faces[0]))
+        gallery.deny("Person 0", FaceKey.from_photo(denied, denied.faces[0]))
 
 
 def photo(name: str, faces: list[Face]) -> Photo:

@@ -175,7 +175,7 @@ def owner_of(
         if face in without:
             continue
         photo, place = scan_file.place_of(face)
-        for sample in gallery.samples_at(FaceKey.found(photo, photo.faces[place])):
+        for sample in gallery.samples_at(FaceKey.from_photo(photo, photo.faces[place])):
             if name_key(sample.person) != other:
                 return sample.person
     return None
@@ -225,5 +225,7 @@ def _take(
 
 def same_face(analyzed: AnalyzedPhoto, photo: Photo, face: Face) -> Face | None:
     """Return the scanned face in the photo that was read again; None if the photo has changed."""
-    wanted = FaceKey.found(photo, face)
-    return next((found for found in analyzed.faces if is_same_place(FaceKey.of(analyzed, found), wanted)), None)
+    wanted = FaceKey.from_photo(photo, face)
+    return next(
+        (found for found in analyzed.faces if is_same_place(FaceKey.from_analysis(analyzed, found), wanted)), None
+    )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from facebank.storage.folders import FileLocation
 
-LONGEST_NAME = 255  # bytes, of most file systems
+MAX_NAME_LENGTH = 255  # bytes, of most file systems
 _LONGEST_PATH = 32_768
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # on Windows
@@ -148,7 +148,7 @@ def folder_name(person: str) -> str:
     name = _UNSAFE.sub("_", person).rstrip(". ") or "_"
     if name.startswith(".") or _RESERVED.fullmatch(name):
         name = f"_{name}"
-    return shortened(name, LONGEST_NAME).rstrip(". ")
+    return shortened(name, MAX_NAME_LENGTH).rstrip(". ")
 
 
 def shortened(name: str, most: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facebank.album.sort.entries import LONGEST_NAME, SortMode, folder_name, shortened
+from facebank.album.sort.entries import MAX_NAME_LENGTH, SortMode, folder_name, shortened
 from facebank.album.tags.sidecars import SUFFIX, belongs_to_it_alone, own_sidecars, possible_sidecars, sidecar_of
 from facebank.errors import StorageError
 from facebank.storage.files import is_file, sha256_of
@@ -126,7 +126,7 @@ def people_folders(names: Iterable[str], had: Mapping[str, str]) -> dict[str, st
         while owners.get(folder.casefold(), name) != name:
             number += 1
             suffix = f" ({number})"
-            folder = f"{shortened(plain, LONGEST_NAME - len(suffix))}{suffix}"
+            folder = f"{shortened(plain, MAX_NAME_LENGTH - len(suffix))}{suffix}"
         owners[folder.casefold()] = name
         folders[name] = folder
     return folders

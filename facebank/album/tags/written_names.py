@@ -104,7 +104,7 @@ class WrittenNames:
         """Return the keys (`name_key`) of the names that were denied of a photo's faces, by the face's index from 0."""
         found = {}
         for place, face in enumerate(photo.faces):
-            people = self._gallery.denials_of(FaceKey.found(photo, face))
+            people = self._gallery.denials_of(FaceKey.from_photo(photo, face))
             if people:
                 found[place] = frozenset(name_key(self._names[number]) for number in people if number in self._names)
         return found

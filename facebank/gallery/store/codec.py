@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Number = TypeVar("Number", np.int64, np.float64)
 
-LARGEST_DIMENSION = 16_384
-LONGEST_NOTE = 2000
+MAX_DIMENSION = 16_384
+MAX_NOTE_LENGTH = 2000
 _NORM_TOLERANCE = 1e-3
 _VARIANT = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}")
 
@@ -89,19 +89,19 @@ def variant_name(text: object) -> str:
     return text
 
 
-def wholes(values: Sequence[Any]) -> NDArray[np.int64]:
-    """Return integers as an array."""
-    return _numbers(values, np.int64)
+def integer_array(values: Sequence[Any]) -> NDArray[np.int64]:
+    """Return integers as an array ``(N,)``."""
+    return _array(values, np.int64)
 
 
-def reals(values: Sequence[Any]) -> NDArray[np.float64]:
-    """Return numbers as an array."""
-    return _numbers(values, np.float64)
+def real_array(values: Sequence[Any]) -> NDArray[np.float64]:
+    """Return numbers as an array ``(N,)``."""
+    return _array(values, np.float64)
 
 
-def _numbers(values: Sequence[Any], kind: type[Number]) -> NDArray[Number]:
+def _array(values: Sequence[Any], dtype: type[Number]) -> NDArray[Number]:
     try:
-        return np.array(values, dtype=kind)
+        return np.array(values, dtype=dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValueError("it contains a value that is not a number") from error
 
@@ -119,8 +119,8 @@ def birth_date(value: object) -> str:
 
 def note(value: object) -> str:
     """Validate and return a note of 1 to 2,000 characters."""
-    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_NOTE:
-        raise InvalidValueError(f"it contains a note that is not text of 1 to {LONGEST_NOTE:,} characters")
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_NOTE_LENGTH:
+        raise InvalidValueError(f"it contains a note that is not text of 1 to {MAX_NOTE_LENGTH:,} characters")
     return value
 
 

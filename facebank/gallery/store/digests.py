@@ -1,7 +1,7 @@
 """Digests that detect damage: 64 bits over a row's columns, and their sums over many rows.
 
 100,000 rows take a few hundredths of a second. Every flipped bit and every run of up to 32 damaged bits in a value is
-detected. There is no protection against an author who can write to the file. NULL does not contribute, so that a new
+detected. They do not protect against a deliberate change of the file. NULL does not contribute, so that a new
 column leaves existing digests unchanged.
 """
 
@@ -47,7 +47,7 @@ class Kind(Enum):
         self.label = label
         self.types = frozenset(types)
 
-    def refused(self) -> InvalidValueError:
+    def type_error(self) -> InvalidValueError:
         """Return the error for a value of the wrong type."""
         return InvalidValueError(f"it contains a value that is not {self.label}")
 
@@ -74,10 +74,10 @@ def row_digests(
     columns: Mapping[str, Column],
     kinds: Mapping[str, Kind],
     count: int,
-    same: Mapping[str, Value] | None = None,
+    shared: Mapping[str, Value] | None = None,
 ) -> NDArray[np.int64]:
-    """Return the digests of `count` rows, ``(N,)``, from their columns and the values `same` in all rows."""
-    total = np.full(count, _total(name, same or {}, kinds) & _BITS, dtype=np.uint64)
+    """Return the digests of `count` rows, ``(N,)``, from their columns and the values `shared` by all rows."""
+    total = np.full(count, _total(name, shared or {}, kinds) & _BITS, dtype=np.uint64)
     for column, values in columns.items():
         present, numbers = _numbers(values, kinds[column])
         mixed = _mix_all(numbers ^ np.uint64(_seed(name, column)))
@@ -88,7 +88,7 @@ def row_digests(
     return _mix_all(total).view(np.int64)
 
 
-def summed(digests: NDArray[np.int64]) -> int:
+def sum_digests(digests: NDArray[np.int64]) -> int:
     """Return the sum of digests as a signed 64-bit number."""
     return signed(int(digests.view(np.uint64).sum(dtype=np.uint64)))
 
@@ -101,8 +101,8 @@ def signed(number: int) -> int:
 
 @cache
 def _seed(name: str, column: str = "") -> int:
-    whole = f"{name}.{column}" if column else name
-    return int.from_bytes(blake2b(whole.encode(), digest_size=8).digest(), "little")
+    text = f"{name}.{column}" if column else name
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def _total(name: str, values: Mapping[str, Value], kinds: Mapping[str, Kind]) -> int:
@@ -127,7 +127,7 @@ def _mix_all(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def _number(value: Value, kind: Kind) -> int:
     if type(value) not in kind.types:
-        raise kind.refused()
+        raise kind.type_error()
     if isinstance(value, (str, bytes)):
         data = value.encode("utf-8") if isinstance(value, str) else value
         return crc32(data) | len(data) << 32
@@ -137,8 +137,8 @@ def _number(value: Value, kind: Kind) -> int:
 
 
 def _encode(texts: Column) -> list[bytes]:
-    together = "\n".join(texts).encode("utf-8").split(b"\n")
-    return together if len(together) == len(texts) else [text.encode("utf-8") for text in texts]
+    encoded = "\n".join(texts).encode("utf-8").split(b"\n")
+    return encoded if len(encoded) == len(texts) else [text.encode("utf-8") for text in texts]
 
 
 def _numbers(values: Column, kind: Kind) -> tuple[NDArray[np.bool_] | None, NDArray[np.uint64]]:
@@ -149,7 +149,7 @@ def _numbers(values: Column, kind: Kind) -> tuple[NDArray[np.bool_] | None, NDAr
             present = np.array([value is not None for value in values], dtype=np.bool_)
             values = [value for value in values if value is not None]
         if not set(map(type, values)) <= kind.types:
-            raise kind.refused()
+            raise kind.type_error()
     if kind is Kind.WHOLE:
         return present, np.array(values, dtype=np.int64).view(np.uint64)
     if kind is Kind.REAL:

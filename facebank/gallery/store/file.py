@@ -97,7 +97,7 @@ class GalleryFile:
 
     @classmethod
     def open(
-        cls, path: Path, *, new_for: PackIdentity | None = None, read_only: bool = False, busy_timeout: float
+        cls, path: Path, *, new_pack: PackIdentity | None = None, read_only: bool = False, busy_timeout: float
     ) -> GalleryFile:
         """Open a file, or create it for a pack, check it and upgrade it; see `Gallery.open`.
 
@@ -105,26 +105,26 @@ class GalleryFile:
         """
         released = False
         try:
-            file = cls._open(path, new_for, read_only=read_only, busy_timeout=busy_timeout)
+            file = cls._open(path, new_pack, read_only=read_only, busy_timeout=busy_timeout)
         except StorageError as error:
             released = is_full(error) and is_writable(path) and release_reserve(path)
             if not released:
                 raise
-            file = cls._open(path, new_for, read_only=read_only, busy_timeout=busy_timeout)
+            file = cls._open(path, new_pack, read_only=read_only, busy_timeout=busy_timeout)
         file._keeps_reserve = file.writable or released
         file.keep_reserve()
         return file
 
     @classmethod
-    def _open(cls, path: Path, new_for: PackIdentity | None, *, read_only: bool, busy_timeout: float) -> GalleryFile:
-        if new_for is not None:
+    def _open(cls, path: Path, new_pack: PackIdentity | None, *, read_only: bool, busy_timeout: float) -> GalleryFile:
+        if new_pack is not None:
             GALLERY_FILE.make_empty_file(path)
-        GALLERY_FILE.check_header(path, may_be_empty=new_for is not None)
+        GALLERY_FILE.check_header(path, may_be_empty=new_pack is not None)
         with GALLERY_FILE.translate_errors(path):
             connection = connect(path, busy_timeout=busy_timeout)
         file = cls(connection, path, writable=is_writable(path) and not read_only, patience=busy_timeout)
         try:
-            file._prepare(new_for)
+            file._prepare(new_pack)
         except BaseException:
             file.close()
             raise
@@ -244,12 +244,12 @@ class GalleryFile:
         ):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
-    def _prepare(self, new_for: PackIdentity | None) -> None:
+    def _prepare(self, new_pack: PackIdentity | None) -> None:
         with GALLERY_FILE.translate_errors(self.path), self._connections.use() as connection:
             if not self.writable:
                 connection.execute("PRAGMA query_only = ON")
-            if new_for is not None and not has_any_table(connection):
-                self._begin(new_for)
+            if new_pack is not None and not has_any_table(connection):
+                self._begin(new_pack)
             if not has_any_table(connection):
                 raise GALLERY_FILE.empty_file_error(self.path)
             version = GALLERY_FILE.check_tables(connection, self.path)
@@ -279,8 +279,8 @@ class GalleryFile:
                 return
             backup = back_up_before(self.path, SCHEMA_VERSION)
             migrate(connection)
-        changes, is_ruled_otherwise = upgrade_changes(before), before < RULES_SINCE
-        self.upgrade = Upgrade(self.path, before, SCHEMA_VERSION, backup, changes, is_ruled_otherwise)
+        changes, may_change_decisions = upgrade_changes(before), before < RULES_SINCE
+        self.upgrade = Upgrade(self.path, before, SCHEMA_VERSION, backup, changes, may_change_decisions)
 
     def _finish_wiping(self) -> None:
         if not self.writable:

@@ -13,21 +13,21 @@ from facebank.gallery.store.codec import only
 
 NAMES_INDEX, OWNERS_INDEX = "sqlite_autoindex_people_1", "samples_by_person"
 
-_FEW = 3  # values checked one by one; the full comparison costs as much as four to seven of them
+_MAX_LOOKUPS = 3  # values checked one by one; the full comparison costs as much as four to seven of them
 _COLUMNS = {NAMES_INDEX: ("people", "key"), OWNERS_INDEX: ("samples", "person_id")}
-_CHECKED: WeakKeyDictionary[sqlite3.Connection, dict[str, set[str | int]]] = WeakKeyDictionary()
+_CHECKED_VALUES: WeakKeyDictionary[sqlite3.Connection, dict[str, set[str | int]]] = WeakKeyDictionary()
 
 
 def hides_rows(connection: sqlite3.Connection, index: str, value: str | int) -> bool:
     """Return whether an index lacks rows of a value, or has surplus ones."""
     table, column = _COLUMNS[index]
-    checked = _CHECKED.setdefault(connection, {}).setdefault(index, set())
-    if value in checked or len(checked) > _FEW:
+    checked = _CHECKED_VALUES.setdefault(connection, {}).setdefault(index, set())
+    if value in checked or len(checked) > _MAX_LOOKUPS:
         return False
-    if len(checked) < _FEW:
+    if len(checked) < _MAX_LOOKUPS:
         indexed, unindexed = (
-            f"SELECT count(*) FROM {table} {how} WHERE {column} = :value"
-            for how in (f"INDEXED BY {index}", "NOT INDEXED")
+            f"SELECT count(*) FROM {table} {clause} WHERE {column} = :value"
+            for clause in (f"INDEXED BY {index}", "NOT INDEXED")
         )
         statement = f"SELECT ({indexed}) != ({unindexed})"
     else:

@@ -1,14 +1,13 @@
 """The gallery's tables as numbered migrations.
 
-Applied migrations are recorded in the table ``migrations``. Never change a released migration:
-add the next.
+Applied migrations are recorded in the table ``migrations``. Never change a released migration; add another one.
 
 ::
 
     gallery     one row: the pack of its embeddings, the revision
     packs       name, digest and dimension of a pack
     people      name, and the name's key, which is unique
-    samples     one enrolled face of a person, where it is and where it comes from
+    samples     one enrolled face of a person, its location and its photo
     thumbnails  a small JPEG of a sample
     vectors     an embedding, by sample, pack and variant
     settings    small JSON values by key
@@ -42,6 +41,9 @@ from facebank.storage.dates import CLOCK_RESETS
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
+    from typing import TypeAlias
+
+    Migration: TypeAlias = Callable[[sqlite3.Connection], None]
 
 
 def _first_tables(connection: sqlite3.Connection) -> None:
@@ -57,7 +59,7 @@ def _feedback(connection: sqlite3.Connection) -> None:
 def _facts(connection: sqlite3.Connection) -> None:
     for statement in _FACT_COLUMNS:
         connection.execute(statement)
-    connection.execute(_DATED_BY_A_CAMERA, CLOCK_RESETS)
+    connection.execute(_MARK_CAMERA_DATES, CLOCK_RESETS)
 
 
 def _seals(connection: sqlite3.Connection) -> None:
@@ -78,22 +80,18 @@ def _owners(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX samples_by_owner ON samples (masked, person_id, quality)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
-    *(_first_tables, _feedback, _facts, _seals, _merges, _owners),
-)
+MIGRATIONS: tuple[Migration, ...] = (_first_tables, _feedback, _facts, _seals, _merges, _owners)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
-def migrate(
-    connection: sqlite3.Connection, migrations: tuple[Callable[[sqlite3.Connection], None], ...] | None = None
-) -> None:
+def migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...] | None = None) -> None:
     """Apply the migrations that a file lacks, from those given or `MIGRATIONS`; call inside a write transaction."""
-    done = schema_version(connection)
-    if done == 0:
+    applied = schema_version(connection)
+    if applied == 0:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(_MIGRATIONS_TABLE)
-    everything = MIGRATIONS if migrations is None else migrations
-    for number, migration in enumerate(everything[done:], start=done + 1):
+    pending = (MIGRATIONS if migrations is None else migrations)[applied:]
+    for number, migration in enumerate(pending, start=applied + 1):
         migration(connection)
         connection.execute(
             "INSERT INTO migrations (number, name, applied_at) VALUES (?, ?, ?)",
@@ -207,7 +205,7 @@ _FACT_COLUMNS = (
 )
 
 # File modification times were kept in UTC; a date without an offset, or with another one, is from a camera.
-_DATED_BY_A_CAMERA = """
+_MARK_CAMERA_DATES = """
     UPDATE samples SET camera_dated = 1
     WHERE taken_at NOT LIKE '%+00:00' AND date(substr(taken_at, 1, 10)) NOT IN (?, ?, ?, ?, ?, ?, ?)
         AND date(substr(taken_at, 1, 10)) BETWEEN '1840-01-01' AND date('now', '+1 day')"""

@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from facebank.gallery.store.codec import reals, wholes
-from facebank.gallery.store.digests import Kind, row_digest, row_digests, signed, summed
+from facebank.gallery.store.codec import integer_array, real_array
+from facebank.gallery.store.digests import Kind, row_digest, row_digests, signed, sum_digests
 from facebank.gallery.store.schema import SEALS_SINCE, TABLES, has_seals, schema_version
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-_AT_ONCE = 500
-_SEALED_AT_ONCE = 2_000
-_READ_AT_ONCE = 10_000
-_FEW = 10  # fewer rows are digested faster one by one
+_VALUES_PER_QUERY = 500
+_ROWS_PER_SEALING = 2_000
+_ROWS_PER_BLOCK = 10_000
+_MIN_BATCH = 10  # fewer rows are digested faster one by one
 _FIRST_ROW = -(1 << 63)
 _ABSENT: Mapping[str, Value] = {"masked": 0, "camera_dated": 0}
-_DESCRIBED = {
+_ROW_NAMES = {
     "people": "the person {id} '{name}'",
     "samples": "the sample {id}",
     "thumbnails": "the thumbnail of the sample {sample_id}",
@@ -45,7 +45,7 @@ _DESCRIBED = {
     "strangers": "the stranger {id}",
     "settings": "the setting '{key}'",
 }
-_kept: WeakKeyDictionary[sqlite3.Connection, dict[str, tuple[tuple[int, int], list[Row]]]] = WeakKeyDictionary()
+_CACHE: WeakKeyDictionary[sqlite3.Connection, dict[str, tuple[tuple[int, int], list[Row]]]] = WeakKeyDictionary()
 
 
 class Sum(NamedTuple):
@@ -56,10 +56,10 @@ class Sum(NamedTuple):
 
     def with_digests(self, digests: NDArray[np.int64]) -> Sum:
         """Return the sum with the digests ``(N,)`` of further rows."""
-        return Sum(self.row_count + len(digests), signed(self.total + summed(digests)))
+        return Sum(self.row_count + len(digests), signed(self.total + sum_digests(digests)))
 
 
-NOTHING = Sum(0, 0)
+EMPTY_SUM = Sum(0, 0)
 
 
 def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Value]]) -> list[int]:
@@ -73,17 +73,17 @@ def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[st
     is_numbered = TABLES[table].key == ("id",) and "id" not in columns
     marks = ", ".join("?" * (len(columns) + 1))
     statement = f"INSERT INTO {table} ({', '.join(columns)}, seal) VALUES ({marks})"
-    numbers, written = [], []
-    for new in rows:
-        seal = 0 if is_numbered else seal_of(table, new)
-        number = int(connection.execute(statement, (*new.values(), seal)).lastrowid or 0)
-        row = {"id": number, **new} if is_numbered else new
+    row_ids, sealed = [], []
+    for values in rows:
+        seal = 0 if is_numbered else seal_of(table, values)
+        row_id = int(connection.execute(statement, (*values.values(), seal)).lastrowid or 0)
+        row = {"id": row_id, **values} if is_numbered else values
         if is_numbered:
-            connection.execute(f"UPDATE {table} SET seal = ? WHERE id = ?", (seal_of(table, row), number))
-        numbers.append(number)
-        written.append(row)
-    _add_up(connection, table, (), written)
-    return numbers
+            connection.execute(f"UPDATE {table} SET seal = ? WHERE id = ?", (seal_of(table, row), row_id))
+        row_ids.append(row_id)
+        sealed.append(row)
+    _update_sums(connection, table, (), sealed)
+    return row_ids
 
 
 def update(connection: sqlite3.Connection, table: str, column: str, value: Value, changes: Mapping[str, Value]) -> None:
@@ -94,12 +94,12 @@ def update(connection: sqlite3.Connection, table: str, column: str, value: Value
     where = f"WHERE {column} = ?" if TABLES[table].key == (column,) else f"NOT INDEXED WHERE {column} = ?"
     key = " AND ".join(f"{name} = ?" for name in TABLES[table].key)
     statement = f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in changes)}, seal = ? WHERE {key}"
-    before = _intact(connection, table, where, (value,))
+    before = _intact_rows(connection, table, where, (value,))
     after = [{**row, **changes} for row in before]
     for old, new in zip(before, after, strict=True):
         keys = (old[name] for name in TABLES[table].key)
         connection.execute(statement, (*changes.values(), seal_of(table, new), *keys))
-    _add_up(connection, table, before, after)
+    _update_sums(connection, table, before, after)
 
 
 def delete(connection: sqlite3.Connection, table: str, column: str, values: Iterable[Value]) -> int:
@@ -107,17 +107,17 @@ def delete(connection: sqlite3.Connection, table: str, column: str, values: Iter
 
     Reads the whole table, so that a damaged index cannot hide data of a forgotten person.
     """
-    wanted, deleted = list(values), 0
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = tuple(wanted[start : start + _AT_ONCE])
-        where = f"NOT INDEXED WHERE {column} IN ({', '.join('?' * len(some))})"
-        rows = _intact(connection, table, where, some)
+    remaining, deleted = list(values), 0
+    for start in range(0, len(remaining), _VALUES_PER_QUERY):
+        batch = tuple(remaining[start : start + _VALUES_PER_QUERY])
+        where = f"NOT INDEXED WHERE {column} IN ({', '.join('?' * len(batch))})"
+        rows = _intact_rows(connection, table, where, batch)
         if not rows:
             continue
         for child, reference in _children(table):
             delete(connection, child, reference, [row["id"] for row in rows])
-        connection.execute(f"DELETE FROM {table} {where}", some)
-        _add_up(connection, table, rows, ())
+        connection.execute(f"DELETE FROM {table} {where}", batch)
+        _update_sums(connection, table, rows, ())
         deleted += len(rows)
     return deleted
 
@@ -130,23 +130,23 @@ def delete_all(connection: sqlite3.Connection, table: str) -> None:
 
 def seal_table(connection: sqlite3.Connection, table: str) -> None:
     """Seal and sum all rows of a table unchecked, for migrations and repairs."""
-    there = {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
-    columns = [column for column in TABLES[table].columns if column in there]
+    existing = {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
+    columns = [column for column in TABLES[table].columns if column in existing]
     _drop_sums(connection, table)
     statement = (
-        f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT {_SEALED_AT_ONCE}"
+        f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT {_ROWS_PER_SEALING}"
     )
     sums: dict[str, Sum] = {}
-    last = _FIRST_ROW
-    while block := connection.execute(statement, (last,)).fetchall():
-        numbers, *values = zip(*block, strict=True)
+    last_id = _FIRST_ROW
+    while block := connection.execute(statement, (last_id,)).fetchall():
+        row_ids, *values = zip(*block, strict=True)
         by_column = dict(zip(columns, values, strict=True))
         seals = row_digests(table, by_column, TABLES[table].columns, len(block)).tolist()
-        connection.executemany(f"UPDATE {table} SET seal = ? WHERE rowid = ?", zip(seals, numbers, strict=True))
+        connection.executemany(f"UPDATE {table} SET seal = ? WHERE rowid = ?", zip(seals, row_ids, strict=True))
         for name, digests in _all_summands(table, by_column, seals):
-            row_count, total = sums.get(name, NOTHING)
+            row_count, total = sums.get(name, EMPTY_SUM)
             sums[name] = Sum(row_count + len(digests), total + sum(digests))
-        last = numbers[-1]
+        last_id = row_ids[-1]
     _change_sums(connection, sums)
 
 
@@ -167,22 +167,22 @@ def is_sum_of(name: str, table: str) -> bool:
     return name.partition(" ")[0].partition(".")[0] == table
 
 
-def kept_sum(connection: sqlite3.Connection, name: str) -> Sum:
+def read_sum(connection: sqlite3.Connection, name: str) -> Sum:
     """Return a stored sum; `NOTHING` if there is none."""
     row = connection.execute("SELECT row_count, total, seal FROM sums WHERE name = ?", (name,)).fetchone()
     if row is None:
-        return NOTHING
+        return EMPTY_SUM
     row_count, total, seal = row
     if seal != seal_of("sums", {"name": name, "row_count": row_count, "total": total}):
         raise InvalidValueError(f"the sum of {name} does not match its seal")
     return Sum(row_count, total)
 
 
-def _intact(connection: sqlite3.Connection, table: str, where: str, values: Sequence[Value]) -> list[dict[str, Value]]:
+def _intact_rows(connection: sqlite3.Connection, table: str, where: str, values: Sequence[Value]) -> list[Row]:
     """Return rows by column, after checking their seals."""
     columns = [*TABLES[table].columns, "seal"]
-    found = connection.execute(f"SELECT {', '.join(columns)} FROM {table} {where}", values)
-    rows = [dict(zip(columns, row, strict=True)) for row in found]
+    cursor = connection.execute(f"SELECT {', '.join(columns)} FROM {table} {where}", values)
+    rows = [dict(zip(columns, row, strict=True)) for row in cursor]
     for row in rows:
         if row.pop("seal") != seal_of(table, row):
             raise InvalidValueError(f"a row of {table} does not match its seal")
@@ -195,13 +195,13 @@ def _drop_sums(connection: sqlite3.Connection, table: str) -> None:
 
 
 def _children(table: str) -> Iterator[tuple[str, str]]:
-    for child, known in TABLES.items():
-        for reference, parent in known.parents.items():
+    for child, table_schema in TABLES.items():
+        for reference, parent in table_schema.parents.items():
             if parent == table:
                 yield child, reference
 
 
-def _add_up(
+def _update_sums(
     connection: sqlite3.Connection,
     table: str,
     before: Iterable[Mapping[str, Value]],
@@ -212,7 +212,7 @@ def _add_up(
     for sign, rows in ((-1, before), (1, after)):
         for row in rows:
             for name, digest in summands(table, row):
-                row_count, total = changes.get(name, NOTHING)
+                row_count, total = changes.get(name, EMPTY_SUM)
                 changes[name] = Sum(row_count + sign, total + sign * digest)
     _change_sums(connection, changes)
 
@@ -220,11 +220,11 @@ def _add_up(
 def _change_sums(connection: sqlite3.Connection, changes: Mapping[str, Sum]) -> None:
     for name, change in changes.items():
         if change.row_count or signed(change.total):
-            kept = kept_sum(connection, name)
+            stored = read_sum(connection, name)
             row: dict[str, Value] = {
                 "name": name,
-                "row_count": kept.row_count + change.row_count,
-                "total": signed(kept.total + change.total),
+                "row_count": stored.row_count + change.row_count,
+                "total": signed(stored.total + change.total),
             }
             connection.execute(
                 "INSERT OR REPLACE INTO sums (name, row_count, total, seal) VALUES (?, ?, ?, ?)",
@@ -234,32 +234,32 @@ def _change_sums(connection: sqlite3.Connection, changes: Mapping[str, Sum]) -> 
 
 def summands(table: str, row: Mapping[str, Value]) -> Iterator[tuple[str, int]]:
     """Yield the names of the sums that a row contributes to, with its digests."""
-    known = TABLES[table]
-    if known.is_summed:
-        yield sum_name(table, group=known.by and row[known.by]), seal_of(table, row)
-    for name, part in known.parts.items():
+    table_schema = TABLES[table]
+    if table_schema.is_summed:
+        yield sum_name(table, group=table_schema.by and row[table_schema.by]), seal_of(table, row)
+    for name, part in table_schema.parts.items():
         values = {column: row.get(column) for column in part.columns}
         if part.having is None or values[part.having] is not None:
             group = part.by and values[part.by]
-            yield sum_name(table, name, group), row_digest(f"{table}.{name}", values, known.columns)
+            yield sum_name(table, name, group), row_digest(f"{table}.{name}", values, table_schema.columns)
 
 
 def _all_summands(
     table: str, columns: Mapping[str, Sequence[Value]], seals: Sequence[int]
 ) -> Iterator[tuple[str, list[int]]]:
     """Yield the summands of many rows: the name of each sum, and the digests."""
-    known = TABLES[table]
-    everything = range(len(seals))
-    if known.is_summed:
-        for group, rows in _group(everything, known.by and columns[known.by]):
+    table_schema = TABLES[table]
+    row_indices = range(len(seals))
+    if table_schema.is_summed:
+        for group, rows in _group(row_indices, table_schema.by and columns[table_schema.by]):
             yield sum_name(table, group=group), [seals[row] for row in rows]
-    for name, part in known.parts.items():
-        there = {column: columns[column] for column in part.columns if column in columns}
-        if part.having is not None and part.having not in there:
+    for name, part in table_schema.parts.items():
+        present = {column: columns[column] for column in part.columns if column in columns}
+        if part.having is not None and part.having not in present:
             continue
-        digests = row_digests(f"{table}.{name}", there, known.columns, len(seals)).tolist()
-        counted = [row for row in everything if part.having is None or there[part.having][row] is not None]
-        for group, rows in _group(counted, part.by and columns[part.by]):
+        digests = row_digests(f"{table}.{name}", present, table_schema.columns, len(seals)).tolist()
+        counted_rows = [row for row in row_indices if part.having is None or present[part.having][row] is not None]
+        for group, rows in _group(counted_rows, part.by and columns[part.by]):
             yield sum_name(table, name, group), [digests[row] for row in rows]
 
 
@@ -288,18 +288,18 @@ def rows_by_number(
     further: Mapping[str, Value] | None = None,
 ) -> list[Row]:
     """Return the rows with one of some numbers in an indexed column, and the `further` values in others."""
-    wanted: list[Value] = [int(number) for number in numbers]
-    found: list[Row] = []
+    ids: list[Value] = [int(number) for number in numbers]
+    rows: list[Row] = []
     conditions = "".join(f" AND {name} = ?" for name in further or {})
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = wanted[start : start + _AT_ONCE]
-        marks = ", ".join("?" * len(some))
+    for start in range(0, len(ids), _VALUES_PER_QUERY):
+        batch = ids[start : start + _VALUES_PER_QUERY]
+        marks = ", ".join("?" * len(batch))
         where = f"WHERE {column} IN ({marks}){conditions} ORDER BY {column}"
-        found += rows_of(connection, table, where, [*some, *(further or {}).values()])
-    return found
+        rows += rows_of(connection, table, where, [*batch, *(further or {}).values()])
+    return rows
 
 
-def every_row(connection: sqlite3.Connection, table: str) -> list[Row]:
+def all_rows(connection: sqlite3.Connection, table: str) -> list[Row]:
     """Return all rows of a table with one sum, in the order of their keys; completeness is checked by the sum."""
     order = ", ".join(TABLES[table].key)
     rows, total = _read(connection, table, f"NOT INDEXED ORDER BY {order}", ())
@@ -308,22 +308,22 @@ def every_row(connection: sqlite3.Connection, table: str) -> list[Row]:
     return rows
 
 
-def kept_rows(connection: sqlite3.Connection, table: str) -> list[Row]:
-    """Return the same as `every_row`, cached until the file changes; do not modify it."""
-    kept = _kept.setdefault(connection, {})
+def cached_rows(connection: sqlite3.Connection, table: str) -> list[Row]:
+    """Return the same as `all_rows`, cached until the file changes; do not modify it."""
+    cache = _CACHE.setdefault(connection, {})
     state = _state(connection)
-    if table not in kept or kept[table][0] != state:
-        kept[table] = state, every_row(connection, table)
-    return kept[table][1]
+    if table not in cache or cache[table][0] != state:
+        cache[table] = state, all_rows(connection, table)
+    return cache[table][1]
 
 
 def clear_cache(connection: sqlite3.Connection) -> None:
-    """Clear the cache of `kept_rows`; call it after a change, even if rolled back."""
-    _kept.pop(connection, None)
+    """Clear the cache of `cached_rows`; call it after a change, even if rolled back."""
+    _CACHE.pop(connection, None)
 
 
 def blocks_of(
-    connection: sqlite3.Connection, table: str, part: str, group: Value = None, rows_at_once: int = _READ_AT_ONCE
+    connection: sqlite3.Connection, table: str, part: str, group: Value = None, rows_at_once: int = _ROWS_PER_BLOCK
 ) -> Iterator[list[Any]]:
     """Yield the columns of a part of a table, for all rows or a group, in blocks by number or in index order.
 
@@ -332,12 +332,12 @@ def blocks_of(
 
     `group` is the rows' value in the column by which the part is grouped.
     """
-    seen = NOTHING
+    total = EMPTY_SUM
     for block, digests in _blocks(connection, table, part, group, rows_at_once=rows_at_once):
-        seen = seen.with_digests(digests)
+        total = total.with_digests(digests)
         yield block
     if has_seals(connection):
-        check_sum(connection, table, part, seen, group)
+        check_sum(connection, table, part, total, group)
 
 
 def added_blocks(
@@ -347,11 +347,11 @@ def added_blocks(
 
     None if their digests and the sum of the earlier rows do not add up to the total: other rows changed too.
     """
-    found, seen = [], before
+    blocks, total = [], before
     for block, digests in _blocks(connection, table, part, group, after=after):
-        found.append(block)
-        seen = seen.with_digests(digests)
-    return found if seen == kept_sum(connection, sum_name(table, part, group)) else None
+        blocks.append(block)
+        total = total.with_digests(digests)
+    return blocks if total == read_sum(connection, sum_name(table, part, group)) else None
 
 
 def _blocks(
@@ -360,45 +360,45 @@ def _blocks(
     part: str,
     group: Value,
     *,
-    rows_at_once: int = _READ_AT_ONCE,
+    rows_at_once: int = _ROWS_PER_BLOCK,
     after: int | None = None,
 ) -> Iterator[tuple[list[Any], NDArray[np.int64]]]:
     """Yield the columns of a part of a table, and the rows' digests, which are empty in a file without seals."""
     version = schema_version(connection)
-    known, wanted = TABLES[table], TABLES[table].parts[part]
-    there = known.columns_in(version)
-    if wanted.having is not None and wanted.having not in there:
+    table_schema, selection = TABLES[table], TABLES[table].parts[part]
+    existing = table_schema.columns_in(version)
+    if selection.having is not None and selection.having not in existing:
         return
-    if wanted.by is not None and wanted.by not in there and group != _ABSENT[wanted.by]:
+    if selection.by is not None and selection.by not in existing and group != _ABSENT[selection.by]:
         return
-    columns = ", ".join(name if name in there else str(_ABSENT[name]) for name in wanted.columns)
+    columns = ", ".join(name if name in existing else str(_ABSENT[name]) for name in selection.columns)
     conditions, values = ["1"], []
-    if wanted.having is not None:
-        conditions.append(f"{wanted.having} IS NOT NULL")
-    if wanted.by is not None and wanted.by in there:
-        conditions.append(f"{wanted.by} = ?")
+    if selection.having is not None:
+        conditions.append(f"{selection.having} IS NOT NULL")
+    if selection.by is not None and selection.by in existing:
+        conditions.append(f"{selection.by} = ?")
         values.append(group)
     if after is not None:
-        conditions.append(f"{known.key[0]} > ?")
+        conditions.append(f"{table_schema.key[0]} > ?")
         values.append(after)
-    indexed = wanted.index is not None and version >= wanted.since and after is None
-    source = f"{table} INDEXED BY {wanted.index}" if indexed else f"{table} NOT INDEXED"
-    order = "" if indexed else f"ORDER BY {known.key[0]}"
+    is_indexed = selection.index is not None and version >= selection.since and after is None
+    source = f"{table} INDEXED BY {selection.index}" if is_indexed else f"{table} NOT INDEXED"
+    order = "" if is_indexed else f"ORDER BY {table_schema.key[0]}"
     statement = f"SELECT {columns} FROM {source} WHERE {' AND '.join(conditions)} {order}"
     cursor = connection.execute(statement, values)
     digests = np.empty(0, np.int64)
     while block := cursor.fetchmany(rows_at_once):
         try:
-            read = [
-                _array(values, known.columns[name])
-                for name, values in zip(wanted.columns, zip(*block, strict=True), strict=True)
+            arrays = [
+                _array(values, table_schema.columns[name])
+                for name, values in zip(selection.columns, zip(*block, strict=True), strict=True)
             ]
             if version >= SEALS_SINCE:
-                by_column: dict[str, Column] = dict(zip(wanted.columns, read, strict=True))
-                digests = row_digests(f"{table}.{part}", by_column, known.columns, len(block))
+                by_column: dict[str, Column] = dict(zip(selection.columns, arrays, strict=True))
+                digests = row_digests(f"{table}.{part}", by_column, table_schema.columns, len(block))
         except InvalidValueError as error:
             raise damage_of(connection, table, str(error)) from error
-        yield read, digests
+        yield arrays, digests
 
 
 def summed_groups(connection: sqlite3.Connection, table: str) -> set[str]:
@@ -407,27 +407,27 @@ def summed_groups(connection: sqlite3.Connection, table: str) -> set[str]:
     return {
         name.partition(" ")[2]
         for name in names
-        if name.startswith(f"{table} ") and kept_sum(connection, name).row_count
+        if name.startswith(f"{table} ") and read_sum(connection, name).row_count
     }
 
 
-def check_sum(connection: sqlite3.Connection, table: str, part: str | None, seen: Sum, group: Value = None) -> None:
+def check_sum(connection: sqlite3.Connection, table: str, part: str | None, actual: Sum, group: Value = None) -> None:
     """Compare the sum of the rows read with the stored one; raises `InvalidValueError` naming the damage."""
-    kept = kept_sum(connection, sum_name(table, part, group))
-    if (seen.row_count, signed(seen.total)) != kept:
-        raise damage_of(connection, table, _count_message(table, seen.row_count, kept.row_count))
+    stored = read_sum(connection, sum_name(table, part, group))
+    if (actual.row_count, signed(actual.total)) != stored:
+        raise damage_of(connection, table, _count_message(table, actual.row_count, stored.row_count))
 
 
-def damage_of(connection: sqlite3.Connection, table: str, otherwise: str) -> InvalidValueError:
-    """Return the error for the first row of a table that does not match its seal, else with the text `otherwise`."""
+def damage_of(connection: sqlite3.Connection, table: str, fallback: str) -> InvalidValueError:
+    """Return the error for the first row of a table that does not match its seal, else with the text `fallback`."""
     try:
         for row in unchecked_rows(connection, table):
             seal = row.pop("seal")
             if not is_sealed(table, row, seal):
-                return InvalidValueError(f"{described(connection, table, row)} does not match its seal")
+                return InvalidValueError(f"{describe_row(connection, table, row)} does not match its seal")
     except sqlite3.Error:
         pass
-    return InvalidValueError(otherwise)
+    return InvalidValueError(fallback)
 
 
 def is_sealed(table: str, row: Mapping[str, Value], seal: object) -> bool:
@@ -438,9 +438,9 @@ def is_sealed(table: str, row: Mapping[str, Value], seal: object) -> bool:
         return False
 
 
-def described(connection: sqlite3.Connection, table: str, row: Mapping[str, Value]) -> str:
+def describe_row(connection: sqlite3.Connection, table: str, row: Mapping[str, Value]) -> str:
     """Return the name of a row for messages, with the person's name if it can be read."""
-    text = _DESCRIBED.get(table, f"a row of its table '{table}'").format_map(
+    text = _ROW_NAMES.get(table, f"a row of its table '{table}'").format_map(
         {name: printable(str(value)) for name, value in row.items()}
     )
     if table in {"thumbnails", "vectors"}:
@@ -451,23 +451,23 @@ def described(connection: sqlite3.Connection, table: str, row: Mapping[str, Valu
 def _read(connection: sqlite3.Connection, table: str, where: str, values: Sequence[Value]) -> tuple[list[Row], int]:
     """Return rows, and the sum of their seals."""
     version = schema_version(connection)
-    known = TABLES[table]
-    if version < known.since:
+    table_schema = TABLES[table]
+    if version < table_schema.since:
         return [], 0
-    columns = known.columns_in(version)
+    columns = table_schema.columns_in(version)
     is_sealed = version >= SEALS_SINCE
-    wanted = ", ".join((*columns, "seal") if is_sealed else columns)
-    found = connection.execute(f"SELECT {wanted} FROM {table} {where}", values).fetchall()
-    rows = [dict(zip(columns, row, strict=False)) for row in found]
-    total = _checked_seals(connection, table, rows, [row[-1] for row in found]) if is_sealed and found else 0
-    absent = {column: _ABSENT.get(column) for column in known.columns if column not in columns}
+    selected = ", ".join((*columns, "seal") if is_sealed else columns)
+    stored = connection.execute(f"SELECT {selected} FROM {table} {where}", values).fetchall()
+    rows = [dict(zip(columns, row, strict=False)) for row in stored]
+    total = _check_seals(connection, table, rows, [row[-1] for row in stored]) if is_sealed and stored else 0
+    absent = {column: _ABSENT.get(column) for column in table_schema.columns if column not in columns}
     return [{**row, **absent} for row in rows] if absent else rows, total
 
 
-def _checked_seals(connection: sqlite3.Connection, table: str, rows: list[Row], seals: list[Any]) -> int:
+def _check_seals(connection: sqlite3.Connection, table: str, rows: list[Row], seals: list[Any]) -> int:
     digests: list[int] = []
     try:
-        if len(rows) < _FEW:
+        if len(rows) < _MIN_BATCH:
             digests = [seal_of(table, row) for row in rows]
         else:
             columns: dict[str, Column] = {name: [row[name] for row in rows] for name in rows[0]}
@@ -476,14 +476,14 @@ def _checked_seals(connection: sqlite3.Connection, table: str, rows: list[Row], 
         pass
     if digests != seals:
         broken = next((row for row, seal in zip(rows, seals, strict=True) if not is_sealed(table, row, seal)), rows[0])
-        raise InvalidValueError(f"{described(connection, table, broken)} does not match its seal")
+        raise InvalidValueError(f"{describe_row(connection, table, broken)} does not match its seal")
     return sum(seals)
 
 
 def _array(values: Sequence[Any], kind: Kind) -> Column:
     if kind is Kind.REAL:
-        return reals(values)
-    return wholes(values) if kind is Kind.WHOLE else values
+        return real_array(values)
+    return integer_array(values) if kind is Kind.WHOLE else values
 
 
 def unchecked_rows(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
@@ -520,6 +520,8 @@ def _state(connection: sqlite3.Connection) -> tuple[int, int]:
     return version, connection.total_changes
 
 
-def _count_message(table: str, seen: int, kept: int) -> str:
-    what = "embeddings" if table == "vectors" else table
-    return f"its {what} do not match their sum" if seen == kept else f"only {seen} of {kept} {what} can be read"
+def _count_message(table: str, actual: int, expected: int) -> str:
+    noun = "embeddings" if table == "vectors" else table
+    if actual == expected:
+        return f"its {noun} do not match their sum"
+    return f"only {actual} of {expected} {noun} can be read"

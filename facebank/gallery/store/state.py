@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from facebank.errors import UsageError
 from facebank.gallery.records import PackIdentity
-from facebank.gallery.store.codec import LARGEST_DIMENSION, variant_name
-from facebank.gallery.store.rows import delete, delete_all, every_row, insert, kept_rows, rows_of, update
+from facebank.gallery.store.codec import MAX_DIMENSION, variant_name
+from facebank.gallery.store.rows import all_rows, cached_rows, delete, delete_all, insert, rows_of, update
 from facebank.storage.text import printable
 from facebank.storage.values import InvalidValueError, integer
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facebank.gallery.store.rows import Row
 
 _DENIALS_SETTING = "denials_revision"
-_LARGEST_SETTING = 64 * 1024  # characters of JSON
+_MAX_SETTING_LENGTH = 64 * 1024  # characters of JSON
 
 
 class Binding(NamedTuple):
@@ -36,9 +36,9 @@ def begin_gallery(connection: sqlite3.Connection, pack: PackIdentity) -> None:
 
 def add_pack(connection: sqlite3.Connection, pack: PackIdentity) -> int:
     """Return the number of a pack in the file, after adding it if it is new."""
-    known = connection.execute("SELECT id FROM packs WHERE digest = ?", (pack.digest,)).fetchone()
-    if known is not None:
-        return int(known[0])
+    stored = connection.execute("SELECT id FROM packs WHERE digest = ?", (pack.digest,)).fetchone()
+    if stored is not None:
+        return int(stored[0])
     row: dict[str, Value] = {"name": pack.name, "digest": pack.digest, "dimension": pack.dimension}
     (pack_id,) = insert(connection, "packs", [row])
     return pack_id
@@ -46,14 +46,14 @@ def add_pack(connection: sqlite3.Connection, pack: PackIdentity) -> int:
 
 def binding(connection: sqlite3.Connection) -> Binding:
     """Return the pack that the gallery is bound to."""
-    bound = [row["pack_id"] for row in rows_of(connection, "gallery")]
-    packs = [row for row in every_row(connection, "packs") if row["id"] in bound]
-    if len(bound) != 1 or not packs:
+    pack_ids = [row["pack_id"] for row in rows_of(connection, "gallery")]
+    packs = [row for row in all_rows(connection, "packs") if row["id"] in pack_ids]
+    if len(pack_ids) != 1 or not packs:
         raise InvalidValueError("it has no pack")
     pack_id, name, digest, dimension = (packs[0][column] for column in ("id", "name", "digest", "dimension"))
     if not (isinstance(name, str) and isinstance(digest, str) and isinstance(dimension, int)):
         raise InvalidValueError("it has no pack")
-    if not 1 <= dimension <= LARGEST_DIMENSION:
+    if not 1 <= dimension <= MAX_DIMENSION:
         raise InvalidValueError(f"its embeddings have an invalid dimension {dimension}")
     return Binding(integer(pack_id), PackIdentity(name, digest, dimension))
 
@@ -73,15 +73,15 @@ def revision(connection: sqlite3.Connection) -> int:
 
 def advance(connection: sqlite3.Connection) -> int:
     """Advance the gallery's revision by one and return it."""
-    advanced = revision(connection) + 1
-    update(connection, "gallery", "id", 1, {"revision": advanced})
-    return advanced
+    new_revision = revision(connection) + 1
+    update(connection, "gallery", "id", 1, {"revision": new_revision})
+    return new_revision
 
 
 def denials_revision(connection: sqlite3.Connection) -> int:
     """Return a number that increases with every change of denials only."""
-    known = read_setting(connection, _DENIALS_SETTING)
-    return known if isinstance(known, int) else 0
+    stored = read_setting(connection, _DENIALS_SETTING)
+    return stored if isinstance(stored, int) else 0
 
 
 def advance_denials(connection: sqlite3.Connection) -> None:
@@ -99,15 +99,15 @@ def note_traces(connection: sqlite3.Connection) -> None:
     update(connection, "gallery", "id", 1, {"traces": revision(connection)})
 
 
-def clear_traces(connection: sqlite3.Connection, noted: int) -> None:
-    """Record that the bytes are erased, unless more was removed after revision `noted`."""
-    if traces(connection) == noted:
+def clear_traces(connection: sqlite3.Connection, wiped: int) -> None:
+    """Record that the bytes are erased, unless more was removed after revision `wiped`."""
+    if traces(connection) == wiped:
         update(connection, "gallery", "id", 1, {"traces": 0})
 
 
 def read_setting(connection: sqlite3.Connection, key: str) -> Any:
     """Return a setting's value, decoded from JSON; None if it is not set."""
-    text = next((str(row["value"]) for row in kept_rows(connection, "settings") if row["key"] == key), None)
+    text = next((str(row["value"]) for row in cached_rows(connection, "settings") if row["key"] == key), None)
     try:
         return None if text is None else json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -121,7 +121,7 @@ def write_setting(connection: sqlite3.Connection, key: str, value: object) -> No
         text = None if value is None else json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"The setting '{printable(key)}' cannot be stored: {error}.") from error
-    if text is not None and len(text) > _LARGEST_SETTING:
+    if text is not None and len(text) > _MAX_SETTING_LENGTH:
         raise UsageError(f"The setting '{printable(key)}' cannot be stored: it is larger than 64 KiB.")
     delete(connection, "settings", "key", [key])
     if text is not None:

@@ -289,7 +289,7 @@ class PageMemory:
             face
             for face, (photo, number) in faces.items()
             if face in before
-            or any(is_same_place(FaceKey.found(photo, photo.faces[number - 1]), key) for key in denied)
+            or any(is_same_place(FaceKey.from_photo(photo, photo.faces[number - 1]), key) for key in denied)
         }
         return out if len(out) < len(faces) else set()
 

@@ -122,8 +122,8 @@ def _shown(memory: PageMemory, content_hash: str) -> tuple[Photo, list[_ShownFac
     faces = []
     for face in photo.faces:
         likeliest = next(filter(is_offered, face.candidates[:1]), None)
-        owners = gallery.samples_at(FaceKey.found(photo, face))
-        denials = gallery.denials_of(FaceKey.found(photo, face))
+        owners = gallery.samples_at(FaceKey.from_photo(photo, face))
+        denials = gallery.denials_of(FaceKey.from_photo(photo, face))
         denied = sorted((name for number, name in names.items() if number in denials), key=str.casefold)
         is_nobody = face.reason is Reason.REMEMBERED_STRANGER and is_remembered(gallery, photo, face)
         faces.append(
