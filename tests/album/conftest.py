@@ -21,9 +21,9 @@ def engine() -> Engine:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder of three photos, one of them in an inner folder."""
-    made = tmp_path / "photos"
-    (made / "space").mkdir(parents=True)
-    shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", made / "obama.jpg")
-    shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", made / "biden.jpg")
-    shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", made / "space" / "collins.jpg")
-    return made
+    photos = tmp_path / "photos"
+    (photos / "space").mkdir(parents=True)
+    shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", photos / "obama.jpg")
+    shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", photos / "biden.jpg")
+    shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", photos / "space" / "collins.jpg")
+    return photos

@@ -25,20 +25,20 @@ needs_pyarrow = pytest.mark.skipif(
 
 def made_up_face(seed: int, dimension: int = PACK.dimension) -> Face:
     """Return a face of a photo of 640 x 480 pixels."""
-    random = np.random.default_rng(seed)
-    corner = random.random(2, dtype=np.float32) * 300
-    box = np.concatenate([corner, corner + 40 + random.random(2, dtype=np.float32) * 100])
+    rng = np.random.default_rng(seed)
+    corner = rng.random(2, dtype=np.float32) * 300
+    box = np.concatenate([corner, corner + 40 + rng.random(2, dtype=np.float32) * 100])
     quality = Quality(0.5, 64.0, 0.25, 0.75, None, 0.125, None, ("blurred", "turned away"))
-    embedding = random.standard_normal(dimension, dtype=np.float32)
-    landmarks = random.random((5, 2), dtype=np.float32) * 100
+    embedding = rng.standard_normal(dimension, dtype=np.float32)
+    landmarks = rng.random((5, 2), dtype=np.float32) * 100
     return Face(box, landmarks, float(np.float32(0.9)), quality, embedding / np.linalg.norm(embedding))
 
 
 def made_up_photo(number: int, faces: int = 2, path: str = "/x.jpg", dimension: int = PACK.dimension) -> Photo:
     """Return a photo with unique content and faces."""
-    found = tuple(made_up_face(100 * number + place, dimension) for place in range(faces))
-    hashed = f"{number + 7:064x}"
-    return Photo(path, found, width=640, height=480, content_hash=f"{number:064x}", picture_hash=hashed)
+    photo_faces = tuple(made_up_face(100 * number + index, dimension) for index in range(faces))
+    picture_hash = f"{number + 7:064x}"
+    return Photo(path, photo_faces, width=640, height=480, content_hash=f"{number:064x}", picture_hash=picture_hash)
 
 
 def made_up_file(path: str, number: int, faces: int = 2, dimension: int = PACK.dimension) -> ScannedFile:
@@ -47,12 +47,19 @@ def made_up_file(path: str, number: int, faces: int = 2, dimension: int = PACK.d
     return ScannedFile(path, STATE, photo.content_hash, None, photo)
 
 
-def plain(file: ScannedFile) -> tuple[object, ...]:
+def file_content(file: ScannedFile) -> tuple[object, ...]:
     """Return the content of a scanned file as comparable values."""
-    return (file.path, file.state, file.content_hash, file.error, file.readers, *map(_plain, (file.found, file.edited)))
+    return (
+        file.path,
+        file.state,
+        file.content_hash,
+        file.error,
+        file.readers,
+        *map(_photo_content, (file.found, file.edited)),
+    )
 
 
-def _plain(photo: Photo | None) -> tuple[object, ...] | None:
+def _photo_content(photo: Photo | None) -> tuple[object, ...] | None:
     if photo is None:
         return None
     faces = tuple(

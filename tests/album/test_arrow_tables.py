@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from facebank import FaceBank
 from facebank.album.arrow_tables import faces_table, shown_path, write_found
 from facebank.album.finding import FoundPhoto, KnownPerson
 from facebank.errors import MissingDependencyError, StorageError
-from facebank.types import Photo
 
 from .shard_files import PACK, made_up_photo, needs_pyarrow
 
@@ -61,7 +59,7 @@ def test_without_a_gallery_or_identification_nobody_is_named(bank: FaceBank, fol
         assert album.to_arrow(folder / "space").num_rows == 1
 
 
-def test_groups_and_chunks() -> None:
+def test_a_large_table_has_groups_and_several_chunks() -> None:
     photos = [
         ([10 * number + 1, 10 * number + 2], made_up_photo(number, 2, f"/{number}.jpg")) for number in range(3000)
     ]
@@ -80,7 +78,7 @@ def test_groups_and_chunks() -> None:
         (datetime(2020, 5, 17, 12, tzinfo=timezone(timedelta(hours=2))), datetime(2020, 5, 17, 10, tzinfo=UTC)),
     ],
 )
-def test_times_are_in_utc(taken_at: datetime | None, expected: datetime | None) -> None:
+def test_times_are_converted_to_utc(taken_at: datetime | None, expected: datetime | None) -> None:
     photo = replace(made_up_photo(1, 1), taken_at=taken_at)
     (row,) = faces_table([([1], photo)], {}, PACK.dimension).to_pylist()
     assert row["taken_at"] == expected
@@ -89,7 +87,7 @@ def test_times_are_in_utc(taken_at: datetime | None, expected: datetime | None) 
 def test_paths_that_are_not_utf_8_are_escaped() -> None:
     path = os.fsdecode(b"/a/\xe9 b\xc3\xa9.jpg")
     assert shown_path(path) == "/a/\\xe9 bé.jpg"
-    photo: Photo = made_up_photo(1, 1, path)
+    photo = made_up_photo(1, 1, path)
     assert faces_table([([1], photo)], {}, PACK.dimension).column("path").to_pylist() == ["/a/\\xe9 bé.jpg"]
 
 
@@ -123,11 +121,11 @@ def test_without_pyarrow_the_error_names_the_extra(bank: FaceBank, monkeypatch: 
         album.to_arrow()
 
 
-def test_pyarrow_is_loaded_only_where_it_is_needed(bank: FaceBank, folder: Path) -> None:
+def test_pyarrow_is_not_loaded_by_scans_and_groups(bank: FaceBank, folder: Path) -> None:
     code = (
         "import sys; from facebank import FaceBank; from facebank_cli.app import build_app; build_app();"
         f"bank = FaceBank.open({str(bank.path)!r}); album = bank.album(); album.scan({str(folder)!r}); album.cluster();"
         "assert 'pyarrow' not in sys.modules, 'pyarrow'"
     )
-    done: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr

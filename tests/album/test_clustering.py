@@ -14,33 +14,35 @@ from facebank.storage.arrays import normalized
 from tests.recorder import Recorder
 
 THRESHOLDS = ClusteringThresholds(0.6, 0.52)
-NOBODY_APART = np.zeros((0, 2), dtype=np.int64)
+NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
 
 
-def people(counts: list[int], noise: float = 0.5, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def embeddings_of_people(
+    counts: list[int], noise: float = 0.5, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return embeddings of people, given by their numbers of faces, and the index of each face's person."""
-    random = np.random.default_rng(seed)
-    centers = normalized(random.normal(size=(len(counts), 128)).astype(np.float32))
+    rng = np.random.default_rng(seed)
+    centers = normalized(rng.normal(size=(len(counts), 128)).astype(np.float32))
     owners = np.repeat(np.arange(len(counts)), counts)
-    scatter = normalized(random.normal(size=(len(owners), 128)).astype(np.float32))
+    scatter = normalized(rng.normal(size=(len(owners), 128)).astype(np.float32))
     return normalized(centers[owners] + np.float32(noise) * scatter), owners.astype(np.int64)
 
 
 def table(
-    embeddings: NDArray[np.float32], photos: NDArray[np.int64] | None = None, apart: NDArray[np.int64] = NOBODY_APART
+    embeddings: NDArray[np.float32], photos: NDArray[np.int64] | None = None, apart: NDArray[np.int64] = NO_PAIRS
 ) -> FaceTable:
     count = len(embeddings)
-    places = np.arange(count) if photos is None else photos
-    return FaceTable(embeddings, places, np.ones(count, dtype=np.float32), apart)
+    photo_ids = np.arange(count) if photos is None else photos
+    return FaceTable(embeddings, photo_ids, np.ones(count, dtype=np.float32), apart)
 
 
-def same_partition(one: NDArray[np.int64], other: NDArray[np.int64]) -> bool:
-    return bool(((one[:, None] == one) == (other[:, None] == other)).all())
+def same_partition(first: NDArray[np.int64], second: NDArray[np.int64]) -> bool:
+    return bool(((first[:, None] == first) == (second[:, None] == second)).all())
 
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(0, 100))
 def test_well_separated_people_are_found_whatever_the_order(counts: list[int], seed: int) -> None:
-    embeddings, owners = people(counts, seed=seed)
+    embeddings, owners = embeddings_of_people(counts, seed=seed)
     order = np.random.default_rng(seed).permutation(len(owners))
     groups = cluster(table(embeddings[order]), THRESHOLDS)
     assert same_partition(groups, owners[order])
@@ -48,26 +50,26 @@ def test_well_separated_people_are_found_whatever_the_order(counts: list[int], s
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(0, 100))
 def test_groups_are_numbered_by_size(counts: list[int], seed: int) -> None:
-    groups = cluster(table(people(counts, seed=seed)[0]), THRESHOLDS)
+    groups = cluster(table(embeddings_of_people(counts, seed=seed)[0]), THRESHOLDS)
     sizes = np.bincount(groups)
     assert (np.diff(sizes) <= 0).all()
     assert sizes.min() >= 1
 
 
 def test_the_block_size_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    embeddings, _ = people([30, 20, 10, 1, 1], noise=0.9)
-    whole = cluster(table(embeddings), THRESHOLDS)
-    seen = Recorder()
+    embeddings, _ = embeddings_of_people([30, 20, 10, 1, 1], noise=0.9)
+    expected = cluster(table(embeddings), THRESHOLDS)
+    recorder = Recorder()
     monkeypatch.setattr(pairs, "_ROWS", 7)
     monkeypatch.setattr(pairs, "_COLUMNS", 5)
-    np.testing.assert_array_equal(cluster(table(embeddings), THRESHOLDS, seen), whole)
-    assert seen.steps == [("Grouping", 1.0)]
-    assert seen.advances > 1
-    assert seen.done == [pytest.approx(1)]
+    np.testing.assert_array_equal(cluster(table(embeddings), THRESHOLDS, recorder), expected)
+    assert recorder.steps == [("Grouping", 1.0)]
+    assert recorder.advances > 1
+    assert recorder.done == [pytest.approx(1)]
 
 
 def test_faces_of_one_photo_are_in_different_groups() -> None:
-    embeddings, owners = people([12, 12], noise=0.4)
+    embeddings, owners = embeddings_of_people([12, 12], noise=0.4)
     sisters = normalized(embeddings + np.float32(1.2) * embeddings.mean(axis=0))  # similar enough to link all
     assert len(np.unique(cluster(table(sisters), ClusteringThresholds(0.5, 0.45)))) == 1
     photos = np.tile(np.arange(12), 2)  # both of them in each photo
@@ -79,20 +81,20 @@ def test_faces_of_one_photo_are_in_different_groups() -> None:
 
 
 def test_recorded_pairs_stay_in_different_groups() -> None:
-    embeddings, _ = people([20], noise=0.3)
-    apart = np.array([[3, 11]])
-    groups = cluster(table(embeddings, apart=apart), THRESHOLDS)
+    embeddings, _ = embeddings_of_people([20], noise=0.3)
+    pairs = np.array([[3, 11]])
+    groups = cluster(table(embeddings, apart=pairs), THRESHOLDS)
     assert groups[3] != groups[11]
     assert len(np.unique(groups)) == 2  # the others join one of the two
 
 
 def test_groups_with_similar_means_are_merged() -> None:
-    embeddings, owners = people([40], noise=0.95)
+    embeddings, owners = embeddings_of_people([40], noise=0.95)
     linked_only = cluster(table(embeddings), ClusteringThresholds(0.62, 1.0))
     assert len(np.unique(linked_only)) > 1
     assert same_partition(cluster(table(embeddings), ClusteringThresholds(0.62, 0.52)), owners)
 
 
-def test_no_face_and_one_face() -> None:
+def test_no_face_has_no_group_and_one_face_has_one() -> None:
     assert cluster(table(np.zeros((0, 128), dtype=np.float32)), THRESHOLDS).tolist() == []
-    assert cluster(table(people([1])[0]), THRESHOLDS).tolist() == [0]
+    assert cluster(table(embeddings_of_people([1])[0]), THRESHOLDS).tolist() == [0]

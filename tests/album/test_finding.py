@@ -1,4 +1,4 @@
-"""Periods between days, months and years."""
+"""Periods given by days, months or years."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_year_or_month_includes_all_of_its_days(typed: str, first: date, last:
 @pytest.mark.parametrize(
     "typed", ["", "19", "2019-13", "2019-6", "2019-02-30", "20190601", "0000", "summer", "2019-06-"]
 )
-def test_other_text_than_a_day_month_or_year_is_refused(typed: str) -> None:
+def test_text_that_is_no_day_month_or_year_is_refused(typed: str) -> None:
     with pytest.raises(UsageError, match="not a day, month or year"):
         Period.of(typed, None)
 

@@ -18,23 +18,23 @@ from facebank.album.scan.schema import SCAN_FILE
 from facebank.errors import FacebankError, ScanFormatError, UsageError
 from facebank.media import Shard
 from facebank.storage.values import row_digest
-from tests.album.test_scan_damage import HOSTILE_ROWS, all_content, comparable, resealed
-from tests.album.test_scan_file import PACK, STATE, WHEN, edited, file, photo
+from tests.album.test_scan_damage import HOSTILE_ROWS, all_content, comparable_photo, reseal
+from tests.album.test_scan_file import PACK, STATE, WHEN, edited_file, make_file, make_photo
 
 FIRST, SECOND, THIRD = (datetime(2024, 5, day, tzinfo=UTC) for day in (1, 2, 3))
 NUMBERS = range(1, 25)
 Make = Callable[..., Path]
 
 
-def torn(path: str) -> ScannedFile:
-    return ScannedFile(path, STATE, None, f"{path} is torn", None, "decoders 1")
+def torn_file(path: str) -> ScannedFile:
+    return ScannedFile(path, STATE, None, f"{path} is truncated", None, "decoders 1")
 
 
 def shard_of(path: str, count: int) -> int:
     return next(number for number in range(1, count + 1) if Shard(number, count).holds(path, ["/a"]))
 
 
-def whole(when: datetime = FIRST) -> list[ShardRow]:
+def one_shard(when: datetime = FIRST) -> list[ShardRow]:
     return [ShardRow("/a", Shard(1, 1), when)]
 
 
@@ -42,51 +42,51 @@ def whole(when: datetime = FIRST) -> list[ShardRow]:
 def make(tmp_path: Path) -> Make:
     """A function that makes a scan of files."""
 
-    def made(name: str, files: Iterable[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
+    def make_scan(name: str, files: Iterable[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
         path = tmp_path / f"{name}.scan"
         with ScanFile.open(path, PACK, create=True) as scan_file:
             scan_file.keep(list(files))
             scan_file.note_looked_through(rows)
         return path
 
-    return made
+    return make_scan
 
 
 def all_files() -> list[ScannedFile]:
     """Return photos, a copy of one of them, and unreadable files."""
-    photos = [file(f"/a/{number}.jpg", number) for number in NUMBERS]
-    return [*photos, file("/a/copy.jpg", 1), torn("/a/torn.jpg"), file("/a/none.jpg", 99)]
+    photos = [make_file(f"/a/{number}.jpg", number) for number in NUMBERS]
+    return [*photos, make_file("/a/copy.jpg", 1), torn_file("/a/torn.jpg"), make_file("/a/none.jpg", 99)]
 
 
-def shards(make: Make, when: datetime = FIRST, files: Sequence[ScannedFile] | None = None) -> list[Path]:
+def make_shards(make: Make, when: datetime = FIRST, files: Sequence[ScannedFile] | None = None) -> list[Path]:
     """Return the scans of three shards."""
     files = all_files() if files is None else files
     return [
         make(
             f"{number}-{when.day}",
-            [one for one in files if shard_of(one.path, 3) == number],
+            [file for file in files if shard_of(file.path, 3) == number],
             [ShardRow("/a", Shard(number, 3), when)],
         )
         for number in (1, 2, 3)
     ]
 
 
-def merged(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None = None) -> MergeReport:
+def merge(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None = None) -> MergeReport:
     with ExitStack() as opened:
         scans = [opened.enter_context(ScanFile.open(path, PACK, read_only=True)) for path in sources]
         return opened.enter_context(ScanFile.open(target, PACK, create=True)).merge(scans, moved=moved)
 
 
 def content_of(path: Path) -> list[object]:
-    """Return the photos and files of a scan, without their numbers."""
+    """Return the photos and files of a scan, without their ids."""
     with ScanFile.open(path, PACK) as scan_file:
-        files = [(one.path, one.state, one.error, one.readers, one.photo is None) for one in scan_file.known_files("/")]
-        return [[comparable(found) for found in scan_file.photos()], files, scan_file.count(), scan_file.version()]
+        rows = [(row.path, row.state, row.error, row.readers, row.photo is None) for row in scan_file.known_files("/")]
+        return [[comparable_photo(found) for found in scan_file.photos()], rows, scan_file.count(), scan_file.version()]
 
 
-def paths(path: Path) -> list[str]:
+def paths_in(path: Path) -> list[str]:
     with ScanFile.open(path, PACK) as scan_file:
-        return [one.path for one in scan_file.known_files("/")]
+        return [row.path for row in scan_file.known_files("/")]
 
 
 @pytest.fixture
@@ -95,41 +95,43 @@ def target(tmp_path: Path) -> Path:
 
 
 def test_merged_shards_equal_one_scan(make: Make, target: Path) -> None:
-    sources = shards(make)
+    sources = make_shards(make)
     before = [source.read_bytes() for source in sources]
-    report = merged(target, sources)
+    report = merge(target, sources)
     assert (report.new, report.changed, report.unchanged, report.gone, report.missing) == (27, 0, 0, 0, {})
     assert content_of(target) == content_of(make("one", all_files()))
     assert [source.read_bytes() for source in sources] == before
     everything = all_content(target)
-    again = merged(target, sources)
+    again = merge(target, sources)
     assert (again.new, again.changed, again.unchanged, again.gone) == (0, 0, 27, 0)
     assert all_content(target) == everything
 
 
 def test_shards_can_be_merged_one_after_the_other(make: Make, target: Path) -> None:
-    missing = [merged(target, [source]).missing for source in shards(make)]
+    missing = [merge(target, [source]).missing for source in make_shards(make)]
     assert missing == [{"/a": (Shard(2, 3), Shard(3, 3))}, {"/a": (Shard(3, 3),)}, {}]
     assert content_of(target) == content_of(make("one", all_files()))
 
 
 def test_remaining_photos_keep_groups_pairs_and_names(make: Make, target: Path) -> None:
-    known = [
-        replace(one, found=replace(photo(7), picture_hash="ab" * 32)) if one.path == "/a/7.jpg" else one
-        for one in all_files()
+    files = [
+        replace(file, found=replace(make_photo(7), picture_hash="ab" * 32)) if file.path == "/a/7.jpg" else file
+        for file in all_files()
     ]
-    merged(target, shards(make, FIRST, known))
+    merge(target, make_shards(make, FIRST, files))
     with ScanFile.open(target, PACK) as scan_file:
-        numbers = {found.path: ids for ids, found in scan_file.each_photo()}
-        five, six, seven, eight = (numbers[f"/a/{number}.jpg"] for number in (5, 6, 7, 8))
+        face_ids = {found.path: ids for ids, found in scan_file.each_photo()}
+        five, six, seven, eight = (face_ids[f"/a/{number}.jpg"] for number in (5, 6, 7, 8))
         scan_file.keep_groups({1: [five[0], six[0], seven[0]], 2: [eight[0]]})
         scan_file.tell_apart([(five[0], seven[1]), (five[0], eight[0])])
         scan_file.keep_tags("/a/5.jpg", {TagRow("/a/5.jpg", "/a/5.jpg", 3)})
         scan_file.keep_tags("/a/8.jpg", {TagRow("/a/8.jpg", "/a/8.jpg", 3)})
-    later = [one for one in known if one.path not in {"/a/5.jpg", "/a/6.jpg", "/a/7.jpg", "/a/8.jpg"}]
-    moved = file("/a/b/6.jpg", 6)
-    other = replace(file("/a/7.jpg", 700), found=replace(photo(7), content_hash=f"{700:064x}", picture_hash="ab" * 32))
-    report = merged(target, shards(make, SECOND, [*later, file("/a/5.jpg", 5), moved, other]))
+    later = [file for file in files if file.path not in {"/a/5.jpg", "/a/6.jpg", "/a/7.jpg", "/a/8.jpg"}]
+    moved = make_file("/a/b/6.jpg", 6)
+    other = replace(
+        make_file("/a/7.jpg", 700), found=replace(make_photo(7), content_hash=f"{700:064x}", picture_hash="ab" * 32)
+    )
+    report = merge(target, make_shards(make, SECOND, [*later, make_file("/a/5.jpg", 5), moved, other]))
     assert (report.new, report.changed, report.gone) == (1, 1, 1)
     with ScanFile.open(target, PACK) as scan_file:
         assert scan_file.groups() == {1: [five[0], six[0], seven[0]]}
@@ -140,104 +142,108 @@ def test_remaining_photos_keep_groups_pairs_and_names(make: Make, target: Path) 
 
 
 def test_photos_missing_from_a_shard_are_forgotten(make: Make, target: Path) -> None:
-    merged(target, shards(make))
-    later = [one for one in all_files() if one.path not in {"/a/3.jpg", "/a/torn.jpg"}]
-    assert merged(target, shards(make, SECOND, later)).gone == 1
+    merge(target, make_shards(make))
+    later = [file for file in all_files() if file.path not in {"/a/3.jpg", "/a/torn.jpg"}]
+    assert merge(target, make_shards(make, SECOND, later)).gone == 1
     assert content_of(target) == content_of(make("one", later))
-    merged(target, shards(make, THIRD)[:1])
-    assert set(paths(target)) - {one.path for one in later} <= {"/a/3.jpg", "/a/torn.jpg"}
+    merge(target, make_shards(make, THIRD)[:1])
+    assert set(paths_in(target)) - {file.path for file in later} <= {"/a/3.jpg", "/a/torn.jpg"}
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_the_later_scan_counts_in_any_order(make: Make, target: Path, order: tuple[int, int]) -> None:
-    old = make("old", [file("/a/1.jpg", 1), file("/a/2.jpg", 2), file("/a/gone.jpg", 3)], whole(FIRST))
-    new = make("new", [file("/a/1.jpg", 1), file("/a/2.jpg", 22), file("/a/new.jpg", 4)], whole(SECOND))
-    merged(target, [(old, new)[place] for place in order])
+    old = make(
+        "old", [make_file("/a/1.jpg", 1), make_file("/a/2.jpg", 2), make_file("/a/gone.jpg", 3)], one_shard(FIRST)
+    )
+    new = make(
+        "new", [make_file("/a/1.jpg", 1), make_file("/a/2.jpg", 22), make_file("/a/new.jpg", 4)], one_shard(SECOND)
+    )
+    merge(target, [(old, new)[index] for index in order])
     assert content_of(target) == content_of(new)
-    assert merged(target, [old]).unchanged == 3  # known from a later scan
+    assert merge(target, [old]).unchanged == 3  # known from a later scan
     assert content_of(target) == content_of(new)
 
 
 def test_shards_of_different_divisions_can_be_merged(make: Make, target: Path) -> None:
-    merged(target, shards(make))
-    later = [one for one in all_files() if one.path != "/a/3.jpg"]
+    merge(target, make_shards(make))
+    later = [file for file in all_files() if file.path != "/a/3.jpg"]
     halves = [
         make(
             f"half{number}",
-            [one for one in later if shard_of(one.path, 2) == number],
+            [file for file in later if shard_of(file.path, 2) == number],
             [ShardRow("/a", Shard(number, 2), SECOND)],
         )
         for number in (1, 2)
     ]
-    assert merged(target, halves).missing == {}
+    assert merge(target, halves).missing == {}
     assert content_of(target) == content_of(make("one", later))
     with ScanFile.open(target, PACK) as scan_file:
         assert [row.shard for row in scan_file.shards()] == [Shard(1, 2), Shard(2, 2)]
 
 
 def test_an_interrupted_scan_only_adds_photos(make: Make, target: Path) -> None:
-    make("album", [file("/a/1.jpg", 1), file("/b/1.jpg", 3)], [ShardRow("/a", Shard(1, 1), FIRST)])
-    assert merged(target, [make("begun", [file("/b/2.jpg", 2)])]).gone == 0
-    assert paths(target) == ["/a/1.jpg", "/b/1.jpg", "/b/2.jpg"]
+    make("album", [make_file("/a/1.jpg", 1), make_file("/b/1.jpg", 3)], [ShardRow("/a", Shard(1, 1), FIRST)])
+    assert merge(target, [make("begun", [make_file("/b/2.jpg", 2)])]).gone == 0
+    assert paths_in(target) == ["/a/1.jpg", "/b/1.jpg", "/b/2.jpg"]
 
 
 def test_a_division_into_another_number_of_shards_starts_from_the_merged_scan(
     make: Make, target: Path, tmp_path: Path
 ) -> None:
-    merged(target, shards(make))
-    later = [one for one in all_files() if one.path != "/a/3.jpg"]
+    merge(target, make_shards(make))
+    later = [file for file in all_files() if file.path != "/a/3.jpg"]
     halves = [tmp_path / f"half{number}.scan" for number in (1, 2)]
     for number, half in enumerate(halves, 1):
-        merged(half, [target])
+        merge(half, [target])
         with ScanFile.open(half, PACK) as scan_file:
             assert len(scan_file.shards()) == 3
             scan_file.forget(["/a/3.jpg"] if shard_of("/a/3.jpg", 2) == number else [])
             scan_file.note_looked_through([ShardRow("/a", Shard(number, 2), SECOND)])
     for order in (halves, halves[::-1]):
-        merged(target, order)
+        merge(target, order)
         assert content_of(target) == content_of(make("one", later))
 
 
 def test_a_folder_that_could_not_be_opened_forgets_nothing(make: Make, target: Path) -> None:
-    make("album", [file("/a/b/c/1.jpg", 1), file("/a/2.jpg", 2)], whole())
+    make("album", [make_file("/a/b/c/1.jpg", 1), make_file("/a/2.jpg", 2)], one_shard())
     closed = ScannedFile("/a/b", STATE, None, "/a/b cannot be opened", None)
-    merged(target, [make("closed", [closed], whole(SECOND))])
-    assert paths(target) == ["/a/b", "/a/b/c/1.jpg"]
-    merged(target, [make("open", [file("/a/b/c/3.jpg", 3)], whole(FIRST - timedelta(1)))])
-    assert paths(target) == ["/a/b", "/a/b/c/1.jpg", "/a/b/c/3.jpg"]
+    merge(target, [make("closed", [closed], one_shard(SECOND))])
+    assert paths_in(target) == ["/a/b", "/a/b/c/1.jpg"]
+    merge(target, [make("open", [make_file("/a/b/c/3.jpg", 3)], one_shard(FIRST - timedelta(1)))])
+    assert paths_in(target) == ["/a/b", "/a/b/c/1.jpg", "/a/b/c/3.jpg"]
 
 
 def test_a_time_in_the_future_is_limited_to_now(make: Make, target: Path) -> None:
-    merged(target, [make("ahead", [file("/a/1.jpg", 1)], whole(datetime(2999, 1, 1, tzinfo=UTC)))])
-    merged(target, [make("mended", [file("/a/1.jpg", 11)], whole(datetime.now(UTC)))])
-    assert content_of(target) == content_of(make("one", [file("/a/1.jpg", 11)]))
+    merge(target, [make("ahead", [make_file("/a/1.jpg", 1)], one_shard(datetime(2999, 1, 1, tzinfo=UTC)))])
+    merge(target, [make("mended", [make_file("/a/1.jpg", 11)], one_shard(datetime.now(UTC)))])
+    assert content_of(target) == content_of(make("one", [make_file("/a/1.jpg", 11)]))
 
 
 def test_a_merged_folder_can_have_another_name(make: Make, target: Path) -> None:
-    source = make("one", [file("/a/b/1.jpg", 1), torn("/a/2.jpg"), file("/ab/3.jpg", 3)], whole())
-    merged(target, [source], ("/a", "/mnt/photos"))
-    assert paths(target) == ["/ab/3.jpg", "/mnt/photos/2.jpg", "/mnt/photos/b/1.jpg"]
+    source = make("one", [make_file("/a/b/1.jpg", 1), torn_file("/a/2.jpg"), make_file("/ab/3.jpg", 3)], one_shard())
+    merge(target, [source], ("/a", "/mnt/photos"))
+    assert paths_in(target) == ["/ab/3.jpg", "/mnt/photos/2.jpg", "/mnt/photos/b/1.jpg"]
     with ScanFile.open(target, PACK) as scan_file:
-        assert scan_file.unreadable("/") == {"/mnt/photos/2.jpg": "/mnt/photos/2.jpg is torn"}
+        assert scan_file.unreadable("/") == {"/mnt/photos/2.jpg": "/mnt/photos/2.jpg is truncated"}
         assert [row.place for row in scan_file.shards()] == ["/mnt/photos"]
     with pytest.raises(UsageError, match="none of the scans has a photo of /x"):
-        merged(target, [source], ("/x", "/y"))
+        merge(target, [source], ("/x", "/y"))
     with pytest.raises(UsageError, match="/a/b lies in /a, which was scanned"):
-        merged(target, [source], ("/a/b", "/y"))
+        merge(target, [source], ("/a/b", "/y"))
 
 
 def test_conflicting_shards_are_refused(make: Make, target: Path) -> None:
-    one, two, _ = shards(make)
+    first, second, _ = make_shards(make)
     again = make("again", [], [ShardRow("/a", Shard(1, 3), SECOND)])
     with pytest.raises(UsageError, match=r"1-1.scan and .*again.scan are both shard 1/3 of /a: name the one"):
-        merged(target, [one, two, again])
+        merge(target, [first, second, again])
     elsewhere = make("elsewhere", [], [ShardRow("/media/a", Shard(3, 3), FIRST)])
     with pytest.raises(UsageError, match=r"is shard 1/3 of /a, and .* shard 3/3 of /media/a: .*--moved /media/a /a"):
-        merged(target, [one, two, elsewhere])
-    assert paths(target) == []
+        merge(target, [first, second, elsewhere])
+    assert paths_in(target) == []
 
 
-READ_BY_A_MERGE = [
+CHANGES_SEEN_BY_A_MERGE = [
     change
     for change, statement in HOSTILE_ROWS.items()
     if not any(word in change for word in ("group", "pair", "name", "position"))
@@ -246,40 +252,40 @@ READ_BY_A_MERGE = [
 
 
 def test_a_damaged_scan_changes_nothing(make: Make, target: Path) -> None:
-    good = make("good", [file("/c/100.jpg", 100)], [ShardRow("/c", Shard(1, 1), FIRST)])
+    good = make("good", [make_file("/c/100.jpg", 100)], [ShardRow("/c", Shard(1, 1), FIRST)])
     source = make(
         "bad",
         [
             *all_files(),
-            file("/b/copy.jpg", 1),
-            ScannedFile("/b/torn.jpg", STATE, None, "torn", None),
-            ScannedFile("/b/none.jpg", FileState(1, 1), f"{98:064x}", None, photo(98, faces=0)),
+            make_file("/b/copy.jpg", 1),
+            ScannedFile("/b/torn.jpg", STATE, None, "truncated", None),
+            ScannedFile("/b/none.jpg", FileState(1, 1), f"{98:064x}", None, make_photo(98, faces=0)),
         ],
         [ShardRow("/a", Shard(2, 3), WHEN)],
     )
-    make("album", [file("/a/1.jpg", 50)], [ShardRow("/d", Shard(1, 1), FIRST)])
-    content, before, refused = source.read_bytes(), photos_and_files(target), 0
-    for change in READ_BY_A_MERGE:
-        resealed(source, HOSTILE_ROWS[change])
+    make("album", [make_file("/a/1.jpg", 50)], [ShardRow("/d", Shard(1, 1), FIRST)])
+    content, before, refused_count = source.read_bytes(), photos_and_files(target), 0
+    for change in CHANGES_SEEN_BY_A_MERGE:
+        reseal(source, HOSTILE_ROWS[change])
         with pytest.raises(ScanFormatError, match=r"bad\.scan is damaged.*remove it and scan again"):
-            merged(target, [good, source])
-        refused += 1
+            merge(target, [good, source])
+        refused_count += 1
         assert photos_and_files(target) == before, change
         source.write_bytes(content)
-    assert refused > 40
+    assert refused_count > 40
     for length in (0, 50, 100, 4096, len(content) // 2, len(content) - 4096):
         source.write_bytes(content[:length])
         with pytest.raises(FacebankError, match=r"bad\.scan"):
-            merged(target, [good, source])
+            merge(target, [good, source])
         assert photos_and_files(target) == before
     source.write_bytes(content)
-    merged(target, [good, source])
-    assert "/b/torn.jpg" in paths(target)
+    merge(target, [good, source])
+    assert "/b/torn.jpg" in paths_in(target)
 
 
 def photos_and_files(path: Path) -> list[object]:
     with ScanFile.open(path, PACK) as scan_file:
-        return [list(map(comparable, scan_file.photos())), scan_file.known_files("/"), scan_file.shards()]
+        return [list(map(comparable_photo, scan_file.photos())), scan_file.known_files("/"), scan_file.shards()]
 
 
 def test_an_older_scan_is_merged_and_not_changed(make: Make, target: Path, tmp_path: Path) -> None:
@@ -301,7 +307,7 @@ def test_an_older_scan_is_merged_and_not_changed(make: Make, target: Path, tmp_p
         )
         connection.commit()
     content = older.read_bytes()
-    merged(target, [older])
+    merge(target, [older])
     assert content_of(target) == content_of(newer)
     assert older.read_bytes() == content
     with closing(sqlite3.connect(older)) as connection, connection:
@@ -315,7 +321,7 @@ def test_a_newer_scan_is_refused(make: Make, target: Path) -> None:
     with closing(sqlite3.connect(source)) as connection, connection:
         connection.execute("UPDATE scan SET version = 99")
     with pytest.raises(ScanFormatError, match=r"newer\.scan was written by a newer facebank"):
-        merged(target, [source])
+        merge(target, [source])
 
 
 def test_a_read_only_scan_is_not_changed(make: Make) -> None:
@@ -328,14 +334,14 @@ def test_a_read_only_scan_is_not_changed(make: Make) -> None:
 
 
 def test_edited_photos_are_merged_with_their_originals(make: Make, target: Path) -> None:
-    known = replace(photo(2, path="/a/2.jpg"), picture_hash="ab" * 32)
-    merged(target, [make("one", [replace(file("/a/2.jpg", 2), found=known)], whole())])
-    source = make("two", [replace(file("/a/2.jpg", 2), found=known)], whole())
+    original = replace(make_photo(2, path="/a/2.jpg"), picture_hash="ab" * 32)
+    merge(target, [make("one", [replace(make_file("/a/2.jpg", 2), found=original)], one_shard())])
+    source = make("two", [replace(make_file("/a/2.jpg", 2), found=original)], one_shard())
     with ScanFile.open(source, PACK) as scan_file:
-        scan_file.keep([edited("/a/2.jpg", 20)])
-        scan_file.note_looked_through(whole(SECOND))
-        numbers = scan_file.face_table().ids.tolist()
-    assert merged(target, [source]).gone == 0
+        scan_file.keep([edited_file("/a/2.jpg", 20)])
+        scan_file.note_looked_through(one_shard(SECOND))
+        face_ids = scan_file.face_table().ids.tolist()
+    assert merge(target, [source]).gone == 0
     with ScanFile.open(target, PACK) as scan_file:
-        assert scan_file.face_table().ids.tolist() == numbers
+        assert scan_file.face_table().ids.tolist() == face_ids
     assert content_of(target) == content_of(source)

@@ -23,7 +23,7 @@ from facebank.gallery import PackIdentity
 from facebank.media import Shard
 
 from .shard_files import PACK, STATE, made_up_file, needs_pyarrow
-from .test_scan_damage import comparable
+from .test_scan_damage import comparable_photo
 
 pytestmark = needs_pyarrow
 
@@ -35,7 +35,7 @@ Make = Callable[..., Path]
 def make(tmp_path: Path) -> Make:
     """A function that makes a Parquet shard of files, or a scan file if the name has another suffix."""
 
-    def made(name: str, files: Sequence[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
+    def make_scan(name: str, files: Sequence[ScannedFile], rows: Iterable[ShardRow] = ()) -> Path:
         path = tmp_path / name
         if path.suffix == ".parquet":
             write_parquet_shard(path, files, ShardHeader(PACK, tuple(rows)))
@@ -45,29 +45,31 @@ def make(tmp_path: Path) -> Make:
             scan_file.note_looked_through(rows)
         return path
 
-    return made
+    return make_scan
 
 
 def all_files() -> list[ScannedFile]:
     """Return photos, copies with and without faces in their own rows, and unreadable files."""
-    torn = ScannedFile("/a/torn.jpg", STATE, "ab" * 32, "it is torn", None, "decoders 1")
+    torn = ScannedFile("/a/torn.jpg", STATE, "ab" * 32, "truncated", None, "decoders 1")
     known = replace(made_up_file("/a/copy.jpg", 1), found=None)
     copy = made_up_file("/a/other.jpg", 2)
     return [*(made_up_file(f"/a/{number}.jpg", number) for number in range(1, 25)), known, copy, torn]
 
 
-def shards(make: Make, ending: str, when: datetime = FIRST, files: Sequence[ScannedFile] | None = None) -> list[Path]:
+def make_shards(
+    make: Make, ending: str, when: datetime = FIRST, files: Sequence[ScannedFile] | None = None
+) -> list[Path]:
     """Return three shards of a folder."""
-    some = all_files() if files is None else files
-    made = []
+    scanned_files = all_files() if files is None else files
+    paths = []
     for number in (1, 2, 3):
         shard = Shard(number, 3)
-        part = [file for file in some if shard.holds(file.path, ["/a"])]
-        made.append(make(f"{number}-{when.day}{ending}", part, [ShardRow("/a", shard, when)]))
-    return made
+        part = [file for file in scanned_files if shard.holds(file.path, ["/a"])]
+        paths.append(make(f"{number}-{when.day}{ending}", part, [ShardRow("/a", shard, when)]))
+    return paths
 
 
-def merged(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None = None) -> MergeReport:
+def merge(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None = None) -> MergeReport:
     with ExitStack() as opened:
         scans = [
             ParquetSource(path, PACK)
@@ -80,8 +82,8 @@ def merged(target: Path, sources: Sequence[Path], moved: tuple[str, str] | None 
 
 def content_of(path: Path) -> list[object]:
     with ScanFile.open(path, PACK) as scan_file:
-        files = [(one.path, one.state, one.error, one.readers, one.photo is None) for one in scan_file.known_files("/")]
-        return [[comparable(found) for found in scan_file.photos()], files, scan_file.count(), scan_file.shards()]
+        rows = [(row.path, row.state, row.error, row.readers, row.photo is None) for row in scan_file.known_files("/")]
+        return [[comparable_photo(found) for found in scan_file.photos()], rows, scan_file.count(), scan_file.shards()]
 
 
 @pytest.fixture
@@ -90,31 +92,33 @@ def target(tmp_path: Path) -> Path:
 
 
 def test_merged_parquet_shards_equal_one_scan(make: Make, target: Path, tmp_path: Path) -> None:
-    sources = shards(make, ".parquet")
+    sources = make_shards(make, ".parquet")
     before = [source.read_bytes() for source in sources]
-    report = merged(target, sources)
+    report = merge(target, sources)
     assert (report.new, report.changed, report.unchanged, report.gone, report.missing) == (27, 0, 0, 0, {})
-    one = make("one.scan", all_files(), [ShardRow("/a", Shard(number, 3), FIRST) for number in (1, 2, 3)])
-    assert content_of(target) == content_of(one)
+    whole_scan = make("one.scan", all_files(), [ShardRow("/a", Shard(number, 3), FIRST) for number in (1, 2, 3)])
+    assert content_of(target) == content_of(whole_scan)
     assert [source.read_bytes() for source in sources] == before
-    again = merged(target, sources)
+    again = merge(target, sources)
     assert (again.new, again.changed, again.unchanged, again.gone) == (0, 0, 27, 0)
 
 
 def test_shards_and_scan_files_are_merged_together(make: Make, target: Path) -> None:
-    parquet, scans = shards(make, ".parquet"), shards(make, ".scan", files=[*all_files()[:24], all_files()[25]])
-    report = merged(target, [parquet[0], scans[1], parquet[2]])
+    parquet, scans = (
+        make_shards(make, ".parquet"),
+        make_shards(make, ".scan", files=[*all_files()[:24], all_files()[25]]),
+    )
+    report = merge(target, [parquet[0], scans[1], parquet[2]])
     assert report.missing == {}
     assert report.new >= 24
 
 
 def test_missing_shards_are_reported_and_missing_photos_forgotten(make: Make, target: Path) -> None:
-    first = shards(make, ".parquet")
-    later = shards(make, ".parquet", SECOND, [file for file in all_files() if file.path != "/a/5.jpg"])
-    assert merged(target, first[:1]).missing == {"/a": (Shard(2, 3), Shard(3, 3))}
-    assert merged(target, first[1:]).missing == {}
-    later = shards(make, ".parquet", SECOND, [file for file in all_files() if file.path != "/a/5.jpg"])
-    report = merged(target, later)
+    first = make_shards(make, ".parquet")
+    assert merge(target, first[:1]).missing == {"/a": (Shard(2, 3), Shard(3, 3))}
+    assert merge(target, first[1:]).missing == {}
+    later = make_shards(make, ".parquet", SECOND, [file for file in all_files() if file.path != "/a/5.jpg"])
+    report = merge(target, later)
     assert (report.new, report.changed, report.gone) == (0, 0, 1)
 
 
@@ -122,8 +126,8 @@ def test_a_copy_finds_its_photo_in_any_shard(make: Make, target: Path) -> None:
     copy = make("a.parquet", [replace(made_up_file("/a/copy.jpg", 1), found=None)])
     photo = make("b.parquet", [made_up_file("/a/1.jpg", 1)])
     with pytest.raises(UsageError, match=r"a\.parquet lists /a/copy.jpg as a copy of a photo that none"):
-        merged(target, [copy])
-    assert merged(target, [copy, photo]).new == 2
+        merge(target, [copy])
+    assert merge(target, [copy, photo]).new == 2
     with ScanFile.open(target, PACK) as scan_file:
         assert [(found.path, len(found.faces)) for found in scan_file.photos()] == [("/a/1.jpg", 2), ("/a/copy.jpg", 2)]
 
@@ -133,7 +137,7 @@ def test_an_edited_photo_gets_the_faces_of_the_same_pixels(make: Make, target: P
     assert old.found is not None
     new = replace(old.found, faces=(), content_hash=f"{99:064x}", path="/a/edited.jpg")
     edited = ScannedFile("/a/edited.jpg", STATE, new.content_hash, None, None, edited=new)
-    assert merged(target, [make("a.parquet", [edited]), make("b.parquet", [old])]).new == 2
+    assert merge(target, [make("a.parquet", [edited]), make("b.parquet", [old])]).new == 2
     with ScanFile.open(target, PACK) as scan_file:
         assert [(found.content_hash, len(found.faces)) for found in scan_file.photos(["/a/edited.jpg"])] == [
             (f"{99:064x}", 2)
@@ -141,19 +145,19 @@ def test_an_edited_photo_gets_the_faces_of_the_same_pixels(make: Make, target: P
 
 
 def test_a_merged_folder_can_have_another_name(make: Make, target: Path) -> None:
-    merged(target, shards(make, ".parquet"), moved=("/a", "/mnt/b"))
+    merge(target, make_shards(make, ".parquet"), moved=("/a", "/mnt/b"))
     with ScanFile.open(target, PACK) as scan_file:
         assert all(file.path.startswith("/mnt/b/") for file in scan_file.known_files("/"))
         assert [row.place for row in scan_file.shards()] == ["/mnt/b"] * 3
 
 
 def test_a_refused_merge_changes_nothing(make: Make, target: Path, tmp_path: Path) -> None:
-    one, two, three = shards(make, ".parquet")
-    shutil.copy(one, tmp_path / "copied.parquet")
+    first, second, third = make_shards(make, ".parquet")
+    shutil.copy(first, tmp_path / "copied.parquet")
     other = tmp_path / "pack.parquet"
     write_parquet_shard(other, [], ShardHeader(PackIdentity("other", "cd" * 32, 8)))
     damaged = tmp_path / "damaged.parquet"
-    data = bytearray(three.read_bytes())
+    data = bytearray(third.read_bytes())
     data[len(data) // 3] ^= 8  # in the pages
     damaged.write_bytes(data)
     half = tmp_path / "half.parquet"
@@ -164,11 +168,11 @@ def test_a_refused_merge_changes_nothing(make: Make, target: Path, tmp_path: Pat
         (damaged, ScanFormatError, "damaged.parquet is damaged"),
         (half, ScanFormatError, "half.parquet is damaged or half-written"),
     ]
-    merged(target, [two])
+    merge(target, [second])
     before = content_of(target)
-    for path, kind, why in cases:
-        with pytest.raises(kind, match=why):
-            merged(target, [one, path])
+    for path, error, message in cases:
+        with pytest.raises(error, match=message):
+            merge(target, [first, path])
         assert content_of(target) == before
 
 
@@ -202,14 +206,14 @@ def test_simultaneous_merges_are_refused_or_run_one_after_the_other(tmp_path: Pa
         paths = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
         for path, part in zip(paths, (files[:200], files[200:]), strict=True):
             write_parquet_shard(path, part, ShardHeader(identity))
-        refused, start = list[str](), Barrier(2)
+        messages, start = list[str](), Barrier(2)
 
         def merge(path: Path) -> None:
             start.wait()
             try:
                 bank.album(tmp_path / "both.scan").merge(path)
             except ScanBusyError as error:
-                refused.append(str(error))
+                messages.append(str(error))
 
         threads = [Thread(target=merge, args=(path,)) for path in paths]
         for thread in threads:
@@ -217,5 +221,5 @@ def test_simultaneous_merges_are_refused_or_run_one_after_the_other(tmp_path: Pa
         for thread in threads:
             thread.join()
         with bank.album(tmp_path / "both.scan") as album:
-            assert album.count() in ((300,) if not refused else (100, 200))
-        assert all("another scan is writing" in why for why in refused)
+            assert album.count() in ((300,) if not messages else (100, 200))
+        assert all("another scan is writing" in message for message in messages)

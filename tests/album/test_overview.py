@@ -25,12 +25,12 @@ DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photo
 
 @pytest.fixture
 def bank(tmp_path: Path, folder: Path) -> FaceBank:
-    made = FaceBank.open(tmp_path / "family.facebank", device="cpu", threads=1)
-    made.enroll("Barack", folder / "obama.jpg")
-    return made
+    opened = FaceBank.open(tmp_path / "family.facebank", device="cpu", threads=1)
+    opened.enroll("Barack", folder / "obama.jpg")
+    return opened
 
 
-def numbers(bank: FaceBank) -> dict[str, int]:
+def person_ids(bank: FaceBank) -> dict[str, int]:
     return {name: number for number, name in bank.gallery.names().items()}
 
 
@@ -50,14 +50,14 @@ def test_an_overview_reflects_changes_of_people_and_photos(bank: FaceBank, folde
         assert not overview.is_current
         assert overview.refresh()
         assert overview.is_current
-        barack = numbers(bank)["Barack"]
+        barack = person_ids(bank)["Barack"]
         assert {Path(photo.path).name for photo in overview.photos_of(barack)} == {"obama.jpg", "speech.jpg"}
         assert overview.counts() == {barack: 2}
 
         bank.enroll("Eileen", folder / "space" / "collins.jpg")
         assert not overview.is_current
         assert overview.refresh()
-        assert overview.counts()[numbers(bank)["Eileen"]] == 1
+        assert overview.counts()[person_ids(bank)["Eileen"]] == 1
 
         (folder / "speech.jpg").rename(folder / "talk.jpg")
         album.scan(folder)
@@ -71,31 +71,27 @@ def test_an_overview_reflects_changes_of_people_and_photos(bank: FaceBank, folde
         assert overview.counts()[barack] == 1
 
 
-def face_of(bank: FaceBank, path: Path) -> FaceKey:
+def face_key(bank: FaceBank, path: Path) -> FaceKey:
     (photo,) = bank.analyze(path)
     return FaceKey.from_photo(photo, photo.faces[0])
 
 
-def withdrawn(bank: FaceBank, folder: Path) -> None:
-    assert bank.gallery.withdraw_denial("Eileen", face_of(bank, folder / "biden.jpg"))
-
-
-def unpictured(bank: FaceBank, folder: Path) -> None:
-    face = face_of(bank, folder / "obama.jpg")
+def deny_face_without_picture_hash(bank: FaceBank, folder: Path) -> None:
+    face = face_key(bank, folder / "obama.jpg")
     bank.gallery.deny("Eileen", replace(face, content_hash="ab" * 32, picture_hash=None))
 
 
-def pictured(bank: FaceBank, _: Path) -> None:
+def learn_picture_hash(bank: FaceBank, _: Path) -> None:
     bank.gallery.learn_picture("ab" * 32, "cd" * 32)
 
 
-_CHANGES: dict[str, Callable[[FaceBank, Path], object]] = {
+CHANGES: dict[str, Callable[[FaceBank, Path], object]] = {
     "denial": lambda bank, folder: bank.deny(folder / "obama.jpg", "Eileen"),
     "denial withdrawn": lambda bank, folder: bank.gallery.withdraw_denial(
-        "Eileen", face_of(bank, folder / "biden.jpg")
+        "Eileen", face_key(bank, folder / "biden.jpg")
     ),
-    "denial of a photo": unpictured,
-    "denial of its copies": pictured,
+    "denial of a photo": deny_face_without_picture_hash,
+    "denial of its copies": learn_picture_hash,
     "nobody": lambda bank, folder: bank.deny_everybody(folder / "biden.jpg"),
     "confirmation": lambda bank, _: bank.confirm(DEMO_PHOTOS / "barack_obama_speech.jpg", "Barack"),
     "sample removed": lambda bank, _: bank.gallery.remove_sample(bank.samples("Barack")[0].id),
@@ -105,18 +101,18 @@ _CHANGES: dict[str, Callable[[FaceBank, Path], object]] = {
     "birth date": lambda bank, _: bank.gallery.describe("Eileen", born="1990"),
     "forgotten": lambda bank, _: bank.forget("Joe"),
     "setting": lambda bank, _: change_settings(bank.gallery, {"fpir": 0.1}),
-    "calibration": lambda bank, _: save_pack_calibration(*own_calibration(bank), user_folder(bank.engine.identity)),
+    "calibration": lambda bank, _: save_pack_calibration(*pack_calibration_of(bank), user_folder(bank.engine.identity)),
     "people of the scan": lambda bank, _: write_album_people(
         bank.path, bank.gallery.pack.digest, np.eye(1, 128, dtype=np.float32)
     ),
 }
 
 
-def own_calibration(bank: FaceBank) -> tuple[Calibration, Background]:
-    known = bank.engine.pack_calibration
-    assert known.calibration is not None
-    assert known.background is not None
-    return known.calibration, known.background
+def pack_calibration_of(bank: FaceBank) -> tuple[Calibration, Background]:
+    current = bank.engine.pack_calibration
+    assert current.calibration is not None
+    assert current.background is not None
+    return current.calibration, current.background
 
 
 def test_an_overview_reflects_all_changes_that_affect_decisions(
@@ -130,7 +126,7 @@ def test_an_overview_reflects_all_changes_that_affect_decisions(
         album.scan(folder)
         overview = AlbumOverview(bank, album, [folder])
         overview.refresh()
-        for change, make in _CHANGES.items():
+        for change, make in CHANGES.items():
             assert overview.is_current, change
             make(other, folder)
             assert not overview.is_current, change
@@ -143,7 +139,7 @@ def test_a_denial_affects_the_overview_and_decisions(bank: FaceBank, folder: Pat
         album.scan(folder)
         overview = AlbumOverview(bank, album, [folder])
         overview.refresh()
-        barack = numbers(bank)["Barack"]
+        barack = person_ids(bank)["Barack"]
         assert overview.counts() == {barack: 2}
         before = bank.identification()
         bank.deny(folder / "speech.jpg", "Barack")
@@ -157,24 +153,24 @@ def test_a_bank_uses_a_calibration_made_meanwhile(
 ) -> None:
     monkeypatch.setenv("FACEBANK_CALIBRATIONS", str(tmp_path / "calibrations"))
     with bank:
-        calibration, background = own_calibration(bank)
+        calibration, background = pack_calibration_of(bank)
         before = bank.identification()
-        anew = replace(calibration, made_from="photos of one's own")
-        save_pack_calibration(anew, background, user_folder(bank.engine.identity))
+        changed = replace(calibration, made_from="own photos")
+        save_pack_calibration(changed, background, user_folder(bank.engine.identity))
         assert bank.identification() is not before
         assert bank.identification() is bank.identification()
-        assert bank.identification().basis.pack_calibration.calibration == anew
+        assert bank.identification().basis.pack_calibration.calibration == changed
 
 
-def test_an_overview_has_only_photos_of_its_places(bank: FaceBank, folder: Path) -> None:
+def test_an_overview_has_only_photos_of_its_folders(bank: FaceBank, folder: Path) -> None:
     with bank, bank.album() as album:
         album.scan(folder)
         inside = AlbumOverview(bank, album, [folder / "space"])
         inside.refresh()
         assert len(inside) == 1
-        nothing = AlbumOverview(bank, album, [])
-        nothing.refresh()
-        assert not len(nothing)
+        empty = AlbumOverview(bank, album, [])
+        empty.refresh()
+        assert not len(empty)
 
 
 def test_an_answer_updates_its_photo_at_once(bank: FaceBank, folder: Path) -> None:
@@ -185,19 +181,19 @@ def test_an_answer_updates_its_photo_at_once(bank: FaceBank, folder: Path) -> No
         (photo,) = album.identify(folder / "space" / "collins.jpg")
         bank.enroll("Eileen", folder / "space" / "collins.jpg")
         overview.look_again([photo.content_hash])
-        assert overview.counts()[numbers(bank)["Eileen"]] == 1
+        assert overview.counts()[person_ids(bank)["Eileen"]] == 1
         assert not overview.is_current
 
 
-def test_photos_of_two_people_and_known_faces(bank: FaceBank, folder: Path) -> None:
+def test_an_overview_finds_photos_of_two_people_and_known_faces(bank: FaceBank, folder: Path) -> None:
     with bank, bank.album() as album:
         bank.enroll("Eileen", folder / "space" / "collins.jpg")
         album.scan(folder)
         overview = AlbumOverview(bank, album, [folder])
         overview.refresh()
-        known = numbers(bank)
-        assert overview.photos_of(known["Barack"], known["Eileen"]) == []
+        ids = person_ids(bank)
+        assert overview.photos_of(ids["Barack"], ids["Eileen"]) == []
         assert overview.known_faces() == known_faces(bank, album.scan_file)
         assert album.cluster(least=1, known=overview.known_faces()) == album.cluster(least=1)
         assert AlbumOverview(bank, album, [folder / "space"]).known_faces() is None
-        assert overview.unsure(known["Barack"]) == () or overview.unsure()
+        assert overview.unsure(ids["Barack"]) == () or overview.unsure()

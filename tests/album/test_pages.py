@@ -40,7 +40,7 @@ class Page(HTMLParser):
         self.texts.append(data.strip())
 
     def attributes(self, tag: str, name: str) -> list[str]:
-        return [str(attributes[name]) for found, attributes in self.tags if found == tag and name in attributes]
+        return [str(attributes[name]) for found_tag, attributes in self.tags if found_tag == tag and name in attributes]
 
 
 def require_harmless(page: Page) -> None:
@@ -52,7 +52,7 @@ def require_harmless(page: Page) -> None:
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in page.attributes("meta", "content")
 
 
-def found(path: Path, when: datetime | None, *, camera_dated: bool, name: str = "Ada") -> FoundPhoto:
+def found_photo(path: Path, when: datetime | None, *, camera_dated: bool, name: str = "Ada") -> FoundPhoto:
     digest = read_photo(path).content_hash if path.exists() else "0" * 64
     people = (KnownPerson(name, 0.9996, (10, 10, 50, 50)), KnownPerson("Grace", None))
     return FoundPhoto(str(path), when, people, camera_dated, content_hash=digest)
@@ -64,17 +64,17 @@ def test_a_page_is_complete_private_and_replaces_only_pages(tmp_path: Path) -> N
         with new_page(page, HOSTILE) as add:
             add(text)
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
-    read = Page(page.read_text("utf-8"))
-    require_harmless(read)
-    assert "second" in read.texts
-    assert "first" not in read.texts
+    parsed = Page(page.read_text("utf-8"))
+    require_harmless(parsed)
+    assert "second" in parsed.texts
+    assert "first" not in parsed.texts
     with pytest.raises(KeyError), new_page(page, "Third"):
         raise KeyError
     assert "Third" not in page.read_text("utf-8")
     diary.write_text("Dear diary")
     (tmp_path / "link.html").symlink_to(page)
-    for other in (diary, tmp_path / "link.html", tmp_path):
-        with pytest.raises(UsageError, match="no page of pictures"), new_page(other, "Page"):
+    for path in (diary, tmp_path / "link.html", tmp_path):
+        with pytest.raises(UsageError, match="no page of pictures"), new_page(path, "Page"):
             pass
     with pytest.raises(StorageError, match="cannot be written"), new_page(tmp_path / "none" / "page.html", "Page"):
         pass
@@ -88,48 +88,50 @@ def test_file_names_are_escaped_links() -> None:
     assert unquote_to_bytes(urlsplit(target).path) == os.fsencode(path)
     assert [tag for tag, _ in page.tags] == ["a"]
     assert Page(link("<bytes>")).tags == []
-    shown = Page(figure(b"\xff\xd8\xff", HOSTILE, link(path), [HOSTILE], marks=[Mark(HOSTILE, (0.1, 0.2, 0.3, 0.4))]))
-    assert [tag for tag, _ in shown.tags] == ["li", "figure", "span", "img", "i", "figcaption", "a", "span"]
-    assert shown.attributes("i", "style") == ["left:10.00%;top:20.00%;width:30.00%;height:40.00%"]
-    assert not any("\u202e" in text for text in shown.texts)
+    captioned = Page(
+        figure(b"\xff\xd8\xff", HOSTILE, link(path), [HOSTILE], marks=[Mark(HOSTILE, (0.1, 0.2, 0.3, 0.4))])
+    )
+    assert [tag for tag, _ in captioned.tags] == ["li", "figure", "span", "img", "i", "figcaption", "a", "span"]
+    assert captioned.attributes("i", "style") == ["left:10.00%;top:20.00%;width:30.00%;height:40.00%"]
+    assert not any("\u202e" in text for text in captioned.texts)
 
 
 def test_found_photos_are_grouped_by_year_and_month_with_file_dates_last(tmp_path: Path) -> None:
     photo = DEMO_PHOTOS / "eileen_collins.jpg"
-    other, gone = tmp_path / "<img src=x onerror=y>.jpg", tmp_path / "gone.jpg"
-    shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", other)
-    changed = found(other, datetime(2019, 6, 2), camera_dated=True)
-    shutil.copy(photo, other)
-    done = Recorder()
+    replaced, gone = tmp_path / "<img src=x onerror=y>.jpg", tmp_path / "gone.jpg"
+    shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", replaced)
+    changed = found_photo(replaced, datetime(2019, 6, 2), camera_dated=True)
+    shutil.copy(photo, replaced)
+    recorder = Recorder()
     write_found_page(
         [
-            found(photo, datetime(2012, 5, 17), camera_dated=True, name=HOSTILE),
-            found(photo, datetime(2018, 1, 1, tzinfo=UTC), camera_dated=False),
+            found_photo(photo, datetime(2012, 5, 17), camera_dated=True, name=HOSTILE),
+            found_photo(photo, datetime(2018, 1, 1, tzinfo=UTC), camera_dated=False),
             changed,
-            found(gone, datetime(2019, 7, 1), camera_dated=True),
-            found(photo, datetime(2000, 1, 1), camera_dated=False),
+            found_photo(gone, datetime(2019, 7, 1), camera_dated=True),
+            found_photo(photo, datetime(2000, 1, 1), camera_dated=False),
         ],
         f"Photos of {HOSTILE}",
         tmp_path / "page.html",
-        done,
+        recorder,
     )
     text = (tmp_path / "page.html").read_text("utf-8")
-    read = Page(text)
-    require_harmless(read)
+    page = Page(text)
+    require_harmless(page)
     assert re.findall(r"<h[23]>(.*?)</h[23]>", text) == [
         *("2012", "May", "2019", "June", "July", "2018, by the files&#x27; dates", "January", "Without a date"),
     ]
-    assert done.advances == 5
-    assert len(read.attributes("img", "src")) == len(read.attributes("i", "style")) == 3
-    assert all(len(source) < 100_000 for source in read.attributes("img", "src"))
-    assert any(line.endswith("has changed since it was scanned") for line in read.texts)
-    assert any("gone.jpg" in line and "no photo" in line for line in read.texts)
-    assert "Ada 0.999, Grace" in read.texts
+    assert recorder.advances == 5
+    assert len(page.attributes("img", "src")) == len(page.attributes("i", "style")) == 3
+    assert all(len(source) < 100_000 for source in page.attributes("img", "src"))
+    assert any(line.endswith("has changed since it was scanned") for line in page.texts)
+    assert any("gone.jpg" in line and "no photo" in line for line in page.texts)
+    assert "Ada 0.999, Grace" in page.texts
 
 
 def test_a_page_has_a_limited_number_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "MOST_PICTURES", 2)
-    photo = found(DEMO_PHOTOS / "eileen_collins.jpg", datetime(2019, 6, 1), camera_dated=True)
+    photo = found_photo(DEMO_PHOTOS / "eileen_collins.jpg", datetime(2019, 6, 1), camera_dated=True)
     write_found_page([photo] * 5, "Photos of Ada", tmp_path / "page.html")
     page = Page((tmp_path / "page.html").read_text("utf-8"))
     assert (len(page.attributes("img", "src")), len(page.attributes("a", "href"))) == (2, 5)

@@ -31,14 +31,16 @@ from facebank.media import Shard
 from facebank.types import Photo
 
 from .shard_files import PACK, STATE, made_up_file, needs_pyarrow
-from .test_scan_damage import comparable
+from .test_scan_damage import comparable_photo
 
 pytestmark = needs_pyarrow
 
 FIRST, SECOND = (datetime(2024, 5, day, tzinfo=UTC) for day in (1, 2))
 
 
-def put(path: Path, files: Iterable[ScannedFile], rows: Iterable[ShardRow] = (), pack: PackIdentity = PACK) -> Path:
+def write_shard(
+    path: Path, files: Iterable[ScannedFile], rows: Iterable[ShardRow] = (), pack: PackIdentity = PACK
+) -> Path:
     write_parquet_shard(path, files, ShardHeader(pack, tuple(rows)))
     return path
 
@@ -50,7 +52,7 @@ def all_files() -> list[ScannedFile]:
     assert found is not None
     photos[6] = replace(photos[6], found=replace(found, taken_at=datetime(2020, 5, 17, 12), camera_dated=True))
     known = replace(made_up_file("/a/copy.jpg", 3), found=None)
-    torn = ScannedFile("/b/torn.jpg", STATE, "ab" * 32, "it is torn", None, "decoders 1")
+    torn = ScannedFile("/b/torn.jpg", STATE, "ab" * 32, "truncated", None, "decoders 1")
     edited = replace(found, faces=(), content_hash=f"{99:064x}", path="/b/edited.jpg")
     changed = ScannedFile("/b/edited.jpg", STATE, edited.content_hash, None, None, edited=edited)
     return [*photos, known, made_up_file("/b/again.jpg", 2), torn, changed]
@@ -62,7 +64,7 @@ def shards(tmp_path: Path) -> Path:
     for number in (1, 2, 3):
         shard = Shard(number, 3)
         part = [file for file in all_files() if shard.holds(file.path, ["/"])]
-        put(tmp_path / "shards" / f"{number}-of-3.parquet", part, [ShardRow("/", shard, FIRST)])
+        write_shard(tmp_path / "shards" / f"{number}-of-3.parquet", part, [ShardRow("/", shard, FIRST)])
     return tmp_path / "shards"
 
 
@@ -79,34 +81,36 @@ def merged(shards: Path, tmp_path: Path) -> Iterator[ScanFile]:
         yield scan_file
 
 
-def in_order(photos: Iterable[Photo]) -> list[object]:
+def sorted_contents(photos: Iterable[Photo]) -> list[object]:
     """Return the content of photos, without the edited one, whose content hash a merge changes."""
-    return [comparable(photo) for photo in sorted(photos, key=lambda photo: photo.path) if photo.path != "/a/07.jpg"]
-
-
-def test_the_content_equals_that_of_the_merged_scan(scan: ParquetScan, merged: ScanFile) -> None:
-    assert in_order(scan.photos()) == in_order(merged.photos())
-    assert in_order(scan.photos(["/b", "/a/08.jpg"])) == in_order(merged.photos(["/b", "/a/08.jpg"]))
-    assert scan.count().files == merged.count().files == 27
-    assert scan.count_in("/b") == merged.count_in("/b") == 2
-    assert scan.unreadable("/") == merged.unreadable("/") == {"/b/torn.jpg": "it is torn"}
-    assert scan.shards() == merged.shards()
-    assert [(one.path, one.state, one.error, one.readers) for one in scan.known_files("/a")] == [
-        (one.path, one.state, one.error, one.readers) for one in merged.known_files("/a")
+    return [
+        comparable_photo(photo) for photo in sorted(photos, key=lambda photo: photo.path) if photo.path != "/a/07.jpg"
     ]
 
 
-def test_each_photo_is_yielded_once_with_numbers_of_its_faces(scan: ParquetScan) -> None:
-    numbered = [(ids, photo) for ids, photo in scan.each_photo()]
-    assert len({photo.content_hash for _, photo in numbered}) == len(numbered) == scan.count().photos
+def test_the_content_equals_that_of_the_merged_scan(scan: ParquetScan, merged: ScanFile) -> None:
+    assert sorted_contents(scan.photos()) == sorted_contents(merged.photos())
+    assert sorted_contents(scan.photos(["/b", "/a/08.jpg"])) == sorted_contents(merged.photos(["/b", "/a/08.jpg"]))
+    assert scan.count().files == merged.count().files == 27
+    assert scan.count_in("/b") == merged.count_in("/b") == 2
+    assert scan.unreadable("/") == merged.unreadable("/") == {"/b/torn.jpg": "truncated"}
+    assert scan.shards() == merged.shards()
+    assert [(file.path, file.state, file.error, file.readers) for file in scan.known_files("/a")] == [
+        (file.path, file.state, file.error, file.readers) for file in merged.known_files("/a")
+    ]
+
+
+def test_each_photo_is_yielded_once_with_the_ids_of_its_faces(scan: ParquetScan) -> None:
+    photos = list(scan.each_photo())
+    assert len({photo.content_hash for _, photo in photos}) == len(photos) == scan.count().photos
     table = scan.face_table()
-    assert sorted(number for ids, _ in numbered for number in ids) == table.ids.tolist() == list(range(1, 37))
-    by_number = dict(zip(table.ids.tolist(), table.embeddings, strict=True))
-    for ids, photo in numbered:
-        for place, (number, face) in enumerate(zip(ids, photo.faces, strict=True)):
-            assert np.array_equal(by_number[number], face.embedding)
-            there, index = scan.place_of(number)
-            assert (there.content_hash, index) == (photo.content_hash, place)
+    assert sorted(face_id for ids, _ in photos for face_id in ids) == table.ids.tolist() == list(range(1, 37))
+    embeddings = dict(zip(table.ids.tolist(), table.embeddings, strict=True))
+    for ids, photo in photos:
+        for index, (face_id, face) in enumerate(zip(ids, photo.faces, strict=True)):
+            assert np.array_equal(embeddings[face_id], face.embedding)
+            face_photo, face_index = scan.place_of(face_id)
+            assert (face_photo.content_hash, face_index) == (photo.content_hash, index)
 
 
 def test_groups_and_pairs_are_stored_beside_the_shards(shards: Path, scan: ParquetScan) -> None:
@@ -114,14 +118,14 @@ def test_groups_and_pairs_are_stored_beside_the_shards(shards: Path, scan: Parqu
     scan.keep_groups({1: [5, 3], 2: [9]})
     assert scan.tell_apart([(5, 9), (9, 5), (1, 2)]) == [(1, 2), (5, 9)]
     assert scan.tell_apart([(1, 2)]) == []
-    names = {face: (scan.place_of(face)[0].content_hash, scan.place_of(face)[1]) for face in (1, 2, 3, 5, 9)}
-    put(shards / "0.parquet", [made_up_file("/c/new.jpg", 500, faces=3)])
+    places = {face: (scan.place_of(face)[0].content_hash, scan.place_of(face)[1]) for face in (1, 2, 3, 5, 9)}
+    write_shard(shards / "0.parquet", [made_up_file("/c/new.jpg", 500, faces=3)])
     with ParquetScan(shards, PACK) as again:
         groups, (first, second) = again.groups(), again.told_apart()
         found = {number: [again.place_of(face) for face in faces] for number, faces in groups.items()}
         assert {number: [(photo.content_hash, place) for photo, place in faces] for number, faces in found.items()} == {
-            1: [names[5], names[3]],
-            2: [names[9]],
+            1: [places[5], places[3]],
+            2: [places[9]],
         }
         assert (first, second) == ((4, 5), (8, 12))
         assert again.withdraw_apart([first]) == 1
@@ -133,18 +137,21 @@ def test_groups_and_pairs_are_stored_beside_the_shards(shards: Path, scan: Parqu
         scan.groups()
 
 
-def test_dates_of_groups(scan: ParquetScan) -> None:
-    numbers = {photo.path: ids for ids, photo in scan.each_photo()}
-    seven, one = numbers["/a/07.jpg"], numbers["/a/01.jpg"]
-    assert scan.dates_of([seven[0], seven[1], one[0]]) == [(datetime(2020, 5, 17, 12, tzinfo=UTC), True), (None, False)]
+def test_dates_of_faces_are_those_of_their_photos(scan: ParquetScan) -> None:
+    face_ids = {photo.path: ids for ids, photo in scan.each_photo()}
+    dated, undated = face_ids["/a/07.jpg"], face_ids["/a/01.jpg"]
+    assert scan.dates_of([dated[0], dated[1], undated[0]]) == [
+        (datetime(2020, 5, 17, 12, tzinfo=UTC), True),
+        (None, False),
+    ]
 
 
 def test_the_row_of_the_later_scan_counts(shards: Path) -> None:
-    now = [made_up_file("/a/01.jpg", 700), made_up_file("/a/new.jpg", 701)]
-    put(shards / "0-later.parquet", now, [ShardRow("/a", Shard(1, 1), SECOND)])
+    files = [made_up_file("/a/01.jpg", 700), made_up_file("/a/new.jpg", 701)]
+    write_shard(shards / "0-later.parquet", files, [ShardRow("/a", Shard(1, 1), SECOND)])
     with ParquetScan(shards, PACK) as scan:
-        found = {photo.path: photo.content_hash for photo in scan.photos()}
-    assert found == {
+        hashes = {photo.path: photo.content_hash for photo in scan.photos()}
+    assert hashes == {
         "/a/01.jpg": f"{700:064x}",
         "/a/new.jpg": f"{701:064x}",
         "/b/again.jpg": f"{2:064x}",
@@ -153,8 +160,8 @@ def test_the_row_of_the_later_scan_counts(shards: Path) -> None:
 
 
 def test_without_folders_the_row_of_the_last_shard_counts(tmp_path: Path) -> None:
-    put(tmp_path / "1.parquet", [made_up_file("/a/1.jpg", 1), made_up_file("/a/2.jpg", 2)])
-    put(tmp_path / "2.parquet", [made_up_file("/a/1.jpg", 3)])
+    write_shard(tmp_path / "1.parquet", [made_up_file("/a/1.jpg", 1), made_up_file("/a/2.jpg", 2)])
+    write_shard(tmp_path / "2.parquet", [made_up_file("/a/1.jpg", 3)])
     with ParquetScan(tmp_path, PACK) as scan:
         assert {photo.path: photo.content_hash for photo in scan.photos()} == {
             "/a/1.jpg": f"{3:064x}",
@@ -164,7 +171,7 @@ def test_without_folders_the_row_of_the_last_shard_counts(tmp_path: Path) -> Non
 
 
 def test_a_copy_without_its_photo_is_an_error(tmp_path: Path) -> None:
-    put(tmp_path / "1.parquet", [replace(made_up_file("/a/copy.jpg", 1), found=None)])
+    write_shard(tmp_path / "1.parquet", [replace(made_up_file("/a/copy.jpg", 1), found=None)])
     with ParquetScan(tmp_path, PACK) as scan, pytest.raises(ScanFormatError, match=r"list /a/copy\.jpg as a copy"):
         scan.count()
 
@@ -193,7 +200,7 @@ def test_a_damaged_shard_is_an_error_when_read(shards: Path) -> None:
 
 def test_a_shard_that_changes_meanwhile_is_an_error(shards: Path) -> None:
     with ParquetScan(shards, PACK) as scan:
-        put(shards / "1-of-3.parquet", [])
+        write_shard(shards / "1-of-3.parquet", [])
         with pytest.raises(ScanBusyError, match="changed while it was read"):
             scan.count()
 
@@ -218,13 +225,13 @@ def test_groups_need_a_writable_folder(shards: Path, scan: ParquetScan) -> None:
         shards.chmod(0o700)
 
 
-def _described(album_groups: Sequence[object], scan_file: ScanFile) -> set[frozenset[tuple[str, int]]]:
-    found = set()
+def group_places(album_groups: Sequence[object], scan_file: ScanFile) -> set[frozenset[tuple[str, int]]]:
+    groups_of_places = set()
     for faces in scan_file.groups().values():
         places = [scan_file.place_of(face) for face in faces]
-        found.add(frozenset((photo.content_hash, place) for photo, place in places))
-    assert len(found) == len(album_groups)
-    return found
+        groups_of_places.add(frozenset((photo.content_hash, place) for photo, place in places))
+    assert len(groups_of_places) == len(album_groups)
+    return groups_of_places
 
 
 def test_an_album_of_shards_equals_one_of_a_scan_file(tmp_path: Path, folder: Path) -> None:
@@ -233,8 +240,10 @@ def test_an_album_of_shards_equals_one_of_a_scan_file(tmp_path: Path, folder: Pa
         bank.enroll("Barack", folder / "obama.jpg")
         with bank.album() as album:
             album.scan(folder)
-            files = [ScannedFile(one.path, STATE, one.content_hash, None, one) for one in album.scan_file.photos()]
-        twins = [
+            files = [
+                ScannedFile(photo.path, STATE, photo.content_hash, None, photo) for photo in album.scan_file.photos()
+            ]
+        copies = [
             replace(
                 file,
                 path=f"{file.path}.{number}.jpg",
@@ -245,30 +254,30 @@ def test_an_album_of_shards_equals_one_of_a_scan_file(tmp_path: Path, folder: Pa
             for number in (1, 2)
             if file.found is not None and file.content_hash is not None
         ]
-        for number, part in enumerate((files, twins)):
-            put(tmp_path / "shards" / f"{number}.parquet", part, pack=identity)
+        for number, part in enumerate((files, copies)):
+            write_shard(tmp_path / "shards" / f"{number}.parquet", part, pack=identity)
         with bank.album(tmp_path / "whole.scan") as whole, bank.album(tmp_path / "shards") as parts:
             whole.merge(tmp_path / "shards")
             assert [found.path for found in parts.find("Barack")] == [found.path for found in whole.find("Barack")]
             assert len(parts.find("Barack")) == 3
             identified = [
-                {photo.path: [(face.person, face.similarity) for face in photo.faces] for photo in one.identify()}
-                for one in (whole, parts)
+                {photo.path: [(face.person, face.similarity) for face in photo.faces] for photo in album.identify()}
+                for album in (whole, parts)
             ]
             assert identified[0] == identified[1]
-            groups = [one.cluster().groups for one in (whole, parts)]
-            assert _described(groups[0], whole.scan_file) == _described(groups[1], parts.scan_file)
+            groups = [album.cluster().groups for album in (whole, parts)]
+            assert group_places(groups[0], whole.scan_file) == group_places(groups[1], parts.scan_file)
             assert len(groups[0]) == 2
             assert parts.groups() == list(groups[1])
             parts.name_group(1, "Joe")
             assert bank.person("Joe").sample_count > 0
-            for refused in (
+            for change in (
                 lambda: parts.scan(folder),
                 lambda: parts.merge(tmp_path / "whole.scan"),
                 lambda: parts.forget(folder),
             ):
                 with pytest.raises(UsageError, match="only read"):
-                    refused()
+                    change()
         assert not (tmp_path / "shards.lock").exists()
 
 
@@ -276,7 +285,7 @@ def test_an_album_is_remembered_until_it_is_closed(tmp_path: Path, shards: Path)
     gallery = tmp_path / "a.facebank"
     with FaceBank.open(gallery) as bank:
         identity = bank.engine.identity
-        put(tmp_path / "own" / "1.parquet", [made_up_file("/a/1.jpg", 1, 2, identity.dimension)], pack=identity)
+        write_shard(tmp_path / "own" / "1.parquet", [made_up_file("/a/1.jpg", 1, 2, identity.dimension)], pack=identity)
         assert own_album(gallery) == default_scan_path(gallery)
         with bank.album(tmp_path / "own") as album:
             album.make_own()

@@ -1,4 +1,4 @@
-"""Parquet shards: they are read as written, and half-written, damaged or hostile ones are refused."""
+"""Parquet shards are read as they were written; half-written, damaged or hostile ones are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from facebank.gallery import PackIdentity
 from facebank.media import Shard
 from facebank.types import Face, Photo, Quality
 
-from .shard_files import PACK, STATE, made_up_face, made_up_file, made_up_photo, needs_pyarrow, plain
+from .shard_files import PACK, STATE, file_content, made_up_face, made_up_file, made_up_photo, needs_pyarrow
 
 pytestmark = needs_pyarrow
 
@@ -43,14 +43,14 @@ HEADER = ShardHeader(
 )
 
 
-def written(path: Path, files: list[ScannedFile], header: ShardHeader = HEADER) -> Path:
+def write_shard(path: Path, files: list[ScannedFile], header: ShardHeader = HEADER) -> Path:
     write_parquet_shard(path, files, header)
     return path
 
 
 def read(path: Path, pack: PackIdentity | None = PACK) -> list[tuple[object, ...]]:
     with ParquetShard.open(path, pack) as shard:
-        return [plain(file) for file in shard.read()]
+        return [file_content(file) for file in shard.read()]
 
 
 @pytest.fixture
@@ -118,13 +118,13 @@ def scanned_files(draw: st.DrawFn) -> ScannedFile:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(scanned_files(), max_size=6, unique_by=lambda file: file.path))
 def test_a_shard_is_read_as_it_was_written(tmp_path: Path, files: list[ScannedFile]) -> None:
-    path = written(tmp_path / "x.parquet", files)
-    assert read(path) == [plain(file) for file in files]
+    path = write_shard(tmp_path / "x.parquet", files)
+    assert read(path) == [file_content(file) for file in files]
 
 
 def test_header_and_counts_are_read_back(path: Path) -> None:
     files = [made_up_file(f"/{number}.jpg", number, faces=number) for number in range(4)]
-    counts = write_parquet_shard(path, [*files, ScannedFile("/t", STATE, None, "it is none", None)], HEADER)
+    counts = write_parquet_shard(path, [*files, ScannedFile("/t", STATE, None, "not a photo", None)], HEADER)
     assert counts == ShardCounts(files=5, photos=4, faces=6)
     with ParquetShard.open(path) as shard:
         assert shard.counts == counts
@@ -134,19 +134,19 @@ def test_header_and_counts_are_read_back(path: Path) -> None:
 
 def test_many_rows_are_written_and_read_in_row_groups(path: Path) -> None:
     files = [made_up_file(f"/{number:05}.jpg", number, faces=3 * (number % 3 == 0)) for number in range(4500)]
-    written(path, files)
+    write_shard(path, files)
     with ParquetShard.open(path) as shard:
         assert len(shard.group_sizes) > 4
-        again = list(shard.read())
+        files_read = list(shard.read())
         records = [record.path for group in range(len(shard.group_sizes)) for record in shard.records(group)]
-    assert [plain(file) for file in again] == [plain(file) for file in files]
+    assert [file_content(file) for file in files_read] == [file_content(file) for file in files]
     assert records == [file.path for file in files]
 
 
 def test_embeddings_are_arrow_vectors_for_other_programs(path: Path) -> None:
     import pyarrow.parquet as parquet
 
-    table = parquet.read_table(written(path, [made_up_file("/1.jpg", 1)]))
+    table = parquet.read_table(write_shard(path, [made_up_file("/1.jpg", 1)]))
     faces = table.schema.field("faces").type.value_type
     assert str(faces.field("embedding").type) == "fixed_size_list<element: float not null>[8]"
     assert table.column("content_hash").to_pylist() == [bytes.fromhex(f"{1:064x}")]
@@ -155,21 +155,21 @@ def test_embeddings_are_arrow_vectors_for_other_programs(path: Path) -> None:
 
 
 def test_only_the_owner_can_read_a_shard(path: Path) -> None:
-    assert stat.S_IMODE(written(path, []).stat().st_mode) == 0o600
+    assert stat.S_IMODE(write_shard(path, []).stat().st_mode) == 0o600
 
 
 def test_a_failed_write_keeps_the_old_shard(path: Path) -> None:
-    def failing() -> Iterator[ScannedFile]:
+    def interrupted_files() -> Iterator[ScannedFile]:
         for number in range(3000):
             yield made_up_file(f"/{number}.jpg", number)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_parquet_shard(path, failing(), HEADER)
+        write_parquet_shard(path, interrupted_files(), HEADER)
     assert list(path.parent.iterdir()) == []
-    before = written(path, [made_up_file("/1.jpg", 1)]).read_bytes()
+    before = write_shard(path, [made_up_file("/1.jpg", 1)]).read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        write_parquet_shard(path, failing(), HEADER)
+        write_parquet_shard(path, interrupted_files(), HEADER)
     assert path.read_bytes() == before
 
 
@@ -180,7 +180,7 @@ def test_the_error_for_an_unwritable_folder_names_the_file(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("file", "why"),
+    ("file", "message"),
     [
         (made_up_file("relative.jpg", 1), "invalid path"),
         (made_up_file("/a/../b.jpg", 1), "invalid path"),
@@ -189,8 +189,8 @@ def test_the_error_for_an_unwritable_folder_names_the_file(tmp_path: Path) -> No
         (replace(made_up_file("/1.jpg", 1), state=FileState(2**70, 0)), "int"),
     ],
 )
-def test_invalid_files_are_not_written(path: Path, file: ScannedFile, why: str) -> None:
-    with pytest.raises(UsageError, match=why):
+def test_invalid_files_are_not_written(path: Path, file: ScannedFile, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         write_parquet_shard(path, [file], HEADER)
     assert not path.exists()
 
@@ -201,7 +201,7 @@ def test_a_path_cannot_occur_twice(path: Path) -> None:
 
 
 def test_a_shard_of_another_pack_is_refused(path: Path) -> None:
-    written(path, [made_up_file("/1.jpg", 1)])
+    write_shard(path, [made_up_file("/1.jpg", 1)])
     with pytest.raises(PackMismatchError, match="was made with the pack 'test', not 'other'"):
         ParquetShard.open(path, PackIdentity("other", "cd" * 32, 8))
     with pytest.raises(PackMismatchError, match="of another version"):
@@ -215,7 +215,7 @@ def test_faces_of_another_dimension_are_not_written(path: Path) -> None:
 
 def test_a_shard_of_a_newer_facebank_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facebank.album.scan.parquet_shards.FORMAT", 2)
-    written(path, [])
+    write_shard(path, [])
     monkeypatch.undo()
     with pytest.raises(ScanFormatError, match="newer facebank"):
         ParquetShard.open(path)
@@ -244,26 +244,26 @@ def test_other_files_than_shards_are_refused(tmp_path: Path) -> None:
 SMALL = [
     made_up_file(os.fsdecode(b"/\xe9.jpg"), 1, faces=1),
     ScannedFile("/copy.jpg", STATE, f"{1:064x}", None, None),
-    ScannedFile("/text", UNSETTLED, None, "it is no photo", None, "8"),
+    ScannedFile("/text", UNSETTLED, None, "not a photo", None, "8"),
 ]
-_TRIAL = """
+FLIP_BYTES = """
 import sys
 from pathlib import Path
 from facebank.album.scan.parquet_shards import ParquetShard
 from facebank.errors import ScanFormatError
-from tests.album.shard_files import plain
+from tests.album.shard_files import file_content
 
 path, other, step = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 data = path.read_bytes()
 with ParquetShard.open(path) as shard:
-    expected = shard.header, shard.counts, [plain(file) for file in shard.read()]
+    expected = shard.header, shard.counts, [file_content(file) for file in shard.read()]
 refused = equal = 0
-for place in range(0, len(data), step):
-    for change in (1 << place % 8, 0xFF):
-        other.write_bytes(data[:place] + bytes([data[place] ^ change]) + data[place + 1 :])
+for position in range(0, len(data), step):
+    for change in (1 << position % 8, 0xFF):
+        other.write_bytes(data[:position] + bytes([data[position] ^ change]) + data[position + 1 :])
         try:
             with ParquetShard.open(other) as shard:
-                assert (shard.header, shard.counts, [plain(file) for file in shard.read()]) == expected, place
+                assert (shard.header, shard.counts, [file_content(file) for file in shard.read()]) == expected, position
             equal += 1
         except ScanFormatError:
             refused += 1
@@ -272,19 +272,19 @@ print(len(data), refused, equal)
 
 
 def test_every_flipped_byte_is_refused_or_changes_nothing(path: Path, tmp_path: Path) -> None:
-    """Runs in a process of its own to detect crashes of a decoder; tries all bytes with FACEBANK_ALL_FLIPS=1."""
-    written(path, SMALL)
+    """Runs in a new process to detect crashes of a decoder; tries all bytes with FACEBANK_ALL_FLIPS=1."""
+    write_shard(path, SMALL)
     step = 1 if os.environ.get("FACEBANK_ALL_FLIPS") else 7
-    command = [sys.executable, "-c", _TRIAL, str(path), str(tmp_path / "flipped.parquet"), str(step)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    size, refused, equal = map(int, done.stdout.split())
+    command = [sys.executable, "-c", FLIP_BYTES, str(path), str(tmp_path / "flipped.parquet"), str(step)]
+    completed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
+    size, refused, equal = map(int, completed.stdout.split())
     print(f"{size} bytes: {refused} flips refused, {equal} changed nothing")  # noqa: T201
     assert refused > equal
 
 
 def test_a_half_written_shard_is_refused(path: Path, tmp_path: Path) -> None:
-    data = written(path, SMALL).read_bytes()
+    data = write_shard(path, SMALL).read_bytes()
     cut = tmp_path / "cut.parquet"
     for size in range(0, len(data), 61):
         cut.write_bytes(data[:size])
@@ -296,7 +296,7 @@ def test_a_half_written_shard_is_refused(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("change", "message"),
     [
         ({"embedding": np.full(8, np.nan, np.float32)}, "invalid numbers"),
         ({"embedding": np.full(8, 1.0, np.float32)}, "L2-normalized"),
@@ -306,19 +306,19 @@ def test_a_half_written_shard_is_refused(path: Path, tmp_path: Path) -> None:
     ],
 )
 def test_impossible_values_are_refused(
-    path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], why: str
+    path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], message: str
 ) -> None:
     """The author of a hostile shard can compute valid digests and a seal."""
     photo = made_up_photo(1, faces=0)
     file = ScannedFile("/x.jpg", STATE, photo.content_hash, None, photo)
     hostile = replace(file, found=replace(photo, faces=(replace(made_up_face(1), **change),)))
-    with pytest.raises(UsageError, match=why):
-        written(path, [hostile])
+    with pytest.raises(UsageError, match=message):
+        write_shard(path, [hostile])
     with monkeypatch.context() as patch:
         patch.setattr("facebank.album.scan.rows.check_face_rows", lambda rows: rows)
         patch.setattr(parquet_rows, "weaknesses_of", lambda words: tuple(__import__("json").loads(words)))
-        written(path, [hostile])
-    with ParquetShard.open(path) as shard, pytest.raises(ScanFormatError, match=why):
+        write_shard(path, [hostile])
+    with ParquetShard.open(path) as shard, pytest.raises(ScanFormatError, match=message):
         list(shard.read())
 
 
@@ -329,8 +329,8 @@ def _rewrite(path: Path, order: list[int] | None = None, **options: Any) -> None
     footer = parquet.read_metadata(path).metadata
     table = parquet.read_table(path)
     table = table if order is None else table.take(order)
-    chosen = {"compression": "none", "use_dictionary": False, **options}
-    with parquet.ParquetWriter(path, table.schema, **chosen) as writer:
+    writer_options = {"compression": "none", "use_dictionary": False, **options}
+    with parquet.ParquetWriter(path, table.schema, **writer_options) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({key: value for key, value in footer.items() if key.startswith(b"facebank.")})
     with path.open("r+b") as stream:
@@ -340,8 +340,8 @@ def _rewrite(path: Path, order: list[int] | None = None, **options: Any) -> None
 def test_swapped_rows_are_refused(path: Path) -> None:
     """The digests of a row cover its position."""
     files = [made_up_file(f"/{number}.jpg", number) for number in range(3)]
-    _rewrite(written(path, files))
-    assert read(path) == [plain(file) for file in files]
+    _rewrite(write_shard(path, files))
+    assert read(path) == [file_content(file) for file in files]
     _rewrite(path, [1, 0, 2])
     with ParquetShard.open(path) as shard, pytest.raises(ScanFormatError, match="altered"):
         list(shard.read())
@@ -350,18 +350,18 @@ def test_swapped_rows_are_refused(path: Path) -> None:
 def test_a_shard_that_needs_too_much_memory_is_refused(path: Path) -> None:
     """A dictionary or a compressed page can unpack to many bytes."""
     for options in ({"compression": "zstd"}, {"use_dictionary": True}):
-        written(path, [made_up_file(f"/{number}.jpg", number, faces=20) for number in range(30)])
+        write_shard(path, [made_up_file(f"/{number}.jpg", number, faces=20) for number in range(30)])
         _rewrite(path, **options)
         with pytest.raises(ScanFormatError, match="more memory"):
             ParquetShard.open(path)
 
 
-_HOSTILE = """
+FLIP_FOOTER_BYTES = """
 import os, resource, sys
 from pathlib import Path
 from facebank.album.scan import parquet_shards
 from facebank.errors import ScanFormatError
-from tests.album.shard_files import plain
+from tests.album.shard_files import file_content
 
 path, other, step = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 data = path.read_bytes()
@@ -369,33 +369,33 @@ start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
 with parquet_shards.ParquetShard.open(path) as shard:
     shard.verify()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-refused = read = 0
-for place in range(4, len(data) - 8, step):
+refused = accepted = 0
+for position in range(4, len(data) - 8, step):
     changed = bytearray(data)
-    changed[place] ^= 1 << place % 8
+    changed[position] ^= 1 << position % 8
     footer = bytes(changed[start:])
-    sealed = start - parquet_shards._SEAL_LENGTH
-    other.write_bytes(bytes(changed[:sealed]) + parquet_shards._seal(footer, sealed) + footer)
+    seal_start = start - parquet_shards._SEAL_LENGTH
+    other.write_bytes(bytes(changed[:seal_start]) + parquet_shards._seal(footer, seal_start) + footer)
     try:
         with parquet_shards.ParquetShard.open(other) as shard:
             shard.verify()
-        read += 1
+        accepted += 1
     except ScanFormatError:
         refused += 1
 grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
 assert grown < 100, f"{grown} MB"
-print(refused, read, grown)
+print(refused, accepted, grown)
 """
 
 
 def test_a_hostile_footer_with_a_valid_seal_neither_crashes_nor_fills_the_memory(path: Path, tmp_path: Path) -> None:
     """Tries all bytes with FACEBANK_ALL_FLIPS=1."""
-    written(path, SMALL)
+    write_shard(path, SMALL)
     step = 1 if os.environ.get("FACEBANK_ALL_FLIPS") else 11
-    command = [sys.executable, "-c", _HOSTILE, str(path), str(tmp_path / "hostile.parquet"), str(step)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    print("refused, read, MB:", done.stdout)  # noqa: T201
+    command = [sys.executable, "-c", FLIP_FOOTER_BYTES, str(path), str(tmp_path / "hostile.parquet"), str(step)]
+    completed = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
+    print("refused, accepted, MB:", completed.stdout)  # noqa: T201
 
 
 @pytest.mark.parametrize(
@@ -420,8 +420,8 @@ def test_an_invalid_footer_is_refused(path: Path, footer: bytes) -> None:
 def test_without_pyarrow_the_error_names_the_extra(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from facebank.errors import MissingDependencyError
 
-    written(path, [])
+    write_shard(path, [])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    for use in (lambda: ParquetShard.open(path), lambda: write_parquet_shard(path, [], HEADER)):
+    for action in (lambda: ParquetShard.open(path), lambda: write_parquet_shard(path, [], HEADER)):
         with pytest.raises(MissingDependencyError, match=r"facebank\[cluster\]"):
-            use()
+            action()

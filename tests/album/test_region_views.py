@@ -15,7 +15,7 @@ from facebank.album.tags.xmp_files import XmpSource
 
 from .xmp_samples import region, with_regions
 
-# faces in real photos of one to three people, in pixels of the upright picture
+# the size of real photos and the boxes of their faces, in pixels of the upright picture
 PHOTOS: dict[str, tuple[tuple[int, int], list[tuple[int, int, int, int]]]] = {
     "one": ((1480, 832), [(541, 121, 904, 632)]),
     "one in a corner": ((491, 1137), [(0, 85, 194, 417)]),
@@ -26,17 +26,17 @@ PHOTOS: dict[str, tuple[tuple[int, int], list[tuple[int, int, int, int]]]] = {
 NAMES = ("Ada", "Bea", "Cleo")
 
 
-def shares(photo: str) -> list[Box]:
+def fractions(photo: str) -> list[Box]:
     (width, height), boxes = PHOTOS[photo]
     return [(x1 / width, y1 / height, x2 / width, y2 / height) for x1, y1, x2, y2 in boxes]
 
 
-def document(faces: Sequence[Box], turn: int, dimensions: tuple[int, int] | None = None) -> XmpSource:
-    """Return regions of the picture that is upright after a turn, a little larger than the faces."""
-    drawn = [
+def regions_document(faces: Sequence[Box], turn: int, dimensions: tuple[int, int] | None = None) -> XmpSource:
+    """Return regions a little larger than the faces, in the picture that `turn` makes upright."""
+    boxes = [
         (x1 - (x2 - x1) / 8, y1 - (y2 - y1) / 8, x2 + (x2 - x1) / 8, y2 + (y2 - y1) / 8) for x1, y1, x2, y2 in faces
     ]
-    text = "".join(region(name, turned_back(box, turn)) for name, box in zip(NAMES, drawn, strict=False))
+    text = "".join(region(name, turned_back(box, turn)) for name, box in zip(NAMES, boxes, strict=False))
     return XmpSource(Path("photo.jpg.xmp"), XmpDocument.parse(with_regions(text, dimensions), "photo.jpg.xmp"))
 
 
@@ -46,31 +46,31 @@ def views(faces: Sequence[Box], frame: Frame, *sources: XmpSource) -> list[Regio
 
 
 def names(view: RegionView) -> dict[int, str]:
-    return {face: view.regions[place].name for face, place in view.of_face[Vocabulary.MWG].items()}
+    return {face: view.regions[region_number].name for face, region_number in view.of_face[Vocabulary.MWG].items()}
 
 
 @pytest.mark.parametrize("photo", PHOTOS)
 def test_regions_of_the_stored_and_the_upright_picture_match_the_right_faces(photo: str) -> None:
-    faces, (width, height) = shares(photo), PHOTOS[photo][0]
+    faces, (width, height) = fractions(photo), PHOTOS[photo][0]
     for orientation, is_stored, dimensions in product(range(1, 9), (True, False), ("right", "swapped", "none")):
         frame, turn = Frame.of_upright(width, height, orientation), orientation if is_stored else 1
-        right = frame.size_of(turn)
-        stated = {"right": right, "swapped": right[::-1], "none": None}[dimensions]
-        (view,) = views(faces, frame, document(faces, turn, stated))
-        right_names = dict(enumerate(NAMES[: len(faces)]))
-        about = (orientation, is_stored, dimensions)
-        assert names(view) == right_names or view.turn.is_unclear, about
-        assert view.turn.written in (turn, None) or (len(faces) == 1 and dimensions == "swapped"), about
+        size = frame.size_of(turn)
+        stated = {"right": size, "swapped": size[::-1], "none": None}[dimensions]
+        (view,) = views(faces, frame, regions_document(faces, turn, stated))
+        expected = dict(enumerate(NAMES[: len(faces)]))
+        case = (orientation, is_stored, dimensions)
+        assert names(view) == expected or view.turn.is_unclear, case
+        assert view.turn.written in (turn, None) or (len(faces) == 1 and dimensions == "swapped"), case
         if len(faces) > 1:
-            assert (names(view), view.turn.written) == (right_names, turn), about
+            assert (names(view), view.turn.written) == (expected, turn), case
 
 
 def test_real_photos_of_two_people_are_clear() -> None:
     for photo in ("two side by side", "two, close"):
-        faces, (width, height) = shares(photo), PHOTOS[photo][0]
+        faces, (width, height) = fractions(photo), PHOTOS[photo][0]
         for orientation, is_stored in product(range(1, 9), (True, False)):
             frame, turn = Frame.of_upright(width, height, orientation), orientation if is_stored else 1
-            (view,) = views(faces, frame, document(faces, turn))
+            (view,) = views(faces, frame, regions_document(faces, turn))
             assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, turn), (photo, orientation, is_stored)
 
 
@@ -81,7 +81,7 @@ SYMMETRIC = [(0.15, 0.4, 0.35, 0.6), (0.65, 0.4, 0.85, 0.6)]
 def test_regions_that_match_different_faces_in_two_orientations_are_refused(
     orientation: int, dimensions: tuple[int, int] | None
 ) -> None:
-    (view,) = views(SYMMETRIC, Frame.of_upright(400, 300, orientation), document(SYMMETRIC, 1, dimensions))
+    (view,) = views(SYMMETRIC, Frame.of_upright(400, 300, orientation), regions_document(SYMMETRIC, 1, dimensions))
     assert view.turn.is_unclear
     assert names(view) == {}
     assert f"(EXIF {orientation})" in str(view.problem)
@@ -90,25 +90,25 @@ def test_regions_that_match_different_faces_in_two_orientations_are_refused(
 def test_one_face_is_named_in_any_orientation_but_no_region_is_added() -> None:
     face = [(0.4, 0.4, 0.6, 0.6)]
     for orientation in range(2, 9):
-        (view,) = views(face, Frame.of_upright(400, 400, orientation), document(face, 1))
+        (view,) = views(face, Frame.of_upright(400, 400, orientation), regions_document(face, 1))
         assert (names(view), view.turn.written, view.turn.is_unclear) == ({0: "Ada"}, None, False)
-    (view,) = views(face, Frame.of_upright(300, 400, 6), document(face, 6, (400, 300)))
+    (view,) = views(face, Frame.of_upright(300, 400, 6), regions_document(face, 6, (400, 300)))
     assert view.turn.written == 6, "dimensions are a hint where the faces leave it open"
 
 
 def test_regions_of_a_photo_turned_since_are_read_if_all_match() -> None:
-    faces = shares("two side by side")
+    faces = fractions("two side by side")
     frame = Frame.of_upright(1126, 661, 1)
-    (view,) = views(faces, frame, document(faces, 6))
+    (view,) = views(faces, frame, regions_document(faces, 6))
     assert (names(view), view.turn.written) == ({0: "Ada", 1: "Bea"}, 6)
-    (view,) = views(faces, frame, document(faces[:1], 6))
+    (view,) = views(faces, frame, regions_document(faces[:1], 6))
     assert names(view) == {}, "one region may match a face by chance"
 
 
 def test_each_document_of_a_photo_has_its_own_orientation() -> None:
-    faces = shares("three")
+    faces = fractions("three")
     frame = Frame.of_upright(2000, 1428, 6)
-    stored, seen = views(faces, frame, document(faces, 6), document(faces, 1))
+    stored, seen = views(faces, frame, regions_document(faces, 6), regions_document(faces, 1))
     assert (stored.turn.written, seen.turn.written) == (6, 1)
     assert names(stored) == names(seen) == dict(enumerate(NAMES))
 
@@ -116,18 +116,18 @@ def test_each_document_of_a_photo_has_its_own_orientation() -> None:
 def test_all_documents_together_decide_an_unclear_one() -> None:
     faces = [*SYMMETRIC, (0.1, 0.05, 0.2, 0.15), (0.4, 0.05, 0.5, 0.15)]
     frame = Frame.of_upright(400, 300, 3)
-    alone = document(SYMMETRIC, 3)
+    alone = regions_document(SYMMETRIC, 3)
     assert views(faces, frame, alone)[0].turn.is_unclear
-    beside, _ = views(faces, frame, alone, document(faces[2:], 3))
-    assert not beside.turn.is_unclear
-    assert names(beside) == {0: "Ada", 1: "Bea"}
+    together, _ = views(faces, frame, alone, regions_document(faces[2:], 3))
+    assert not together.turn.is_unclear
+    assert names(together) == {0: "Ada", 1: "Bea"}
 
 
 def test_no_region_is_added_to_a_turned_photo_without_matches() -> None:
-    faces, nowhere = shares("one"), [(0.0, 0.9, 0.05, 1.0)]
-    (view,) = views(faces, Frame.of_upright(1480, 832, 1), document(nowhere, 1))
+    faces, nowhere = fractions("one"), [(0.0, 0.9, 0.05, 1.0)]
+    (view,) = views(faces, Frame.of_upright(1480, 832, 1), regions_document(nowhere, 1))
     assert view.turn.written == 1
-    (view,) = views(faces, Frame.of_upright(1480, 832, 6), document(nowhere, 6, (832, 1480)))
+    (view,) = views(faces, Frame.of_upright(1480, 832, 6), regions_document(nowhere, 6, (832, 1480)))
     assert (view.turn.written, view.turn.is_unclear) == (None, False)
     assert "no face was found" in str(view.problem)
 
@@ -153,10 +153,10 @@ def test_round_regions_are_read() -> None:
     )
     for text in texts:
         parsed = XmpDocument.parse(with_regions(text, (491, 1137)), "round")
-        (view,) = views(shares("one in a corner"), Frame.of_upright(491, 1137, 1), XmpSource(Path("r"), parsed))
+        (view,) = views(fractions("one in a corner"), Frame.of_upright(491, 1137, 1), XmpSource(Path("r"), parsed))
         assert names(view) == {0: "Ada"}
         (box,) = view.boxes
         assert box == pytest.approx((0, (y - 130) / 1137, (x + 130) / 491, (y + 130) / 1137))
-    for wrong in ("0", "-1", "nan", "1e400"):
-        parsed = XmpDocument.parse(with_regions(item.format(x=0.5, y=0.5, d=wrong, unit="normalized")), "round")
+    for diameter_text in ("0", "-1", "nan", "1e400"):
+        parsed = XmpDocument.parse(with_regions(item.format(x=0.5, y=0.5, d=diameter_text, unit="normalized")), "round")
         assert not parsed.regions[0].has_place

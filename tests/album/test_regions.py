@@ -39,10 +39,10 @@ def boxes(draw: st.DrawFn) -> Box:
 def test_a_box_turns_like_the_pixels(orientation: int) -> None:
     stored = np.zeros((30, 40, 3), dtype=np.uint8)
     stored[6:12, 4:20] = 255
-    seen = np.argwhere(upright(stored, orientation)[..., 0] == 255)
+    white = np.argwhere(upright(stored, orientation)[..., 0] == 255)
     height, width = upright(stored, orientation).shape[:2]
     x1, y1, x2, y2 = turned((4 / 40, 6 / 30, 20 / 40, 12 / 30), orientation)
-    (top, left), (bottom, right) = seen.min(axis=0), seen.max(axis=0) + 1
+    (top, left), (bottom, right) = white.min(axis=0), white.max(axis=0) + 1
     assert (x1 * width, y1 * height, x2 * width, y2 * height) == pytest.approx((left, top, right, bottom))
     assert Frame(40, 30, orientation).upright_size == (width, height)
     assert Frame.of_upright(width, height, orientation) == Frame(40, 30, orientation)
@@ -54,7 +54,7 @@ def test_turning_back_undoes_turning(box: Box, orientation: int) -> None:
     assert turned(turned_back(box, orientation), orientation) == pytest.approx(box)
 
 
-def found(box: tuple[float, ...], width: int, height: int, quarter_turns: int) -> Photo:
+def photo_with_face(box: tuple[float, ...], width: int, height: int, quarter_turns: int) -> Photo:
     face = Face(
         np.array(box, dtype=np.float32),
         np.zeros((5, 2), dtype=np.float32),
@@ -70,9 +70,9 @@ def test_boxes_of_turned_photos_match_the_file(quarter_turns: int) -> None:
     pixels = np.zeros((30, 40, 3), dtype=np.uint8)
     pixels[6:12, 4:20] = 255
     analyzed = turn_photo(DecodedPhoto("a", pixels, "", False, None), quarter_turns)
-    seen = np.argwhere(analyzed.pixels[..., 0] == 255)
-    (top, left), (bottom, right) = seen.min(axis=0), seen.max(axis=0) + 1
-    photo = found((left, top, right, bottom), analyzed.width, analyzed.height, quarter_turns)
+    white = np.argwhere(analyzed.pixels[..., 0] == 255)
+    (top, left), (bottom, right) = white.min(axis=0), white.max(axis=0) + 1
+    photo = photo_with_face((left, top, right, bottom), analyzed.width, analyzed.height, quarter_turns)
     (box,) = face_boxes(photo)
     assert box == pytest.approx((4 / 40, 6 / 30, 20 / 40, 12 / 30))
     assert frame_of(photo, 1) == Frame(40, 30, 1)
@@ -80,7 +80,7 @@ def test_boxes_of_turned_photos_match_the_file(quarter_turns: int) -> None:
 
 
 def test_a_face_beyond_the_edge_is_clipped() -> None:
-    (box,) = face_boxes(found((-5, -5, 10, 35), 40, 30, 0))
+    (box,) = face_boxes(photo_with_face((-5, -5, 10, 35), 40, 30, 0))
     assert box == pytest.approx((0, 0, 0.25, 1))
     assert clipped((1.2, 0, 1.5, 1)) is None
 
@@ -101,7 +101,7 @@ def test_regions_refer_to_the_stored_picture_unless_only_the_upright_one_fits(
     assert Frame(4000, 3000, 6).turn_of(dimensions) == turn
 
 
-def test_square_dimensions_mean_the_stored_picture() -> None:
+def test_square_dimensions_refer_to_the_stored_picture() -> None:
     assert Frame(300, 300, 6).turn_of((512, 512)) == 6
 
 
@@ -109,7 +109,7 @@ def test_each_face_has_at_most_one_region() -> None:
     faces = [(0.1, 0.1, 0.3, 0.3), (0.5, 0.5, 0.7, 0.7)]
     regions = [None, (0.5, 0.5, 0.72, 0.7), (0.05, 0.05, 0.35, 0.35), (0.11, 0.1, 0.31, 0.3), (0.0, 0.9, 0.1, 1.0)]
     matched = match_faces(regions, faces)
-    assert {place: face for place, (face, _) in matched.items()} == {1: 1, 3: 0}
+    assert {region: face for region, (face, _) in matched.items()} == {1: 1, 3: 0}
     assert [matched[1][1], matched[3][1]] == pytest.approx([0.9, 0.9])
     assert match_faces([None], faces) == {}
     assert match_faces(regions, []) == {}
@@ -126,22 +126,22 @@ def test_no_face_and_no_region_is_matched_twice(regions: list[Box], faces: list[
 @given(st.lists(boxes(), min_size=1, max_size=4), st.lists(boxes(), min_size=1, max_size=4))
 def test_matches_have_the_largest_total_overlap(regions: list[Box], faces: list[Box]) -> None:
     table = np.asarray(faces, dtype=np.float32)
-    shared = np.stack([overlaps(np.asarray(box, dtype=np.float32), table) for box in regions]).astype(float)
-    shared[shared < 0.2] = 0.0
-    wide = np.pad(shared, ((0, 0), (0, len(regions))))  # a region may match no face
+    overlap = np.stack([overlaps(np.asarray(box, dtype=np.float32), table) for box in regions]).astype(float)
+    overlap[overlap < 0.2] = 0.0
+    padded = np.pad(overlap, ((0, 0), (0, len(regions))))  # a region may match no face
     best = max(
-        sum(wide[row, column] for row, column in enumerate(columns))
-        for columns in permutations(range(wide.shape[1]), len(regions))
+        sum(padded[row, column] for row, column in enumerate(columns))
+        for columns in permutations(range(padded.shape[1]), len(regions))
     )
     matched = match_faces(list(regions), faces)
-    assert sum(shared[row, column] for row, (column, _) in matched.items()) == pytest.approx(best, abs=1e-6)
+    assert sum(overlap[row, column] for row, (column, _) in matched.items()) == pytest.approx(best, abs=1e-6)
 
 
-def test_faces_apart_are_matched_without_loading_scipy() -> None:
+def test_separate_faces_are_matched_without_loading_scipy() -> None:
     program = (
         "import sys\n"
         "from facebank.album.tags.regions import match_faces\n"
         "print(match_faces([(.1, .1, .3, .3), (.5, .5, .7, .7)], [(.5, .5, .7, .7)]), 'scipy' in sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "{1: (0, 1.0)} False\n"
+    completed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert completed.stdout == "{1: (0, 1.0)} False\n"

@@ -19,25 +19,25 @@ from facebank.album.scan.videos import ScannedVideo
 from facebank.errors import FacebankError, ScanFormatError
 from facebank.media import Shard
 from facebank.storage.values import register_row_digest
-from tests.album.test_scan_file import PACK, STATE, WHEN, file, photo, video
+from tests.album.test_scan_file import PACK, STATE, WHEN, make_file, make_photo, make_video
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "album.scan"
     with ScanFile.open(path, PACK, create=True) as scan_file:
-        scan_file.keep([file(f"/a/{number}.jpg", number) for number in range(1, 25)])
+        scan_file.keep([make_file(f"/a/{number}.jpg", number) for number in range(1, 25)])
         scan_file.keep(
-            [file("/b/copy.jpg", 1, known=True), ScannedFile("/b/torn.jpg", STATE, None, "it is torn", None)]
+            [make_file("/b/copy.jpg", 1, known=True), ScannedFile("/b/torn.jpg", STATE, None, "truncated", None)]
         )
-        scan_file.keep([ScannedFile("/b/none.jpg", FileState(1, 1), f"{99:064x}", None, photo(99, faces=0))])
+        scan_file.keep([ScannedFile("/b/none.jpg", FileState(1, 1), f"{99:064x}", None, make_photo(99, faces=0))])
         scan_file.keep_groups({1: [1, 3, 5], 2: [2, 4]})
         scan_file.tell_apart([(1, 2)])
         scan_file.keep_tags("/a/1.jpg", {TagRow("/a/1.jpg", "/a/1.jpg", 7), TagRow("/a/1.jpg", "/a/1.jpg.xmp", 8)})
         scan_file.note_looked_through([ShardRow("/a", Shard(2, 3), WHEN), ShardRow("/b", Shard(1, 1), WHEN)])
         for number in range(1, 4):
-            scan_file.videos.keep(video(f"/a/{number}.mp4", number))
-        scan_file.videos.keep(ScannedVideo("/b/torn.mp4", STATE, None, error="it is torn"))
+            scan_file.videos.keep(make_video(f"/a/{number}.mp4", number))
+        scan_file.videos.keep(ScannedVideo("/b/torn.mp4", STATE, None, error="truncated"))
     return path
 
 
@@ -46,9 +46,9 @@ def all_content(path: Path) -> list[Any]:
     with ScanFile.open(path, PACK) as scan_file:
         table = scan_file.face_table()
         return [
-            [comparable(found) for found in scan_file.photos()],
-            [comparable(found) for found in scan_file.photos(["/b", "/a/7.jpg"])],
-            sorted((faces, comparable(found)) for faces, found in scan_file.each_photo()),
+            [comparable_photo(photo) for photo in scan_file.photos()],
+            [comparable_photo(photo) for photo in scan_file.photos(["/b", "/a/7.jpg"])],
+            sorted((faces, comparable_photo(photo)) for faces, photo in scan_file.each_photo()),
             scan_file.files("/"),
             scan_file.unreadable("/b"),
             [(file.path, file.photo, file.readers) for file in scan_file.known_files("/")],
@@ -62,24 +62,24 @@ def all_content(path: Path) -> list[Any]:
             scan_file.tags(),
             sorted(scan_file.known_pictures()),
             scan_file.shards(),
-            [(comparable(found), place) for found, place in map(scan_file.place_of, (1, 4, 40))],
-            [comparable_video(found) for found in scan_file.videos.each()],
+            [(comparable_photo(photo), index) for photo, index in map(scan_file.place_of, (1, 4, 40))],
+            [comparable_video(video) for video in scan_file.videos.each()],
             scan_file.videos.known(),
             [scan_file.videos.picture(track) for track in range(1, 7)],
         ]
 
 
-def edited(path: str, content: int, picture: str) -> ScannedFile:
-    """Return a file whose pixels are known under other bytes."""
-    now = replace(photo(content, faces=0), path=path, picture_hash=picture)
-    return ScannedFile(path, STATE, now.content_hash, None, None, edited=now)
+def edited_file(path: str, content: int, picture: str) -> ScannedFile:
+    """Return a file of a scanned picture with other metadata."""
+    photo = replace(make_photo(content, faces=0), path=path, picture_hash=picture)
+    return ScannedFile(path, STATE, photo.content_hash, None, None, edited=photo)
 
 
-def comparable_video(found: Any) -> Any:
+def comparable_video(video: Any) -> Any:
     tracks = [
-        (track.shot, track.begun, track.seen, track.ended, comparable_faces(track.faces)) for track in found.tracks
+        (track.shot, track.begun, track.seen, track.ended, comparable_faces(track.faces)) for track in video.tracks
     ]
-    return found.path, found.state, found.content_hash, found.seconds, tracks
+    return video.path, video.state, video.content_hash, video.seconds, tracks
 
 
 def comparable_faces(faces: Any) -> Any:
@@ -89,39 +89,39 @@ def comparable_faces(faces: Any) -> Any:
     ]
 
 
-def comparable(found: Any) -> Any:
-    faces = comparable_faces(found.faces)
-    date = (str(found.taken_at), found.camera_dated)
-    size = (found.width, found.height, found.quarter_turns)
-    return (found.path, found.content_hash, found.picture_hash, size, date, str(faces))
+def comparable_photo(photo: Any) -> Any:
+    faces = comparable_faces(photo.faces)
+    date = (str(photo.taken_at), photo.camera_dated)
+    size = (photo.width, photo.height, photo.quarter_turns)
+    return (photo.path, photo.content_hash, photo.picture_hash, size, date, str(faces))
 
 
-@pytest.mark.parametrize("aimed", [False, True], ids=["random", "aimed at rows"])
-def test_no_flipped_bit_changes_the_content_of_a_scan(path: Path, aimed: bool) -> None:
-    whole, right = path.read_bytes(), all_content(path)
+@pytest.mark.parametrize("in_rows", [False, True], ids=["anywhere", "in rows"])
+def test_no_flipped_bit_changes_the_content_of_a_scan(path: Path, in_rows: bool) -> None:
+    data, expected = path.read_bytes(), all_content(path)
     random = Random(7)
-    rows = [place for place in range(len(whole)) if whole[place]] if aimed else range(len(whole))
-    noticed = 0
+    positions = [position for position in range(len(data)) if data[position]] if in_rows else range(len(data))
+    refused_count = 0
     for _ in range(60):
-        place, bit = random.choice(rows), random.randrange(8)
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << bit
+        position, bit = random.choice(positions), random.randrange(8)
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << bit
         path.write_bytes(damaged)
         try:
-            assert all_content(path) == right, (place, bit)
+            assert all_content(path) == expected, (position, bit)
         except FacebankError as error:
-            noticed += str(error).isprintable()
-    assert noticed > (40 if aimed else 5)
+            refused_count += str(error).isprintable()
+    assert refused_count > (40 if in_rows else 5)
 
 
-def resealed(path: Path, change: str) -> None:
+def reseal(path: Path, change: str) -> None:
     """Change rows with an SQL statement, and update their digests."""
     with closing(sqlite3.connect(path)) as connection:
         register_row_digest(connection)
         connection.executescript(change)
         for table, columns in COLUMNS.items():
-            listed = ", ".join(columns)
-            connection.execute(f"UPDATE {table} SET row_digest = row_digest('{table}', {listed})")
+            column_list = ", ".join(columns)
+            connection.execute(f"UPDATE {table} SET row_digest = row_digest('{table}', {column_list})")
         connection.commit()
 
 
@@ -218,10 +218,10 @@ HOSTILE_ROWS = {
 
 @pytest.mark.parametrize("change", HOSTILE_ROWS)
 def test_impossible_rows_are_refused(path: Path, change: str) -> None:
-    resealed(path, HOSTILE_ROWS[change])
-    with pytest.raises(ScanFormatError, match=r"is damaged.*remove it and scan again") as refusal:
+    reseal(path, HOSTILE_ROWS[change])
+    with pytest.raises(ScanFormatError, match=r"is damaged.*remove it and scan again") as raised:
         all_content(path)
-    assert len(str(refusal.value)) < 400 + len(str(path))
+    assert len(str(raised.value)) < 400 + len(str(path))
 
 
 @pytest.mark.parametrize("table", list(COLUMNS))
@@ -237,22 +237,24 @@ def test_altered_rows_are_refused(path: Path, table: str) -> None:
 def test_totals_follow_every_change(path: Path, tmp_path: Path) -> None:
     changes: list[Callable[[ScanFile], object]] = [
         lambda scan_file: scan_file.move([("/a/3.jpg", "/c/3.jpg"), ("/a/4.jpg", "/a/5.jpg"), ("/none", "/a/6.jpg")]),
-        lambda scan_file: scan_file.keep([file("/a/6.jpg", 6), file("/a/7.jpg", 77)]),
+        lambda scan_file: scan_file.keep([make_file("/a/6.jpg", 6), make_file("/a/7.jpg", 77)]),
         lambda scan_file: scan_file.tell_apart([(2, 1)]),
         lambda scan_file: scan_file.keep_tags("/a/2.jpg", {TagRow("/a/2.jpg", "/a/2.jpg.xmp", 8)}),
         lambda scan_file: scan_file.keep_tags("/a/1.jpg", {TagRow("/a/1.jpg", "/a/1.jpg", 8)}),
         lambda scan_file: scan_file.move([("/a/2.jpg", "/d/2.jpg")]),
         lambda scan_file: scan_file.learn_picture(f"{9:064x}", "ab" * 32),
-        lambda scan_file: scan_file.keep([edited("/a/9.jpg", 900, "ab" * 32), edited("/d/9.jpg", 901, "ab" * 32)]),
-        lambda scan_file: scan_file.keep([edited("/d/10.jpg", 902, "cd" * 32)]),
-        lambda scan_file: scan_file.keep_written(f"{8:064x}", file("/a/8.jpg", 88)),
-        lambda scan_file: scan_file.keep_written(f"{1:064x}", file("/a/1.jpg", 111)),
-        lambda scan_file: scan_file.keep_written(f"{1:064x}", file("/b/copy.jpg", 111)),
+        lambda scan_file: scan_file.keep(
+            [edited_file("/a/9.jpg", 900, "ab" * 32), edited_file("/d/9.jpg", 901, "ab" * 32)]
+        ),
+        lambda scan_file: scan_file.keep([edited_file("/d/10.jpg", 902, "cd" * 32)]),
+        lambda scan_file: scan_file.keep_written(f"{8:064x}", make_file("/a/8.jpg", 88)),
+        lambda scan_file: scan_file.keep_written(f"{1:064x}", make_file("/a/1.jpg", 111)),
+        lambda scan_file: scan_file.keep_written(f"{1:064x}", make_file("/b/copy.jpg", 111)),
         lambda scan_file: scan_file.forget(["/a/5.jpg", "/a/none.jpg", "/b/torn.jpg"]),
         lambda scan_file: scan_file.keep_groups({4: [20, 21]}),
         lambda scan_file: scan_file.note_looked_through([ShardRow("/a", Shard(1, 3), WHEN)]),
         lambda scan_file: scan_file.forget_looked_through("/b"),
-        lambda scan_file: scan_file.videos.keep(video("/a/1.mp4", 7, tracks=3)),
+        lambda scan_file: scan_file.videos.keep(make_video("/a/1.mp4", 7, tracks=3)),
         lambda scan_file: scan_file.videos.keep_copy("/c/1.mp4", STATE, f"{7:064x}"),
         lambda scan_file: scan_file.videos.forget(["/a/2.mp4", "/a/2.mp4", "/none.mp4"]),
         lambda scan_file: scan_file.forget([f"/a/{number}.jpg" for number in range(40)]),

@@ -30,7 +30,7 @@ STATE = FileState(1000, 5)
 WHEN = datetime(2020, 5, 17, 12, 30, tzinfo=UTC)
 
 
-def face(seed: int) -> Face:
+def make_face(seed: int) -> Face:
     random = np.random.default_rng(seed)
     detection = Detection(
         random.random(4, dtype=np.float32) * 100, random.random((5, 2), dtype=np.float32) * 100, float(np.float32(0.9))
@@ -42,23 +42,23 @@ def face(seed: int) -> Face:
     )
 
 
-def photo(number: int, faces: int = 2, path: str = "x.jpg") -> Photo:
-    found = tuple(face(100 * number + place) for place in range(faces))
-    when = WHEN if number % 2 else None
+def make_photo(number: int, faces: int = 2, path: str = "x.jpg") -> Photo:
+    photo_faces = tuple(make_face(100 * number + index) for index in range(faces))
+    taken_at = WHEN if number % 2 else None
     return Photo(
         path,
-        found,
+        photo_faces,
         width=640,
         height=480,
         quarter_turns=number % 4,
         content_hash=f"{number:064x}",
-        taken_at=when,
+        taken_at=taken_at,
         camera_dated=bool(number % 2),
     )
 
 
-def file(path: str, number: int, *, known: bool = False) -> ScannedFile:
-    return ScannedFile(path, STATE, f"{number:064x}", None, None if known else photo(number, path=path))
+def make_file(path: str, number: int, *, known: bool = False) -> ScannedFile:
+    return ScannedFile(path, STATE, f"{number:064x}", None, None if known else make_photo(number, path=path))
 
 
 @pytest.fixture
@@ -73,20 +73,20 @@ def scan_file(path: Path) -> Iterator[ScanFile]:
 
 
 def test_stored_photos_are_read_back(scan_file: ScanFile, path: Path) -> None:
-    scan_file.keep([file("/a/2.jpg", 2), file("/a/1.jpg", 1)])
+    scan_file.keep([make_file("/a/2.jpg", 2), make_file("/a/1.jpg", 1)])
     with ScanFile.open(path, PACK) as again:
         first, second = again.photos()
     assert (first.path, second.path) == ("/a/1.jpg", "/a/2.jpg")
-    expected = photo(1)
+    expected = make_photo(1)
     assert (first.width, first.height, first.quarter_turns, first.taken_at) == (640, 480, 1, WHEN)
     assert second.taken_at is None
     assert (first.camera_dated, second.camera_dated) == (True, False)
-    for kept, made in zip(first.faces, expected.faces, strict=True):
-        assert kept.quality == made.quality
-        assert kept.detection_score == made.detection_score
-        np.testing.assert_array_equal(kept.embedding, made.embedding)
-        np.testing.assert_array_equal(kept.landmarks, made.landmarks)
-        np.testing.assert_array_equal(kept.box, made.box)
+    for stored, original in zip(first.faces, expected.faces, strict=True):
+        assert stored.quality == original.quality
+        assert stored.detection_score == original.detection_score
+        np.testing.assert_array_equal(stored.embedding, original.embedding)
+        np.testing.assert_array_equal(stored.landmarks, original.landmarks)
+        np.testing.assert_array_equal(stored.box, original.box)
 
 
 OLD_DATES = {
@@ -109,11 +109,11 @@ def seal(connection: sqlite3.Connection, tables: Iterable[str]) -> None:
         connection.execute(f"UPDATE main.{table} SET row_digest = row_digest('{table}', {', '.join(columns)})")
 
 
-def as_an_older_version_left_it(path: Path, version: int) -> None:
-    """Make a scan of an older version, with photos of all kinds of dates."""
+def make_old_scan(path: Path, version: int) -> None:
+    """Make a scan file of an older version, with photos of all kinds of dates."""
     source = path.with_name("new.scan")
     with ScanFile.open(source, PACK, create=True) as scan_file:
-        scan_file.keep([file(f"/a/{number}.jpg", number) for number in OLD_DATES])
+        scan_file.keep([make_file(f"/a/{number}.jpg", number) for number in OLD_DATES])
         scan_file.keep_groups({1: [1, 3], 2: [2]})
         scan_file.tell_apart([(1, 2)])
     with closing(sqlite3.connect(path)) as connection:
@@ -142,13 +142,13 @@ def as_an_older_version_left_it(path: Path, version: int) -> None:
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_an_older_scan_is_migrated(path: Path, version: int) -> None:
-    as_an_older_version_left_it(path, version)
+    make_old_scan(path, version)
     with ScanFile.open(path, PACK) as scan_file:
-        known = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
-        assert known == {number: dated for number, (_, dated) in OLD_DATES.items()}
+        dated_by_camera = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
+        assert dated_by_camera == {number: dated for number, (_, dated) in OLD_DATES.items()}
         assert scan_file.groups() == {1: [1, 3], 2: [2]}
         assert scan_file.told_apart() == [(1, 2)]
-        scan_file.keep([file("/a/9.jpg", 9)])
+        scan_file.keep([make_file("/a/9.jpg", 9)])
     with ScanFile.open(path, PACK) as scan_file:
         assert sum(photo.camera_dated for photo in scan_file.photos()) == 3
         assert len(scan_file.face_table().ids) == 2 * (len(OLD_DATES) + 1)
@@ -156,12 +156,12 @@ def test_an_older_scan_is_migrated(path: Path, version: int) -> None:
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_an_older_read_only_scan_is_readable(path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
-    as_an_older_version_left_it(path, version)
+    make_old_scan(path, version)
     before = path.read_bytes()
     monkeypatch.setattr("facebank.album.scan.schema.is_writable", lambda _: False)
     with ScanFile.open(path, PACK) as scan_file:
-        known = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
-        assert known == {number: dated for number, (_, dated) in OLD_DATES.items()}
+        dated_by_camera = {int(photo.content_hash, 16): photo.camera_dated for photo in scan_file.photos()}
+        assert dated_by_camera == {number: dated for number, (_, dated) in OLD_DATES.items()}
         assert len(list(scan_file.each_photo())) == len(OLD_DATES)
         with pytest.raises(StorageError, match="cannot be changed"):
             scan_file.forget(["/a/1.jpg"])
@@ -169,7 +169,7 @@ def test_an_older_read_only_scan_is_readable(path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_photo_in_several_files_is_one_photo(scan_file: ScanFile) -> None:
-    scan_file.keep([file("/a/1.jpg", 1), file("/b/copy.jpg", 1, known=True)])
+    scan_file.keep([make_file("/a/1.jpg", 1), make_file("/b/copy.jpg", 1, known=True)])
     counts = scan_file.count()
     assert (counts.files, counts.photos, counts.faces) == (2, 1, 2)
     assert [found.path for found in scan_file.photos()] == ["/a/1.jpg", "/b/copy.jpg"]
@@ -180,7 +180,7 @@ def test_a_photo_in_several_files_is_one_photo(scan_file: ScanFile) -> None:
 
 def test_folders_are_distinguished_by_whole_names(scan_file: ScanFile) -> None:
     for number, name in enumerate(("/a/1.jpg", "/a/b/2.jpg", "/ab/3.jpg", "/a", "/a.jpg", "/a/\udcff.jpg"), start=1):
-        scan_file.keep([file(name, number)])
+        scan_file.keep([make_file(name, number)])
     assert set(scan_file.files("/a")) == {"/a", "/a/1.jpg", "/a/b/2.jpg", "/a/\udcff.jpg"}
     assert scan_file.count_in("/a/b") == 1
     assert scan_file.count_in("/") == 6
@@ -188,31 +188,31 @@ def test_folders_are_distinguished_by_whole_names(scan_file: ScanFile) -> None:
 
 
 def test_unreadable_files_are_recorded_until_they_are_readable(scan_file: ScanFile) -> None:
-    scan_file.keep([ScannedFile("/a/1.jpg", STATE, None, "it is torn", None)])
-    assert scan_file.unreadable("/a") == {"/a/1.jpg": "it is torn"}
+    scan_file.keep([ScannedFile("/a/1.jpg", STATE, None, "truncated", None)])
+    assert scan_file.unreadable("/a") == {"/a/1.jpg": "truncated"}
     assert scan_file.files("/a") == {"/a/1.jpg": STATE}
     assert list(scan_file.photos()) == []
-    scan_file.keep([file("/a/1.jpg", 1)])
+    scan_file.keep([make_file("/a/1.jpg", 1)])
     assert scan_file.unreadable("/a") == {}
     assert scan_file.known_photos() == {bytes.fromhex(f"{1:064x}")}
 
 
 def test_forgotten_photos_leave_no_data(scan_file: ScanFile, path: Path) -> None:
-    scan_file.keep([file("/a/secret-place.jpg", 1), file("/a/2.jpg", 2)])
-    marks = (b"secret-place", photo(1).faces[0].embedding.tobytes())
+    scan_file.keep([make_file("/a/secret-place.jpg", 1), make_file("/a/2.jpg", 2)])
+    secrets = (b"secret-place", make_photo(1).faces[0].embedding.tobytes())
     scan_file.close()
-    assert all(mark in path.read_bytes() for mark in marks)
+    assert all(secret in path.read_bytes() for secret in secrets)
     with ScanFile.open(path, PACK) as again:
         again.forget(["/a/secret-place.jpg"])
-    assert not any(mark in path.read_bytes() for mark in marks)
+    assert not any(secret in path.read_bytes() for secret in secrets)
 
 
 def test_a_batch_is_stored_atomically(scan_file: ScanFile) -> None:
-    wrong = ScannedFile("/a/2.jpg", FileState(2**70, 0), None, None, None)
+    invalid = ScannedFile("/a/2.jpg", FileState(2**70, 0), None, None, None)
     with pytest.raises(OverflowError):
-        scan_file.keep([file("/a/1.jpg", 1), wrong])
+        scan_file.keep([make_file("/a/1.jpg", 1), invalid])
     assert scan_file.count().files == 0
-    scan_file.keep([file("/a/1.jpg", 1)])
+    scan_file.keep([make_file("/a/1.jpg", 1)])
     assert scan_file.count().files == 1
 
 
@@ -222,7 +222,7 @@ def test_only_the_owner_can_read_a_scan_file(scan_file: ScanFile, path: Path) ->
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_wrong_files_are_refused(path: Path, tmp_path: Path) -> None:
+def test_files_that_are_no_scan_are_refused(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ScanNotFoundError, match="facebank scan DIR"):
         ScanFile.open(path, PACK)
     path.write_bytes(b"no database at all " * 100)
@@ -238,14 +238,14 @@ def test_wrong_files_are_refused(path: Path, tmp_path: Path) -> None:
 
 
 def test_a_scan_of_another_pack_is_refused(scan_file: ScanFile, path: Path) -> None:
-    scan_file.keep([file("/a/1.jpg", 1)])
+    scan_file.keep([make_file("/a/1.jpg", 1)])
     with pytest.raises(PackMismatchError, match="made with the pack 'test', not 'other'"):
         ScanFile.open(path, PackIdentity("other", "cd" * 32, 8))
 
 
 @pytest.mark.parametrize("damage", ["UPDATE faces SET numbers = x'00'", "UPDATE scan SET version = 99"])
 def test_a_damaged_or_newer_file_is_refused(scan_file: ScanFile, path: Path, damage: str) -> None:
-    scan_file.keep([file("/a/1.jpg", 1)])
+    scan_file.keep([make_file("/a/1.jpg", 1)])
     scan_file.close()
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(damage)
@@ -254,7 +254,7 @@ def test_a_damaged_or_newer_file_is_refused(scan_file: ScanFile, path: Path, dam
 
 
 def test_an_abandoned_iterator_leaves_nothing_open(scan_file: ScanFile) -> None:
-    scan_file.keep([file(f"/a/{number}.jpg", number) for number in range(1, 1200)])
+    scan_file.keep([make_file(f"/a/{number}.jpg", number) for number in range(1, 1200)])
     photos = scan_file.photos()
     assert next(photos).path == "/a/1.jpg"
     scan_file.close()
@@ -263,26 +263,26 @@ def test_an_abandoned_iterator_leaves_nothing_open(scan_file: ScanFile) -> None:
 
 def test_paths_that_are_not_utf_8_are_read_back(scan_file: ScanFile) -> None:
     name = os.fsdecode(b"/a/\xff\xfe.jpg")
-    scan_file.keep([file(name, 1)])
+    scan_file.keep([make_file(name, 1)])
     assert [found.path for found in scan_file.photos()] == [name]
 
 
 def test_cameras_dates_take_precedence_in_groups(scan_file: ScanFile) -> None:
-    by_file = replace(photo(2, path="/a/2.jpg"), taken_at=datetime(2024, 1, 1, tzinfo=UTC))
-    scan_file.keep([file("/a/1.jpg", 1), replace(file("/a/2.jpg", 2), found=by_file)])
+    by_file = replace(make_photo(2, path="/a/2.jpg"), taken_at=datetime(2024, 1, 1, tzinfo=UTC))
+    scan_file.keep([make_file("/a/1.jpg", 1), replace(make_file("/a/2.jpg", 2), found=by_file)])
     scan_file.keep_groups({1: [1, 3], 2: [4], 3: [2]})
-    both, only_file, _ = groups_of(scan_file)
-    assert (both.photos, both.first_taken, both.last_taken, both.camera_dated) == (2, WHEN, WHEN, True)
-    assert (only_file.first_taken, only_file.camera_dated) == (by_file.taken_at, False)
+    mixed, dated_by_file, _ = groups_of(scan_file)
+    assert (mixed.photos, mixed.first_taken, mixed.last_taken, mixed.camera_dated) == (2, WHEN, WHEN, True)
+    assert (dated_by_file.first_taken, dated_by_file.camera_dated) == (by_file.taken_at, False)
 
 
 def test_copies_written_one_by_one_keep_their_groups(scan_file: ScanFile) -> None:
     paths = ["/a/1.jpg", "/b/1.jpg", "/c/1.jpg"]
-    scan_file.keep([file(paths[0], 1), *(file(path, 1, known=True) for path in paths[1:])])
+    scan_file.keep([make_file(paths[0], 1), *(make_file(path, 1, known=True) for path in paths[1:])])
     scan_file.keep_groups({1: [1], 2: [2]})
     scan_file.tell_apart([(1, 2)])
     for path in paths:
-        scan_file.keep_written(f"{1:064x}", file(path, 7))
+        scan_file.keep_written(f"{1:064x}", make_file(path, 7))
     counts = scan_file.count()
     assert (counts.files, counts.photos, counts.faces) == (3, 1, 2)
     assert {found.content_hash for found in scan_file.photos()} == {f"{7:064x}"}
@@ -293,48 +293,53 @@ def test_copies_written_one_by_one_keep_their_groups(scan_file: ScanFile) -> Non
 PICTURE = "ab" * 32
 
 
-def edited(path: str, number: int) -> ScannedFile:
-    """Return a file whose pixels are known under other bytes, with another date."""
-    now = replace(
-        photo(number, faces=0, path=path), quarter_turns=0, taken_at=WHEN, camera_dated=True, picture_hash=PICTURE
+def edited_file(path: str, number: int) -> ScannedFile:
+    """Return a file of a scanned picture with other metadata and another date."""
+    photo = replace(
+        make_photo(number, faces=0, path=path), quarter_turns=0, taken_at=WHEN, camera_dated=True, picture_hash=PICTURE
     )
-    return ScannedFile(path, FileState(2000, 6), now.content_hash, None, None, edited=now)
+    return ScannedFile(path, FileState(2000, 6), photo.content_hash, None, None, edited=photo)
 
 
 def test_a_photo_with_other_metadata_keeps_its_faces_and_groups(scan_file: ScanFile, tmp_path: Path) -> None:
-    known = replace(photo(2, path="/a.jpg"), picture_hash=PICTURE)
-    scan_file.keep([replace(file("/a.jpg", 2), found=known)])
+    original = replace(make_photo(2, path="/a.jpg"), picture_hash=PICTURE)
+    scan_file.keep([replace(make_file("/a.jpg", 2), found=original)])
     scan_file.keep_groups({1: [1, 2]})
-    scan_file.keep([edited("/a.jpg", 20)])
-    (now,) = scan_file.photos()
-    assert (now.content_hash, now.picture_hash, now.taken_at, now.camera_dated) == (f"{20:064x}", PICTURE, WHEN, True)
-    assert len(now.faces) == 2
+    scan_file.keep([edited_file("/a.jpg", 20)])
+    (updated,) = scan_file.photos()
+    assert (updated.content_hash, updated.picture_hash, updated.taken_at, updated.camera_dated) == (
+        f"{20:064x}",
+        PICTURE,
+        WHEN,
+        True,
+    )
+    assert len(updated.faces) == 2
     assert scan_file.groups() == {1: [1, 2]}
     assert scan_file.known_pictures() == {bytes.fromhex(PICTURE)}
     assert scan_file.known_photos() == {bytes.fromhex(f"{20:064x}")}
 
 
 def test_an_edited_copy_gets_the_faces_of_the_existing_photo(scan_file: ScanFile, tmp_path: Path) -> None:
-    there = tmp_path / "there.jpg"
-    there.touch()
-    known = replace(photo(2, path=str(there)), picture_hash=PICTURE)
-    scan_file.keep([replace(file(str(there), 2), found=known)])
-    scan_file.keep([edited("/copy.jpg", 20)])
-    copy, kept = sorted(scan_file.photos(), key=lambda one: one.path)
-    assert (copy.path, copy.content_hash, kept.content_hash) == ("/copy.jpg", f"{20:064x}", f"{2:064x}")
-    for one, other in zip(copy.faces, kept.faces, strict=True):
-        np.testing.assert_array_equal(one.embedding, other.embedding)
+    existing_path = tmp_path / "there.jpg"
+    existing_path.touch()
+    existing = replace(make_photo(2, path=str(existing_path)), picture_hash=PICTURE)
+    scan_file.keep([replace(make_file(str(existing_path), 2), found=existing)])
+    scan_file.keep([edited_file("/copy.jpg", 20)])
+    copy, stored = sorted(scan_file.photos(), key=lambda photo: photo.path)
+    assert (copy.path, copy.content_hash, stored.content_hash) == ("/copy.jpg", f"{20:064x}", f"{2:064x}")
+    for face, other in zip(copy.faces, stored.faces, strict=True):
+        np.testing.assert_array_equal(face.embedding, other.embedding)
     assert scan_file.count() == Counts(2, 2, 4)
 
 
 def test_a_forgotten_picture_is_analyzed_again(scan_file: ScanFile) -> None:
-    scan_file.keep([edited("/a.jpg", 20)])
+    scan_file.keep([edited_file("/a.jpg", 20)])
     assert scan_file.files("/") == {"/a.jpg": UNSETTLED}
     assert list(scan_file.photos()) == []
 
 
 def test_recorded_names_move_with_their_photos(scan_file: ScanFile) -> None:
-    scan_file.keep([file("/a/1.jpg", 1), file("/a/2.jpg", 2)])
+    scan_file.keep([make_file("/a/1.jpg", 1), make_file("/a/2.jpg", 2)])
     both = {TagRow("/a/1.jpg", "/a/1.jpg", 7), TagRow("/a/1.jpg", "/a/1.jpg.xmp", 8)}
     scan_file.keep_tags("/a/1.jpg", both)
     scan_file.keep_tags("/a/2.jpg", {TagRow("/a/2.jpg", "/a/2.jpg.xmp", 7)})
@@ -353,39 +358,49 @@ def test_recorded_names_move_with_their_photos(scan_file: ScanFile) -> None:
 JPEG = b"\xff\xd8\xff\xe0 a picture"
 
 
-def video(path: str, number: int, tracks: int = 2) -> ScannedVideo:
-    found = tuple(
+def make_video(path: str, number: int, tracks: int = 2) -> ScannedVideo:
+    video_tracks = tuple(
         ScannedTrack(
-            place, place, place + 1.5, place + 2.0, (face(1000 * number + place), face(7)), JPEG + bytes([place])
+            index,
+            index,
+            index + 1.5,
+            index + 2.0,
+            (make_face(1000 * number + index), make_face(7)),
+            JPEG + bytes([index]),
         )
-        for place in range(tracks)
+        for index in range(tracks)
     )
-    return ScannedVideo(path, STATE, f"{number:064x}", 12.5, found)
+    return ScannedVideo(path, STATE, f"{number:064x}", 12.5, video_tracks)
 
 
 def test_videos_are_read_back_with_their_tracks(scan_file: ScanFile, path: Path) -> None:
-    scan_file.videos.keep(video("/a/2.mp4", 2, tracks=0))
-    scan_file.videos.keep(video("/a/1.mp4", 1))
-    scan_file.videos.keep(ScannedVideo("/b/torn.mp4", STATE, f"{9:064x}", error="it is \x1b torn", readers="cv2=1"))
+    scan_file.videos.keep(make_video("/a/2.mp4", 2, tracks=0))
+    scan_file.videos.keep(make_video("/a/1.mp4", 1))
+    scan_file.videos.keep(ScannedVideo("/b/torn.mp4", STATE, f"{9:064x}", error="\x1b truncated", readers="cv2=1"))
     with ScanFile.open(path, PACK) as again:
         first, second = again.videos.each()
-        assert [found.path for found in again.videos.each(["/a/2.mp4", "/b"])] == ["/a/2.mp4"]
+        assert [video.path for video in again.videos.each(["/a/2.mp4", "/b"])] == ["/a/2.mp4"]
         assert {name: row.state for name, row in again.videos.known("/a").items()} == {
             "/a/1.mp4": STATE,
             "/a/2.mp4": STATE,
         }
-        assert again.videos.unreadable("/b") == {"/b/torn.mp4": "it is \\x1b torn"}
+        assert again.videos.unreadable("/b") == {"/b/torn.mp4": "\\x1b truncated"}
         assert [again.videos.picture(track.number) for track in first.tracks] == [JPEG + b"\0", JPEG + b"\1"]
     assert (first.path, first.seconds, first.state, second.tracks) == ("/a/1.mp4", 12.5, STATE, ())
-    for kept, made in zip(first.tracks, video("/a/1.mp4", 1).tracks, strict=True):
-        assert (kept.shot, kept.begun, kept.seen, kept.ended) == (made.shot, made.begun, made.seen, made.ended)
-        for one, other in zip(kept.faces, made.faces, strict=True):
-            assert one.assessment == other.assessment
-            np.testing.assert_array_equal(one.embedding, other.embedding)
+    for stored, original in zip(first.tracks, make_video("/a/1.mp4", 1).tracks, strict=True):
+        assert (stored.shot, stored.begun, stored.seen, stored.ended) == (
+            original.shot,
+            original.begun,
+            original.seen,
+            original.ended,
+        )
+        for face, other in zip(stored.faces, original.faces, strict=True):
+            assert face.assessment == other.assessment
+            np.testing.assert_array_equal(face.embedding, other.embedding)
 
 
 def test_a_copy_of_a_video_has_its_tracks_and_pictures(scan_file: ScanFile) -> None:
-    scan_file.videos.keep(video("/a/1.mp4", 1))
+    scan_file.videos.keep(make_video("/a/1.mp4", 1))
     assert not scan_file.videos.keep_copy("/a/none.mp4", STATE, f"{5:064x}")
     assert scan_file.videos.keep_copy("/b/copy.mp4", FileState(1000, 6), f"{1:064x}")
     version = scan_file.videos.version()
@@ -397,15 +412,15 @@ def test_a_copy_of_a_video_has_its_tracks_and_pictures(scan_file: ScanFile) -> N
 
 
 def test_forgotten_videos_leave_no_data(scan_file: ScanFile, path: Path) -> None:
-    scan_file.videos.keep(video("/a/secret-place.mp4", 1))
-    scan_file.videos.keep(video("/a/2.mp4", 2))
+    scan_file.videos.keep(make_video("/a/secret-place.mp4", 1))
+    scan_file.videos.keep(make_video("/a/2.mp4", 2))
     (other, first) = (found.tracks[0].number for found in scan_file.videos.each())
-    marks = (b"secret-place", face(1001).embedding.tobytes(), JPEG + b"\1")
+    secrets = (b"secret-place", make_face(1001).embedding.tobytes(), JPEG + b"\1")
     scan_file.close()
-    assert all(mark in path.read_bytes() for mark in marks)
+    assert all(secret in path.read_bytes() for secret in secrets)
     with ScanFile.open(path, PACK) as again:
         again.videos.forget(["/a/secret-place.mp4"])
         again.videos.wipe_pictures([other + 1])
         assert (again.videos.picture(other), again.videos.picture(other + 1)) == (JPEG + b"\0", None)
         assert again.videos.picture(first) is None
-    assert not any(mark in path.read_bytes() for mark in marks)
+    assert not any(secret in path.read_bytes() for secret in secrets)

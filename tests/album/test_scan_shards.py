@@ -1,4 +1,4 @@
-"""Shards of real photos: their merge equals one scan, and gives the same answers."""
+"""Merged shards of real photos equal one scan and give the same answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from facebank.gallery import PackIdentity
 from facebank.media import Shard
 from facebank.storage.progress import Progress
 from tests.album.conftest import DEMO_PHOTOS
-from tests.album.test_scan_damage import comparable
+from tests.album.test_scan_damage import comparable_photo
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "photos"
 
@@ -64,49 +64,46 @@ def scans(bank: FaceBank, photos: Path) -> list[Path]:
 
 
 def answers(album: Album) -> list[object]:
-    """Return the answers of an album, without the numbers of faces."""
-    found = [(one.path, [known.name for known in one.people]) for one in album.find("Barack")]
-    groups = {
-        frozenset(map(place, map(album.scan_file.place_of, group.faces))) for group in album.cluster(least=1).groups
-    }
+    """Return the answers of an album, without the ids of faces."""
+    found = [(photo.path, [person.name for person in photo.people]) for photo in album.find("Barack")]
+    groups = set()
+    for group in album.cluster(least=1).groups:
+        places = [album.scan_file.place_of(face) for face in group.faces]
+        groups.add(frozenset((photo.path, index) for photo, index in places))
     identified = [
-        (one.path, one.content_hash, [(face.person, face.decision, face.reason) for face in one.faces])
-        for one in album.identify()
+        (photo.path, photo.content_hash, [(face.person, face.decision, face.reason) for face in photo.faces])
+        for photo in album.identify()
     ]
     return [found, groups, identified]
-
-
-def place(found: tuple[object, int]) -> tuple[str, int]:
-    return str(getattr(found[0], "path", None)), found[1]
 
 
 def test_three_merged_shards_equal_one_scan(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
     assert [path.name for path in scans[1:]] == [f"family.{number}-of-3.scan" for number in (1, 2, 3)]
     target = tmp_path / "family.scan"
-    with bank.album(scans[0]) as one, bank.album(target) as many:
-        report = many.merge(scans[1:])
-        assert (report.missing, report.gone, report.new) == ({}, 0, len(one.scan_file.known_files("/")))
-        for mine, theirs in zip(many.scan_file.photos(), one.scan_file.photos(), strict=True):
-            assert mine.path == theirs.path
-            assert (mine.content_hash, mine.picture_hash, mine.taken_at) == (
-                theirs.content_hash,
-                theirs.picture_hash,
-                theirs.taken_at,
+    with bank.album(scans[0]) as whole, bank.album(target) as merged_album:
+        report = merged_album.merge(scans[1:])
+        assert (report.missing, report.gone, report.new) == ({}, 0, len(whole.scan_file.known_files("/")))
+        for photo, expected in zip(merged_album.scan_file.photos(), whole.scan_file.photos(), strict=True):
+            assert photo.path == expected.path
+            assert (photo.content_hash, photo.picture_hash, photo.taken_at) == (
+                expected.content_hash,
+                expected.picture_hash,
+                expected.taken_at,
             )
-            for face, other in zip(mine.faces, theirs.faces, strict=True):
+            for face, other in zip(photo.faces, expected.faces, strict=True):
                 np.testing.assert_allclose(face.box, other.box, atol=0.01)
                 np.testing.assert_allclose(face.landmarks, other.landmarks, atol=0.01)
                 assert face.embedding @ other.embedding > 0.99999  # batches differ between the scans
-        assert many.scan_file.unreadable("/") == one.scan_file.unreadable("/")
-        assert many.scan_file.version() == one.scan_file.version()
-        assert many.scan_file.count() == one.scan_file.count()
-        assert many.scan_file.count().photos > 4
-        assert answers(many) == answers(one)
-        merged = {photo.path: photo for photo in many.scan_file.photos()}
+        assert merged_album.scan_file.unreadable("/") == whole.scan_file.unreadable("/")
+        assert merged_album.scan_file.version() == whole.scan_file.version()
+        assert merged_album.scan_file.count() == whole.scan_file.count()
+        assert merged_album.scan_file.count().photos > 4
+        assert answers(merged_album) == answers(whole)
+        merged = {photo.path: photo for photo in merged_album.scan_file.photos()}
     for path in scans[1:]:
         with bank.album(path) as shard:
             for photo in shard.scan_file.photos():
-                assert comparable(merged[photo.path]) == comparable(photo)  # bit for bit
+                assert comparable_photo(merged[photo.path]) == comparable_photo(photo)  # bit for bit
 
 
 def test_a_scan_of_the_folder_continues_the_merged_scan(
@@ -121,11 +118,11 @@ def test_a_scan_of_the_folder_continues_the_merged_scan(
 
 def test_scans_that_cannot_be_merged_are_reported(bank: FaceBank, scans: list[Path], tmp_path: Path) -> None:
     target = tmp_path / "family.scan"
-    one, two = scans[1:3]
-    link, text, cut = (tmp_path / name for name in ("link.scan", "text.scan", "cut.scan"))
-    link.symlink_to(one)
-    text.write_text("no scan at all " * 100)
-    cut.write_bytes(two.read_bytes()[:20_000])
+    first, second = scans[1:3]
+    link, no_scan, truncated = (tmp_path / name for name in ("link.scan", "text.scan", "cut.scan"))
+    link.symlink_to(first)
+    no_scan.write_text("no scan at all " * 100)
+    truncated.write_bytes(second.read_bytes()[:20_000])
     other = tmp_path / "other.scan"
     ScanFile.open(other, PackIdentity("buffalo", "cd" * 32, 512), create=True).close()
     same_name = tmp_path / "same.scan"
@@ -134,28 +131,28 @@ def test_scans_that_cannot_be_merged_are_reported(bank: FaceBank, scans: list[Pa
     album = bank.album(target)
     cases: list[tuple[list[Path], type[FacebankError], str]] = [
         ([], UsageError, "name the scans"),
-        ([one, one], UsageError, "are the same scan"),
-        ([one, link], UsageError, "are the same scan"),
-        ([one, target], UsageError, "merged into"),
-        ([one, tmp_path / "none.scan"], ScanNotFoundError, "There is no scan .*none.scan"),
-        ([one, text], ScanFormatError, "text.scan is not a scan"),
-        ([one, bank.path], ScanFormatError, "family.facebank is not a scan, but another file of facebank"),
-        ([one, tmp_path], ScanFormatError, "is a folder without Parquet shards"),
-        ([one, cut], ScanFormatError, "cut.scan is damaged"),
-        ([one, other], PackMismatchError, f"other.scan was made with the pack 'buffalo', not '{name}'"),
-        ([one, same_name], PackMismatchError, f"the pack '{name}' of another version, not '{name}'"),
+        ([first, first], UsageError, "are the same scan"),
+        ([first, link], UsageError, "are the same scan"),
+        ([first, target], UsageError, "merged into"),
+        ([first, tmp_path / "none.scan"], ScanNotFoundError, "There is no scan .*none.scan"),
+        ([first, no_scan], ScanFormatError, "text.scan is not a scan"),
+        ([first, bank.path], ScanFormatError, "family.facebank is not a scan, but another file of facebank"),
+        ([first, tmp_path], ScanFormatError, "is a folder without Parquet shards"),
+        ([first, truncated], ScanFormatError, "cut.scan is damaged"),
+        ([first, other], PackMismatchError, f"other.scan was made with the pack 'buffalo', not '{name}'"),
+        ([first, same_name], PackMismatchError, f"the pack '{name}' of another version, not '{name}'"),
     ]
-    for paths, kind, message in cases:
-        with pytest.raises(kind, match=message):
+    for paths, error, message in cases:
+        with pytest.raises(error, match=message):
             album.merge(paths)
         assert not target.exists()
     with pytest.raises(UsageError, match="moved is"):
-        album.merge([one], moved="x")  # type: ignore[arg-type]
-    shutil.copy(one, tmp_path / "copied.scan")
+        album.merge([first], moved="x")  # type: ignore[arg-type]
+    shutil.copy(first, tmp_path / "copied.scan")
     with pytest.raises(UsageError, match="are both shard 1/3"):
-        album.merge([one, tmp_path / "copied.scan"])
+        album.merge([first, tmp_path / "copied.scan"])
     with only_scan(target), pytest.raises(ScanBusyError, match="another scan is writing"):
-        album.merge([one])
+        album.merge([first])
     assert {path.name for path in tmp_path.glob("family.scan*")} == set()
 
 

@@ -34,13 +34,13 @@ def scan_file(engine: Engine, tmp_path: Path) -> Iterator[ScanFile]:
         yield opened
 
 
-def rescan(engine: Engine, scan_file: ScanFile, *places: Path) -> tuple[ScanReport, list[ScannedFile]]:
-    seen = Recorder()
-    report = scan(engine, scan_file, plan_scan(scan_file, places), workers=2, progress=seen)
-    return report, cast("list[ScannedFile]", seen.results)
+def rescan(engine: Engine, scan_file: ScanFile, *paths: Path) -> tuple[ScanReport, list[ScannedFile]]:
+    recorder = Recorder()
+    report = scan(engine, scan_file, plan_scan(scan_file, paths), workers=2, progress=recorder)
+    return report, cast("list[ScannedFile]", recorder.results)
 
 
-def names(scan_file: ScanFile) -> list[str]:
+def photo_names(scan_file: ScanFile) -> list[str]:
     return [Path(photo.path).name for photo in scan_file.photos()]
 
 
@@ -76,11 +76,11 @@ def test_skipped_files_are_counted(engine: Engine, scan_file: ScanFile, folder: 
 
 def test_faces_equal_those_of_a_single_analysis(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     rescan(engine, scan_file, folder)
-    for found in scan_file.photos():
-        (analyzed,) = engine.analyzer.analyze([read_photo(found.path)])
-        assert found.content_hash == analyzed.photo.content_hash
-        assert found.taken_at == analyzed.photo.taken_at
-        assert found.faces[0].embedding @ analyzed.faces[0].embedding == pytest.approx(1, abs=1e-5)
+    for scanned in scan_file.photos():
+        (analyzed,) = engine.analyzer.analyze([read_photo(scanned.path)])
+        assert scanned.content_hash == analyzed.photo.content_hash
+        assert scanned.taken_at == analyzed.photo.taken_at
+        assert scanned.faces[0].embedding @ analyzed.faces[0].embedding == pytest.approx(1, abs=1e-5)
 
 
 def shards_of(folder: Path, count: int) -> dict[str, int]:
@@ -98,11 +98,11 @@ def test_only_the_photos_of_a_shard_are_analyzed(engine: Engine, scan_file: Scan
     assert len(set(shards.values())) > 1
     for number in (1, 2, 3):
         plan = plan_scan(scan_file, [folder, folder / "space"], shard=Shard(number, 3))
-        assert {Path(path).name for path, _ in plan.todo} == {name for name, own in shards.items() if own == number}
+        assert {Path(path).name for path, _ in plan.todo} == {name for name, shard in shards.items() if shard == number}
         assert (plan.gone, plan.emptied, plan.unchanged) == ((), (), 0)
         report = scan(engine, scan_file, plan)
         assert bool(report.unreadable) == (shards["torn.jpg"] == number)
-    assert len(names(scan_file)) == 3
+    assert len(photo_names(scan_file)) == 3
     (folder / "obama.jpg").unlink()
     shutil.copy(folder / "biden.jpg", folder / "torn.jpg")
     for number in (1, 2, 3):
@@ -125,8 +125,8 @@ def test_skipped_files_are_counted_by_their_shard(engine: Engine, scan_file: Sca
         (folder / f"{number}.cr2").touch()
         (folder / f"{number}.mp4").touch()
     skipped = [plan_scan(scan_file, [folder], shard=Shard(number, 4)).skipped for number in (1, 2, 3, 4)]
-    assert sum(one.videos for one in skipped) == sum(one.pictures["raw"] for one in skipped) == 9
-    assert max(one.videos for one in skipped) < 9
+    assert sum(counts.videos for counts in skipped) == sum(counts.pictures["raw"] for counts in skipped) == 9
+    assert max(counts.videos for counts in skipped) < 9
 
 
 def test_moved_renamed_and_copied_photos_are_known(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
@@ -136,7 +136,7 @@ def test_moved_renamed_and_copied_photos_are_known(engine: Engine, scan_file: Sc
     report, done = rescan(engine, scan_file, folder)
     assert (report.looked_at, report.known_by_content, report.gone) == (0, 2, 0)
     assert all(file.found is None for file in done)
-    assert names(scan_file) == ["biden.jpg", "copy of biden.jpg", "collins.jpg", "president.jpg"]
+    assert photo_names(scan_file) == ["biden.jpg", "copy of biden.jpg", "collins.jpg", "president.jpg"]
     assert scan_file.count().photos == 3
 
 
@@ -181,11 +181,11 @@ def test_missing_photos_are_forgotten(engine: Engine, scan_file: ScanFile, folde
     shutil.rmtree(folder / "space")
     report, _ = rescan(engine, scan_file, folder)
     assert report.gone == 2
-    assert names(scan_file) == ["biden.jpg"]
+    assert photo_names(scan_file) == ["biden.jpg"]
     assert scan_file.count().faces == 1
 
 
-def test_other_folders_are_left_alone(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+def test_photos_outside_the_scanned_folders_are_kept(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
     rescan(engine, scan_file, folder)
     shutil.rmtree(folder / "space")
     report, _ = rescan(engine, scan_file, folder / "biden.jpg")
@@ -209,21 +209,21 @@ def test_photos_of_a_missing_disk_are_kept(engine: Engine, scan_file: ScanFile, 
 
 
 def test_broken_files_are_listed_and_retried_after_a_change(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    whole = (folder / "biden.jpg").read_bytes()
-    (folder / "biden.jpg").write_bytes(whole[:2000])
-    (folder / "copy.jpg").write_bytes(whole[:2000])
+    data = (folder / "biden.jpg").read_bytes()
+    (folder / "biden.jpg").write_bytes(data[:2000])
+    (folder / "copy.jpg").write_bytes(data[:2000])
     report, _ = rescan(engine, scan_file, folder)
     assert {Path(path).name for path in report.unreadable} == {"biden.jpg", "copy.jpg"}
-    assert all(path in why for path, why in report.unreadable.items())
+    assert all(path in message for path, message in report.unreadable.items())
     report, done = rescan(engine, scan_file, folder)
     assert (done, len(report.unreadable), report.unchanged) == ([], 2, 2)
-    (folder / "biden.jpg").write_bytes(whole)
+    (folder / "biden.jpg").write_bytes(data)
     (folder / "copy.jpg").unlink()
     report, _ = rescan(engine, scan_file, folder)
     assert (report.looked_at, report.unreadable) == (1, {})
 
 
-def test_a_copy_that_arrives_after_its_broken_photo_is_read_itself(
+def test_a_copy_reported_after_its_broken_photo_is_read(
     engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken, copy = folder / "broken.jpg", folder / "broken_copy.jpg"
@@ -232,17 +232,17 @@ def test_a_copy_that_arrives_after_its_broken_photo_is_read_itself(
     tasks = [(str(path), state_of(str(path))) for path in (broken, copy)]
     scanner = PhotoScanner(engine.analyzer, set(), 1)
     (first,) = PhotoScanner(engine.analyzer, set(), 1).scan(tasks[:1])
-    # the second worker saw the claim of the first one, which failed before the result of the second arrived
-    late = replace(first, path=str(copy), state=tasks[1][1], error=None, readers=None)
+    # The second worker skipped the copy before the first worker reported that the photo is broken.
+    late_result = replace(first, path=str(copy), state=tasks[1][1], error=None, readers=None)
     results, calls = scanner._results, iter(range(2))
 
     def delayed(files: Iterable[FileTask]) -> Iterator[ScannedFile]:
-        return results(files) if next(calls) else iter([first, late])
+        return results(files) if next(calls) else iter([first, late_result])
 
     monkeypatch.setattr(scanner, "_results", delayed)
-    found = {file.path: file.error for file in scanner.scan(tasks)}
-    assert set(found) == {str(broken), str(copy)}
-    assert all(error is not None and path in error for path, error in found.items())
+    errors = {file.path: file.error for file in scanner.scan(tasks)}
+    assert set(errors) == {str(broken), str(copy)}
+    assert all(error is not None and path in error for path, error in errors.items())
 
 
 def test_an_interrupted_scan_can_be_continued(
@@ -290,28 +290,28 @@ def test_a_folder_inside_another_is_not_scanned_twice(engine: Engine, scan_file:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows' names are Unicode")
-def test_paths_that_are_not_utf_8(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
-    odd = Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.jpg"))
-    (folder / "obama.jpg").rename(odd)
+def test_photos_with_paths_that_are_not_utf_8_are_scanned(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
+    byte_path = Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.jpg"))
+    (folder / "obama.jpg").rename(byte_path)
     report, _ = rescan(engine, scan_file, folder)
     assert report.looked_at == 3
-    assert str(odd) in {photo.path for photo in scan_file.photos()}
+    assert str(byte_path) in {photo.path for photo in scan_file.photos()}
 
 
 def test_only_a_few_tasks_are_in_memory(engine: Engine, folder: Path) -> None:
-    asked = 0
+    yielded = 0
 
     def files() -> Iterator[tuple[str, FileState]]:
-        nonlocal asked
+        nonlocal yielded
         path = str(folder / "biden.jpg")
         for _ in range(200):
-            asked += 1
+            yielded += 1
             yield path, state_of(path)
 
-    looking = PhotoScanner(engine.analyzer, set(), 2).scan(files())
-    assert next(looking).found is not None
-    assert asked <= 5 * 8
-    assert sum(1 for _ in looking) == 199
+    results = PhotoScanner(engine.analyzer, set(), 2).scan(files())
+    assert next(results).found is not None
+    assert yielded <= 5 * 8
+    assert sum(1 for _ in results) == 199
 
 
 def test_a_photo_of_many_faces_is_analyzed_like_others(engine: Engine, scan_file: ScanFile, folder: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_folder_that_becomes_a_link_while_it_is_scanned_is_not_read(
     (folder / "space").symlink_to(tmp_path / "outside")
     report = scan(engine, scan_file, plan, within=within)
     assert report.looked_at == 2
-    ((path, why),) = report.unreadable.items()
+    ((path, message),) = report.unreadable.items()
     assert path == str(folder / "space" / "collins.jpg")
-    assert "leads out of the named folders" in why
+    assert "leads out of the named folders" in message
     assert plan_scan(scan_file, [folder], within).unchanged == 2

@@ -12,8 +12,8 @@ import pytest
 from facebank.album.sort.files import copy_file, digest_of, link_file, move_file
 from facebank.storage.folders import FileLocation, OpenFolder, open_location
 
-Put = Callable[[FileLocation, FileLocation], None]
-PUT: list[Put] = [copy_file, link_file, move_file]
+TransferFile = Callable[[FileLocation, FileLocation], None]
+TRANSFERS: list[TransferFile] = [copy_file, link_file, move_file]
 
 
 @pytest.fixture
@@ -23,19 +23,19 @@ def folder(tmp_path: Path) -> Iterator[OpenFolder]:
         yield opened
 
 
-@pytest.mark.parametrize("put", PUT)
-def test_nothing_is_overwritten(tmp_path: Path, folder: OpenFolder, put: Put) -> None:
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_nothing_is_overwritten(tmp_path: Path, folder: OpenFolder, transfer: TransferFile) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_text("new")
     target.write_text("there")
     with pytest.raises(FileExistsError):
-        put(FileLocation(folder, "source"), FileLocation(folder, "target"))
+        transfer(FileLocation(folder, "source"), FileLocation(folder, "target"))
     assert (source.read_text(), target.read_text()) == ("new", "there")
     assert sorted(tmp_path.iterdir()) == [source, target]
 
 
-@pytest.mark.parametrize("put", PUT)
-def test_links_pipes_and_devices_are_refused(tmp_path: Path, folder: OpenFolder, put: Put) -> None:
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_links_pipes_and_devices_are_refused(tmp_path: Path, folder: OpenFolder, transfer: TransferFile) -> None:
     (tmp_path / "real").write_text("secret")
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "device").symlink_to("/dev/zero")
@@ -43,7 +43,7 @@ def test_links_pipes_and_devices_are_refused(tmp_path: Path, folder: OpenFolder,
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "device", "folder", "pipe", "none"):
         with pytest.raises(OSError):  # noqa: PT011 - of any kind
-            put(FileLocation(folder, name), FileLocation(folder, "target"))
+            transfer(FileLocation(folder, name), FileLocation(folder, "target"))
     assert not os.path.lexists(tmp_path / "target")
     assert (tmp_path / "real").exists()
 
@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_removed_is_not_moved(
 ) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_text("photo")
-    refuse(monkeypatch, "source", is_gone=False)
+    fail_removal(monkeypatch, "source", is_gone=False)
     with pytest.raises(PermissionError):
         move_file(FileLocation(folder, "source"), FileLocation(folder, "target"))
     assert source.exists()
@@ -97,23 +97,23 @@ def test_a_file_that_another_process_removed_is_kept_at_the_target(
 ) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_text("photo")
-    refuse(monkeypatch, "source", is_gone=True)
+    fail_removal(monkeypatch, "source", is_gone=True)
     with pytest.raises(PermissionError):
         move_file(FileLocation(folder, "source"), FileLocation(folder, "target"))
     assert not source.exists()
     assert target.read_text() == "photo"
 
 
-def refuse(monkeypatch: pytest.MonkeyPatch, name: str, *, is_gone: bool) -> None:
-    """Make removing a file fail, before or (`is_gone`) after it is removed; permissions do not stop root."""
+def fail_removal(monkeypatch: pytest.MonkeyPatch, name: str, *, is_gone: bool) -> None:
+    """Make the removal of a file fail before or, with `is_gone`, after it is removed: root ignores permissions."""
     remove = OpenFolder.remove
 
-    def refused(self: OpenFolder, removed: str) -> None:
-        if removed != name:
-            remove(self, removed)
+    def remove_or_fail(self: OpenFolder, file_name: str) -> None:
+        if file_name != name:
+            remove(self, file_name)
             return
         if is_gone:
-            remove(self, removed)
-        raise PermissionError(1, "Operation not permitted", removed)
+            remove(self, file_name)
+        raise PermissionError(1, "Operation not permitted", file_name)
 
-    monkeypatch.setattr(OpenFolder, "remove", refused)
+    monkeypatch.setattr(OpenFolder, "remove", remove_or_fail)

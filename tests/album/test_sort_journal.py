@@ -1,4 +1,4 @@
-"""A sort journal is trusted only if the user's gallery signed it, and never outside of its folders."""
+"""A sort journal is trusted only if the user's gallery signed it, and never outside its folders."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ def out(tmp_path: Path) -> Path:
 def entry(out: Path, number: int = 1, **changed: str) -> Entry:
     """Return a valid entry of a photo."""
     album = out.parent / "album"
-    true = Entry(SortMode.MOVE, str(album / f"{number}.jpg"), str(out / "Ada" / f"{number}.jpg"), DIGEST, "Ada", DIGEST)
-    return Entry(**{**asdict(true), **changed})
+    valid = Entry(
+        SortMode.MOVE, str(album / f"{number}.jpg"), str(out / "Ada" / f"{number}.jpg"), DIGEST, "Ada", DIGEST
+    )
+    return Entry(**{**asdict(valid), **changed})
 
 
-def write(out: Path, count: int = 4, key: bytes = KEY) -> list[str]:
+def write_journal(out: Path, count: int = 4, key: bytes = KEY) -> list[str]:
     """Write a journal; return its lines."""
     with SortJournal.open(out, out.parent / "album", key) as journal:
         for number in range(count):
@@ -56,57 +58,57 @@ def write(out: Path, count: int = 4, key: bytes = KEY) -> list[str]:
 
 
 def test_entries_are_read_back(out: Path) -> None:
-    write(out)
-    read = read_journal(out, KEY)
-    assert [each.source for each in read.entries] == [entry(out, number).source for number in range(4)]
-    assert set(read.folders) == {out.parent / "album"}
-    assert (read.doubt, read.refused, read.unfinished, read.is_signed) == (None, (), 0, True)
+    write_journal(out)
+    journal = read_journal(out, KEY)
+    assert [row.source for row in journal.entries] == [entry(out, number).source for number in range(4)]
+    assert set(journal.folders) == {out.parent / "album"}
+    assert (journal.doubt, journal.refused, journal.unfinished, journal.is_signed) == (None, (), 0, True)
     assert (out / JOURNAL).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_world_readable_journal_becomes_private(out: Path) -> None:
-    write(out)
+    write_journal(out)
     (out / JOURNAL).chmod(0o644)
-    write(out)
+    write_journal(out)
     assert (out / JOURNAL).stat().st_mode & 0o777 == 0o600
     assert len(read_journal(out, KEY).entries) == 8
 
 
 def test_entries_that_a_kill_may_have_interrupted_are_unfinished(out: Path) -> None:
-    lines = write(out)
+    lines = write_journal(out)
     (out / JOURNAL).write_text("".join(lines[:-1]))
     assert read_journal(out, KEY).unfinished == 1
     (out / JOURNAL).write_text("".join(lines[:-1]) + '{"way": "mo')
     assert read_journal(out, KEY).unfinished == 1
-    write(out, 0)
+    write_journal(out, 0)
     assert read_journal(out, KEY).unfinished == 0
 
 
-def unsigned(line: str) -> str:
+def strip_signature(line: str) -> str:
     """Return a line without its signature."""
     return line.partition(', "mac')[0] + "}\n"
 
 
 Tamper = Callable[[list[str], list[str]], list[str]]
-TAMPERED: dict[str, Tamper] = {
+TAMPERINGS: dict[str, Tamper] = {
     "a line is missing": lambda lines, _: [*lines[:2], *lines[3:]],
-    "the first is missing": lambda lines, _: lines[1:],
-    "two lines change places": lambda lines, _: [*lines[:2], lines[3], lines[2], *lines[4:]],
-    "a line is there twice": lambda lines, _: [*lines[:3], lines[2], *lines[3:]],
+    "the first line is missing": lambda lines, _: lines[1:],
+    "two lines are swapped": lambda lines, _: [*lines[:2], lines[3], lines[2], *lines[4:]],
+    "a line occurs twice": lambda lines, _: [*lines[:3], lines[2], *lines[3:]],
     "a line comes from another journal": lambda lines, other: [*lines[:3], other[3], *lines[4:]],
-    "the lines go on with another journal": lambda lines, other: [*lines, *other],
-    "a target is another": lambda lines, _: [lines[0], lines[1], lines[2].replace("Ada", "Bob"), *lines[3:]],
-    "a signature is missing": lambda lines, _: [*lines[:2], unsigned(lines[2]), *lines[3:]],
+    "another journal is appended": lambda lines, other: [*lines, *other],
+    "a target is changed": lambda lines, _: [lines[0], lines[1], lines[2].replace("Ada", "Bob"), *lines[3:]],
+    "a signature is missing": lambda lines, _: [*lines[:2], strip_signature(lines[2]), *lines[3:]],
     "a signature is no text": lambda lines, _: [*lines[:2], '{"done": true, "mac": 7}\n', *lines[3:]],
-    "none is signed": lambda lines, _: [unsigned(line) for line in lines],
+    "no line is signed": lambda lines, _: [strip_signature(line) for line in lines],
 }
 
 
-@pytest.mark.parametrize("name", TAMPERED)
+@pytest.mark.parametrize("name", TAMPERINGS)
 def test_a_tampered_journal_is_refused(out: Path, name: str) -> None:
     other = out.parent / "other"
     other.mkdir()
-    text = "".join(TAMPERED[name](write(out), write(other)))
+    text = "".join(TAMPERINGS[name](write_journal(out), write_journal(other)))
     (out / JOURNAL).write_text(text)
     journal = read_journal(out, KEY)
     assert journal.doubt is not None
@@ -119,37 +121,39 @@ def test_a_tampered_journal_is_refused(out: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("key", [None, OTHER_KEY])
-def test_another_gallery_s_journal_is_refused(out: Path, key: bytes | None) -> None:
-    write(out)
+def test_a_journal_of_another_gallery_is_refused(out: Path, key: bytes | None) -> None:
+    write_journal(out)
     assert "was not written with this gallery" in (read_journal(out, key).doubt or "")
 
 
 def test_advised_commands_can_be_pasted_into_a_shell(out: Path) -> None:
     spaced = out.with_name("sorted photos")
     spaced.mkdir()
-    write(spaced)
+    write_journal(spaced)
     doubt = read_journal(spaced, OTHER_KEY).doubt or ""
-    look, trust = (shlex.split(command) for command in re.findall(r"`([^`]+)`", doubt))
-    assert look == ["facebank", "sort", str(spaced), "--undo", "--dry-run"]
+    preview, trust = (shlex.split(command) for command in re.findall(r"`([^`]+)`", doubt))
+    assert preview == ["facebank", "sort", str(spaced), "--undo", "--dry-run"]
     assert trust == ["facebank", "sort", "DIR", str(spaced), "--trust-journal"]
 
 
 def test_any_changed_character_is_refused(out: Path) -> None:
-    text, chance = "".join(write(out)), random.Random(5)
+    text, rng = "".join(write_journal(out)), random.Random(5)
     for _ in range(200):
-        place = chance.randrange(len(text) - 1)
-        (out / JOURNAL).write_text(text[:place] + chance.choice('x0"}') + text[place + 1 :])
+        position = rng.randrange(len(text) - 1)
+        (out / JOURNAL).write_text(text[:position] + rng.choice('x0"}') + text[position + 1 :])
         try:
             journal = read_journal(out, KEY)
         except StorageError:
             continue
-        same = "".join(json.dumps(json.loads(line), sort_keys=True) for line in text.splitlines())
-        now = "".join(json.dumps(json.loads(line), sort_keys=True) for line in (out / JOURNAL).read_text().splitlines())
-        assert journal.doubt is not None or same == now
+        original = "".join(json.dumps(json.loads(line), sort_keys=True) for line in text.splitlines())
+        changed = "".join(
+            json.dumps(json.loads(line), sort_keys=True) for line in (out / JOURNAL).read_text().splitlines()
+        )
+        assert journal.doubt is not None or original == changed
 
 
 def test_a_journal_belongs_to_its_folder(out: Path) -> None:
-    write(out)
+    write_journal(out)
     elsewhere = out.parent / "elsewhere"
     elsewhere.mkdir()
     (out / JOURNAL).rename(elsewhere / JOURNAL)
@@ -157,7 +161,7 @@ def test_a_journal_belongs_to_its_folder(out: Path) -> None:
 
 
 def test_a_folder_may_be_named_by_a_link(out: Path) -> None:
-    write(out)
+    write_journal(out)
     (out.parent / "link").symlink_to(out)
     (read, *_) = read_journal(out.parent / "link", KEY).entries
     assert read.target == str(out.parent / "link" / "Ada" / "0.jpg")
@@ -217,7 +221,7 @@ def test_an_invalid_entry_is_refused_even_if_signed(out: Path, changed: dict[str
         b'{"way": "' + b"x" * (1 << 18) + b'"}\n',
     ],
 )
-def test_other_files_than_journals_are_damaged(out: Path, data: bytes) -> None:
+def test_a_file_that_is_no_journal_is_reported_as_damaged(out: Path, data: bytes) -> None:
     (out / JOURNAL).write_bytes(data)
     with pytest.raises(StorageError, match="is damaged"):
         read_journal(out, KEY)
@@ -267,23 +271,23 @@ def test_only_one_process_can_sort_or_undo(out: Path) -> None:
 
 
 def test_a_journal_removed_before_it_was_locked_is_not_written(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(out)
+    write_journal(out)
 
-    def undone_meanwhile(handle: int) -> bool | None:
+    def remove_and_lock(handle: int) -> bool | None:
         (out / JOURNAL).unlink(missing_ok=True)
         return try_flock(handle)
 
-    monkeypatch.setattr("facebank.album.sort.journal.try_flock", undone_meanwhile)
+    monkeypatch.setattr("facebank.album.sort.journal.try_flock", remove_and_lock)
     with pytest.raises(StorageError, match="another process"):
         SortJournal.open(out, out.parent, KEY)
 
 
 def test_a_journal_that_grew_since_it_was_read_is_not_undone(out: Path) -> None:
-    write(out, 1)
-    read = read_journal(out, KEY)
-    write(out, 2)
+    write_journal(out, 1)
+    journal = read_journal(out, KEY)
+    write_journal(out, 2)
     with pytest.raises(StorageError, match="another process"):
-        undo_sorting(read)
+        undo_sorting(journal)
     assert len(read_journal(out, KEY).entries) == 3
 
 
@@ -298,8 +302,8 @@ def test_an_unsigned_journal_is_signed_if_the_user_trusts_it(out: Path) -> None:
 def test_a_trusted_journal_cannot_name_hidden_files(out: Path) -> None:
     hidden = entry(out, 1, source=str(out.parent / ".config" / "autostart" / "evil.jpg"))
     (out / JOURNAL).write_text(json.dumps(hidden.line) + "\n")
-    ((_, why),) = read_journal(out, KEY, out.parent).refused
-    assert "hidden" in why
+    ((_, message),) = read_journal(out, KEY, out.parent).refused
+    assert "hidden" in message
 
 
 def test_the_key_stays_in_the_gallery(tmp_path: Path) -> None:

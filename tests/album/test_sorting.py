@@ -24,7 +24,7 @@ from facebank.types import Decision, Face, Identity, Photo, Quality, Reason
 KEY = bytes(range(32))
 
 
-def plan(folder: Path, mode: SortMode) -> SortPlan:
+def make_plan(folder: Path, mode: SortMode) -> SortPlan:
     """Return a plan for one photo of two people."""
     source = folder / "album" / "photo.jpg"
     source.parent.mkdir()
@@ -32,16 +32,16 @@ def plan(folder: Path, mode: SortMode) -> SortPlan:
     identities = [Identity(Decision.KNOWN, Reason.MATCH, name, 0.9, 0.9, ()) for name in ("Ada", "Bob")]
     box, landmarks, embedding = np.zeros(4, np.float32), np.zeros((5, 2), np.float32), np.zeros(4, np.float32)
     face = Face(box, landmarks, 1.0, Quality(1.0, 100.0, 1.0, 1.0), embedding)
-    found = Photo(
+    photo = Photo(
         str(source), (face, face), content_hash=sha256(b"photo").hexdigest(), picture_hash="ab" * 32
     ).identified(identities)
-    return plan_sorting([found], ["Ada", "Bob"], source.parent, folder / "out", mode)
+    return plan_sorting([photo], ["Ada", "Bob"], source.parent, folder / "out", mode)
 
 
 @pytest.mark.parametrize("mode", SortMode)
 def test_a_plan_is_run_in_its_own_mode_into_its_own_folder(tmp_path: Path, mode: SortMode) -> None:
-    planned = plan(tmp_path, mode)
-    sort_photos(planned, KEY)
+    plan = make_plan(tmp_path, mode)
+    sort_photos(plan, KEY)
     source, out = tmp_path / "album" / "photo.jpg", tmp_path / "out"
     people = ["Ada"] if mode is SortMode.MOVE else ["Ada", "Bob"]
     assert sorted(path.parent.name for path in out.glob("*/photo.jpg")) == people
@@ -51,9 +51,9 @@ def test_a_plan_is_run_in_its_own_mode_into_its_own_folder(tmp_path: Path, mode:
 
 
 def test_a_plan_for_copying_cannot_be_run_as_a_move(tmp_path: Path) -> None:
-    planned = plan(tmp_path, SortMode.COPY)
+    plan = make_plan(tmp_path, SortMode.COPY)
     with pytest.raises(FrozenInstanceError):
-        planned.mode = SortMode.MOVE  # type: ignore[misc]
+        plan.mode = SortMode.MOVE  # type: ignore[misc]
     runs: tuple[Callable[..., Any], ...] = (sort_photos, Album.sort)
     for run in runs:
         assert not {"mode", "out"} & set(inspect.signature(run).parameters)
@@ -75,7 +75,7 @@ def test_a_plan_for_copying_cannot_be_run_as_a_move(tmp_path: Path) -> None:
         ("x" + "😀" * 200, "x" + "😀" * 63),
     ],
 )
-def test_folder_names_of_people(person: str, folder: str) -> None:
+def test_the_folder_name_of_a_person_is_safe(person: str, folder: str) -> None:
     assert folder_name(person) == folder
 
 

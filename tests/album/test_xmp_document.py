@@ -1,4 +1,4 @@
-"""XMP documents: data of other programs is read and preserved, regions are read as written, hostile XML is refused."""
+"""XMP documents preserve the data of other programs, regions are read as written, hostile XML is refused."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from facebank.errors import XmpError
 from facebank.gallery import normalize_name
 
 from .test_regions import ORIENTATIONS, boxes
-from .xmp_samples import ALL, AREA, DIGIKAM, LIGHTROOM, region, with_regions
+from .xmp_samples import AREA, DIGIKAM, LIGHTROOM, PROGRAMS, region, with_regions
 
 ADA = "Ada & Söhne"
 
 
-def parsed(text: str | bytes) -> XmpDocument:
+def parse(text: str | bytes) -> XmpDocument:
     return XmpDocument.parse(text if isinstance(text, bytes) else text.encode(), "photo.xmp")
 
 
@@ -32,54 +32,54 @@ def is_name(text: str) -> bool:
         return False
 
 
-# names that a gallery accepts, without the characters that XML excludes: U+FFFE and U+FFFF
+# Names that a gallery accepts; XML excludes U+FFFE and U+FFFF.
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc", "Cf", "Zl", "Zp"), exclude_characters="\ufffe\uffff/\\"))
 
 
-@pytest.mark.parametrize("program", ALL)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_regions_of_other_programs_are_read(program: str) -> None:
-    faces = [region for region in parsed(ALL[program]).regions if region.is_face]
+    faces = [region for region in parse(PROGRAMS[program]).regions if region.is_face]
     assert {face.name for face in faces} == {ADA}
     assert all(face.box == pytest.approx((0.2, 0.4, 0.3, 0.6)) for face in faces)
     assert all(face.written_name is None for face in faces)
-    wanted = {"digiKam": ["mwg-rs", "MP"], "Microsoft": ["MP"]}.get(program, ["mwg-rs"])
-    assert [face.vocabulary for face in faces] == wanted
+    vocabularies = {"digiKam": ["mwg-rs", "MP"], "Microsoft": ["MP"]}.get(program, ["mwg-rs"])
+    assert [face.vocabulary for face in faces] == vocabularies
 
 
 def test_a_focus_point_is_not_a_face_and_has_no_box() -> None:
-    *_, focus = parsed(LIGHTROOM).regions
+    *_, focus = parse(LIGHTROOM).regions
     assert (focus.kind, focus.box, focus.is_face) == ("Focus", None, False)
-    assert parsed(LIGHTROOM).dimensions == (4000, 3000)
+    assert parse(LIGHTROOM).dimensions == (4000, 3000)
 
 
-@pytest.mark.parametrize("program", ALL)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_adding_a_region_preserves_everything_else(program: str) -> None:
-    document = parsed(ALL[program])
+    document = parse(PROGRAMS[program])
     before = document.regions
     document.add_region((0.5, 0.5, 0.6, 0.7), "Grace", (400, 300))
-    written = parsed(document.to_bytes())
-    assert [region for region in written.regions if region.name != "Grace"] == before
-    (grace,) = (region for region in written.regions if region.name == "Grace")
+    reread = parse(document.to_bytes())
+    assert [region for region in reread.regions if region.name != "Grace"] == before
+    (grace,) = (region for region in reread.regions if region.name == "Grace")
     assert grace.box == pytest.approx((0.5, 0.5, 0.6, 0.7))
     assert grace.is_ours
-    after = iter(contents(document.to_bytes()))
-    assert all(entry in after for entry in contents(ALL[program].encode()))
+    after = iter(elements(document.to_bytes()))
+    assert all(entry in after for entry in elements(PROGRAMS[program].encode()))
 
 
-def contents(text: bytes) -> list[tuple[str, dict[str, str], str]]:
-    """Return all elements with attributes and texts, in their order."""
-    return [(node.tag, dict(node.attrib), (node.text or "").strip()) for node in etree.fromstring(text).iter("*")]
+def elements(data: bytes) -> list[tuple[str, dict[str, str], str]]:
+    """Return the tags, attributes and texts of all elements, in document order."""
+    return [(node.tag, dict(node.attrib), (node.text or "").strip()) for node in etree.fromstring(data).iter("*")]
 
 
-@pytest.mark.parametrize("program", [name for name in ALL if name != "Microsoft"])
+@pytest.mark.parametrize("program", [name for name in PROGRAMS if name != "Microsoft"])
 def test_a_region_is_named_in_its_own_form(program: str) -> None:
-    document = parsed(ALL[program].replace("Ada &amp; Söhne", ""))
+    document = parse(PROGRAMS[program].replace("Ada &amp; Söhne", ""))
     document.name_region(0, "Grace")
-    named = parsed(document.to_bytes()).regions[0]
+    named = parse(document.to_bytes()).regions[0]
     assert (named.name, named.written_name, named.kind) == ("Grace", "Grace", "Face")
     assert named.box == pytest.approx((0.2, 0.4, 0.3, 0.6))
     document.name_region(0, "Ada")
-    assert [region.name for region in parsed(document.to_bytes()).regions].count("Ada") == 1
+    assert [region.name for region in parse(document.to_bytes()).regions].count("Ada") == 1
 
 
 @given(st.lists(st.tuples(boxes(), NAMES.filter(is_name)), max_size=4), ORIENTATIONS)
@@ -89,7 +89,7 @@ def test_regions_are_read_as_they_were_written(faces: list[tuple[Box, str]], ori
     for box, name in faces:
         document.add_region(turned_back(box, orientation), normalize_name(name), (frame.width, frame.height))
     for data in (document.to_bytes(), document.to_packet()):
-        read = parsed(data)
+        read = parse(data)
         assert [region.name for region in read.regions] == [normalize_name(name) for _, name in faces]
         turn = frame.turn_of(read.dimensions)
         for written, (box, _) in zip(read.regions, faces, strict=True):
@@ -97,20 +97,20 @@ def test_regions_are_read_as_they_were_written(faces: list[tuple[Box, str]], ori
             assert written.box is not None
             assert written.is_ours
             assert turned(written.box, turn) == pytest.approx(box, abs=2e-6)
-        assert read.to_bytes() == parsed(read.to_bytes()).to_bytes()
+        assert read.to_bytes() == parse(read.to_bytes()).to_bytes()
 
 
-def test_a_changed_name_does_not_count_as_facebanks() -> None:
+def test_a_name_changed_by_another_program_is_not_facebanks() -> None:
     document = XmpDocument.empty("photo.xmp")
     document.add_region((0.1, 0.1, 0.2, 0.2), "Ada", (10, 10))
-    changed = document.to_bytes().replace(b"<mwg-rs:Name>Ada", b"<mwg-rs:Name>Grace")
-    (region,) = parsed(changed).regions
+    data = document.to_bytes().replace(b"<mwg-rs:Name>Ada", b"<mwg-rs:Name>Grace")
+    (region,) = parse(data).regions
     assert (region.name, region.written_name, region.is_ours) == ("Grace", "Ada", False)
 
 
 def test_a_packet_has_its_processing_instructions_once() -> None:
     assert XmpDocument.empty("a").to_packet().startswith(b'<?xpacket begin="\xef\xbb\xbf"')
-    again = parsed(DIGIKAM).to_packet()
+    again = parse(DIGIKAM).to_packet()
     assert again.count(b"<?xpacket begin") == again.count(b"<?xpacket end") == 1
 
 
@@ -121,22 +121,22 @@ def test_a_name_that_xml_cannot_hold_is_refused() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_all_encodings_of_unicode_are_read(encoding: str) -> None:
-    assert parsed(LIGHTROOM.encode(encoding)).regions == parsed(LIGHTROOM).regions
+    assert parse(LIGHTROOM.encode(encoding)).regions == parse(LIGHTROOM).regions
 
 
-BOMB = """<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;">
+ENTITY_BOMB = """<!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;">
 <!ENTITY lol3 "&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;">]>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">&lol3;</x:xmpmeta>"""
-OUTSIDE = """<!DOCTYPE x [<!ENTITY file SYSTEM "file:///etc/passwd">]>
+EXTERNAL_ENTITY = """<!DOCTYPE x [<!ENTITY file SYSTEM "file:///etc/passwd">]>
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">&file;</rdf:RDF>"""
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (BOMB, "document type"),
-        (BOMB.encode("utf-16"), "document type"),
-        (OUTSIDE, "document type"),
+        (ENTITY_BOMB, "document type"),
+        (ENTITY_BOMB.encode("utf-16"), "document type"),
+        (EXTERNAL_ENTITY, "document type"),
         ("<a>" * 100_000, "broken XMP"),
         (LIGHTROOM[:-30], "broken XMP"),
         (LIGHTROOM.replace("&amp;", "&nothing;"), "broken XMP"),
@@ -147,19 +147,19 @@ OUTSIDE = """<!DOCTYPE x [<!ENTITY file SYSTEM "file:///etc/passwd">]>
     ],
     ids=lambda value: re.sub(r"\W+", " ", str(value))[:20],
 )
-def test_other_data_than_xmp_is_refused(text: str | bytes, message: str) -> None:
+def test_data_that_is_no_xmp_is_refused(text: str | bytes, message: str) -> None:
     with pytest.raises(XmpError, match=message) as raised:
-        parsed(text)
+        parse(text)
     assert "photo.xmp" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_too_large_xmp_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(XmpError, match="the limit is"):
-        parsed(b" " * (xmp_document.MOST_BYTES + 1))
+        parse(b" " * (xmp_document.MOST_BYTES + 1))
     with pytest.raises(XmpError, match="elements"):
-        parsed(with_regions("<rdf:li/>" * (xmp_document.MOST_ELEMENTS + 1)))
-    crowd = parsed(with_regions(region("Ada", (0.1, 0.1, 0.2, 0.2)) * (xmp_document.MOST_REGIONS + 1)))
+        parse(with_regions("<rdf:li/>" * (xmp_document.MOST_ELEMENTS + 1)))
+    crowd = parse(with_regions(region("Ada", (0.1, 0.1, 0.2, 0.2)) * (xmp_document.MOST_REGIONS + 1)))
     with pytest.raises(XmpError, match="regions"):
         _ = crowd.regions
 
@@ -179,22 +179,22 @@ def test_too_large_xmp_is_refused_before_it_is_parsed(monkeypatch: pytest.Monkey
     ],
     ids=lambda area: f"{area['x'][:9]}, {area['w']}",
 )
-def test_an_impossible_area_is_none(area: dict[str, str]) -> None:
+def test_an_impossible_area_gives_no_box(area: dict[str, str]) -> None:
     item = f'<rdf:li rdf:parseType="Resource"><mwg-rs:Name>Ada</mwg-rs:Name>{AREA.format(**area)}</rdf:li>'
-    (read,) = parsed(with_regions(item)).regions
+    (read,) = parse(with_regions(item)).regions
     assert (read.name, read.box) == ("Ada", None)
 
 
 def test_an_area_in_pixels_needs_the_size_of_the_picture() -> None:
     item = '<rdf:li><rdf:Description><mwg-rs:Area stArea:x="100" stArea:y="150" stArea:w="40" stArea:h="60" '
     item += 'stArea:unit="pixel"/></rdf:Description></rdf:li>'
-    (read,) = parsed(with_regions(item, (400, 300))).regions
+    (read,) = parse(with_regions(item, (400, 300))).regions
     assert read.box == pytest.approx((0.2, 0.4, 0.3, 0.6))
-    assert parsed(with_regions(item)).regions[0].box is None
+    assert parse(with_regions(item)).regions[0].box is None
 
 
 @pytest.mark.parametrize("rectangle", ["", "0.1", "0.1,0.2,0.3", "0.1,0.2,0.3,0.4,0.5", "0.1,0.2,nan,0.3", "a,b,c,d"])
-def test_an_impossible_rectangle_of_microsoft_is_none(rectangle: str) -> None:
-    text = ALL["Microsoft"].replace("0.200000, 0.400000, 0.100000, 0.200000", rectangle)
-    (read,) = parsed(text).regions
+def test_an_impossible_rectangle_of_microsoft_gives_no_box(rectangle: str) -> None:
+    text = PROGRAMS["Microsoft"].replace("0.200000, 0.400000, 0.100000, 0.200000", rectangle)
+    (read,) = parse(text).regions
     assert (read.vocabulary, read.box) == (Vocabulary.MICROSOFT, None)

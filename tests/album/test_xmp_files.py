@@ -1,4 +1,4 @@
-"""XMP in photos and sidecars: both names of sidecars, and writing without loss."""
+"""XMP is read from photos and from sidecars of either name, and written without loss."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def document(name: str = "Ada") -> XmpDocument:
-    made = XmpDocument.empty("made.xmp")
-    made.add_region((0.1, 0.1, 0.2, 0.3), name, (512, 512))
-    return made
+def make_document(name: str = "Ada") -> XmpDocument:
+    document = XmpDocument.empty("made.xmp")
+    document.add_region((0.1, 0.1, 0.2, 0.3), name, (512, 512))
+    return document
 
 
-def names(path: Path) -> list[str]:
-    return [one.name for source in read_photo_xmp(path).sources for one in source.document.regions]
+def region_names(path: Path) -> list[str]:
+    return [region.name for source in read_photo_xmp(path).sources for region in source.document.regions]
 
 
 def test_both_names_of_sidecars_are_read_and_the_longer_takes_precedence(photo: Path) -> None:
@@ -51,14 +51,14 @@ def test_both_names_of_sidecars_are_read_and_the_longer_takes_precedence(photo: 
 
 def test_a_sidecar_is_written_atomically_and_keeps_its_permissions(photo: Path) -> None:
     path = sidecar_of(photo)
-    write_sidecar(path, document())
+    write_sidecar(path, make_document())
     path.chmod(0o640)
     with pytest.raises(StorageError, match="changed by another program"):
-        write_sidecar(path, document("Grace"), b"something else")
-    write_sidecar(path, document("Grace"), path.read_bytes())
-    assert names(photo) == ["Grace"]
+        write_sidecar(path, make_document("Grace"), b"something else")
+    write_sidecar(path, make_document("Grace"), path.read_bytes())
+    assert region_names(photo) == ["Grace"]
     assert path.stat().st_mode & 0o777 == 0o640
-    assert sorted(one.name for one in photo.parent.iterdir()) == ["collins.jpg", "collins.jpg.xmp"]
+    assert sorted(path.name for path in photo.parent.iterdir()) == ["collins.jpg", "collins.jpg.xmp"]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
@@ -69,10 +69,10 @@ def test_embedding_keeps_the_picture_times_and_permissions(photo: Path, suffix: 
     target.chmod(0o640)
     os.utime(target, ns=(10**18, 10**18 + 5))
     before = read_photo(target)
-    data = embed(read_photo_xmp(target), document())
+    data = embed(read_photo_xmp(target), make_document())
     after = read_photo(target)
     assert target.read_bytes() == data
-    assert names(target) == ["Ada"]
+    assert region_names(target) == ["Ada"]
     assert np.array_equal(before.pixels, after.pixels)
     assert before.taken_at == after.taken_at
     assert target.stat().st_mtime_ns == 10**18 + 5
@@ -90,7 +90,7 @@ def test_an_orientation_in_xmp_only_is_preserved(shared: Path, tmp_path: Path) -
     xmp.embedded.document.add_region((0.1, 0.1, 0.2, 0.3), "Ada", (10, 10))
     embed(xmp, xmp.embedded.document)
     assert np.array_equal(read_photo(path).pixels, before.pixels)
-    assert names(path) == ["Ada"]
+    assert region_names(path) == ["Ada"]
 
 
 def test_a_photo_is_left_alone_if_xmp_cannot_be_embedded_safely(photo: Path) -> None:
@@ -98,32 +98,32 @@ def test_a_photo_is_left_alone_if_xmp_cannot_be_embedded_safely(photo: Path) -> 
     other = photo.with_name("other.jpg")
     other.hardlink_to(photo)
     with pytest.raises(XmpError, match="linked to other names"):
-        embed(xmp, document())
+        embed(xmp, make_document())
     other.unlink()
     photo.write_bytes(data + b"more")
     with pytest.raises(StorageError, match="changed by another program"):
-        embed(xmp, document())
+        embed(xmp, make_document())
     assert photo.read_bytes() == data + b"more"
-    assert [one.name for one in photo.parent.iterdir()] == ["collins.jpg"]
+    assert [path.name for path in photo.parent.iterdir()] == ["collins.jpg"]
 
 
 def test_a_link_to_a_photo_stays_a_link(photo: Path) -> None:
     link = photo.with_name("link.jpg")
     link.symlink_to(photo)
-    embed(read_photo_xmp(link), document())
+    embed(read_photo_xmp(link), make_document())
     assert link.is_symlink()
-    assert names(photo) == ["Ada"]
+    assert region_names(photo) == ["Ada"]
 
 
 def test_only_the_first_part_of_a_jpeg_is_read(photo: Path) -> None:
-    data = embed(read_photo_xmp(photo), document())
+    data = embed(read_photo_xmp(photo), make_document())
     photo.write_bytes(data + b"\0" * 2_000_000)
-    read = read_photo_xmp(photo, to_change=False)
-    assert len(read.file.data) < 1_000_000
-    assert [one.name for source in read.sources for one in source.document.regions] == ["Ada"]
+    xmp = read_photo_xmp(photo, to_change=False)
+    assert len(xmp.file.data) < 1_000_000
+    assert [region.name for source in xmp.sources for region in source.document.regions] == ["Ada"]
     photo.write_bytes(data[:2] + b"".join(b"\xff\xec\xea\x60" + b"\0" * 59_998 for _ in range(9)) + data[2:])
     assert len(read_photo_xmp(photo, to_change=False).file.data) == photo.stat().st_size
-    assert names(photo) == ["Ada"]
+    assert region_names(photo) == ["Ada"]
 
 
 def test_xmp_is_not_embedded_in_a_tiff(photo: Path) -> None:
@@ -131,14 +131,14 @@ def test_xmp_is_not_embedded_in_a_tiff(photo: Path) -> None:
     with Image.open(photo) as image:
         image.save(path)
     with pytest.raises(XmpError, match=r"TIFF.*sidecar"):
-        embed(read_photo_xmp(path), document())
+        embed(read_photo_xmp(path), make_document())
 
 
 def test_xmp_in_other_formats_is_read(photo: Path) -> None:
     path = photo.with_suffix(".tif")
     with Image.open(photo) as image:
         image.save(path, tiffinfo={700: PICASA.encode()})
-    assert names(path) == ["Ada & Söhne"]
+    assert region_names(path) == ["Ada & Söhne"]
 
 
 @pytest.mark.parametrize("name", ["folder.jpg", "huge.jpg", "broken.jpg"])
@@ -162,9 +162,9 @@ def test_an_unwritable_folder_is_an_error(photo: Path) -> None:
     photo.parent.chmod(0o500)
     try:
         with pytest.raises(StorageError, match="Permission denied"):
-            write_sidecar(sidecar_of(photo), document())
+            write_sidecar(sidecar_of(photo), make_document())
         with pytest.raises(StorageError, match="Permission denied"):
-            embed(xmp, document())
+            embed(xmp, make_document())
     finally:
         photo.parent.chmod(0o700)
 
@@ -173,9 +173,9 @@ def test_a_missing_folder_is_an_error(photo: Path) -> None:
     xmp = read_photo_xmp(photo)
     shutil.rmtree(photo.parent)
     with pytest.raises(StorageError, match="cannot be written"):
-        write_sidecar(sidecar_of(photo), document())
+        write_sidecar(sidecar_of(photo), make_document())
     with pytest.raises(StorageError, match="cannot be written"):
-        embed(xmp, document())
+        embed(xmp, make_document())
     with pytest.raises(PhotoNotFoundError):
         read_photo_xmp(photo)
 
@@ -183,59 +183,59 @@ def test_a_missing_folder_is_an_error(photo: Path) -> None:
 def test_a_photo_can_have_many_regions(photo: Path) -> None:
     faces = "".join(region(f"Person {number}", (0.1, 0.1, 0.2, 0.2)) for number in range(900))
     sidecar_of(photo).write_bytes(with_regions(faces))
-    assert len(names(photo)) == 900
+    assert len(region_names(photo)) == 900
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WebP", "TIFF"])
-def test_a_header_has_the_size_and_orientation_of_the_photo(kind: str, orientation: int) -> None:
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WebP", "TIFF"])
+def test_a_header_has_the_size_and_orientation_of_the_photo(image_format: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     file = BytesIO()
-    Image.new("RGB", (40, 30)).save(file, kind, exif=exif.tobytes())
+    Image.new("RGB", (40, 30)).save(file, image_format, exif=exif.tobytes())
     header = read_header(PhotoFile("a", file.getvalue(), None))
-    upright = read_photo_bytes(file.getvalue())
-    assert (header.kind, header.width, header.height) == (kind, upright.width, upright.height)
+    decoded = read_photo_bytes(file.getvalue())
+    assert (header.kind, header.width, header.height) == (image_format, decoded.width, decoded.height)
     assert header.orientation == orientation
 
 
 @pytest.mark.parametrize("name", ["phone.heic", "hopper.avif", "hopper_orientation_6.jpg", "hopper.gif"])
 def test_a_real_header_has_the_size_of_the_photo(shared: Path, name: str) -> None:
     path = shared / "data" / "odd" / name
-    header, whole = read_header(read_photo_file(path)), read_photo(path)
-    assert (header.width, header.height) == (whole.width, whole.height)
+    header, decoded = read_header(read_photo_file(path)), read_photo(path)
+    assert (header.width, header.height) == (decoded.width, decoded.height)
 
 
 def test_a_new_sidecar_is_as_private_as_its_photo(photo: Path) -> None:
     photo.chmod(0o600)
-    write_sidecar(sidecar_of(photo), document())
+    write_sidecar(sidecar_of(photo), make_document())
     assert sidecar_of(photo).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_read_only_photo_is_not_written(photo: Path) -> None:
     photo.chmod(0o444)
     with pytest.raises(XmpError, match="may not be written"):
-        embed(read_photo_xmp(photo), document())
+        embed(read_photo_xmp(photo), make_document())
 
 
 def test_a_linked_sidecar_is_followed_and_a_shared_one_refused(photo: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere.xmp"
-    write_sidecar(sidecar_of(photo), document())
+    write_sidecar(sidecar_of(photo), make_document())
     sidecar_of(photo).rename(elsewhere)
     sidecar_of(photo).symlink_to(elsewhere)
-    write_sidecar(sidecar_of(photo), document("Grace"), elsewhere.read_bytes())
+    write_sidecar(sidecar_of(photo), make_document("Grace"), elsewhere.read_bytes())
     assert sidecar_of(photo).is_symlink()
-    assert names(photo) == ["Grace"]
+    assert region_names(photo) == ["Grace"]
     (tmp_path / "other name.xmp").hardlink_to(elsewhere)
     with pytest.raises(XmpError, match="linked to other names"):
-        write_sidecar(sidecar_of(photo), document(), elsewhere.read_bytes())
+        write_sidecar(sidecar_of(photo), make_document(), elsewhere.read_bytes())
 
 
 def test_a_photo_with_a_name_too_long_for_a_sidecar_has_none(photo: Path) -> None:
-    long = photo.rename(photo.with_name(f"{'n' * 251}.jpg"))
-    xmp = read_photo_xmp(long)
+    renamed = photo.rename(photo.with_name(f"{'n' * 251}.jpg"))
+    xmp = read_photo_xmp(renamed)
     assert xmp.sources == ()
-    embed(xmp, document())
-    assert names(long) == ["Ada"]
+    embed(xmp, make_document())
+    assert region_names(renamed) == ["Ada"]
     with pytest.raises(StorageError, match="too long"):
-        write_sidecar(sidecar_of(long), document())
+        write_sidecar(sidecar_of(renamed), make_document())

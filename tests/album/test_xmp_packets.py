@@ -1,4 +1,4 @@
-"""XMP packets in photos: embedding them changes nothing else."""
+"""XMP packets are embedded in photos without changing anything else."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def picture(kind: str, xmp: bytes | None = None) -> bytes:
     random = np.random.default_rng(7)
     channels = 4 if kind == "WebP alpha" else 3
     pixels = random.integers(0, 256, (31, 45, channels), dtype=np.uint8)
-    file, more = BytesIO(), {} if xmp is None else {"xmp": xmp}
+    file, options = BytesIO(), {} if xmp is None else {"xmp": xmp}
     if xmp is not None and kind == "PNG":
         from PIL.PngImagePlugin import PngInfo
 
         texts = PngInfo()
         texts.add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=True)
-        more = {"pnginfo": texts}  # type: ignore[dict-item]
-    Image.fromarray(pixels).save(file, kind.split(maxsplit=1)[0], **FORMATS[kind], **more)
+        options = {"pnginfo": texts}  # type: ignore[dict-item]
+    Image.fromarray(pixels).save(file, kind.split(maxsplit=1)[0], **FORMATS[kind], **options)
     return file.getvalue()
 
 
-def put(data: bytes, kind: str, xmp: bytes) -> bytes:
+def embed(data: bytes, kind: str, xmp: bytes) -> bytes:
     packet = find_packet(data, kind, "photo")
     assert packet is not None
     return with_packet(data, kind, packet, xmp, "photo")
 
 
-def read(data: bytes, kind: str) -> bytes | None:
+def packet_of(data: bytes, kind: str) -> bytes | None:
     packet = find_packet(data, kind, "photo")
     assert packet is not None
     return packet.data
@@ -56,12 +56,12 @@ def read(data: bytes, kind: str) -> bytes | None:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_packet_is_embedded_and_replaced_without_changing_the_picture(kind: str) -> None:
     data, name = picture(kind), kind.split(maxsplit=1)[0]
-    assert read(data, name) is None
-    once = put(data, name, LIGHTROOM.encode())
-    twice = put(once, name, DIGIKAM.encode())
-    assert read(once, name) == LIGHTROOM.encode()
-    assert read(twice, name) == DIGIKAM.encode()
-    assert put(twice, name, LIGHTROOM.encode()) == once
+    assert packet_of(data, name) is None
+    once = embed(data, name, LIGHTROOM.encode())
+    twice = embed(once, name, DIGIKAM.encode())
+    assert packet_of(once, name) == LIGHTROOM.encode()
+    assert packet_of(twice, name) == DIGIKAM.encode()
+    assert embed(twice, name, LIGHTROOM.encode()) == once
     before = read_photo_bytes(data).pixels
     for written in (once, twice):
         assert np.array_equal(read_photo_bytes(written).pixels, before)
@@ -73,35 +73,35 @@ def test_a_packet_is_embedded_and_replaced_without_changing_the_picture(kind: st
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_packet_of_another_program_is_found(kind: str) -> None:
-    assert read(picture(kind, DIGIKAM.encode()), kind.split(maxsplit=1)[0]) == DIGIKAM.encode()
+    assert packet_of(picture(kind, DIGIKAM.encode()), kind.split(maxsplit=1)[0]) == DIGIKAM.encode()
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 @given(data=st.data())
 def test_a_damaged_file_raises_xmp_error(kind: str, data: st.DataObject) -> None:
-    whole, name = picture(kind, LIGHTROOM.encode()), kind.split(maxsplit=1)[0]
-    start = data.draw(st.integers(0, len(whole) - 1))
+    valid, name = picture(kind, LIGHTROOM.encode()), kind.split(maxsplit=1)[0]
+    start = data.draw(st.integers(0, len(valid) - 1))
     junk = data.draw(st.binary(max_size=30))
-    damaged = whole[:12] + (whole[: data.draw(st.integers(0, len(whole)))] + junk + whole[start:])[12:]
+    damaged = valid[:12] + (valid[: data.draw(st.integers(0, len(valid)))] + junk + valid[start:])[12:]
     with suppress(XmpError):
         packet = find_packet(damaged, name, "photo.x")
         assert packet is not None
         assert 0 <= packet.start <= packet.end <= len(damaged)
 
 
-REAL = (
+REAL_PHOTOS = (
     *("hopper.jpg", "hopper_orientation_6.jpg", "pil_sample_cmyk.jpg", "exif-dpi-zerodivision.jpg", "frozenpond.mpo"),
     *("sugarshack_bad_mpo_header.jpg", "hopper.png", "exif_imagemagick_orientation.png"),
     *("hopper.webp", "hopper_orientation_6.webp", "iss634.webp", "transparent.webp"),
 )
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", REAL_PHOTOS)
 def test_embedding_in_real_photos_preserves_everything_else(shared: Path, name: str) -> None:
     data = (shared / "data" / "odd" / name).read_bytes()
     kind = {"png": "PNG", "webp": "WebP"}.get(name.rpartition(".")[2], "JPEG")
-    written = put(data, kind, DIGIKAM.encode())
-    assert read(written, kind) == DIGIKAM.encode()
+    written = embed(data, kind, DIGIKAM.encode())
+    assert packet_of(written, kind) == DIGIKAM.encode()
     before, after = read_photo_bytes(data), read_photo_bytes(written)
     assert np.array_equal(before.pixels, after.pixels)
     assert before.taken_at == after.taken_at
@@ -110,10 +110,10 @@ def test_embedding_in_real_photos_preserves_everything_else(shared: Path, name: 
     assert new is not None
     if kind != "WebP":
         assert data[: old.start] + data[old.end :] == written[: new.start] + written[new.end :]
-    if name == "frozenpond.mpo":  # its second picture is located by its list of pictures
+    if name == "frozenpond.mpo":  # its index locates the second picture by offset
         frames = [list(image_frames(file)) for file in (data, written)]
         assert len(frames[0]) == 2
-        assert all(np.array_equal(one, other) for one, other in zip(*frames, strict=True))
+        assert all(np.array_equal(first, second) for first, second in zip(*frames, strict=True))
 
 
 def image_frames(data: bytes) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
@@ -129,12 +129,14 @@ def segment(code: int, body: bytes) -> bytes:
     return bytes((0xFF, code)) + struct.pack(">H", len(body) + 2) + body
 
 
-def extended(text: bytes, portion: int = 300, guid: str | None = None) -> tuple[bytes, bytes]:
+def extended(text: bytes, portion_size: int = 300, guid: str | None = None) -> tuple[bytes, bytes]:
     """Return a JPEG's segments of Extended XMP, last portion first, and the packet that names it."""
     name = hashlib.md5(text, usedforsecurity=False).hexdigest().upper() if guid is None else guid
     header = b"http://ns.adobe.com/xmp/extension/\0" + name.encode() + struct.pack(">I", len(text))
-    starts = range(0, len(text), portion)
-    segments = [segment(0xE1, header + struct.pack(">I", at) + text[at : at + portion]) for at in starts]
+    starts = range(0, len(text), portion_size)
+    segments = [
+        segment(0xE1, header + struct.pack(">I", start) + text[start : start + portion_size]) for start in starts
+    ]
     packet = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
     <rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="{name}"/>
     </rdf:RDF></x:xmpmeta>""".encode()
@@ -143,21 +145,21 @@ def extended(text: bytes, portion: int = 300, guid: str | None = None) -> tuple[
 
 def test_extended_xmp_is_assembled() -> None:
     segments, packet = extended(DIGIKAM.encode())
-    data = put(picture("JPEG"), "JPEG", packet)
-    found = find_packet(data, "JPEG", "photo")
-    assert found is not None
-    whole = data[: found.end] + segments + data[found.end :]
-    read = find_packet(whole, "JPEG", "photo")
-    assert read is not None
-    assert read.extended == DIGIKAM.encode()
-    kept = put(whole, "JPEG", packet + b" ")
-    assert segments in kept
+    data = embed(picture("JPEG"), "JPEG", packet)
+    packet_found = find_packet(data, "JPEG", "photo")
+    assert packet_found is not None
+    with_extension = data[: packet_found.end] + segments + data[packet_found.end :]
+    assembled = find_packet(with_extension, "JPEG", "photo")
+    assert assembled is not None
+    assert assembled.extended == DIGIKAM.encode()
+    rewritten = embed(with_extension, "JPEG", packet + b" ")
+    assert segments in rewritten
 
 
 def test_incomplete_extended_xmp_is_ignored() -> None:
     segments, packet = extended(DIGIKAM.encode(), guid="0" * 32)
     data = picture("JPEG")
-    data = data[:2] + segments + put(data, "JPEG", packet)[2:]
+    data = data[:2] + segments + embed(data, "JPEG", packet)[2:]
     read = find_packet(data, "JPEG", "photo")
     assert read is not None
     assert read.extended is None
@@ -166,24 +168,24 @@ def test_incomplete_extended_xmp_is_ignored() -> None:
 def test_unsafe_changes_are_refused() -> None:
     data = picture("JPEG")
     with pytest.raises(XmpError, match=r"one packet.*sidecar"):
-        put(data, "JPEG", b"x" * 70_000)
-    double = put(data, "JPEG", b"<a/>")
+        embed(data, "JPEG", b"x" * 70_000)
+    double = embed(data, "JPEG", b"<a/>")
     double = double[:2] + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<b/>") + double[2:]
     with pytest.raises(XmpError, match=r"more than one packet.*sidecar"):
-        put(double, "JPEG", b"<c/>")
+        embed(double, "JPEG", b"<c/>")
     signed = data[:2] + segment(0xEB, b"JP\0\0jumb c2pa") + data[2:]
     with pytest.raises(XmpError, match="signed"):
-        put(signed, "JPEG", b"<c/>")
+        embed(signed, "JPEG", b"<c/>")
     behind = data[:20] + segment(0xE2, b"MPF\0II") + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<b/>") + data[20:]
     with pytest.raises(XmpError, match="list of pictures"):
-        put(behind, "JPEG", b"<c/>")
+        embed(behind, "JPEG", b"<c/>")
 
 
-def test_a_compressed_packet_is_limited_in_size() -> None:
+def test_a_compressed_packet_is_decompressed_up_to_the_size_limit() -> None:
     body = b"iTXtXML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b" " * (MOST_BYTES * 4))
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     data = picture("PNG")
-    text = read(data[:33] + chunk + data[33:], "PNG")
+    text = packet_of(data[:33] + chunk + data[33:], "PNG")
     assert text is not None
     assert len(text) == MOST_BYTES + 1
 

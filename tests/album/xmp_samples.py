@@ -133,7 +133,7 @@ MICROSOFT = """<xmp:xmpmeta xmlns:xmp="adobe:ns:meta/">
 <MPReg:PersonEmailDigest>ABCD</MPReg:PersonEmailDigest></rdf:Description></rdf:li>
 </rdf:Bag></MPRI:Regions></rdf:Description></MP:RegionInfo></rdf:Description></rdf:RDF></xmp:xmpmeta>"""
 
-ALL = {"digiKam": DIGIKAM, "Lightroom": LIGHTROOM, "Picasa": PICASA, "Microsoft": MICROSOFT}
+PROGRAMS = {"digiKam": DIGIKAM, "Lightroom": LIGHTROOM, "Picasa": PICASA, "Microsoft": MICROSOFT}
 
 AREA = (
     '<mwg-rs:Area rdf:parseType="Resource"><stArea:x>{x}</stArea:x><stArea:y>{y}</stArea:y><stArea:w>{w}</stArea:w>'
@@ -158,5 +158,5 @@ def region(name: str, box: tuple[float, float, float, float]) -> str:
     """Return an ``rdf:li`` for `with_regions`: a named face; the box is in fractions of the picture."""
     left, top, right, bottom = box
     area = AREA.format(x=(left + right) / 2, y=(top + bottom) / 2, w=right - left, h=bottom - top)
-    named = f"<mwg-rs:Name>{name}</mwg-rs:Name>" if name else ""
-    return f'<rdf:li rdf:parseType="Resource">{named}<mwg-rs:Type>Face</mwg-rs:Type>{area}</rdf:li>'
+    name_element = f"<mwg-rs:Name>{name}</mwg-rs:Name>" if name else ""
+    return f'<rdf:li rdf:parseType="Resource">{name_element}<mwg-rs:Type>Face</mwg-rs:Type>{area}</rdf:li>'
