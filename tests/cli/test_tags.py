@@ -17,7 +17,7 @@ from facebank.album.tags.xmp_files import read_photo_xmp
 from facebank.media import read_photo
 from facebank.media.pixels import upright
 
-from ..album.test_xmp_packets import extended, put  # noqa: TID252
+from ..album.test_xmp_packets import embed, extended  # noqa: TID252
 from ..album.xmp_samples import region, with_regions  # noqa: TID252 - tests are not installed
 from .conftest import DEMO_PHOTOS, Run
 
@@ -240,7 +240,7 @@ def seen_upright(photo: Path, orientation: int) -> list[float]:
 def test_extended_xmp_is_read_and_not_written(run: Run, album: Path) -> None:
     photo = album / COLLINS
     segments, packet = extended(with_regions(region("Somebody Else", (0.0, 0.9, 0.05, 1.0)), (512, 512)))
-    data = put(photo.read_bytes(), "JPEG", packet)
+    data = embed(photo.read_bytes(), "JPEG", packet)
     photo.write_bytes(data[:2] + segments + data[2:])
     run("scan", album)
     before = contents(album)
