@@ -20,7 +20,7 @@ DEMO_PHOTOS = PROJECT / "facebank" / "demo" / "photos"
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class RunResult:
     """Exit code and output of the program."""
 
     code: int
@@ -38,16 +38,16 @@ class Run(Protocol):
 
     def __call__(
         self, *arguments: str | Path, code: int | None = 0, before: Callable[[], None] | None = None, **environment: str
-    ) -> Ran:
+    ) -> RunResult:
         """Run it and check the exit code, unless `code` is None; `before` is called in the new process."""
 
 
 @pytest.fixture(scope="session")
 def program() -> list[str]:
     """The command that starts the installed program."""
-    beside = Path(sys.executable).with_name("facebank")
-    if beside.exists():
-        return [str(beside)]
+    script = Path(sys.executable).with_name("facebank")
+    if script.exists():
+        return [str(script)]
     if find_spec("facebank_cli") is not None:
         return [sys.executable, "-m", "facebank_cli"]
     pytest.fail("facebank is not installed in this Python: python -m pip install -e '.[cpu,test]'")
@@ -57,11 +57,11 @@ def program() -> list[str]:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment without the user's galleries, packs and colors, with one cache for the session."""
     home = tmp_path_factory.mktemp("home")
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("FACEBANK_", "XDG_"))}
-    for unwanted in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONPATH"):
-        ours.pop(unwanted, None)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("FACEBANK_", "XDG_"))}
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONPATH"):
+        variables.pop(name, None)
     cache = str(tmp_path_factory.mktemp("cache"))
-    return {**ours, "HOME": str(home), "FACEBANK_CACHE": cache, "PYTHONUTF8": "1", "TERM": "xterm-256color"}
+    return {**variables, "HOME": str(home), "FACEBANK_CACHE": cache, "PYTHONUTF8": "1", "TERM": "xterm-256color"}
 
 
 @pytest.fixture
@@ -80,14 +80,14 @@ def packs_folder(tmp_path: Path) -> Path:
 def run(program: list[str], environment: dict[str, str], gallery: Path, packs_folder: Path, tmp_path: Path) -> Run:
     """Run the program."""
 
-    def check(
-        *arguments: str | Path, code: int | None = 0, before: Callable[[], None] | None = None, **more: str
-    ) -> Ran:
-        places = {"FACEBANK_GALLERY": str(gallery), "FACEBANK_PACKS": str(packs_folder)}
-        done = subprocess.run(
+    def run_program(
+        *arguments: str | Path, code: int | None = 0, before: Callable[[], None] | None = None, **variables: str
+    ) -> RunResult:
+        paths = {"FACEBANK_GALLERY": str(gallery), "FACEBANK_PACKS": str(packs_folder)}
+        completed = subprocess.run(
             [*program, *map(str, arguments)],
             cwd=tmp_path,
-            env={**environment, **places, **more},
+            env={**environment, **paths, **variables},
             preexec_fn=before,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -95,11 +95,13 @@ def run(program: list[str], environment: dict[str, str], gallery: Path, packs_fo
             timeout=300,
             check=False,
         )
-        assert code is None or done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        assert code is None or completed.returncode == code, (
+            f"exit code {completed.returncode}\n{completed.stdout}\n{completed.stderr}"
+        )
+        assert "Traceback" not in completed.stderr, completed.stderr
+        return RunResult(completed.returncode, completed.stdout, completed.stderr)
 
-    return check
+    return run_program
 
 
 def enroll_two(command: Sequence[str], environment: dict[str, str], gallery: Path) -> None:
@@ -165,6 +167,6 @@ def check_schema(name: str, records: Sequence[dict[str, Any]]) -> None:
 
 
 @pytest.fixture
-def valid() -> Callable[[str, Sequence[dict[str, Any]]], None]:
+def validate() -> Callable[[str, Sequence[dict[str, Any]]], None]:
     """Check JSON against the schema of a command."""
     return check_schema

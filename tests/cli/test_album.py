@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pyarrow") is None and "FACEBANK_CI_CLUSTER" not in os.environ,
     reason="the extra cluster is not installed",
 )
-Valid = Callable[[str, Sequence[dict[str, object]]], None]
+Validate = Callable[[str, Sequence[dict[str, object]]], None]
 
 
 @pytest.fixture
@@ -46,39 +46,39 @@ def shards(run: Run, gallery: Path, album: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "shards"
     with FaceBank.open(gallery) as bank, bank.album(tmp_path / "one.scan") as scanned:
         states = scanned.scan_file.files(str(album))
-        found = [
+        scanned_files = [
             ScannedFile(photo.path, states[photo.path], photo.content_hash, None, photo)
             for photo in scanned.scan_file.photos()
         ]
         for number in (1, 2):
             shard = Shard(number, 2)
             rows = (ShardRow(str(album), shard, datetime.now(UTC)),)
-            mine = [file for file in found if shard.holds(file.path, [str(album)])]
-            write_parquet_shard(folder / f"{number}.parquet", mine, ShardHeader(bank.engine.identity, rows))
+            part = [file for file in scanned_files if shard.holds(file.path, [str(album)])]
+            write_parquet_shard(folder / f"{number}.parquet", part, ShardHeader(bank.engine.identity, rows))
     return folder
 
 
-def test_shards_give_the_same_results_as_a_scan(run: Run, shards: Path, tmp_path: Path, valid: Valid) -> None:
-    whole, parts = ("--scan-file", tmp_path / "one.scan"), ("--scan-file", shards)
-    found = [run("find", "Barack", *where, "--json").records for where in (whole, parts)]
-    valid("find", found[1])
+def test_shards_give_the_same_results_as_a_scan(run: Run, shards: Path, tmp_path: Path, validate: Validate) -> None:
+    whole, shard_folder = ("--scan-file", tmp_path / "one.scan"), ("--scan-file", shards)
+    found = [run("find", "Barack", *scan, "--json").records for scan in (whole, shard_folder)]
+    validate("find", found[1])
     assert found[0] == found[1]
     assert found[0]
-    identified = [run("identify", "--scan", *where, "--json").records for where in (whole, parts)]
-    valid("identify", identified[1])
+    identified = [run("identify", "--scan", *scan, "--json").records for scan in (whole, shard_folder)]
+    validate("identify", identified[1])
     assert sorted(identified[0], key=str) == sorted(identified[1], key=str)
     page = tmp_path / "people.html"
-    groups = [run("cluster", *where, "--out", page, "--json").records for where in (whole, parts)]
-    valid("cluster", groups[1])
+    groups = [run("cluster", *scan, "--out", page, "--json").records for scan in (whole, shard_folder)]
+    validate("cluster", groups[1])
     assert [group["photos"] for group in groups[0]] == [group["photos"] for group in groups[1]]
     assert page.exists()
 
 
-def test_open_show_and_close_a_folder_of_shards(
-    run: Run, shards: Path, album: Path, gallery: Path, valid: Valid
+def test_a_folder_of_shards_can_be_opened_shown_and_closed(
+    run: Run, shards: Path, album: Path, gallery: Path, validate: Validate
 ) -> None:
     opened = run("album", "open", shards, "--json")
-    valid("album-open", opened.records)
+    validate("album-open", opened.records)
     assert opened.records[0]["album"] == str(shards)
     assert opened.records[0]["parquet_shards"] == 2
     assert "6 photos (6 files, 2 Parquet shards)" in run("album", "show").out
@@ -86,16 +86,16 @@ def test_open_show_and_close_a_folder_of_shards(
     assert run("identify", "--scan", "--json").records
     assert "facebank album close" in run("scan", album, code=2).err
     closed = run("album", "close", "--json")
-    valid("album-close", closed.records)
+    validate("album-close", closed.records)
     assert closed.records == [{"album": str(gallery.with_suffix(".scan")), "closed": True}]
     assert "no other album was open" in run("album", "close").out
     assert "no scan" in run("find", "Barack", code=2).err
     (shards / "2.parquet").unlink()
     assert f"missing shards of {album}: 2/2" in run("album", "open", shards).err
-    valid("album-show", run("album", "show", "--json").records)
+    validate("album-show", run("album", "show", "--json").records)
 
 
-def test_open_a_scan_file(run: Run, shards: Path, tmp_path: Path, album: Path) -> None:
+def test_a_scan_file_can_be_opened(run: Run, shards: Path, tmp_path: Path, album: Path) -> None:
     assert "6 photos (6 files)" in run("album", "open", tmp_path / "one.scan").out
     assert run("find", "Barack", "--json").records
     assert "6 unchanged" in run("scan", album).out
@@ -120,7 +120,7 @@ def test_commands_that_change_a_scan_refuse_shards(run: Run, shards: Path, album
     assert {path.name for path in shards.iterdir()} == {"1.parquet", "2.parquet"}
 
 
-def test_unusable_shards_are_reported(run: Run, gallery: Path, tmp_path: Path, shards: Path) -> None:
+def test_folders_without_usable_shards_are_refused(run: Run, gallery: Path, tmp_path: Path, shards: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "without Parquet shards" in run("album", "open", tmp_path / "empty", code=2).err
     assert "There is no scan" in run("album", "open", tmp_path / "absent", code=2).err
@@ -134,11 +134,11 @@ def test_find_writes_parquet(run: Run, shards: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as parquet
 
     target = tmp_path / "found.parquet"
-    ran = run("find", "Barack", "--scan-file", shards, "--parquet", target, "--json")
+    result = run("find", "Barack", "--scan-file", shards, "--parquet", target, "--json")
     rows = parquet.read_table(target).to_pylist()
-    assert [row["path"] for row in rows] == [record["image"] for record in ran.records]
-    assert [[one["person"] for one in row["people"]] for row in rows] == [["Barack"]] * len(rows)
-    assert str(target) in ran.err
+    assert [row["path"] for row in rows] == [record["image"] for record in result.records]
+    assert [[person["person"] for person in row["people"]] for row in rows] == [["Barack"]] * len(rows)
+    assert str(target) in result.err
     assert str(target) in run("people", "forget", "Barack", "--dry-run").err
     assert (
         "--parquet and --videos exclude each other"

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from .conftest import Run
-from .test_identify import on_a_terminal
+from .test_identify import run_on_terminal
 
-Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 
 
-def test_people_with_one_sample_are_found(run: Run, two_people: Path, valid: Valid) -> None:
+def test_people_with_one_sample_are_found(run: Run, two_people: Path, validate: Validate) -> None:
     records = run("audit", "--json").records
-    valid("audit", records)
+    validate("audit", records)
     assert [(record["finding"], record["people"]) for record in records] == [
         ("few_samples", ["Barack Obama"]),
         ("few_samples", ["Eileen Collins"]),
@@ -28,16 +28,16 @@ def test_commands_have_their_own_line_on_a_terminal(
     name = "Eileen O'Collins of the long name that fits into no column"
     run("people", "rename", "Eileen Collins", name)
     settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80"}
-    lines = [line.strip() for line in on_a_terminal([*program, "audit"], tmp_path, settings).splitlines()]
+    lines = [line.strip() for line in run_on_terminal([*program, "audit"], tmp_path, settings).splitlines()]
     commands = [command for record in run("audit", "--json").records for command in record["commands"]]
     assert len(commands) == 2
     assert set(commands) <= set(lines)
 
 
-def test_a_wrong_name_is_found(run: Run, two_people: Path, speech: Path, portrait: Path, valid: Valid) -> None:
+def test_a_wrong_name_is_found(run: Run, two_people: Path, speech: Path, portrait: Path, validate: Validate) -> None:
     run("enroll", "--name", "Barack [red] Other", speech, portrait.with_name("joe_biden_blue_room.jpg"), code=None)
     records = run("audit", "--json").records
-    valid("audit", records)
+    validate("audit", records)
     kinds = [record["finding"] for record in records]
     assert kinds != ["few_samples"] * 2
     titles, *rows = run("audit").out.splitlines()
@@ -45,37 +45,39 @@ def test_a_wrong_name_is_found(run: Run, two_people: Path, speech: Path, portrai
     assert [row.split("\t")[0] for row in rows] == kinds
     assert all(len(row.split("\t")) == 3 for row in rows)
     assert any("Barack [red] Other" in row for row in rows)
-    # a separator that runs nothing if somebody pastes the whole line into a shell
+    # The separator is no shell syntax: a pasted line fails instead of running the second command.
     assert [row.split("\t")[2] for row in rows] == [", or ".join(record["commands"]) for record in records]
 
 
-def test_confusable_pairs_are_limited(run: Run, two_people: Path, speech: Path, valid: Valid) -> None:
+def test_confusable_pairs_are_limited(run: Run, two_people: Path, speech: Path, validate: Validate) -> None:
     run("enroll", "--name", "Twin", speech, code=None)
     run("enroll", "--name", "Twin", speech, "--force", code=None)
     records = run("audit", "--json").records
-    valid("audit", records)
+    validate("audit", records)
     (pair,) = (record for record in records if record["finding"] == "confusable")
     assert sorted(pair["people"]) == ["Barack Obama", "Twin"]
     assert 0.01 <= pair["expected_error"] <= 0.5
     assert pair["similarity"] is None
-    assert not any(one["finding"] == "confusable" for one in run("audit", "--pairs", "0", "--json").records)
+    assert not any(record["finding"] == "confusable" for record in run("audit", "--pairs", "0", "--json").records)
     assert "--pairs" in run("audit", "--pairs", "-1", code=2).err
 
 
-def test_an_empty_gallery_and_no_gallery(run: Run, two_people: Path, gallery: Path) -> None:
+def test_an_empty_gallery_has_no_findings_and_a_missing_one_is_an_error(
+    run: Run, two_people: Path, gallery: Path
+) -> None:
     for name in ("Barack Obama", "Eileen Collins"):
         run("people", "forget", name)
     assert run("audit", "--json").out == ""
     assert "facebank enroll" in run("audit").out
-    ran = run("audit", code=2, FACEBANK_GALLERY=str(gallery.with_name("none.facebank")))
-    assert ran.out == ""
-    assert len(ran.err.splitlines()) == 1
+    result = run("audit", code=2, FACEBANK_GALLERY=str(gallery.with_name("none.facebank")))
+    assert result.out == ""
+    assert len(result.err.splitlines()) == 1
 
 
-def test_people_without_samples(run: Run, two_people: Path, valid: Valid) -> None:
+def test_people_without_samples_are_found(run: Run, two_people: Path, validate: Validate) -> None:
     for name in ("Barack Obama", "Eileen Collins"):
         (sample,) = run("people", "show", name, "--json").records
         run("people", "remove-sample", str(sample["sample_id"]))
     records = run("audit", "--json").records
-    valid("audit", records)
+    validate("audit", records)
     assert [record["finding"] for record in records] == ["no_samples", "no_samples"]

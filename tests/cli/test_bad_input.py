@@ -17,37 +17,37 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import DEMO_PHOTOS, PROJECT, Ran, Run
+from .conftest import DEMO_PHOTOS, PROJECT, Run, RunResult
 
 
-def sentence(ran: Ran) -> str:
+def sentence(result: RunResult) -> str:
     """Return the one sentence on standard error."""
-    (line,) = ran.err.splitlines()
+    (line,) = result.err.splitlines()
     assert line.startswith("facebank: ")
     return line
 
 
-def people(run: Run) -> dict[str, int]:
+def sample_counts(run: Run) -> dict[str, int]:
     """Return the number of samples by person."""
     return {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
 
 
 @pytest.mark.parametrize("command", [["identify", "a.jpg"], ["people", "list"], ["people", "forget", "Ada"]])
-def test_no_gallery_yet(run: Run, gallery: Path, command: list[str]) -> None:
-    ran = run(*command, code=2)
-    assert str(gallery) in sentence(ran)
-    assert "facebank enroll" in ran.err
+def test_a_missing_gallery_is_reported(run: Run, gallery: Path, command: list[str]) -> None:
+    result = run(*command, code=2)
+    assert str(gallery) in sentence(result)
+    assert "facebank enroll" in result.err
     assert not gallery.exists()
 
 
 @pytest.mark.parametrize("command", ["enroll", "identify"])
-def test_an_empty_folder(run: Run, two_people: Path, tmp_path: Path, command: str) -> None:
+def test_an_empty_folder_is_refused(run: Run, two_people: Path, tmp_path: Path, command: str) -> None:
     (tmp_path / "empty").mkdir()
     assert sentence(run(command, "empty", code=2)) == "facebank: empty: no photos there"
-    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1}
+    assert sample_counts(run) == {"Barack Obama": 1, "Eileen Collins": 1}
 
 
-def test_one_empty_folder_among_others(run: Run, tmp_path: Path, portrait: Path) -> None:
+def test_an_empty_folder_does_not_stop_the_others(run: Run, tmp_path: Path, portrait: Path) -> None:
     for name in ("Ada", "Nobody"):
         (tmp_path / name).mkdir()
     (tmp_path / "Ada" / "photo.jpg").write_bytes(portrait.read_bytes())
@@ -57,7 +57,7 @@ def test_one_empty_folder_among_others(run: Run, tmp_path: Path, portrait: Path)
 
 
 @pytest.mark.parametrize("name", ["../Ada", "Ada\n", "A\x1b[31mda", "a\u202eb", " ", "x" * 201, "Ada\\Grace"])
-def test_an_invalid_name(run: Run, gallery: Path, portrait: Path, name: str) -> None:
+def test_an_invalid_name_is_refused(run: Run, gallery: Path, portrait: Path, name: str) -> None:
     assert all(character.isprintable() for character in sentence(run("enroll", "--name", name, portrait, code=2)))
     assert not gallery.exists()
 
@@ -71,33 +71,33 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 def bad_photos(tmp_path: Path, speech: Path) -> list[str]:
     """A text file, a truncated JPEG, a PNG header of 200 megapixels, an empty file, and a missing one."""
     (tmp_path / "text.jpg").write_text("Dear diary")
-    (tmp_path / "cut.jpg").write_bytes(speech.read_bytes()[:9000])
+    (tmp_path / "truncated.jpg").write_bytes(speech.read_bytes()[:9000])
     header = struct.pack(">IIBBBBB", 20_000, 10_000, 8, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" * 60_001)
-    huge = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    (tmp_path / "huge.png").write_bytes(huge)
+    huge_png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    (tmp_path / "huge.png").write_bytes(huge_png)
     (tmp_path / "empty.jpg").touch()
-    return ["text.jpg", "cut.jpg", "huge.png", "empty.jpg", "absent.jpg"]
+    return ["text.jpg", "truncated.jpg", "huge.png", "empty.jpg", "absent.jpg"]
 
 
 def test_unreadable_photos_are_reported_and_the_rest_is_identified(
     run: Run, two_people: Path, bad_photos: list[str], speech: Path
 ) -> None:
-    ran = run("identify", *bad_photos, speech, "--json", code=1)
-    *bad, good = ran.records
+    result = run("identify", *bad_photos, speech, "--json", code=1)
+    *bad, good = result.records
     assert [record["image"] for record in bad] == bad_photos
-    for name, record, line in zip(bad_photos, bad, ran.err.splitlines(), strict=True):
+    for name, record, line in zip(bad_photos, bad, result.err.splitlines(), strict=True):
         assert line == f"facebank: {record['error']}"
         assert name in line
     assert good["faces"][0]["person"] == "Barack Obama"
 
 
-def test_only_photos_that_cannot_be_read(run: Run, bad_photos: list[str]) -> None:
-    ran = run("enroll", "Ada", *bad_photos, "--json", code=1)
-    assert [record["reason"] for record in ran.records] == ["unreadable"] * len(bad_photos)
+def test_unreadable_photos_are_not_enrolled(run: Run, bad_photos: list[str]) -> None:
+    result = run("enroll", "Ada", *bad_photos, "--json", code=1)
+    assert [record["reason"] for record in result.records] == ["unreadable"] * len(bad_photos)
 
 
-def test_a_file_that_is_not_a_gallery(run: Run, gallery: Path, portrait: Path) -> None:
+def test_a_file_that_is_not_a_gallery_is_refused(run: Run, gallery: Path, portrait: Path) -> None:
     gallery.write_text("Dear diary, today I was no SQLite file. " * 100)
     before = gallery.read_bytes()
     for command in (["enroll", "Ada", portrait], ["identify", portrait], ["people", "list"], ["people", "re-embed"]):
@@ -105,7 +105,7 @@ def test_a_file_that_is_not_a_gallery(run: Run, gallery: Path, portrait: Path) -
     assert gallery.read_bytes() == before
 
 
-def test_a_gallery_of_another_program(run: Run, gallery: Path, portrait: Path) -> None:
+def test_a_database_of_another_program_is_not_changed(run: Run, gallery: Path, portrait: Path) -> None:
     with closing(sqlite3.connect(gallery)) as other:
         other.execute("CREATE TABLE recipes (name TEXT)")
         other.commit()
@@ -114,7 +114,7 @@ def test_a_gallery_of_another_program(run: Run, gallery: Path, portrait: Path) -
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
 
 
-def test_a_gallery_from_a_newer_facebank(run: Run, two_people: Path, portrait: Path) -> None:
+def test_a_gallery_of_a_newer_facebank_is_refused(run: Run, two_people: Path, portrait: Path) -> None:
     with closing(sqlite3.connect(two_people)) as connection:
         connection.execute("INSERT INTO migrations VALUES (99, 'dreams', 'later')")
         connection.commit()
@@ -122,7 +122,7 @@ def test_a_gallery_from_a_newer_facebank(run: Run, two_people: Path, portrait: P
         assert "newer" in sentence(run(*command, code=2))
 
 
-def test_a_gallery_that_is_a_folder(run: Run, gallery: Path, portrait: Path) -> None:
+def test_a_folder_is_refused_as_a_gallery(run: Run, gallery: Path, portrait: Path) -> None:
     gallery.mkdir()
     sentence(run("enroll", "Ada", portrait, code=2))
     sentence(run("identify", portrait, code=2))
@@ -140,7 +140,7 @@ def pack(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("missing", [True, False])
 @pytest.mark.parametrize("which", ["yunet", "sface"])
-def test_a_missing_or_altered_model(
+def test_a_missing_or_altered_model_is_named(
     run: Run, pack: Path, tmp_path: Path, portrait: Path, speech: Path, which: str, missing: bool
 ) -> None:
     (model,) = pack.glob(f"*{which}*.onnx")
@@ -149,14 +149,14 @@ def test_a_missing_or_altered_model(
     model.unlink()
     if not missing:
         model.write_bytes(data)
-    ran = run("--pack", pack, "verify", portrait, speech, code=2, FACEBANK_CACHE=str(tmp_path / "cache"))
-    assert model.name in sentence(ran)
+    result = run("--pack", pack, "verify", portrait, speech, code=2, FACEBANK_CACHE=str(tmp_path / "cache"))
+    assert model.name in sentence(result)
 
 
-def test_a_missing_pack(run: Run, portrait: Path) -> None:
-    ran = run("--pack", "no-such-pack", "enroll", "Ada", portrait, code=2)
-    assert "no-such-pack" in sentence(ran)
-    assert "opencv" in ran.err
+def test_a_missing_pack_is_named(run: Run, portrait: Path) -> None:
+    result = run("--pack", "no-such-pack", "enroll", "Ada", portrait, code=2)
+    assert "no-such-pack" in sentence(result)
+    assert "opencv" in result.err
 
 
 def test_a_damaged_prepared_model_is_recreated(run: Run, tmp_path: Path, portrait: Path, speech: Path) -> None:
@@ -169,36 +169,35 @@ def test_a_damaged_prepared_model_is_recreated(run: Run, tmp_path: Path, portrai
     run("verify", portrait, speech, FACEBANK_CACHE=str(cache))
 
 
-def limited_to(size: int) -> None:
+def limit_file_size(size: int) -> None:
     """Limit the size of files that this process may write."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def test_a_full_disk_at_enrollment(run: Run, two_people: Path, speech: Path, stranger: Path) -> None:
-    ran = run("enroll", "Joe", stranger, speech, code=2, before=lambda: limited_to(8192))
-    assert str(two_people) in sentence(ran)
-    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1}
+def test_a_full_disk_keeps_the_enrolled_people(run: Run, two_people: Path, speech: Path, stranger: Path) -> None:
+    result = run("enroll", "Joe", stranger, speech, code=2, before=lambda: limit_file_size(8192))
+    assert str(two_people) in sentence(result)
+    assert sample_counts(run) == {"Barack Obama": 1, "Eileen Collins": 1}
     run("enroll", "Joe", stranger)
-    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1, "Joe": 1}
+    assert sample_counts(run) == {"Barack Obama": 1, "Eileen Collins": 1, "Joe": 1}
 
 
-def test_a_full_disk_for_pictures_exports_and_prepared_models(
+def test_a_full_disk_leaves_no_partial_pictures_and_exports(
     run: Run, two_people: Path, speech: Path, tmp_path: Path
 ) -> None:
-    # SQLite's shared memory alone takes 32 KiB
-    lines = sentence(run("identify", speech, "--annotate", "named", code=2, before=lambda: limited_to(40_000)))
-    assert "named/" in lines
+    # SQLite needs 32 KiB for its shared memory.
+    message = sentence(run("identify", speech, "--annotate", "named", code=2, before=lambda: limit_file_size(40_000)))
+    assert "named/" in message
     assert list((tmp_path / "named").iterdir()) == []
-    sentence(run("people", "export", "backup", code=2, before=lambda: limited_to(1024)))
+    sentence(run("people", "export", "backup", code=2, before=lambda: limit_file_size(1024)))
     assert not (tmp_path / "backup").exists()
     cache = str(tmp_path / "cache")
-    ran = run(
-        "identify", speech, before=lambda: limited_to(40_000), FACEBANK_CACHE=cache
-    )  # networks are prepared in memory
-    assert (ran.out, ran.err) == (run("identify", speech, FACEBANK_CACHE=cache).out, "")
+    # The networks are prepared in memory.
+    result = run("identify", speech, before=lambda: limit_file_size(40_000), FACEBANK_CACHE=cache)
+    assert (result.out, result.err) == (run("identify", speech, FACEBANK_CACHE=cache).out, "")
 
 
-def test_a_folder_that_cannot_be_written(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "file" in sentence(run("identify", speech, "--annotate", "file/named", code=2))
     sentence(run("--gallery", "file/new.facebank", "enroll", "Ada", speech, code=2))
@@ -218,7 +217,7 @@ def many_photos(tmp_path: Path, portrait: Path) -> Path:
 
 
 @pytest.fixture
-def running(
+def enrollment(
     program: list[str], environment: dict[str, str], gallery: Path, many_photos: Path
 ) -> Iterator[subprocess.Popen[str]]:
     """A running enrollment."""
@@ -234,23 +233,23 @@ def running(
             process.kill()
 
 
-def test_an_interruption_keeps_what_was_enrolled(run: Run, running: subprocess.Popen[str]) -> None:
+def test_an_interruption_keeps_enrolled_photos(run: Run, running: subprocess.Popen[str]) -> None:
     assert running.stdout is not None
     assert running.stderr is not None
     lines = [running.stdout.readline()]
     running.send_signal(signal.SIGINT)
     lines += running.stdout.readlines()
-    complaint = running.stderr.read()
+    message = running.stderr.read()
     assert running.wait() == 130
-    match = re.fullmatch(r"facebank: interrupted: (\d+) of 70 photos are enrolled\n", complaint)
+    match = re.fullmatch(r"facebank: interrupted: (\d+) of 70 photos are enrolled\n", message)
     assert match
     assert 1 <= len(lines) <= int(match[1]) <= len(lines) + 1 < 70
-    assert int(match[1]) <= people(run)["Barack"] <= int(match[1]) + 1
+    assert int(match[1]) <= sample_counts(run)["Barack"] <= int(match[1]) + 1
     run("enroll", "Somebody", DEMO_PHOTOS / "joe_biden_blue_room.jpg")
 
 
 def test_an_interruption_before_the_first_photo_is_reported(run: Run, tmp_path: Path, portrait: Path) -> None:
-    # an import of a compiled module turns Ctrl-C into an ImportError
+    # A compiled module that is interrupted while it is imported raises ImportError.
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime" / "__init__.py").write_text(
         "try:\n    raise KeyboardInterrupt\n"
@@ -268,4 +267,4 @@ def test_a_killed_enrollment_leaves_an_intact_gallery(run: Run, running: subproc
     time.sleep(0.02)
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
-    assert 1 <= people(run)["Barack"] <= 70
+    assert 1 <= sample_counts(run)["Barack"] <= 70

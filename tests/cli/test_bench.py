@@ -15,7 +15,7 @@ import pytest
 
 from .conftest import Run
 
-Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 PEOPLE = ("Abdullah_Gul", "Alejandro_Toledo", "Alvaro_Uribe", "Amelie_Mauresmo")
 STRANGERS = ("Aaron_Peirsol", "Ai_Sugiyama", "Al_Gore")
 
@@ -36,15 +36,17 @@ def lfw(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def report_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return found
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return report
 
 
-def test_lfw_writes_the_same_report_to_files_and_as_json(run: Run, lfw: Path, tmp_path: Path, valid: Valid) -> None:
-    ran = run("bench", "lfw", lfw, "--out", "report", "--json")
-    valid("bench-report", ran.records)
+def test_lfw_writes_the_same_report_to_files_and_as_json(
+    run: Run, lfw: Path, tmp_path: Path, validate: Validate
+) -> None:
+    result = run("bench", "lfw", lfw, "--out", "report", "--json")
+    validate("bench-report", result.records)
     report = report_of(tmp_path / "report")
-    assert ran.records == [report]
+    assert result.records == [report]
     assert report["command"] == f"facebank bench lfw {lfw} --out report --json"
     assert (report["protocol"], report["seed"], report["pack"]["name"]) == ("lfw", 0, "opencv")
     accuracy = report["figures"]["accuracy"]
@@ -59,11 +61,11 @@ def test_lfw_writes_the_same_report_to_files_and_as_json(run: Run, lfw: Path, tm
 
 
 def test_a_second_run_gives_the_same_figures(run: Run, lfw: Path, tmp_path: Path) -> None:
-    for folder in ("one", "two"):
+    for folder in ("first", "second"):
         run("bench", "openset", lfw, "--enrolled", "2", "--seed", "3", "--out", folder)
-    one, two = (report_of(tmp_path / folder) for folder in ("one", "two"))
-    assert one["figures"] == two["figures"]
-    assert one["figures"]["rank_1_2"]["value"] == 1
+    first, second = (report_of(tmp_path / folder) for folder in ("first", "second"))
+    assert first["figures"] == second["figures"]
+    assert first["figures"]["rank_1_2"]["value"] == 1
 
 
 @pytest.mark.parametrize(
@@ -77,36 +79,36 @@ def test_a_second_run_gives_the_same_figures(run: Run, lfw: Path, tmp_path: Path
     ],
 )
 def test_a_protocol_runs_on_a_small_album(
-    run: Run, lfw: Path, tmp_path: Path, valid: Valid, name: str, options: tuple[str, ...], figure: str | None
+    run: Run, lfw: Path, tmp_path: Path, validate: Validate, name: str, options: tuple[str, ...], figure: str | None
 ) -> None:
-    ran = run("bench", name, lfw, "--out", "report", "--json", *options, code=None)
-    assert ran.code in {0, 1}, ran.err
-    valid("bench-report", ran.records)
+    result = run("bench", name, lfw, "--out", "report", "--json", *options, code=None)
+    assert result.code in {0, 1}, result.err
+    validate("bench-report", result.records)
     figures = report_of(tmp_path / "report")["figures"]
     assert figures
     assert figure is None or figure in figures
 
 
-def test_siblings_of_a_list_are_distinguished(run: Run, lfw: Path, tmp_path: Path, valid: Valid) -> None:
+def test_siblings_of_a_list_are_distinguished(run: Run, lfw: Path, tmp_path: Path, validate: Validate) -> None:
     (tmp_path / "pairs.csv").write_text(f"# remarks\nperson_a,person_b,relation\n{PEOPLE[2]},{PEOPLE[3]},siblings\n")
-    ran = run("bench", "siblings", lfw, "--relatives", "pairs.csv", "--others", "0", "--out", "report", "--json")
-    valid("bench-report", ran.records)
+    result = run("bench", "siblings", lfw, "--relatives", "pairs.csv", "--others", "0", "--out", "report", "--json")
+    validate("bench-report", result.records)
     figures = report_of(tmp_path / "report")["figures"]
     assert figures["two_class_accuracy_4"]["value"] == 1
     assert figures["absent_sibling_named_3"]["count"] > 0
     assert "no related people are given" in run("bench", "siblings", lfw, code=2).err
-    too_much = run("bench", "siblings", lfw, "--relatives", "pairs.csv", "--fpir", "2", code=2)
-    assert "fpir must be a fraction" in too_much.err
+    invalid = run("bench", "siblings", lfw, "--relatives", "pairs.csv", "--fpir", "2", code=2)
+    assert "fpir must be a fraction" in invalid.err
 
 
-def test_groups_of_embeddings_are_compared(run: Run, tmp_path: Path, valid: Valid) -> None:
+def test_groups_of_embeddings_are_compared(run: Run, tmp_path: Path, validate: Validate) -> None:
     random = np.random.default_rng(0)
     people, person = random.normal(size=(24, 128)), np.repeat(np.arange(24), 4)
     vectors = people[person] + 0.5 * random.normal(size=(96, 128))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     np.savez(tmp_path / "made.npz", embedding=vectors, person=person, young=person < 12)
-    ran = run("bench", "groups", "made.npz", "--column", "young", "--out", "report", "--json")
-    valid("bench-report", ran.records)
+    result = run("bench", "groups", "made.npz", "--column", "young", "--out", "report", "--json")
+    validate("bench-report", result.records)
     assert report_of(tmp_path / "report")["figures"]["fnir_young_yes"]["count"] == 20 * 6 * 2
     lines = ["person,side", *(f"{number},{'left' if number % 2 else 'right'}" for number in range(24))]
     (tmp_path / "sides.csv").write_text("\n".join(lines), encoding="utf-8")
@@ -117,30 +119,30 @@ def test_groups_of_embeddings_are_compared(run: Run, tmp_path: Path, valid: Vali
     assert "No such file" in run("bench", "groups", "made.npz", "--by", "no.csv", "--column", "x", code=2).err
 
 
-def test_classifiers_are_compared_on_the_same_searches(run: Run, lfw: Path, tmp_path: Path, valid: Valid) -> None:
-    ran = run("bench", "compare", lfw, "--searches", "--with-classifier", "knn", "--out", "report", "--json")
-    valid("bench-report", ran.records)
+def test_classifiers_are_compared_on_the_same_searches(run: Run, lfw: Path, tmp_path: Path, validate: Validate) -> None:
+    result = run("bench", "compare", lfw, "--searches", "--with-classifier", "knn", "--out", "report", "--json")
+    validate("bench-report", result.records)
     assert any(name.endswith("_knn") for name in report_of(tmp_path / "report")["figures"])
     assert "--searches" in run("bench", "compare", lfw, "--with-classifier", "knn", code=2).err
 
 
 def test_pairs_come_from_the_given_file(run: Run, lfw: Path, tmp_path: Path) -> None:
     run("bench", "compare", lfw, "--with", "opencv", "--out", "made", code=2)  # two packs with the same name
-    ran = run("bench", "verify", lfw, "--pairs", lfw / "pairs.txt", "--out", "listed", "--json")
-    assert ran.records[0]["dataset"]["pairs_file"] == f"{lfw.name}/pairs.txt"
-    ran = run("bench", "sanity", lfw, "--out", "sane", "--json", code=None)
-    assert "pairs_file" not in ran.records[0]["dataset"]
-    assert ran.records[0]["dataset"]["pairs"] == 0
-    passed = ran.records[0]["figures"]["checks_passed"]
-    assert ran.code == (0 if passed["value"] == passed["count"] and not ran.records[0]["failures"] else 1)
+    result = run("bench", "verify", lfw, "--pairs", lfw / "pairs.txt", "--out", "listed", "--json")
+    assert result.records[0]["dataset"]["pairs_file"] == f"{lfw.name}/pairs.txt"
+    result = run("bench", "sanity", lfw, "--out", "sane", "--json", code=None)
+    assert "pairs_file" not in result.records[0]["dataset"]
+    assert result.records[0]["dataset"]["pairs"] == 0
+    passed = result.records[0]["figures"]["checks_passed"]
+    assert result.code == (0 if passed["value"] == passed["count"] and not result.records[0]["failures"] else 1)
 
 
 def test_a_report_replaces_reports_only(run: Run, lfw: Path, tmp_path: Path) -> None:
     folder = tmp_path / "report"
     folder.mkdir()
     (folder / "report.md").write_text("# My own report\n", encoding="utf-8")
-    ran = run("bench", "verify", lfw, "--out", "report", code=2)
-    assert "report.md exists and is not a facebank report" in ran.err
+    result = run("bench", "verify", lfw, "--out", "report", code=2)
+    assert "report.md exists and is not a facebank report" in result.err
     (folder / "report.md").unlink()
     for _ in range(2):
         run("bench", "verify", lfw, "--out", "report")
@@ -154,15 +156,15 @@ def test_missing_photos_are_left_out_and_reported(run: Run, lfw: Path, tmp_path:
     shutil.copytree(lfw, album)
     (album / PEOPLE[0] / f"{PEOPLE[0]}_0001.jpg").unlink()
     (album / PEOPLE[1] / f"{PEOPLE[1]}_0002.jpg").write_bytes(b"no picture")
-    ran = run("bench", "lfw", album, "--out", "report", code=1)
-    assert "left out" in ran.err
+    result = run("bench", "lfw", album, "--out", "report", code=1)
+    assert "left out" in result.err
     report = report_of(tmp_path / "report")
     assert report["figures"]["accuracy_at_shipped_threshold"]["count"] < 8
     assert len(report["failures"]) >= 2
 
 
 @pytest.mark.parametrize(
-    ("arguments", "why"),
+    ("arguments", "message"),
     [
         (("openset", "nowhere"), "no such file or folder"),
         (("lfw", "empty"), "pairs.txt"),
@@ -173,16 +175,16 @@ def test_missing_photos_are_left_out_and_reported(run: Run, lfw: Path, tmp_path:
     ],
 )
 def test_a_broken_dataset_is_refused_in_one_sentence(
-    run: Run, lfw: Path, tmp_path: Path, arguments: tuple[str, str], why: str
+    run: Run, lfw: Path, tmp_path: Path, arguments: tuple[str, str], message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     for person in STRANGERS:
         shutil.copytree(lfw / person, tmp_path / "lonely" / person)
     (tmp_path / "corrupt.bin").write_bytes(pickle.dumps(([b"1"], [True, False])))
     (tmp_path / "pairs.csv").write_text("first,second,same\n", encoding="utf-8")
-    ran = run("bench", *arguments, code=2)
-    assert len(ran.err.splitlines()) == 1
-    assert why in ran.err
+    result = run("bench", *arguments, code=2)
+    assert len(result.err.splitlines()) == 1
+    assert message in result.err
 
 
 def test_an_unwritable_report_folder_is_refused_at_once(run: Run, lfw: Path, tmp_path: Path) -> None:
@@ -208,11 +210,11 @@ def test_scores_are_written_on_request(run: Run, lfw: Path, tmp_path: Path) -> N
         rows = list(csv.DictReader(file))
     figures = report_of(tmp_path / "report")["figures"]
     assert len(rows) == figures["equal_error_rate"]["count"]
-    own = [float(row["similarity"]) for row in rows if row["same_person"] == "yes"]
-    assert sum(value < 0.29 for value in own) == figures["fnmr_at_shipped_threshold"]["events"]
+    same_person = [float(row["similarity"]) for row in rows if row["same_person"] == "yes"]
+    assert sum(value < 0.29 for value in same_person) == figures["fnmr_at_shipped_threshold"]["events"]
     assert (tmp_path / "report" / "scores.csv").stat().st_mode & 0o077 == 0
     run("bench", "verify", lfw, "--out", "report")
-    assert not (tmp_path / "report" / "scores.csv").exists()  # it belonged to the earlier run
+    assert not (tmp_path / "report" / "scores.csv").exists()  # The scores of the earlier run are outdated.
     (tmp_path / "report" / "scores.csv").write_text("name,score\nAda,9\n")
     assert "not a facebank report" in run("bench", "verify", lfw, "--out", "report", "--scores", code=2).err
 

@@ -16,14 +16,14 @@ from facebank.packs import load_pack
 from .conftest import DEMO_PHOTOS
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Ran, Run
+    from tests.cli.conftest import Run, RunResult
 
-Valid: TypeAlias = Callable[..., None]
+Validate: TypeAlias = Callable[..., None]
 SIZES = [1, 10, 100, 1000]
 
 
 @pytest.fixture
-def run(run: Run, tmp_path: Path) -> Callable[..., Ran]:
+def run(run: Run, tmp_path: Path) -> Callable[..., RunResult]:
     """The program, without calibrations of the user."""
     return partial(run, FACEBANK_CALIBRATIONS=str(tmp_path / "calibrations"))
 
@@ -52,37 +52,39 @@ def small_album(tmp_path: Path) -> Path:
     return tmp_path / "few"
 
 
-def shown(run: Run, valid: Valid, code: int = 0) -> dict[str, object]:
+def show_calibration(run: Run, validate: Validate, code: int = 0) -> dict[str, object]:
     """Return the calibration of the embedded pack in ``packs show``."""
     records = run("packs", "show", "opencv", "--json", code=code).records
-    valid("packs-show", records)
-    found = records[0]["calibrated"]
-    assert isinstance(found, dict)
-    return found
+    validate("packs-show", records)
+    calibrated = records[0]["calibrated"]
+    assert isinstance(calibrated, dict)
+    return calibrated
 
 
 def test_a_calibration_is_saved_shown_and_used(
-    run: Run, album: Path, tmp_path: Path, valid: Valid, two_people: Path, speech: Path
+    run: Run, album: Path, tmp_path: Path, validate: Validate, two_people: Path, speech: Path
 ) -> None:
     strangers = tmp_path / "crowd"
     strangers.mkdir()
     for photo in (speech, DEMO_PHOTOS / "eileen_collins.jpg"):
         shutil.copy(photo, strangers)
-    made = run("packs", "calibrate", "opencv", album, "--strangers", strangers, "--classifier", "prototype", "--json")
-    valid("packs-calibrate", made.records)
-    (record,) = made.records
+    calibration = run(
+        "packs", "calibrate", "opencv", album, "--strangers", strangers, "--classifier", "prototype", "--json"
+    )
+    validate("packs-calibrate", calibration.records)
+    (record,) = calibration.records
     assert (record["people"], record["pack"], record["left_out"]["unreadable"]) == (40, "opencv", 1)
     assert record["strangers"] >= 2
     used = record["photos"] + sum(record["left_out"].values())
     assert used >= 80 + 1 + 2
     assert record["made_from"] == "photos of album with strangers of crowd"
-    (found,) = record["classifiers"]
-    assert [gallery["people"] for gallery in found["galleries"]] == SIZES
-    assert [gallery["threshold"] is None for gallery in found["galleries"]] == [False, False, True, True]
+    (classifier,) = record["classifiers"]
+    assert [gallery["people"] for gallery in classifier["galleries"]] == SIZES
+    assert [gallery["threshold"] is None for gallery in classifier["galleries"]] == [False, False, True, True]
     assert not record["background"]
     assert Path(record["folder"]).is_relative_to(tmp_path / "calibrations")
-    calibrated = shown(run, valid)
-    # the other classifiers keep the calibration of the pack
+    calibrated = show_calibration(run, validate)
+    # The other classifiers keep the calibration of the pack.
     assert calibrated["state"] == "own"
     assert calibrated["classifiers"] == ["prototype", "knn", "svm", "svm-rbf", "logistic"]
     assert (calibrated["photos"], calibrated["made_from"]) == (record["photos"], record["made_from"])
@@ -90,31 +92,31 @@ def test_a_calibration_is_saved_shown_and_used(
     assert identified["faces"][0]["probability"] > 0.5
 
 
-def test_a_calibration_in_another_folder_and_its_table(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
-    before = shown(run, valid)
-    ran = run("packs", "calibrate", "opencv", album, "--classifier", "knn", "--out", tmp_path / "made")
-    lines = ran.out.splitlines()
+def test_a_calibration_in_another_folder_is_not_used(run: Run, album: Path, tmp_path: Path, validate: Validate) -> None:
+    before = show_calibration(run, validate)
+    result = run("packs", "calibrate", "opencv", album, "--classifier", "knn", "--out", tmp_path / "made")
+    lines = result.out.splitlines()
     assert lines[0].startswith("opencv: ")
     assert "40 people" in lines[0]
     assert lines[1] == "left out: 1 unreadable"
     assert [line.split("\t")[:2] for line in lines[2:5]] == [["classifier", "people"], ["knn", "1"], ["knn", "10"]]
     assert lines[-1] == f"saved in {tmp_path / 'made'}"
-    not_counted, not_tried = ran.err.splitlines()
-    assert "too few" in not_counted
-    assert "up to 30 people" in not_tried
+    uncounted, untried = result.err.splitlines()
+    assert "too few" in uncounted
+    assert "up to 30 people" in untried
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["calibration.json"]
-    assert shown(run, valid) == before
+    assert show_calibration(run, validate) == before
 
 
-def test_too_few_people_and_mislabelled_photos_are_reported(run: Run, small_album: Path, valid: Valid) -> None:
-    before = shown(run, valid)
-    ran = run("packs", "calibrate", "opencv", small_album, code=2)
-    assert ran.out == ""
-    odd, few = ran.err.splitlines()
-    assert "two names" in odd
-    assert "needs 40 people" in few
-    assert "strangers" in few
-    assert shown(run, valid) == before
+def test_too_few_people_and_mislabeled_photos_are_reported(run: Run, small_album: Path, validate: Validate) -> None:
+    before = show_calibration(run, validate)
+    result = run("packs", "calibrate", "opencv", small_album, code=2)
+    assert result.out == ""
+    mislabeled, too_few = result.err.splitlines()
+    assert "two names" in mislabeled
+    assert "needs 40 people" in too_few
+    assert "strangers" in too_few
+    assert show_calibration(run, validate) == before
 
 
 @pytest.mark.parametrize(
@@ -128,11 +130,11 @@ def test_too_few_people_and_mislabelled_photos_are_reported(run: Run, small_albu
     ],
 )
 def test_wrong_usage_is_one_sentence(run: Run, small_album: Path, arguments: tuple[str, ...], message: str) -> None:
-    ran = run("packs", "calibrate", *arguments, code=2)
-    assert ran.out == ""
-    assert message in ran.err
-    assert len(ran.err.splitlines()) == 1
-    assert "\x1b" not in ran.err
+    result = run("packs", "calibrate", *arguments, code=2)
+    assert result.out == ""
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
+    assert "\x1b" not in result.err
 
 
 def test_help_has_an_example_and_a_schema(run: Run) -> None:
@@ -144,22 +146,22 @@ def test_help_has_an_example_and_a_schema(run: Run) -> None:
     assert "calibrate" in run("packs", "--help").out
 
 
-def test_show_describes_the_calibration_of_a_pack(run: Run, valid: Valid) -> None:
-    calibrated = shown(run, valid)
+def test_show_describes_the_calibration_of_a_pack(run: Run, validate: Validate) -> None:
+    calibrated = show_calibration(run, validate)
     assert calibrated["state"] == "pack"
     assert "prototype" in str(calibrated["classifiers"])
     assert "for prototype" in run("packs", "show", "opencv").out
     records = run("packs", "show", "buffalo_l", "--json").records
-    valid("packs-show", records)
+    validate("packs-show", records)
     assert records[0]["calibrated"]["state"] == "uncalibrated"
     assert "uncalibrated" in run("packs", "show", "buffalo_l").out
 
 
-def test_show_reports_a_damaged_calibration(run: Run, tmp_path: Path, valid: Valid) -> None:
+def test_show_reports_a_damaged_calibration(run: Run, tmp_path: Path, validate: Validate) -> None:
     folder = tmp_path / "calibrations" / load_pack().digest[:32]
     folder.mkdir(parents=True)
     (folder / "calibration.json").write_text("{}")
-    calibrated = shown(run, valid, code=1)
+    calibrated = show_calibration(run, validate, code=1)
     assert calibrated["state"] == "damaged"
     assert str(folder) in str(calibrated["problem"])
     assert "cannot be used" in run("packs", "show", "opencv", code=1).out

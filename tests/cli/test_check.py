@@ -14,31 +14,31 @@ if TYPE_CHECKING:
 
 
 def test_a_flipped_bit_changes_no_identity_and_is_repaired(
-    run: Run, two_people: Path, speech: Path, valid: Callable[..., None]
+    run: Run, two_people: Path, speech: Path, validate: Callable[..., None]
 ) -> None:
-    """A bit of a sample's person id is flipped, which would turn the sample into another person's."""
+    """The flipped bit is in the person id of a sample, which would assign the sample to another person."""
     (healthy,) = run("people", "check", "--json").records
     assert healthy["healthy"]
-    right = run("identify", speech, "--json").records
+    expected = run("identify", speech, "--json").records
     with closing(sqlite3.connect(two_people)) as connection, connection:
         connection.execute("UPDATE samples SET person_id = person_id + 2 WHERE id = 1")
-    refused = run("identify", speech, code=2)
-    assert "--repair" in refused.err
-    assert "sample 1" in refused.err
+    failed = run("identify", speech, code=2)
+    assert "--repair" in failed.err
+    assert "sample 1" in failed.err
     (damaged,) = run("people", "check", "--json", code=1).records
     assert [damage["kind"] for damage in damaged["damage"]] == ["reference", "row"]
     (repaired,) = run("people", "check", "--repair", "--json").records
     assert (repaired["repaired"], repaired["lost"]) == (True, [])
     assert len(repaired["mended"]) == 1
-    valid("people-check", [healthy, damaged, repaired])
-    assert run("identify", speech, "--json").records == right
-    done = run("people", "backup", "copy.facebank", "--json")
-    valid("people-backup", done.records)
+    validate("people-check", [healthy, damaged, repaired])
+    assert run("identify", speech, "--json").records == expected
+    backup = run("people", "backup", "copy.facebank", "--json")
+    validate("people-backup", backup.records)
     assert run("--gallery", "copy.facebank", "people", "list").out == run("people", "list").out
     assert "already" in run("people", "backup", "copy.facebank", code=2).err
-    planned = run("people", "forget", "Eileen Collins", "--dry-run")
-    assert "damaged-" in planned.out
-    assert "copy.facebank" in planned.err
+    preview = run("people", "forget", "Eileen Collins", "--dry-run")
+    assert "damaged-" in preview.out
+    assert "copy.facebank" in preview.err
 
 
 def test_lost_samples_are_listed_with_their_photos(run: Run, two_people: Path, portrait: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import Run
 
-Valid = Callable[[str, Sequence[dict[str, object]]], None]
+Validate = Callable[[str, Sequence[dict[str, object]]], None]
 PEOPLE = {"Serena_Williams": 12, "Andre_Agassi": 9, "Lleyton_Hewitt": 6}
 
 
@@ -23,34 +23,34 @@ def scanned(run: Run, shared: Path, tmp_path: Path) -> Path:
     for person, count in PEOPLE.items():
         for photo in sorted((lfw / person).iterdir())[:count]:
             shutil.copy(photo, folder)
-    for once in sorted(lfw.iterdir())[100:106]:
-        shutil.copy(min(once.iterdir()), folder)
+    for person in sorted(lfw.iterdir())[100:106]:
+        shutil.copy(min(person.iterdir()), folder)
     run("scan", folder)
     return folder
 
 
-def test_a_named_group_is_known_afterwards(run: Run, scanned: Path, tmp_path: Path, valid: Valid) -> None:
+def test_a_named_group_is_known_afterwards(run: Run, scanned: Path, tmp_path: Path, validate: Validate) -> None:
     groups = run("cluster", "--json").records
-    valid("cluster", groups)
+    validate("cluster", groups)
     assert [group["photos"] for group in groups[:3]] == sorted(PEOPLE.values(), reverse=True)
     assert not any(group["camera_dated"] for group in groups), "the photos have no EXIF"
     assert run("cluster").out.splitlines()[1].endswith(" (file's date)")
     page = tmp_path / "people.html"
-    ran = run("cluster", "--out", page)
-    assert "groups; faces left out: 0 known already" in ran.out
+    result = run("cluster", "--out", page)
+    assert "groups; faces left out: 0 known already" in result.out
     text = page.read_text("utf-8")
     assert text.count("<section") == len(groups)
-    assert text.count("photos</h2>") == len(groups), "no dates that no camera noted"
+    assert text.count("photos</h2>") == len(groups), "only dates from cameras are shown"
     run("cluster", "--out", page)
     assert page.read_text("utf-8") == text
     assert "Serena_Williams_0001.jpg" in text
     assert 'src="data:image/jpeg;base64,' in text
     (named,) = run("people", "name", "1", "Serena", "--json").records
-    valid("people-name", [named])
+    validate("people-name", [named])
     assert len(named["enrolled"]) == 10
     assert all("Serena_Williams" in path for path in named["enrolled"])
-    rest = run("cluster", "--json").records
-    assert [group["photos"] for group in rest[:2]] == [9, 6]
+    remaining = run("cluster", "--json").records
+    assert [group["photos"] for group in remaining[:2]] == [9, 6]
     known = [record for record in run("identify", "--scan", "--json").records if record["faces"][0]["person"]]
     assert len(known) == PEOPLE["Serena_Williams"]
     assert scanned.exists()
@@ -77,9 +77,9 @@ def test_invalid_arguments_and_lost_photos_are_reported(run: Run, scanned: Path,
     assert (tmp_path / "diary.html").read_text() == "Dear diary"
     assert "no page of pictures" in run("cluster", "--out", ".", code=2).err
     shutil.rmtree(scanned)
-    gone = run("people", "name", "1", "Serena", code=1)
-    assert "0 samples" in gone.out
-    assert "there is no photo" in gone.err
+    named = run("people", "name", "1", "Serena", code=1)
+    assert "0 samples" in named.out
+    assert "there is no photo" in named.err
 
 
 def test_file_names_are_escaped_on_the_page(run: Run, scanned: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``facebank demo``: right names, a picture, and an unchanged gallery of the user."""
+"""``facebank demo``: right names, a picture, and no change of the user's gallery."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
-def test_names_are_right_and_the_stranger_has_none(run: Run, tmp_path: Path, valid: Callable[..., None]) -> None:
+def test_names_are_right_and_the_stranger_has_none(run: Run, tmp_path: Path, validate: Callable[..., None]) -> None:
     records = run("demo", "--out", tmp_path / "out", "--json").records
-    valid("demo", records)
+    validate("demo", records)
     assert [record["person"] for record in records] == ["Barack Obama", None, "Eileen Collins", "Barack Obama"]
     assert all(record["correct"] for record in records)
 
@@ -41,30 +41,30 @@ def test_the_users_gallery_is_not_changed(run: Run, gallery: Path) -> None:
 
 def test_an_unwritable_folder_is_refused_at_once(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    ran = run("demo", "--out", tmp_path / "file" / "out", code=2)
-    assert ran.out == ""
-    assert len(ran.err.splitlines()) == 1
-    assert str(tmp_path / "file" / "out") in ran.err
+    result = run("demo", "--out", tmp_path / "file" / "out", code=2)
+    assert result.out == ""
+    assert len(result.err.splitlines()) == 1
+    assert str(tmp_path / "file" / "out") in result.err
 
 
 @pytest.fixture
-def own_cache(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def shared_cache(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEBANK_CACHE", environment["FACEBANK_CACHE"])
 
 
-@pytest.mark.usefixtures("own_cache")
+@pytest.mark.usefixtures("shared_cache")
 def test_a_wrong_name_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    swapped = (DemoPerson("Eileen Collins", PEOPLE[0].photo), DemoPerson("Barack Obama", PEOPLE[1].photo))
-    monkeypatch.setattr("facebank.demo.demonstration.PEOPLE", swapped)
+    swapped_people = (DemoPerson("Eileen Collins", PEOPLE[0].photo), DemoPerson("Barack Obama", PEOPLE[1].photo))
+    monkeypatch.setattr("facebank.demo.demonstration.PEOPLE", swapped_people)
     report = run_demo(tmp_path, device="cpu")
     assert not report.correct
     assert [result.correct for result in report.results] == [not panel.enrolled for panel in PANELS]
 
 
-@pytest.mark.usefixtures("own_cache")
+@pytest.mark.usefixtures("shared_cache")
 def test_a_part_without_a_face_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    beheaded = DemoPanel("joe_biden_blue_room.jpg", "Joe Biden", enrolled=False, top=288)
-    monkeypatch.setattr("facebank.demo.demonstration.PANELS", (beheaded,))
+    panel = DemoPanel("joe_biden_blue_room.jpg", "Joe Biden", enrolled=False, top=288)
+    monkeypatch.setattr("facebank.demo.demonstration.PANELS", (panel,))
     report = run_demo(tmp_path, device="cpu")
     assert report.results[0].face is None
     assert not report.correct

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
-def test_every_section_is_checked(run: Run, valid: Callable[..., None]) -> None:
-    ran = run("doctor", "--json", code=None)
-    valid("doctor", ran.records)
-    details = {finding["subject"]: finding["detail"] for finding in ran.records}
-    assert {finding["section"] for finding in ran.records} == {
+def test_every_section_is_checked(run: Run, validate: Callable[..., None]) -> None:
+    result = run("doctor", "--json", code=None)
+    validate("doctor", result.records)
+    details = {finding["subject"]: finding["detail"] for finding in result.records}
+    assert {finding["section"] for finding in result.records} == {
         "Software",
         "Installation",
         "Device",
@@ -26,8 +26,8 @@ def test_every_section_is_checked(run: Run, valid: Callable[..., None]) -> None:
     }
     assert {"Python", "numpy", "ONNX Runtime", "FAISS", "OpenCV", "Small network", "Pack opencv"} <= set(details)
     assert details["facebank"] == __version__
-    wrong = [finding for finding in ran.records if finding["severity"] == "problem"]
-    assert ran.code == (1 if wrong else 0)
+    problems = [finding for finding in result.records if finding["severity"] == "problem"]
+    assert result.code == (1 if problems else 0)
 
 
 def test_findings_are_printed_as_lines(run: Run, two_people: Path) -> None:
@@ -37,10 +37,10 @@ def test_findings_are_printed_as_lines(run: Run, two_people: Path) -> None:
     assert output.rstrip().endswith("No problems")
 
 
-def test_a_file_that_is_not_a_gallery_is_a_problem(run: Run, gallery: Path, valid: Callable[..., None]) -> None:
+def test_a_file_that_is_not_a_gallery_is_a_problem(run: Run, gallery: Path, validate: Callable[..., None]) -> None:
     gallery.write_text("no gallery at all " * 100)
     records = run("doctor", "--json", code=1).records
-    valid("doctor", records)
+    validate("doctor", records)
     assert [finding["section"] for finding in records if finding["severity"] == "problem"] == ["Gallery"]
     output = run("doctor", code=1).out
     assert "PROBLEM" in output

@@ -27,7 +27,7 @@ def is_path(hint: Any) -> bool:
 
 
 def test_every_path_of_every_command_is_refused_when_empty() -> None:
-    refused = 0
+    count = 0
     installed = importlib.util.find_spec("facebank_cli") is not None
     app = importlib.import_module("facebank_cli.app" if installed else "cli.app")
     group = typer.main.get_command(app.build_app())
@@ -36,18 +36,18 @@ def test_every_path_of_every_command_is_refused_when_empty() -> None:
         context = typer.Context(command)
         for parameter in command.params:
             if is_path(hints.get(parameter.name)):
-                several = parameter.nargs == -1 or getattr(parameter, "multiple", False)
+                is_list = parameter.nargs == -1 or getattr(parameter, "multiple", False)
                 with pytest.raises(typer.BadParameter, match="the path is empty"):
-                    parameter.process_value(context, ["here", ""] if several else "")
-                refused += 1
-    assert refused > 80
+                    parameter.process_value(context, ["here", ""] if is_list else "")
+                count += 1
+    assert count > 80
 
 
 @pytest.mark.parametrize("arguments", [["scan", ""], ["--gallery", "", "people", "list"], ["identify", "a.jpg", ""]])
 def test_an_empty_path_is_refused_in_one_sentence(
     run: Run, arguments: list[str], gallery: Path, tmp_path: Path
 ) -> None:
-    ran = run(*arguments, code=2)
-    assert "the path is empty" in ran.err
+    result = run(*arguments, code=2)
+    assert "the path is empty" in result.err
     assert not gallery.exists()
     assert not list(tmp_path.iterdir())

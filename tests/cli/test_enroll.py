@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from .conftest import DEMO_PHOTOS, Run
 
-Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 
 
 @pytest.fixture
@@ -34,41 +34,43 @@ def grace(ada: Path) -> Path:
     return folder
 
 
-def people(run: Run) -> dict[str, int]:
+def sample_counts(run: Run) -> dict[str, int]:
     """Return the number of samples by person."""
     return {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
 
 
-def test_a_folder_is_a_person_with_its_name(run: Run, ada: Path, valid: Valid) -> None:
+def test_a_folder_is_a_person_with_its_name(run: Run, ada: Path, validate: Validate) -> None:
     records = run("enroll", f"{ada}/", "--json").records
-    valid("enroll", records)
+    validate("enroll", records)
     keys = {"image", "person", "accepted", "reason", "sample_id", "turned", "advice", "masked", "detail", "warning"}
     assert [set(record) for record in records] == [keys] * 2
     assert [(record["person"], record["accepted"], record["reason"]) for record in records] == [
         ("Ada", True, "enrolled")
     ] * 2
-    assert people(run) == {"Ada": 2}
+    assert sample_counts(run) == {"Ada": 2}
 
 
-def test_a_single_poor_photo_is_reported(run: Run, portrait: Path, speech: Path, tmp_path: Path, valid: Valid) -> None:
+def test_a_single_poor_photo_is_reported(
+    run: Run, portrait: Path, speech: Path, tmp_path: Path, validate: Validate
+) -> None:
     Image.open(speech).convert("RGB").filter(ImageFilter.GaussianBlur(6)).save(tmp_path / "poor.png")
-    ran = run("enroll", "Ada", "poor.png")
-    assert "Ada has a single poor photo (quality 0." in ran.err
-    assert "is named with care: add a good one" in ran.err
-    assert ran.err.count("poor photo") == 1
+    result = run("enroll", "Ada", "poor.png")
+    assert "Ada has a single poor photo (quality 0." in result.err
+    assert "is named with care: add a good one" in result.err
+    assert result.err.count("poor photo") == 1
     (record,) = run("enroll", "Ada", "poor.png", "--json").records
     assert record["reason"] == "already_enrolled"
     assert "Ada has a single poor photo" in record["advice"]
     (record,) = run("enroll", "Ada", portrait, "--json").records
-    valid("enroll", [record])
+    validate("enroll", [record])
     assert record["advice"] is None
 
 
-def test_the_rotation_of_a_photo_is_reported(run: Run, portrait: Path, tmp_path: Path, valid: Valid) -> None:
-    Image.open(portrait).convert("RGB").rotate(-90, expand=True).save(tmp_path / "lying.png")
+def test_the_rotation_of_a_photo_is_reported(run: Run, portrait: Path, tmp_path: Path, validate: Validate) -> None:
+    Image.open(portrait).convert("RGB").rotate(-90, expand=True).save(tmp_path / "rotated.png")
     (tmp_path / "text.jpg").write_text("no photo")
-    records = run("enroll", "Ada", "lying.png", "text.jpg", "--json", code=1).records
-    valid("enroll", records)
+    records = run("enroll", "Ada", "rotated.png", "text.jpg", "--json", code=1).records
+    validate("enroll", records)
     assert [record["turned"] for record in records] == [90, None]
 
 
@@ -77,64 +79,64 @@ def test_a_good_photo_is_not_reported(run: Run, grace: Path) -> None:
 
 
 def test_several_folders_are_several_people(run: Run, ada: Path, grace: Path) -> None:
-    ran = run("enroll", ada, grace)
-    assert ran.out == "Ada: 2 of 2 photos enrolled\nGrace: 1 of 1 photos enrolled\n"
-    assert people(run) == {"Ada": 2, "Grace": 1}
+    result = run("enroll", ada, grace)
+    assert result.out == "Ada: 2 of 2 photos enrolled\nGrace: 1 of 1 photos enrolled\n"
+    assert sample_counts(run) == {"Ada": 2, "Grace": 1}
 
 
 def test_a_tree_is_a_folder_of_people(run: Run, ada: Path, grace: Path) -> None:
     run("enroll", "--tree", ada.parent)
-    assert people(run) == {"Ada": 2, "Grace": 1}
+    assert sample_counts(run) == {"Ada": 2, "Grace": 1}
 
 
 def test_a_tree_is_not_enrolled_as_one_person(run: Run, ada: Path, grace: Path, gallery: Path) -> None:
     (ada / "2019").mkdir()
-    ran = run("enroll", ada.parent, code=2)
-    assert f"facebank enroll --tree {ada.parent}`" in ran.err
-    assert f"facebank enroll --name NAME {ada.parent}`" in ran.err
-    assert (ran.out, len(ran.err.splitlines()), gallery.exists()) == ("", 1, False)
+    result = run("enroll", ada.parent, code=2)
+    assert f"facebank enroll --tree {ada.parent}`" in result.err
+    assert f"facebank enroll --name NAME {ada.parent}`" in result.err
+    assert (result.out, len(result.err.splitlines()), gallery.exists()) == ("", 1, False)
     assert "unlike" in run("enroll", "--name", "Both", ada.parent, code=1).err
-    assert people(run) == {"Both": 2}
+    assert sample_counts(run) == {"Both": 2}
 
 
 def test_a_first_argument_that_is_not_a_folder_is_the_name(run: Run, ada: Path, speech: Path) -> None:
     run("enroll", "Countess Lovelace", speech, ada)
-    assert people(run) == {"Countess Lovelace": 2}
+    assert sample_counts(run) == {"Countess Lovelace": 2}
 
 
 def test_a_folder_and_a_photo_are_refused_with_both_commands(run: Run, ada: Path, speech: Path) -> None:
-    ran = run("enroll", ada, speech, code=2)
-    assert f"facebank enroll {ada}`" in ran.err
-    assert f"facebank enroll --name Ada {speech}`" in ran.err
-    assert ran.out == ""
+    result = run("enroll", ada, speech, code=2)
+    assert f"facebank enroll {ada}`" in result.err
+    assert f"facebank enroll --name Ada {speech}`" in result.err
+    assert result.out == ""
 
 
-def test_photos_of_a_person_can_be_in_a_second_folder(run: Run, ada: Path, tmp_path: Path, valid: Valid) -> None:
+def test_photos_of_a_person_can_be_in_a_second_folder(run: Run, ada: Path, tmp_path: Path, validate: Validate) -> None:
     ada.rename(tmp_path / "imgs")
-    ran = run("enroll", "ada/", "imgs", "--json")
-    valid("enroll", ran.records)
-    assert [(record["person"], record["accepted"]) for record in ran.records] == [("ada", True)] * 2
-    assert "there is no folder ada/: the photos are enrolled as ada's" in ran.err
+    result = run("enroll", "ada/", "imgs", "--json")
+    validate("enroll", result.records)
+    assert [(record["person"], record["accepted"]) for record in result.records] == [("ada", True)] * 2
+    assert "there is no folder ada/: the photos are enrolled as ada's" in result.err
     (tmp_path / "ada").mkdir()
     (tmp_path / "ada" / "one.jpg").write_bytes(next((tmp_path / "imgs").iterdir()).read_bytes())
-    ran = run("enroll", "ada/", "imgs")
-    assert "imgs: taken for a folder with photos of ada, not for a person" in ran.err
+    result = run("enroll", "ada/", "imgs")
+    assert "imgs: taken for a folder with photos of ada, not for a person" in result.err
     (tmp_path / "imgs").rename(tmp_path / "holiday")
-    ran = run("--gallery", "other.facebank", "enroll", "ada/", "holiday/")
-    assert "the faces given as holiday are ada's" in ran.err
-    assert ran.out == "ada: 3 of 3 photos enrolled\n"
-    assert people(run) == {"ada": 2}
+    result = run("--gallery", "other.facebank", "enroll", "ada/", "holiday/")
+    assert "the faces given as holiday are ada's" in result.err
+    assert result.out == "ada: 3 of 3 photos enrolled\n"
+    assert sample_counts(run) == {"ada": 2}
 
 
 def test_the_name_option_overrides_folder_names(run: Run, ada: Path, speech: Path) -> None:
     run("enroll", "--name", "Ada", ada, speech)
-    assert people(run) == {"Ada": 2}
+    assert sample_counts(run) == {"Ada": 2}
 
 
 @pytest.mark.parametrize(
     "arguments", [["enroll"], ["enroll", "Ada"], ["enroll", "--tree", "--name", "Ada", "."], ["enroll", "--tree", "no"]]
 )
-def test_contradictory_arguments_exit_with_2(run: Run, gallery: Path, arguments: list[str]) -> None:
+def test_contradictory_arguments_are_refused(run: Run, gallery: Path, arguments: list[str]) -> None:
     run(*arguments, code=2)
     assert not gallery.exists()
 
@@ -144,18 +146,20 @@ def test_a_photo_enrolled_twice_is_recognized(run: Run, two_people: Path, portra
     assert (record["accepted"], record["reason"]) == (True, "already_enrolled")
     (record,) = run("enroll", "Somebody Else", portrait, "--json", code=1).records
     assert (record["accepted"], record["reason"]) == (False, "enrolled_as_another")
-    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1}
+    assert sample_counts(run) == {"Barack Obama": 1, "Eileen Collins": 1}
 
 
-def test_refusals_have_reasons_and_the_rest_is_enrolled(run: Run, ada: Path, tmp_path: Path, valid: Valid) -> None:
+def test_refusals_have_reasons_and_the_rest_is_enrolled(
+    run: Run, ada: Path, tmp_path: Path, validate: Validate
+) -> None:
     from PIL import Image
 
-    Image.new("RGB", (300, 300), "grey").save(tmp_path / "nobody.png")
+    Image.new("RGB", (300, 300), "gray").save(tmp_path / "nobody.png")
     with Image.open(ada / "barack_obama_speech.jpg") as photo:
         photo.resize((photo.width // 11, photo.height // 11)).save(tmp_path / "small.png")
-    places = [tmp_path / "nobody.png", tmp_path / "small.png", tmp_path / "absent.jpg", ada]
-    records = run("enroll", "Ada", *places, "--json", code=1).records
-    valid("enroll", records)
+    paths = [tmp_path / "nobody.png", tmp_path / "small.png", tmp_path / "absent.jpg", ada]
+    records = run("enroll", "Ada", *paths, "--json", code=1).records
+    validate("enroll", records)
     reasons = {Path(record["image"]).name: record["reason"] for record in records}
     assert reasons == {
         "nobody.png": "no_face",
@@ -211,41 +215,43 @@ def test_one_of_several_faces_can_be_picked(
 def test_thumbnails_can_be_left_out(run: Run, portrait: Path, stranger: Path) -> None:
     run("enroll", "With", portrait)
     run("enroll", "Without", stranger, "--no-thumbnails")
-    kept = [run("people", "show", name, "--json").records[0]["has_thumbnail"] for name in ("With", "Without")]
-    assert kept == [True, False]
+    has_thumbnail = [run("people", "show", name, "--json").records[0]["has_thumbnail"] for name in ("With", "Without")]
+    assert has_thumbnail == [True, False]
 
 
 def test_a_face_nearer_to_another_is_refused_unless_forced(
-    run: Run, two_people: Path, stranger: Path, speech: Path, valid: Valid
+    run: Run, two_people: Path, stranger: Path, speech: Path, validate: Validate
 ) -> None:
-    ran = run("enroll", "Joe Biden", stranger, speech, "--json", code=1)
-    valid("enroll", ran.records)
-    assert [(record["accepted"], record["reason"]) for record in ran.records] == [
+    result = run("enroll", "Joe Biden", stranger, speech, "--json", code=1)
+    validate("enroll", result.records)
+    assert [(record["accepted"], record["reason"]) for record in result.records] == [
         (True, "enrolled"),
         (False, "nearer_to_another"),
     ]
-    output = run("enroll", "Joe Biden", speech, code=1)
-    assert all(word in output.err for word in ("Barack Obama", "Joe Biden", "--force"))
+    refused = run("enroll", "Joe Biden", speech, code=1)
+    assert all(word in refused.err for word in ("Barack Obama", "Joe Biden", "--force"))
     (forced,) = run("enroll", "Joe Biden", speech, "--force", "--json").records
-    valid("enroll", [forced])
+    validate("enroll", [forced])
     assert forced["accepted"]
 
 
-def test_masked_faces_are_reported(run: Run, tmp_path: Path, portrait: Path, valid: Valid) -> None:
+def test_masked_faces_are_reported(run: Run, tmp_path: Path, portrait: Path, validate: Validate) -> None:
     from facebank import read_photo
     from facebank.operations.engine import load_engine
     from facebank.vision.masking import draw_mask
 
     (photo,) = load_engine(None, "cpu").analyzer.analyze([read_photo(portrait)])
-    worn = tmp_path / "worn.png"
-    Image.fromarray(draw_mask(photo.photo.pixels, photo.faces[0].landmarks)).save(worn)
-    ran = run("enroll", "--name", "Ada", worn, "--json")
-    valid("enroll", ran.records)
-    assert [record["masked"] for record in ran.records] == [True]
-    assert "Ada wears a mask in every sample" in ran.err
-    shown = run("people", "show", "Ada", "--json")
-    valid("people-show", shown.records)
-    assert [(record["masked"], record["warnings"][0]["code"]) for record in shown.records] == [(True, "only_masked")]
-    found = run("audit", "--json")
-    valid("audit", found.records)
-    assert [record["finding"] for record in found.records] == ["only_masked"]
+    masked = tmp_path / "masked.png"
+    Image.fromarray(draw_mask(photo.photo.pixels, photo.faces[0].landmarks)).save(masked)
+    result = run("enroll", "--name", "Ada", masked, "--json")
+    validate("enroll", result.records)
+    assert [record["masked"] for record in result.records] == [True]
+    assert "Ada wears a mask in every sample" in result.err
+    people_show = run("people", "show", "Ada", "--json")
+    validate("people-show", people_show.records)
+    assert [(record["masked"], record["warnings"][0]["code"]) for record in people_show.records] == [
+        (True, "only_masked")
+    ]
+    audit = run("audit", "--json")
+    validate("audit", audit.records)
+    assert [record["finding"] for record in audit.records] == ["only_masked"]

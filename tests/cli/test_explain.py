@@ -11,28 +11,28 @@ from PIL import Image
 
 from .conftest import DEMO_PHOTOS, Run
 
-Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 PORTRAIT, SPEECH = (
     next(DEMO_PHOTOS.rglob(f"{name}*")) for name in ("barack_obama_portrait_2012", "barack_obama_speech")
 )
 
 
-def test_a_picture_and_the_numbers_of_its_regions(run: Run, tmp_path: Path, valid: Valid) -> None:
+def test_explain_writes_a_picture_and_the_fall_of_each_region(run: Run, tmp_path: Path, validate: Validate) -> None:
     target = tmp_path / "map.png"
     records = run("explain", PORTRAIT, SPEECH, "--out", target, "--json").records
-    valid("explain", records)
+    validate("explain", records)
     (record,) = records
     (verified,) = run("verify", PORTRAIT, SPEECH, "--json").records
     assert record["similarity"] == pytest.approx(verified["similarity"], abs=1e-4)
     assert record["same"] is True
-    eyes = next(one for one in record["regions"] if one["region"] == "eyes")
+    eyes = next(region for region in record["regions"] if region["region"] == "eyes")
     assert eyes["fall_in_a"] > 0.05
     falls = [fall for name in ("fall_in_a", "fall_in_b") for row in record["map"][name] for fall in row]
     assert 0 < max(falls) <= record["largest_fall"]
     with Image.open(target) as picture:
         picture.load()
         assert min(picture.size) > 600
-    # as text; a picture drawn by facebank may be overwritten
+    # The picture can be overwritten because facebank drew it.
     first, titles, *rows, last = run("explain", PORTRAIT, SPEECH, "--out", target).out.splitlines()
     assert first.startswith("the same person (similarity 0.")
     assert titles.split("\t")[0] == "hidden"
@@ -50,16 +50,16 @@ def test_no_photo_is_overwritten(run: Run, tmp_path: Path) -> None:
     assert photo.read_bytes() == before
 
 
-@pytest.mark.parametrize(("target", "why"), [("map.jpg", "suffix .png"), ("nowhere/map.png", "there is no folder")])
-def test_an_invalid_target_is_refused_before_the_computation(run: Run, target: str, why: str) -> None:
-    ran = run("explain", PORTRAIT, SPEECH, "--out", target, code=2)
-    assert why in ran.err
-    assert len(ran.err.splitlines()) == 1
+@pytest.mark.parametrize(("target", "message"), [("map.jpg", "suffix .png"), ("nowhere/map.png", "there is no folder")])
+def test_an_invalid_target_is_refused_before_the_computation(run: Run, target: str, message: str) -> None:
+    result = run("explain", PORTRAIT, SPEECH, "--out", target, code=2)
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
 
 
-def test_a_photo_without_a_face(run: Run, tmp_path: Path) -> None:
-    grey = tmp_path / "grey.png"
-    Image.new("RGB", (200, 200), (120, 120, 120)).save(grey)
-    ran = run("explain", PORTRAIT, grey, "--out", tmp_path / "map.png", code=2)
-    assert "no face was found" in ran.err
+def test_a_photo_without_a_face_is_refused(run: Run, tmp_path: Path) -> None:
+    gray = tmp_path / "gray.png"
+    Image.new("RGB", (200, 200), (120, 120, 120)).save(gray)
+    result = run("explain", PORTRAIT, gray, "--out", tmp_path / "map.png", code=2)
+    assert "no face was found" in result.err
     assert not (tmp_path / "map.png").exists()

@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from .conftest import DEMO_PHOTOS, Run
 
-Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 
 pytestmark = pytest.mark.usefixtures("two_people")
 
@@ -37,7 +37,7 @@ def pair(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def poor(tmp_path: Path) -> Path:
+def poor_photo(tmp_path: Path) -> Path:
     """A photo of Barack Obama that is too blurred for a sample."""
     with Image.open(DEMO_PHOTOS / "barack_obama_speech.jpg") as photo:
         small = photo.convert("RGB").resize((photo.width // 9, photo.height // 9))
@@ -45,12 +45,12 @@ def poor(tmp_path: Path) -> Path:
     return tmp_path / "p.png"
 
 
-# Confirming -----------------------------------------------------------------------------------------------------
+# Confirmations ----------------------------------------------------------------------------------------------------
 
 
-def test_a_confirmed_face_is_a_sample(run: Run, speech: Path, valid: Valid) -> None:
+def test_a_confirmed_face_is_a_sample(run: Run, speech: Path, validate: Validate) -> None:
     records = run("confirm", speech, "barack obama", "--json").records
-    valid("confirm", records)
+    validate("confirm", records)
     _, sample = samples(run, "Barack Obama")
     assert records == [
         {
@@ -66,21 +66,21 @@ def test_a_confirmed_face_is_a_sample(run: Run, speech: Path, valid: Valid) -> N
     ]
     assert (sample["image"], sample["has_thumbnail"]) == (str(speech), True)
     again = run("confirm", speech, "Barack Obama", "--json").records
-    valid("confirm", again)
+    validate("confirm", again)
     assert (again[0]["reason"], again[0]["sample_id"]) == ("already_enrolled", sample["sample_id"])
     assert "was a sample of Barack Obama before" in run("confirm", speech, "Barack Obama").out
 
 
-def test_a_poor_face_does_not_become_a_sample(run: Run, poor: Path, valid: Valid) -> None:
-    run("deny", poor, "Barack Obama")
-    records = run("confirm", poor, "Barack Obama", "--json", code=1).records
-    valid("confirm", records)
+def test_a_poor_face_does_not_become_a_sample(run: Run, poor_photo: Path, validate: Validate) -> None:
+    run("deny", poor_photo, "Barack Obama")
+    records = run("confirm", poor_photo, "Barack Obama", "--json", code=1).records
+    validate("confirm", records)
     assert (records[0]["accepted"], records[0]["reason"], records[0]["sample_id"]) == (False, "face_too_poor", None)
     assert len(samples(run, "Barack Obama")) == 1
-    output = run("confirm", poor, "Barack Obama", code=1).out
+    output = run("confirm", poor_photo, "Barack Obama", code=1).out
     assert "its quality is too low" in output
-    assert "no longer denied" not in output  # it was withdrawn by the first call
-    assert run("deny", poor, "Barack Obama", "--json").records[0]["reason"] == "denied"
+    assert "no longer denied" not in output  # the first call withdrew the denial
+    assert run("deny", poor_photo, "Barack Obama", "--json").records[0]["reason"] == "denied"
 
 
 def test_confirming_withdraws_a_denial(run: Run, speech: Path) -> None:
@@ -93,17 +93,17 @@ def test_confirming_withdraws_a_denial(run: Run, speech: Path) -> None:
 
 def test_a_sample_of_somebody_else_is_refused(run: Run, portrait: Path) -> None:
     (sample,) = samples(run, "Barack Obama")
-    ran = run("confirm", portrait, "Eileen Collins", code=2)
-    assert f"`facebank people remove-sample {sample['sample_id']}`" in ran.err
+    result = run("confirm", portrait, "Eileen Collins", code=2)
+    assert f"`facebank people remove-sample {sample['sample_id']}`" in result.err
     assert len(samples(run, "Eileen Collins")) == 1
 
 
-# Denying --------------------------------------------------------------------------------------------------------
+# Denials ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_denial_is_recorded_once(run: Run, stranger: Path, valid: Valid) -> None:
+def test_a_denial_is_recorded_once(run: Run, stranger: Path, validate: Validate) -> None:
     records = run("deny", stranger, "eileen collins", "--json").records
-    valid("deny", records)
+    validate("deny", records)
     box = records[0].pop("box")
     assert records == [
         {
@@ -118,7 +118,7 @@ def test_a_denial_is_recorded_once(run: Run, stranger: Path, valid: Valid) -> No
         }
     ]
     again = run("deny", stranger, "Eileen Collins", "--json").records
-    valid("deny", again)
+    validate("deny", again)
     assert (again[0]["reason"], again[0]["box"]) == ("already_denied", box)
     assert "Barack Obama is not offered" in run("deny", stranger, "Barack Obama").out
 
@@ -126,26 +126,28 @@ def test_a_denial_is_recorded_once(run: Run, stranger: Path, valid: Valid) -> No
 def test_a_persons_own_sample_cannot_be_denied(run: Run, portrait: Path, tmp_path: Path) -> None:
     (sample,) = samples(run, "Barack Obama")
     command = f"`facebank people remove-sample {sample['sample_id']}`"
-    ran = run("deny", portrait, "Barack Obama", code=2)
-    assert command in ran.err
-    assert len(ran.err.splitlines()) == 1
+    result = run("deny", portrait, "Barack Obama", code=2)
+    assert command in result.err
+    assert len(result.err.splitlines()) == 1
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(portrait.read_bytes() + b"\0")  # another file with the same picture
     assert command in run("deny", copy, "Barack Obama", code=2).err
     run("deny", portrait, "Eileen Collins")
 
 
-def test_a_stranger_is_remembered_listed_and_forgotten(run: Run, stranger: Path, valid: Valid) -> None:
+def test_a_stranger_is_remembered_listed_and_forgotten(run: Run, stranger: Path, validate: Validate) -> None:
     records = run("deny", stranger, "--nobody", "--json").records
-    valid("deny", records)
+    validate("deny", records)
     assert (records[0]["person"], records[0]["reason"], records[0]["stranger_id"]) == (None, "remembered", 1)
     assert run("deny", stranger, "--nobody", "--json").records[0]["reason"] == "already_remembered"
     listed = run("strangers", "list", "--json").records
-    valid("strangers-list", listed)
-    assert [(one["stranger_id"], one["image"], one["box"]) for one in listed] == [(1, str(stranger), records[0]["box"])]
+    validate("strangers-list", listed)
+    assert [(record["stranger_id"], record["image"], record["box"]) for record in listed] == [
+        (1, str(stranger), records[0]["box"])
+    ]
     assert str(stranger) in run("strangers", "list").out
     forgotten = run("strangers", "forget", "1", "--json").records
-    valid("strangers-forget", forgotten)
+    validate("strangers-forget", forgotten)
     assert forgotten == [{"stranger_id": 1, "busy_readers": False, "full_disk": False}]
     assert run("strangers", "list", "--json").records == []
     assert "strangers list" in run("strangers", "forget", "1", code=2).err
@@ -159,9 +161,9 @@ def test_a_confirmed_stranger_is_forgotten_as_a_stranger(run: Run, stranger: Pat
     assert "remove-sample" in run("deny", portrait, "--nobody", code=2).err
 
 
-def test_a_poor_face_is_not_remembered(run: Run, poor: Path, valid: Valid) -> None:
-    records = run("deny", poor, "--nobody", "--json", code=1).records
-    valid("deny", records)
+def test_a_poor_face_is_not_remembered(run: Run, poor_photo: Path, validate: Validate) -> None:
+    records = run("deny", poor_photo, "--nobody", "--json", code=1).records
+    validate("deny", records)
     assert (records[0]["accepted"], records[0]["reason"], records[0]["stranger_id"]) == (False, "face_too_poor", None)
 
 
@@ -171,13 +173,13 @@ def test_re_embed_includes_strangers(run: Run, stranger: Path, tmp_path: Path) -
     run("deny", stranger, "--nobody")
     run("deny", lost, "--nobody")
     lost.unlink()
-    ran = run("people", "re-embed", "--json", code=1)
-    assert (ran.records[0]["changed"], ran.records[0]["embedded"], ran.records[0]["lost"]) == (True, 2, [])
-    assert ran.err == f"facebank: a stranger whose face was not found again is forgotten: {lost}\n"
-    assert [one["image"] for one in run("strangers", "list", "--json").records] == [str(stranger)]
+    result = run("people", "re-embed", "--json", code=1)
+    assert (result.records[0]["changed"], result.records[0]["embedded"], result.records[0]["lost"]) == (True, 2, [])
+    assert result.err == f"facebank: a stranger whose face was not found again is forgotten: {lost}\n"
+    assert [record["image"] for record in run("strangers", "list", "--json").records] == [str(stranger)]
 
 
-# Which face -----------------------------------------------------------------------------------------------------
+# Choice of the face -----------------------------------------------------------------------------------------------
 
 
 def test_faces_are_numbered_as_in_identify(run: Run, pair: Path) -> None:
@@ -189,9 +191,9 @@ def test_faces_are_numbered_as_in_identify(run: Run, pair: Path) -> None:
 
 @pytest.mark.parametrize("command", [["confirm", "Barack Obama"], ["deny", "Barack Obama"], ["deny", "--nobody"]])
 def test_several_faces_require_a_number(run: Run, pair: Path, command: list[str]) -> None:
-    ran = run(command[0], pair, *command[1:], code=2)
-    assert "shows 2 faces, choose one with --face: 1 (x " in ran.err
-    assert len(ran.err.splitlines()) == 1
+    result = run(command[0], pair, *command[1:], code=2)
+    assert "shows 2 faces, choose one with --face: 1 (x " in result.err
+    assert len(result.err.splitlines()) == 1
     for number in ("3", "0", "-1"):
         assert f"no face {number}" in run(command[0], pair, *command[1:], "--face", number, code=2).err
 
@@ -201,18 +203,18 @@ def test_unusable_photos_are_refused(run: Run, tmp_path: Path, command: list[str
     Image.new("RGB", (200, 200)).save(tmp_path / "black.png")
     (tmp_path / "text.jpg").write_text("Dear diary")
     for photo in ("black.png", "text.jpg", "absent.jpg", "."):
-        ran = run(command[0], photo, *command[1:], "--json", code=2)
-        assert ran.out == ""
-        assert len(ran.err.splitlines()) == 1
+        result = run(command[0], photo, *command[1:], "--json", code=2)
+        assert result.out == ""
+        assert len(result.err.splitlines()) == 1
 
 
 def test_deny_takes_either_a_name_or_nobody(run: Run, speech: Path) -> None:
     for arguments in ([], ["Barack Obama", "--nobody"]):
         assert "either a NAME or --nobody" in run("deny", speech, *arguments, code=2).err
     for command in ("confirm", "deny"):
-        ran = run(command, speech, "No\x1bbody", code=2)
-        assert ran.err.isascii()
-        assert "\x1b" not in ran.err
+        result = run(command, speech, "No\x1bbody", code=2)
+        assert result.err.isascii()
+        assert "\x1b" not in result.err
         assert "Nobody called 'Somebody'" in run(command, speech, "Somebody", code=2).err
     assert {record["person"] for record in run("people", "list", "--json").records} == {
         "Barack Obama",

@@ -18,7 +18,7 @@ from tests.video_files import beginning, clip_of
 
 from .conftest import DEMO_PHOTOS, Run
 
-Valid = Callable[[str, Sequence[dict[str, object]]], None]
+Validate = Callable[[str, Sequence[dict[str, object]]], None]
 
 
 @pytest.fixture
@@ -42,15 +42,15 @@ def album(run: Run, two_people: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def names(records: Sequence[dict[str, object]]) -> list[str]:
+def file_names(records: Sequence[dict[str, object]]) -> list[str]:
     return [Path(str(record["image"])).name for record in records]
 
 
-def test_photos_of_a_person_are_listed_oldest_first(run: Run, album: Path, valid: Valid) -> None:
+def test_photos_of_a_person_are_listed_oldest_first(run: Run, album: Path, validate: Validate) -> None:
     assert album.exists()
     records = run("find", "barack obama", "--json").records
-    valid("find", records)
-    assert names(records) == ["together.png", "barack_obama_speech.jpg"]
+    validate("find", records)
+    assert file_names(records) == ["together.png", "barack_obama_speech.jpg"]
     assert [person["person"] for person in records[0]["people"]] == ["Barack Obama", "Eileen Collins"]
     assert all(0.5 < person["probability"] <= 1 for person in records[0]["people"])
     assert (records[0]["taken_at"], records[0]["camera_dated"]) == ("2001-06-15T12:00:00+00:00", False)
@@ -60,21 +60,21 @@ def test_photos_of_a_person_are_listed_oldest_first(run: Run, album: Path, valid
     assert table[-1] == "2 photos"
 
 
-def test_forget_reports_the_scan(run: Run, album: Path) -> None:
+def test_forgetting_a_person_reports_the_scan(run: Run, album: Path) -> None:
     assert album.exists()
     assert "still holds all faces of the scanned photos" in run("people", "forget", "Barack Obama").err
 
 
-def test_photos_of_several_people_together(run: Run, album: Path) -> None:
+def test_photos_of_all_or_any_of_several_people_are_found(run: Run, album: Path) -> None:
     assert album.exists()
-    assert names(run("find", "Eileen Collins", "--with", "Barack Obama", "--json").records) == ["together.png"]
-    assert names(run("find", "Eileen Collins", "barack obama", "--json").records) == ["together.png"]
+    assert file_names(run("find", "Eileen Collins", "--with", "Barack Obama", "--json").records) == ["together.png"]
+    assert file_names(run("find", "Eileen Collins", "barack obama", "--json").records) == ["together.png"]
     either = run("find", "Eileen Collins", "Barack Obama", "--any", "--json").records
-    assert {"together.png", "eileen_collins.jpg"} < set(names(either))
+    assert {"together.png", "eileen_collins.jpg"} < set(file_names(either))
 
 
 @pytest.mark.parametrize(
-    ("options", "found"),
+    ("options", "expected"),
     [
         (("--since", "2002-06-15"), ["eileen_collins.jpg"]),
         (("--until", "2002-06-14"), ["together.png"]),
@@ -82,9 +82,9 @@ def test_photos_of_several_people_together(run: Run, album: Path) -> None:
         (("--since", "2010"), []),
     ],
 )
-def test_photos_of_a_period(run: Run, album: Path, options: tuple[str, ...], found: list[str]) -> None:
+def test_photos_of_a_period_are_found(run: Run, album: Path, options: tuple[str, ...], expected: list[str]) -> None:
     assert album.exists()
-    assert names(run("find", "Eileen Collins", *options, "--json").records) == found
+    assert file_names(run("find", "Eileen Collins", *options, "--json").records) == expected
 
 
 def test_invalid_arguments_are_reported(run: Run, album: Path) -> None:
@@ -95,14 +95,14 @@ def test_invalid_arguments_are_reported(run: Run, album: Path) -> None:
     assert "no scan" in run("find", "Barack Obama", "--scan-file", "none.scan", code=2).err
 
 
-def test_the_photos_are_shown_on_a_page(run: Run, album: Path, browser: Path, valid: Valid) -> None:
+def test_the_photos_are_shown_on_a_page(run: Run, album: Path, browser: Path, validate: Validate) -> None:
     (album / "eileen_collins.jpg").rename(album / "<b onclick=x>.jpg")
     run("scan", album)
-    ran = run("find", "eileen collins", "--json", "--out", "found.html", "--open", BROWSER=str(browser))
-    valid("find", ran.records)
+    result = run("find", "eileen collins", "--json", "--out", "found.html", "--open", BROWSER=str(browser))
+    validate("find", result.records)
     page = album.parent / "found.html"
     assert browser.with_name("opened").read_text().split() == [page.as_uri()]
-    assert "page: found.html" in ran.err
+    assert "page: found.html" in result.err
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
     text = page.read_text("utf-8")
     assert text.count('src="data:image/jpeg;base64,') == text.count("<i style=") == 2
@@ -116,7 +116,7 @@ def test_the_photos_are_shown_on_a_page(run: Run, album: Path, browser: Path, va
 
 
 def test_videos_are_found_with_their_times(
-    run: Run, two_people: Path, tmp_path: Path, shared: Path, valid: Valid
+    run: Run, two_people: Path, tmp_path: Path, shared: Path, validate: Validate
 ) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
@@ -125,7 +125,7 @@ def test_videos_are_found_with_their_times(
     assert two_people.exists()
     run("enroll", "Miranda", shared / "data" / "photos" / "probe" / "lin-manuel-miranda.png")
     scanned = run("scan", folder, "--videos", "--json", code=1)
-    valid("scan", scanned.records)
+    validate("scan", scanned.records)
     assert [(record["status"], record["error"] is None) for record in scanned.records] == [
         ("scanned", True),
         ("unreadable", False),
@@ -133,7 +133,7 @@ def test_videos_are_found_with_their_times(
     again = run("scan", folder, "--videos", code=1)
     assert "videos: 1 unchanged, 1 unreadable" in again.out
     records = run("find", "Miranda", "--videos", "--json").records
-    valid("find", records)
+    validate("find", records)
     ((video,),) = (record["videos"] for record in records)
     assert Path(video["video"]).name == "clip.mp4"
     (person,) = video["people"]

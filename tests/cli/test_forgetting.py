@@ -16,59 +16,59 @@ from .conftest import Run
 PART = ".facebank-4194399-0123456789abcdef.part"
 
 
-def at_a_terminal(program: Sequence[str], environment: dict[str, str], answer: bytes) -> tuple[int, str]:
+def run_on_terminal(program: Sequence[str], environment: dict[str, str], answer: bytes) -> tuple[int, str]:
     """Run the program on a pseudo-terminal; return the exit code and the output."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(program, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as running:
-        os.close(theirs)
-        os.write(ours, answer)
-        shown = b""
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(program, env=environment, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        os.write(controller, answer)
+        output = b""
         try:
-            while more := os.read(ours, 65536):
-                shown += more
-        except OSError:  # the other end is closed
+            while chunk := os.read(controller, 65536):
+                output += chunk
+        except OSError:  # raised on Linux when the other side is closed
             pass
-        code = running.wait()
-    os.close(ours)
-    return code, shown.decode()
+        code = process.wait()
+    os.close(controller)
+    return code, output.decode()
 
 
 def test_forget_lists_remaining_copies_and_wipes_caches(
-    run: Run, two_people: Path, speech: Path, tmp_path: Path, valid: Callable[[str, Sequence[dict[str, Any]]], None]
+    run: Run, two_people: Path, speech: Path, tmp_path: Path, validate: Callable[[str, Sequence[dict[str, Any]]], None]
 ) -> None:
     run("people", "export", tmp_path / "backup")
     run("identify", speech, "--annotate", tmp_path / "drawn")
-    elsewhere = str(tmp_path / "cache")
-    run("identify", speech, "--classifier", "svm", FACEBANK_CACHE=elsewhere)
+    cache = str(tmp_path / "cache")
+    run("identify", speech, "--classifier", "svm", FACEBANK_CACHE=cache)
     (tmp_path / PART).write_bytes(b"Barack Obama")
-    fitted = list(Path(elsewhere, "classifiers").iterdir())
-    assert len(fitted) == 1
-    (planned,) = run("people", "forget", "barack obama", "--dry-run", "--json").records
-    assert planned["dry_run"]
+    classifiers = list(Path(cache, "classifiers").iterdir())
+    assert len(classifiers) == 1
+    (preview,) = run("people", "forget", "barack obama", "--dry-run", "--json").records
+    assert preview["dry_run"]
     assert "Barack Obama" in run("people", "list").out
-    (done,) = (ran := run("people", "forget", "barack obama", "--json")).records
-    valid("people-forget", [planned, done])
-    for record in (planned, done):
-        assert {str(fitted[0]), str(tmp_path / PART)} <= set(record["wiped"])
+    (forgotten,) = (result := run("people", "forget", "barack obama", "--json")).records
+    validate("people-forget", [preview, forgotten])
+    for record in (preview, forgotten):
+        assert {str(classifiers[0]), str(tmp_path / PART)} <= set(record["wiped"])
         assert record["stays"] == [
             {"kind": "annotated photos", "path": str(tmp_path / "drawn")},
             {"kind": "export", "path": str(tmp_path / "backup")},
         ]
-    assert f"stays: {tmp_path / 'backup'}: an export" in ran.err
-    ours = [path for path in tmp_path.rglob("*") if path.is_file() and not {"backup", "drawn"} & set(path.parts)]
-    assert not [path for path in ours if b"barack" in path.read_bytes().lower()]
+    assert f"stays: {tmp_path / 'backup'}: an export" in result.err
+    own_files = [path for path in tmp_path.rglob("*") if path.is_file() and not {"backup", "drawn"} & set(path.parts)]
+    assert not [path for path in own_files if b"barack" in path.read_bytes().lower()]
 
 
 def test_forget_asks_on_a_terminal(program: list[str], environment: dict[str, str], two_people: Path, run: Run) -> None:
     environment = {**environment, "FACEBANK_GALLERY": str(two_people)}
-    code, shown = at_a_terminal([*program, "people", "forget", "Eileen Collins"], environment, b"n\n")
+    code, output = run_on_terminal([*program, "people", "forget", "Eileen Collins"], environment, b"n\n")
     assert code == 2
-    assert "Forget Eileen Collins, with 1 sample, for good? [y/N]" in shown
-    assert "nothing was removed" in shown
-    code, shown = at_a_terminal([*program, "people", "remove-sample", "1", "--yes"], environment, b"")
-    assert code == 0, shown
-    assert "sample 1 is removed" in shown
-    code, _ = at_a_terminal([*program, "people", "forget", "Eileen Collins"], environment, b"y\n")
+    assert "Forget Eileen Collins, with 1 sample, for good? [y/N]" in output
+    assert "nothing was removed" in output
+    code, output = run_on_terminal([*program, "people", "remove-sample", "1", "--yes"], environment, b"")
+    assert code == 0, output
+    assert "sample 1 is removed" in output
+    code, _ = run_on_terminal([*program, "people", "forget", "Eileen Collins"], environment, b"y\n")
     assert code == 0
     assert "Eileen Collins" not in run("people", "list").out
 
@@ -77,13 +77,13 @@ def test_remove_sample_names_the_person_and_photo(
     program: list[str], environment: dict[str, str], run: Run, two_people: Path, portrait: Path
 ) -> None:
     (sample,) = run("people", "show", "Barack Obama", "--json").records
-    number = str(sample["sample_id"])
-    what = f"sample {number} of Barack Obama ({portrait})"
-    assert f"to be removed: {what}" in run("people", "remove-sample", number, "--dry-run").out
+    sample_id = str(sample["sample_id"])
+    description = f"sample {sample_id} of Barack Obama ({portrait})"
+    assert f"to be removed: {description}" in run("people", "remove-sample", sample_id, "--dry-run").out
     environment = {**environment, "FACEBANK_GALLERY": str(two_people)}
-    _, shown = at_a_terminal([*program, "people", "remove-sample", number], environment, b"n\n")
-    assert f"Remove sample {number} of Barack Obama (" in shown
-    assert f"{portrait.name}), for good? [y/N]" in shown
+    _, output = run_on_terminal([*program, "people", "remove-sample", sample_id], environment, b"n\n")
+    assert f"Remove sample {sample_id} of Barack Obama (" in output
+    assert f"{portrait.name}), for good? [y/N]" in output
 
 
 def test_a_missing_sample_is_reported_before_the_question(run: Run, two_people: Path) -> None:
@@ -103,12 +103,12 @@ def test_doctor_reports_leftovers_and_removes_them_with_clean(run: Run, two_peop
 
 @pytest.mark.parametrize("shares", ["", "1"])
 def test_files_with_faces_are_private(run: Run, two_people: Path, speech: Path, tmp_path: Path, shares: str) -> None:
-    old = os.umask(0o022)
+    old_umask = os.umask(0o022)
     try:
         run("identify", speech, "--annotate", tmp_path / "drawn", FACEBANK_SHARE_FILES=shares)
         run("explain", speech, speech, "--out", tmp_path / "why.png", FACEBANK_SHARE_FILES=shares)
     finally:
-        os.umask(old)
+        os.umask(old_umask)
     modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "drawn", *(tmp_path / "drawn").iterdir())]
     assert modes == ([0o755, 0o644] if shares else [0o700, 0o600])
     assert (tmp_path / "why.png").stat().st_mode & 0o777 == (0o644 if shares else 0o600)

@@ -14,7 +14,7 @@ from .conftest import Run
 
 PEOPLE = ("list", "name", "show", "set", "rename", "merge", "forget", "remove-sample", "export", "import", "re-embed")
 TAGS = ("show", "write", "remove", "import")
-GROUPED = {
+SUBCOMMANDS = {
     "import": ("compreface",),
     "people": PEOPLE,
     "settings": ("show", "set", "unset"),
@@ -38,7 +38,7 @@ COMMANDS = [
         "demo",
     ),
     *("doctor", "packs"),
-    *(f"{group} {command}" for group, commands in GROUPED.items() for command in commands),
+    *(f"{group} {command}" for group, commands in SUBCOMMANDS.items() for command in commands),
 ]
 
 
@@ -75,8 +75,8 @@ def test_help_loads_nothing_heavy() -> None:
         assert main() == 0
         print([name for name in {heavy} if name in sys.modules], file=sys.stderr)
     """
-    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert ran.stderr.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert result.stderr.strip() == "[]"
 
 
 def test_tracebacks_are_shown_only_with_debug(
@@ -85,16 +85,16 @@ def test_tracebacks_are_shown_only_with_debug(
     absent = str(tmp_path / "none.facebank")
     assert len(run("--gallery", absent, "people", "list", code=2).err.splitlines()) == 1
     command = [*program, "--debug", "--gallery", absent, "people", "list"]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert ran.returncode != 0
-    assert "GalleryNotFoundError" in ran.stderr
-    assert "Traceback" in ran.stderr
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "GalleryNotFoundError" in result.stderr
+    assert "Traceback" in result.stderr
 
 
 def test_the_module_is_the_program(environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "facebank_cli", "--version"]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert ran.stdout == f"facebank {__version__}\n"
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout == f"facebank {__version__}\n"
 
 
 def test_a_command_does_not_import_the_others() -> None:
@@ -105,7 +105,7 @@ sys.argv = ["facebank", "identify", "--help"]
 main()
 print(*(name for name in sys.modules if name.startswith("facebank_cli.")))
 """
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    imported = set(ran.stdout.splitlines()[-1].split())
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    imported = set(result.stdout.splitlines()[-1].split())
     assert "facebank_cli.identify" in imported
     assert not imported & {f"facebank_cli.{name}" for name in ("enroll", "people", "packs", "bench", "doctor")}

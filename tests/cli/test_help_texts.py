@@ -21,8 +21,8 @@ TYPES = re.compile(r"<[\w\[\], |.-]+>|\b(?:list|tuple)\[|\bPath\b|\bOptional\b|x
 def contexts(command: Any, context: Any) -> Iterator[Any]:
     """Yield the contexts of a command and its subcommands."""
     yield context
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from contexts(inner, context.__class__(inner, info_name=name, parent=context))
+    for name, subcommand in getattr(command, "commands", {}).items():
+        yield from contexts(subcommand, context.__class__(subcommand, info_name=name, parent=context))
 
 
 def all_contexts() -> dict[str, Any]:
@@ -39,14 +39,14 @@ def context(request: pytest.FixtureRequest) -> Any:
     return CONTEXTS[request.param]
 
 
-def test_there_are_commands() -> None:
+def test_all_commands_are_collected() -> None:
     assert len(CONTEXTS) > 60
     assert len(GROUPS) > 8
 
 
 def test_every_argument_and_option_is_described(context: Any) -> None:
-    parameters = [one for one in context.command.get_params(context) if not getattr(one, "hidden", False)]
-    assert [one.name for one in parameters if not one.help] == []
+    parameters = [option for option in context.command.get_params(context) if not getattr(option, "hidden", False)]
+    assert [parameter.name for parameter in parameters if not parameter.help] == []
 
 
 def test_no_python_type_is_shown(context: Any) -> None:
@@ -66,16 +66,16 @@ def test_each_command_in_a_list_has_one_line(path: str, monkeypatch: pytest.Monk
     context = CONTEXTS[path]
     lines = context.get_help().splitlines()
     for name in context.command.commands:
-        (place,) = [i for i, line in enumerate(lines) if line.startswith(f"  {name}  ")]
-        assert lines[place].endswith((".", "?"))
-        assert not lines[place].endswith("...")
-        assert not lines[place + 1].startswith("   "), f"{name} takes two lines"
+        (row,) = [i for i, line in enumerate(lines) if line.startswith(f"  {name}  ")]
+        assert lines[row].endswith((".", "?"))
+        assert not lines[row].endswith("...")
+        assert not lines[row + 1].startswith("   "), f"{name} takes two lines"
 
 
 def test_options_that_override_settings_have_a_heading(run: Run) -> None:
-    shown = run("identify", "--help").out
-    heading = shown.index("\nDecisions, for this run")
-    assert shown.index("--json") < heading < shown.index("--fpir")
+    text = run("identify", "--help").out
+    heading = text.index("\nDecisions, for this run")
+    assert text.index("--json") < heading < text.index("--fpir")
 
 
 @pytest.mark.parametrize("words", ["", "identify", "people forget", "serve keys add", "bench openset"])
@@ -98,13 +98,13 @@ def test_help_of_an_unknown_command_is_refused(run: Run) -> None:
     ],
 )
 def test_the_tab_key_completes(program: list[str], environment: dict[str, str], line: str, expected: str) -> None:
-    asked = {
+    completion = {
         "COMP_WORDS": line,
         "COMP_CWORD": str(len(line.split(" ")) - 1),
         "_FACEBANK_COMPLETE": "complete_bash",
     }
-    ran = subprocess.run(program, env={**environment, **asked}, capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == expected.split()
+    result = subprocess.run(program, env={**environment, **completion}, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == expected.split()
 
 
 def test_completion_is_installed_for_the_current_shell(
@@ -112,7 +112,7 @@ def test_completion_is_installed_for_the_current_shell(
 ) -> None:
     command = f"{' '.join(program)} --install-completion; {' '.join(program)} --show-completion"
     home = {**environment, "HOME": str(tmp_path)}
-    ran = subprocess.run(["bash", "-c", command], env=home, capture_output=True, text=True, check=True)
+    result = subprocess.run(["bash", "-c", command], env=home, capture_output=True, text=True, check=True)
     (script,) = (tmp_path / ".bash_completions").iterdir()
     assert str(script) in (tmp_path / ".bashrc").read_text()
-    assert script.read_text().strip() in ran.stdout
+    assert script.read_text().strip() in result.stdout

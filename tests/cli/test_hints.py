@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Ran, Run
+from .conftest import Run, RunResult
 
 
-def sentence(ran: Ran) -> str:
+def sentence(result: RunResult) -> str:
     """Return the single line on standard error; standard output must be empty."""
-    assert ran.out == ""
-    (line,) = ran.err.splitlines()
+    assert result.out == ""
+    (line,) = result.err.splitlines()
     return line.removeprefix("facebank: ")
 
 
@@ -24,11 +24,11 @@ def sentence(ran: Ran) -> str:
         ["enroll", "--name", "Ada", "nofolder"],
     ],
 )
-@pytest.mark.parametrize("how", [[], ["--json"]])
+@pytest.mark.parametrize("options", [[], ["--json"]])
 def test_a_missing_folder_is_reported_in_one_sentence(
-    run: Run, two_people: Path, arguments: list[str], how: list[str]
+    run: Run, two_people: Path, arguments: list[str], options: list[str]
 ) -> None:
-    assert sentence(run(*arguments, *how, code=2)) == "there is no such file or folder: nofolder"
+    assert sentence(run(*arguments, *options, code=2)) == "there is no such file or folder: nofolder"
 
 
 def test_a_missing_file_fails_without_the_others(run: Run, two_people: Path, speech: Path) -> None:
@@ -43,12 +43,12 @@ def test_a_missing_path_is_not_used_as_a_name(run: Run, path: str) -> None:
 
 
 def test_a_missing_folder_before_a_photo_is_a_name(run: Run, speech: Path) -> None:
-    ran = run("enroll", "nofolder/", speech)
-    assert "there is no folder nofolder/: the photos are enrolled as nofolder's" in ran.err
+    result = run("enroll", "nofolder/", speech)
+    assert "there is no folder nofolder/: the photos are enrolled as nofolder's" in result.err
     assert run("people", "list", "--json").records[0]["person"] == "nofolder"
 
 
-def test_a_slash_in_a_name_is_shown_as_it_is(run: Run, speech: Path) -> None:
+def test_a_forbidden_character_of_a_name_is_shown(run: Run, speech: Path) -> None:
     assert "'/' is not allowed" in sentence(run("enroll", "Ada/Grace", speech, code=2))
     assert "U+0007 is not allowed" in sentence(run("enroll", "Ada\a", speech, code=2))
 
@@ -72,8 +72,8 @@ def test_a_known_pack_that_is_not_installed_names_the_command(run: Run, speech: 
 
 def test_annotated_copies_need_a_folder(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    ran = run("identify", speech, "--annotate", "notes.txt", code=2)
-    assert sentence(ran) == "notes.txt is a file, not a folder"
+    result = run("identify", speech, "--annotate", "notes.txt", code=2)
+    assert sentence(result) == "notes.txt is a file, not a folder"
 
 
 @pytest.mark.parametrize("command", [["identify"], ["enroll", "--name", "Barack Obama"]])
@@ -83,6 +83,6 @@ def test_videos_are_reported_and_photos_read_once(
     (tmp_path / "party").mkdir()
     (tmp_path / "party" / "speech.jpg").write_bytes(speech.read_bytes())
     (tmp_path / "party" / "film.MP4").touch()
-    ran = run(*command, "party", "party/speech.jpg", tmp_path / "party", "--json")
-    assert [record["image"] for record in ran.records] == ["party/speech.jpg"]
-    assert ran.err == "facebank: 1 video skipped\n"
+    result = run(*command, "party", "party/speech.jpg", tmp_path / "party", "--json")
+    assert [record["image"] for record in result.records] == ["party/speech.jpg"]
+    assert result.err == "facebank: 1 video skipped\n"

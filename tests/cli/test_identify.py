@@ -19,17 +19,17 @@ from PIL import Image
 
 from .conftest import Run
 
-Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 
 
 def test_json_has_exactly_the_documented_keys(
-    run: Run, two_people: Path, speech: Path, stranger: Path, tmp_path: Path, valid: Valid
+    run: Run, two_people: Path, speech: Path, stranger: Path, tmp_path: Path, validate: Validate
 ) -> None:
     (tmp_path / "text.jpg").write_text("no photo")
-    ran = run("identify", speech, stranger, "text.jpg", "--json", code=1)
-    valid("identify", ran.records)
-    known, unknown, unreadable = ran.records
-    for record in ran.records:
+    result = run("identify", speech, stranger, "text.jpg", "--json", code=1)
+    validate("identify", result.records)
+    known, unknown, unreadable = result.records
+    for record in result.records:
         assert set(record) == {"image", "width", "height", "turned", "error", "faces"}
     (face,) = known["faces"]
     assert set(face) == {
@@ -56,42 +56,42 @@ def test_json_has_exactly_the_documented_keys(
 
 @pytest.mark.parametrize("clockwise", [90, 180, 270])
 def test_the_rotation_of_a_photo_is_reported(
-    run: Run, two_people: Path, speech: Path, tmp_path: Path, valid: Valid, clockwise: int
+    run: Run, two_people: Path, speech: Path, tmp_path: Path, validate: Validate, clockwise: int
 ) -> None:
-    Image.open(speech).convert("RGB").rotate(-clockwise, expand=True).save(tmp_path / "lying.png")
-    identified = run("identify", "lying.png", "--json").records
-    valid("identify", identified)
+    Image.open(speech).convert("RGB").rotate(-clockwise, expand=True).save(tmp_path / "rotated.png")
+    identified = run("identify", "rotated.png", "--json").records
+    validate("identify", identified)
     assert identified[0]["turned"] == clockwise
     assert identified[0]["faces"][0]["person"] == "Barack Obama"
-    (scanned,) = run("scan", "lying.png", "--json").records
-    valid("scan", [scanned])
+    (scanned,) = run("scan", "rotated.png", "--json").records
+    validate("scan", [scanned])
     assert scanned["turned"] == clockwise
-    (asked,) = run("identify", "--scan", "--json").records
-    assert asked["turned"] == clockwise
+    (from_scan,) = run("identify", "--scan", "--json").records
+    assert from_scan["turned"] == clockwise
 
 
-def test_one_person_twice_in_a_photo(
-    run: Run, two_people: Path, speech: Path, portrait: Path, tmp_path: Path, valid: Valid
+def test_a_person_found_twice_in_a_photo_is_uncertain_unless_allowed(
+    run: Run, two_people: Path, speech: Path, portrait: Path, tmp_path: Path, validate: Validate
 ) -> None:
     parts = [Image.open(path).convert("RGB").resize((600, 800)) for path in (speech, portrait)]
     together = Image.new("RGB", (1200, 800))
-    for number, part in enumerate(parts):
-        together.paste(part, (600 * number, 0))
+    for index, part in enumerate(parts):
+        together.paste(part, (600 * index, 0))
     together.save(tmp_path / "twice.jpg")
     records = run("identify", "twice.jpg", "--json").records
-    valid("identify", records)
+    validate("identify", records)
     decisions = sorted((face["decision"], face["reason"]) for face in records[0]["faces"])
     assert decisions == [("uncertain", "same_person_twice")] * 2
     allowed = run("identify", "twice.jpg", "--allow-twice", "--json").records
-    valid("identify", allowed)
+    validate("identify", allowed)
     decisions = sorted((face["decision"], face["reason"]) for face in allowed[0]["faces"])
     assert decisions == [("known", "match"), ("known", "same_person_twice")]
 
 
 def test_a_stranger_is_not_a_failure(run: Run, two_people: Path, stranger: Path) -> None:
-    ran = run("identify", stranger)
-    assert "unknown" in ran.out
-    assert "Obama" not in ran.out
+    result = run("identify", stranger)
+    assert "unknown" in result.out
+    assert "Obama" not in result.out
 
 
 def test_piped_output_is_plain(run: Run, two_people: Path, speech: Path) -> None:
@@ -108,17 +108,17 @@ def test_every_classifier_identifies_the_same_person(run: Run, two_people: Path,
 
 
 def test_auto_reports_its_choice_and_the_reason(run: Run, two_people: Path, speech: Path) -> None:
-    ran = run("identify", speech, "--classifier", "auto")
-    assert "classifier prototype: " in ran.err
-    assert "too few to compare" in ran.err
+    result = run("identify", speech, "--classifier", "auto")
+    assert "classifier prototype: " in result.err
+    assert "too few to compare" in result.err
 
 
 @pytest.mark.parametrize(("option", "value"), [("--classifier", "forest"), ("--fpir", "0"), ("--stranger-share", "1")])
 def test_an_invalid_setting_is_refused_in_one_sentence(
     run: Run, two_people: Path, speech: Path, option: str, value: str
 ) -> None:
-    ran = run("identify", speech, option, value, code=2)
-    assert (ran.out, len(ran.err.splitlines())) == ("", 1)
+    result = run("identify", speech, option, value, code=2)
+    assert (result.out, len(result.err.splitlines())) == ("", 1)
 
 
 def test_csv_has_one_line_per_face(run: Run, two_people: Path, speech: Path, tmp_path: Path) -> None:
@@ -144,11 +144,11 @@ def test_csv_paths_lead_to_the_files(run: Run, two_people: Path, speech: Path, t
         shutil.copy(speech, tmp_path / name)
     run("people", "rename", "Barack Obama", "علی\u200cرضا")
 
-    def into_a_file() -> None:  # one name is not UTF-8
+    def redirect_to_file() -> None:  # one name is not UTF-8
         os.dup2(os.open("found.csv", os.O_CREAT | os.O_WRONLY, 0o600), 1)
 
-    out = run("identify", *names, "--csv", before=into_a_file)
-    assert out.out == ""
+    result = run("identify", *names, "--csv", before=redirect_to_file)
+    assert result.out == ""
     with (tmp_path / "found.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [Path(row["image"]).name for row in rows] == names
@@ -161,25 +161,25 @@ def test_json_and_csv_exclude_each_other(run: Run, two_people: Path, speech: Pat
     assert "--csv" in run("identify", speech, "--json", "--csv", code=2).err
 
 
-def on_a_terminal(command: Sequence[str | Path], folder: Path, environment: dict[str, str], code: int = 0) -> str:
+def run_on_terminal(command: Sequence[str | Path], folder: Path, environment: dict[str, str], code: int = 0) -> str:
     """Run a command on a pseudo-terminal and return its output."""
     controller, terminal = pty.openpty()
     with subprocess.Popen(
         [str(part) for part in command], cwd=folder, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
-    ) as running:
+    ) as process:
         os.close(terminal)
-        shown = b""
+        output = b""
         while True:
             try:
-                piece = os.read(controller, 65536)
+                chunk = os.read(controller, 65536)
             except OSError:  # raised on Linux when the other side is closed
                 break
-            if not piece:
+            if not chunk:
                 break
-            shown += piece
+            output += chunk
         os.close(controller)
-        assert running.wait() == code
-    return shown.decode()
+        assert process.wait() == code
+    return output.decode()
 
 
 def test_csv_on_a_terminal_is_escaped(
@@ -187,21 +187,21 @@ def test_csv_on_a_terminal_is_escaped(
 ) -> None:
     photo = tmp_path / "\x1b[31mred\x07.jpg"
     photo.write_bytes(speech.read_bytes())
-    settings = {**environment, "FACEBANK_GALLERY": str(two_people)}
-    shown = on_a_terminal([*program, "identify", photo, "--csv"], tmp_path, settings)
-    assert "red" in shown
-    assert all(character.isprintable() or character in "\t\r\n" for character in shown)
+    variables = {**environment, "FACEBANK_GALLERY": str(two_people)}
+    output = run_on_terminal([*program, "identify", photo, "--csv"], tmp_path, variables)
+    assert "red" in output
+    assert all(character.isprintable() or character in "\t\r\n" for character in output)
 
 
 def test_a_table_on_a_terminal_has_colors_unless_disabled(
     program: list[str], environment: dict[str, str], two_people: Path, speech: Path, stranger: Path, tmp_path: Path
 ) -> None:
-    settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "200"}
-    coloured = on_a_terminal([*program, "identify", speech, stranger], tmp_path, settings)
-    assert "\x1b[1;32mknown" in coloured
-    assert "Barack Obama" in coloured
-    assert "Identifying" in coloured
-    plain = on_a_terminal([*program, "identify", speech, stranger], tmp_path, {**settings, "NO_COLOR": "1"})
+    variables = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "200"}
+    colored = run_on_terminal([*program, "identify", speech, stranger], tmp_path, variables)
+    assert "\x1b[1;32mknown" in colored
+    assert "Barack Obama" in colored
+    assert "Identifying" in colored
+    plain = run_on_terminal([*program, "identify", speech, stranger], tmp_path, {**variables, "NO_COLOR": "1"})
     assert "Barack Obama" in plain
     assert "\x1b[1;32m" not in plain
     assert "\x1b[32m" not in plain
@@ -216,27 +216,27 @@ def test_a_closed_pipe_is_not_reported(
         env={**environment, "FACEBANK_GALLERY": str(two_people)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    ) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        running.stdout.close()
-        assert running.stderr.read() == b""
-        assert running.wait() == 1
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mred\x07.jpg", "a\nb.jpg", "\u202egnp.jpg", "name [bold].jpg"])
-@pytest.mark.parametrize("how", [[], ["--json"], ["--csv"]])
+@pytest.mark.parametrize("options", [[], ["--json"], ["--csv"]])
 def test_file_names_are_escaped_on_a_terminal(
-    run: Run, two_people: Path, tmp_path: Path, name: str, how: list[str]
+    run: Run, two_people: Path, tmp_path: Path, name: str, options: list[str]
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / name).write_text("no photo")
-    ran = run("identify", "folder", *how, code=1)
-    shown = ran.err if "--csv" in how else ran.out + ran.err  # CSV has the paths verbatim
-    assert all(character.isprintable() or character in "\t\n" for character in shown)
-    assert len(ran.err.splitlines()) == 1
-    if how == ["--json"]:
-        assert [Path(record["image"]).name for record in ran.records] == [name]
+    result = run("identify", "folder", *options, code=1)
+    output = result.err if "--csv" in options else result.out + result.err  # CSV has the paths verbatim
+    assert all(character.isprintable() or character in "\t\n" for character in output)
+    assert len(result.err.splitlines()) == 1
+    if options == ["--json"]:
+        assert [Path(record["image"]).name for record in result.records] == [name]
 
 
 def test_a_file_name_that_is_not_utf8_is_reported(run: Run, two_people: Path, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_file_name_that_is_not_utf8_is_reported(run: Run, two_people: Path, tm
     assert os.fsencode(record["image"]) == b"folder/\xff.jpg"
 
 
-def with_date(photo: Path, copy: Path, moment: str) -> Path:
+def copy_with_date(photo: Path, copy: Path, moment: str) -> Path:
     """Copy a photo with a camera date in its EXIF data."""
     with Image.open(photo) as image:
         exif = image.getexif()
@@ -265,17 +265,17 @@ def with_date(photo: Path, copy: Path, moment: str) -> Path:
     ],
 )
 def test_nobody_is_named_in_a_photo_from_before_their_birth(
-    run: Run, two_people: Path, speech: Path, tmp_path: Path, valid: Valid, moment: str, expected: tuple[str, ...]
+    run: Run, two_people: Path, speech: Path, tmp_path: Path, validate: Validate, moment: str, expected: tuple[str, ...]
 ) -> None:
     assert two_people.exists()
     (tmp_path / "album").mkdir()
-    with_date(speech, tmp_path / "album" / "dated.jpg", moment)
+    copy_with_date(speech, tmp_path / "album" / "dated.jpg", moment)
     run("people", "set", "Barack Obama", "--born", "2015")
     run("scan", "album")
     for arguments in (("identify", "album"), ("identify", "--scan")):
-        ran = run(*arguments, "--json")
-        valid("identify", ran.records)
-        (face,) = ran.records[0]["faces"]
+        result = run(*arguments, "--json")
+        validate("identify", result.records)
+        (face,) = result.records[0]["faces"]
         assert (face["decision"], face["reason"], face["person"]) == expected
     named = expected[2] is not None
     assert len(run("find", "Barack Obama", "--json").records) == named
@@ -299,12 +299,12 @@ def test_a_folder_ends_with_a_summary(run: Run, two_people: Path, tmp_path: Path
     for number, photo in enumerate((speech, speech, stranger)):
         shutil.copy(photo, tmp_path / "album" / f"{number}.jpg")
     (tmp_path / "album" / "text.jpg").write_text("no photo")
-    for more in ((), ("--json",)):
-        ran = run("identify", "album", *more, code=1)
-        assert ran.err.splitlines()[-1] == (
+    for options in ((), ("--json",)):
+        result = run("identify", "album", *options, code=1)
+        assert result.err.splitlines()[-1] == (
             "facebank: 4 photos with 3 faces, 2 known, 0 uncertain, 1 unknown, 1 unreadable; Barack Obama in 2"
         )
-        assert "Barack Obama in 2" not in ran.out
+        assert "Barack Obama in 2" not in result.out
     assert "photos with" not in run("identify", speech).err
 
 
@@ -316,13 +316,15 @@ def test_annotated_copies_in_a_folder_are_skipped(
         shutil.copy(photo, tmp_path / "album" / photo.name)
     run("identify", "album", "--annotate", "album/named")
     message = "2 annotated copies skipped"
-    ran = run("identify", "album", "--json")
-    assert [Path(record["image"]).parent.name for record in ran.records] == ["album", "album"]
-    assert message in ran.err
+    result = run("identify", "album", "--json")
+    assert [Path(record["image"]).parent.name for record in result.records] == ["album", "album"]
+    assert message in result.err
     for _ in range(2):
-        ran = run("scan", "album")
-        assert message in ran.err
-        assert "2 faces in 2 photos (2 files)" in ran.out
+        result = run("scan", "album")
+        assert message in result.err
+        assert "2 faces in 2 photos (2 files)" in result.out
     enrolled = run("enroll", "--name", "Joe Biden", "album/named", code=2)
     assert "no photos there" in enrolled.err
-    assert len(run("identify", f"album/named/{speech.name}", "--json").records) == 1  # a copy that is named is read
+    assert (
+        len(run("identify", f"album/named/{speech.name}", "--json").records) == 1
+    )  # a copy named on the command line is read

@@ -1,4 +1,4 @@
-"""No command gives an improbable name."""
+"""No command names a person whose probability is too low."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facebank.album.confirmed import known_faces
 
 from .conftest import DEMO_PHOTOS, Run
 
-Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 
 OBAMA = "Barack Obama"
 SPEECH = "barack_obama_speech.jpg"
@@ -40,13 +40,13 @@ def skeptical(run: Run, two_people: Path) -> Path:
 
 
 def test_no_person_is_known_below_the_least_probability(
-    run: Run, skeptical: Path, album: Path, valid: Valid, tmp_path: Path
+    run: Run, skeptical: Path, album: Path, validate: Validate, tmp_path: Path
 ) -> None:
     photo = album / SPEECH
     run("scan", album)
     for arguments in ([photo], ["--scan"]):
         records = run("identify", *arguments, "--json").records
-        valid("identify", records)
+        validate("identify", records)
         (face,) = records[0]["faces"]
         assert (face["decision"], face["reason"], face["person"]) == ("uncertain", "improbable", None)
         assert face["candidates"][0]["person"] == OBAMA
@@ -75,10 +75,10 @@ def test_the_least_probability_can_be_set_for_one_run(run: Run, album: Path) -> 
 
 @pytest.mark.usefixtures("skeptical")
 @pytest.mark.skipif(find_spec("lxml") is None, reason="needs the extra xmp")
-def test_no_improbable_name_is_written(run: Run, album: Path, valid: Valid) -> None:
+def test_no_improbable_name_is_written(run: Run, album: Path, validate: Validate) -> None:
     run("scan", album)
     written = run("tags", "write", album, "--json").records
-    valid("tags-write", written)
+    validate("tags-write", written)
     assert written[0]["faces"] == [{"face": 1, "person": OBAMA, "action": "unsure", "named_as": None}]
     assert [path.name for path in album.iterdir()] == [SPEECH]
 
@@ -88,7 +88,7 @@ def test_commands_that_change_files_keep_the_gallerys_least_probability(run: Run
     run("scan", album)
     commands: list[list[str | Path]] = [["sort", album, tmp_path / "sorted"], ["tags", "write", album]]
     for command in commands:
-        output = run(*command, "--least-probability", "0.3", code=2).err
-        assert "facebank settings set least_probability 0.3" in output
-        assert len(output.splitlines()) == 1
+        message = run(*command, "--least-probability", "0.3", code=2).err
+        assert "facebank settings set least_probability 0.3" in message
+        assert len(message.splitlines()) == 1
     assert not (tmp_path / "sorted").exists()

@@ -10,23 +10,25 @@ import pytest
 
 from .conftest import Run
 
-Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 
 
-def test_everybody_is_ranked_by_resemblance(run: Run, two_people: Path, stranger: Path, valid: Valid) -> None:
+def test_everybody_is_ranked_by_resemblance(run: Run, two_people: Path, stranger: Path, validate: Validate) -> None:
     records = run("lookalike", stranger, "--json").records
-    valid("lookalike", records)
+    validate("lookalike", records)
     (record,) = records
     assert (record["image"], record["face"], record["people"]) == (str(stranger), 1, 2)
     assert record["heading"] == "resemblance, not identity"
-    shares = [one["share"] for one in record["lookalikes"]]
+    shares = [lookalike["share"] for lookalike in record["lookalikes"]]
     assert sum(shares) == pytest.approx(1)
     assert shares == sorted(shares, reverse=True)
     (identified,) = run("identify", stranger, "--json").records
     candidates = identified["faces"][0]["candidates"]
-    assert [one["person"] for one in record["lookalikes"]] == [one["person"] for one in candidates]
-    for one, candidate in zip(record["lookalikes"], candidates, strict=True):
-        assert one["similarity"] == pytest.approx(candidate["similarity"], abs=1e-4)
+    assert [lookalike["person"] for lookalike in record["lookalikes"]] == [
+        candidate["person"] for candidate in candidates
+    ]
+    for lookalike, candidate in zip(record["lookalikes"], candidates, strict=True):
+        assert lookalike["similarity"] == pytest.approx(candidate["similarity"], abs=1e-4)
 
 
 def test_the_table_has_a_heading_and_all_shares(run: Run, two_people: Path, speech: Path) -> None:
@@ -36,22 +38,22 @@ def test_the_table_has_a_heading_and_all_shares(run: Run, two_people: Path, spee
     assert titles.split("\t") == ["person", "similarity", "share"]
     assert [row.split("\t")[0] for row in rows] == ["Barack Obama", "Eileen [bold] Collins"]
     assert all(row.endswith("%") for row in rows)
-    *_, first, rest = run("lookalike", speech, "--top", "1").out.splitlines()
+    *_, first, others = run("lookalike", speech, "--top", "1").out.splitlines()
     assert first == rows[0]
-    assert rest.split("\t")[0] == "(1 more)"
-    assert sum(float(row.split("\t")[2].rstrip("%")) for row in (first, rest)) == pytest.approx(100, abs=0.11)
+    assert others.split("\t")[0] == "(1 more)"
+    assert sum(float(row.split("\t")[2].rstrip("%")) for row in (first, others)) == pytest.approx(100, abs=0.11)
 
 
-def test_nobody_to_compare_with(run: Run, two_people: Path, speech: Path) -> None:
+def test_a_gallery_without_samples_is_refused(run: Run, two_people: Path, speech: Path) -> None:
     for name in ("Barack Obama", "Eileen Collins"):
         (sample,) = run("people", "show", name, "--json").records
         run("people", "remove-sample", str(sample["sample_id"]))
-    ran = run("lookalike", speech, code=2)
-    assert ran.out == ""
-    assert "facebank enroll" in ran.err
+    result = run("lookalike", speech, code=2)
+    assert result.out == ""
+    assert "facebank enroll" in result.err
     assert "--top" in run("lookalike", speech, "--top", "0", code=2).err
 
 
-def test_there_is_no_gallery(run: Run, speech: Path) -> None:
-    ran = run("lookalike", speech, code=2)
-    assert len(ran.err.splitlines()) == 1
+def test_a_missing_gallery_is_refused(run: Run, speech: Path) -> None:
+    result = run("lookalike", speech, code=2)
+    assert len(result.err.splitlines()) == 1

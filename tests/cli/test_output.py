@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from .conftest import PROJECT, Run
-from .test_identify import on_a_terminal
+from .test_identify import run_on_terminal
 
 
-@pytest.mark.parametrize("how", [[], ["--json"], ["--csv"]])
-def test_nothing_is_written_if_nothing_could_be_done(run: Run, speech: Path, how: list[str]) -> None:
-    ran = run("identify", speech, *how, code=2)
-    assert ran.out == ""
-    assert len(ran.err.splitlines()) == 1
+@pytest.mark.parametrize("options", [[], ["--json"], ["--csv"]])
+def test_nothing_is_written_without_a_gallery(run: Run, speech: Path, options: list[str]) -> None:
+    result = run("identify", speech, *options, code=2)
+    assert result.out == ""
+    assert len(result.err.splitlines()) == 1
 
 
 def test_a_refusal_names_the_photo_once(run: Run, tmp_path: Path) -> None:
@@ -34,9 +34,9 @@ def test_a_refusal_names_the_photo_once(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("group", [[], ["people"], ["strangers"], ["packs"]])
 def test_a_group_without_a_command_shows_its_help(run: Run, group: list[str]) -> None:
-    ran = run(*group, code=2)
-    assert "Usage:" in ran.out + ran.err
-    assert "Example:" in ran.out + ran.err
+    result = run(*group, code=2)
+    assert "Usage:" in result.out + result.err
+    assert "Example:" in result.out + result.err
 
 
 def test_a_table_never_cuts_cells(
@@ -45,10 +45,10 @@ def test_a_table_never_cuts_cells(
     settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "80", "NO_COLOR": "1"}
     photo = tmp_path / ("party-" * 20 + ".jpg")
     photo.write_bytes(speech.read_bytes())
-    lines = on_a_terminal([*program, "identify", photo], tmp_path, settings).splitlines()
+    lines = run_on_terminal([*program, "identify", photo], tmp_path, settings).splitlines()
     assert lines[-2] == photo.name
     assert "  Barack Obama  " in lines[-1]
-    assert "below_threshold" in on_a_terminal([*program, "identify", stranger], tmp_path, settings)
+    assert "below_threshold" in run_on_terminal([*program, "identify", stranger], tmp_path, settings)
 
 
 def test_a_table_of_three_columns_keeps_its_paths_whole(
@@ -59,30 +59,30 @@ def test_a_table_of_three_columns_keeps_its_paths_whole(
     photo.parent.mkdir()
     photo.write_bytes(speech.read_bytes())
     run("scan", "all photos")
-    shown = f"all photos/{photo.name}"
-    assert shown in on_a_terminal([*program, "find", "Barack Obama"], tmp_path, settings).splitlines()
-    lines = on_a_terminal([*program, "sort", "all photos", "sorted", "--dry-run"], tmp_path, settings).splitlines()
-    assert lines[-3:-1] == [shown, f"  sorted/Barack Obama/{photo.name}"]
+    path = f"all photos/{photo.name}"
+    assert path in run_on_terminal([*program, "find", "Barack Obama"], tmp_path, settings).splitlines()
+    lines = run_on_terminal([*program, "sort", "all photos", "sorted", "--dry-run"], tmp_path, settings).splitlines()
+    assert lines[-3:-1] == [path, f"  sorted/Barack Obama/{photo.name}"]
 
 
 def test_a_table_that_is_too_wide_has_a_line_for_each_cell(
     program: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
-    shown = on_a_terminal([*program, "packs", "list"], tmp_path, {**environment, "COLUMNS": "80", "TERM": "dumb"})
-    lines = shown.splitlines()
+    output = run_on_terminal([*program, "packs", "list"], tmp_path, {**environment, "COLUMNS": "80", "TERM": "dumb"})
+    lines = output.splitlines()
     assert lines[:2] == ["opencv", "  installed: with facebank"]
     assert "  license: MIT (YuNet), Apache-2.0 (SFace)" in lines
 
 
-def test_columns_move_above_until_the_others_fit(
+def test_columns_move_to_a_second_line_until_the_others_fit(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = importlib.import_module("facebank_cli.output")
     monkeypatch.setenv("COLUMNS", "24")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     output.write_table(("sample", "photo", "quality", "taken"), [("4", "a long path/ada.jpg", "0.96", "2012-12-06")])
-    shown = re.sub(r"\x1b\[[0-9]*m", "", capsys.readouterr().out)
-    assert shown.splitlines() == [
+    text = re.sub(r"\x1b\[[0-9]*m", "", capsys.readouterr().out)
+    assert text.splitlines() == [
         "sample  photo",
         "  quality  taken",
         "4  a long path/ada.jpg",
@@ -96,14 +96,14 @@ def test_messages_above_a_bar_are_not_wrapped(
     settings = {**environment, "FACEBANK_GALLERY": str(two_people), "COLUMNS": "60", "NO_COLOR": "1"}
     photo = tmp_path / ("a photo of nothing at all " * 3 + ".jpg")
     photo.write_text("Dear diary")
-    shown = on_a_terminal([*program, "enroll", "Ada", speech, photo, "--force"], tmp_path, settings, code=1)
-    assert f"{photo} is not a photo: unknown file format" in shown
+    output = run_on_terminal([*program, "enroll", "Ada", speech, photo, "--force"], tmp_path, settings, code=1)
+    assert f"{photo} is not a photo: unknown file format" in output
 
 
 def test_doctor_has_colors_unless_disabled(program: list[str], environment: dict[str, str], tmp_path: Path) -> None:
     settings = {**environment, "FACEBANK_GALLERY": str(tmp_path / "none.facebank")}
-    assert "\x1b[32m" in on_a_terminal([*program, "doctor"], tmp_path, settings)
-    assert "\x1b" not in on_a_terminal([*program, "doctor"], tmp_path, {**settings, "NO_COLOR": "1"})
+    assert "\x1b[32m" in run_on_terminal([*program, "doctor"], tmp_path, settings)
+    assert "\x1b" not in run_on_terminal([*program, "doctor"], tmp_path, {**settings, "NO_COLOR": "1"})
 
 
 @pytest.mark.parametrize(
@@ -112,24 +112,24 @@ def test_doctor_has_colors_unless_disabled(program: list[str], environment: dict
 def test_an_import_error_is_one_sentence(
     environment: dict[str, str], two_people: Path, speech: Path, module: str, advice: str | None
 ) -> None:
-    without = f"import sys; sys.modules[{module!r}] = None; from facebank_cli.app import main; sys.exit(main())"
-    ran = subprocess.run(
-        [sys.executable, "-c", without, "identify", str(speech)],
+    program = f"import sys; sys.modules[{module!r}] = None; from facebank_cli.app import main; sys.exit(main())"
+    result = subprocess.run(
+        [sys.executable, "-c", program, "identify", str(speech)],
         env={**environment, "FACEBANK_GALLERY": str(two_people)},
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
     if advice is None:
-        assert "Barack Obama" in ran.stdout
-        assert (ran.returncode, ran.stderr) == (0, "")
+        assert "Barack Obama" in result.stdout
+        assert (result.returncode, result.stderr) == (0, "")
     else:
-        assert (ran.returncode, ran.stdout) == (2, "")
-        assert len(ran.stderr.splitlines()) == 1
-        assert advice in ran.stderr
+        assert (result.returncode, result.stdout) == (2, "")
+        assert len(result.stderr.splitlines()) == 1
+        assert advice in result.stderr
 
 
-def test_a_gallery_whose_pack_is_not_installed_names_both(
+def test_an_error_about_a_missing_pack_names_the_gallery_and_the_pack(
     run: Run, gallery: Path, tmp_path: Path, portrait: Path, speech: Path
 ) -> None:
     pack = tmp_path / "own"
@@ -139,10 +139,10 @@ def test_a_gallery_whose_pack_is_not_installed_names_both(
     manifest = pack / "pack.toml"
     manifest.write_text(manifest.read_text().replace('name = "opencv"', 'name = "mine"'))
     run("--pack", pack, "enroll", "Ada", portrait)
-    ran = run("identify", speech, code=2)
-    assert str(gallery) in ran.err
-    assert "'mine'" in ran.err
-    assert "--pack" in ran.err
+    result = run("identify", speech, code=2)
+    assert str(gallery) in result.err
+    assert "'mine'" in result.err
+    assert "--pack" in result.err
     assert "known" in run("--pack", pack, "identify", speech).out
 
 

@@ -20,12 +20,12 @@ from facebank.packs.manifest import MANIFEST_NAME, manifest_toml
 from tests.small_networks import EMBEDDING, external, small_detector, small_embedder
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Ran, Run
+    from tests.cli.conftest import Run, RunResult
 
-Valid: TypeAlias = Callable[..., None]
+Validate: TypeAlias = Callable[..., None]
 
 
-class Quiet(SimpleHTTPRequestHandler):
+class QuietHandler(SimpleHTTPRequestHandler):
     """Serves a folder without logging."""
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
@@ -33,7 +33,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def run(run: Run) -> Callable[..., Ran]:
+def run(run: Run) -> Callable[..., RunResult]:
     """The program, without a proxy for the local server."""
     return partial(run, no_proxy="127.0.0.1")
 
@@ -47,18 +47,18 @@ def small_pack(tmp_path: Path) -> Path:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    model = load_pack().manifest
+    embedded = load_pack().manifest
     manifest = replace(
-        model,
+        embedded,
         name="small",
         title="A small pack",
-        license="A licence of its own",
+        license="A test license",
         commercial_use=False,
         detector=replace(
-            model.detector, file="d.onnx", sha256=hashes["d.onnx"], prepare=False, score_threshold=0.2, refine=False
+            embedded.detector, file="d.onnx", sha256=hashes["d.onnx"], prepare=False, score_threshold=0.2, refine=False
         ),
         embedder=replace(
-            model.embedder, file="e.onnx", sha256=hashes["e.onnx"], prepare=False, dimension=EMBEDDING, center=()
+            embedded.embedder, file="e.onnx", sha256=hashes["e.onnx"], prepare=False, dimension=EMBEDDING, center=()
         ),
     )
     (folder / MANIFEST_NAME).write_text(manifest_toml(manifest), encoding="utf-8")
@@ -79,7 +79,7 @@ def archive(small_pack: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def address(archive: Path) -> Iterator[str]:
     """URL of the archive on a local web server."""
-    handler = partial(Quiet, directory=str(archive.parent))
+    handler = partial(QuietHandler, directory=str(archive.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -88,23 +88,23 @@ def address(archive: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_the_list_has_installed_and_available_packs(run: Run, small_pack: Path, valid: Valid) -> None:
+def test_the_list_has_installed_and_available_packs(run: Run, small_pack: Path, validate: Validate) -> None:
     run("packs", "add", small_pack)
-    found = run("packs", "list", "--json").records
-    valid("packs-list", found)
-    assert [pack["name"] for pack in found if pack["installed"]] == ["opencv", "small"]
-    assert {pack["name"] for pack in found if not pack["installed"]} == set(known_packs())
-    assert [pack["name"] for pack in found if pack["embedded"]] == ["opencv"]
-    allowed = {pack["name"]: pack["commercial_use"] for pack in found}
+    packs = run("packs", "list", "--json").records
+    validate("packs-list", packs)
+    assert [pack["name"] for pack in packs if pack["installed"]] == ["opencv", "small"]
+    assert {pack["name"] for pack in packs if not pack["installed"]} == set(known_packs())
+    assert [pack["name"] for pack in packs if pack["embedded"]] == ["opencv"]
+    allowed = {pack["name"]: pack["commercial_use"] for pack in packs}
     assert (allowed["opencv"], allowed["adaface_ir18"], allowed["buffalo_l"]) == (None, None, False)
     lines = run("packs", "list").out.splitlines()
-    assert [line.split("\t")[0] for line in lines[1:]] == [pack["name"] for pack in found]
+    assert [line.split("\t")[0] for line in lines[1:]] == [pack["name"] for pack in packs]
 
 
 @pytest.mark.parametrize("name", ["opencv", "buffalo_l"])
-def test_show_prints_the_manifest(run: Run, name: str, valid: Valid) -> None:
+def test_show_prints_the_manifest(run: Run, name: str, validate: Validate) -> None:
     records = run("packs", "show", name, "--json").records
-    valid("packs-show", records)
+    validate("packs-show", records)
     (shown,) = records
     manifest = load_pack().manifest if name == "opencv" else known_packs()[name].manifest
     assert manifest.training_data is not None
@@ -127,33 +127,33 @@ def test_the_first_use_states_the_terms(run: Run, portrait: Path, speech: Path) 
 
 @pytest.mark.parametrize("command", ["show", "verify", "remove", "install"])
 def test_an_unknown_pack_is_refused_in_one_sentence(run: Run, command: str) -> None:
-    ran = run("packs", command, "nowhere\x1b[31m", code=2)
-    assert ran.out == ""
-    assert len(ran.err.splitlines()) == 1
-    assert "\x1b" not in ran.err
+    result = run("packs", command, "nowhere\x1b[31m", code=2)
+    assert result.out == ""
+    assert len(result.err.splitlines()) == 1
+    assert "\x1b" not in result.err
 
 
-def test_installing_from_a_url(run: Run, packs_folder: Path, address: str, valid: Valid) -> None:
+def test_a_pack_is_installed_from_a_url(run: Run, packs_folder: Path, address: str, validate: Validate) -> None:
     refused = run("packs", "install", address, code=2).err
-    assert "A licence of its own" in refused
+    assert "A test license" in refused
     assert "--accept-license" in refused
     assert not (packs_folder / "small").exists()
-    ran = run("packs", "install", address, "--accept-license", "--json")
-    installed = ran.records
-    valid("packs-install", installed)
-    assert "A licence of its own" in ran.err
+    result = run("packs", "install", address, "--accept-license", "--json")
+    installed = result.records
+    validate("packs-install", installed)
+    assert "A test license" in result.err
     assert [pack["folder"] for pack in installed] == [str(packs_folder / "small")]
     health = run("packs", "verify", "small", "--json").records
-    valid("packs-verify", health)
+    validate("packs-verify", health)
     assert [pack["ok"] for pack in health] == [True]
 
 
-def test_a_license_is_accepted_once(run: Run, archive: Path, valid: Valid) -> None:
+def test_a_license_needs_to_be_accepted_once(run: Run, archive: Path, validate: Validate) -> None:
     run("packs", "install", archive, "--accept-license")
     assert "is installed" in run("packs", "install", archive, code=2).err
     run("packs", "install", archive, "--replace")
     removed = run("packs", "remove", "small", "--json").records
-    valid("packs-remove", removed)
+    validate("packs-remove", removed)
     assert removed == [{"name": "small", "removed": True}]
     run("packs", "install", archive)
 
@@ -165,14 +165,16 @@ def test_a_broken_archive_leaves_nothing(run: Run, packs_folder: Path, archive: 
     assert [path for path in packs_folder.glob("*") if path.is_dir()] == []
 
 
-def test_verify_checks_each_file_of_an_added_pack(run: Run, packs_folder: Path, small_pack: Path, valid: Valid) -> None:
+def test_verify_checks_each_file_of_an_added_pack(
+    run: Run, packs_folder: Path, small_pack: Path, validate: Validate
+) -> None:
     added = run("packs", "add", small_pack, "--json").records
-    valid("packs-add", added)
+    validate("packs-add", added)
     assert [pack["folder"] for pack in added] == [str(packs_folder / "small")]
     run("packs", "verify")
     (packs_folder / "small" / "d.onnx").write_bytes(b"something else")
     health = run("packs", "verify", "--json", code=1).records
-    valid("packs-verify", health)
+    validate("packs-verify", health)
     states = {pack["name"]: pack["files"] for pack in health}
     assert {file["name"]: file["state"] for file in states["small"]} == {"d.onnx": "altered", "e.onnx": "ok"}
     assert "small: d.onnx is altered" in run("packs", "verify", "small", code=1).out
@@ -183,10 +185,10 @@ def test_doctor_reports_an_altered_pack_with_a_fix(run: Run, packs_folder: Path,
     with (packs_folder / "small" / "e.onnx").open("ab") as file:
         file.write(b"one byte more")
     findings = run("doctor", "--json", code=1).records
-    (wrong,) = [finding for finding in findings if finding["severity"] == "problem"]
-    assert (wrong["subject"], wrong["detail"]) == ("Pack small", "e.onnx is altered")
-    assert wrong["command"] == "facebank packs remove small"
-    run(*wrong["command"].split()[1:])
+    (problem,) = [finding for finding in findings if finding["severity"] == "problem"]
+    assert (problem["subject"], problem["detail"]) == ("Pack small", "e.onnx is altered")
+    assert problem["command"] == "facebank packs remove small"
+    run(*problem["command"].split()[1:])
     run("doctor")
 
 
@@ -206,11 +208,11 @@ def test_external_weights_are_refused_in_an_uninstalled_pack(
     """The hashes of pack.toml do not cover a separate file of weights."""
     model = ModelProto.FromString((small_pack / "e.onnx").read_bytes())
     model.graph.initializer.append(external("w"))
-    old, data = hashlib.sha256((small_pack / "e.onnx").read_bytes()).hexdigest(), model.SerializeToString()
+    old_hash, data = hashlib.sha256((small_pack / "e.onnx").read_bytes()).hexdigest(), model.SerializeToString()
     (small_pack / "e.onnx").write_bytes(data)
     (small_pack / "weights.bin").write_bytes(bytes(16))
     manifest = small_pack / MANIFEST_NAME
-    text = manifest.read_text("utf-8").replace(old, hashlib.sha256(data).hexdigest())
+    text = manifest.read_text("utf-8").replace(old_hash, hashlib.sha256(data).hexdigest())
     head, tail = text.split("[embedder]")
     manifest.write_text(f"{head}[embedder]{tail.replace('prepare = false', f'prepare = {str(prepare).lower()}')}")
     output = run("--pack", small_pack, "verify", portrait, portrait, code=2).err
@@ -226,15 +228,15 @@ def test_an_altered_pack_is_not_used(run: Run, packs_folder: Path, small_pack: P
     assert "altered" in output
 
 
-def test_a_wrong_manifest_is_listed_with_its_problem(run: Run, packs_folder: Path, valid: Valid) -> None:
+def test_a_wrong_manifest_is_listed_with_its_problem(run: Run, packs_folder: Path, validate: Validate) -> None:
     (packs_folder / "odd").mkdir(parents=True)
     (packs_folder / "odd" / "pack.toml").write_text("schema = 'none'")
     listed = run("packs", "list", "--json").records
-    valid("packs-list", listed)
+    validate("packs-list", listed)
     assert [pack["name"] for pack in listed if pack["problem"]] == ["odd"]
-    valid("packs-show", run("packs", "show", "odd", "--json", code=1).records)
+    validate("packs-show", run("packs", "show", "odd", "--json", code=1).records)
     run("packs", "verify", code=1)
 
 
-def test_the_embedded_pack_stays(run: Run) -> None:
+def test_the_embedded_pack_cannot_be_removed(run: Run) -> None:
     assert "part of facebank" in run("packs", "remove", "opencv", code=2).err

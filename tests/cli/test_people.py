@@ -16,19 +16,19 @@ from PIL import Image
 
 from .conftest import DEMO_PHOTOS, PROJECT, Run
 
-Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 
 pytestmark = pytest.mark.usefixtures("two_people")
 
 
-def people(run: Run) -> dict[str, int]:
+def sample_counts(run: Run) -> dict[str, int]:
     """Return the number of samples by person."""
     return {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
 
 
-def test_list(run: Run, valid: Valid) -> None:
+def test_list_shows_people_with_their_samples(run: Run, validate: Validate) -> None:
     records = run("people", "list", "--json").records
-    valid("people-list", records)
+    validate("people-list", records)
     assert [record["person"] for record in records] == ["Barack Obama", "Eileen Collins"]
     assert [(record["samples"], record["photos"]) for record in records] == [(1, 1), (1, 1)]
     titles, *rows = run("people", "list").out.splitlines()
@@ -36,16 +36,16 @@ def test_list(run: Run, valid: Valid) -> None:
     assert rows[0].startswith("Barack Obama\t1\t1\t")
 
 
-def test_show_ignores_the_case_of_names(run: Run, portrait: Path, valid: Valid) -> None:
+def test_show_ignores_the_case_of_names(run: Run, portrait: Path, validate: Validate) -> None:
     records = run("people", "show", "barack OBAMA", "--json").records
-    valid("people-show", records)
+    validate("people-show", records)
     assert [(record["person"], record["image"]) for record in records] == [("Barack Obama", str(portrait))]
     assert str(portrait) in run("people", "show", "Barack Obama").out
 
 
 def test_show_writes_a_page_of_the_faces(run: Run, portrait: Path, browser: Path, tmp_path: Path) -> None:
-    ran = run("people", "show", "barack obama", "--out", "faces.html")
-    assert "page: faces.html" in ran.err
+    result = run("people", "show", "barack obama", "--out", "faces.html")
+    assert "page: faces.html" in result.err
     text = (tmp_path / "faces.html").read_text("utf-8")
     assert "<h1>Samples of Barack Obama</h1>" in text
     assert text.count('src="data:image/jpeg;base64,') == 1
@@ -58,24 +58,26 @@ def test_show_writes_a_page_of_the_faces(run: Run, portrait: Path, browser: Path
     assert browser.with_name("opened").read_text().split() == [page.as_uri()]
     assert stat.S_IMODE(page.parent.stat().st_mode) == 0o700
     assert page.read_text("utf-8") == text
-    unseen = run("people", "show", "Barack Obama", "--open", BROWSER="/no/browser", PATH="/no", FACEBANK_CACHE=cache)
-    assert "no browser could be started" in unseen.err
+    without_browser = run(
+        "people", "show", "Barack Obama", "--open", BROWSER="/no/browser", PATH="/no", FACEBANK_CACHE=cache
+    )
+    assert "no browser could be started" in without_browser.err
     forgotten = run("people", "forget", "Barack Obama")
-    assert not page.exists(), "a page that nobody named a file for is wiped"
+    assert not page.exists(), "a page in the cache is wiped"
     assert "faces.html" in forgotten.err
 
 
-def test_set_and_remove_birth_date_and_note(run: Run, valid: Valid) -> None:
-    ran = run("people", "set", "barack obama", "--born", "1961-08", "--note", "44th \x1b[31mpresident", "--json")
-    valid("people-set", ran.records)
-    (record,) = ran.records
+def test_a_birth_date_and_a_note_are_set_and_removed(run: Run, validate: Validate) -> None:
+    result = run("people", "set", "barack obama", "--born", "1961-08", "--note", "44th \x1b[31mpresident", "--json")
+    validate("people-set", result.records)
+    (record,) = result.records
     assert (record["person"], record["born"], record["note"]) == ("Barack Obama", "1961-08", "44th \x1b[31mpresident")
     listed = run("people", "list", "--json").records
-    valid("people-list", listed)
-    assert [(each["born"], each["note"]) for each in listed] == [(record["born"], record["note"]), (None, None)]
+    validate("people-list", listed)
+    assert [(record["born"], record["note"]) for record in listed] == [(record["born"], record["note"]), (None, None)]
     shown = run("people", "show", "Barack Obama", "--json").records
-    valid("people-show", shown)
-    assert {(each["born"], each["note"]) for each in shown} == {(record["born"], record["note"])}
+    validate("people-show", shown)
+    assert {(record["born"], record["note"]) for record in shown} == {(record["born"], record["note"])}
     text = run("people", "show", "Barack Obama").out.splitlines()
     assert text[-2:] == ["born 1961-08", r"note: 44th \x1b[31mpresident"]
     assert run("people", "set", "Barack Obama", "--no-note").out == "Barack Obama\nborn 1961-08\n"
@@ -85,7 +87,7 @@ def test_set_and_remove_birth_date_and_note(run: Run, valid: Valid) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "why"),
+    ("options", "message"),
     [
         (("--born", "1961-13"), "YYYY-MM-DD"),
         (("--born", "61"), "YYYY-MM-DD"),
@@ -96,14 +98,14 @@ def test_set_and_remove_birth_date_and_note(run: Run, valid: Valid) -> None:
         ((), "nothing to set"),
     ],
 )
-def test_set_refuses_invalid_values(run: Run, options: Sequence[str], why: str) -> None:
-    ran = run("people", "set", "Barack Obama", *options, code=2)
-    assert why in ran.err
-    assert len(ran.err.splitlines()) == 1
+def test_set_refuses_invalid_values(run: Run, options: Sequence[str], message: str) -> None:
+    result = run("people", "set", "Barack Obama", *options, code=2)
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
     assert run("people", "list", "--json").records[0]["born"] is None
 
 
-def test_show_warns_of_a_childs_old_samples(run: Run, speech: Path, tmp_path: Path, valid: Valid) -> None:
+def test_show_warns_of_a_childs_old_samples(run: Run, speech: Path, tmp_path: Path, validate: Validate) -> None:
     old = (datetime.now(UTC) - timedelta(days=1000)).strftime("%Y:%m:%d %H:%M:%S")
     with Image.open(speech) as photo:
         exif = photo.getexif()
@@ -113,94 +115,94 @@ def test_show_warns_of_a_childs_old_samples(run: Run, speech: Path, tmp_path: Pa
     assert run("people", "show", "Child", "--json").records[0]["camera_dated"] is True
     born = (datetime.now(UTC) - timedelta(days=3650)).strftime("%Y-%m")
     assert "enroll a newer photo" in run("people", "set", "Child", "--born", born).err
-    ran = run("people", "show", "Child", "--json")
-    valid("people-show", ran.records)
-    assert [warning["code"] for warning in ran.records[0]["warnings"]] == ["outdated_samples"]
+    result = run("people", "show", "Child", "--json")
+    validate("people-show", result.records)
+    assert [warning["code"] for warning in result.records[0]["warnings"]] == ["outdated_samples"]
     assert "enroll a newer photo" in run("people", "show", "Child").err
-    (finding,) = (each for each in run("audit", "--json").records if each["finding"] == "outdated_samples")
+    (finding,) = (record for record in run("audit", "--json").records if record["finding"] == "outdated_samples")
     assert finding["people"] == ["Child"]
     run("people", "set", "Child", "--born", f"{datetime.now(UTC).year}")
     codes = [warning["code"] for warning in run("people", "show", "Child", "--json").records[0]["warnings"]]
     assert codes == ["outdated_samples", "dated_before_birth"]
-    valid("audit", run("audit", "--json").records)
+    validate("audit", run("audit", "--json").records)
     run("people", "set", "Child", "--no-born")
     assert run("people", "show", "Child").err == ""
 
 
 def test_file_dates_are_marked(run: Run, portrait: Path, speech: Path, tmp_path: Path) -> None:
-    for name, noted in (("noted.jpg", "2012:05:17 10:00:00"), ("reset.jpg", "2000:01:01 00:00:00")):
-        with Image.open(speech if name == "noted.jpg" else portrait) as photo:
+    for name, date in (("dated.jpg", "2012:05:17 10:00:00"), ("reset.jpg", "2000:01:01 00:00:00")):
+        with Image.open(speech if name == "dated.jpg" else portrait) as photo:
             exif = photo.getexif()
-            exif.get_ifd(0x8769)[0x9003] = noted
+            exif.get_ifd(0x8769)[0x9003] = date
             photo.save(tmp_path / name, exif=exif, quality=95)
     with Image.open(speech) as photo:
         photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "plain.jpg")
     os.utime(tmp_path / "plain.jpg", (1_500_000_000, 1_500_000_000))
-    run("enroll", "--name", "Dated", "noted.jpg", "reset.jpg", "plain.jpg", "--force", code=None)
+    run("enroll", "--name", "Dated", "dated.jpg", "reset.jpg", "plain.jpg", "--force", code=None)
     lines = [line.split("\t") for line in run("people", "show", "Dated").out.splitlines() if "\t" in line]
     shown = {Path(cells[1]).name: cells[4] for cells in lines[1:]}
-    assert shown == {"noted.jpg": "2012-05-17", "reset.jpg": "", "plain.jpg": "2017-07-14 (file's date)"}
+    assert shown == {"dated.jpg": "2012-05-17", "reset.jpg": "", "plain.jpg": "2017-07-14 (file's date)"}
 
 
-def test_rename(run: Run, valid: Valid) -> None:
+def test_a_person_is_renamed(run: Run, validate: Validate) -> None:
     records = run("people", "rename", "Barack Obama", "Barack  H. Obama ", "--json").records
-    valid("people-rename", records)
+    validate("people-rename", records)
     assert records[0]["person"] == "Barack H. Obama"
-    assert people(run) == {"Barack H. Obama": 1, "Eileen Collins": 1}
+    assert sample_counts(run) == {"Barack H. Obama": 1, "Eileen Collins": 1}
     assert "people merge" in run("people", "rename", "Barack H. Obama", "eileen collins", code=2).err
 
 
-def test_different_people_are_not_merged_or_imported_as_one(run: Run, valid: Valid) -> None:
-    ran = run("people", "merge", "Eileen Collins", "--into", "Barack Obama", code=2)
-    assert "look like two people" in ran.err
-    assert "--force" in ran.err
-    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1}
+def test_different_people_are_not_merged_or_imported_as_one(run: Run, validate: Validate) -> None:
+    result = run("people", "merge", "Eileen Collins", "--into", "Barack Obama", code=2)
+    assert "look like two people" in result.err
+    assert "--force" in result.err
+    assert sample_counts(run) == {"Barack Obama": 1, "Eileen Collins": 1}
     run("people", "export", "backup")
     run("people", "merge", "Eileen Collins", "--into", "Barack Obama", "--force")
     run("people", "remove-sample", "2")
     run("people", "rename", "Barack Obama", "Eileen Collins")
     imported = run("people", "import", "backup", "--json", code=1)
-    valid("people-import", imported.records)
+    validate("people-import", imported.records)
     assert [refused["person"] for refused in imported.records[0]["refused"]] == ["Eileen Collins"]
     assert "unlike Eileen Collins" in imported.err
 
 
-def test_merge_keeps_every_sample(run: Run, speech: Path, valid: Valid) -> None:
+def test_merge_keeps_every_sample(run: Run, speech: Path, validate: Validate) -> None:
     run("enroll", "President", speech, "--force")
     run("people", "set", "President", "--born", "1961")
     run("people", "set", "Barack Obama", "--born", "1961-08-04")
-    ran = run("people", "merge", "President", "--into", "Barack Obama", "--json")
-    valid("people-merge", ran.records)
-    assert ran.records[0]["born"] == "1961-08-04"
-    assert "the date of Barack Obama is kept" in ran.err
-    assert people(run) == {"Barack Obama": 2, "Eileen Collins": 1}
+    result = run("people", "merge", "President", "--into", "Barack Obama", "--json")
+    validate("people-merge", result.records)
+    assert result.records[0]["born"] == "1961-08-04"
+    assert "the date of Barack Obama is kept" in result.err
+    assert sample_counts(run) == {"Barack Obama": 2, "Eileen Collins": 1}
 
 
-def test_audit_finds_a_wrong_merge_which_is_undone(run: Run, speech: Path, valid: Valid) -> None:
+def test_audit_finds_a_wrong_merge_which_is_undone(run: Run, speech: Path, validate: Validate) -> None:
     run("people", "merge", "Eileen Collins", "--into", "Barack Obama", "--force")
     (finding, *_) = run("audit", "--json").records
-    valid("audit", [finding])
+    validate("audit", [finding])
     assert {"facebank people unmerge 'Barack Obama'", "facebank people split 'Barack Obama' --into NEW_NAME 2"} < set(
         finding["commands"]
     )
     shown = run("people", "show", "Barack Obama", "--json").records
-    valid("people-show", shown)
-    assert [each["person"] for each in shown[0]["merged"]] == ["Eileen Collins"]
+    validate("people-show", shown)
+    assert [record["person"] for record in shown[0]["merged"]] == ["Eileen Collins"]
     assert "Eileen Collins was joined on" in run("people", "show", "Barack Obama").out
     assert "merged into Barack Obama" in run("people", "show", "Eileen Collins", code=2).err
-    apart = run("people", "unmerge", "Barack Obama", "--json").records
-    valid("people-unmerge", apart)
-    assert [(each["person"], each["samples"]) for each in apart] == [("Eileen Collins", 1)]
+    unmerged = run("people", "unmerge", "Barack Obama", "--json").records
+    validate("people-unmerge", unmerged)
+    assert [(record["person"], record["samples"]) for record in unmerged] == [("Eileen Collins", 1)]
     run("enroll", "--force", "--name", "Eileen Collins", speech)
     split = run("people", "split", "Eileen Collins", "--into", "President", "3", "--json").records
-    valid("people-split", split)
+    validate("people-split", split)
     assert split == [{"person": "Eileen Collins", "samples": 1, "into": "President", "moved": [3]}]
-    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1, "President": 1}
+    assert sample_counts(run) == {"Barack Obama": 1, "Eileen Collins": 1, "President": 1}
 
 
-def test_forget_reports_what_was_removed(run: Run, valid: Valid) -> None:
+def test_forget_reports_the_removed_samples(run: Run, validate: Validate) -> None:
     records = run("people", "forget", "barack obama", "--json").records
-    valid("people-forget", records)
+    validate("people-forget", records)
     assert records == [
         {
             "person": "Barack Obama",
@@ -214,7 +216,7 @@ def test_forget_reports_what_was_removed(run: Run, valid: Valid) -> None:
             "mirrors": [],
         }
     ]
-    assert people(run) == {"Eileen Collins": 1}
+    assert sample_counts(run) == {"Eileen Collins": 1}
     assert run("people", "forget", "Eileen Collins").out == "Eileen Collins is forgotten, with 1 sample\n"
 
 
@@ -222,27 +224,29 @@ def test_forget_reports_busy_readers(run: Run, two_people: Path) -> None:
     with closing(sqlite3.connect(two_people)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        ran = run("people", "forget", "Barack Obama", "--json")
-    assert ran.records[0]["busy_readers"] is True
-    assert "reading the gallery" in ran.err
-    assert people(run) == {"Eileen Collins": 1}
+        result = run("people", "forget", "Barack Obama", "--json")
+    assert result.records[0]["busy_readers"] is True
+    assert "reading the gallery" in result.err
+    assert sample_counts(run) == {"Eileen Collins": 1}
 
 
-def test_remove_sample(run: Run, valid: Valid) -> None:
+def test_a_sample_is_removed(run: Run, validate: Validate) -> None:
     (sample,) = run("people", "show", "Barack Obama", "--json").records
     records = run("people", "remove-sample", str(sample["sample_id"]), "--json").records
-    valid("people-remove-sample", records)
-    assert people(run) == {"Barack Obama": 0, "Eileen Collins": 1}
+    validate("people-remove-sample", records)
+    assert sample_counts(run) == {"Barack Obama": 0, "Eileen Collins": 1}
     run("people", "remove-sample", str(sample["sample_id"]), code=2)
 
 
-def test_export_and_import_into_a_new_gallery(run: Run, tmp_path: Path, speech: Path, valid: Valid) -> None:
+def test_people_are_exported_and_imported_into_a_new_gallery(
+    run: Run, tmp_path: Path, speech: Path, validate: Validate
+) -> None:
     exported = run("people", "export", "backup", "--json").records
-    valid("people-export", exported)
+    validate("people-export", exported)
     assert (exported[0]["people"], exported[0]["samples"]) == (2, 2)
     other = tmp_path / "other.facebank"
     imported = run("--gallery", other, "people", "import", "backup", "--json").records
-    valid("people-import", imported)
+    validate("people-import", imported)
     assert imported == [{"people": 2, "samples": 2, "duplicates": 0, "duplicates_elsewhere": 0, "refused": []}]
     (record,) = run("--gallery", other, "identify", speech, "--json").records
     assert [face["person"] for face in record["faces"]] == ["Barack Obama"]
@@ -250,16 +254,16 @@ def test_export_and_import_into_a_new_gallery(run: Run, tmp_path: Path, speech: 
     assert again == [{"people": 0, "samples": 0, "duplicates": 2, "duplicates_elsewhere": 0, "refused": []}]
 
 
-def test_export_of_one_person(run: Run, tmp_path: Path) -> None:
-    ran = run("people", "export", "one", "--person", "Eileen Collins")
-    assert ran.out == f"1 person with 1 sample written to {tmp_path / 'one'}\n"
+def test_one_person_is_exported(run: Run, tmp_path: Path) -> None:
+    result = run("people", "export", "one", "--person", "Eileen Collins")
+    assert result.out == f"1 person with 1 sample written to {tmp_path / 'one'}\n"
     assert "already exists" in run("people", "export", "one", code=2).err
 
 
-def test_re_embed_with_the_same_pack_changes_no_result(run: Run, speech: Path, valid: Valid) -> None:
+def test_re_embed_with_the_same_pack_changes_no_result(run: Run, speech: Path, validate: Validate) -> None:
     before = run("identify", speech, "--json").records
     records = run("people", "re-embed", "--json").records
-    valid("people-re-embed", records)
+    validate("people-re-embed", records)
     unfinished = {"lost": [], "busy_readers": False, "full_disk": False, "mirrors": []}
     assert records == [{"changed": True, "pack": "opencv", "embedded": 2, **unfinished}]
     after = run("identify", speech, "--json").records
@@ -267,7 +271,7 @@ def test_re_embed_with_the_same_pack_changes_no_result(run: Run, speech: Path, v
     assert after[0]["faces"][0]["similarity"] == pytest.approx(before[0]["faces"][0]["similarity"], abs=1e-4)
 
 
-def test_re_embed_with_another_pack(run: Run, tmp_path: Path, speech: Path) -> None:
+def test_re_embed_changes_the_pack_of_a_gallery(run: Run, tmp_path: Path, speech: Path) -> None:
     other = tmp_path / "flipped"
     copy_pack(other)
     manifest = (other / "pack.toml").read_text().replace('name = "opencv"', 'name = "flipped"')
@@ -286,13 +290,13 @@ def test_re_embed_requires_all_photos_or_drop_missing(run: Run, tmp_path: Path) 
     lost.write_bytes((DEMO_PHOTOS / "joe_biden_blue_room.jpg").read_bytes())
     run("enroll", "Joe", "joe.jpg")
     lost.unlink()
-    ran = run("people", "re-embed", "--json", code=2)
-    assert [(record["changed"], record["embedded"]) for record in ran.records] == [(False, 2)]
-    assert [sample["person"] for sample in ran.records[0]["lost"]] == ["Joe"]
-    assert str(lost) in ran.err
-    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1, "Joe": 1}
+    result = run("people", "re-embed", "--json", code=2)
+    assert [(record["changed"], record["embedded"]) for record in result.records] == [(False, 2)]
+    assert [sample["person"] for sample in result.records[0]["lost"]] == ["Joe"]
+    assert str(lost) in result.err
+    assert sample_counts(run) == {"Barack Obama": 1, "Eileen Collins": 1, "Joe": 1}
     run("people", "re-embed", "--drop-missing", code=1)
-    assert people(run) == {"Barack Obama": 1, "Eileen Collins": 1, "Joe": 0}
+    assert sample_counts(run) == {"Barack Obama": 1, "Eileen Collins": 1, "Joe": 0}
 
 
 @pytest.mark.parametrize(
@@ -306,8 +310,8 @@ def test_re_embed_requires_all_photos_or_drop_missing(run: Run, tmp_path: Path) 
     ],
 )
 def test_an_unknown_name_is_refused_in_one_sentence(run: Run, command: list[str]) -> None:
-    ran = run("people", *command, "Nobody", code=2)
-    assert ran.err == "facebank: Nobody called 'Nobody' is enrolled: `facebank people list` shows who is.\n"
+    result = run("people", *command, "Nobody", code=2)
+    assert result.err == "facebank: Nobody called 'Nobody' is enrolled: `facebank people list` shows who is.\n"
 
 
 def copy_pack(folder: Path) -> None:

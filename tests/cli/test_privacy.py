@@ -1,4 +1,4 @@
-"""No files are written outside of facebank's own folders."""
+"""No files are written outside facebank's own folders."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def test_the_runtime_stores_no_telemetry(
     home = tmp_path / "home"
     home.mkdir()
     for command in (["identify", speech], ["enroll", "Barack Obama", speech], ["doctor"]):
-        # gallery, packs and cache are elsewhere, so the home folder must stay empty
+        # The gallery, packs and cache are elsewhere, so the home folder must stay empty.
         run(*command, code=None, HOME=str(home), ORT_DISABLE_TELEMETRY=setting)
     assert [path.relative_to(home) for path in home.rglob("*")] == []

@@ -25,37 +25,37 @@ class Clock:
 
 def test_items_known_from_an_earlier_run_do_not_count_for_the_pace() -> None:
     clock = Clock()
-    rate = Pace(1200, clock)
+    pace = Pace(1200, clock)
     for _ in range(1000):  # known from an earlier run
         clock.now += 0.0001
-        rate.step()
-    assert rate.seconds_left() is None
+        pace.step()
+    assert pace.seconds_left() is None
     for _ in range(3):  # batches of 32 photos, 3.2 seconds each
         clock.now += 3.2
         for _ in range(32):
             clock.now += 0.0001
-            rate.step()
-    left = rate.seconds_left()
+            pace.step()
+    left = pace.seconds_left()
     assert left is not None
     assert left == pytest.approx(0.1 * (200 - 96), rel=0.1)
 
 
 def test_the_first_batch_gives_an_estimate() -> None:
     clock = Clock()
-    rate = Pace(3200, clock)
+    pace = Pace(3200, clock)
     clock.now = 3.2
     for _ in range(32):
-        rate.step()
-    assert rate.seconds_left() == pytest.approx(0.1 * 3168)
+        pace.step()
+    assert pace.seconds_left() == pytest.approx(0.1 * 3168)
 
 
 def test_fast_steady_steps_give_an_estimate() -> None:
     clock = Clock()
-    rate = Pace(10_000, clock)
+    pace = Pace(10_000, clock)
     for _ in range(5000):
         clock.now += 0.001
-        rate.step()
-    assert rate.seconds_left() == pytest.approx(5)
+        pace.step()
+    assert pace.seconds_left() == pytest.approx(5)
 
 
 @pytest.mark.parametrize(

@@ -26,18 +26,18 @@ def folder(run: Run, two_people: Path, tmp_path: Path, speech: Path) -> Path:
 def test_a_read_only_gallery_is_usable(run: Run, folder: Path, speech: Path) -> None:
     with read_only(folder):
 
-        def unprivileged(*arguments: str | Path, code: int = 0) -> str:
-            place = str(folder / "two.facebank")
-            done = run(*arguments, code=code, before=without_privileges, FACEBANK_GALLERY=place)
-            return done.out + done.err
+        def run_unprivileged(*arguments: str | Path, code: int = 0) -> str:
+            gallery = str(folder / "two.facebank")
+            result = run(*arguments, code=code, before=without_privileges, FACEBANK_GALLERY=gallery)
+            return result.out + result.err
 
-        assert "Eileen Collins" in unprivileged("people", "list")
-        assert "Barack Obama\tknown" in unprivileged("identify", speech)
-        assert "Barack Obama\tknown" in unprivileged("identify", "--scan")
-        output = unprivileged("doctor")
+        assert "Eileen Collins" in run_unprivileged("people", "list")
+        assert "Barack Obama\tknown" in run_unprivileged("identify", speech)
+        assert "Barack Obama\tknown" in run_unprivileged("identify", "--scan")
+        output = run_unprivileged("doctor")
         assert "read-only: people can be listed and identified" in output
         assert "No problems, 2 warnings" in output
-        refused = unprivileged("enroll", "--name", "Joe Biden", DEMO_PHOTOS / "joe_biden_blue_room.jpg", code=2)
+        refused = run_unprivileged("enroll", "--name", "Joe Biden", DEMO_PHOTOS / "joe_biden_blue_room.jpg", code=2)
         assert "two.facebank cannot be changed" in refused
 
 
@@ -50,32 +50,35 @@ def test_a_write_ahead_log_in_a_read_only_folder_is_read(run: Run, two_people: P
             shutil.copy(f"{two_people}{suffix}", folder / f"two.facebank{suffix}")
     assert (folder / "two.facebank-wal").stat().st_size > 0
     with read_only(folder):
-        place = str(folder / "two.facebank")
-        assert "Eileen M. Collins" in run("people", "list", before=without_privileges, FACEBANK_GALLERY=place).out
+        read_only_gallery = str(folder / "two.facebank")
+        assert (
+            "Eileen M. Collins"
+            in run("people", "list", before=without_privileges, FACEBANK_GALLERY=read_only_gallery).out
+        )
 
 
 def test_everything_works_without_a_cache(run: Run, folder: Path, tmp_path: Path, speech: Path) -> None:
-    for place in ("cache", "home"):
-        (tmp_path / place).mkdir()
-        (tmp_path / place).chmod(0o500)
+    for name in ("cache", "home"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o500)
     gallery, photos = str(folder / "two.facebank"), tmp_path / "photos"
     photos.mkdir()
     shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", photos)
 
-    def without_cache(*arguments: str | Path) -> str:
-        done = run(
+    def run_without_cache(*arguments: str | Path) -> str:
+        result = run(
             *arguments,
             before=without_privileges,
             FACEBANK_GALLERY=gallery,
             FACEBANK_CACHE=str(tmp_path / "cache" / "here"),
             HOME=str(tmp_path / "home"),
         )
-        assert done.err == ""
-        return done.out
+        assert result.err == ""
+        return result.out
 
-    assert "1 of 1 photos enrolled" in without_cache("enroll", "--name", "Joe Biden", photos)
-    assert "1 analyzed" in without_cache("scan", photos)
+    assert "1 of 1 photos enrolled" in run_without_cache("enroll", "--name", "Joe Biden", photos)
+    assert "1 analyzed" in run_without_cache("scan", photos)
     run("settings", "set", "classifier", "svm", FACEBANK_GALLERY=gallery)
-    assert "barack_obama_speech.jpg" in without_cache("identify", speech)
-    assert "cache/here: not writable, so every run prepares networks" in without_cache("doctor")
+    assert "barack_obama_speech.jpg" in run_without_cache("identify", speech)
+    assert "cache/here: not writable, so every run prepares networks" in run_without_cache("doctor")
     assert list((tmp_path / "cache").iterdir()) == list((tmp_path / "home").iterdir()) == []

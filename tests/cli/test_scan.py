@@ -20,7 +20,7 @@ from facebank.album.scan.scanner import only_scan
 
 from .conftest import DEMO_PHOTOS, Run
 
-Valid = Callable[[str, Sequence[dict[str, object]]], None]
+Validate = Callable[[str, Sequence[dict[str, object]]], None]
 
 
 @pytest.fixture
@@ -32,23 +32,25 @@ def album(tmp_path: Path) -> Path:
     return folder
 
 
-def people(records: Sequence[dict[str, object]]) -> dict[str, list[object]]:
-    found: dict[str, list[object]] = {}
+def people_by_photo(records: Sequence[dict[str, object]]) -> dict[str, list[object]]:
+    people: dict[str, list[object]] = {}
     for record in records:
         faces = record["faces"]
         assert isinstance(faces, list)
-        found[Path(str(record["image"])).name] = [face["person"] for face in faces]
-    return found
+        people[Path(str(record["image"])).name] = [face["person"] for face in faces]
+    return people
 
 
-def test_a_scan_gives_the_same_results_as_its_photos(run: Run, two_people: Path, album: Path, valid: Valid) -> None:
-    done = run("scan", album, "--json")
-    valid("scan", done.records)
-    assert [record["status"] for record in done.records] == ["scanned"] * 5
-    asked, read = run("identify", "--scan", "--json").records, run("identify", album, "--json").records
-    valid("identify", asked)
-    assert people(asked) == people(read)
-    assert people(asked)["barack_obama_speech.jpg"] == ["Barack Obama"]
+def test_a_scan_gives_the_same_results_as_its_photos(
+    run: Run, two_people: Path, album: Path, validate: Validate
+) -> None:
+    result = run("scan", album, "--json")
+    validate("scan", result.records)
+    assert [record["status"] for record in result.records] == ["scanned"] * 5
+    from_scan, from_photos = run("identify", "--scan", "--json").records, run("identify", album, "--json").records
+    validate("identify", from_scan)
+    assert people_by_photo(from_scan) == people_by_photo(from_photos)
+    assert people_by_photo(from_scan)["barack_obama_speech.jpg"] == ["Barack Obama"]
     assert two_people.with_suffix(".scan").exists()
 
 
@@ -57,9 +59,9 @@ def test_people_enrolled_later_are_found_in_deleted_photos(
 ) -> None:
     assert "5 analyzed" in run("scan", album).out
     shutil.rmtree(album)
-    assert people(run("identify", "--scan", "--json").records)["joe_biden_blue_room.jpg"] == [None]
+    assert people_by_photo(run("identify", "--scan", "--json").records)["joe_biden_blue_room.jpg"] == [None]
     run("enroll", "--name", "Joe Biden", stranger)
-    assert people(run("identify", "--scan", "--json").records)["joe_biden_blue_room.jpg"] == ["Joe Biden"]
+    assert people_by_photo(run("identify", "--scan", "--json").records)["joe_biden_blue_room.jpg"] == ["Joe Biden"]
 
 
 def test_a_second_scan_reports_changes(run: Run, album: Path) -> None:
@@ -67,10 +69,10 @@ def test_a_second_scan_reports_changes(run: Run, album: Path) -> None:
     (album / "eileen_collins.jpg").rename(album / "commander.jpg")
     (album / "barack_obama_speech.jpg").unlink()
     (album / "torn.jpg").write_bytes((album / "joe_biden_blue_room.jpg").read_bytes()[:3000])
-    done = run("scan", album, code=1)
-    assert done.out.splitlines()[0] == "1 moved, renamed or copied, 3 unchanged, 1 gone, 1 unreadable"
-    assert "torn.jpg" in done.err
-    assert "4 faces in 4 photos (4 files)" in done.out
+    result = run("scan", album, code=1)
+    assert result.out.splitlines()[0] == "1 moved, renamed or copied, 3 unchanged, 1 gone, 1 unreadable"
+    assert "torn.jpg" in result.err
+    assert "4 faces in 4 photos (4 files)" in result.out
 
 
 def test_results_of_a_deleted_folder_are_kept_until_forgotten(run: Run, two_people: Path, album: Path) -> None:
@@ -93,7 +95,7 @@ def test_part_of_a_scan_can_be_identified(run: Run, two_people: Path, album: Pat
     assert "scan it first" in run("identify", "--scan", album / "nowhere", code=2).err
 
 
-def test_another_scan_file(run: Run, two_people: Path, album: Path, tmp_path: Path) -> None:
+def test_a_scan_file_can_be_named(run: Run, two_people: Path, album: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.scan"
     run("scan", album, "--scan-file", own)
     assert not two_people.with_suffix(".scan").exists()
@@ -113,7 +115,7 @@ def test_a_killed_scan_continues(
         [*program, "--gallery", str(gallery), "scan", str(album)], env=environment, stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not _holds_something(scan_file):
+    while time.monotonic() < deadline and not _has_committed(scan_file):
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -125,7 +127,7 @@ def test_a_killed_scan_continues(
     assert not gallery.with_name("test.scan.lock").exists()
 
 
-def _holds_something(path: Path) -> bool:
+def _has_committed(path: Path) -> bool:
     journal = path.with_name(path.name + "-wal")
     return journal.exists() and journal.stat().st_size > 100_000
 
@@ -150,33 +152,33 @@ def test_invalid_paths_and_options_are_reported(run: Run, two_people: Path, albu
 def test_a_full_disk_loses_nothing(run: Run, two_people: Path, album: Path) -> None:
     assert two_people.exists()
 
-    def leave_little_room() -> None:
+    def limit_file_size() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    assert "the disk is full" in run("scan", album, code=2, before=leave_little_room).err
+    assert "the disk is full" in run("scan", album, code=2, before=limit_file_size).err
     run("scan", album)
     assert len(run("identify", "--scan", "--json").records) == len(list(album.iterdir()))
 
 
-def test_undecodable_file_names_and_loops(run: Run, two_people: Path, tmp_path: Path) -> None:
+def test_undecodable_file_names_and_circular_links_are_scanned(run: Run, two_people: Path, tmp_path: Path) -> None:
     assert two_people.exists()
-    album = tmp_path / "odd"
+    album = tmp_path / "album"
     album.mkdir()
-    odd = os.fsencode(album) + b"/\xff\xfe.jpg"
-    shutil.copy(os.fsencode(DEMO_PHOTOS / "barack_obama_speech.jpg"), odd)
+    byte_path = os.fsencode(album) + b"/\xff\xfe.jpg"
+    shutil.copy(os.fsencode(DEMO_PHOTOS / "barack_obama_speech.jpg"), byte_path)
     (album / "loop").symlink_to(album)
     run("scan", album)
     assert "1 unchanged" in run("scan", album).out
     (photo,) = run("identify", "--scan", "--json").records
-    assert os.fsencode(str(photo["image"])) == odd
+    assert os.fsencode(str(photo["image"])) == byte_path
     assert photo["faces"]
 
 
-def test_unreadable_photos_are_reported_each_time(run: Run, album: Path, valid: Valid) -> None:
+def test_unreadable_photos_are_reported_each_time(run: Run, album: Path, validate: Validate) -> None:
     (album / "torn.jpg").write_bytes((album / "joe_biden_blue_room.jpg").read_bytes()[:3000])
     first = run("scan", album, "--json", code=1)
     second = run("scan", album, "--json", code=1)
-    valid("scan", second.records)
+    validate("scan", second.records)
     assert len(first.records) == 6
     assert [(Path(str(record["image"])).name, record["status"]) for record in second.records] == [
         ("torn.jpg", "unreadable")
@@ -203,7 +205,7 @@ def test_a_video_in_two_of_the_folders_counts_once(run: Run, album: Path) -> Non
     assert "1 video skipped" in run("scan", album, album / "inner").err
 
 
-def test_a_folder_whose_unreadable_photos_were_removed(run: Run, album: Path, tmp_path: Path) -> None:
+def test_a_folder_without_its_removed_unreadable_photos_is_forgotten(run: Run, album: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "torn.jpg").write_bytes(b"torn")
     run("scan", album, tmp_path / "other", code=1)
@@ -220,50 +222,50 @@ def test_a_folder_whose_unreadable_photos_were_removed(run: Run, album: Path, tm
 def test_people_in_the_scan_count_as_other_people_until_somebody_is_forgotten(
     run: Run, album: Path, stranger: Path
 ) -> None:
-    def others() -> object:
+    def count_others() -> object:
         return run("settings", "show", "--json").records[0]["other_people"]
 
-    assert others() == 1
+    assert count_others() == 1
     for number in range(3):  # three photos of the stranger with different bytes
         (album / f"again{number}.jpg").write_bytes(stranger.read_bytes() + bytes(number))
     run("scan", album)
-    assert others() == 2
+    assert count_others() == 2
     assert "your album: 2 other people, 1 of them only in the scan" in run("settings").out
     assert "your album: 2 other people" in run("doctor", code=None).out
     speech = "barack_obama_speech.jpg"
-    alone, among = (people(run("identify", place, "--json").records) for place in (album / speech, album))
-    assert alone[speech] == among[speech] == ["Barack Obama"]
+    by_photo, by_folder = (people_by_photo(run("identify", path, "--json").records) for path in (album / speech, album))
+    assert by_photo[speech] == by_folder[speech] == ["Barack Obama"]
     run("people", "forget", "Eileen Collins")
-    assert others() == 0
+    assert count_others() == 0
 
 
 @pytest.mark.usefixtures("two_people")
 def test_a_damaged_cohort_file_is_recreated_by_the_next_scan(run: Run, album: Path, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
     run("scan", album, FACEBANK_CACHE=cache)
-    (kept,) = Path(cache, "cohorts").iterdir()
-    whole = kept.read_bytes()
-    kept.write_bytes(whole[:-1])
-    asked = run("identify", album, "--json", FACEBANK_CACHE=cache)
-    assert asked.err.count(f"{kept} is damaged: until 'facebank scan' recreates it") == 1
-    assert f"{kept} is damaged" in run("doctor", FACEBANK_CACHE=cache, code=None).out
+    (cohort,) = Path(cache, "cohorts").iterdir()
+    content = cohort.read_bytes()
+    cohort.write_bytes(content[:-1])
+    identified = run("identify", album, "--json", FACEBANK_CACHE=cache)
+    assert identified.err.count(f"{cohort} is damaged: until 'facebank scan' recreates it") == 1
+    assert f"{cohort} is damaged" in run("doctor", FACEBANK_CACHE=cache, code=None).out
     again = run("scan", album, FACEBANK_CACHE=cache)
     assert "unchanged" in again.out
     assert "damaged" not in again.err
-    assert kept.read_bytes() == whole
+    assert cohort.read_bytes() == content
     assert "damaged" not in run("identify", album, "--json", FACEBANK_CACHE=cache).err
-    kept.unlink()
-    kept.symlink_to(album / "eileen_collins.jpg")
+    cohort.unlink()
+    cohort.symlink_to(album / "eileen_collins.jpg")
     run("scan", album, FACEBANK_CACHE=cache)
-    assert not kept.is_symlink()
-    assert kept.read_bytes() == whole
+    assert not cohort.is_symlink()
+    assert cohort.read_bytes() == content
 
 
 def test_photos_are_read_again_when_their_decoder_is_installed(
     run: Run, two_people: Path, shared: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden" / "pillow_heif.py").write_text("raise ImportError('as if it were not installed')")
+    (tmp_path / "hidden" / "pillow_heif.py").write_text("raise ImportError('not installed')")
     (tmp_path / "phone").mkdir()
     for photo in (shared / "data" / "odd" / "phone.heic", DEMO_PHOTOS / "eileen_collins.jpg"):
         shutil.copy(photo, tmp_path / "phone")

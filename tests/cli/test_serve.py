@@ -1,4 +1,4 @@
-"""``facebank serve``: requests, keys, addresses and stopping."""
+"""``facebank serve``: requests, keys, addresses and shutdown."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ import pytest
 
 from .conftest import Run
 
-Valid = Callable[[str, Sequence[dict[str, object]]], None]
+Validate = Callable[[str, Sequence[dict[str, object]]], None]
 
 
 @contextmanager
-def serving(
+def run_service(
     program: list[str], environment: dict[str, str], gallery: Path, *options: str | Path
 ) -> Iterator[tuple[str, subprocess.Popen[str], list[str]]]:
     """Run the service; yield its address, its process and the lines of output before its start."""
@@ -32,9 +32,9 @@ def serving(
             lines: list[str] = []
             for line in process.stderr:
                 lines.append(line)
-                found = re.search(r"serving (http://\S+) ", line)
-                if found is not None:
-                    yield found.group(1), process, lines
+                match = re.search(r"serving (http://\S+) ", line)
+                if match is not None:
+                    yield match.group(1), process, lines
                     return
             pytest.fail("".join(lines))
         finally:
@@ -44,40 +44,40 @@ def serving(
 def test_a_stopped_service_finishes_running_requests(
     program: list[str], environment: dict[str, str], two_people: Path, speech: Path
 ) -> None:
-    with serving(program, environment, two_people) as (address, process, _):
+    with run_service(program, environment, two_people) as (address, process, _):
         assert httpx.get(f"{address}/api/v1/health", trust_env=False).json()["status"] == "ok"
-        answers: list[httpx.Response] = []
+        responses: list[httpx.Response] = []
         photos = [("photos", (f"{number}.jpg", speech.read_bytes())) for number in range(12)]
 
-        def ask() -> None:
-            answers.append(httpx.post(f"{address}/api/v1/identify", files=photos, timeout=120, trust_env=False))
+        def identify() -> None:
+            responses.append(httpx.post(f"{address}/api/v1/identify", files=photos, timeout=120, trust_env=False))
 
-        asking = threading.Thread(target=ask)
-        asking.start()
+        request = threading.Thread(target=identify)
+        request.start()
         deadline = time.monotonic() + 60
         while "under_way 1.0" not in httpx.get(f"{address}/api/v1/metrics", trust_env=False).text:
             assert time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
-        asking.join()
-        assert [photo["faces"][0]["person"] for photo in answers[0].json()["photos"]] == ["Barack Obama"] * 12
+        request.join()
+        assert [photo["faces"][0]["person"] for photo in responses[0].json()["photos"]] == ["Barack Obama"] * 12
         assert process.wait(timeout=60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
 
 def test_an_address_in_use_is_reported(run: Run, two_people: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        ran = run("serve", "--port", str(port), code=2)
-    assert f"127.0.0.1 port {port} cannot be used" in ran.err
-    assert "--port" in ran.err
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        result = run("serve", "--port", str(port), code=2)
+    assert f"127.0.0.1 port {port} cannot be used" in result.err
+    assert "--port" in result.err
     assert "192.0.2.1 port 0 cannot be used" in run("serve", "--host", "192.0.2.1", "--port", "0", code=2).err
 
 
 def test_the_page_opens_in_the_browser(
     program: list[str], environment: dict[str, str], two_people: Path, browser: Path
 ) -> None:
-    with serving(program, {**environment, "BROWSER": str(browser)}, two_people, "--open") as (address, _, _):
+    with run_service(program, {**environment, "BROWSER": str(browser)}, two_people, "--open") as (address, _, _):
         opened, deadline = browser.with_name("opened"), time.monotonic() + 30
         while not opened.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -85,19 +85,19 @@ def test_the_page_opens_in_the_browser(
 
 
 def test_the_first_key_is_shown_once(program: list[str], environment: dict[str, str], two_people: Path) -> None:
-    with serving(program, environment, two_people, "--allow-host", "photos.home") as (address, _, lines):
+    with run_service(program, environment, two_people, "--allow-host", "photos.home") as (address, _, lines):
         (key,) = re.findall(r"shown only once: (facebank_\S+)", "".join(lines))
-        with httpx.Client(base_url=address, headers={"Host": "photos.home"}, trust_env=False) as ask:
-            assert ask.get("/api/v1/metrics").status_code == 401
-            assert ask.get("/api/v1/metrics", headers={"x-api-key": key}).status_code == 200
-    with serving(program, environment, two_people, "--allow-host", "photos.home") as (_, _, lines):
+        with httpx.Client(base_url=address, headers={"Host": "photos.home"}, trust_env=False) as client:
+            assert client.get("/api/v1/metrics").status_code == 401
+            assert client.get("/api/v1/metrics", headers={"x-api-key": key}).status_code == 200
+    with run_service(program, environment, two_people, "--allow-host", "photos.home") as (_, _, lines):
         assert "facebank_" not in "".join(lines)
 
 
 def test_the_key_is_in_a_file(program: list[str], environment: dict[str, str], two_people: Path, run: Run) -> None:
     file = two_people.with_name("token.txt")
     for _ in range(2):  # created by the first run, read by the second
-        with serving(program, environment, two_people, "--token-file", file) as (address, _, lines):
+        with run_service(program, environment, two_people, "--token-file", file) as (address, _, lines):
             assert file.stat().st_mode & 0o777 == 0o600
             key = file.read_text().strip()
             assert key not in "".join(lines)
@@ -109,15 +109,15 @@ def test_the_key_is_in_a_file(program: list[str], environment: dict[str, str], t
         assert "token.txt" in run("serve", "--token-file", file, code=2).err
 
 
-def test_keys_are_added_listed_and_revoked(run: Run, two_people: Path, valid: Valid) -> None:
+def test_keys_are_added_listed_and_revoked(run: Run, two_people: Path, validate: Validate) -> None:
     added = run("serve", "keys", "add", "doorbell", "--role", "read", "--json")
-    valid("serve-keys-add", added.records)
+    validate("serve-keys-add", added.records)
     assert run("serve", "keys", "add", "Ada's phone", "--role", "teach").out.startswith("facebank_")
     listed = run("serve", "keys", "list", "--json")
-    valid("serve-keys-list", listed.records)
+    validate("serve-keys-list", listed.records)
     assert [(key["name"], key["role"]) for key in listed.records] == [("doorbell", "read"), ("Ada's phone", "teach")]
     assert str(added.records[0]["key"]) not in listed.out
-    valid("serve-keys-revoke", run("serve", "keys", "revoke", "doorbell", "--json").records)
+    validate("serve-keys-revoke", run("serve", "keys", "revoke", "doorbell", "--json").records)
     assert "no key 'doorbell'" in run("serve", "keys", "revoke", "doorbell", code=2).err
     assert "use one of read, teach, admin" in run("serve", "keys", "add", "x", "--role", "king", code=2).err
 

@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import Run
 
-Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 
 DEFAULTS = {
     "fpir": 0.01,
@@ -23,21 +23,21 @@ DEFAULTS = {
 
 
 @pytest.mark.usefixtures("two_people")
-def test_settings_are_shown_set_and_unset(run: Run, valid: Valid) -> None:
+def test_settings_are_shown_set_and_unset(run: Run, validate: Validate) -> None:
     records = run("settings", "show", "--json").records
-    valid("settings-show", records)
+    validate("settings-show", records)
     assert {record["key"]: record["value"] for record in records} == DEFAULTS
     assert not any(record["is_set"] for record in records)
     record = {"key": "fpir", "value": 0.001, "default": 0.01, "is_set": True}
     changed = run("settings", "set", "fpir", "0.001", "--json").records
-    valid("settings-set", changed)
+    validate("settings-set", changed)
     assert changed == [record]
     shown = run("settings", "show", "--json").records[0]
     assert {key: shown[key] for key in record} == record
     assert "classifier\tknn\tprototype\tyes" in run("settings", "set", "classifier", "knn").out
     assert "allow_twice\ttrue\tfalse\tyes" in run("settings", "set", "allow_twice", "true").out
     unset = run("settings", "unset", "fpir", "--json").records
-    valid("settings-unset", unset)
+    validate("settings-unset", unset)
     assert unset == [{**record, "value": 0.01, "is_set": False}]
 
 
@@ -59,35 +59,35 @@ def test_settings_alone_shows_them(run: Run) -> None:
     ],
 )
 def test_an_invalid_value_is_refused_in_one_sentence(run: Run, key: str, value: str) -> None:
-    ran = run("settings", "set", "--", key, value, code=2)
-    assert (ran.out, len(ran.err.splitlines())) == ("", 1)
-    assert len(ran.err) < 300
-    assert "\x1b" not in ran.err
+    result = run("settings", "set", "--", key, value, code=2)
+    assert (result.out, len(result.err.splitlines())) == ("", 1)
+    assert len(result.err) < 300
+    assert "\x1b" not in result.err
     assert not any(record["is_set"] for record in run("settings", "show", "--json").records)
 
 
 @pytest.mark.usefixtures("two_people")
-def test_the_fraction_of_strangers_named_is_shown(run: Run, valid: Valid) -> None:
+def test_the_fraction_of_strangers_named_is_shown(run: Run, validate: Validate) -> None:
     """The stricter of the two limits, probability or threshold, determines the fraction."""
 
-    def shown() -> tuple[float, bool, str]:
+    def show_fraction() -> tuple[float, bool, str]:
         records = run("settings", "show", "--json").records
-        valid("settings-show", records)
+        validate("settings-show", records)
         line = run("settings", "show").out.splitlines()[-2]
         return records[0]["strangers_named"], records[0]["strangers_named_is_below"], line
 
-    share, is_below, line = shown()
-    assert 0.001 < share <= 0.0100001
+    fraction, is_below, line = show_fraction()
+    assert 0.001 < fraction <= 0.0100001
     assert not is_below
-    assert line.endswith(f"{100 * share:.2g} % at most")
+    assert line.endswith(f"{100 * fraction:.2g} % at most")
     run("settings", "set", "least_probability", "0")
-    share, is_below, _ = shown()
-    assert share == pytest.approx(0.01)
+    fraction, is_below, _ = show_fraction()
+    assert fraction == pytest.approx(0.01)
     assert not is_below
     run("settings", "set", "stranger_share", "0.99")
     run("settings", "set", "least_probability", "0.9")
-    share, is_below, line = shown()
-    assert share == pytest.approx(0.001)
+    fraction, is_below, line = show_fraction()
+    assert fraction == pytest.approx(0.001)
     assert is_below
     assert line.endswith("below 0.1 %")
 

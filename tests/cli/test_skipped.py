@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
-SENTENCE = "2 camera raw files and 1 JPEG XL picture skipped: save them as JPEG or PNG to have them read"
+MESSAGE = "2 camera raw files and 1 JPEG XL picture skipped: save them as JPEG or PNG to have them read"
 
 
 @pytest.fixture
@@ -29,13 +29,15 @@ def album(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "words", [["identify"], ["enroll", "--tree"], ["tags", "show"]], ids=["identify", "enroll", "tags show"]
 )
-def test_a_folder_of_unsupported_pictures(run: Run, album: Path, two_people: Path, words: list[str]) -> None:
+def test_a_folder_with_only_unsupported_pictures_is_refused(
+    run: Run, album: Path, two_people: Path, words: list[str]
+) -> None:
     output = run(*words, album, code=2).err
     assert "no photos there, only 2 camera raw files and 1 JPEG XL picture" in output
 
 
 def test_scan_sort_and_tags_report_skipped_pictures(
-    run: Run, album: Path, two_people: Path, speech: Path, valid: Callable[..., None], tmp_path: Path
+    run: Run, album: Path, two_people: Path, speech: Path, validate: Callable[..., None], tmp_path: Path
 ) -> None:
     shutil.copy(speech, album / "no-extension")
     commands: dict[str, list[str | Path]] = {
@@ -47,20 +49,20 @@ def test_scan_sort_and_tags_report_skipped_pictures(
         "identify": ["identify", album],
     }
     for schema, words in commands.items():
-        ran = run(*words, "--json")
-        valid(schema, ran.records)
-        assert ran.err.count(SENTENCE) == 1, schema
-        assert [record["skipped"] for record in ran.records if record.get("skipped")] == ["raw", "raw", "jpeg_xl"]
-        read = [record for record in ran.records if not record.get("skipped")]
-        assert [Path(record["image"]).name for record in read] == ["no-extension"] or schema.startswith("tags")
+        result = run(*words, "--json")
+        validate(schema, result.records)
+        assert result.err.count(MESSAGE) == 1, schema
+        assert [record["skipped"] for record in result.records if record.get("skipped")] == ["raw", "raw", "jpeg_xl"]
+        not_skipped = [record for record in result.records if not record.get("skipped")]
+        assert [Path(record["image"]).name for record in not_skipped] == ["no-extension"] or schema.startswith("tags")
     assert (tmp_path / "sorted" / "Barack Obama" / "no-extension").is_file()
 
 
-def test_enroll_reports_skipped_pictures(run: Run, album: Path, portrait: Path, valid: Callable[..., None]) -> None:
+def test_enroll_reports_skipped_pictures(run: Run, album: Path, portrait: Path, validate: Callable[..., None]) -> None:
     shutil.copy(portrait, album / "Barack Obama" / "DSC0001")
-    ran = run("enroll", "--tree", album, "--json")
-    valid("enroll", ran.records)
-    assert SENTENCE in ran.err
-    assert [(r["person"], r["reason"]) for r in ran.records] == [("Barack Obama", "skipped")] * 3 + [
+    result = run("enroll", "--tree", album, "--json")
+    validate("enroll", result.records)
+    assert MESSAGE in result.err
+    assert [(record["person"], record["reason"]) for record in result.records] == [("Barack Obama", "skipped")] * 3 + [
         ("Barack Obama", "enrolled")
     ]

@@ -18,7 +18,7 @@ from facebank.media import read_photo
 
 from .conftest import DEMO_PHOTOS, Run
 
-Valid = Callable[[str, Sequence[dict[str, object]]], None]
+Validate = Callable[[str, Sequence[dict[str, object]]], None]
 EMPTY_XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
 )
@@ -34,38 +34,37 @@ def album(two_people: Path, tmp_path: Path) -> Path:
     shutil.copy(DEMO_PHOTOS / "barack_obama_speech.jpg", folder / "speech.jpg")
     shutil.copy(DEMO_PHOTOS / "eileen_collins.jpg", folder / "space" / "collins.jpg")
     shutil.copy(DEMO_PHOTOS / "joe_biden_blue_room.jpg", folder / "biden.jpg")
-    both = ("barack_obama_portrait_2012", "eileen_collins")
-    halves = [read_photo(DEMO_PHOTOS / f"{name}.jpg").pixels for name in both]
+    names = ("barack_obama_portrait_2012", "eileen_collins")
+    halves = [read_photo(DEMO_PHOTOS / f"{name}.jpg").pixels for name in names]
     height = min(half.shape[0] for half in halves)
     scaled = [cv2.resize(half, (half.shape[1] * height // half.shape[0], height)) for half in halves]
     cv2.imwrite(str(folder / "together.png"), np.concatenate(scaled, axis=1)[..., ::-1])
     return folder
 
 
-def tree(folder: Path) -> dict[str, bytes]:
+def contents(folder: Path) -> dict[str, bytes]:
     """Return the contents of all files in a folder by relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_copying_and_undoing(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
-    before, out = tree(album), tmp_path / "sorted"
+def test_copied_photos_are_removed_by_undo(run: Run, album: Path, tmp_path: Path, validate: Validate) -> None:
+    before, out = contents(album), tmp_path / "sorted"
     records = run("sort", album, out, "--json").records
-    valid("sort", records)
+    validate("sort", records)
     assert {record["person"] for record in records} == {OBAMA, COLLINS}
     expected = {f"{OBAMA}/speech.jpg", f"{OBAMA}/together.png", f"{COLLINS}/collins.jpg", f"{COLLINS}/together.png"}
-    assert set(tree(out)) == expected | {JOURNAL}
-    assert tree(out)[f"{OBAMA}/speech.jpg"] == before["speech.jpg"]
+    assert set(contents(out)) == expected | {JOURNAL}
+    assert contents(out)[f"{OBAMA}/speech.jpg"] == before["speech.jpg"]
     assert (out / OBAMA / "speech.jpg").stat().st_mtime == (album / "speech.jpg").stat().st_mtime
-    assert tree(album) == before
+    assert contents(album) == before
     assert run("sort", album, out).out == "0 photos sorted, 4 there already\n"
-    valid("sort", run("sort", album, out, "--undo", "--json").records)
+    validate("sort", run("sort", album, out, "--undo", "--json").records)
     assert not out.exists()
-    assert tree(album) == before
+    assert contents(album) == before
 
 
 def test_a_dry_run_changes_nothing(run: Run, album: Path, tmp_path: Path) -> None:
-    done = run("sort", album, tmp_path / "sorted", "--dry-run", "--json").records
-    assert len(done) == 4
+    assert len(run("sort", album, tmp_path / "sorted", "--dry-run", "--json").records) == 4
     output = run("sort", album, tmp_path / "sorted", "--dry-run").out.splitlines()
     assert output[0] == "photo\tto"
     assert f"{Path('album', 'speech.jpg')}\t{Path('sorted', OBAMA, 'speech.jpg')}" in output
@@ -73,33 +72,33 @@ def test_a_dry_run_changes_nothing(run: Run, album: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "sorted").exists()
 
 
-def test_moving_and_undoing(run: Run, album: Path, tmp_path: Path, two_people: Path) -> None:
-    before, out, scan = tree(album), tmp_path / "sorted", two_people.with_suffix(".scan")
+def test_moved_photos_go_back_with_undo(run: Run, album: Path, tmp_path: Path, two_people: Path) -> None:
+    before, out, scan = contents(album), tmp_path / "sorted", two_people.with_suffix(".scan")
     assert run("sort", album, out, "--move").out == "3 photos sorted\n"
-    assert set(tree(album)) == {"biden.jpg"}
+    assert set(contents(album)) == {"biden.jpg"}
     with Gallery.open(two_people, read_only=True) as gallery:
         assert out in [place.path for place in gallery.written_places()]
     assert run("scan", album, out).out.startswith("4 unchanged\n")
-    assert len([name for name in tree(out) if name.endswith("together.png")]) == 1
+    assert len([name for name in contents(out) if name.endswith("together.png")]) == 1
     assert run("sort", album, out, "--undo").out == "3 photos undone\n"
-    assert tree(album) == before
+    assert contents(album) == before
     assert not out.exists()
     assert run("scan", album).out.splitlines() == ["4 unchanged", f"{scan}: 5 faces in 4 photos (4 files)"]
 
 
 def test_undo_needs_no_scan(run: Run, album: Path, tmp_path: Path, two_people: Path) -> None:
-    before, out = tree(album), tmp_path / "sorted"
+    before, out = contents(album), tmp_path / "sorted"
     run("sort", album, out, "--move")
     two_people.with_suffix(".scan").unlink()
     assert run("sort", out, "--undo").out == "3 photos undone\n"
-    assert tree(album) == before
+    assert contents(album) == before
     assert not two_people.with_suffix(".scan").exists()
 
 
 def test_without_its_gallery_a_journal_requires_trust(run: Run, album: Path, tmp_path: Path, two_people: Path) -> None:
-    before, out = tree(album), tmp_path / "sorted"
+    before, out = contents(album), tmp_path / "sorted"
     run("sort", album, out, "--move")
-    there = tree(out)
+    moved = contents(out)
     two_people.unlink()
     refused = run("sort", out, "--undo", code=2)
     assert "was not written with this gallery" in refused.err
@@ -107,13 +106,13 @@ def test_without_its_gallery_a_journal_requires_trust(run: Run, album: Path, tmp
     assert f"{album / 'speech.jpg'}" in run("sort", out, "--undo", "--dry-run", code=1).out
     assert "needs the folder" in run("sort", out, "--undo", "--trust-journal", code=2).err
     assert "does not come from a folder" in run("sort", tmp_path / "x", out, "--undo", "--trust-journal", code=2).err
-    assert tree(out) == there
+    assert contents(out) == moved
     run("sort", album, out, "--undo", "--trust-journal")
-    assert tree(album) == before
+    assert contents(album) == before
     assert not two_people.exists()
 
 
-def test_links_are_the_same_file(run: Run, album: Path, tmp_path: Path) -> None:
+def test_sorted_links_are_the_same_file(run: Run, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "sorted"
     run("sort", album, out, "--link")
     assert (out / OBAMA / "speech.jpg").samefile(album / "speech.jpg")
@@ -134,30 +133,30 @@ def test_nothing_is_overwritten(run: Run, album: Path, tmp_path: Path) -> None:
     assert (out / OBAMA / "together (2).png").is_file()
     assert not (out / OBAMA / "speech (3).jpg").exists()  # the photo in the other folder is identical
     run("sort", album, out, "--undo")
-    assert set(tree(out)) == {f"{OBAMA}/speech.jpg"}
+    assert set(contents(out)) == {f"{OBAMA}/speech.jpg"}
 
 
-def test_photos_changed_since_are_kept(run: Run, album: Path, tmp_path: Path) -> None:
+def test_undo_keeps_photos_that_have_changed(run: Run, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "sorted"
     run("sort", album, out, "--move")
     (out / OBAMA / "speech.jpg").write_bytes(b"retouched")
     (album / "space" / "collins.jpg").parent.mkdir(exist_ok=True)
     (album / "space" / "collins.jpg").write_bytes(b"another photo")
-    done = run("sort", album, out, "--undo", code=1)
-    assert "has changed since" in done.err
-    assert "is another file now" in done.err
+    undone = run("sort", album, out, "--undo", code=1)
+    assert "has changed since" in undone.err
+    assert "is another file now" in undone.err
     assert (out / OBAMA / "speech.jpg").read_bytes() == b"retouched"
     assert (out / COLLINS / "collins.jpg").exists()
     assert (out / JOURNAL).exists()
 
 
 def test_a_truncated_journal_can_be_undone(run: Run, album: Path, tmp_path: Path) -> None:
-    before, out = tree(album), tmp_path / "sorted"
+    before, out = contents(album), tmp_path / "sorted"
     run("sort", album, out, "--move")
     with (out / JOURNAL).open("a", encoding="ascii") as journal:
         journal.write('{"way": "move", "sour')
     run("sort", album, out, "--undo")
-    assert tree(album) == before
+    assert contents(album) == before
 
 
 def test_invalid_arguments_and_journals_are_reported(run: Run, album: Path, tmp_path: Path) -> None:
@@ -171,24 +170,24 @@ def test_invalid_arguments_and_journals_are_reported(run: Run, album: Path, tmp_
     assert "is damaged" in run("sort", album, out, "--undo", code=2).err
 
 
-def test_a_dry_run_of_undo_changes_nothing(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
+def test_a_dry_run_of_undo_changes_nothing(run: Run, album: Path, tmp_path: Path, validate: Validate) -> None:
     out = tmp_path / "sorted"
     run("sort", album, out, "--move")
-    there, before = tree(out), tree(album)
+    sorted_contents, album_contents = contents(out), contents(album)
     records = run("sort", out, "--undo", "--dry-run", "--json").records
-    valid("sort", records)
+    validate("sort", records)
     assert {str(record["target"]) for record in records} >= {str(album / "speech.jpg")}
     assert run("sort", album, out, "--undo", "--dry-run").out == "3 photos would be undone\n"
     assert "--undo excludes" in run("sort", album, out, "--undo", "--copy", code=2).err
-    assert (tree(out), tree(album)) == (there, before)
+    assert (contents(out), contents(album)) == (sorted_contents, album_contents)
 
 
 def test_an_unsigned_journal_is_adopted_with_trust(run: Run, album: Path, tmp_path: Path) -> None:
-    before, out = tree(album), tmp_path / "sorted"
+    before, out = contents(album), tmp_path / "sorted"
     run("sort", album, out, "--move")
-    old = [json.loads(line) for line in (out / JOURNAL).read_text().splitlines()]
+    entries = [json.loads(line) for line in (out / JOURNAL).read_text().splitlines()]
     keys = ("way", "source", "target", "content_hash", "person")
-    lines = [json.dumps({key: line[key] for key in keys}) for line in old if "source" in line]
+    lines = [json.dumps({key: line[key] for key in keys}) for line in entries if "source" in line]
     (out / JOURNAL).write_text("".join(f"{line}\n" for line in lines))
     (out / JOURNAL).chmod(0o644)
     for command in (("sort", album, out), ("sort", out, "--undo")):
@@ -196,7 +195,7 @@ def test_an_unsigned_journal_is_adopted_with_trust(run: Run, album: Path, tmp_pa
     assert run("sort", album, out, "--trust-journal").out == "0 photos sorted\n"
     assert (out / JOURNAL).stat().st_mode & 0o777 == 0o600
     run("sort", out, "--undo")
-    assert tree(album) == before
+    assert contents(album) == before
 
 
 def test_a_foreign_journal_is_refused(run: Run, album: Path, tmp_path: Path) -> None:
@@ -205,27 +204,29 @@ def test_a_foreign_journal_is_refused(run: Run, album: Path, tmp_path: Path) -> 
     home.mkdir()
     (out / "Ada" / "x.jpg").write_bytes(b"[Desktop Entry]\x1b]0;owned\x07")
     (tmp_path / "keep.jpg").write_bytes((album / "speech.jpg").read_bytes())
-    digest = sha256(b"[Desktop Entry]\x1b]0;owned\x07").hexdigest()
-    photo = sha256((album / "speech.jpg").read_bytes()).hexdigest()
+    file_digest = sha256(b"[Desktop Entry]\x1b]0;owned\x07").hexdigest()
+    photo_digest = sha256((album / "speech.jpg").read_bytes()).hexdigest()
     hostile = [
-        ("move", home / "autostart" / "evil\x1b[2J.desktop", out / "Ada" / "x.jpg", digest),
-        ("copy", album / "speech.jpg", tmp_path / "keep.jpg", photo),
-        ("copy", album / "speech.jpg", f"{out}/../y.jpg", photo),
+        ("move", home / "autostart" / "evil\x1b[2J.desktop", out / "Ada" / "x.jpg", file_digest),
+        ("copy", album / "speech.jpg", tmp_path / "keep.jpg", photo_digest),
+        ("copy", album / "speech.jpg", f"{out}/../y.jpg", photo_digest),
     ]
     lines = [
-        json.dumps({"way": way, "source": str(a), "target": str(b), "content_hash": c, "person": "Barack Obama"})
-        for way, a, b, c in hostile
+        json.dumps(
+            {"way": way, "source": str(source), "target": str(target), "content_hash": digest, "person": "Barack Obama"}
+        )
+        for way, source, target, digest in hostile
     ]
     (out / JOURNAL).write_text("".join(f"{line}\n" for line in lines))
-    before = tree(tmp_path)
+    before = contents(tmp_path)
     assert "is not signed" in run("sort", album, out, code=2).err
     assert "is not signed" in run("sort", out, "--undo", code=2).err
-    shown = run("sort", out, "--undo", "--dry-run", code=1)
-    assert len(shown.out.splitlines()) == 3
-    assert "\x1b" not in shown.out
+    preview = run("sort", out, "--undo", "--dry-run", code=1)
+    assert len(preview.out.splitlines()) == 3
+    assert "\x1b" not in preview.out
     for folder in (home, album, tmp_path):
         run("sort", folder, out, "--undo", "--trust-journal", code=2)
-    assert {name: data for name, data in tree(tmp_path).items() if name in before} == before
+    assert {name: data for name, data in contents(tmp_path).items() if name in before} == before
     assert not (home / "autostart").exists()
     assert not (tmp_path / "y.jpg").exists()
 
@@ -245,17 +246,17 @@ def test_sidecars_stay_with_their_photos(run: Run, album: Path, tmp_path: Path, 
     out = tmp_path / "sorted"
     (album / "speech.jpg.xmp").write_text("speech")
     (album / "space" / "collins.xmp").write_text("collins")
-    shutil.copy(album / "biden.jpg", album / "together.jpg")  # so together.xmp is ambiguous
+    shutil.copy(album / "biden.jpg", album / "together.jpg")  # which makes together.xmp ambiguous
     (album / "together.xmp").write_text("together")
-    before = tree(album)
+    before = contents(album)
     assert run("sort", album, out, way).out == f"{4 if stay else 3} photos sorted\n"
-    sidecars = {name: data for name, data in tree(out).items() if name.endswith(".xmp")}
+    sidecars = {name: data for name, data in contents(out).items() if name.endswith(".xmp")}
     assert sidecars == {f"{OBAMA}/speech.jpg.xmp": b"speech", f"{COLLINS}/collins.xmp": b"collins"}
     assert (out / OBAMA / "speech.jpg.xmp").stat().st_nlink == 1
     assert (album / "speech.jpg.xmp").exists() == stay
     assert (album / "together.xmp").exists()
     assert run("sort", album, out, "--undo").out == f"{4 if stay else 3} photos undone\n"
-    assert tree(album) == before
+    assert contents(album) == before
     assert not out.exists()
 
 
@@ -285,22 +286,23 @@ def test_a_copy_of_a_moved_photo_stays(run: Run, album: Path, tmp_path: Path) ->
     shutil.copy(album / "speech.jpg", album / "zz copy.jpg")
     assert run("sort", album, out, "--move").out == "3 photos sorted, 1 there already\n"
     assert run("sort", album, out, "--move").out == "0 photos sorted, 1 there already\n"
-    assert set(tree(album)) == {"biden.jpg", "zz copy.jpg"}
+    assert set(contents(album)) == {"biden.jpg", "zz copy.jpg"}
 
 
-def test_uncertain_names_are_not_sorted_by(run: Run, album: Path, tmp_path: Path) -> None:
-    done = run("sort", album, tmp_path / "sorted", "--least-probability", "1")
-    assert done.out == "1 photo sorted, 3 names too uncertain to sort by (see --least-probability)\n"
-    assert list(tree(tmp_path / "sorted" / COLLINS)) == ["collins.jpg"]  # the photo that she was enrolled from
+def test_photos_are_not_sorted_by_uncertain_names(run: Run, album: Path, tmp_path: Path) -> None:
+    result = run("sort", album, tmp_path / "sorted", "--least-probability", "1")
+    assert result.out == "1 photo sorted, 3 names too uncertain to sort by (see --least-probability)\n"
+    assert list(contents(tmp_path / "sorted" / COLLINS)) == ["collins.jpg"]  # enrolled from this photo
 
 
 def test_people_with_the_same_folder_name_get_two_folders(run: Run, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "sorted"
     run("people", "rename", OBAMA, "A?B")
     run("people", "rename", COLLINS, "A:B")
-    people = {record["target"]: record["person"] for record in run("sort", album, out, "--json").records}
+    people_by_target = {record["target"]: record["person"] for record in run("sort", album, out, "--json").records}
     folders = {
-        person: {Path(str(at)).parent.name for at, who in people.items() if who == person} for person in ("A?B", "A:B")
+        name: {Path(str(target)).parent.name for target, person in people_by_target.items() if person == name}
+        for name in ("A?B", "A:B")
     }
     assert sorted(map(sorted, folders.values())) == [["A_B"], ["A_B (2)"]]
 
@@ -312,7 +314,7 @@ def test_sorting_without_enrolled_people_is_refused(run: Run, album: Path, tmp_p
 
 
 def test_entries_after_a_truncated_line_are_undone(run: Run, album: Path, tmp_path: Path) -> None:
-    before, out = tree(album), tmp_path / "sorted"
+    before, out = contents(album), tmp_path / "sorted"
     collins = (album / "space" / "collins.jpg").read_bytes()
     (album / "space" / "collins.jpg").unlink()
     run("sort", album, out, "--move")
@@ -321,7 +323,7 @@ def test_entries_after_a_truncated_line_are_undone(run: Run, album: Path, tmp_pa
     (album / "space" / "collins.jpg").write_bytes(collins)
     assert run("sort", album, out, "--move").out.startswith("1 photo sorted")
     assert run("sort", album, out, "--undo").out == "3 photos undone\n"
-    assert tree(album) == before
+    assert contents(album) == before
 
 
 @pytest.mark.parametrize("way", ["--copy", "--link"])
@@ -338,7 +340,7 @@ def test_a_sidecar_stays_if_its_photo_cannot_go_back(run: Run, album: Path, tmp_
     out = tmp_path / "sorted"
     (album / "speech.jpg.xmp").write_text("speech")
     run("sort", album, out, "--move")
-    shutil.copy(out / COLLINS / "collins.jpg", album / "speech.jpg")  # as by a camera whose file numbers start again
+    shutil.copy(out / COLLINS / "collins.jpg", album / "speech.jpg")  # a camera reuses a file name
     undone = run("sort", album, out, "--undo", code=1)
     assert "is another file now" in undone.err
     assert not (album / "speech.jpg.xmp").exists()
@@ -356,33 +358,35 @@ def test_a_new_sidecar_goes_back_with_its_photo(run: Run, album: Path, tmp_path:
 
 
 @pytest.mark.parametrize("way", ["--copy", "--move"])
-def test_names_written_since_do_not_prevent_undo(run: Run, album: Path, tmp_path: Path, way: str, valid: Valid) -> None:
+def test_names_written_since_do_not_prevent_undo(
+    run: Run, album: Path, tmp_path: Path, way: str, validate: Validate
+) -> None:
     out = tmp_path / "sorted"
     (album / "speech.jpg.xmp").write_text(EMPTY_XMP)
-    before = tree(album)
-    many = len(run("sort", album, out, way, "--json").records)
+    before = contents(album)
+    count = len(run("sort", album, out, way, "--json").records)
     run("scan", out)
     run("tags", "write", out)
     run("tags", "write", out, "--embed")
-    assert len(list(out.rglob("*.xmp"))) == many
-    there = tree(out)
+    assert len(list(out.rglob("*.xmp"))) == count
+    sorted_contents = contents(out)
     undone = run("sort", out, "--undo", "--json")
-    valid("sort", undone.records)
-    assert len(undone.records) == many
+    validate("sort", undone.records)
+    assert len(undone.records) == count
     assert not out.exists()
     if way == "--move":
-        assert tree(album)["speech.jpg"] == there[f"{OBAMA}/speech.jpg"] != before["speech.jpg"]
-        assert tree(album)["speech.jpg.xmp"] == there[f"{OBAMA}/speech.jpg.xmp"]
-        assert f"{many} sidecars written or changed since then went back" in undone.err
+        assert contents(album)["speech.jpg"] == sorted_contents[f"{OBAMA}/speech.jpg"] != before["speech.jpg"]
+        assert contents(album)["speech.jpg.xmp"] == sorted_contents[f"{OBAMA}/speech.jpg.xmp"]
+        assert f"{count} sidecars written or changed since then went back" in undone.err
     else:
-        assert {name: data for name, data in tree(album).items() if name in before} == before
+        assert {name: data for name, data in contents(album).items() if name in before} == before
         assert (album / "space" / "collins.jpg.xmp").exists()
     assert run("scan", album).out.splitlines()[0].startswith("4 unchanged" if way == "--copy" else "4 ")
 
 
 def test_metadata_from_another_program_is_not_lost(run: Run, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "sorted"
-    before = tree(album)
+    before = contents(album)
     rated = before["speech.jpg"][:2] + b"\xff\xfe\0\x08rated!" + before["speech.jpg"][2:]
     for way in ("--copy", "--move"):
         run("sort", album, out, way)
@@ -390,9 +394,9 @@ def test_metadata_from_another_program_is_not_lost(run: Run, album: Path, tmp_pa
         undone = run("sort", out, "--undo", code=1 if way == "--copy" else 0)
         if way == "--copy":
             assert "though not its picture: it stays" in undone.err
-            assert set(tree(out)) == {f"{OBAMA}/speech.jpg", JOURNAL}
+            assert set(contents(out)) == {f"{OBAMA}/speech.jpg", JOURNAL}
             shutil.rmtree(out)
-    assert tree(album) == {**before, "speech.jpg": rated}
+    assert contents(album) == {**before, "speech.jpg": rated}
 
 
 def test_a_photo_does_not_take_the_sidecar_of_another(run: Run, album: Path, tmp_path: Path) -> None:
@@ -410,23 +414,23 @@ def test_a_photo_does_not_take_the_sidecar_of_another(run: Run, album: Path, tmp
 def test_a_killed_move_is_completed_with_its_sidecars(run: Run, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "sorted"
     (album / "speech.jpg.xmp").write_text("speech")
-    before = tree(album)
+    before = contents(album)
     (album / "together.png").rename(tmp_path / "together.png")
     (album / "space" / "collins.jpg").rename(tmp_path / "collins.jpg")
     run("sort", album, out, "--move")
-    whole = (out / JOURNAL).read_bytes()
-    (out / JOURNAL).write_bytes(whole[: whole.rindex(b"\n", 0, -1) + 1])  # without the line that marks the end
+    journal = (out / JOURNAL).read_bytes()
+    (out / JOURNAL).write_bytes(journal[: journal.rindex(b"\n", 0, -1) + 1])  # without its last line
     (out / OBAMA / "speech.jpg.xmp").rename(album / "speech.jpg.xmp")
     (album / "speech.jpg").hardlink_to(out / OBAMA / "speech.jpg")
     (tmp_path / "together.png").rename(album / "together.png")
     (tmp_path / "collins.jpg").rename(album / "space" / "collins.jpg")
-    done = run("sort", album, out, "--move")
-    assert done.out == "2 photos sorted\n"
-    assert "was killed" in done.err
-    assert set(tree(album)) == {"biden.jpg"}
+    result = run("sort", album, out, "--move")
+    assert result.out == "2 photos sorted\n"
+    assert "was killed" in result.err
+    assert set(contents(album)) == {"biden.jpg"}
     assert (out / OBAMA / "speech.jpg.xmp").read_text() == "speech"
     run("sort", out, "--undo")
-    assert tree(album) == before
+    assert contents(album) == before
 
 
 def test_a_target_replaced_by_another_photo_gets_a_number(run: Run, album: Path, tmp_path: Path) -> None:
@@ -439,7 +443,7 @@ def test_a_target_replaced_by_another_photo_gets_a_number(run: Run, album: Path,
 
 @pytest.mark.parametrize("way", ["--copy", "--link", "--move"])
 def test_photos_outside_behind_links_are_skipped_and_reported(
-    run: Run, album: Path, tmp_path: Path, way: str, valid: Valid
+    run: Run, album: Path, tmp_path: Path, way: str, validate: Validate
 ) -> None:
     out, store = tmp_path / "sorted", tmp_path / "store"
     store.mkdir()
@@ -449,41 +453,45 @@ def test_photos_outside_behind_links_are_skipped_and_reported(
     (album / "space").symlink_to(store / "space")
     (out / COLLINS).parent.mkdir()
     (out / COLLINS).symlink_to(store)
-    before = tree(store)
-    done = run("sort", album, out, way, "--json")
-    valid("sort", done.records)
-    passed = {(Path(str(each["image"])).name, each["person"]) for each in done.records if each["skipped"] == "outside"}
-    assert passed >= {("speech.jpg", OBAMA), ("collins.jpg", COLLINS)}
-    assert "skipped" in done.err
+    before = contents(store)
+    result = run("sort", album, out, way, "--json")
+    validate("sort", result.records)
+    skipped = {
+        (Path(str(record["image"])).name, record["person"])
+        for record in result.records
+        if record["skipped"] == "outside"
+    }
+    assert skipped >= {("speech.jpg", OBAMA), ("collins.jpg", COLLINS)}
+    assert "skipped" in result.err
     assert (out / OBAMA / "together.png").exists() or way == "--move"
     run("sort", out, "--undo")
-    assert tree(store) == before
+    assert contents(store) == before
     assert all((store / name).stat().st_nlink == 1 for name in before)
 
 
 def test_out_can_be_a_link(run: Run, album: Path, tmp_path: Path) -> None:
-    before, real = tree(album), tmp_path / "real"
+    before, real = contents(album), tmp_path / "real"
     real.mkdir()
     (tmp_path / "out").symlink_to(real)
     assert run("sort", album, tmp_path / "out", "--move").out == "3 photos sorted\n"
     assert (real / OBAMA).is_dir()
     run("sort", real, "--undo")
-    assert tree(album) == before
+    assert contents(album) == before
 
 
-def test_a_folder_keeps_its_person(run: Run, album: Path, tmp_path: Path) -> None:
+def test_a_folder_keeps_its_person_after_the_other_is_forgotten(run: Run, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "sorted"
     run("people", "rename", OBAMA, "A?B")
     run("people", "rename", COLLINS, "A:B")
     run("sort", album, out)
-    before = tree(out)
+    before = contents(out)
     run("people", "forget", "A?B")
     assert run("sort", album, out).out == "0 photos sorted, 2 there already\n"
-    assert tree(out) == before
+    assert contents(out) == before
 
 
-def test_nothing_to_sort_creates_no_folder(run: Run, album: Path, tmp_path: Path) -> None:
-    (album / "space" / "collins.jpg").unlink()  # she was enrolled from it
+def test_no_folder_is_created_without_photos_to_sort(run: Run, album: Path, tmp_path: Path) -> None:
+    (album / "space" / "collins.jpg").unlink()  # enrolled from this photo
     run("sort", album, tmp_path / "sorted", "--least-probability", "1")
     assert not (tmp_path / "sorted").exists()
 
@@ -493,34 +501,34 @@ def test_no_photo_is_lost_if_out_becomes_a_link_to_the_album(run: Run, album: Pa
     (album / OBAMA).mkdir()
     (album / "speech.jpg").rename(album / OBAMA / "speech.jpg")
     (album / OBAMA / "speech.jpg.xmp").write_text(EMPTY_XMP)
-    before, out = tree(album), tmp_path / "sorted"
+    before, out = contents(album), tmp_path / "sorted"
     run("sort", album, out, way)
-    for name, data in tree(out).items():  # both folders are joined
+    for name, data in contents(out).items():  # both folders are joined
         (album / name).parent.mkdir(parents=True, exist_ok=True)
         (album / name).unlink(missing_ok=True)
         (album / name).write_bytes(data)
     shutil.rmtree(out)
     out.symlink_to(album)
     run("sort", out, "--undo", code=None)
-    assert before.items() <= tree(album).items()
+    assert before.items() <= contents(album).items()
 
 
 def test_a_move_is_not_completed_if_out_becomes_a_link_to_the_album(run: Run, album: Path, tmp_path: Path) -> None:
-    for each in ("biden.jpg", "together.png", "space/collins.jpg"):
-        (album / each).unlink()
+    for name in ("biden.jpg", "together.png", "space/collins.jpg"):
+        (album / name).unlink()
     (album / OBAMA).mkdir()
     (album / "speech.jpg").rename(album / OBAMA / "speech.jpg")
-    before, out = tree(album), tmp_path / "sorted"
+    before, out = contents(album), tmp_path / "sorted"
     run("sort", album, out, "--move")
     journal = (out / JOURNAL).read_text().splitlines(keepends=True)
     shutil.copytree(out, album, dirs_exist_ok=True)
-    (album / JOURNAL).write_text("".join(journal[:-1]))  # without the line that marks the end
+    (album / JOURNAL).write_text("".join(journal[:-1]))  # without its last line
     shutil.rmtree(out)
     out.symlink_to(album)
     other = tmp_path / "other"
     other.mkdir()
     run("sort", other, out, code=None)
-    assert before.items() <= tree(album).items()
+    assert before.items() <= contents(album).items()
 
 
 def test_out_must_not_be_a_link_into_the_album(run: Run, album: Path, tmp_path: Path) -> None:
@@ -533,9 +541,9 @@ def test_out_must_not_be_a_link_into_the_album(run: Run, album: Path, tmp_path: 
 def test_long_names_are_shortened(run: Run, album: Path, tmp_path: Path) -> None:
     run("people", "rename", OBAMA, "日" * 200)
     (album / "speech.jpg").rename(album / f"{'s' * 251}.jpg")
-    before, out = tree(album), tmp_path / "sorted"
+    before, out = contents(album), tmp_path / "sorted"
     assert run("sort", album, out).out == "4 photos sorted\n"
     assert (out / ("日" * 85) / f"{'s' * 251}.jpg").is_file()
     assert run("sort", album, out).out == "0 photos sorted, 4 there already\n"
     assert run("sort", out, "--undo").out == "4 photos undone\n"
-    assert (tree(album), out.exists()) == (before, False)
+    assert (contents(album), out.exists()) == (before, False)

@@ -1,4 +1,4 @@
-"""Closed, full and unread standard streams, and output of libraries."""
+"""Closed, full and unread standard streams, and suppressed output of libraries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .conftest import Run
 DATA = Path(os.environ.get("FACEBANK_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
-def without(*handles: int) -> Callable[[], None]:
+def close_in_child(*handles: int) -> Callable[[], None]:
     def close() -> None:
         for handle in handles:
             os.close(handle)
@@ -27,19 +27,19 @@ def without(*handles: int) -> Callable[[], None]:
 def test_closed_streams_are_an_error_only_for_lost_output(
     run: Run, two_people: Path, handles: tuple[int, ...], code: int
 ) -> None:
-    ran = run("people", "list", code=code, before=without(*handles))
+    result = run("people", "list", code=code, before=close_in_child(*handles))
     lost = "facebank: standard output could not be written: it is closed\n"
-    assert ran.err == lost * (handles == (1,))
-    assert ("Eileen Collins" in ran.out) == (1 not in handles)
+    assert result.err == lost * (handles == (1,))
+    assert ("Eileen Collins" in result.out) == (1 not in handles)
 
 
 def test_closed_output_does_not_stop_enrollment(run: Run, two_people: Path, speech: Path) -> None:
-    run("enroll", "--name", "Ada", speech, "--force", code=1, before=without(1))
+    run("enroll", "--name", "Ada", speech, "--force", code=1, before=close_in_child(1))
     assert "Ada" in run("people", "list").out
 
 
-def test_wrong_usage_without_streams_exits_with_2(run: Run) -> None:
-    run("nonsense", code=2, before=without(0, 1, 2))
+def test_wrong_usage_without_streams_is_an_error(run: Run) -> None:
+    run("nonsense", code=2, before=close_in_child(0, 1, 2))
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -48,16 +48,16 @@ def test_a_closed_pipe_and_a_full_disk_give_no_traceback(
     program: list[str], environment: dict[str, str], two_people: Path, stream: str, code: tuple[int, ...], full: bool
 ) -> None:
     command = [*program, "people", *(("list",) if stream == "stdout" else ("show", "Nobody"))]
-    gone, end = os.pipe()
-    os.close(gone)
-    target = os.open("/dev/full", os.O_WRONLY) if full else end
-    other = {"stdout": "stderr", "stderr": "stdout"}[stream]
+    reader, writer = os.pipe()
+    os.close(reader)
+    target = os.open("/dev/full", os.O_WRONLY) if full else writer
+    other_stream = {"stdout": "stderr", "stderr": "stdout"}[stream]
     start = partial(subprocess.run, command, env={**environment, "FACEBANK_GALLERY": str(two_people)}, check=False)
-    ran = start(**{stream: target, other: subprocess.PIPE})
-    assert ran.returncode in code
-    assert b"Traceback" not in (ran.stderr or b"")
-    assert b"Exception ignored" not in (ran.stderr or b"")
-    for handle in {end, target}:
+    result = start(**{stream: target, other_stream: subprocess.PIPE})
+    assert result.returncode in code
+    assert b"Traceback" not in (result.stderr or b"")
+    assert b"Exception ignored" not in (result.stderr or b"")
+    for handle in {writer, target}:
         os.close(handle)
 
 
@@ -72,9 +72,9 @@ def write_noisy_photos(folder: Path) -> None:
     middle = len(data) // 2
     data[middle : middle + 64] = os.urandom(64)
     (folder / "damaged.tif").write_bytes(data)
-    numbers = np.full((200, 200), np.nan, dtype=np.float32)
-    numbers[:100] = np.inf
-    Image.fromarray(numbers).save(folder / "numbers.tif")
+    values = np.full((200, 200), np.nan, dtype=np.float32)
+    values[:100] = np.inf
+    Image.fromarray(values).save(folder / "numbers.tif")
 
 
 @pytest.mark.parametrize("command", [["identify", "--json"], ["scan"], ["enroll", "--name", "Ada", "--json"]])
@@ -82,14 +82,14 @@ def test_libraries_write_nothing(run: Run, two_people: Path, speech: Path, tmp_p
     photos = tmp_path / "photos"
     photos.mkdir()
     write_noisy_photos(photos)
-    ran = run(*command, photos, code=None)
-    assert [line for line in ran.err.splitlines() if not line.startswith("facebank: ")] == []
+    result = run(*command, photos, code=None)
+    assert [line for line in result.err.splitlines() if not line.startswith("facebank: ")] == []
     if "--json" in command:
-        assert len(ran.records) == 2
+        assert len(result.records) == 2
 
 
 @pytest.mark.skipif(not (DATA / "odd").is_dir(), reason="needs the odd files of ../shared/data")
 def test_libraries_write_nothing_about_odd_files(run: Run, two_people: Path) -> None:
-    ran = run("identify", DATA / "odd", "--json", code=1)
-    assert [line for line in ran.err.splitlines() if not line.startswith("facebank: ")] == []
-    assert len(ran.records) > 40
+    result = run("identify", DATA / "odd", "--json", code=1)
+    assert [line for line in result.err.splitlines() if not line.startswith("facebank: ")] == []
+    assert len(result.records) > 40

@@ -21,11 +21,11 @@ from ..album.test_xmp_packets import embed, extended  # noqa: TID252
 from ..album.xmp_samples import region, with_regions  # noqa: TID252 - tests are not installed
 from .conftest import DEMO_PHOTOS, Run
 
-Valid = Callable[[str, Sequence[dict[str, object]]], None]
+Validate = Callable[[str, Sequence[dict[str, object]]], None]
 
 OBAMA, COLLINS = "barack_obama_speech.jpg", "eileen_collins.jpg"
-# EXIF orientation: the one that undoes it; the others are their own inverses
-UNDOES = {6: 8, 8: 6}
+# The other EXIF orientations are their own inverses.
+INVERSE_ORIENTATIONS = {6: 8, 8: 6}
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def regions(path: Path) -> list[tuple[str, str]]:
-    return [(one.name, one.kind) for source in read_photo_xmp(path).sources for one in source.document.regions]
+    return [(region.name, region.kind) for source in read_photo_xmp(path).sources for region in source.document.regions]
 
 
 def actions(records: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
@@ -54,8 +54,8 @@ def actions(records: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
 
 def box_of(run: Run, photo: Path, gallery: Path | None = None) -> list[float]:
     """Return the box of the first face as fractions of the upright photo."""
-    other = () if gallery is None else ("--gallery", gallery)
-    (record,) = run(*other, "identify", photo, "--json").records
+    options = () if gallery is None else ("--gallery", gallery)
+    (record,) = run(*options, "identify", photo, "--json").records
     (x1, y1, x2, y2), width, height = record["faces"][0]["box"], record["width"], record["height"]
     return [x1 / width, y1 / height, x2 / width, y2 / height]
 
@@ -64,13 +64,13 @@ def sidecar(photo: Path) -> Path:
     return photo.with_name(f"{photo.name}.xmp")
 
 
-def test_names_are_written_to_sidecars_once(run: Run, album: Path, valid: Valid) -> None:
+def test_names_are_written_to_sidecars_once(run: Run, album: Path, validate: Validate) -> None:
     before = contents(album)
-    planned = run("tags", "write", album, "--dry-run", "--json").records
+    preview = run("tags", "write", album, "--dry-run", "--json").records
     assert contents(album) == before
     written = run("tags", "write", album, "--json").records
-    valid("tags-write", written)
-    assert written == planned
+    validate("tags-write", written)
+    assert written == preview
     assert actions(written) == {OBAMA: ["added"], COLLINS: ["added"], "joe_biden_blue_room.jpg": []}
     after = contents(album)
     assert {name: data for name, data in after.items() if name in before} == before
@@ -80,15 +80,15 @@ def test_names_are_written_to_sidecars_once(run: Run, album: Path, valid: Valid)
     assert contents(album) == after
 
 
-def test_regions_are_shown_where_the_faces_are(run: Run, album: Path, valid: Valid) -> None:
+def test_regions_are_shown_where_the_faces_are(run: Run, album: Path, validate: Validate) -> None:
     run("tags", "write", album)
     records = run("tags", "show", album, "--json").records
-    valid("tags-show", records)
+    validate("tags-show", records)
     assert [len(record["regions"]) for record in records] == [1, 1, 0]
-    shown = records[0]["regions"][0]
-    assert (shown["name"], shown["written_by_facebank"], shown["vocabulary"]) == ("Barack Obama", True, "mwg-rs")
+    listed = records[0]["regions"][0]
+    assert (listed["name"], listed["written_by_facebank"], listed["vocabulary"]) == ("Barack Obama", True, "mwg-rs")
     (identified,) = run("identify", album / OBAMA, "--json").records
-    assert shown["box"] == pytest.approx(identified["faces"][0]["box"], abs=0.02)
+    assert listed["box"] == pytest.approx(identified["faces"][0]["box"], abs=0.02)
     lines = run("tags", "show", album / OBAMA).out.splitlines()
     assert lines[0] == "photo\tname\tkind\tbox\tfile"
     assert "\tBarack Obama\tFace\t" in lines[1]
@@ -117,10 +117,10 @@ def test_a_name_from_another_program_is_never_changed(run: Run, album: Path, opt
     photo = album / COLLINS
     sidecar(photo).write_bytes(with_regions(region("Aunt Eileen", tuple(box_of(run, photo)))))  # type: ignore[arg-type]
     before = contents(album)
-    ran = run("tags", "write", photo, *options, "--json")
-    (face,) = ran.records[0]["faces"]
+    result = run("tags", "write", photo, *options, "--json")
+    (face,) = result.records[0]["faces"]
     assert (face["action"], face["named_as"]) == ("conflict", "Aunt Eileen")
-    assert "is named Aunt Eileen there and is known as Eileen Collins" in ran.err
+    assert "is named Aunt Eileen there and is known as Eileen Collins" in result.err
     assert contents(album) == before
     assert "1 kept with another name" in run("tags", "write", photo, *options).out
 
@@ -151,7 +151,7 @@ def test_regions_of_lightrooms_sidecar_are_copied_to_the_new_one(run: Run, album
     run("tags", "write", photo)
     assert photo.with_suffix(".xmp").read_bytes() == before
     written = XmpDocument.parse(sidecar(photo).read_bytes(), "sidecar").regions
-    assert [one.name for one in written] == ["Somebody Else", "Eileen Collins"]
+    assert [written_region.name for written_region in written] == ["Somebody Else", "Eileen Collins"]
 
 
 def test_regions_for_another_aspect_ratio_are_not_changed(run: Run, album: Path) -> None:
@@ -160,9 +160,9 @@ def test_regions_for_another_aspect_ratio_are_not_changed(run: Run, album: Path)
     before = contents(album)
     assert "400 x 100" in run("tags", "write", photo, code=1).err
     assert contents(album) == before
-    (shown,) = run("tags", "show", photo, "--json").records[0]["regions"]
-    assert shown["box"] is None
-    assert "400 x 100" in shown["problem"]
+    (listed,) = run("tags", "show", photo, "--json").records[0]["regions"]
+    assert listed["box"] is None
+    assert "400 x 100" in listed["problem"]
 
 
 def test_embedding_names_changes_neither_picture_nor_scan(run: Run, album: Path, gallery: Path) -> None:
@@ -211,29 +211,29 @@ def test_regions_refer_to_the_stored_picture(run: Run, two_people: Path, tmp_pat
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        stored = Image.fromarray(upright(pixels, UNDOES.get(orientation, orientation)))
+        stored = Image.fromarray(upright(pixels, INVERSE_ORIENTATIONS.get(orientation, orientation)))
         stored.save(folder / f"{orientation}.jpg", quality=95, exif=exif.tobytes())
     run("scan", folder)
     assert run("tags", "write", folder).out == "8 regions written into 8 files\n"
-    found = [record["faces"][0]["box"] for record in run("identify", "--scan", "--json").records]
-    shown = [record["regions"][0]["box"] for record in run("tags", "show", folder, "--json").records]
-    assert np.array(shown) == pytest.approx(np.array(found), abs=0.05)
-    for orientation, box in enumerate(found, 1):
-        assert seen_upright(folder / f"{orientation}.jpg", orientation) == pytest.approx(box, abs=1.5)
+    face_boxes = [record["faces"][0]["box"] for record in run("identify", "--scan", "--json").records]
+    region_boxes = [record["regions"][0]["box"] for record in run("tags", "show", folder, "--json").records]
+    assert np.array(region_boxes) == pytest.approx(np.array(face_boxes), abs=0.05)
+    for orientation, box in enumerate(face_boxes, 1):
+        assert upright_region_box(folder / f"{orientation}.jpg", orientation) == pytest.approx(box, abs=1.5)
 
 
-def seen_upright(photo: Path, orientation: int) -> list[float]:
+def upright_region_box(photo: Path, orientation: int) -> list[float]:
     """Return the box of a photo's region in upright pixels, by rotating a mask of the stored picture."""
     source = read_photo_xmp(photo).sources[0].document
     with Image.open(photo) as stored:
         assert source.dimensions == stored.size
-        (written,) = source.regions
-        assert written.box is not None
+        (region,) = source.regions
+        assert region.box is not None
         mask = Image.new("L", stored.size)
-        left, top, right, bottom = (round(edge * side) for edge, side in zip(written.box, stored.size * 2, strict=True))
+        left, top, right, bottom = (round(edge * side) for edge, side in zip(region.box, stored.size * 2, strict=True))
         mask.paste(255, (left, top, right, bottom))
-    seen = np.argwhere(upright(np.array(mask.convert("RGB")), orientation)[..., 0])
-    (y1, x1), (y2, x2) = seen.min(axis=0), seen.max(axis=0) + 1
+    inside = np.argwhere(upright(np.array(mask.convert("RGB")), orientation)[..., 0])
+    (y1, x1), (y2, x2) = inside.min(axis=0), inside.max(axis=0) + 1
     return [x1, y1, x2, y2]
 
 
@@ -248,7 +248,7 @@ def test_extended_xmp_is_read_and_not_written(run: Run, album: Path) -> None:
     assert contents(album) == before
     run("tags", "write", photo)
     written = XmpDocument.parse(sidecar(photo).read_bytes(), "sidecar").regions
-    assert [one.name for one in written] == ["Somebody Else", "Eileen Collins"]
+    assert [written_region.name for written_region in written] == ["Somebody Else", "Eileen Collins"]
 
 
 def tag(run: Run, photo: Path, name: str, gallery: Path | None = None) -> None:
@@ -273,21 +273,21 @@ def tagged(run: Run, two_people: Path, gallery: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_people_are_enrolled_from_a_tagged_album(run: Run, tagged: Path, valid: Valid) -> None:
+def test_people_are_enrolled_from_a_tagged_album(run: Run, tagged: Path, validate: Validate) -> None:
     records = run("tags", "import", tagged, "--json").records
-    valid("tags-import", records)
-    assert {(Path(one["image"]).name, one["person"], one["reason"]) for one in records} == {
+    validate("tags-import", records)
+    assert {(Path(entry["image"]).name, entry["person"], entry["reason"]) for entry in records} == {
         ("barack_obama_speech.jpg", "Barack Obama", "enrolled"),
         ("barack_obama_blue_room.jpg", "Barack Obama", "enrolled"),
         (COLLINS, "Eileen Collins", "enrolled"),
         ("joe_biden_blue_room.jpg", None, "no_name"),
     }
-    people = {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
-    assert people == {"Barack Obama": 2, "Eileen Collins": 1}
+    sample_counts = {record["person"]: record["samples"] for record in run("people", "list", "--json").records}
+    assert sample_counts == {"Barack Obama": 2, "Eileen Collins": 1}
     assert run("tags", "import", tagged).out == "0 faces of 2 people enrolled, 3 enrolled before, 1 no name\n"
 
 
-def test_most_limits_the_enrolled_faces(run: Run, tagged: Path) -> None:
+def test_the_option_most_limits_the_enrolled_faces(run: Run, tagged: Path) -> None:
     records = run("tags", "import", tagged, "--most", "1", "--json").records
     assert sorted(record["reason"] for record in records) == ["enough_others", "enrolled", "enrolled", "no_name"]
 
@@ -296,18 +296,18 @@ def test_a_face_nearer_to_another_person_is_not_enrolled(run: Run, tagged: Path)
     run("tags", "import", tagged)
     shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", tagged)
     tag(run, tagged / "barack_obama_portrait_2012.jpg", "Eileen Collins")
-    ran = run("tags", "import", tagged, "--json", code=1)
-    refused = [record for record in ran.records if record["reason"] == "nearer_to_another"]
+    result = run("tags", "import", tagged, "--json", code=1)
+    refused = [record for record in result.records if record["reason"] == "nearer_to_another"]
     assert [Path(record["image"]).name for record in refused] == ["barack_obama_portrait_2012.jpg"]
-    assert "nearer to Barack Obama" in ran.err
+    assert "nearer to Barack Obama" in result.err
 
 
 def test_a_wrong_tag_among_many_is_found(run: Run, tagged: Path, enrolled_gallery: Path) -> None:
     shutil.copy(DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", tagged)
     for name in ("barack_obama_portrait_2012.jpg", "joe_biden_blue_room.jpg"):
         tag(run, tagged / name, "Barack Obama", enrolled_gallery)
-    ran = run("tags", "import", tagged, "--json", code=1)
-    reasons = {Path(record["image"]).name: record["reason"] for record in ran.records}
+    result = run("tags", "import", tagged, "--json", code=1)
+    reasons = {Path(record["image"]).name: record["reason"] for record in result.records}
     assert reasons["joe_biden_blue_room.jpg"] == "unlike_the_others"
     assert [reason for name, reason in reasons.items() if name.startswith("barack")] == ["enrolled"] * 3
 
@@ -324,32 +324,34 @@ def test_two_faces_of_a_photo_with_one_name_are_refused(run: Run, gallery: Path,
 
 
 @pytest.mark.parametrize(
-    ("regions_there", "reason"),
+    ("xmp_regions", "reason"),
     [
         (region("Ada", (0.0, 0.9, 0.05, 1.0)), "no_face_there"),
         (region("Ada/Eve", (0.35, 0.13, 0.53, 0.34)), "no_name_of_a_person"),
         (region("Ada", (0.35, 0.13, 0.53, 0.34)), "several_names"),
     ],
 )
-def test_unusable_regions_are_reported(run: Run, tmp_path: Path, regions_there: str, reason: str, valid: Valid) -> None:
+def test_unusable_regions_are_reported(
+    run: Run, tmp_path: Path, xmp_regions: str, reason: str, validate: Validate
+) -> None:
     folder = tmp_path / "one"
     folder.mkdir()
     photo = folder / COLLINS
     shutil.copy(DEMO_PHOTOS / COLLINS, photo)
-    sidecar(photo).write_bytes(with_regions(regions_there, (512, 512)))
+    sidecar(photo).write_bytes(with_regions(xmp_regions, (512, 512)))
     if reason == "several_names":
-        photo.with_suffix(".xmp").write_bytes(with_regions(regions_there.replace("Ada", "Eve"), (512, 512)))
-    ran = run("tags", "import", folder, "--json", code=None)
-    valid("tags-import", ran.records)
-    assert [record["reason"] for record in ran.records] == [reason]
-    assert ran.code == (0 if reason == "no_face_there" else 1)
-    assert COLLINS in ran.err
+        photo.with_suffix(".xmp").write_bytes(with_regions(xmp_regions.replace("Ada", "Eve"), (512, 512)))
+    result = run("tags", "import", folder, "--json", code=None)
+    validate("tags-import", result.records)
+    assert [record["reason"] for record in result.records] == [reason]
+    assert result.code == (0 if reason == "no_face_there" else 1)
+    assert COLLINS in result.err
 
 
 def test_facebanks_own_names_are_not_imported(run: Run, album: Path) -> None:
     run("tags", "write", album)
-    assert {one["reason"] for one in run("tags", "import", album, "--json").records} == {"written_by_facebank"}
-    reasons = [one["reason"] for one in run("tags", "import", album, "--own", "--json").records]
+    assert {record["reason"] for record in run("tags", "import", album, "--json").records} == {"written_by_facebank"}
+    reasons = [record["reason"] for record in run("tags", "import", album, "--own", "--json").records]
     assert sorted(reasons) == ["already_enrolled", "enrolled"]
 
 
@@ -385,46 +387,44 @@ def test_a_missing_library_is_reported_with_its_extra(run: Run, album: Path, tmp
     blocked = tmp_path / "blocked"
     (blocked / "lxml").mkdir(parents=True)
     (blocked / "lxml" / "__init__.py").write_text("raise ImportError('blocked')")
-    ran = run("tags", "write", album, code=2, PYTHONPATH=str(blocked))
-    assert "pip install 'facebank[xmp]'" in ran.err
+    result = run("tags", "write", album, code=2, PYTHONPATH=str(blocked))
+    assert "pip install 'facebank[xmp]'" in result.err
 
 
-def test_an_uncertain_name_is_not_written(run: Run, album: Path, valid: Valid) -> None:
+def test_an_uncertain_name_is_not_written(run: Run, album: Path, validate: Validate) -> None:
     before = contents(album)
     written = run("tags", "write", album, "--least-probability", "1", "--json").records
-    valid("tags-write", written)
+    validate("tags-write", written)
     assert actions(written) == {OBAMA: ["unsure"], COLLINS: ["added"], "joe_biden_blue_room.jpg": []}
     assert "1 name too uncertain" in run("tags", "write", album, "--least-probability", "1").out
     after = contents(album)
-    assert {name for name in after if after[name] != before.get(name)} <= {
-        COLLINS,
-        f"{COLLINS}.xmp",
-    }  # enrolled from it
+    # Eileen Collins is enrolled from this photo, so her name is certain.
+    assert {name for name in after if after[name] != before.get(name)} <= {COLLINS, f"{COLLINS}.xmp"}
 
 
-def test_a_name_of_another_face_is_not_written(run: Run, album: Path, valid: Valid) -> None:
-    """The setting allow_twice does not change that."""
+def test_a_name_of_another_face_is_not_written(run: Run, album: Path, validate: Validate) -> None:
+    """Even with the setting allow_twice."""
     parts = [Image.open(album / name).convert("RGB").resize((600, 800)) for name in (OBAMA, "joe_biden_blue_room.jpg")]
     together, photo = Image.new("RGB", (1200, 800)), album / "two.jpg"
-    for number, part in enumerate(parts):
-        together.paste(part, (600 * number, 0))
+    for index, part in enumerate(parts):
+        together.paste(part, (600 * index, 0))
     together.save(photo)
     run("settings", "set", "allow_twice", "true")
     (record,) = run("identify", photo, "--json").records
-    (other,) = (face["box"] for face in record["faces"] if face["person"] is None)
-    x1, y1, x2, y2 = (edge / side for edge, side in zip(other, (1200, 800) * 2, strict=True))
+    (unnamed_box,) = (face["box"] for face in record["faces"] if face["person"] is None)
+    x1, y1, x2, y2 = (edge / side for edge, side in zip(unnamed_box, (1200, 800) * 2, strict=True))
     sidecar(photo).write_bytes(with_regions(region("Barack Obama", (x1, y1, x2, y2))))
     before = contents(album)
     run("scan", album)
-    ran = run("tags", "write", photo, "--json")
-    valid("tags-write", ran.records)
-    (face,) = ran.records[0]["faces"]
+    result = run("tags", "write", photo, "--json")
+    validate("tags-write", result.records)
+    (face,) = result.records[0]["faces"]
     assert (face["action"], face["named_as"]) == ("conflict", "Barack Obama")
-    assert "another face has it" in ran.err
+    assert "another face has it" in result.err
     assert contents(album) == before
 
 
-def test_a_removed_name_is_not_written_again(run: Run, album: Path, valid: Valid) -> None:
+def test_a_removed_name_is_not_written_again(run: Run, album: Path, validate: Validate) -> None:
     photo = album / COLLINS
     run("tags", "write", photo)
     text = sidecar(photo).read_text("utf-8")
@@ -432,10 +432,10 @@ def test_a_removed_name_is_not_written_again(run: Run, album: Path, valid: Valid
     sidecar(photo).write_text(text.replace("<mwg-rs:Name>Eileen Collins<", "<mwg-rs:Name><"), encoding="utf-8")
     assert regions(photo) == [("", "Face")]
     before = contents(album)
-    ran = run("tags", "write", photo, "--json")
-    valid("tags-write", ran.records)
-    assert actions(ran.records) == {COLLINS: ["conflict"]}
-    assert "had its name removed there" in ran.err
+    result = run("tags", "write", photo, "--json")
+    validate("tags-write", result.records)
+    assert actions(result.records) == {COLLINS: ["conflict"]}
+    assert "had its name removed there" in result.err
     assert contents(album) == before
 
 
@@ -470,12 +470,12 @@ def test_regions_of_photos_with_an_orientation_name_the_right_faces(run: Run, sh
         run("tags", "write", album, *options)
         assert run("tags", "write", album, *options).out == "0 regions written into 0 files\n"
     for record in run("tags", "show", album, "--json").records:
-        named = [one["name"] for one in record["regions"] if one["vocabulary"] == "mwg-rs"]
+        named = [listed["name"] for listed in record["regions"] if listed["vocabulary"] == "mwg-rs"]
         assert sorted(named) == ["Left Person"] * 2 + ["Right Person"] * 2, "in the sidecar and in the photo"
 
 
 def test_regions_with_an_ambiguous_orientation_are_refused(
-    run: Run, two_people: Path, tmp_path: Path, valid: Valid
+    run: Run, two_people: Path, tmp_path: Path, validate: Validate
 ) -> None:
     """A mirrored photo of a face and its mirror image, both with names."""
     assert two_people.exists()
@@ -484,25 +484,25 @@ def test_regions_with_an_ambiguous_orientation_are_refused(
     exif[0x0112] = 2
     folder = tmp_path / "mirrored"
     folder.mkdir()
-    both = np.concatenate([pixels, pixels[:, ::-1]], axis=1)
-    Image.fromarray(both).save(folder / "two.jpg", quality=95, exif=exif.tobytes())
+    mirrored = np.concatenate([pixels, pixels[:, ::-1]], axis=1)
+    Image.fromarray(mirrored).save(folder / "two.jpg", quality=95, exif=exif.tobytes())
     run("scan", folder)
     (record,) = run("identify", folder / "two.jpg", "--json", code=None).records
     width, height = record["width"], record["height"]
-    shares = [
+    boxes = [
         [edge / side for edge, side in zip(face["box"], (width, height) * 2, strict=True)] for face in record["faces"]
     ]
-    named = "".join(region(name, tuple(box)) for name, box in zip(("Ada", "Bea"), shares, strict=True))
+    named = "".join(region(name, tuple(box)) for name, box in zip(("Ada", "Bea"), boxes, strict=True))
     sidecar(folder / "two.jpg").write_bytes(with_regions(named, (width, height)))
     before = contents(folder)
-    ran = run("tags", "import", folder, "--json", code=1)
-    valid("tags-import", ran.records)
-    assert [(one["reason"], one["person"]) for one in ran.records] == [("unclear_turn", None)]
-    assert "match the faces in more than one orientation (EXIF 2)" in ran.err
+    result = run("tags", "import", folder, "--json", code=1)
+    validate("tags-import", result.records)
+    assert [(record["reason"], record["person"]) for record in result.records] == [("unclear_turn", None)]
+    assert "match the faces in more than one orientation (EXIF 2)" in result.err
     assert contents(folder) == before
 
 
-def with_title(photo: Path) -> None:
+def add_title(photo: Path) -> None:
     """Edit a JPEG's metadata as another program does: a title and a rating in a new segment."""
     exif = Image.Exif()
     exif[0x010E], exif[0x4746] = "a title", 5
@@ -510,47 +510,47 @@ def with_title(photo: Path) -> None:
     photo.write_bytes(data[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2) + segment + data[2:])
 
 
-def people_in(run: Run, *where: str | Path) -> set[str | None]:
-    return {face["person"] for record in run("identify", *where, "--json").records for face in record["faces"]}
+def people_in(run: Run, *arguments: str | Path) -> set[str | None]:
+    return {face["person"] for record in run("identify", *arguments, "--json").records for face in record["faces"]}
 
 
 def test_a_denial_survives_metadata_edits(run: Run, album: Path) -> None:
     photo = album / OBAMA
     run("deny", photo, "Barack Obama")
-    with_title(photo)
+    add_title(photo)
     assert people_in(run, photo) == {None}
     written = run("tags", "write", album, "--embed", "--json").records
     assert actions(written)[OBAMA] == []
     assert "analyzed" not in run("scan", album).out
     assert people_in(run, "--scan", photo) == people_in(run, photo) == {None}
     assert run("find", "Barack Obama", "--json").records == []
-    (fate,) = run("enroll", "--name", "Eileen Collins", photo, "--force", "--json", code=None).records
-    assert fate["accepted"], "only this person was denied"
+    (enrolled,) = run("enroll", "--name", "Eileen Collins", photo, "--force", "--json", code=None).records
+    assert enrolled["accepted"], "only this person was denied"
 
 
 def test_a_photo_with_edited_metadata_is_the_same_photo(run: Run, album: Path, portrait: Path) -> None:
     copy = album / "portrait.jpg"
     shutil.copy(portrait, copy)
-    with_title(copy)
-    (fate,) = run("enroll", "--name", "Barack Obama", copy, "--json").records
-    assert fate["reason"] == "already_enrolled"
-    with_title(album / COLLINS)
-    ran = run("tags", "write", album / COLLINS, "--embed", "--json")
-    assert actions(ran.records) == {COLLINS: ["added"]}
+    add_title(copy)
+    (enrolled,) = run("enroll", "--name", "Barack Obama", copy, "--json").records
+    assert enrolled["reason"] == "already_enrolled"
+    add_title(album / COLLINS)
+    result = run("tags", "write", album / COLLINS, "--embed", "--json")
+    assert actions(result.records) == {COLLINS: ["added"]}
     assert regions(album / COLLINS) == [("Eileen Collins", "Face")]
 
 
-def test_a_denied_name_is_removed(run: Run, album: Path, valid: Valid) -> None:
+def test_a_denied_name_is_removed(run: Run, album: Path, validate: Validate) -> None:
     run("tags", "write", album)
-    ran = run("deny", album / OBAMA, "Barack Obama", "--json")
-    valid("deny", ran.records)
-    assert ran.records[0]["files_with_name"] == 1
-    assert f"`facebank tags write {album / OBAMA}` removes it" in ran.err
-    planned = run("tags", "write", album, "--dry-run", "--json").records
+    result = run("deny", album / OBAMA, "Barack Obama", "--json")
+    validate("deny", result.records)
+    assert result.records[0]["files_with_name"] == 1
+    assert f"`facebank tags write {album / OBAMA}` removes it" in result.err
+    preview = run("tags", "write", album, "--dry-run", "--json").records
     assert regions(album / OBAMA) == [("Barack Obama", "Face")]
     written = run("tags", "write", album, "--json").records
-    valid("tags-write", written)
-    assert written == planned
+    validate("tags-write", written)
+    assert written == preview
     assert [record["removed"] for record in written] == [["Barack Obama"], [], []]
     assert regions(album / OBAMA) == []
     assert b"Barack" not in sidecar(album / OBAMA).read_bytes()
@@ -572,26 +572,26 @@ def test_an_embedded_name_is_removed_with_embed(run: Run, album: Path) -> None:
     assert "analyzed" not in run("scan", album).out
 
 
-@pytest.mark.parametrize("how", [("remove", "eileen collins"), ("write",)])
+@pytest.mark.parametrize("command", [("remove", "eileen collins"), ("write",)])
 def test_a_forgotten_name_is_found_and_removed(
-    run: Run, album: Path, gallery: Path, how: tuple[str, ...], valid: Valid
+    run: Run, album: Path, gallery: Path, command: tuple[str, ...], validate: Validate
 ) -> None:
     run("tags", "write", album)
-    ran = run("people", "forget", "Eileen Collins", "--json")
-    valid("people-forget", ran.records)
-    assert ran.records[0]["files_with_name"] == 1
-    assert "`facebank tags remove 'Eileen Collins'` removes it" in ran.err
+    result = run("people", "forget", "Eileen Collins", "--json")
+    validate("people-forget", result.records)
+    assert result.records[0]["files_with_name"] == 1
+    assert "`facebank tags remove 'Eileen Collins'` removes it" in result.err
     for file in gallery.parent.glob("test.*"):
         assert b"Eileen" not in file.read_bytes(), "forgetting leaves no name behind"
-    places = () if how[0] == "remove" else (album,)
-    ran = run("tags", *how, *places, "--json")
-    valid(f"tags-{how[0]}", ran.records)
+    folders = () if command[0] == "remove" else (album,)
+    result = run("tags", *command, *folders, "--json")
+    validate(f"tags-{command[0]}", result.records)
     assert regions(album / COLLINS) == []
     assert b"Eileen" not in sidecar(album / COLLINS).read_bytes()
     assert regions(album / OBAMA) == [("Barack Obama", "Face")]
 
 
-def test_only_what_facebank_wrote_is_removed(run: Run, album: Path) -> None:
+def test_only_names_written_by_facebank_are_removed(run: Run, album: Path) -> None:
     photo = album / COLLINS
     left, top, right, bottom = box_of(run, photo)
     others = region("Barack Obama", (0.0, 0.9, 0.05, 1.0)) + region("", (left, top, right, bottom))
@@ -617,37 +617,37 @@ def test_names_from_another_gallery_are_kept(run: Run, album: Path, tmp_path: Pa
     assert regions(album / COLLINS) == [("Eileen Collins", "Face")]
 
 
-def passed_over(run: Run, valid: Valid, *command: str | Path) -> None:
+def check_skipped(run: Run, validate: Validate, *command: str | Path) -> None:
     """Check that a command skips a link target, reports it, and succeeds."""
     for options in ((), ("--dry-run",)):
         assert "1 file is skipped, because links lead out of the named folders to it" in run(*command, *options).err
-        done = run(*command, *options, "--json")
-        assert done.err.count("links lead out") == 1
-        valid("-".join(map(str, command[:2])), done.records)
-        record = {Path(str(one["image"])).name: one for one in done.records}[COLLINS]
+        result = run(*command, *options, "--json")
+        assert result.err.count("links lead out") == 1
+        validate("-".join(map(str, command[:2])), result.records)
+        record = {Path(str(record["image"])).name: record for record in result.records}[COLLINS]
         assert (record["skipped"], record["error"], record["files"]) == ("outside", None, [])
 
 
-def test_nothing_is_written_outside_through_links(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
+def test_nothing_is_written_outside_through_links(run: Run, album: Path, tmp_path: Path, validate: Validate) -> None:
     sidecar(album / COLLINS).symlink_to(tmp_path / "new.xmp")
-    passed_over(run, valid, "tags", "write", album)
+    check_skipped(run, validate, "tags", "write", album)
     assert not (tmp_path / "new.xmp").exists()
     sidecar(album / COLLINS).unlink()
     (album / COLLINS).rename(tmp_path / COLLINS)
     (album / COLLINS).symlink_to(tmp_path / COLLINS)
     before = (tmp_path / COLLINS).read_bytes()
-    passed_over(run, valid, "tags", "write", album, "--embed")
+    check_skipped(run, validate, "tags", "write", album, "--embed")
     assert (tmp_path / COLLINS).read_bytes() == before
     assert "links lead out" not in run("tags", "write", album).err
 
 
-def test_nothing_is_removed_outside_through_links(run: Run, album: Path, tmp_path: Path, valid: Valid) -> None:
+def test_nothing_is_removed_outside_through_links(run: Run, album: Path, tmp_path: Path, validate: Validate) -> None:
     run("tags", "write", album)
-    kept = tmp_path / "kept.xmp"
-    sidecar(album / COLLINS).rename(kept)
-    sidecar(album / COLLINS).symlink_to(kept)
-    before = kept.read_bytes()
-    passed_over(run, valid, "tags", "remove", "Eileen Collins", album)
-    assert kept.read_bytes() == before
+    outside = tmp_path / "outside.xmp"
+    sidecar(album / COLLINS).rename(outside)
+    sidecar(album / COLLINS).symlink_to(outside)
+    before = outside.read_bytes()
+    check_skipped(run, validate, "tags", "remove", "Eileen Collins", album)
+    assert outside.read_bytes() == before
     assert "1 name removed from 1 file" in run("tags", "remove", "Eileen Collins", album, tmp_path).out
-    assert kept.read_bytes() != before
+    assert outside.read_bytes() != before

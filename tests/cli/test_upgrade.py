@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from .conftest import Run
 
 TABLES = ("packs", "gallery", "people", "samples", "thumbnails", "vectors", "settings")
-UPGRADED = "was brought up to date: "
+UPGRADE_MESSAGE = "was brought up to date: "
 OTHER_RULES, SAME_RULES = "decisions may differ from before", "no decision changes"
 
 
-def copied_as(version: int, gallery: Path) -> None:
+def downgrade(version: int, gallery: Path) -> None:
     """Rewrite a gallery with the tables of an earlier version."""
     newer = gallery.with_name("newer.facebank")
     with closing(sqlite3.connect(gallery)) as connection:
@@ -39,38 +39,40 @@ def copied_as(version: int, gallery: Path) -> None:
 
 
 @pytest.fixture
-def older(two_people: Path) -> Path:
+def older_gallery(two_people: Path) -> Path:
     """The gallery of two people, as an earlier version wrote it."""
-    copied_as(2, two_people)
+    downgrade(2, two_people)
     return two_people
 
 
 def test_people_list_reports_the_upgrade_once(
-    run: Run, older: Path, valid: Callable[[str, Sequence[dict[str, Any]]], None]
+    run: Run, older_gallery: Path, validate: Callable[[str, Sequence[dict[str, Any]]], None]
 ) -> None:
     first, second = run("people", "list", "--json"), run("people", "list", "--json")
-    assert f"{older} {UPGRADED}" in first.err
+    assert f"{older_gallery} {UPGRADE_MESSAGE}" in first.err
     assert OTHER_RULES in first.err
-    assert f"{older}.before-schema-{len(MIGRATIONS)}.backup" in first.err
+    assert f"{older_gallery}.before-schema-{len(MIGRATIONS)}.backup" in first.err
     assert second.err == ""
-    valid("people-list", first.records)
+    validate("people-list", first.records)
     assert first.out == second.out
     assert [record["person"] for record in first.records] == ["Barack Obama", "Eileen Collins"]
 
 
-def test_identify_reports_the_upgrade_once(run: Run, older: Path, portrait: Path) -> None:
+def test_identify_reports_the_upgrade_once(run: Run, older_gallery: Path, portrait: Path) -> None:
     first, second = run("identify", portrait, "--json"), run("identify", portrait, "--json")
-    assert first.err.count(f"{older} {UPGRADED}") == 1
-    assert UPGRADED not in second.err
+    assert first.err.count(f"{older_gallery} {UPGRADE_MESSAGE}") == 1
+    assert UPGRADE_MESSAGE not in second.err
     assert first.out == second.out
     assert first.records[0]["faces"][0]["person"] == "Barack Obama"
 
 
 def test_unchanged_rules_are_reported_as_such(run: Run, two_people: Path, portrait: Path) -> None:
-    decided = run("identify", portrait, "--json").out
-    copied_as(3, two_people)
-    done = run("identify", portrait, "--json")
-    assert f"{two_people} {UPGRADED}its rows have digests that detect damage, merges can be undone" in done.err
-    assert SAME_RULES in done.err
-    assert OTHER_RULES not in done.err
-    assert done.out == decided
+    before = run("identify", portrait, "--json").out
+    downgrade(3, two_people)
+    upgraded = run("identify", portrait, "--json")
+    assert (
+        f"{two_people} {UPGRADE_MESSAGE}its rows have digests that detect damage, merges can be undone" in upgraded.err
+    )
+    assert SAME_RULES in upgraded.err
+    assert OTHER_RULES not in upgraded.err
+    assert upgraded.out == before

@@ -8,12 +8,14 @@ from typing import Any
 
 from .conftest import Run
 
-Valid = Callable[[str, Sequence[dict[str, Any]]], None]
+Validate = Callable[[str, Sequence[dict[str, Any]]], None]
 
 
-def test_two_photos_of_one_person(run: Run, portrait: Path, speech: Path, valid: Valid) -> None:
+def test_two_photos_of_one_person_are_the_same_person(
+    run: Run, portrait: Path, speech: Path, validate: Validate
+) -> None:
     records = run("verify", portrait, speech, "--json").records
-    valid("verify", records)
+    validate("verify", records)
     (record,) = records
     assert set(record) == {"a", "b", "similarity", "threshold", "same", "probability"}
     assert (record["a"], record["b"]) == (str(portrait), str(speech))
@@ -33,10 +35,10 @@ def test_no_gallery_is_needed_or_created(run: Run, gallery: Path, portrait: Path
     assert not gallery.exists()
 
 
-def test_a_photo_without_a_face_exits_with_2(run: Run, portrait: Path, tmp_path: Path) -> None:
+def test_a_photo_without_a_face_is_an_error(run: Run, portrait: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (200, 200)).save(tmp_path / "black.png")
-    ran = run("verify", portrait, "black.png", code=2)
-    assert ran.err == "facebank: black.png: no face was found\n"
-    assert ran.out == ""
+    result = run("verify", portrait, "black.png", code=2)
+    assert result.err == "facebank: black.png: no face was found\n"
+    assert result.out == ""

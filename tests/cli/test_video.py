@@ -12,7 +12,7 @@ from tests.video_files import clip_of, streamable, without_pictures
 
 from .conftest import Run
 
-Valid = Callable[[str, Sequence[dict[str, object]]], None]
+Validate = Callable[[str, Sequence[dict[str, object]]], None]
 
 pytestmark = pytest.mark.usefixtures("two_people")
 
@@ -22,23 +22,23 @@ def clip(shared: Path) -> Path:
     return clip_of(shared)
 
 
-def test_people_and_times(run: Run, clip: Path, valid: Valid) -> None:
-    ran = run("video", clip, "--start", "6", "--json")
-    valid("video", ran.records)
-    known = [record for record in ran.records if record["decision"] == "known"]
+def test_people_are_reported_with_their_times(run: Run, clip: Path, validate: Validate) -> None:
+    result = run("video", clip, "--start", "6", "--json")
+    validate("video", result.records)
+    known = [record for record in result.records if record["decision"] == "known"]
     (obama,) = known
     assert obama["person"] == obama["label"] == "Barack Obama"
     assert obama["probability"] > 0.99
     assert obama["start"] == pytest.approx(7.04, abs=0.02)
     assert obama["end"] == pytest.approx(9.14, abs=0.05)
     assert obama["sightings"][0]["time"] == pytest.approx(7.04, abs=0.02)
-    assert [record["start"] for record in ran.records] == sorted(record["start"] for record in ran.records)
-    assert {record["label"].split()[0] for record in ran.records} == {"Barack", "stranger", "uncertain"}
+    assert [record["start"] for record in result.records] == sorted(record["start"] for record in result.records)
+    assert {record["label"].split()[0] for record in result.records} == {"Barack", "stranger", "uncertain"}
 
 
-def test_table_annotated_video_and_thumbnails(run: Run, clip: Path, tmp_path: Path) -> None:
-    ran = run("video", clip, "--start", "0:07", "--end", "0:08", "--annotate", "named.mp4", "--thumbnails", "faces")
-    lines = ran.out.splitlines()
+def test_a_table_an_annotated_video_and_thumbnails_are_written(run: Run, clip: Path, tmp_path: Path) -> None:
+    result = run("video", clip, "--start", "0:07", "--end", "0:08", "--annotate", "named.mp4", "--thumbnails", "faces")
+    lines = result.out.splitlines()
     assert lines[0].split("\t")[:4] == ["person", "from", "to", "seconds"]
     (obama,) = (line.split("\t") for line in lines if line.startswith("Barack Obama"))
     assert obama[1:5] == ["0:07.0", "0:08.0", "1.0", "known"]
@@ -48,13 +48,13 @@ def test_table_annotated_video_and_thumbnails(run: Run, clip: Path, tmp_path: Pa
         assert 28 <= len(list(video.frames())) <= 31
 
 
-def test_a_truncated_video(run: Run, clip: Path, tmp_path: Path, valid: Valid) -> None:
-    whole = streamable(clip.read_bytes())
-    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 9 // 10])
-    ran = run("video", "cut.mp4", "--start", "7", "--json", code=1)
-    valid("video", ran.records)
-    assert [record["person"] for record in ran.records if record["person"]] == ["Barack Obama"]
-    assert "cut.mp4 ends at 0:08.0 instead of 0:09.2" in ran.err
+def test_a_truncated_video_is_analyzed_and_reported(run: Run, clip: Path, tmp_path: Path, validate: Validate) -> None:
+    data = streamable(clip.read_bytes())
+    (tmp_path / "truncated.mp4").write_bytes(data[: len(data) * 9 // 10])
+    result = run("video", "truncated.mp4", "--start", "7", "--json", code=1)
+    validate("video", result.records)
+    assert [record["person"] for record in result.records if record["person"]] == ["Barack Obama"]
+    assert "truncated.mp4 ends at 0:08.0 instead of 0:09.2" in result.err
 
 
 def test_unreadable_videos_and_invalid_times_are_reported(run: Run, clip: Path, tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ def test_existing_files_are_never_overwritten(run: Run, clip: Path, tmp_path: Pa
         (("--thumbnails", Path("file", "faces")), "file is a file, not a folder"),
         (("--annotate", "new.mp4", "--thumbnails", "new.mp4"), "choose another name"),
     ):
-        ran = run("video", clip, *arguments, code=2)
-        assert message in ran.err
-        assert len(ran.err.splitlines()) == 1, ran.err
-        assert not ran.out  # refused before the work
+        result = run("video", clip, *arguments, code=2)
+        assert message in result.err
+        assert len(result.err.splitlines()) == 1, result.err
+        assert not result.out  # refused before the analysis
     assert (tmp_path / "mine.mp4").read_bytes() == b"mine"
     assert not (tmp_path / "new.mp4").exists()

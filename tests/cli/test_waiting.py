@@ -1,4 +1,4 @@
-"""A command that waits for another process to finish writing."""
+"""A command reports that it waits for another process to finish writing."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_waiting_for_another_process_is_reported(run: Run, two_people: Path) -> 
         other.execute("BEGIN IMMEDIATE")
         with ThreadPoolExecutor() as pool:
             finished = pool.submit(finish)
-            done = run("people", "rename", "Eileen Collins", "Eileen M. Collins", "--json")
+            result = run("people", "rename", "Eileen Collins", "Eileen M. Collins", "--json")
             finished.result()
-    assert done.err == f"waiting for another facebank that is writing to {two_people}\n"
-    assert len(done.records) == 1
+    assert result.err == f"waiting for another facebank that is writing to {two_people}\n"
+    assert len(result.records) == 1
     assert "Eileen M. Collins" in run("people", "list").out

@@ -23,15 +23,15 @@ from tests.video_files import clip_of, streamable
 
 from .conftest import Run
 
-Valid = Callable[[str, Sequence[dict[str, object]]], None]
+Validate = Callable[[str, Sequence[dict[str, object]]], None]
 
 
 class Camera:
     """An HTTP camera that repeats the last shot of the clip and drops each connection."""
 
-    def __init__(self, clip: Path, frames_each: int) -> None:
-        self.pictures = pictures_of(clip)
-        self.frames_each = frames_each
+    def __init__(self, clip: Path, frames_per_connection: int) -> None:
+        self.pictures = encode_frames(clip)
+        self.frames_per_connection = frames_per_connection
         self.connections: list[float] = []
         self.refused = 0
         camera = self
@@ -47,7 +47,7 @@ class Camera:
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
                 self.end_headers()
                 try:
-                    for number in range(camera.frames_each):
+                    for number in range(camera.frames_per_connection):
                         picture = camera.pictures[number % len(camera.pictures)]
                         self.wfile.write(b"--next\r\nContent-Type: image/jpeg\r\n")
                         self.wfile.write(f"Content-Length: {len(picture)}\r\n\r\n".encode() + picture + b"\r\n")
@@ -67,12 +67,12 @@ class Camera:
         return f"http://mallory:hunter2@127.0.0.1:{self.server.server_address[1]}/door?key=abc123"
 
 
-def pictures_of(clip: Path) -> list[bytes]:
+def encode_frames(clip: Path) -> list[bytes]:
     capture = cv2.VideoCapture(str(clip))
     frames = []
     while True:
-        there, frame = capture.read()
-        if not there:
+        success, frame = capture.read()
+        if not success:
             break
         frames.append(frame)
     return [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames[211:]]
@@ -80,96 +80,96 @@ def pictures_of(clip: Path) -> list[bytes]:
 
 @pytest.fixture
 def camera(shared: Path) -> Iterator[Camera]:
-    served = Camera(clip_of(shared), frames_each=150)
+    served = Camera(clip_of(shared), frames_per_connection=150)
     yield served
     served.server.shutdown()
     served.server.server_close()
 
 
-def test_a_dropped_stream_is_opened_again(run: Run, two_people: Path, camera: Camera, valid: Valid) -> None:
+def test_a_dropped_stream_is_opened_again(run: Run, two_people: Path, camera: Camera, validate: Validate) -> None:
     assert two_people.exists()
-    ran = run("watch", camera.address, "--seconds", "14", "--json")
-    valid("watch", ran.records)
-    events = [record["event"] for record in ran.records]
+    result = run("watch", camera.address, "--seconds", "14", "--json")
+    validate("watch", result.records)
+    events = [record["event"] for record in result.records]
     assert {"came", "left", "lost", "resumed"} < set(events)
     assert events.index("lost") < events.index("resumed")
     assert len(camera.connections) >= 2
-    came = [record for record in ran.records if record["event"] == "came"]
+    came = [record for record in result.records if record["event"] == "came"]
     assert {record["person"] for record in came} == {None, "Barack Obama"}
-    summary = ran.records[-1]
+    summary = result.records[-1]
     assert summary["event"] == "ended"
-    assert [each["person"] for each in summary["people"]] == ["Barack Obama"]
+    assert [person["person"] for person in summary["people"]] == ["Barack Obama"]
     assert summary["passed_over"] > summary["frames"] > 0
     for secret in ("mallory", "hunter2", "abc123"):
-        assert secret not in ran.out + ran.err
+        assert secret not in result.out + result.err
 
 
 def test_waits_grow_while_the_camera_does_not_answer(camera: Camera) -> None:
-    camera.frames_each = 5
+    camera.frames_per_connection = 5
     changes: list[tuple[Change, float]] = []
-    back = threading.Event()
+    resumed_event = threading.Event()
 
     def on_change(change: Change, seconds: float) -> None:
         changes.append((change, seconds))
         if change is Change.RESUMED:
-            back.set()
+            resumed_event.set()
 
     waits = Timeouts(first=0.05, longest=0.2, patience=5)
     with LiveVideo(live_source(camera.address), on_change, waits) as live:
         assert live.newest(10) is not None
         camera.refused = 4
-        assert back.wait(30)
+        assert resumed_event.wait(30)
     resumed = [change for change, _ in changes].index(Change.RESUMED)
-    lost = [seconds for _, seconds in changes[:resumed]]
-    assert lost == [0.05, 0.1, 0.2, 0.2, 0.2][: len(lost)]
-    assert len(lost) >= 4
+    waits_seen = [seconds for _, seconds in changes[:resumed]]
+    assert waits_seen == [0.05, 0.1, 0.2, 0.2, 0.2][: len(waits_seen)]
+    assert len(waits_seen) >= 4
 
 
 def test_only_the_newest_frame_is_kept(camera: Camera) -> None:
-    camera.frames_each = 10_000
+    camera.frames_per_connection = 10_000
     with LiveVideo(live_source(camera.address)) as live:
         assert live.newest(10) is not None
-        began = live.now
+        start = live.now
         time.sleep(1)
         frame = live.newest(10)
         assert frame is not None
-        assert frame.time > began
+        assert frame.time > start
         assert live.passed_over > 0
 
 
 def test_ctrl_c_ends_with_a_summary(
     program: list[str], environment: dict[str, str], two_people: Path, camera: Camera
 ) -> None:
-    camera.frames_each = 10_000
-    watching = subprocess.Popen(
+    camera.frames_per_connection = 10_000
+    process = subprocess.Popen(
         [*program, "watch", camera.address, "--json"],
         env={**environment, "FACEBANK_GALLERY": str(two_people)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert watching.stdout is not None
-    first = json.loads(watching.stdout.readline())
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
     assert first["event"] == "came"
-    watching.send_signal(signal.SIGINT)
-    out, err = watching.communicate(timeout=60)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
     last = json.loads(out.splitlines()[-1])
-    assert (watching.returncode, last["event"]) == (0, "ended")
+    assert (process.returncode, last["event"]) == (0, "ended")
     assert "Traceback" not in err
 
 
 def test_a_file_is_watched_at_its_own_speed(run: Run, two_people: Path, shared: Path) -> None:
     assert two_people.exists()
-    started = time.monotonic()
+    start = time.monotonic()
     out = run("watch", clip_of(shared)).out.splitlines()
-    assert time.monotonic() - started > 9
+    assert time.monotonic() - start > 9
     assert any("came" in line and "Barack Obama  (known" in line for line in out)
     assert "Barack Obama" in out[-1]
     assert "watched" in out[-1]
 
 
 @pytest.fixture
-def recorded(tmp_path: Path) -> bytes:
+def recording(tmp_path: Path) -> bytes:
     """A Matroska file of two seconds."""
     noise = np.random.default_rng(1)
     with VideoFile(tmp_path / "whole.mkv", 320, 240, 10) as file:
@@ -178,24 +178,24 @@ def recorded(tmp_path: Path) -> bytes:
     return (tmp_path / "whole.mkv").read_bytes()
 
 
-@pytest.mark.parametrize("how", [(), ("--json",)])
+@pytest.mark.parametrize("options", [(), ("--json",)])
 def test_a_truncated_file_is_reported(
-    run: Run, two_people: Path, recorded: bytes, tmp_path: Path, how: tuple[str, ...]
+    run: Run, two_people: Path, recording: bytes, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     assert two_people.exists()
-    (tmp_path / "cut.mkv").write_bytes(recorded[: len(recorded) // 2])
-    ran = run("watch", "cut.mkv", *how, code=1)
-    (message,) = ran.err.splitlines()
+    (tmp_path / "cut.mkv").write_bytes(recording[: len(recording) // 2])
+    result = run("watch", "cut.mkv", *options, code=1)
+    (message,) = result.err.splitlines()
     assert re.search(r"cut\.mkv ends at 0:0[01]\.\d instead of 0:02\.\d: it is cut off or damaged", message)
-    assert ("watched" in ran.out) == (not how)
+    assert ("watched" in result.out) == (not options)
 
 
 def test_a_whole_file_and_the_start_of_a_truncated_one_succeed(
-    run: Run, two_people: Path, recorded: bytes, tmp_path: Path
+    run: Run, two_people: Path, recording: bytes, tmp_path: Path
 ) -> None:
     assert two_people.exists()
     assert not run("watch", "whole.mkv").err
-    (tmp_path / "cut.mkv").write_bytes(recorded[: len(recorded) * 3 // 4])
+    (tmp_path / "cut.mkv").write_bytes(recording[: len(recording) * 3 // 4])
     assert not run("watch", "cut.mkv", "--seconds", "0.5").err
 
 
@@ -205,7 +205,7 @@ def test_a_file_without_a_readable_frame_is_refused(run: Run, two_people: Path, 
     assert "no readable frame" in run("watch", "cut.mp4", code=2).err
 
 
-def test_invalid_sources(run: Run, two_people: Path, tmp_path: Path) -> None:
+def test_invalid_sources_are_refused(run: Run, two_people: Path, tmp_path: Path) -> None:
     assert two_people.exists()
     (tmp_path / "text.mp4").write_text("no video " * 100)
     for source, message in (
@@ -236,9 +236,9 @@ def test_sources_are_parsed_without_showing_passwords(tmp_path: Path) -> None:
         assert not {"u:p", "?", "#", "@"} & set(source.shown)
     assert live_source("rtsp://u:p@host:554/a?b=c").shown == "rtsp://host:554"
     assert live_source("rtsp://host/user=admin_password=secret_channel=1.sdp").shown == "rtsp://host"
-    for wrong in ("rtsp://", "ftp://host/a", "subfile,,start,0://x", "http://[::1/x", "http://host/\udcff"):
+    for invalid in ("rtsp://", "ftp://host/a", "subfile,,start,0://x", "http://[::1/x", "http://host/\udcff"):
         with pytest.raises(UsageError):
-            live_source(wrong)
+            live_source(invalid)
     for leaking in ("rtsp://u:se/cret@host", "rtsp://u:se?cret@host/", "rtsp://u:se#cret@host", "rtsp:/u:secret@host"):
         with pytest.raises(UsageError) as error:
             live_source(leaking)

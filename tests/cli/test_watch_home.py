@@ -26,7 +26,7 @@ from tests.video_files import CLIP_RATE, CUTS, clip_of
 from .conftest import Run
 from .test_watch import Camera
 
-Valid = Callable[[str, Sequence[dict[str, object]]], None]
+Validate = Callable[[str, Sequence[dict[str, object]]], None]
 PERSON = "barack-obama-d8f758500c5d"
 
 
@@ -47,9 +47,9 @@ def film(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path, with_password=True)
-    yield made
-    made.kill()
+    running_broker = Broker(tmp_path, with_password=True)
+    yield running_broker
+    running_broker.kill()
 
 
 @pytest.fixture
@@ -86,9 +86,9 @@ def watch(program: list[str], environment: dict[str, str], two_people: Path, bro
     def start(*arguments: str | Path) -> subprocess.Popen[str]:
         address = f"mqtt://{USER}@127.0.0.1:{broker.port}/our%20home"
         command = [*program, "watch", *map(str, arguments), "--mqtt", address, "--camera-name", "door", "--json"]
-        ours = {**environment, "FACEBANK_GALLERY": str(two_people), "FACEBANK_MQTT_PASSWORD": PASSWORD}
+        variables = {**environment, "FACEBANK_GALLERY": str(two_people), "FACEBANK_MQTT_PASSWORD": PASSWORD}
         started.append(
-            subprocess.Popen(command, env=ours, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+            subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         )
         return started[-1]
 
@@ -99,10 +99,10 @@ def watch(program: list[str], environment: dict[str, str], two_people: Path, bro
 
 
 def test_presence_survives_a_killed_broker(
-    watch: Watch, broker: Broker, film: Path, posts: tuple[str, list[Any]], valid: Valid
+    watch: Watch, broker: Broker, film: Path, posts: tuple[str, list[Any]], validate: Validate
 ) -> None:
     address, bodies = posts
-    watching = watch(film, "--webhook", address, "--thumbnails")
+    process = watch(film, "--webhook", address, "--thumbnails")
     person = f"our home/door/person/{PERSON}"
     with Subscriber(broker, USER, PASSWORD) as subscriber:
         subscriber.wait(lambda: subscriber.topics("door/event") and person in subscriber.state)
@@ -116,21 +116,21 @@ def test_presence_survives_a_killed_broker(
         assert json.loads(subscriber.state["our home/door/last_seen"])["person"] == "Barack Obama"
         (device,) = subscriber.topics("homeassistant/device/")
         assert f"person-{PERSON}" in json.loads(subscriber.state[device])["components"]
-        watching.send_signal(signal.SIGINT)
-        out, err = watching.communicate(timeout=60)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"offline")
         assert json.loads(subscriber.state[person])["state"] == "OFF"
-        everything = b"".join(message.payload for message in subscriber.messages)
+        payloads = b"".join(message.payload for message in subscriber.messages)
     records = [json.loads(line) for line in out.splitlines()]
-    valid("watch", records)
-    valid("presence", [event, *bodies])
-    assert watching.returncode == 0
-    ended = records[-1]
-    assert ended["others"] > 0, "strangers were there, and none is published"
-    assert b"stranger" not in everything
-    assert b"Eileen" not in everything
-    assert ended["mqtt"]["failures"] >= 1
-    assert (ended["webhook"]["failures"], ended["webhook"]["dropped"]) == (1, 0)
+    validate("watch", records)
+    validate("presence", [event, *bodies])
+    assert process.returncode == 0
+    summary = records[-1]
+    assert summary["others"] > 0, "strangers were seen, but not published"
+    assert b"stranger" not in payloads
+    assert b"Eileen" not in payloads
+    assert summary["mqtt"]["failures"] >= 1
+    assert (summary["webhook"]["failures"], summary["webhook"]["dropped"]) == (1, 0)
     assert [body["event"] for body in bodies[1:]] == ["came", "left"]
     assert bodies[0] == bodies[1] == event
     assert {body["person"] for body in bodies} == {"Barack Obama"}
@@ -143,13 +143,13 @@ def test_presence_survives_a_killed_broker(
         assert secret not in err
 
 
-def lines_until(watching: subprocess.Popen[str], decisions: set[str]) -> list[str]:
+def read_until(process: subprocess.Popen[str], decisions: set[str]) -> list[str]:
     """Read JSON lines until all given decisions and an improbable one have occurred."""
     lines: list[str] = []
-    assert watching.stdout is not None
+    assert process.stdout is not None
     seen = set[str]()
     while not decisions | {"improbable"} <= seen:
-        lines.append(watching.stdout.readline())
+        lines.append(process.stdout.readline())
         assert lines[-1], "the watch has ended"
         record = json.loads(lines[-1])
         seen |= {record["decision"], record["reason"]}
@@ -161,10 +161,10 @@ def test_unknown_and_uncertain_people_are_in_no_message(
 ) -> None:
     address, bodies = posts
     with Subscriber(broker, USER, PASSWORD) as subscriber:
-        watching = watch(film, "--webhook", address, "--thumbnails", "--least-probability", "0.9999")
-        lines = lines_until(watching, {"unknown", "uncertain"})
-        watching.send_signal(signal.SIGINT)
-        out, err = watching.communicate(timeout=60)
+        process = watch(film, "--webhook", address, "--thumbnails", "--least-probability", "0.9999")
+        lines = read_until(process, {"unknown", "uncertain"})
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"offline")
         assert "known" not in {json.loads(line).get("decision") for line in (*lines, *out.splitlines())}
         assert any(json.loads(line).get("reason") == "improbable" for line in lines)
@@ -173,39 +173,43 @@ def test_unknown_and_uncertain_people_are_in_no_message(
         for message in subscriber.messages:
             for word in (b"Barack", b"Obama", b"Eileen", b"stranger", b"uncertain", b"person-"):
                 assert word not in message.payload
-        (config, *more) = (message.json for message in subscriber.messages if message.topic.endswith("/config"))
-        assert more == []
+        (config, *other_configs) = (
+            message.json for message in subscriber.messages if message.topic.endswith("/config")
+        )
+        assert other_configs == []
         assert set(config["components"]) == {"last_seen"}
     assert err == ""
 
 
 def test_a_watch_that_is_killed_is_offline(watch: Watch, broker: Broker, film: Path) -> None:
     with Subscriber(broker, USER, PASSWORD) as subscriber:
-        watching = watch(film)
+        process = watch(film)
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"online")
-        watching.kill()
+        process.kill()
         subscriber.wait(lambda: subscriber.state.get("our home/door/availability") == b"offline")
 
 
 def test_a_camera_that_drops_is_offline(watch: Watch, broker: Broker, shared: Path) -> None:
-    camera = Camera(clip_of(shared), frames_each=45)
+    camera = Camera(clip_of(shared), frames_per_connection=45)
     try:
         with Subscriber(broker, USER, PASSWORD) as subscriber:
-            watching = watch(camera.address)
+            process = watch(camera.address)
 
             def changes() -> list[bytes]:
-                return [each.payload for each in subscriber.messages if each.topic == "our home/door/availability"]
+                return [
+                    message.payload for message in subscriber.messages if message.topic == "our home/door/availability"
+                ]
 
             subscriber.wait(lambda: changes()[:3] == [b"online", b"offline", b"online"])
-            watching.send_signal(signal.SIGINT)
-            out, _ = watching.communicate(timeout=60)
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=60)
     finally:
         camera.server.shutdown()
         camera.server.server_close()
     assert {"lost", "resumed"} <= {json.loads(line)["event"] for line in out.splitlines()}
 
 
-def test_watch_from_python(two_people: Path, film: Path, tmp_path: Path) -> None:
+def test_a_watch_from_python_publishes_presence(two_people: Path, film: Path, tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     try:
         with Subscriber(broker) as subscriber, FaceBank.open(two_people) as bank:
@@ -215,7 +219,7 @@ def test_watch_from_python(two_people: Path, film: Path, tmp_path: Path) -> None
                 names.append(visitor.identity.person)
                 if names.count("Barack Obama") == 1 and names[-1] is None:
                     names.append("Barack Obama")
-                    raise KeyboardInterrupt  # as by Ctrl-C
+                    raise KeyboardInterrupt  # like Ctrl-C
 
             bank.watch(str(film), on_news, mqtt=f"mqtt://127.0.0.1:{broker.port}", camera="door")
             subscriber.wait(lambda: subscriber.state.get("facebank/door/availability") == b"offline")
@@ -237,9 +241,9 @@ def test_a_forgotten_person_is_removed_from_the_broker(two_people: Path, tmp_pat
                 publishing._refresh_at = 0.0
                 publishing.refresh()
                 subscriber.wait(lambda: subscriber.topics("/person/") == [f"facebank/door/person/{PERSON}"])
-        with Subscriber(broker) as late:
-            late.wait(lambda: late.topics("/device/"))
-            assert not any(b"Eileen" in message.payload for message in late.messages)
+        with Subscriber(broker) as subscriber:
+            subscriber.wait(lambda: subscriber.topics("/device/"))
+            assert not any(b"Eileen" in message.payload for message in subscriber.messages)
     finally:
         broker.kill()
 
@@ -258,7 +262,7 @@ def test_a_forgotten_person_is_removed_from_the_broker(two_people: Path, tmp_pat
         (["--mqtt", "mqtt://host", "--camera-name", ""], "a camera's name"),
     ],
 )
-def test_wrong_usage_is_one_line(run: Run, arguments: list[str], message: str) -> None:
+def test_wrong_usage_is_reported_in_one_line(run: Run, arguments: list[str], message: str) -> None:
     err = run("watch", "0", *arguments, code=2).err
     assert message in err
     assert len(err.splitlines()) == 1

@@ -27,13 +27,13 @@ def camera(shared: Path, tmp_path: Path) -> Iterator[RtspCamera]:
 
 def test_a_dropped_camera_is_opened_again(run: Run, two_people: Path, camera: RtspCamera) -> None:
     assert two_people.exists()
-    ran = run("watch", camera.address, "--seconds", "9", "--json")
-    events = [record["event"] for record in ran.records]
+    result = run("watch", camera.address, "--seconds", "9", "--json")
+    events = [record["event"] for record in result.records]
     assert {"came", "lost", "resumed"} < set(events)
     assert camera.plays >= 2
-    assert [each["person"] for each in ran.records[-1]["people"]] == ["Barack Obama"]
+    assert [person["person"] for person in result.records[-1]["people"]] == ["Barack Obama"]
     for secret in ("mallory", "hunter2", "abc123"):
-        assert secret not in ran.out + ran.err
+        assert secret not in result.out + result.err
 
 
 def test_a_wrong_password_is_refused_without_being_shown(run: Run, two_people: Path, camera: RtspCamera) -> None:
