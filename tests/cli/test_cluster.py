@@ -23,8 +23,8 @@ def scanned(run: Run, shared: Path, tmp_path: Path) -> Path:
     for person, count in PEOPLE.items():
         for photo in sorted((lfw / person).iterdir())[:count]:
             shutil.copy(photo, folder)
-    for person in sorted(lfw.iterdir())[100:106]:
-        shutil.copy(min(person.iterdir()), folder)
+    for person_folder in sorted(lfw.iterdir())[100:106]:
+        shutil.copy(min(person_folder.iterdir()), folder)
     run("scan", folder)
     return folder
 
