@@ -86,7 +86,7 @@ def stage_seconds(clip: Path, pack: Pack) -> dict[str, float]:
     analyzer = FaceAnalyzer(FaceFinder.from_spec(detector, pack.manifest.detector), embedder)
     started = time.perf_counter()
     with Video(clip) as video:
-        photos = [DecodedPhoto("", np.ascontiguousarray(frame.pixels), "", True, None) for frame in video.sampled(RATE)]
+        photos = [DecodedPhoto("", np.ascontiguousarray(frame.pixels), "", True, None) for frame in video.sample(RATE)]
     decoding = time.perf_counter() - started
     list(analyzer.analyze(photos[:1]))
     embedder.seconds = 0.0

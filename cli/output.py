@@ -91,12 +91,12 @@ def short_path(path: str) -> str:
 
 def report_skipped(gathered: Gathered) -> None:
     """Report the number of skipped videos, annotated copies and unsupported pictures on standard error."""
-    from facebank.media import counted_skipped
+    from facebank.media import describe_skipped
 
     if gathered.videos:
         say(f"{counted(gathered.videos, 'video')} skipped")
     report_annotated(gathered.annotated)
-    pictures = counted_skipped(kind for _, kind in gathered.skipped)
+    pictures = describe_skipped(kind for _, kind in gathered.skipped)
     if pictures:
         say(f"{pictures} skipped: save them as JPEG or PNG to have them read")
 

@@ -25,7 +25,7 @@ from .video import report_cut_off
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from facebank.media.live import Change, LiveSource, LiveVideo
+    from facebank.media.live import LiveSource, LiveVideo, StreamChange
     from facebank.video.publishing import Publishing
     from facebank.video.watch import Visitor, VisitorChange, Watch, WatchSummary
 
@@ -129,7 +129,7 @@ def watch(
     plan = plan_publishing(
         mqtt,
         webhook,
-        resolved.shown,
+        resolved.label,
         camera=camera_name,
         password=os.environ.get("FACEBANK_MQTT_PASSWORD"),
         thumbnails=thumbnails,
@@ -142,13 +142,13 @@ def watch(
         report_classifier(bank.identification(settings))
         publishing = Publishing(plan, lambda: bank.gallery, say)
 
-        def on_stream_change(change: Change, wait: float) -> None:
+        def on_stream_change(change: StreamChange, wait: float) -> None:
             _report_stream_change(resolved, change, wait, as_json=as_json)
             publishing.follow(change)
 
         live = LiveVideo(resolved, on_stream_change)
         with live, publishing, _visitor_table(live, as_json=as_json) as draw:
-            on_visitor_change = publishing.after(_json_writer(resolved) if as_json else _write_visitor_line)
+            on_visitor_change = publishing.wrap(_json_writer(resolved) if as_json else _write_visitor_line)
             identification = partial(bank.identification, settings)
 
             def on_frame(watching: Watch) -> None:
@@ -160,19 +160,19 @@ def watch(
             )
             lasted = live.now
     if as_json:
-        write_json(_summary_record(resolved, summary, lasted, live.passed_over, publishing))
+        write_json(_summary_record(resolved, summary, lasted, live.skipped_frames, publishing))
     else:
-        write_line(_summary_line(summary, lasted, live.passed_over))
+        write_line(_summary_line(summary, lasted, live.skipped_frames))
         _report_undelivered(publishing)
     cut = live.cut_off
-    return 0 if cut is None else report_cut_off(resolved.shown, cut.position, cut.info.seconds)
+    return 0 if cut is None else report_cut_off(resolved.label, cut.position, cut.info.seconds)
 
 
-def _report_stream_change(source: LiveSource, change: Change, wait: float, *, as_json: bool) -> None:
+def _report_stream_change(source: LiveSource, change: StreamChange, wait: float, *, as_json: bool) -> None:
     if as_json:
         write_json(_record(change.value, source, time=None, seconds=round(wait, 3)))
     is_lost = change.value == "lost"
-    say(f"{source.shown} is lost; trying again in {wait:g} s" if is_lost else f"{source.shown} is back")
+    say(f"{source.label} is lost; trying again in {wait:g} s" if is_lost else f"{source.label} is back")
 
 
 def _write_visitor_line(change: VisitorChange, visitor: Visitor) -> None:
@@ -209,7 +209,7 @@ def _json_writer(source: LiveSource) -> Callable[[VisitorChange, Visitor], None]
 
 def _record(event: str, source: LiveSource, *, time: float | None, seconds: float, **more: object) -> dict[str, object]:
     at = datetime.now().astimezone().isoformat(timespec="milliseconds")
-    return {"event": event, "at": at, "source": source.shown, "time": time, "seconds": seconds, **more}
+    return {"event": event, "at": at, "source": source.label, "time": time, "seconds": seconds, **more}
 
 
 def _summary_record(
@@ -267,7 +267,7 @@ def _table(live: LiveVideo, watching: Watch) -> RenderableType:
     from rich.text import Text
 
     styles = {"known": "bold green", "uncertain": "yellow", "unknown": "dim"}
-    title = f"{live.source.shown}  {clock_time(live.now)}  {counted(watching.attendance.frames, 'frame')} analyzed"
+    title = f"{live.source.label}  {clock_time(live.now)}  {counted(watching.summary.frames, 'frame')} analyzed"
     table = Table("person", "decision", "seconds", "probability", box=SIMPLE_HEAD, pad_edge=False)
     for visitor in watching.visitors:
         decision = visitor.identity

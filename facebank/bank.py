@@ -965,7 +965,7 @@ class FaceBank:
                 f"on_trouble must be a function of a sentence: {printable(repr(on_trouble))} cannot be called"
             )
         place = live_source(str(source))
-        plan = plan_publishing(mqtt, webhook, place.shown, camera=camera, thumbnails=thumbnails)
+        plan = plan_publishing(mqtt, webhook, place.label, camera=camera, thumbnails=thumbnails)
         self.identification()  # refuses a bank without a gallery before a camera is opened
         self.preload()
         publishing = Publishing(plan, lambda: self.gallery, on_trouble or (lambda _: None))
@@ -974,7 +974,7 @@ class FaceBank:
                 self.engine,
                 self.identification,
                 live,
-                publishing.after(on_news),
+                publishing.wrap(on_news),
                 lambda _: publishing.refresh(),
                 rate=rate,
                 seconds=seconds,

@@ -17,7 +17,7 @@ import typer
 
 from facebank import schemas
 from facebank.video.home_assistant import topic_word
-from facebank.video.mqtt import mqtt_broker
+from facebank.video.mqtt import parse_broker
 from tests.mqtt_broker import Broker, Subscriber, program
 from tests.test_documents import COMMANDS, PYPROJECT, words_of
 from tests.test_documents import program as command_line
@@ -87,7 +87,7 @@ def test_the_address_file_is_read(tmp_path: Path) -> None:
     for line in (made, writing):
         subprocess.run(["sh", "-c", line.replace("/etc/facebank/mqtt", str(path))], check=True)
     assert path.stat().st_mode & 0o777 == 0o600
-    broker = mqtt_broker(f"@{path}")
+    broker = parse_broker(f"@{path}")
     assert (broker.host, broker.user, broker.password, broker.prefix) == (
         "broker.local",
         "facebank",

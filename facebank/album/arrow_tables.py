@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from facebank.album.finding import FoundPhoto
     from facebank.types import Face, Photo
 
-_FACES_AT_ONCE = 4_096
+_BATCH_FACES = 4_096
 
 
 def faces_table(photos: Iterable[tuple[Sequence[int], Photo]], groups: Mapping[int, int], dimension: int) -> Any:
@@ -63,7 +63,7 @@ def faces_table(photos: Iterable[tuple[Sequence[int], Photo]], groups: Mapping[i
     """
     pa = pyarrow()
     schema = faces_schema(dimension)
-    batches = (_faces_batch(rows, schema) for rows in _groups_table(photos, groups))
+    batches = (_faces_batch(rows, schema) for rows in _batch_faces(photos, groups))
     return pa.Table.from_batches(list(batches), schema=schema)
 
 
@@ -115,9 +115,9 @@ def write_found(found: Sequence[FoundPhoto], path: Path) -> None:
         ]
     )
     rows = {
-        "path": [shown_path(photo.path) for photo in found],
+        "path": [escape_path(photo.path) for photo in found],
         "content_hash": [bytes.fromhex(photo.content_hash) for photo in found],
-        "taken_at": [_moment(photo.taken_at) for photo in found],
+        "taken_at": [_to_utc(photo.taken_at) for photo in found],
         "camera_dated": [photo.camera_dated for photo in found],
         "people": [
             [{"person": person.name, "probability": person.probability, "box": person.box} for person in photo.people]
@@ -128,7 +128,7 @@ def write_found(found: Sequence[FoundPhoto], path: Path) -> None:
         pa.parquet.write_table(pa.Table.from_pydict(rows, schema=schema), part.stream, write_page_checksum=True)
 
 
-def shown_path(path: str) -> str:
+def escape_path(path: str) -> str:
     r"""Return a path in valid UTF-8, with other bytes as escapes such as ``\xe9``.
 
     Examples
@@ -139,13 +139,13 @@ def shown_path(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _groups_table(
+def _batch_faces(
     photos: Iterable[tuple[Sequence[int], Photo]], groups: Mapping[int, int]
 ) -> Iterator[list[tuple[Photo, Face, int | None]]]:
     rows = list[tuple["Photo", "Face", "int | None"]]()
     for numbers, photo in photos:
         rows += [(photo, face, groups.get(number)) for number, face in zip(numbers, photo.faces, strict=True)]
-        if len(rows) >= _FACES_AT_ONCE:
+        if len(rows) >= _BATCH_FACES:
             yield rows
             rows = []
     if rows:
@@ -161,11 +161,11 @@ def _faces_batch(rows: Sequence[tuple[Photo, Face, int | None]], schema: Any) ->
         return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=schema.field(name).type)
 
     columns = {
-        "path": [shown_path(photo.path) for photo in photos],
+        "path": [escape_path(photo.path) for photo in photos],
         "content_hash": [bytes.fromhex(photo.content_hash) for photo in photos],
         "width": [photo.width for photo in photos],
         "height": [photo.height for photo in photos],
-        "taken_at": [_moment(photo.taken_at) for photo in photos],
+        "taken_at": [_to_utc(photo.taken_at) for photo in photos],
         "camera_dated": [photo.camera_dated for photo in photos],
         "face_number": [face.face_number for face in faces],
         "detection_score": [face.detection_score for face in faces],
@@ -188,7 +188,7 @@ def _faces_batch(rows: Sequence[tuple[Photo, Face, int | None]], schema: Any) ->
     return pa.RecordBatch.from_arrays(typed, schema=schema)
 
 
-def _moment(taken_at: datetime | None) -> datetime | None:
+def _to_utc(taken_at: datetime | None) -> datetime | None:
     """Return a time in UTC; one without a time zone counts as UTC."""
     if taken_at is None:
         return None

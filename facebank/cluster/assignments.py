@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from facebank.album.scan.scanner import FileTask
 
-MOST_DEATHS = 3
+MAX_DEATHS = 3
 """Number of workers that may die on a single file before the file is given up."""
 
-_AT_ONCE = 16  # files of a batch
-_BATCHES_AHEAD = 4  # batches left per worker when they get smaller, so that all end at about the same time
+_BATCH_SIZE = 16  # maximum number of files
+_BATCHES_AHEAD = 4  # with fewer batches left per worker, they get smaller, and all workers end at about the same time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,10 +52,10 @@ class Assignments:
         return len(self._pending) + sum(len(batch.files) for batch in self._retries)
 
     def take(self, workers: int) -> Batch | None:
-        """Return the next batch for one of `workers` workers; None if no files are left."""
+        """Return the next batch for one of `workers` workers; None if there are no more files."""
         if self._retries:
             return self._retries.popleft()
-        size = min(_AT_ONCE, max(1, len(self._pending) // (_BATCHES_AHEAD * max(1, workers))))
+        size = min(_BATCH_SIZE, max(1, len(self._pending) // (_BATCHES_AHEAD * max(1, workers))))
         files = tuple(self._pending.popleft() for _ in islice(range(size), len(self._pending)))
         return Batch(files) if files else None
 
@@ -63,29 +63,29 @@ class Assignments:
         """Return a batch that no worker has scanned."""
         self._retries.append(batch)
 
-    def suspect(self, batch: Batch, why: str, *, is_certain: bool = False) -> list[ScannedFile]:
-        """Return the files of a batch that are given up as unreadable; the others are tried again, one by one.
+    def suspect(self, batch: Batch, reason: str, *, is_certain: bool = False) -> list[ScannedFile]:
+        """Return the files of a failed batch that are given up as unreadable; the others are tried again, one by one.
 
         Parameters
         ----------
         batch
             The batch of a worker that failed.
-        why
-            What happened, such as ``kills the process that reads it``.
+        reason
+            The failure, such as ``kills the process that reads it``.
         is_certain
-            Whether a single file is the cause; otherwise the worker may have died of something else.
+            Whether a single file is the cause; otherwise the worker may have died for another reason.
         """
         if batch.deaths is None and len(batch.files) > 1:
             self._retries.extend(Batch((file,), deaths=0) for file in batch.files)
             return []
         deaths = (batch.deaths or 0) + 1
-        if deaths < MOST_DEATHS and not is_certain:
+        if deaths < MAX_DEATHS and not is_certain:
             self._retries.append(Batch(batch.files, deaths))
             return []
-        return [given_up(file, why) for file in batch.files]
+        return [unreadable_file(file, reason) for file in batch.files]
 
 
-def given_up(file: FileTask, why: str) -> ScannedFile:
-    """Return the result of an unreadable file, which is tried again if it changes or other decoders are installed."""
+def unreadable_file(file: FileTask, reason: str) -> ScannedFile:
+    """Return the result for an unreadable file, which is tried again if it changes or other decoders are installed."""
     path, state = file
-    return ScannedFile(path, state, None, f"{printable(path)} {why}; use another copy", None, decoder_versions())
+    return ScannedFile(path, state, None, f"{printable(path)} {reason}; use another copy", None, decoder_versions())

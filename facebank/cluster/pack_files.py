@@ -25,7 +25,7 @@ _ADVICE = "set FACEBANK_CACHE to a folder that can be written, on every machine 
 
 @dataclass(frozen=True, slots=True)
 class PackName:
-    """Name and digest of a job's pack."""
+    """Name and digest of a pack."""
 
     name: str
     digest: str  # SHA-256 of its pack.toml, in hex
@@ -40,25 +40,25 @@ def read_pack_files(pack: Pack) -> dict[str, bytes]:
     """Return the verified files of a pack by name; raises `PackIntegrityError` if one is missing or altered."""
     files = {MANIFEST: (pack.folder / MANIFEST).read_bytes()}
     for name, sha256 in pack.manifest.files.items():
-        _require_whole(pack.folder / name, sha256)
+        _require_intact(pack.folder / name, sha256)
         files[name] = (pack.folder / name).read_bytes()
     return files
 
 
-def installed_pack(wanted: PackName, fetch: Callable[[], Mapping[str, bytes]]) -> Pack:
-    """Return a pack with the wanted digest: installed on this machine, from the cache, or fetched into the cache.
+def ensure_pack(wanted: PackName, fetch: Callable[[], Mapping[str, bytes]]) -> Pack:
+    """Return the wanted pack: installed on this machine, from the cache, or fetched into the cache.
 
     `fetch` returns the pack's files by name. Raises `PackIntegrityError` (the fetched files are not the pack's) or
     `StorageError` (the cache cannot be written).
     """
     with suppress(PackError, OSError):
         pack = load_pack(wanted.name)
-        if PackName.of(pack).digest == wanted.digest and _is_whole(pack):
+        if PackName.of(pack).digest == wanted.digest and _is_intact(pack):
             return pack
     folder = cache_folder() / "cluster-packs" / wanted.digest
     with suppress(PackError, OSError):
         pack = load_pack(folder)
-        if PackName.of(pack).digest == wanted.digest and _is_whole(pack):
+        if PackName.of(pack).digest == wanted.digest and _is_intact(pack):
             return pack
     _install(folder, wanted, fetch())
     return load_pack(folder)
@@ -72,12 +72,12 @@ def _install(folder: Path, wanted: PackName, files: Mapping[str, bytes]) -> None
         write_file(staged / MANIFEST, manifest)
         for name, sha256 in read_manifest(staged).files.items():
             write_file(staged / name, files.get(name, b""))
-            _require_whole(staged / name, sha256)
+            _require_intact(staged / name, sha256)
         try:
             staged.rename(folder)
         except OSError:  # the folder exists: from another worker, or damaged
             with suppress(PackError, OSError):
-                if _is_whole(load_pack(folder)):
+                if _is_intact(load_pack(folder)):
                     return
             with new_folder(folder) as damaged:
                 damaged.rmdir()
@@ -85,10 +85,10 @@ def _install(folder: Path, wanted: PackName, files: Mapping[str, bytes]) -> None
                 staged.rename(folder)
 
 
-def _is_whole(pack: Pack) -> bool:
+def _is_intact(pack: Pack) -> bool:
     return all(file_state(pack.folder / name, sha) is FileState.OK for name, sha in pack.manifest.files.items())
 
 
-def _require_whole(path: Path, sha256: str) -> None:
+def _require_intact(path: Path, sha256: str) -> None:
     if file_state(path, sha256) is not FileState.OK:
         raise PackIntegrityError(f"{printable(str(path))} is missing or altered: install the pack again")

@@ -1,8 +1,8 @@
 """Connection to a Ray cluster at an address, or one started on this machine for a job.
 
-Anyone who can connect to a Ray cluster can run programs on it. So a cluster started here requires a secret token that
-is valid for the job only, and keeps its files in a folder that only this user can open. Telemetry and the dashboard are
-disabled. Only this module imports Ray.
+Anyone who can connect to a Ray cluster can run programs on it. A cluster started here therefore requires a secret token
+that is valid for the job only, and keeps its files in a folder that only this user can open. Telemetry and the
+dashboard are disabled. Only this module imports Ray.
 """
 
 from __future__ import annotations
@@ -30,14 +30,11 @@ LOCAL = "local"
 """Address for starting a cluster on this machine."""
 
 _MEMORY = 200 * 1024 * 1024  # bytes of Ray's object store on this machine, for a pack and data in transfer
-_PATIENCE = 5.0  # seconds for a connection
-_PROBE_PATIENCE = 20.0  # seconds for an answer, including the import of Ray
+_CONNECT_TIMEOUT = 5.0  # seconds for a connection
+_PROBE_TIMEOUT = 20.0  # seconds for an answer, including the import of Ray
 _ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):(?P<port>[0-9]{1,5})", re.ASCII)
-_LONGEST_FOLDER = 20  # characters of the temporary folder: paths of Ray's sockets may have 107 bytes
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_METRICS_COLLECTION": "0",
-}
+_MAX_FOLDER = 20  # characters of the temporary folder: paths of Ray's sockets may have 107 bytes
+_TELEMETRY_OFF = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_METRICS_COLLECTION": "0"}
 _PROBE = """
 import json, sys
 import ray
@@ -49,7 +46,7 @@ print(json.dumps({"metadata": json.loads(found or b"{}"), "ray": ray.__version__
 
 def load_ray() -> Any:
     """Return the module ``ray`` with telemetry disabled; raises `MissingDependencyError` if it is not installed."""
-    for name, value in _QUIET.items():
+    for name, value in _TELEMETRY_OFF.items():
         os.environ.setdefault(name, value)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
@@ -65,7 +62,7 @@ def load_ray() -> Any:
 
 @contextmanager
 def ray_cluster(address: str) -> Iterator[RayCluster]:
-    """Return a connected cluster, started on this machine for `LOCAL`; disconnects and cleans up after the block.
+    """Yield a connected cluster, started on this machine for `LOCAL`; disconnect and clean up after the block.
 
     Raises `UsageError` (invalid address), `MissingDependencyError` or `ClusterError` (no answer, another version of
     Ray, or this machine is not part of the cluster).
@@ -123,11 +120,11 @@ def check_address(address: str) -> None:
     """Raise `UsageError` unless an address is ``local`` or ``HOST:PORT``."""
     if address == LOCAL:
         return
-    found = _ADDRESS.fullmatch(address)
-    if found is None or not 0 < int(found["port"]) < 65536:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not 0 < int(match["port"]) < 65536:
         raise UsageError(
-            f"{printable(address[:80])} is not an address of a Ray cluster, such as HOST:PORT, or {LOCAL} for this "
-            "machine: use the one that 'ray start --head' printed"
+            f"{printable(address[:80])} is not the address of a Ray cluster: use HOST:PORT as printed by 'ray start "
+            f"--head', or {LOCAL} for this machine"
         )
 
 
@@ -147,11 +144,11 @@ def _connect(ray: Any, address: str, folder: Path | None) -> None:
             ray.init(address=address, **common)
     except (RuntimeError, ConnectionError, ValueError, OSError) as error:
         where = "on this machine" if folder is not None else f"at {address}"
-        raise ClusterError(f"Ray {where} cannot be used: {_plain(error)}") from error
+        raise ClusterError(f"Ray {where} cannot be used: {_collapse(error)}") from error
 
 
 def _require_answer(address: str) -> None:
-    """Raise `ClusterError` unless a Ray of this version answers; Ray itself would wait a minute."""
+    """Raise `ClusterError` unless Ray of this version answers at the address; Ray itself would wait a minute."""
     if not _is_open(address):
         raise ClusterError(
             f"nothing listens at {address}: start Ray there with 'ray start --head', or check host, port and firewall"
@@ -162,61 +159,61 @@ def _require_answer(address: str) -> None:
             [sys.executable, "-c", _PROBE, address],
             capture_output=True,
             text=True,
-            timeout=_PROBE_PATIENCE,
+            timeout=_PROBE_TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise ClusterError(
             f"the server at {address} does not answer like Ray: use the address printed by 'ray start --head'"
         ) from error
-    found = re.search(r'"ray_version": "([^"]{1,40})"', answer.stdout)
-    ours = re.search(r'"ray": "([^"]{1,40})"', answer.stdout)
+    cluster_version = re.search(r'"ray_version": "([^"]{1,40})"', answer.stdout)
+    local_version = re.search(r'"ray": "([^"]{1,40})"', answer.stdout)
     if "InvalidAuthToken" in answer.stderr:
         raise ClusterError(
             f"the Ray cluster at {address} requires its token: set RAY_AUTH_MODE=token, and put the token of its head "
             "into ~/.ray/auth_token or RAY_AUTH_TOKEN"
         )
-    if found is None or ours is None:
+    if cluster_version is None or local_version is None:
         lines = answer.stderr.strip().splitlines() or ["no answer"]
         raise ClusterError(f"the Ray cluster at {address} does not answer: {printable(lines[-1])[:200]}")
-    if found[1] != ours[1]:
+    if cluster_version[1] != local_version[1]:
         raise ClusterError(
-            f"the Ray cluster at {address} has version {found[1]}, but this machine has Ray {ours[1]}: install the "
-            "same version on all machines"
+            f"the Ray cluster at {address} has version {cluster_version[1]}, but this machine has Ray "
+            f"{local_version[1]}: install the same version on all machines"
         )
 
 
 def _is_open(address: str) -> bool:
     host, port = address.rsplit(":", 1)
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT).close()
     except OSError:
         return False
     return True
 
 
-def _plain(error: BaseException) -> str:
+def _collapse(error: BaseException) -> str:
     """Return the message of an error of Ray in one line."""
     return printable(" ".join(str(error).split()))[:400]
 
 
 def _short_folder() -> str | None:
     """Return a temporary folder with a short path, for Ray's sockets; None for the default one."""
-    return None if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - for a new folder inside
+    return None if len(tempfile.gettempdir()) <= _MAX_FOLDER else "/tmp"  # noqa: S108 - for a new folder inside
 
 
 @contextmanager
 def _silence_ray() -> Iterator[None]:
     """Keep Ray from writing to the terminal, because facebank reports such events itself."""
     worker: Any = importlib.import_module("ray._private.worker")
-    written, logger = getattr(worker, "print_to_stdstream", None), logging.getLogger("ray")
+    printer, logger = getattr(worker, "print_to_stdstream", None), logging.getLogger("ray")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
-    if written is not None:
+    if printer is not None:
         worker.print_to_stdstream = lambda *_, **__: None
     try:
         yield
     finally:
         logger.setLevel(level)
-        if written is not None:
-            worker.print_to_stdstream = written
+        if printer is not None:
+            worker.print_to_stdstream = printer

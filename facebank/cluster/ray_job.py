@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from facebank.packs import Pack
     from facebank.storage.progress import Progress
 
-_AHEAD = 2  # batches assigned to a worker at a time, so that it never waits
-_TICK = 0.5  # seconds between checks for hanging workers
-_CLUSTER_CHECK = 2.0  # seconds between checks of the machines
+_BATCHES_AHEAD = 2  # batches assigned to a worker at a time, so that it need not wait
+_CHECK_INTERVAL = 0.5  # seconds between checks for hanging workers
+_CLUSTER_CHECK_INTERVAL = 2.0  # seconds between checks of the machines
 _SHARD_FILES = 2_000  # results after which a shard is written
-_SHARD_SECONDS, _SHARD_SHARE = (2.0, 60.0), 0.1  # or after this fraction of the elapsed time, within limits
-_MOST_HINTS = 64  # largest number of hashes per file size that are sent to a worker
-_MOST_LOST = 3  # consecutive workers that may die before they are ready
-_PATIENCE = 60.0  # seconds after which a lack of free cores is reported
+_SHARD_SECONDS, _SHARD_FRACTION = (2.0, 60.0), 0.1  # or after this fraction of the elapsed time, within limits
+_MAX_HINTS = 64  # hashes per file size that are sent to a worker
+_MAX_LOST = 3  # consecutive workers that may die before they are ready
+_WAIT_BEFORE_NOTE = 60.0  # seconds after which a lack of free cores is reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,9 @@ class ClusterNote:
 
 
 @dataclass(slots=True)
-class _Assigned:
+class _AssignedBatch:
+    """A batch, and the reference to its pending result."""
+
     batch: Batch
     answer: Any
 
@@ -54,12 +56,12 @@ class _Assigned:
 @dataclass(slots=True, eq=False)
 class _Worker:
     actor: Any
-    greeting: Any  # pending result of `ScanWorker.prepare`; None when the worker is ready
+    preparation: Any  # pending result of `ScanWorker.prepare`; None when the worker is ready
     is_first: bool  # whether it was started at the beginning of the job
     host: str = ""
-    given: deque[_Assigned] = field(default_factory=deque)
+    assigned: deque[_AssignedBatch] = field(default_factory=deque)
     is_refused: bool = False
-    since: float = 0.0  # monotonic time at which it started its first batch
+    started_at: float = 0.0  # monotonic time at which it started its first batch
 
 
 class RayJob:
@@ -71,8 +73,8 @@ class RayJob:
         The connected cluster.
     wanted, pack
         The properties that all workers must share, and the pack for those that lack it.
-    keep
-        Writes results, all or none.
+    write
+        Writes results, either all or none.
     time_limit
         Seconds after which a photo is given up.
     progress
@@ -82,23 +84,23 @@ class RayJob:
     def __init__(
         self,
         cluster: RayCluster,
-        wanted: Job,
+        job: Job,
         pack: Pack,
-        keep: Callable[[Sequence[ScannedFile]], None],
+        write: Callable[[Sequence[ScannedFile]], None],
         *,
         time_limit: float,
         progress: Progress,
     ) -> None:
         self._cluster = cluster
         self._ray = cluster.ray
-        self._wanted = wanted
+        self._job = job
         self._pack = pack
-        self._keep = keep
+        self._write = write
         self._time_limit = time_limit
         self._progress = progress
         self._workers: list[_Worker] = []
-        self._unkept: list[ScannedFile] = []
-        self._kept_at = self._checked_at = self._began = time.monotonic()
+        self._unwritten: list[ScannedFile] = []
+        self._written_at = self._checked_at = self._began = time.monotonic()
         self._lost_early = 0
         self._is_waiting_reported = False
         self._new = self._known = 0
@@ -106,7 +108,7 @@ class RayJob:
     def scan(
         self, files: Sequence[FileTask], photos: set[bytes], pictures: set[bytes], by_size: dict[int, set[bytes]]
     ) -> tuple[int, int]:
-        """Scan files; returns the number of new photos and the number of photos known by their content.
+        """Scan files, and return the number of new photos and the number of photos known by their content.
 
         Parameters
         ----------
@@ -117,11 +119,11 @@ class RayJob:
         by_size
             SHA-256 hashes of further known photos, 32 bytes each, by file size in bytes; results are added.
         """
-        self._left = Assignments(files)
-        self._by_size, self._photos = by_size, photos | {digest for some in by_size.values() for digest in some}
+        self._assignments = Assignments(files)
+        self._by_size, self._photos = by_size, photos.union(*by_size.values())
         ray = self._ray
-        sent = [ray.put(read_pack_files(self._pack)), ray.put(sorted_hashes(photos)), ray.put(sorted_hashes(pictures))]
-        self._sent = sent
+        shared = (read_pack_files(self._pack), sorted_hashes(photos), sorted_hashes(pictures))
+        self._references = [ray.put(value) for value in shared]
         self._class = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(ScanWorker)
         try:
             self._start_workers(is_first=True)
@@ -137,127 +139,127 @@ class RayJob:
         return self._new, self._known
 
     def _is_unfinished(self) -> bool:
-        return bool(len(self._left)) or any(worker.given for worker in self._workers)
+        return bool(len(self._assignments)) or any(worker.assigned for worker in self._workers)
 
     def _step(self) -> None:
         """Assign batches, wait for one result, and handle hanging and lost workers."""
         for worker in list(self._workers):
             self._feed(worker)
-        answers = {worker.greeting or worker.given[0].answer: worker for worker in self._workers if _is_busy(worker)}
+        answers = {_pending_answer(worker): worker for worker in self._workers if _is_busy(worker)}
         if answers:
-            ready, _ = self._ray.wait(list(answers), num_returns=1, timeout=_TICK)
+            ready, _ = self._ray.wait(list(answers), num_returns=1, timeout=_CHECK_INTERVAL)
             for answer in ready:
                 self._receive(answers[answer])
         else:
-            time.sleep(_TICK)
+            time.sleep(_CHECK_INTERVAL)
         now = time.monotonic()
         for worker in list(self._workers):
-            if worker.given and worker.greeting is None and now - worker.since > self._time_limit:
+            if worker.assigned and worker.preparation is None and now - worker.started_at > self._time_limit:
                 self._lose(worker, f"takes more than {self._time_limit:g} s to read", is_certain=True)
-        if now - self._checked_at > _CLUSTER_CHECK:
+        if now - self._checked_at > _CLUSTER_CHECK_INTERVAL:
             self._checked_at = now
             self._cluster.require_head()
             self._start_workers(is_first=False)
-        least, most = _SHARD_SECONDS
-        patience = min(max(least, _SHARD_SHARE * (now - self._began)), most)
-        if len(self._unkept) >= _SHARD_FILES or now - self._kept_at > patience:
+        shortest, longest = _SHARD_SECONDS
+        interval = min(max(shortest, _SHARD_FRACTION * (now - self._began)), longest)
+        if len(self._unwritten) >= _SHARD_FILES or now - self._written_at > interval:
             self._flush()
 
     def _start_workers(self, *, is_first: bool) -> None:
         """Start a worker on each free core, as far as there is work."""
-        waiting = len(self._left) + sum(bool(worker.given) for worker in self._workers)
-        wanted = min(self._cluster.cores(), waiting)
-        for _ in range(wanted - len(self._workers)):
+        waiting = len(self._assignments) + sum(bool(worker.assigned) for worker in self._workers)
+        target = min(self._cluster.cores(), waiting)
+        for _ in range(target - len(self._workers)):
             actor = self._class.remote(self._ray.get)
-            self._workers.append(_Worker(actor, actor.prepare.remote(self._wanted, self._sent), is_first))
-        is_idle = all(worker.greeting is not None or worker.is_refused for worker in self._workers)
-        if is_idle and not self._is_waiting_reported and time.monotonic() - self._began > _PATIENCE:
+            self._workers.append(_Worker(actor, actor.prepare.remote(self._job, self._references), is_first))
+        is_idle = all(worker.preparation is not None or worker.is_refused for worker in self._workers)
+        if is_idle and not self._is_waiting_reported and time.monotonic() - self._began > _WAIT_BEFORE_NOTE:
             self._is_waiting_reported = True
             self._note("no core of the cluster is free: waiting")
 
     def _feed(self, worker: _Worker) -> None:
-        while worker.greeting is None and not worker.is_refused and len(worker.given) < _AHEAD:
-            batch = self._left.take(len(self._workers))
+        while worker.preparation is None and not worker.is_refused and len(worker.assigned) < _BATCHES_AHEAD:
+            batch = self._assignments.take(len(self._workers))
             if batch is None:
                 return
             hints = set[bytes]()
             for _, state in batch.files:
-                same = self._by_size.get(state.size, ())
-                hints.update(same if len(same) <= _MOST_HINTS else ())
-            if not worker.given:
-                worker.since = time.monotonic()
-            worker.given.append(_Assigned(batch, worker.actor.scan.remote(batch.files, hints)))
+                hashes = self._by_size.get(state.size, ())
+                hints.update(hashes if len(hashes) <= _MAX_HINTS else ())
+            if not worker.assigned:
+                worker.started_at = time.monotonic()
+            worker.assigned.append(_AssignedBatch(batch, worker.actor.scan.remote(batch.files, hints)))
 
     def _receive(self, worker: _Worker) -> None:
         """Process a worker's result or failure."""
         from ray.exceptions import RayError, RayTaskError
 
-        answer = worker.greeting or worker.given[0].answer
+        answer = _pending_answer(worker)
         try:
             result = self._ray.get(answer)
         except RayTaskError as error:
-            if worker.greeting is not None:
+            if worker.preparation is not None:
                 self._refuse(worker, _last_line(error))
                 return
             if isinstance(error.cause, ServiceError):  # a bucket that can no longer be read
                 raise ClusterError(f"the machine {printable(worker.host)} cannot go on: {error.cause}") from error
-            given = worker.given.popleft()
-            worker.since = time.monotonic()
-            self._give_up(given.batch, f"cannot be read: {_last_line(error)}", is_certain=False)
+            assigned = worker.assigned.popleft()
+            worker.started_at = time.monotonic()
+            self._give_up(assigned.batch, f"cannot be read: {_last_line(error)}", is_certain=False)
         except RayError as error:
-            self._lose(worker, "ends the process that reads it", because=error)
+            self._lose(worker, "ends the process that reads it", cause=error)
         else:
-            if worker.greeting is not None:
-                self._greet(worker, result)
+            if worker.preparation is not None:
+                self._finish_preparation(worker, result)
                 return
-            given = worker.given.popleft()
-            worker.since = time.monotonic()
-            self._accept(given.batch, result)
+            assigned = worker.assigned.popleft()
+            worker.started_at = time.monotonic()
+            self._accept(assigned.batch, result)
 
-    def _greet(self, worker: _Worker, ready: Ready) -> None:
-        worker.host, worker.greeting = ready.host, None
+    def _finish_preparation(self, worker: _Worker, ready: Ready) -> None:
+        worker.host, worker.preparation = ready.host, None
         if ready.problem is not None:
             self._refuse(worker, ready.problem)
         self._lost_early = 0
 
-    def _refuse(self, worker: _Worker, why: str) -> None:
+    def _refuse(self, worker: _Worker, reason: str) -> None:
         """Exclude a worker that does not fit the job; raises `ClusterError` if it was started at the beginning."""
-        text = f"the machine {printable(worker.host) or 'of a worker'} cannot be used: {why}"
+        text = f"the machine {printable(worker.host) or 'of a worker'} cannot be used: {reason}"
         if worker.is_first:
             raise ClusterError(text)
         self._note(text)
         self._kill(worker)
-        worker.greeting, worker.is_refused = None, True
+        worker.preparation, worker.is_refused = None, True
 
-    def _lose(self, worker: _Worker, why: str, *, is_certain: bool = False, because: Exception | None = None) -> None:
+    def _lose(self, worker: _Worker, reason: str, *, is_certain: bool = False, cause: Exception | None = None) -> None:
         """Drop a failed worker: its current batch becomes suspect, its other batches are assigned again."""
         self._kill(worker)
         self._workers.remove(worker)
-        if worker.greeting is not None:
+        if worker.preparation is not None:
             self._lost_early += 1
-            if self._lost_early >= _MOST_LOST:
-                raise ClusterError(f"workers fail before they are ready: {_last_line(because)}")
+            if self._lost_early >= _MAX_LOST:
+                raise ClusterError(f"workers fail before they are ready: {_last_line(cause)}")
             return
         self._note(f"a worker on {printable(worker.host)} has failed: its files are assigned to other workers")
-        for given in list(worker.given)[1:]:
-            self._left.give_back(given.batch)
-        if worker.given:
-            self._give_up(worker.given[0].batch, why, is_certain=is_certain)
+        for assigned in list(worker.assigned)[1:]:
+            self._assignments.give_back(assigned.batch)
+        if worker.assigned:
+            self._give_up(worker.assigned[0].batch, reason, is_certain=is_certain)
 
-    def _give_up(self, batch: Batch, why: str, *, is_certain: bool) -> None:
-        for file in self._left.suspect(batch, why, is_certain=is_certain):
+    def _give_up(self, batch: Batch, reason: str, *, is_certain: bool) -> None:
+        for file in self._assignments.suspect(batch, reason, is_certain=is_certain):
             self._add(file)
 
     def _accept(self, batch: Batch, results: Sequence[ScannedFile]) -> None:
         """Add the results of a batch; files that only the worker's machine could not open are tried again."""
-        found = {file.path: file for file in results}
+        by_path = {file.path: file for file in results}
         for path, state in batch.files:
-            file = found.get(path)
+            file = by_path.get(path)
             if file is None or (file.error is not None and file.content_hash is None and _is_readable(path, state)):
-                why = "was not scanned" if file is None or file.error is None else file.error
-                tried = type(batch)(((path, state),), batch.deaths or 0)
-                for given_up in self._left.suspect(tried, why):
-                    self._add(given_up if file is None else file)
+                reason = "was not scanned" if file is None or file.error is None else file.error
+                retry = type(batch)(((path, state),), batch.deaths or 0)
+                for unreadable in self._assignments.suspect(retry, reason):
+                    self._add(unreadable if file is None else file)
             else:
                 self._add(file)
 
@@ -271,17 +273,17 @@ class RayJob:
             self._by_size.setdefault(file.state.size, set()).add(digest)
         self._new += file.found is not None
         self._known += file.found is None and file.error is None
-        self._unkept.append(file)
+        self._unwritten.append(file)
         self._progress.advance()
 
     def _flush(self) -> None:
-        self._kept_at = time.monotonic()
-        if not self._unkept:
+        self._written_at = time.monotonic()
+        if not self._unwritten:
             return
         with uninterrupted():
-            self._keep(self._unkept)
-            done, self._unkept = self._unkept, []
-        for file in done:
+            self._write(self._unwritten)
+            written, self._unwritten = self._unwritten, []
+        for file in written:
             self._progress.report(file)
 
     def _kill(self, worker: _Worker) -> None:
@@ -293,7 +295,11 @@ class RayJob:
 
 
 def _is_busy(worker: _Worker) -> bool:
-    return worker.greeting is not None or bool(worker.given)
+    return worker.preparation is not None or bool(worker.assigned)
+
+
+def _pending_answer(worker: _Worker) -> Any:
+    return worker.preparation or worker.assigned[0].answer
 
 
 def _is_readable(path: str, state: object) -> bool:

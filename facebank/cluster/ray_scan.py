@@ -1,14 +1,14 @@
 """Scanning on many machines: one worker per core analyzes photos, and this process writes the results.
 
 It uses Ray's actors rather than Ray Data, which has no time limit for a batch, retries a batch that crashes its worker
-forever, and cannot tell which photo was the cause.
+forever, and does not report which photo was the cause.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from facebank.album.album import Album
 from facebank.album.scan.scanner import ScanReport, plan_scan
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterNote", "default_shards_folder", "ray_scan"]
 
-_SHOWN_TO_WORKERS = 3  # files that every machine must see in the same state as this one
+_PROBE_FILES = 3  # number of files that every machine must see in the same state as this one
 
 
 def default_shards_folder(scan: Path) -> Path:
@@ -58,7 +58,7 @@ def ray_scan(
     needs_photos: bool = True,
     progress: Progress = SILENT,
 ) -> ScanReport:
-    """Return the report of scanning files and folders on a Ray cluster, as `facebank.Album.scan` does on one machine.
+    """Scan files and folders on a Ray cluster, as `facebank.Album.scan` does on one machine, and return the report.
 
     Parameters
     ----------
@@ -99,13 +99,13 @@ def ray_scan(
     folder = ShardFolder(default_shards_folder(album.path) if shards is None else shards, bank.engine.identity, chosen)
     job = _Job(address, pack, folder, runtime=chosen, time_limit=time_limit, progress=progress)
     try:
-        with album, folder.locked():
+        with album, folder.lock():
             if not merges:
                 return job.scan_into_shards(named_places(places), shard, needs_photos=needs_photos)
             report = album.scan(
-                places, shard=shard, needs_photos=needs_photos, elsewhere=job.scanned, progress=progress
+                places, shard=shard, needs_photos=needs_photos, elsewhere=job.scan_through_shards, progress=progress
             )
-            folder.remove_kept({path: state for place in named_places(places) for path, state in _states(album, place)})
+            folder.remove_stored(_stored_states(album, named_places(places)))
             return report
     finally:
         folder.remove_if_empty()
@@ -124,7 +124,7 @@ class _Job:
         self._time_limit = time_limit
         self._progress = progress
 
-    def scanned(self, scan_file: ScanFile, files: Sequence[FileTask]) -> Iterator[ScannedFile]:
+    def scan_through_shards(self, scan_file: ScanFile, files: Sequence[FileTask]) -> Iterator[ScannedFile]:
         """Scan files into shards, then yield the results from the shards, a photo before its copies."""
         photos = scan_file.known_photos()
         self._report_notes(self._folder.load(photos.__contains__))
@@ -137,7 +137,7 @@ class _Job:
     def scan_into_shards(
         self, places: Sequence[Path | str], shard: tuple[int, int] | None, *, needs_photos: bool
     ) -> ScanReport:
-        """Scan new and changed files into the existing shards; returns the report."""
+        """Scan new and changed files into the existing shards, and return the report."""
         self._report_notes(self._folder.load())
         chosen = None if shard is None else Shard.of(shard)
         plan = plan_scan(self._folder, places, None, chosen, needs_photos=needs_photos)
@@ -149,7 +149,7 @@ class _Job:
         return self._report(plan, looked_at, known)
 
     def _run(self, files: Sequence[FileTask], photos: set[bytes], pictures: set[bytes]) -> tuple[int, int]:
-        """Scan files that are not in finished shards; returns the numbers of new and of known photos."""
+        """Scan files that are not in finished shards, and return the numbers of new and of known photos."""
         todo = [(path, state) for path, state in files if not self._has(path, state)]
         done = len(files) - len(todo)
         if done:
@@ -160,10 +160,8 @@ class _Job:
         by_size: dict[int, set[bytes]] = defaultdict(set)
         for state, digest in self._folder.contents():
             by_size[state.size].add(digest)
-        step = max(1, len(todo) // _SHOWN_TO_WORKERS)
-        wanted = Job(
-            PackName.of(self._pack), self._runtime, decoder_versions(), tuple(todo[::step][:_SHOWN_TO_WORKERS])
-        )
+        step = max(1, len(todo) // _PROBE_FILES)
+        wanted = Job(PackName.of(self._pack), self._runtime, decoder_versions(), tuple(todo[::step][:_PROBE_FILES]))
         with ray_cluster(self._address) as cluster:
             job = RayJob(
                 cluster,
@@ -183,21 +181,22 @@ class _Job:
             self._progress.report(ClusterNote(note))
 
     def _report(self, plan: ScanPlan, looked_at: int, known: int) -> ScanReport:
-        there = [place for place in plan.places if place not in plan.emptied]
-        unreadable = {path: why for place in there for path, why in self._folder.unreadable(place).items()}
+        unreadable: dict[str, str] = {}
+        for place in plan.places:
+            if place not in plan.emptied:
+                unreadable |= self._folder.unreadable(place)
         return ScanReport(plan.unchanged, looked_at, known, len(plan.gone), unreadable, plan.skipped)
 
 
-def _states(album: Album, place: Place) -> Iterable[tuple[str, FileState]]:
-    return album.scan_file.files(place_path(place)).items()
+def _stored_states(album: Album, places: Iterable[Place]) -> dict[str, FileState]:
+    return {path: state for place in places for path, state in album.scan_file.files(place_path(place)).items()}
 
 
 def _pack_of(engine: Engine) -> Pack:
     pack = getattr(engine, "pack", None)
     if pack is None:
         raise UsageError("a cluster cannot use packs of the insightface library: use a pack of facebank")
-    found: Pack = pack
-    return found
+    return cast("Pack", pack)
 
 
 def _runtime_for(engine: Engine, pack: Pack, runtime: str) -> str:

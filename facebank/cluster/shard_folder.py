@@ -45,7 +45,7 @@ class ShardFolder:
     Parameters
     ----------
     path
-        The folder; created by `locked` if missing.
+        The folder; created by `lock` if missing.
     pack
         The pack of the embeddings.
     runtime
@@ -60,32 +60,32 @@ class ShardFolder:
         self._next = 1
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Lock the folder within the block; the lock ends with the process.
 
         Raises `ScanBusyError` (another job is writing there) or `StorageError` (the folder cannot be written).
         """
-        shown = printable(str(self.path))
+        name = printable(str(self.path))
         try:
             self.path.mkdir(mode=face_folder_mode(), parents=True, exist_ok=True)
-            lock = hold_lock_file(self.path / "lock")
-            is_ours = lock.__enter__()
+            lock_file = hold_lock_file(self.path / "lock")
+            is_locked = lock_file.__enter__()
         except OSError as error:
             raise StorageError(
-                f"no shards can be written to {shown}: {error.strerror}; choose a writable folder with --shards"
+                f"no shards can be written to {name}: {error.strerror}; choose a writable folder with --shards"
             ) from error
         try:
-            if not is_ours:
+            if not is_locked:
                 raise ScanBusyError(
-                    f"another job is writing to {shown}: wait until it has finished, or name another folder with "
+                    f"another job is writing to {name}: wait until it has finished, or name another folder with "
                     "--shards"
                 )
             yield
         finally:
-            lock.__exit__(None, None, None)
+            lock_file.__exit__(None, None, None)
 
     def load(self, is_known: Callable[[bytes], bool] = lambda _: False) -> list[str]:
-        """Read the files of the shards and set damaged shards aside; returns one sentence for each of those.
+        """Read the files of the shards, set damaged shards aside, and return a sentence for each of those.
 
         A copy whose photo was in a damaged shard is dropped, unless `is_known` is true for its SHA-256.
 
@@ -98,9 +98,9 @@ class ShardFolder:
             try:
                 records = self._records(path)
             except ScanFormatError as error:
-                aside = path.with_name(f"{path.name}.damaged")
-                path.replace(aside)
-                notes.append(f"{error} It is now {aside.name}, and its photos are scanned again.")
+                damaged = path.with_name(f"{path.name}.damaged")
+                path.replace(damaged)
+                notes.append(f"{error} It was renamed to {damaged.name}, and its photos are scanned again.")
                 continue
             for record in records:
                 self._files[record.path] = _entry_of(record, number)
@@ -116,14 +116,14 @@ class ShardFolder:
     def known_files(self, place: str) -> list[FileRow]:
         """Return the files in the shards below a folder, or a single file, in the order of their paths."""
         return [
-            FileRow(path, known.state, None if known.error is not None else 0, known.error, known.readers)
-            for path, known in sorted(self._files.items())
+            FileRow(path, entry.state, None if entry.error is not None else 0, entry.error, entry.readers)
+            for path, entry in sorted(self._files.items())
             if is_inside(path, place)
         ]
 
     def count_in(self, place: str) -> int:
         """Return the number of readable files below a folder."""
-        return sum(is_inside(path, place) and known.error is None for path, known in self._files.items())
+        return sum(is_inside(path, place) and entry.error is None for path, entry in self._files.items())
 
     def unreadable(self, place: str) -> dict[str, str]:
         """Return the reasons why files below a folder are unreadable, by path."""
@@ -131,14 +131,14 @@ class ShardFolder:
 
     def has(self, path: str, state: FileState, readers: str) -> bool:
         """Return whether a file was scanned in this state, and by the same decoders if it was unreadable."""
-        known = self._files.get(path)
-        return known is not None and known.state == state and (known.error is None or known.readers == readers)
+        entry = self._files.get(path)
+        return entry is not None and entry.state == state and (entry.error is None or entry.readers == readers)
 
     def contents(self) -> Iterator[tuple[FileState, bytes]]:
         """Yield the state and SHA-256 of each readable file."""
-        for known in self._files.values():
-            if known.content_hash is not None and known.error is None:
-                yield known.state, bytes.fromhex(known.content_hash)
+        for entry in self._files.values():
+            if entry.content_hash is not None and entry.error is None:
+                yield entry.state, bytes.fromhex(entry.content_hash)
 
     def write(self, files: Sequence[ScannedFile]) -> None:
         """Write the results of files as the next shard; raises `StorageError` if it cannot be written."""
@@ -155,18 +155,18 @@ class ShardFolder:
         for number, path in self._shards():
             with ParquetShard.open(path, self._pack) as shard:
                 for file in shard.read():
-                    if self._is_at(file.path, number) and paths.get(file.path) == file.state:
+                    if self._is_current(file.path, number) and paths.get(file.path) == file.state:
                         yield file
 
     def forget(self, paths: Iterable[str]) -> list[FileTask]:
-        """Drop files that are gone or changed; returns the copies to scan because their photo was dropped."""
+        """Drop files that are gone or changed, and return the copies to scan because their photo was dropped."""
         for path in paths:
             self._files.pop(path, None)
-        left = {known.content_hash for known in self._files.values() if known.has_photo}
+        photos = {entry.content_hash for entry in self._files.values() if entry.has_photo}
         orphans = [
-            (path, known.state)
-            for path, known in self._files.items()
-            if known.error is None and not known.has_photo and known.content_hash not in left
+            (path, entry.state)
+            for path, entry in self._files.items()
+            if entry.error is None and not entry.has_photo and entry.content_hash not in photos
         ]
         for path, _ in orphans:
             del self._files[path]
@@ -176,23 +176,19 @@ class ShardFolder:
         """Remove dropped files, and files that are in a later shard, from the shards."""
         for number, path in self._shards():
             records = self._records(path)
-            needed = [self._is_at(record.path, number) for record in records]
-            if not any(needed):
+            current = [self._is_current(record.path, number) for record in records]
+            if not any(current):
                 wipe_file(path, also_other_names=False)
-            elif not all(needed):
+            elif not all(current):
                 with ParquetShard.open(path, self._pack) as shard:
-                    left = [file for file, keep in zip(shard.read(), needed, strict=True) if keep]
-                    write_parquet_shard(path, left, shard.header)
+                    files = [file for file, is_current in zip(shard.read(), current, strict=True) if is_current]
+                    write_parquet_shard(path, files, shard.header)
 
-    def remove_kept(self, states: Mapping[str, FileState]) -> None:
+    def remove_stored(self, states: Mapping[str, FileState]) -> None:
         """Remove the shards whose files are all stored elsewhere in the given states."""
+        needed = {entry.shard for path, entry in self._files.items() if states.get(path) != entry.state}
         for number, path in self._shards():
-            needed = (
-                known
-                for name, known in self._files.items()
-                if known.shard == number and states.get(name) != known.state
-            )
-            if next(needed, None) is None:
+            if number not in needed:
                 wipe_file(path, also_other_names=False)
 
     def remove_if_empty(self) -> None:
@@ -202,9 +198,9 @@ class ShardFolder:
         except OSError:
             return
 
-    def _is_at(self, path: str, number: int) -> bool:
-        known = self._files.get(path)
-        return known is not None and known.shard == number
+    def _is_current(self, path: str, number: int) -> bool:
+        entry = self._files.get(path)
+        return entry is not None and entry.shard == number
 
     def _records(self, path: Path) -> list[FileRecord]:
         with ParquetShard.open(path, self._pack) as shard:
@@ -215,8 +211,8 @@ class ShardFolder:
             names = os.listdir(self.path)  # noqa: PTH208 - faster for thousands of names
         except FileNotFoundError:
             return []
-        found = ((_NAME.fullmatch(name), name) for name in names)
-        return sorted((int(match[1]), self.path / name) for match, name in found if match is not None)
+        matches = filter(None, map(_NAME.fullmatch, names))
+        return sorted((int(match[1]), self.path / match[0]) for match in matches)
 
     def _path_of(self, number: int) -> Path:
         return self.path / f"part-{number:06}.parquet"

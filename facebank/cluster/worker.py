@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebank.album.scan.scanner import PhotoScanner, state_of
-from facebank.cluster.pack_files import PackName, installed_pack
+from facebank.cluster.pack_files import PackName, ensure_pack
 from facebank.errors import FacebankError
 from facebank.media import decoder_versions
 from facebank.operations.engine import load_engine
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facebank.album.scan.scanner import FileTask
     from facebank.vision import FaceAnalyzer
 
-HASH = "S32"
+HASH_DTYPE = "S32"
 """NumPy dtype of a SHA-256 hash, 32 bytes."""
 
 
@@ -38,8 +38,7 @@ class Job:
     pack: PackName
     runtime: str  # ``onnxruntime`` or ``openvino``
     decoders: str  # `facebank.media.decoder_versions` of the machine that started the job
-    # some of the job's files, which every machine must see in the same state
-    seen: tuple[FileTask, ...]
+    probe_files: tuple[FileTask, ...]  # some of the job's files, which every machine must see in the same state
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,39 +56,39 @@ class SortedHashes(AbstractSet[bytes]):
     Parameters
     ----------
     hashes
-        `HASH` of shape ``(n,)``, sorted.
-    more
+        `HASH_DTYPE` of shape ``(n,)``, sorted.
+    extra
         The small set, 32 bytes each.
     """
 
-    def __init__(self, hashes: NDArray[np.bytes_], more: AbstractSet[bytes] = frozenset()) -> None:
+    def __init__(self, hashes: NDArray[np.bytes_], extra: AbstractSet[bytes] = frozenset()) -> None:
         self._hashes = hashes
-        self._more = more
+        self._extra = extra
 
-    def with_more(self, more: AbstractSet[bytes]) -> SortedHashes:
+    def with_extra(self, extra: AbstractSet[bytes]) -> SortedHashes:
         """Return a copy with another small set."""
-        return SortedHashes(self._hashes, more)
+        return SortedHashes(self._hashes, extra)
 
     def __contains__(self, digest: object) -> bool:
         if not isinstance(digest, bytes) or len(digest) != 32:
             return False
-        if digest in self._more:
+        if digest in self._extra:
             return True
-        wanted = np.array(digest, HASH)
-        place = int(np.searchsorted(self._hashes, wanted))
-        return place < len(self._hashes) and bool(self._hashes[place] == wanted)
+        target = np.array(digest, HASH_DTYPE)
+        index = int(np.searchsorted(self._hashes, target))
+        return index < len(self._hashes) and bool(self._hashes[index] == target)
 
     def __len__(self) -> int:
-        return len(self._hashes) + len(self._more)
+        return len(self._hashes) + len(self._extra)
 
     def __iter__(self) -> Iterator[bytes]:
         yield from (bytes(digest).ljust(32, b"\0") for digest in self._hashes)
-        yield from self._more
+        yield from self._extra
 
 
 def sorted_hashes(hashes: AbstractSet[bytes]) -> NDArray[np.bytes_]:
     """Return hashes of 32 bytes each as a sorted array for `SortedHashes`."""
-    return np.sort(np.array(list(hashes), HASH))
+    return np.sort(np.array(list(hashes), HASH_DTYPE))
 
 
 class ScanWorker:
@@ -104,7 +103,7 @@ class ScanWorker:
     def __init__(self, fetch: Callable[[Any], Any]) -> None:
         self._fetch = fetch
         self._analyzer: FaceAnalyzer | None = None
-        self._photos = self._pictures = SortedHashes(np.empty(0, HASH))
+        self._photos = self._pictures = SortedHashes(np.empty(0, HASH_DTYPE))
 
     def prepare(self, job: Job, known: Sequence[Any]) -> Ready:
         """Load the networks, after checking that this machine fits the job.
@@ -123,7 +122,7 @@ class ScanWorker:
             pack_files, photos, pictures = known
             try:
                 self._load(job, lambda: dict(self._fetch(pack_files)))
-                self._photos, self._pictures = (SortedHashes(self._fetch(some)) for some in (photos, pictures))
+                self._photos, self._pictures = SortedHashes(self._fetch(photos)), SortedHashes(self._fetch(pictures))
             except (FacebankError, ImportError) as error:
                 problem = str(error)
         return Ready(host, process, problem)
@@ -140,32 +139,32 @@ class ScanWorker:
         """
         if self._analyzer is None:
             raise RuntimeError("the worker was not prepared")
-        photos = self._photos.with_more(known)
+        photos = self._photos.with_extra(known)
         return list(PhotoScanner(self._analyzer, photos, 1, self._pictures).scan(files))
 
     def _load(self, job: Job, fetch: Callable[[], dict[str, bytes]]) -> None:
-        pack = installed_pack(job.pack, fetch)
+        pack = ensure_pack(job.pack, fetch)
         self._analyzer = load_engine(pack.folder, "cpu", 1, job.runtime).analyzer
 
 
 def _difference(job: Job) -> str | None:
-    """Return why this machine would give other results than the others; None if it would not."""
-    wanted = dict(part.split("=", 1) for part in job.decoders.split())
-    here = dict(part.split("=", 1) for part in decoder_versions().split())
-    for name, version in wanted.items():
-        if here.get(name) != version:
+    """Return why this machine's results would differ from the others', or None."""
+    required = dict(part.split("=", 1) for part in job.decoders.split())
+    installed = dict(part.split("=", 1) for part in decoder_versions().split())
+    for name, version in required.items():
+        if installed.get(name) != version:
             return (
-                f"it has {name} {printable(here.get(name, 'none'))}, but the machine that started the job {version}: "
-                "install the same version on both"
+                f"it has {name} {printable(installed.get(name, 'none'))}, but the machine that started the job has "
+                f"{version}: install the same version on both"
             )
-    for path, state in job.seen:
-        if (problem := _unlike(path, state)) is not None:
+    for path, state in job.probe_files:
+        if (problem := _file_difference(path, state)) is not None:
             return problem
     return None
 
 
-def _unlike(path: str, state: FileState) -> str | None:
-    """Return why this machine does not see a file or object as the machine does that began the job; None if it does."""
+def _file_difference(path: str, state: FileState) -> str | None:
+    """Return why a file or object has another state here than on the machine that started the job, or None."""
     advice = "mount the same folder there, at the same path"
     try:
         if state_of(path) == state:

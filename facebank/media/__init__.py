@@ -7,7 +7,7 @@ memory is allocated, only supported formats are decoded, and global settings of 
 
 from __future__ import annotations
 
-from facebank.media.annotation import LARGEST_JPEG_SIDE, LabelPainter, Mark, annotate_photo, draw_marks, is_annotated
+from facebank.media.annotation import MAX_JPEG_SIDE, LabelPainter, Mark, annotate_photo, draw_marks, is_annotated
 from facebank.media.buckets import (
     BucketContents,
     ObjectState,
@@ -20,13 +20,13 @@ from facebank.media.finding import PHOTO_SUFFIXES, FolderContents, find_photos, 
 from facebank.media.formats import (
     SIGNATURE_BYTES,
     SkippedKind,
-    counted_skipped,
     decoder_versions,
+    describe_skipped,
     recognize_format,
     skipped_message,
 )
 from facebank.media.memory import Channels, PhotoInput, Place, check_channels, check_photo, open_photo, photo_label
-from facebank.media.picture_hash import picture_hash, picture_hash_of, with_orientation
+from facebank.media.picture_hash import orient_hash, picture_hash, picture_hash_of_file
 from facebank.media.pixels import encode_thumbnail, turn_photo
 from facebank.media.reading import (
     PhotoFile,
@@ -39,12 +39,12 @@ from facebank.media.reading import (
     read_photo_bytes,
     read_photo_file,
 )
-from facebank.media.shards import MOST_SHARDS, Shard, shard_number
+from facebank.media.shards import MAX_SHARDS, Shard, shard_number
 from facebank.media.structure import webp_canvas
 
 __all__ = [
-    "LARGEST_JPEG_SIDE",
-    "MOST_SHARDS",
+    "MAX_JPEG_SIDE",
+    "MAX_SHARDS",
     "PHOTO_SUFFIXES",
     "SIGNATURE_BYTES",
     "BucketContents",
@@ -63,9 +63,9 @@ __all__ = [
     "annotate_photo",
     "check_channels",
     "check_photo",
-    "counted_skipped",
     "decode_photo",
     "decoder_versions",
+    "describe_skipped",
     "draw_marks",
     "encode_thumbnail",
     "find_photos",
@@ -75,9 +75,10 @@ __all__ = [
     "look_through_bucket",
     "object_state",
     "open_photo",
+    "orient_hash",
     "photo_label",
     "picture_hash",
-    "picture_hash_of",
+    "picture_hash_of_file",
     "picture_hash_of_photo",
     "read_header",
     "read_object",
@@ -90,5 +91,4 @@ __all__ = [
     "skipped_message",
     "turn_photo",
     "webp_canvas",
-    "with_orientation",
 ]

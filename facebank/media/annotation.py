@@ -36,7 +36,7 @@ _FILE_TYPES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _JPEG_QUALITY = 92
 _MARKER = b"Annotated by facebank"
 _MARKER_WITHIN = 256  # first bytes of the file; both formats put comments near the beginning
-LARGEST_JPEG_SIDE = 65_500
+MAX_JPEG_SIDE = 65_500
 """Longest side in pixels that libjpeg writes, slightly below the format's limit."""
 
 # In order of preference; each is used if installed.
@@ -60,10 +60,10 @@ _SYSTEM_FONTS = (
 )
 _NO_CHARACTER = "\uffff"
 _SMOOTHING = 4
-_KEPT = 256
+_CACHE_SIZE = 256
 
 Color = tuple[int, int, int]
-Rectangle = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +79,8 @@ class Mark:
 def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> None:
     """Write a copy of a photo with one mark for each face.
 
-    Line widths and text size adapt to the photo and its faces. Labels stay inside the picture and do not overlap if
-    there is room. The original's metadata is not copied; a comment in the file marks it for `is_annotated`. Raises
+    Line widths and text size adapt to the photo and its faces. Labels stay inside the photo and do not overlap if
+    there is room. The original's metadata is not copied; `is_annotated` recognizes the file by a comment. Raises
     `UsageError` (`target` has another suffix), `PhotoTooLargeError` (a side has more than 65,500 pixels and `target` is
     a JPEG) or `StorageError` (it cannot be written).
 
@@ -93,21 +93,21 @@ def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> 
     """
     file_type = _FILE_TYPES.get(target.suffix.lower())
     if file_type is None:
-        raise UsageError(f"{printable(str(target))}: annotated photos are written as .jpg or .png")
-    if file_type == "JPEG" and max(photo.width, photo.height) > LARGEST_JPEG_SIDE:
+        raise UsageError(f"{printable(str(target))} cannot be written: name an annotated photo .jpg or .png")
+    if file_type == "JPEG" and max(photo.width, photo.height) > MAX_JPEG_SIDE:
         raise PhotoTooLargeError(
-            f"{printable(photo.path)} has {photo.width:,} x {photo.height:,} pixels, "
-            f"a JPEG at most {LARGEST_JPEG_SIDE:,} a side; save it as PNG"
+            f"{printable(photo.path)} has {photo.width:,} x {photo.height:,} pixels, more than the "
+            f"{MAX_JPEG_SIDE:,} a side of a JPEG; save the copy as PNG"
         )
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
     picture = Image.fromarray(draw_marks(photo, marks))
     file = BytesIO()
-    texts = PngInfo()
-    texts.add_text("Comment", _MARKER.decode())
+    png_info = PngInfo()
+    png_info.add_text("Comment", _MARKER.decode())
     try:
-        picture.save(file, file_type, quality=_JPEG_QUALITY, subsampling="4:4:4", comment=_MARKER, pnginfo=texts)
+        picture.save(file, file_type, quality=_JPEG_QUALITY, subsampling="4:4:4", comment=_MARKER, pnginfo=png_info)
         write_file(target, file.getbuffer(), mode=face_file_mode())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -115,9 +115,9 @@ def annotate_photo(photo: DecodedPhoto, marks: Sequence[Mark], target: Path) -> 
 
 
 def is_annotated(path: Path, within: NamedFolders | None = None) -> bool:
-    """Return whether `annotate_photo` wrote a file; False if it is missing or cannot be read.
+    """Return whether `annotate_photo` wrote a file; False if it is missing, cannot be read, or is outside of `within`.
 
-    Files outside of `within` are not read; None to follow all links.
+    With `within` None, all links are followed.
     """
     try:
         if not path.is_file():  # opening a pipe would block until something writes to it
@@ -131,41 +131,41 @@ def is_annotated(path: Path, within: NamedFolders | None = None) -> bool:
 def draw_marks(photo: DecodedPhoto, marks: Sequence[Mark], painter: LabelPainter | None = None) -> RGBImage:
     """Return a copy of a photo's pixels with frames and labels.
 
-    `painter` paints the labels; frames of a video share one for a constant text size. None for a size that fits
-    this photo.
+    `painter` paints the labels; frames of a video share one for a constant text size. None chooses a size for this
+    photo.
     """
     pixels = photo.pixels.copy()
     painter = LabelPainter(_text_size(photo, marks)) if painter is None else painter
     thickness = max(2, round(painter.size / 10))
     for mark in marks:
-        _draw_frame(pixels, _inside(mark.box, photo), thickness, _COLORS[mark.decision or Decision.UNKNOWN])
+        _draw_frame(pixels, _clip_box(mark.box, photo), thickness, _COLORS[mark.decision or Decision.UNKNOWN])
     for mark in marks:
         _draw_landmarks(pixels, mark, thickness)
-    taken: list[Rectangle] = []
+    taken: list[PixelBox] = []
     for mark in marks:
         if mark.label:
             label = np.asarray(painter.paint(mark.label, _COLORS[mark.decision or Decision.UNKNOWN], photo.width))
-            place = _place((label.shape[1], label.shape[0]), _inside(mark.box, photo), photo, taken, thickness)
-            taken.append(place)
-            _blend(pixels, label, place)
+            box = _label_box((label.shape[1], label.shape[0]), _clip_box(mark.box, photo), photo, taken, thickness)
+            taken.append(box)
+            _blend(pixels, label, box)
     return pixels
 
 
 def _text_size(photo: DecodedPhoto, marks: Sequence[Mark]) -> int:
     """Return a seventh of the median face's width, within bounds that suit the photo, at least 11 pixels."""
     side = min(photo.width, photo.height)
-    boxes = [_inside(mark.box, photo) for mark in marks]
-    usual = float(np.median([x2 - x1 for x1, _, x2, _ in boxes])) if boxes else 0.0
-    return max(11, round(float(np.clip(usual / 7, side / 50, side / 24))))
+    boxes = [_clip_box(mark.box, photo) for mark in marks]
+    median_width = float(np.median([x2 - x1 for x1, _, x2, _ in boxes])) if boxes else 0.0
+    return max(11, round(float(np.clip(median_width / 7, side / 50, side / 24))))
 
 
-def _inside(box: FloatArray, photo: DecodedPhoto) -> Rectangle:
+def _clip_box(box: FloatArray, photo: DecodedPhoto) -> PixelBox:
     x1, x2 = sorted(np.nan_to_num(box[[0, 2]]).clip(0, photo.width - 1).round().astype(int).tolist())
     y1, y2 = sorted(np.nan_to_num(box[[1, 3]]).clip(0, photo.height - 1).round().astype(int).tolist())
     return x1, y1, x2, y2
 
 
-def _draw_frame(pixels: RGBImage, box: Rectangle, thickness: int, color: Color) -> None:
+def _draw_frame(pixels: RGBImage, box: PixelBox, thickness: int, color: Color) -> None:
     import cv2
 
     x1, y1, x2, y2 = box
@@ -203,26 +203,26 @@ def _draw_landmarks(pixels: RGBImage, mark: Mark, thickness: int) -> None:
             cv2.circle(pixels, (round(x), round(y)), radius, (255, 255, 255), -1, cv2.LINE_AA)
 
 
-def _place(
-    size: tuple[int, int], box: Rectangle, photo: DecodedPhoto, taken: Sequence[Rectangle], gap: int
-) -> Rectangle:
-    """Return a label's position: above, below or inside its box; in the photo, clear of other labels if possible."""
+def _label_box(
+    size: tuple[int, int], box: PixelBox, photo: DecodedPhoto, taken: Sequence[PixelBox], gap: int
+) -> PixelBox:
+    """Return a label's box: above, below or inside its face's; in the photo, clear of other labels if possible."""
     (width, height), (x1, y1, x2, y2) = size, box
     left = min(max((x1 + x2 - width) // 2, 0), max(photo.width - width, 0))
-    places = []
+    candidates = []
     for top in (y1 - height - gap, y2 + gap, y1 + gap, y2 - height - gap):
-        kept = min(max(top, 0), max(photo.height - height, 0))
-        place = (left, kept, left + width, kept + height)
-        places.append((kept != top, any(_overlap(place, other) for other in taken), place))
-    return min(places, key=lambda choice: choice[:2])[2]
+        clipped = min(max(top, 0), max(photo.height - height, 0))
+        candidate = (left, clipped, left + width, clipped + height)
+        candidates.append((clipped != top, any(_overlap(candidate, other) for other in taken), candidate))
+    return min(candidates, key=lambda ranked: ranked[:2])[2]
 
 
-def _overlap(one: Rectangle, other: Rectangle) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _overlap(first: PixelBox, second: PixelBox) -> bool:
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
 
 
-def _blend(pixels: RGBImage, label: NDArray[np.uint8], place: Rectangle) -> None:
-    left, top, right, bottom = place
+def _blend(pixels: RGBImage, label: NDArray[np.uint8], box: PixelBox) -> None:
+    left, top, right, bottom = box
     region = pixels[top:bottom, left:right]
     # a label may be taller than the whole photo
     label = label[: region.shape[0], : region.shape[1]]
@@ -252,7 +252,7 @@ class LabelPainter:
         """
         key = text, color, max_width
         if key not in self._painted:
-            if len(self._painted) >= _KEPT:
+            if len(self._painted) >= _CACHE_SIZE:
                 self._painted.clear()
             self._painted[key] = self._paint(text, color, max_width)
         return self._painted[key]
@@ -260,25 +260,25 @@ class LabelPainter:
     def _paint(self, text: str, color: Color, max_width: int) -> Image:
         from PIL import Image, ImageDraw
 
-        across, down = round(self._size * 0.42), round(self._size * 0.2)
-        font, text = self._written(printable(text))
-        text = _shortened(text, font, max_width - 2 * across)
+        margin_x, margin_y = round(self._size * 0.42), round(self._size * 0.2)
+        font, text = self._choose_font(printable(text))
+        text = _shorten(text, font, max_width - 2 * margin_x)
         ascent, descent = font.getmetrics()
-        width, height = round(font.getlength(text)) + 2 * across, ascent + descent + 2 * down
+        width, height = round(font.getlength(text)) + 2 * margin_x, ascent + descent + 2 * margin_y
         label = Image.new("RGBA", (max(1, min(width, max_width)), height), (*color, 0))
         label.putalpha(_rounded_mask(label.size, self._size / 4))
         ink = (255, 255, 255) if _luminance(color) < 0.4 else (20, 20, 20)
-        ImageDraw.Draw(label).text((across, down + ascent), text, fill=ink, font=font, anchor="ls")
+        ImageDraw.Draw(label).text((margin_x, margin_y + ascent), text, fill=ink, font=font, anchor="ls")
         return label
 
-    def _written(self, text: str) -> tuple[FreeTypeFont, str]:
+    def _choose_font(self, text: str) -> tuple[FreeTypeFont, str]:
         """Return the font with the fewest missing letters, and the text with the accents of these removed."""
         if self._fonts is None:
             self._fonts = _installed_fonts(self._size)
         # the first font of the list wins a tie
-        font = min(self._fonts, key=lambda each: len(_missing(text, each)))
-        lacking = _missing(text, font)
-        return font, "".join(_plain(letter, font) if letter in lacking else letter for letter in text)
+        font = min(self._fonts, key=lambda candidate: len(_missing_letters(text, candidate)))
+        missing = _missing_letters(text, font)
+        return font, "".join(_strip_accents(letter, font) if letter in missing else letter for letter in text)
 
 
 def _installed_fonts(size: int) -> list[FreeTypeFont]:
@@ -296,27 +296,27 @@ def _installed_fonts(size: int) -> list[FreeTypeFont]:
     return fonts
 
 
-def _missing(text: str, font: FreeTypeFont) -> set[str]:
+def _missing_letters(text: str, font: FreeTypeFont) -> set[str]:
     # Pillow cannot list a font's characters: missing ones are drawn like a character that no font has
-    nothing = _drawn(_NO_CHARACTER, font)
+    placeholder = _render(_NO_CHARACTER, font)
     letters = {letter for letter in text if not letter.isspace() and not unicodedata.combining(letter)}
-    return {letter for letter in letters if _drawn(letter, font) == nothing}
+    return {letter for letter in letters if _render(letter, font) == placeholder}
 
 
-def _drawn(letter: str, font: FreeTypeFont) -> tuple[tuple[int, int], bytes]:
+def _render(letter: str, font: FreeTypeFont) -> tuple[tuple[int, int], bytes]:
     mask = font.getmask(letter)
     return mask.size, bytes(mask)
 
 
-def _plain(letter: str, font: FreeTypeFont) -> str:
+def _strip_accents(letter: str, font: FreeTypeFont) -> str:
     base = "".join(part for part in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(part))
-    return letter if _missing(base, font) else base
+    return letter if _missing_letters(base, font) else base
 
 
-def _shortened(text: str, font: FreeTypeFont, width: int) -> str:
+def _shorten(text: str, font: FreeTypeFont, width: int) -> str:
     if font.getlength(text) <= width:
         return text
-    ending = "..." if _missing("…", font) else "…"
+    ending = "..." if _missing_letters("…", font) else "…"
     while text and font.getlength(text + ending) > width:
         text = text[:-1].rstrip()
     return text + ending

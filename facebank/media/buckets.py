@@ -1,7 +1,7 @@
 """Photos in buckets of S3 and of Google Cloud Storage, listed and read with fsspec.
 
-Nothing is ever written. Credentials are those that s3fs and gcsfs find by themselves, and what these libraries say is
-not repeated in messages, because it may hold addresses with keys.
+Buckets are only read. Credentials are those that s3fs and gcsfs find by themselves. Messages do not repeat the text of
+these libraries' errors, because it may contain addresses with keys.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
     from facebank.media.formats import SkippedKind
     from facebank.types import DecodedPhoto
 
-# not by fsspec.filesystem("gs"), which asks a second service what kind of bucket it is
+# Not opened by fsspec.filesystem("gs"), which asks a second service for the kind of the bucket.
 _SYSTEMS = {"s3": ("s3fs.core", "S3FileSystem"), "gs": ("gcsfs.core", "GCSFileSystem")}
 _LOGGERS = ("fsspec", "s3fs", "gcsfs", "aiobotocore", "botocore", "google.auth")
-_VERSION = "?versionId="  # s3fs takes what follows in a name for a version, and reads another object
+_VERSION = "?versionId="  # s3fs treats the text after it as a version, and reads another object
 _SECOND = 10**9  # nanoseconds
-_TRIES = {"s3": 2, "gs": 1}  # gcsfs itself reads again what broke off
+_TRIES = {"s3": 2, "gs": 1}  # gcsfs itself retries an interrupted read
 
-_systems: dict[tuple[int, str], Any] = {}  # by process, as they must not be used after a fork
-_opening = Lock()
+_systems: dict[tuple[int, str], Any] = {}  # by process and scheme; they must not be used after a fork
+_opening_lock = Lock()
 
 
 class ObjectState(NamedTuple):
-    """How an object is recognized as unchanged.
+    """Size and modification of an object, to detect changes.
 
-    `modified` has the seconds of its last change, and a hash of its ETag in place of nanoseconds: a listing and an
-    object state times with different precision, and an object can be replaced within a second.
+    `modified` combines the seconds of the last change with a hash of the ETag in place of nanoseconds: listings and
+    objects have times of different precision, and an object can be replaced within a second.
     """
 
     size: int  # bytes
@@ -58,71 +58,70 @@ class ObjectState(NamedTuple):
 
     @property
     def modified_at(self) -> datetime:
-        """When the object was last changed, in UTC."""
+        """Time of the last change, in UTC."""
         return datetime.fromtimestamp(self.modified // _SECOND, UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class BucketContents:
-    """The objects below a key of a bucket, by their addresses, or the only one of that name."""
+    """The addresses of the objects below a key of a bucket, in the natural order of `facebank.media.FolderContents`."""
 
-    # in natural order, as of `facebank.media.FolderContents`
     photos: Mapping[str, ObjectState] = field(default_factory=dict)
     videos: tuple[str, ...] = ()
-    skipped: tuple[tuple[str, SkippedKind], ...] = ()
-    others: frozenset[str] = frozenset()
-    is_folder: bool = True
+    skipped: tuple[tuple[str, SkippedKind], ...] = ()  # pictures in unsupported formats
+    others: frozenset[str] = frozenset()  # all objects other than photos
+    is_folder: bool = True  # False if the key is that of one object
 
 
 def look_through_bucket(url: str) -> BucketContents:
     """List the photos, videos and unsupported pictures below a key of a bucket.
 
-    They are recognized by suffix, and states are the listing's, so that no object is asked for. Names with a part that
-    begins with a dot, and names that end with a slash or cannot be stored, are omitted. An object that is named itself
-    is listed as the only photo, whatever its name. Raises `UsageError` (no valid address), `MissingDependencyError`
+    Kinds are recognized by suffix, and states are the listing's: no object is requested. Names with a part that begins
+    with a dot, and names that end with a slash or cannot be stored, are omitted. If `url` is the address of an object,
+    it is listed as the only photo, whatever its name. Raises `UsageError` (no valid address), `MissingDependencyError`
     (the extra is not installed) or `ServiceError` (the bucket is missing, denied or unreachable).
     """
-    place = BucketURL.parse(url)
-    system = _file_system(place)
-    prefix = f"{place.key}/" if place.key else ""
-    with _explained(place, "listed"):
-        found = system.find(place.bucket, prefix=prefix, detail=True, withdirs=False)
-    begins = f"{place.bucket}/{prefix}"
-    names = {name[len(begins) :]: _state(info) for name, info in found.items() if _is_below(name, info, begins)}
-    if not names and place.key and (state := object_state(str(place))) is not None:
-        return BucketContents({str(place): state}, is_folder=False)
-    above = f"{place.scheme}://{begins}"
+    address = BucketURL.parse(url)
+    system = _file_system(address)
+    prefix = f"{address.key}/" if address.key else ""
+    with _translate_errors(address, "listed"):
+        listing = system.find(address.bucket, prefix=prefix, detail=True, withdirs=False)
+    start = f"{address.bucket}/{prefix}"
+    states = {name[len(start) :]: _state(info) for name, info in listing.items() if _is_below(name, info, start)}
+    if not states and address.key and (state := object_state(str(address))) is not None:
+        return BucketContents({str(address): state}, is_folder=False)
+    base_url = f"{address.scheme}://{start}"
     photos, videos, others = dict[str, ObjectState](), list[str](), set[str]()
     skipped: list[tuple[str, SkippedKind]] = []
-    for name in sorted(names, key=lambda name: natural_order(name.split("/"))):
+    for name in sorted(states, key=lambda name: natural_order(name.split("/"))):
         kind = None if _is_hidden(name) else kind_by_suffix(PurePosixPath(name.rpartition("/")[2]).suffix.lower())
         if kind is FileKind.PHOTO:
-            photos[above + name] = names[name]
+            photos[base_url + name] = states[name]
             continue
-        others.add(above + name)
+        others.add(base_url + name)
         if kind is FileKind.VIDEO:
-            videos.append(above + name)
+            videos.append(base_url + name)
         elif kind is not None:
-            skipped.append((above + name, kind))
+            skipped.append((base_url + name, kind))
     return BucketContents(photos, tuple(videos), tuple(skipped), frozenset(others))
 
 
 def object_state(url: str) -> ObjectState | None:
-    """Return the state of an object, None if there is none of this name; raises as `look_through_bucket`."""
-    place = BucketURL.parse(url)
-    if not place.key or _VERSION in place.key:
+    """Return the state of an object, None if it does not exist; raises the errors of `look_through_bucket`."""
+    address = BucketURL.parse(url)
+    if not address.key or _VERSION in address.key:
         return None
-    system = _file_system(place)
-    with _explained(place, "read"):
+    system = _file_system(address)
+    with _translate_errors(address, "read"):
         try:
-            info = system.info(f"{place.bucket}/{place.key}")
+            info = system.info(f"{address.bucket}/{address.key}")
         except FileNotFoundError:
             return None
     return _state(info) if info.get("type") == "file" else None
 
 
 def read_object(url: str, state: ObjectState, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoFile:
-    """Read a photo's object without decoding it, and never more of it than its state says.
+    """Read a photo's object without decoding it, at most `state.size` bytes.
 
     Raises the errors of `facebank.read_photo`, and those of `look_through_bucket` if the bucket can no longer be read.
     """
@@ -132,51 +131,51 @@ def read_object(url: str, state: ObjectState, limits: PhotoLimits = DEFAULT_LIMI
 
 
 def read_scanned_photo(path: str) -> DecodedPhoto:
-    """Read a photo by its path or address in a scan, as `facebank.read_photo` does; raises also as `read_object`."""
+    """Read a photo by its path or address in a scan; raises the errors of `facebank.read_photo` and `read_object`."""
     if not is_bucket_url(path):
         return read_photo(path)
     state = object_state(path)
     if state is None:
-        raise _not_there(path)
+        raise _not_found_error(path)
     return decode_photo(read_object(path, state))
 
 
-def _read(place: BucketURL, size: int) -> bytes:
-    if _VERSION in place.key:
-        raise UnreadablePhotoError(f"{printable(str(place))} has {_VERSION!r} in its name: give it another one")
-    system = _file_system(place)
-    for left in reversed(range(_TRIES[place.scheme])):
+def _read(address: BucketURL, size: int) -> bytes:
+    if _VERSION in address.key:
+        raise UnreadablePhotoError(f"{printable(str(address))} has {_VERSION!r} in its name: give it another one")
+    system = _file_system(address)
+    for remaining in reversed(range(_TRIES[address.scheme])):
         try:
-            data: bytes = system.cat_file(f"{place.bucket}/{place.key}", start=0, end=size)
+            data: bytes = system.cat_file(f"{address.bucket}/{address.key}", start=0, end=size)
         except Exception as error:
             problem = _Problem.of(error)
-            if problem.fault is not _Fault.UNREACHABLE or not left:
-                raise _not_read(place, problem) from error
+            if problem.fault is not _Fault.UNREACHABLE or not remaining:
+                raise _read_error(address, problem) from error
         else:
             return data
     raise AssertionError("the last try returns or raises")
 
 
-def _not_read(place: BucketURL, problem: _Problem) -> PhotoError | ServiceError:
-    """Return the error of one object that cannot be read; that of its bucket if no other can be read either."""
+def _read_error(address: BucketURL, problem: _Problem) -> PhotoError | ServiceError:
+    """Return the error for an object that cannot be read, or for its bucket if that cannot be read either."""
     if problem.fault is _Fault.MISSING and problem.code != _NO_BUCKET:
-        return _not_there(str(place))
+        return _not_found_error(str(address))
     if problem.fault in (_Fault.MISSING, _Fault.NO_CREDENTIALS, _Fault.UNREACHABLE):
-        return problem.explained(place, "read")
+        return problem.to_error(address, "read")
     advice = "; give the credentials the right to read it"
     if problem.fault is not _Fault.DENIED:
-        object_state(str(place))  # raises if the bucket cannot be read
+        object_state(str(address))  # raises if the bucket cannot be read
         advice = ", and its bucket can be read: try again later"
-    return UnreadablePhotoError(f"{printable(str(place))} cannot be read: {problem.reason}{advice}")
+    return UnreadablePhotoError(f"{printable(str(address))} cannot be read: {problem.reason}{advice}")
 
 
-def _not_there(url: str) -> PhotoNotFoundError:
+def _not_found_error(url: str) -> PhotoNotFoundError:
     return PhotoNotFoundError(f"there is no photo {printable(url)}; check the address")
 
 
-def _is_below(name: str, info: Mapping[str, Any], begins: str) -> bool:
-    below = name[len(begins) :]
-    is_named = name.startswith(begins) and bool(below) and not below.endswith("/")
+def _is_below(name: str, info: Mapping[str, Any], start: str) -> bool:
+    below = name[len(start) :]
+    is_named = name.startswith(start) and bool(below) and not below.endswith("/")
     return is_named and info.get("type") == "file" and is_storable(below)
 
 
@@ -185,7 +184,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _state(info: Mapping[str, Any]) -> ObjectState:
-    """Return the state in a listing's entry or an object's headers; the two say the same in different words."""
+    """Return the state in a listing's entry or an object's headers, which differ in their keys."""
     when = next((info[key] for key in ("LastModified", "mtime", "updated") if info.get(key)), None)
     if isinstance(when, str):
         try:
@@ -198,39 +197,39 @@ def _state(info: Mapping[str, Any]) -> ObjectState:
     return ObjectState(int(info["size"]), seconds * _SECOND + fraction)
 
 
-def _file_system(place: BucketURL) -> Any:
-    """Return what reads buckets of a kind, opened once in a process."""
-    key = (os.getpid(), place.scheme)
-    with _opening:
+def _file_system(address: BucketURL) -> Any:
+    """Return the file system for the buckets of a service, opened once in a process."""
+    key = (os.getpid(), address.scheme)
+    with _opening_lock:
         if key not in _systems:
-            _systems[key] = _opened(place)
+            _systems[key] = _open_file_system(address)
         return _systems[key]
 
 
-def _opened(place: BucketURL) -> Any:
-    module, name = _SYSTEMS[place.scheme]
+def _open_file_system(address: BucketURL) -> Any:
+    module, name = _SYSTEMS[address.scheme]
     try:
         system_class = getattr(importlib.import_module(module), name)
     except ImportError as error:
         if was_interrupted(error):
             raise KeyboardInterrupt from error
         raise MissingDependencyError(
-            f"photos of {place.scheme}:// need the extra 'buckets': python -m pip install 'facebank[buckets]'"
+            f"photos of {address.scheme}:// need the extra 'buckets': python -m pip install 'facebank[buckets]'"
         ) from error
     import logging
 
-    for library in _LOGGERS:  # they would write tracebacks to standard error
+    for library in _LOGGERS:  # these libraries would write tracebacks to standard error
         logger = logging.getLogger(library)
         logger.addHandler(logging.NullHandler())
         logger.propagate = False
     options: dict[str, object] = {"use_listings_cache": False, "skip_instance_cache": True}
-    if place.scheme == "gs":
+    if address.scheme == "gs":
         options["access"] = "read_only"
         if os.environ.get("STORAGE_EMULATOR_HOST"):
-            options["token"] = "anon"  # noqa: S105 - emulators know no accounts
-    with _explained(place, "read"):
+            options["token"] = "anon"  # noqa: S105 - emulators have no accounts
+    with _translate_errors(address, "read"):
         system = system_class(**options)
-    if place.scheme == "s3":
+    if address.scheme == "s3":
         system.retries = 1  # botocore itself tries five times
     return system
 
@@ -244,7 +243,7 @@ class _Fault(Enum):
 
 
 _NO_BUCKET = "NoSuchBucket"
-# Names of exceptions and their bases, and codes of the services; the first line that fits counts.
+# Names of exceptions and their bases, and codes of the services; the first match counts.
 _FAULTS = (
     (_Fault.MISSING, {"FileNotFoundError", _NO_BUCKET}),
     (
@@ -268,48 +267,48 @@ _FAULTS = (
 
 
 class _Problem(NamedTuple):
+    """The cause of a library's exception."""
+
     fault: _Fault
     code: str  # the service's, or the name of the library's exception
 
     @classmethod
     def of(cls, error: BaseException) -> _Problem:
-        """Return what an exception of a library means; its text is not used."""
+        """Return the problem for an exception, by its types and codes; its text is not used."""
         names, code = set[str](), ""
-        seen: BaseException | None = error
-        while seen is not None and len(names) < 100:
-            names.update(kind.__name__ for kind in type(seen).__mro__)
-            code = code or _code(seen)
-            seen = seen.__cause__
+        cause: BaseException | None = error
+        while cause is not None and len(names) < 100:
+            names.update(kind.__name__ for kind in type(cause).__mro__)
+            code = code or _code(cause)
+            cause = cause.__cause__
         if code:
             names.add(code)
-        shown = code or type(error).__name__
-        return cls(next((fault for fault, some in _FAULTS if not names.isdisjoint(some)), _Fault.OTHER), shown)
+        fault = next((fault for fault, known_names in _FAULTS if not names.isdisjoint(known_names)), _Fault.OTHER)
+        return cls(fault, code or type(error).__name__)
 
     @property
     def reason(self) -> str:
-        """What it is in a few words, with the code."""
+        """The problem in a few words, with the code."""
         return f"{'access is denied' if self.fault is _Fault.DENIED else 'the service fails'} ({printable(self.code)})"
 
-    def explained(self, place: BucketURL, done: str) -> ServiceError:
-        """Return the error that says what is wrong with a bucket that cannot be listed or read, and what to do."""
-        name = printable(str(place))
+    def to_error(self, address: BucketURL, done: str) -> ServiceError:
+        """Return the error for a bucket that cannot be `done` (such as ``read``), with advice."""
+        name = printable(str(address))
         if self.fault is _Fault.MISSING:
-            return ServiceError(
-                f"there is no bucket {place.root}: check its name, and which service and account are asked"
-            )
+            return ServiceError(f"there is no bucket {address.root}: check its name, the service and the account")
         if self.fault is _Fault.NO_CREDENTIALS:
             tool, variable = (
-                ("aws", "AWS_PROFILE") if place.scheme == "s3" else ("gcloud", "GOOGLE_APPLICATION_CREDENTIALS")
+                ("aws", "AWS_PROFILE") if address.scheme == "s3" else ("gcloud", "GOOGLE_APPLICATION_CREDENTIALS")
             )
             return ServiceError(
                 f"{name} cannot be {done}: there are no credentials for it, or they are refused "
                 f"({printable(self.code)}); set them up as for the command '{tool}', for example with {variable}"
             )
         if self.fault is _Fault.UNREACHABLE:
-            variable = "AWS_ENDPOINT_URL" if place.scheme == "s3" else "STORAGE_EMULATOR_HOST"
+            variable = "AWS_ENDPOINT_URL" if address.scheme == "s3" else "STORAGE_EMULATOR_HOST"
             return ServiceError(
                 f"{name} cannot be reached ({printable(self.code)}): check the network, and {variable} if it is set; "
-                "what is known of its photos is kept, and the next scan continues"
+                "the photos scanned so far are kept, and the next scan continues"
             )
         advice = "give the credentials the right to list the bucket and to read its objects"
         if self.fault is not _Fault.DENIED:
@@ -318,18 +317,18 @@ class _Problem(NamedTuple):
 
 
 def _code(error: BaseException) -> str:
-    """Return the code that a service gave, empty if it gave none."""
+    """Return the error code of a service, empty if there is none."""
     response = getattr(error, "response", None)
-    stated = response.get("Error", {}).get("Code") if isinstance(response, dict) else getattr(error, "code", None)
-    if stated is None and isinstance(error, OSError) and str(error).startswith("Forbidden"):  # of gcsfs
-        stated = 403
-    return "" if stated is None else str(stated)[:40]
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else getattr(error, "code", None)
+    if code is None and isinstance(error, OSError) and str(error).startswith("Forbidden"):  # of gcsfs
+        code = 403
+    return "" if code is None else str(code)[:40]
 
 
 @contextmanager
-def _explained(place: BucketURL, done: str) -> Iterator[None]:
-    """Turn what a library raises into `ServiceError`; `done` is what cannot be done."""
+def _translate_errors(address: BucketURL, done: str) -> Iterator[None]:
+    """Translate a library's exceptions to `ServiceError`; `done` is a participle for messages, such as ``read``."""
     try:
         yield
     except Exception as error:
-        raise _Problem.of(error).explained(place, done) from error
+        raise _Problem.of(error).to_error(address, done) from error

@@ -36,38 +36,35 @@ VIDEO_SUFFIXES = frozenset(
 )
 _NaturalKey: TypeAlias = "tuple[list[tuple[int, int, str]], list[tuple[int, int, str]], str]"
 # does not match "Summer 2.5" and "12.03.2019"
-_IS_SUFFIX = re.compile(r"\.[a-z][a-z0-9_~-]*")
+_SUFFIX = re.compile(r"\.[a-z][a-z0-9_~-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class FolderContents:
-    """The files of a folder and its subfolders: photos, videos, and pictures in unsupported formats.
-
-    Each in natural order, ignoring case: ``2.jpg`` before ``10.jpg``.
-    """
+    """The files of a folder and its subfolders, each kind in natural order (``2.jpg`` before ``10.jpg``)."""
 
     photos: tuple[Path, ...] = ()
     videos: tuple[Path, ...] = ()
-    skipped: tuple[tuple[Path, SkippedKind], ...] = ()
-    closed: frozenset[Path] = frozenset()  # entries of the photos that are unreadable folders
+    skipped: tuple[tuple[Path, SkippedKind], ...] = ()  # pictures in unsupported formats
+    closed: frozenset[Path] = frozenset()  # unreadable folders, which are also listed as photos
 
 
-def look_through(place: str | os.PathLike[str], *, within: NamedFolders | None = None) -> FolderContents:
-    """List the photos, videos and unsupported pictures of a folder and its subfolders; paths start with `place`.
+def look_through(path: str | os.PathLike[str], *, within: NamedFolders | None = None) -> FolderContents:
+    """List the photos, videos and unsupported pictures of a folder and its subfolders; paths start with `path`.
 
     Files are recognized by suffix, those without one by their first bytes. Hidden files and folders (names with a
     leading dot) are omitted. Links are followed, but each folder is visited once. An unreadable folder is listed as a
     photo, because reading it then raises an error with the reason. A file is listed as its only photo, whatever its
-    name. Raises `PhotoNotFoundError` (`place` does not exist) or `UsageError` (it is empty).
+    name. Raises `PhotoNotFoundError` (`path` does not exist) or `UsageError` (it is empty).
 
     Parameters
     ----------
-    place
+    path
         A folder or a file.
     within
         Links that lead out of these folders are skipped; None to follow all links.
     """
-    top = named_path(place)
+    top = named_path(path)
     try:
         top.stat()
     except (OSError, ValueError) as error:
@@ -76,27 +73,27 @@ def look_through(place: str | os.PathLike[str], *, within: NamedFolders | None =
         return FolderContents(photos=(top,))
     photos, videos = list[Path](), list[Path]()
     skipped, closed = dict[Path, SkippedKind](), set[Path]()
-    for path, is_file in _walk(top, within):
-        kind = _kind_of(path, within) if is_file else FileKind.PHOTO
+    for entry, is_file in _walk(top, within):
+        kind = _kind_of(entry, within) if is_file else FileKind.PHOTO
         if not is_file:
-            closed.add(path)
+            closed.add(entry)
         if kind is FileKind.PHOTO:
-            photos.append(path)
+            photos.append(entry)
         elif kind is FileKind.VIDEO:
-            videos.append(path)
+            videos.append(entry)
         elif kind is not None:
-            skipped[path] = kind
+            skipped[entry] = kind
     return FolderContents(
         tuple(_sort_paths(photos, top)),
         tuple(_sort_paths(videos, top)),
-        tuple((path, skipped[path]) for path in _sort_paths(skipped, top)),
+        tuple((entry, skipped[entry]) for entry in _sort_paths(skipped, top)),
         frozenset(closed),
     )
 
 
-def find_photos(place: str | os.PathLike[str]) -> list[Path]:
+def find_photos(path: str | os.PathLike[str]) -> list[Path]:
     """List the photos of a folder and its subfolders, as `look_through` does."""
-    return list(look_through(place).photos)
+    return list(look_through(path).photos)
 
 
 def find_videos(folder: str | os.PathLike[str]) -> list[Path]:
@@ -106,7 +103,7 @@ def find_videos(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 class FileKind(Enum):
-    """A kind of file that is read."""
+    """A kind of supported file."""
 
     PHOTO = auto()
     VIDEO = auto()
@@ -120,21 +117,21 @@ def kind_by_suffix(suffix: str) -> FileKind | SkippedKind | None:
 
 
 def natural_order(names: Sequence[str]) -> list[_NaturalKey]:
-    """Return a key by which paths, given as their parts, are sorted as `FolderContents` has them."""
+    """Return the sort key of a path, given its parts, for the order of `FolderContents`."""
     return [_natural_key(name) for name in names]
 
 
 def _kind_of(path: Path, within: NamedFolders | None) -> FileKind | SkippedKind | None:
     """Return the kind of a file, by its name or first bytes; None for other files."""
     suffix = path.suffix.lower()
-    named = kind_by_suffix(suffix)
-    if isinstance(named, FileKind) or (named is None and _IS_SUFFIX.fullmatch(suffix)):
-        return named
+    kind = kind_by_suffix(suffix)
+    if isinstance(kind, FileKind) or (kind is None and _SUFFIX.fullmatch(suffix)):
+        return kind
     head = _first_bytes(path, within)
-    found = unmistakable_format(head)
-    if found is not None and not (named and found.name == "TIFF"):  # most raw files begin like a TIFF
-        return FileKind.PHOTO  # with another suffix
-    return named or skipped_kind(head)
+    photo_format = unmistakable_format(head)
+    if photo_format is not None and not (kind and photo_format.name == "TIFF"):  # most raw files begin like a TIFF
+        return FileKind.PHOTO  # despite its suffix
+    return kind or skipped_kind(head)
 
 
 def _first_bytes(path: Path, within: NamedFolders | None) -> bytes:
@@ -159,7 +156,7 @@ def _walk(top: Path, within: NamedFolders | None) -> Iterator[tuple[Path, bool]]
     """Yield files with True, and unreadable folders with False."""
     folders, linked_folders = [top], list[Path]()
     visited: set[tuple[int, int]] = set()
-    # links last, so that a folder that is also linked is listed under its own name
+    # links last, so that a linked folder is listed under its own name
     while folders or linked_folders:
         folder = (folders or linked_folders).pop()
         try:
@@ -168,8 +165,8 @@ def _walk(top: Path, within: NamedFolders | None) -> Iterator[tuple[Path, bool]]
                 if (status.st_dev, status.st_ino) in visited:
                     continue
                 visited.add((status.st_dev, status.st_ino))
-                with opened.entries() as scan:
-                    entries = sorted((entry.name, entry.is_symlink(), _is_folder(entry)) for entry in scan)
+                with opened.entries() as unsorted:
+                    entries = sorted((entry.name, entry.is_symlink(), _is_folder(entry)) for entry in unsorted)
         except OSError:
             yield folder, False
             continue

@@ -48,7 +48,7 @@ def _format(name: str, signature: bytes, suffixes: str, module: str, plugin: str
     return PhotoFormat(name, re.compile(signature, re.DOTALL), tuple(suffixes.split()), module, plugin, **costs)
 
 
-# An MPO is a JPEG followed by others: the first picture is read.
+# An MPO is a JPEG followed by others, of which only the first is read.
 FORMATS = (
     _format("JPEG", rb"\xff\xd8\xff", ".jpg .jpeg .jpe .jfif .mpo", "PIL.JpegImagePlugin", "JpegImageFile"),
     _format("PNG", rb"\x89PNG\r\n\x1a\n", ".png", "PIL.PngImagePlugin", "PngImageFile"),
@@ -71,7 +71,7 @@ FORMATS = (
 )
 
 _VIDEO = "a video"
-_BRIEF = frozenset(("BMP", "PPM"))  # signatures of two letters, which a text may start with
+_SHORT_SIGNATURES = frozenset(("BMP", "PPM"))  # two letters, with which a text may start
 
 # Other formats that users are likely to pass, to be named in the message.
 _UNSUPPORTED = tuple(
@@ -97,24 +97,23 @@ _UNSUPPORTED = tuple(
 
 @dataclass(frozen=True, slots=True)
 class SkippedKind:
-    """An unsupported kind of picture: its code in JSON (never renamed), and its name in singular and plural.
+    """An unsupported kind of picture."""
 
-    It is recognized by suffixes in lower case, and by a signature of its first bytes if available.
-    """
-
-    code: str
-    one: str
-    many: str
-    suffixes: tuple[str, ...]
-    signature: re.Pattern[bytes] | None
+    code: str  # in JSON; never renamed
+    singular: str
+    plural: str
+    suffixes: tuple[str, ...]  # in lower case
+    signature: re.Pattern[bytes] | None  # of its first bytes
 
 
-def _kind(code: str, one: str, suffixes: str, signature: bytes | None = None, many: str | None = None) -> SkippedKind:
+def _kind(
+    code: str, singular: str, suffixes: str, signature: bytes | None = None, plural: str | None = None
+) -> SkippedKind:
     pattern = None if signature is None else re.compile(signature, re.DOTALL)
-    return SkippedKind(code, one, many or f"{one}s", tuple(suffixes.split()), pattern)
+    return SkippedKind(code, singular, plural or f"{singular}s", tuple(suffixes.split()), pattern)
 
 
-# DNG and most other raw files begin like a TIFF; only some have a signature of their own.
+# DNG and most other raw files begin like a TIFF; only some have a distinct signature.
 SKIPPED = (
     _kind(
         "raw",
@@ -140,12 +139,13 @@ SKIPPED_SUFFIXES: Mapping[str, SkippedKind] = {suffix: kind for kind in SKIPPED 
 
 
 def unmistakable_format(head: bytes) -> PhotoFormat | None:
-    """Return the format of a file if its first `SIGNATURE_BYTES` bytes are conclusive, whatever its name."""
-    return next((each for each in FORMATS if each.name not in _BRIEF and each.signature.match(head)), None)
+    """Return the format of a file if its first `SIGNATURE_BYTES` bytes are conclusive, else None."""
+    conclusive = (entry for entry in FORMATS if entry.name not in _SHORT_SIGNATURES)
+    return next((entry for entry in conclusive if entry.signature.match(head)), None)
 
 
-def recognize_format(data: bytes, source: str) -> PhotoFormat:
-    """Return the format of a file by its first `SIGNATURE_BYTES` bytes; `source` names it in messages.
+def recognize_format(data: bytes, label: str) -> PhotoFormat:
+    """Return the format of a file by its first `SIGNATURE_BYTES` bytes; `label` names it in messages.
 
     Raises `UnsupportedPhotoError` (a picture in a known, unsupported format) or `UnreadablePhotoError` (an unknown
     format).
@@ -159,12 +159,12 @@ def recognize_format(data: bytes, source: str) -> PhotoFormat:
             advice = ": use `facebank video` to identify the people in it"
             if name != _VIDEO:
                 advice = ", which is not supported; save it as JPEG or PNG"
-            raise UnsupportedPhotoError(f"{printable(source)} is {name}{advice}")
-    raise UnreadablePhotoError(f"{printable(source)} is not a photo: unknown file format")
+            raise UnsupportedPhotoError(f"{printable(label)} is {name}{advice}")
+    raise UnreadablePhotoError(f"{printable(label)} is not a photo: unknown file format")
 
 
-def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile:
-    """Return Pillow's image of a file, its pixels not decoded yet; `source` names it in messages.
+def open_image(data: bytes, photo_format: PhotoFormat, label: str) -> ImageFile:
+    """Return Pillow's image of a file, its pixels not decoded yet; `label` names it in messages.
 
     Raises `UnsupportedPhotoError` if the decoder is not installed, or is one of Pillow's slow Python decoders (a
     microsecond per pixel, for compressed BMP and PPM of unusual depth), or if a TIFF starts with a thumbnail, as raw
@@ -174,11 +174,11 @@ def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile
         module = import_module(photo_format.module)
     except ImportError as error:
         raise UnsupportedPhotoError(
-            f"{printable(source)} is a HEIC photo; to read it, run: pip install 'facebank[heif]'"
+            f"{printable(label)} is a HEIC photo; to read it, run: pip install 'facebank[heif]'"
         ) from error
     if not getattr(module, "SUPPORTED", True):
         raise UnsupportedPhotoError(
-            f"{printable(source)} is a {photo_format.name} photo and this Pillow was built without that format; "
+            f"{printable(label)} is a {photo_format.name} photo and this Pillow was built without that format; "
             "run: pip install --force-reinstall Pillow"
         )
     plugin = cast("Callable[[BytesIO], ImageFile]", getattr(module, photo_format.plugin))
@@ -190,28 +190,26 @@ def open_photo(data: bytes, photo_format: PhotoFormat, source: str) -> ImageFile
             raise
         image = plugin(BytesIO(data.replace(_EXIF_HEADER, _NO_EXIF_HEADER)))
     if getattr(image, "tag_v2", {}).get(_NEW_SUBFILE_TYPE) == _REDUCED_RESOLUTION:
-        raise UnsupportedPhotoError(
-            f"{printable(source)} is a camera raw file, which is not supported; save it as JPEG"
-        )
+        raise UnsupportedPhotoError(f"{printable(label)} is a camera raw file, which is not supported; save it as JPEG")
     from PIL.Image import DECODERS
 
     if any(tile[0] in DECODERS for tile in image.tile[:1]):
         raise UnsupportedPhotoError(
-            f"{printable(source)} is a {photo_format.name} of a rare kind that is not supported; save it as JPEG or PNG"
+            f"{printable(label)} is a {photo_format.name} of a rare kind that is not supported; save it as JPEG or PNG"
         )
     return image
 
 
-def counted_skipped(kinds: Iterable[SkippedKind]) -> str:
-    """Return the counts of the kinds, most frequent first, such as ``3 camera raw files and 1 icon``."""
+def describe_skipped(kinds: Iterable[SkippedKind]) -> str:
+    """Return a text with the counts of the kinds, most frequent first, such as ``3 camera raw files and 1 icon``."""
     counts = Counter(kinds).most_common()
-    parts = [f"{count:,} {kind.one if count == 1 else kind.many}" for kind, count in counts]
+    parts = [f"{count:,} {kind.singular if count == 1 else kind.plural}" for kind, count in counts]
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
 def skipped_message(path: str, kind: SkippedKind) -> str:
-    """Return a message of one line about a skipped file, with advice."""
-    return f"{printable(path)} is skipped: {kind.one}; convert it to JPEG or PNG"
+    """Return the message for a skipped file, one line with advice."""
+    return f"{printable(path)} is skipped: {kind.singular}; convert it to JPEG or PNG"
 
 
 def skipped_kind(head: bytes) -> SkippedKind | None:
@@ -221,7 +219,7 @@ def skipped_kind(head: bytes) -> SkippedKind | None:
 
 @cache
 def decoder_versions() -> str:
-    """Return the versions of facebank and all decoders in one line; equal versions read files identically."""
+    """Return the versions of facebank and all decoders in one line; with equal versions, files are read identically."""
     from facebank import __version__
 
     decoders = dict.fromkeys(entry.module for entry in FORMATS)

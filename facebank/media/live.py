@@ -1,8 +1,8 @@
 """Live frames from a camera, a stream, or a file at its own speed.
 
-A thread reads and keeps only the newest frame, so that a slow caller gets fewer frames, never old ones. A stream that
-drops is reopened after a pause, which gets longer each time. Messages never contain the user name, password or query of
-an address.
+A thread reads and keeps only the newest frame: a slow caller gets fewer frames, never old ones. A stream that drops is
+reopened after a pause, which gets longer each time. Messages never contain the user name, password or query of an
+address.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from facebank.errors import StreamError, UsageError
-from facebank.media.video import CutDetector, Frame, Video, VideoLimits, open_capture, silent
+from facebank.media.video import CutDetector, Frame, Video, VideoLimits, open_capture, silenced
 from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
 from facebank.storage.text import printable
 
@@ -37,11 +37,11 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp
 
 _LIMITS = VideoLimits()
 _DEVICE = re.compile(r"/dev/video(\d+)")
-_LONGEST_STILL = 60.0  # maximum display time of a file's frame, in seconds
-_JOINED_WITHIN = 1.0  # seconds; a reader blocked by a dead server ends with the process
+_MAX_STILL = 60.0  # maximum display time of a file's frame, in seconds
+_JOIN_TIMEOUT = 1.0  # seconds; a reader blocked by a dead server ends with the process
 
 
-class Kind(StrEnum):
+class SourceKind(StrEnum):
     """The kind of a source of frames."""
 
     CAMERA = "camera"
@@ -51,26 +51,23 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LiveSource:
-    """A source of frames: `target` is passed to the decoder, `shown` is the name in messages, without secrets."""
+    """A source of frames."""
 
-    kind: Kind
-    target: str | int
-    shown: str
+    kind: SourceKind
+    target: str | int  # passed to the decoder
+    label: str  # name in messages, without secrets
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Timeouts and pauses for a stream, in seconds: first and longest pause before it is reopened, and the timeout.
+    """Timeout and pauses of a connection, in seconds; each pause is twice the previous one."""
 
-    Each pause is twice the previous one.
-    """
-
-    first: float = 1.0
-    longest: float = 30.0
-    patience: float = 10.0
+    first: float = 1.0  # pause before the first attempt to reconnect
+    longest: float = 30.0  # maximum pause
+    patience: float = 10.0  # timeout for connecting, and for each answer or frame
 
 
-class Change(StrEnum):
+class StreamChange(StrEnum):
     """A change of a source's state."""
 
     LOST = "lost"
@@ -78,28 +75,28 @@ class Change(StrEnum):
 
 
 def live_source(text: str) -> LiveSource:
-    """Parse a source: the number of a camera, a device, an address or a file.
+    """Return the source for a text: the number of a camera, a device, an address or a file.
 
-    Raises `UsageError` (an address with a scheme that is not allowed) or `StreamError` (the file or device does not
-    exist).
+    Raises `UsageError` (an invalid address, or a scheme that is not allowed) or `StreamError` (the file or device does
+    not exist).
     """
     if text.isdecimal() and len(text) < 4:
-        return LiveSource(Kind.CAMERA, int(text), f"camera {int(text)}")
+        return LiveSource(SourceKind.CAMERA, int(text), f"camera {int(text)}")
     if is_bucket_url(text):
         raise UsageError(bucket_file_message(text))
     if "://" in text:
-        return _address(text)
+        return _parse_address(text)
     if text.lower().startswith(tuple(f"{scheme}:" for scheme in SCHEMES)):
         raise UsageError("the address lacks two slashes: write it as rtsp://HOST/PATH")
     device = _DEVICE.fullmatch(text)
     if device is not None:
         if not Path(text).exists():
-            raise StreamError(f"there is no camera {text}")
-        return LiveSource(Kind.CAMERA, int(device[1]), text)
+            raise StreamError(f"there is no camera {text}: check that it is connected")
+        return LiveSource(SourceKind.CAMERA, int(device[1]), text)
     if not text or not os.path.lexists(text):
-        source = printable(text) or "an empty text"
-        raise StreamError(f"{source} is not a camera, address or file: use 0 for the first camera, or a path")
-    return LiveSource(Kind.FILE, os.path.abspath(text), printable(text))  # noqa: PTH100 - resolve() follows links
+        label = printable(text) or "an empty text"
+        raise StreamError(f"{label} is not a camera, address or file: use 0 for the first camera, or a path")
+    return LiveSource(SourceKind.FILE, os.path.abspath(text), printable(text))  # noqa: PTH100 - resolve() follows links
 
 
 class LiveVideo:
@@ -112,12 +109,12 @@ class LiveVideo:
     on_change
         Called in the reader's thread when a stream is lost (with the seconds of the pause) and when it is back (with
         the seconds of the outage).
-    waits
+    timeouts
         Timeouts and pauses; None for the defaults.
 
     Attributes
     ----------
-    passed_over
+    skipped_frames
         Number of frames that were never requested.
     cut_off
         The file if its frames ended before the stated end, because it is cut off or damaged; else None.
@@ -126,14 +123,14 @@ class LiveVideo:
     def __init__(
         self,
         source: LiveSource,
-        on_change: Callable[[Change, float], None] | None = None,
-        waits: Timeouts | None = None,
+        on_change: Callable[[StreamChange, float], None] | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self.source = source
-        self.passed_over = 0
+        self.skipped_frames = 0
         self.cut_off: Video | None = None
         self._on_change = on_change
-        self._waits = Timeouts() if waits is None else waits
+        self._timeouts = Timeouts() if timeouts is None else timeouts
         self._news = Condition()
         self._stop = Event()
         self._newest: Frame | None = None
@@ -146,7 +143,7 @@ class LiveVideo:
         self._reader = Thread(target=self._read, name="live", daemon=True)
 
     def __enter__(self) -> Self:
-        with silent():
+        with silenced():
             pass  # before the reader thread starts
         self._began = time.monotonic()
         self._reader.start()
@@ -159,21 +156,21 @@ class LiveVideo:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._reader.join(_JOINED_WITHIN)
+        self._reader.join(_JOIN_TIMEOUT)
 
     @property
     def now(self) -> float:
         """Seconds since the source was opened."""
         return time.monotonic() - self._began
 
-    def newest(self, patience: float = 0.5) -> Frame | None:
-        """Wait for a frame that was not returned yet, and return it; None on a timeout.
+    def newest(self, timeout: float = 0.5) -> Frame | None:
+        """Wait up to `timeout` seconds for a frame that was not returned yet, and return it; None on a timeout.
 
         Raises the error of the reader thread, such as `VideoTooLargeError`.
         """
         with self._news:
             if self._newest is None and not self._ended:
-                self._news.wait(patience)
+                self._news.wait(timeout)
             frame, self._newest = self._newest, None
             if frame is None and self._error is not None:
                 raise self._error
@@ -186,13 +183,13 @@ class LiveVideo:
                 self._news.wait_for(lambda: self._ended, seconds)
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether a file has ended without an error."""
         return self._ended and self._newest is None and self._error is None
 
     def _read(self) -> None:
         try:
-            if self.source.kind is Kind.FILE:
+            if self.source.kind is SourceKind.FILE:
                 self._play()
             else:
                 self._receive()
@@ -208,9 +205,9 @@ class LiveVideo:
         with Video(str(self.source.target)) as video:
             self._report_open()
             for frame in video.frames():
-                if self._stop.wait(min(max(0.0, frame.time - self.now), _LONGEST_STILL)):
+                if self._stop.wait(min(max(0.0, frame.time - self.now), _MAX_STILL)):
                     return
-                self._keep(frame.pixels[..., ::-1])
+                self._publish(frame.pixels[..., ::-1])
             if video.ends_early:
                 self.cut_off = video
 
@@ -218,12 +215,12 @@ class LiveVideo:
         """Read a camera or stream, and reopen it whenever it drops."""
         capture = self._open()
         if capture is None:
-            raise StreamError(_cannot_open(self.source))
+            raise StreamError(_open_error_message(self.source))
         self._report_open()
         while capture is not None:
             self._drain(capture)
             capture.release()
-            capture = self._opened_again()
+            capture = self._reopen()
 
     def _report_open(self) -> None:
         with self._news:
@@ -236,49 +233,49 @@ class LiveVideo:
             intact, pixels = capture.retrieve()
             if not intact:
                 continue
-            _LIMITS.check_size(pixels.shape[1], pixels.shape[0], self.source.shown)
-            self._keep(pixels)  # type: ignore[arg-type]
+            _LIMITS.check_size(pixels.shape[1], pixels.shape[0], self.source.label)
+            self._publish(pixels)  # type: ignore[arg-type]
 
-    def _keep(self, pixels: RGBImage) -> None:
+    def _publish(self, pixels: RGBImage) -> None:
         self._shot += self._cuts.is_cut(pixels)
         frame = Frame(self.now, self._shot, np.ascontiguousarray(pixels[..., ::-1]))
         with self._news:
-            self.passed_over += self._newest is not None
+            self.skipped_frames += self._newest is not None
             self._newest = frame
             self._news.notify_all()
 
-    def _opened_again(self) -> VideoCapture | None:
+    def _reopen(self) -> VideoCapture | None:
         """Retry until the source is back; None if reading was stopped."""
-        since, wait = self.now, self._waits.first
+        lost_at, pause = self.now, self._timeouts.first
         while not self._stop.is_set():
-            self._report(Change.LOST, wait)
-            if self._stop.wait(wait):
+            self._report(StreamChange.LOST, pause)
+            if self._stop.wait(pause):
                 break
             capture = self._open()
             if capture is not None:
-                self._report(Change.RESUMED, self.now - since)
+                self._report(StreamChange.RESUMED, self.now - lost_at)
                 self._cuts, self._shot = CutDetector(), self._shot + 1
                 return capture
-            wait = min(2 * wait, self._waits.longest)
+            pause = min(2 * pause, self._timeouts.longest)
         return None
 
     def _open(self) -> VideoCapture | None:
         """Open the source; None if that fails."""
         capture = open_capture(
-            self.source.target, timeout=self._waits.patience if self.source.kind is Kind.STREAM else None
+            self.source.target, timeout=self._timeouts.patience if self.source.kind is SourceKind.STREAM else None
         )
         if capture.isOpened():
             return capture
         capture.release()
         return None
 
-    def _report(self, change: Change, seconds: float) -> None:
+    def _report(self, change: StreamChange, seconds: float) -> None:
         if self._on_change is not None:
             self._on_change(change, seconds)
 
 
-def _address(text: str) -> LiveSource:
-    """Return the source of an address; only its host is shown, because a password may be anywhere else."""
+def _parse_address(text: str) -> LiveSource:
+    """Return the source for an address; its label is only the host, because a password may be anywhere else."""
     try:
         text.encode()  # OpenCV crashes on text that is not UTF-8
         parts = urlsplit(text)
@@ -291,10 +288,10 @@ def _address(text: str) -> LiveSource:
         )
     if "@" in text.partition(parts.netloc)[2]:
         raise UsageError("the address has an @ after its host: in names and passwords write %40 for @ and %2F for /")
-    return LiveSource(Kind.STREAM, text, printable(f"{parts.scheme}://{host}"))
+    return LiveSource(SourceKind.STREAM, text, printable(f"{parts.scheme}://{host}"))
 
 
-def _cannot_open(source: LiveSource) -> str:
-    if source.kind is Kind.CAMERA:
-        return f"{source.shown} cannot be opened: it does not exist, is used by another program, or needs a permission"
-    return f"{source.shown} cannot be opened: no answer, access denied, or not a video"
+def _open_error_message(source: LiveSource) -> str:
+    if source.kind is SourceKind.CAMERA:
+        return f"{source.label} cannot be opened: it does not exist, is used by another program, or needs permission"
+    return f"{source.label} cannot be opened: no answer, access denied, or not a video"

@@ -36,7 +36,7 @@ _SUPPORTED_TYPES = "a path, bytes, a binary file, a Pillow image or a uint8 arra
 def open_photo(photo: PhotoInput, channels: Channels = "RGB") -> DecodedPhoto:
     """Return a photo as upright RGB pixels, from one of the supported types.
 
-    Raises `UsageError` (not a supported type; the message names it) or `PhotoError` (it cannot be read).
+    Raises `UsageError` (an unsupported type) or `PhotoError` (it cannot be read).
 
     Parameters
     ----------
@@ -54,15 +54,15 @@ def open_photo(photo: PhotoInput, channels: Channels = "RGB") -> DecodedPhoto:
     if isinstance(photo, Buffer):
         return read_photo_bytes(bytes(photo))
     if isinstance(photo, np.ndarray):
-        return _of_pixels(photo if channels == "RGB" or photo.ndim != 3 else photo[..., ::-1], "<array>")
+        return _from_pixels(photo if channels == "RGB" or photo.ndim != 3 else photo[..., ::-1], "<array>")
     if _is_pillow(photo):
-        return _of_image(photo)
+        return _from_image(photo)
     check_photo(photo)
-    return _of_file(cast("BinaryIO", photo))
+    return _from_file(cast("BinaryIO", photo))
 
 
 def check_photo(photo: object) -> None:
-    """Raise `UsageError` for an object of an unsupported type; the message names it."""
+    """Raise `UsageError` for an object of an unsupported type, or an array with an invalid shape or dtype."""
     if photo_label(photo) is not None:
         if isinstance(photo, np.ndarray):
             DecodedPhoto("<array>", photo, "", has_orientation=False, taken_at=None)  # raises for invalid pixels
@@ -75,8 +75,8 @@ def check_photo(photo: object) -> None:
         advice = ": open the file with mode 'rb'"
     elif hasattr(photo, "numpy"):
         advice = ": convert it with .numpy()"
-    named = "None" if photo is None else f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
-    raise UsageError(f"a photo must be {_SUPPORTED_TYPES}, not {named}{advice}")
+    noun = "None" if photo is None else f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
+    raise UsageError(f"a photo must be {_SUPPORTED_TYPES}, not {noun}{advice}")
 
 
 def check_channels(channels: str) -> None:
@@ -95,8 +95,11 @@ def photo_label(photo: object) -> str | None:
     if hasattr(photo, "read") and not isinstance(photo, io.TextIOBase):
         name = getattr(photo, "name", None)
         return name if isinstance(name, str) else "<file>"
-    kinds = ((isinstance(photo, Buffer), "<bytes>"), (isinstance(photo, np.ndarray), "<array>"))
-    return next((label for is_kind, label in kinds if is_kind), "<image>" if _is_pillow(photo) else None)
+    if isinstance(photo, Buffer):
+        return "<bytes>"
+    if isinstance(photo, np.ndarray):
+        return "<array>"
+    return "<image>" if _is_pillow(photo) else None
 
 
 def _is_pillow(photo: object) -> TypeGuard[Image]:
@@ -104,7 +107,7 @@ def _is_pillow(photo: object) -> TypeGuard[Image]:
     return kind is not None and isinstance(photo, kind)
 
 
-def _of_file(file: BinaryIO) -> DecodedPhoto:
+def _from_file(file: BinaryIO) -> DecodedPhoto:
     label = photo_label(file) or "<file>"
     try:
         if hasattr(file, "seekable") and file.seekable():
@@ -119,7 +122,7 @@ def _of_file(file: BinaryIO) -> DecodedPhoto:
     return read_photo_bytes(data, label)
 
 
-def _of_image(image: Image) -> DecodedPhoto:
+def _from_image(image: Image) -> DecodedPhoto:
     from PIL import ImageOps
 
     if 0 in image.size:
@@ -131,12 +134,12 @@ def _of_image(image: Image) -> DecodedPhoto:
     except Exception as error:
         # Pillow decodes here, and its plugins may raise any exception on hostile bytes
         raise UnreadablePhotoError(f"<image> cannot be read: {printable(str(error))}") from error
-    return _of_pixels(pixels, "<image>", has_orientation=oriented)
+    return _from_pixels(pixels, "<image>", has_orientation=oriented)
 
 
-def _of_pixels(pixels: RGBImage, label: str, *, has_orientation: bool = False) -> DecodedPhoto:
+def _from_pixels(pixels: RGBImage, label: str, *, has_orientation: bool = False) -> DecodedPhoto:
     photo = DecodedPhoto(label, pixels, "", has_orientation, taken_at=None)  # raises for invalid pixels
-    whole = np.ascontiguousarray(pixels)
+    contiguous = np.ascontiguousarray(pixels)
     digest = hashlib.sha256(f"{photo.width} x {photo.height}\n".encode())
-    digest.update(whole.data)
-    return replace(photo, pixels=whole, content_hash=digest.hexdigest())
+    digest.update(contiguous.data)
+    return replace(photo, pixels=contiguous, content_hash=digest.hexdigest())

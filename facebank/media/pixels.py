@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facebank.types import DecodedPhoto, FloatArray, RGBImage
 
 _BAND_PIXELS = 512 * 1024  # bands fit the processor's cache: three times as fast as the whole photo at once
-_USUAL_WHITES = (1.0, 255.0, 65_535.0)
+_COMMON_WHITES = (1.0, 255.0, 65_535.0)
 _TIFF_BITS_PER_SAMPLE = 258
 _QUARTER_TURNS = (1, 8, 3, 6)  # EXIF orientations for 0 to 3 quarter turns counter-clockwise
 _THUMBNAIL_MARGIN = 0.25  # of the box's size, on every side
@@ -81,14 +81,14 @@ def _white(image: Image) -> float:
         bits = cast("dict[int, tuple[int, ...]]", getattr(image, "tag_v2", {})).get(_TIFF_BITS_PER_SAMPLE, (16,))
         return float(2 ** bits[0] - 1)
     brightest = max(_brightest(np.asarray(band)) for band in _bands(image))
-    return next((white for white in _USUAL_WHITES if brightest <= white), brightest)
+    return next((white for white in _COMMON_WHITES if brightest <= white), brightest)
 
 
 def _brightest(values: NDArray[np.int32] | NDArray[np.float32]) -> float:
     return float(values.max(initial=0, where=np.isfinite(values)))
 
 
-def upright(pixels: RGBImage, orientation: int) -> RGBImage:
+def apply_orientation(pixels: RGBImage, orientation: int) -> RGBImage:
     """Apply an EXIF orientation, 1..8, to stored pixels ``(height, width, 3)``; returns contiguous pixels.
 
     Returns the same array for orientation 1. See EXIF 2.32, 4.6.4.
@@ -118,7 +118,7 @@ def upright(pixels: RGBImage, orientation: int) -> RGBImage:
 def turn_photo(photo: DecodedPhoto, quarter_turns: int) -> DecodedPhoto:
     """Return a photo turned counter-clockwise by `quarter_turns` times 90 degrees; negative is clockwise."""
     orientation = _QUARTER_TURNS[quarter_turns % 4]
-    return photo if orientation == 1 else replace(photo, pixels=upright(photo.pixels, orientation))
+    return photo if orientation == 1 else replace(photo, pixels=apply_orientation(photo.pixels, orientation))
 
 
 def encode_thumbnail(
@@ -146,7 +146,7 @@ def encode_thumbnail(
         raise UsageError("a thumbnail's box must be four finite numbers")
     from PIL import Image
 
-    left, top, right, bottom = _with_margin(box, photo.width, photo.height)
+    left, top, right, bottom = _add_margin(box, photo.width, photo.height)
     face = Image.fromarray(np.ascontiguousarray(photo.pixels[top:bottom, left:right]))
     face.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = BytesIO()
@@ -154,11 +154,11 @@ def encode_thumbnail(
     return file.getvalue()
 
 
-def _with_margin(box: FloatArray, width: int, height: int) -> tuple[int, int, int, int]:
+def _add_margin(box: FloatArray, width: int, height: int) -> tuple[int, int, int, int]:
     x1, y1, x2, y2 = (float(value) for value in box)
-    across, down = abs(x2 - x1) * _THUMBNAIL_MARGIN, abs(y2 - y1) * _THUMBNAIL_MARGIN
-    left, right = _span(min(x1, x2) - across, max(x1, x2) + across, width)
-    top, bottom = _span(min(y1, y2) - down, max(y1, y2) + down, height)
+    margin_x, margin_y = abs(x2 - x1) * _THUMBNAIL_MARGIN, abs(y2 - y1) * _THUMBNAIL_MARGIN
+    left, right = _span(min(x1, x2) - margin_x, max(x1, x2) + margin_x, width)
+    top, bottom = _span(min(y1, y2) - margin_y, max(y1, y2) + margin_y, height)
     return left, top, right, bottom
 
 

@@ -20,9 +20,9 @@ from facebank.errors import (
     UnreadablePhotoError,
     UsageError,
 )
-from facebank.media.formats import PhotoFormat, open_photo, recognize_format
+from facebank.media.formats import PhotoFormat, open_image, recognize_format
 from facebank.media.picture_hash import picture_hash
-from facebank.media.pixels import to_rgb, upright
+from facebank.media.pixels import apply_orientation, to_rgb
 from facebank.media.structure import gif_fault, jpeg_fault, png_fault, ppm_fault, tiff_fault, webp_canvas, webp_fault
 from facebank.storage.bucket_urls import bucket_file_message, is_bucket_url
 from facebank.storage.dates import FIRST_PHOTOS, is_plausible
@@ -47,7 +47,7 @@ _FAULT_FINDERS = {
     "TIFF": tiff_fault,
     "PPM": ppm_fault,
 }
-_TURNED_WHEN_OPENED = frozenset(("TIFF", "HEIC"))  # Pillow reports their upright size before decoding
+_TURNED_BY_DECODER = frozenset(("TIFF", "HEIC"))  # Pillow reports their upright size before decoding
 _FILE_KINDS = (
     (stat.S_ISDIR, "is a folder, not a photo"),
     (stat.S_ISFIFO, "is a named pipe, not a photo"),
@@ -57,7 +57,7 @@ _ORIENTATION = 0x0112
 _EXIF_IFD = 0x8769
 # Date, offset from UTC, fraction of a second: original, digitized, changed (EXIF 2.32, tables 4 and 8).
 _DATE_TAGS = ((0x9003, 0x9011, 0x9291), (0x9004, 0x9012, 0x9292), (0x0132, 0x9010, 0x9290))
-_WANTED = frozenset({_ORIENTATION, *(tag for tags in _DATE_TAGS for tag in tags)})
+_USED_TAGS = frozenset({_ORIENTATION, *(tag for tags in _DATE_TAGS for tag in tags)})
 _MAX_EXIF_BYTES = 1024 * 1024  # a JPEG's has 64 KB
 _DATE = re.compile(r"(\d{4})[:/.-](\d\d?)[:/.-](\d\d?)(?:[ T](\d\d?):(\d\d?)(?::(\d\d?))?|(?!\d))", re.ASCII)
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
@@ -65,7 +65,7 @@ _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class PhotoLimits:
-    """Limits on the size of photos; raises `UsageError` if a limit is less than 1."""
+    """Limits on the size of photos, each 1 or more; raises `UsageError` otherwise."""
 
     # file size in bytes, checked before the file is opened. One twentieth for AVIF, where Pillow takes a third of a
     # second for a megabyte of hostile EXIF.
@@ -78,22 +78,22 @@ class PhotoLimits:
         if min(self.max_bytes, self.max_pixels) < 1:
             raise UsageError("the limits on a photo's bytes and pixels must be 1 or more")
 
-    def check_bytes(self, size: int, source: str) -> None:
-        """Raise `PhotoTooLargeError` for a file of more than `max_bytes`; `source` is its name in messages."""
+    def check_bytes(self, size: int, label: str) -> None:
+        """Raise `PhotoTooLargeError` for a file of more than `max_bytes`; `label` is its name in messages."""
         if size > self.max_bytes:
             raise PhotoTooLargeError(
-                f"{printable(source)} has {size:,} bytes, the limit is {self.max_bytes:,}; use a smaller copy"
+                f"{printable(label)} has {size:,} bytes, the limit is {self.max_bytes:,}; use a smaller copy"
             )
 
-    def check_pixels(self, width: int, height: int, source: str) -> None:
-        """Raise `PhotoTooLargeError` for a picture of more than `max_pixels`; `source` is its name in messages."""
+    def check_pixels(self, width: int, height: int, label: str) -> None:
+        """Raise `PhotoTooLargeError` for a picture of more than `max_pixels`; `label` is its name in messages."""
         if width * height > self.max_pixels:
             raise PhotoTooLargeError(
-                f"{printable(source)} has {width:,} x {height:,} pixels, the limit is {self.max_pixels:,}; "
+                f"{printable(label)} has {width:,} x {height:,} pixels, the limit is {self.max_pixels:,}; "
                 "use a smaller copy"
             )
 
-    def divided(self, pixel_cost: float, byte_cost: float = 1.0) -> PhotoLimits:
+    def divide(self, pixel_cost: float, byte_cost: float = 1.0) -> PhotoLimits:
         """Return the limits divided by the costs of a format's pixels and bytes, at least 1."""
         return PhotoLimits(max(1, int(self.max_bytes / byte_cost)), max(1, int(self.max_pixels / pixel_cost)))
 
@@ -143,11 +143,11 @@ def read_photo(path: str | os.PathLike[str], limits: PhotoLimits = DEFAULT_LIMIT
 
 @dataclass(frozen=True, slots=True)
 class PhotoFile:
-    """A photo's file, not decoded: path as given, bytes, and modification time in UTC if known."""
+    """A photo's file, not decoded."""
 
-    path: str
+    path: str  # as given
     data: bytes
-    modified_at: datetime | None
+    modified_at: datetime | None  # in UTC; None if unknown
 
     @property
     def content_hash(self) -> str:
@@ -162,12 +162,12 @@ def read_photo_file(
 
     Files outside of `within` are not read, even through links created meanwhile; None to follow all links.
     """
-    source = os.fspath(path)
-    if is_bucket_url(source):
-        raise UnreadablePhotoError(bucket_file_message(source))
+    text = os.fspath(path)
+    if is_bucket_url(text):
+        raise UnreadablePhotoError(bucket_file_message(text))
     named_path(path)
-    data, modified_at = _read_file(source, limits, within)
-    return PhotoFile(source, data, modified_at)
+    data, modified_at = _read_file(text, limits, within)
+    return PhotoFile(text, data, modified_at)
 
 
 def decode_photo(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
@@ -190,40 +190,40 @@ class PhotoHeader:
 def read_header(file: PhotoFile, limits: PhotoLimits = DEFAULT_LIMITS) -> PhotoHeader:
     """Read the metadata before a photo's pixels; raises the errors of `read_photo`."""
     photo_format = recognize_format(file.data, file.path)
-    with _typed_errors(photo_format, file.path):
-        limits = limits.divided(photo_format.pixel_cost, photo_format.byte_cost)
+    with _translate_errors(photo_format, file.path):
+        limits = limits.divide(photo_format.pixel_cost, photo_format.byte_cost)
         _check_structure(file.data, photo_format, file.path, limits)
-        with _without_decoders_warnings(), open_photo(file.data, photo_format, file.path) as image:
+        with _suppress_decoder_warnings(), open_image(file.data, photo_format, file.path) as image:
             limits.check_pixels(image.width, image.height, file.path)
             orientation, xmp = _stored_orientation(image), image.info.get("xmp")
-            is_turned = photo_format.name in _TURNED_WHEN_OPENED
-            across, down = image.size if is_turned or orientation < 5 else image.size[::-1]
-    return PhotoHeader(photo_format.name, across, down, orientation, xmp if isinstance(xmp, bytes) else None)
+            is_turned = photo_format.name in _TURNED_BY_DECODER
+            width, height = image.size if is_turned or orientation < 5 else image.size[::-1]
+    return PhotoHeader(photo_format.name, width, height, orientation, xmp if isinstance(xmp, bytes) else None)
 
 
 def picture_hash_of_photo(file: PhotoFile, header: PhotoHeader) -> str:
     """Return the picture hash of an undecoded photo, given its header."""
-    return picture_hash(file.data, 1 if header.kind in _TURNED_WHEN_OPENED else header.orientation)
+    return picture_hash(file.data, 1 if header.kind in _TURNED_BY_DECODER else header.orientation)
 
 
-def read_photo_bytes(data: bytes, source: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
+def read_photo_bytes(data: bytes, label: str = "<bytes>", limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
     """Read a photo from bytes, as `read_photo` does; `taken_at` is None without a date in EXIF.
 
-    `source` is its name in messages, and the `path` of the result.
+    `label` is its name in messages, and the `path` of the result.
     """
-    limits.check_bytes(len(data), source)
-    return _read(data, source, limits, modified_at=None)
+    limits.check_bytes(len(data), label)
+    return _read(data, label, limits, modified_at=None)
 
 
-def _read_file(source: str, limits: PhotoLimits, within: NamedFolders | None) -> tuple[bytes, datetime | None]:
-    name = printable(source)
+def _read_file(path: str, limits: PhotoLimits, within: NamedFolders | None) -> tuple[bytes, datetime | None]:
+    name = printable(path)
     try:
-        status = Path(source).stat()
+        status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
-            raise UnreadablePhotoError(f"{name} {_kind(source, status.st_mode)}")
-        with Path(source).open("rb") if within is None else within.open_file(source) as file:
+            raise UnreadablePhotoError(f"{name} {_irregular_kind(path, status.st_mode)}")
+        with Path(path).open("rb") if within is None else within.open_file(path) as file:
             status = os.fstat(file.fileno())
-            limits.check_bytes(status.st_size, source)
+            limits.check_bytes(status.st_size, path)
             data = file.read(status.st_size)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise PhotoNotFoundError(f"there is no photo {name}; check the path") from error
@@ -232,8 +232,8 @@ def _read_file(source: str, limits: PhotoLimits, within: NamedFolders | None) ->
     return data, _modified_at(status.st_mtime)
 
 
-def _kind(source: str, mode: int) -> str:
-    if stat.S_ISDIR(mode) and not os.access(source, os.R_OK | os.X_OK):
+def _irregular_kind(path: str, mode: int) -> str:
+    if stat.S_ISDIR(mode) and not os.access(path, os.R_OK | os.X_OK):
         return "is a folder that cannot be opened; check its permissions"
     return next((kind for is_kind, kind in _FILE_KINDS if is_kind(mode)), "is a device, not a photo")
 
@@ -244,15 +244,15 @@ def _modified_at(seconds: float) -> datetime | None:
     return None
 
 
-def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime | None) -> DecodedPhoto:
+def _read(data: bytes, label: str, limits: PhotoLimits, modified_at: datetime | None) -> DecodedPhoto:
     if not data:
-        raise UnreadablePhotoError(f"{printable(source)} is empty")
-    photo_format = recognize_format(data, source)
-    with _typed_errors(photo_format, source):
-        stored, metadata = _decode(data, photo_format, source, limits)
-        pixels = upright(stored, metadata.orientation)
+        raise UnreadablePhotoError(f"{printable(label)} is empty")
+    photo_format = recognize_format(data, label)
+    with _translate_errors(photo_format, label):
+        stored, metadata = _decode(data, photo_format, label, limits)
+        pixels = apply_orientation(stored, metadata.orientation)
     return DecodedPhoto(
-        path=source,
+        path=label,
         pixels=pixels,
         content_hash=hashlib.sha256(data).hexdigest(),
         has_orientation=metadata.has_orientation,
@@ -262,31 +262,31 @@ def _read(data: bytes, source: str, limits: PhotoLimits, modified_at: datetime |
     )
 
 
-def _decode(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLimits) -> tuple[RGBImage, _Metadata]:
-    limits = limits.divided(photo_format.pixel_cost, photo_format.byte_cost)
-    limits.check_bytes(len(data), source)
-    _check_structure(data, photo_format, source, limits)
-    with _without_decoders_warnings(), open_photo(data, photo_format, source) as image:
+def _decode(data: bytes, photo_format: PhotoFormat, label: str, limits: PhotoLimits) -> tuple[RGBImage, _Metadata]:
+    limits = limits.divide(photo_format.pixel_cost, photo_format.byte_cost)
+    limits.check_bytes(len(data), label)
+    _check_structure(data, photo_format, label, limits)
+    with _suppress_decoder_warnings(), open_image(data, photo_format, label) as image:
         if image.info.get("progressive"):
-            # all of its coefficients stay in memory until its last scan
-            limits = limits.divided(1.5)
-        limits.check_pixels(image.width, image.height, source)
+            # all coefficients stay in memory until the last scan
+            limits = limits.divide(1.5)
+        limits.check_pixels(image.width, image.height, label)
         metadata = _read_metadata(image)
         # TIFF and HEIC may be larger than their headers state
-        limits.check_pixels(image.width, image.height, source)
+        limits.check_pixels(image.width, image.height, label)
         return to_rgb(image), metadata
 
 
-def _check_structure(data: bytes, photo_format: PhotoFormat, source: str, limits: PhotoLimits) -> None:
+def _check_structure(data: bytes, photo_format: PhotoFormat, label: str, limits: PhotoLimits) -> None:
     find_fault = _FAULT_FINDERS.get(photo_format.name)
     if find_fault and (fault := find_fault(data)):
-        raise UnreadablePhotoError(f"{printable(source)} is a damaged {photo_format.name}: {fault}; use another copy")
+        raise UnreadablePhotoError(f"{printable(label)} is a damaged {photo_format.name}: {fault}; use another copy")
     if photo_format.name == "WebP" and (canvas := webp_canvas(data)):
-        limits.check_pixels(*canvas, source)
+        limits.check_pixels(*canvas, label)
 
 
 @contextmanager
-def _typed_errors(photo_format: PhotoFormat, source: str) -> Iterator[None]:
+def _translate_errors(photo_format: PhotoFormat, label: str) -> Iterator[None]:
     """Translate every exception of a decoder to a `PhotoError`."""
     try:
         yield
@@ -294,13 +294,13 @@ def _typed_errors(photo_format: PhotoFormat, source: str) -> Iterator[None]:
         raise
     except Exception as error:
         # on hostile bytes Pillow's plugins raise SyntaxError, struct.error, KeyError, MemoryError and more
-        raise _explained(error, photo_format, source) from error
+        raise _translate_error(error, photo_format, label) from error
 
 
-def _explained(error: Exception, photo_format: PhotoFormat, source: str) -> PhotoError:
+def _translate_error(error: Exception, photo_format: PhotoFormat, label: str) -> PhotoError:
     from PIL.Image import DecompressionBombError
 
-    name = printable(source)
+    name = printable(label)
     if isinstance(error, DecompressionBombError):
         return PhotoTooLargeError(f"{name} has a part with too many pixels; use a smaller copy")
     if isinstance(error, MemoryError):
@@ -312,11 +312,11 @@ def _explained(error: Exception, photo_format: PhotoFormat, source: str) -> Phot
 
 
 @contextmanager
-def _without_decoders_warnings() -> Iterator[None]:
+def _suppress_decoder_warnings() -> Iterator[None]:
     """Suppress the decoders' warnings while a photo is read.
 
     ``warnings.catch_warnings`` restores a saved list of filters, which is not safe if several threads read photos.
-    Adding and removing one filter is; at worst a decoder's warning is shown.
+    Adding and removing one filter is safe; at worst a decoder's warning is shown.
     """
     rule = ("ignore", None, Warning, re.compile(r"PIL\.|pillow_heif"), 0)
     rules = cast("list[object]", warnings.filters)
@@ -330,14 +330,9 @@ def _without_decoders_warnings() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Metadata:
-    """The EXIF orientation, 1..8, to be applied to decoded pixels, whether the file has one, and the date.
-
-    The date is aware if EXIF has an offset from UTC, else naive; None without a date.
-    """
-
-    orientation: int
-    has_orientation: bool
-    taken_at: datetime | None
+    orientation: int  # EXIF's, 1..8, to be applied to the decoded pixels
+    has_orientation: bool  # whether the file has one
+    taken_at: datetime | None  # aware if EXIF has an offset from UTC, else naive; None without a date
 
 
 def _read_metadata(image: Image) -> _Metadata:
@@ -346,7 +341,7 @@ def _read_metadata(image: Image) -> _Metadata:
     The pixels come first, because EXIF follows them in a PNG, and Pillow turns a TIFF upright while decoding and drops
     its orientation. Raises whatever Pillow raises if it cannot decode them.
     """
-    stated_by_tiff = _valid(getattr(image, "tag_v2", {}).get(_ORIENTATION))
+    tiff_orientation = _valid_orientation(getattr(image, "tag_v2", {}).get(_ORIENTATION))
     image.load()
     tags: dict[int, object] = {}
     # Pillow may raise any exception on hostile EXIF, and a photo with an invalid date is still readable
@@ -355,26 +350,26 @@ def _read_metadata(image: Image) -> _Metadata:
             exif = image.getexif()
             tags.update(_used_tags(exif))
             tags.update(_used_tags(exif.get_ifd(_EXIF_IFD)))
-    orientation = _valid(tags.get(_ORIENTATION))
-    return _Metadata(orientation or 1, (orientation or stated_by_tiff) is not None, _taken_at(tags))
+    orientation = _valid_orientation(tags.get(_ORIENTATION))
+    return _Metadata(orientation or 1, (orientation or tiff_orientation) is not None, _taken_at(tags))
 
 
 def _stored_orientation(image: Image) -> int:
     """Return the EXIF orientation of the pixels in the file, whether or not the decoder applies it."""
-    turned_by_decoder = image.info.get("original_orientation") or getattr(image, "tag_v2", {}).get(_ORIENTATION)
-    orientation = _valid(turned_by_decoder)
+    applied = image.info.get("original_orientation") or getattr(image, "tag_v2", {}).get(_ORIENTATION)
+    orientation = _valid_orientation(applied)
     with suppress(Exception):
         if orientation is None and len(image.info.get("exif") or b"") <= _MAX_EXIF_BYTES:
-            orientation = _valid(image.getexif().get(_ORIENTATION))
+            orientation = _valid_orientation(image.getexif().get(_ORIENTATION))
     return orientation or 1
 
 
 def _used_tags(tags: Mapping[int, object]) -> dict[int, object]:
     # Pillow decodes values on access, and some are long
-    return {tag: tags[tag] for tag in _WANTED if tag in tags}
+    return {tag: tags[tag] for tag in _USED_TAGS if tag in tags}
 
 
-def _valid(orientation: object) -> int | None:
+def _valid_orientation(orientation: object) -> int | None:
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else None
 
 

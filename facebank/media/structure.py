@@ -39,8 +39,8 @@ _JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd8-\xfe])", re.DOTALL)
 
 # Bytes of one value of each field type (TIFF 6.0, section 2; BigTIFF: 16 to 18).
 _TYPE_SIZES = dict(zip((*range(1, 14), 16, 17, 18), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 8, 8, 8), strict=True))
-_TYPES_OF_BYTES = (1, 2, 7)
-_WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
+_BYTE_TYPES = (1, 2, 7)
+_INTEGER_FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _WIDTH, _HEIGHT, _SAMPLES, _ROWS_PER_STRIP, _PLANES = 256, 257, 277, 278, 284
 _TILE_WIDTH, _TILE_HEIGHT, _EXIF = 322, 323, 34_665
 _STRIP_OFFSETS, _TILE_OFFSETS = 273, 324
@@ -49,10 +49,12 @@ _SEPARATE_PLANES = 2
 
 
 class _Entry(NamedTuple):
+    """An entry of a TIFF directory."""
+
     tag: int
-    kind: int
-    length: int
-    position: int
+    kind: int  # field type
+    length: int  # number of values
+    position: int  # of its values in the file, in bytes
 
 
 class _FaultError(Exception):
@@ -188,7 +190,7 @@ def _directory(data: bytes, start: int, order: str, *, big: bool) -> list[_Entry
         size = count * _TYPE_SIZES.get(kind, 0)
         if size > inline_bytes and offset + size > len(data):
             raise _FaultError(f"tag {tag} is beyond the end of the file")
-        numbers += 0 if kind in _TYPES_OF_BYTES else count
+        numbers += 0 if kind in _BYTE_TYPES else count
         if numbers > MAX_TIFF_NUMBERS:
             raise _FaultError(f"a directory of more than {MAX_TIFF_NUMBERS:,} numbers")
         entries.append(_Entry(tag, kind, count, offset if size > inline_bytes else at + entry_bytes - inline_bytes))
@@ -202,9 +204,9 @@ def _measures(data: bytes, entries: Sequence[_Entry], order: str) -> dict[int, i
             continue
         if entry.tag in measures:
             raise _FaultError(f"tag {entry.tag} occurs twice")
-        if entry.kind not in _WHOLE_NUMBERS:
+        if entry.kind not in _INTEGER_FORMATS:
             raise _FaultError(f"tag {entry.tag} is not an integer")
-        (measures[entry.tag],) = struct.unpack_from(order + _WHOLE_NUMBERS[entry.kind], data, entry.position)
+        (measures[entry.tag],) = struct.unpack_from(order + _INTEGER_FORMATS[entry.kind], data, entry.position)
     return measures
 
 
@@ -213,10 +215,12 @@ def _check_parts(measures: dict[int, int], entries: Sequence[_Entry]) -> None:
     width, height = measures.get(_WIDTH, 0), measures.get(_HEIGHT, 0)
     planes = max(1, measures.get(_SAMPLES, 1)) if measures.get(_PLANES) == _SEPARATE_PLANES else 1
     if _TILE_WIDTH in measures or _TILE_HEIGHT in measures:
-        across, down = max(1, measures.get(_TILE_WIDTH, width)), max(1, measures.get(_TILE_HEIGHT, height))
+        part_width, part_height = max(1, measures.get(_TILE_WIDTH, width)), max(1, measures.get(_TILE_HEIGHT, height))
     else:
-        across, down = max(1, width), max(1, min(height, measures.get(_ROWS_PER_STRIP, height)))
+        part_width, part_height = max(1, width), max(1, min(height, measures.get(_ROWS_PER_STRIP, height)))
     stated = max((entry.length for entry in entries if entry.tag in (_STRIP_OFFSETS, _TILE_OFFSETS)), default=0)
-    parts = max(stated, planes * -(-width // across) * -(-height // down))
-    if parts * across * down > planes * (width * height * 5 // 4 + _FREE_TIFF_PIXELS):
-        raise _FaultError(f"{parts:,} x {across:,} x {down:,} pixels for a picture of {width:,} x {height:,}")
+    parts = max(stated, planes * -(-width // part_width) * -(-height // part_height))
+    if parts * part_width * part_height > planes * (width * height * 5 // 4 + _FREE_TIFF_PIXELS):
+        raise _FaultError(
+            f"{parts:,} x {part_width:,} x {part_height:,} pixels for a picture of {width:,} x {height:,}"
+        )

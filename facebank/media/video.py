@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"[playlist]", b"<?xml", b"<MPD")
 _SEEK_BEFORE = 2.0  # seconds: in unevenly spaced files OpenCV seeks by frame number and overshoots
 _MISSED_SECONDS, _MISSED_FRAMES = 0.25, 3  # how far before its stated end an intact video may end
-_ALMOST = 1e-6
-_SOONEST = 1 / 1000
-_UNDECODED = {b"AV01": "AV1", b"VVC1": "H.266"}
+_TOLERANCE = 1e-6
+_MIN_STEP = 1 / 1000
+_UNSUPPORTED_CODECS = {b"AV01": "AV1", b"VVC1": "H.266"}
 _FIRST_BOXES = (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip", b"pnot")
 _MAX_BOXES = 1_000  # intact files have a few; fragmented ones begin with their index
-_ACROSS, _DOWN = 64, 36
+_SMALL_WIDTH, _SMALL_HEIGHT = 64, 36
 _BINS = 8
 # A cut changes colors and layout; fast motion or a pan changes mostly the layout. In a recorded concert, frames of one
 # shot differ by at most 0.06 and 13, frames at a cut by at least 0.17 and 27.
@@ -67,48 +67,43 @@ class VideoLimits:
         if min(self.max_pixels, self.max_seconds, self.max_frames) <= 0:
             raise UsageError("the limits on a video's pixels, seconds and frames must be above 0")
 
-    def check_size(self, width: int, height: int, source: str) -> None:
+    def check_size(self, width: int, height: int, label: str) -> None:
         """Raise `VideoTooLargeError` if frames have too many pixels."""
         if width * height > self.max_pixels:
             raise VideoTooLargeError(
-                f"{printable(source)} has frames of {width:,} x {height:,} pixels, the limit is {self.max_pixels:,}; "
+                f"{printable(label)} has frames of {width:,} x {height:,} pixels, the limit is {self.max_pixels:,}; "
                 "use a smaller copy"
             )
 
-    def check_length(self, seconds: float, frames: int, source: str) -> None:
+    def check_length(self, seconds: float, frames: int, label: str) -> None:
         """Raise `VideoTooLargeError` if a video is too long."""
         if seconds > self.max_seconds or frames > self.max_frames:
             raise VideoTooLargeError(
-                f"{printable(source)} is longer than {self.max_seconds / 3600:.0f} hours or {self.max_frames:,} "
+                f"{printable(label)} is longer than {self.max_seconds / 3600:.0f} hours or {self.max_frames:,} "
                 "frames, the limits; cut it into parts"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """A video's properties as stated in its file; 0 if not stated.
+    """A video's properties as stated in its file; 0 if not stated."""
 
-    `width` and `height` are those of the upright frames in pixels, `rate` is the mean number of frames per second.
-    """
-
-    source: str
+    path: str
+    # of the upright frames, in pixels
     width: int
     height: int
     seconds: float
     frames: int
-    rate: float
+    rate: float  # mean number of frames per second
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One upright frame, RGB ``uint8`` of shape ``(height, width, 3)``, with its time in seconds from the beginning.
+    """One upright frame."""
 
-    `shot` is the number of its shot, from 0; -1 if shots are not detected.
-    """
-
-    time: float
-    shot: int
-    pixels: RGBImage
+    time: float  # seconds from the beginning
+    shot: int  # number of its shot, from 0; -1 if shots are not detected
+    pixels: RGBImage  # ``uint8`` of shape ``(height, width, 3)``
 
 
 class Video:
@@ -124,8 +119,8 @@ class Video:
     limits
         Limits on the size; None for the defaults.
     opened
-        The already opened file of the path: it is decoded where the system can name it, even if the path changes
-        meanwhile. None to open the path.
+        The open file of the path, decoded even if the path changes meanwhile, where the system has names for open
+        files. None to open the path.
     """
 
     def __init__(
@@ -135,17 +130,17 @@ class Video:
         opened: BufferedReader | None = None,
     ) -> None:
         self._path = named_path(path)
-        self._file = self._path if opened is None else path_of_open_file(opened, self._path)  # what is decoded
+        self._decoded_path = self._path if opened is None else path_of_open_file(opened, self._path)
         self._limits = limits = limits or VideoLimits()
         self._name = printable(str(path))
-        _check_file(self._file, self._name)
+        _check_file(self._decoded_path, self._name)
         self._capture = self._open_capture()
         self.info = VideoInfo(str(path), *_properties(self._capture))
         limits.check_size(self.info.width, self.info.height, str(path))
         limits.check_length(self.info.seconds, self.info.frames, str(path))
         self._last_time = 0.0
         self._read = 0
-        self._sought = False
+        self._has_sought = False
 
     def __enter__(self) -> Self:
         return self
@@ -162,12 +157,12 @@ class Video:
     def ends_early(self) -> bool:
         """Whether the frames ended well before the stated end: the file is cut off or damaged there."""
         info = self.info
-        if not info.rate or (not self._sought and self._read >= info.frames):
+        if not info.rate or (not self._has_sought and self._read >= info.frames):
             return False
-        spare = max(_MISSED_SECONDS, _MISSED_FRAMES / info.rate)
-        return info.seconds - 1 / info.rate - self._last_time > spare
+        tolerance = max(_MISSED_SECONDS, _MISSED_FRAMES / info.rate)
+        return info.seconds - 1 / info.rate - self._last_time > tolerance
 
-    def sampled(self, rate: float, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
+    def sample(self, rate: float, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
         """Yield frames at even times and the first frame of every shot, in order.
 
         Every frame is decoded and compared with the previous one to detect cuts. Raises `UsageError` (the rate
@@ -187,12 +182,12 @@ class Video:
         for time, pixels in self._decode(start, end):
             cut = cuts.is_cut(pixels)
             shot += cut
-            if cut or time >= due - _ALMOST:
+            if cut or time >= due - _TOLERANCE:
                 due = time + 1 / rate if cut else _next_due(due, time, 1 / rate)
                 yield Frame(time, shot, pixels[..., ::-1])
 
     def frames(self, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
-        """Yield every frame without detecting shots; raises the errors of `sampled`."""
+        """Yield every frame without detecting shots; raises the errors of `sample`."""
         for time, pixels in self._decode(start, end):
             yield Frame(time, -1, pixels[..., ::-1])
 
@@ -203,34 +198,34 @@ class Video:
         if self.info.seconds and start >= self.info.seconds:
             raise UsageError(f"{self._name} is {self.info.seconds:.1f} seconds long: choose a start before {start:g}")
         self._rewind(start)
-        found = False
+        has_frames = False
         for time in self._grab_frames():
-            if time < start - _ALMOST:
+            if time < start - _TOLERANCE:
                 continue
             if end is not None and time >= end:
                 break
             intact, pixels = self._capture.retrieve()
             if intact:
-                found = True
+                has_frames = True
                 # the size may change with each frame
-                self._limits.check_size(pixels.shape[1], pixels.shape[0], self.info.source)
+                self._limits.check_size(pixels.shape[1], pixels.shape[0], self.info.path)
                 yield time, pixels  # type: ignore[misc]
-        if not found:
-            what = f"{self._name} has no readable frame{_from(start)}"
-            raise UnreadableVideoError(f"{what}: {_advice(self._capture, self._path)}")
+        if not has_frames:
+            problem = f"{self._name} has no readable frame{_start_text(start)}"
+            raise UnreadableVideoError(f"{problem}: {_advice(self._capture, self._path)}")
 
     def _grab_frames(self) -> Iterator[float]:
         """Grab frames and yield their times, corrected to increase if the file's do not."""
         first = True
         while self._capture.grab():
             stated = _time_of(self._capture)
-            soonest = self._last_time + (0.0 if first else _SOONEST)
-            time = stated if math.isfinite(stated) and stated >= soonest else soonest
+            earliest = self._last_time + (0.0 if first else _MIN_STEP)
+            time = stated if math.isfinite(stated) and stated >= earliest else earliest
             first = False
             self._last_time = time
             self._read += 1
             try:
-                self._limits.check_length(time, self._read, self.info.source)
+                self._limits.check_length(time, self._read, self.info.path)
             except VideoTooLargeError:
                 self._capture.release()
                 raise
@@ -243,21 +238,21 @@ class Video:
         if self._read or start > _SEEK_BEFORE:
             self._capture.release()
             self._capture = self._open_capture()
-        self._last_time, self._read, self._sought = 0.0, 0, False
+        self._last_time, self._read, self._has_sought = 0.0, 0, False
         if start <= _SEEK_BEFORE:
             return
         self._capture.set(cv2.CAP_PROP_POS_MSEC, (start - _SEEK_BEFORE) * 1000)
         if self._capture.grab() and 0 < _time_of(self._capture) < start:
-            self._last_time, self._sought = _time_of(self._capture), True
+            self._last_time, self._has_sought = _time_of(self._capture), True
             return
         self._capture.release()
         self._capture = self._open_capture()
 
     def _open_capture(self) -> VideoCapture:
         # absolute, because FFmpeg treats a relative name with a colon as an address
-        capture = open_capture(os.path.abspath(self._file))  # noqa: PTH100 - resolve() follows links
+        capture = open_capture(os.path.abspath(self._decoded_path))  # noqa: PTH100 - resolve() follows links
         if not capture.isOpened():
-            if _lacks_index(self._file):
+            if _lacks_index(self._decoded_path):
                 raise UnreadableVideoError(
                     f"{self._name} is cut off before the end of its index, without which an MP4 cannot be read: "
                     "use another copy, or try a program that repairs MP4, such as untrunc"
@@ -273,18 +268,18 @@ def path_of_open_file(opened: BufferedReader, path: Path) -> Path:
     """Return a path that names an open file while it is open; `path` if the system does not support this."""
     name = Path(f"/proc/self/fd/{opened.fileno()}")
     try:
-        same = os.path.samestat(name.stat(), os.fstat(opened.fileno()))
+        is_same = os.path.samestat(name.stat(), os.fstat(opened.fileno()))
     except OSError:
         return path
-    return name if same else path
+    return name if is_same else path
 
 
 def _next_due(due: float, time: float, step: float) -> float:
     """Return the first of the evenly spaced times after a frame."""
-    return due + step * max(1, math.floor((time - due) / step + 1 + _ALMOST))
+    return due + step * max(1, math.floor((time - due) / step + 1 + _TOLERANCE))
 
 
-def _from(start: float) -> str:
+def _start_text(start: float) -> str:
     return f" from {start:g} seconds on" if start else ""
 
 
@@ -292,12 +287,12 @@ def _advice(capture: VideoCapture, path: Path) -> str:
     """Return advice for a video without decodable frames."""
     import cv2
 
-    codec = _UNDECODED.get((int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").upper())
+    codec = _UNSUPPORTED_CODECS.get((int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little").upper())
     if codec is None:
         return "use another copy"
     target = path.with_name(f"{path.stem}-h264.mp4")
-    line = f"ffmpeg -i {shell_word(str(path))} -c:v libx264 -crf 18 -c:a copy {shell_word(str(target))}"
-    return f"its codec is {codec}, which OpenCV does not decode here; convert it: {line}"
+    command = f"ffmpeg -i {shell_word(str(path))} -c:v libx264 -crf 18 -c:a copy {shell_word(str(target))}"
+    return f"its codec is {codec}, which OpenCV does not decode here; convert it: {command}"
 
 
 def _check_file(path: Path, name: str) -> None:
@@ -323,32 +318,32 @@ def _check_file(path: Path, name: str) -> None:
         raise UnreadableVideoError(f"{name} is empty: 0 bytes")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_PLAYLISTS):
         raise UnreadableVideoError(f"{name} is a playlist: name the videos themselves")
-    photo = next((each.name for each in FORMATS if each.name != "GIF" and each.signature.match(head)), None)
-    if photo is not None:
-        raise UnreadableVideoError(f"{name} is a photo ({photo}): use 'facebank identify'")
+    for photo_format in FORMATS:
+        if photo_format.name != "GIF" and photo_format.signature.match(head):
+            raise UnreadableVideoError(f"{name} is a photo ({photo_format.name}): use 'facebank identify'")
 
 
 def _lacks_index(path: Path) -> bool:
     """Return whether an MP4 or QuickTime file has frames and ends before its index (ISO/IEC 14496-12, 4.2)."""
-    pictures, place = False, 0
+    has_frames, position = False, 0
     try:
         with path.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
             for _ in range(_MAX_BOXES):
-                if place >= length:
-                    return pictures
-                file.seek(place)
+                if position >= length:
+                    return has_frames
+                file.seek(position)
                 head = file.read(16)
                 size, kind = int.from_bytes(head[:4]), head[4:8]
                 if size == 1:
                     size = int.from_bytes(head[8:]) if len(head) == 16 else length
                 elif size == 0:
-                    size = length - place
-                whole = size <= length - place
-                if (not place and kind not in _FIRST_BOXES) or size < 8 or (whole and kind == b"moov"):
+                    size = length - position
+                is_complete = size <= length - position
+                if (not position and kind not in _FIRST_BOXES) or size < 8 or (is_complete and kind == b"moov"):
                     return False
-                pictures = pictures or kind == b"mdat"
-                place += size
+                has_frames = has_frames or kind == b"mdat"
+                position += size
     except OSError:
         return False  # opening it reports the error
     return False
@@ -358,19 +353,19 @@ class CutDetector:
     """Detects whether a frame begins a new shot, by comparing it with the one before."""
 
     def __init__(self) -> None:
-        self._before: tuple[FloatArray, FloatArray] | None = None
+        self._previous: tuple[FloatArray, FloatArray] | None = None
 
     def is_cut(self, pixels: NDArray[np.uint8]) -> bool:
         """Return whether a frame ``(height, width, 3)`` begins a new shot; the first frame does not.
 
         The channel order must be the same in all calls.
         """
-        seen = _appearance(pixels)
-        before, self._before = self._before, seen
-        if before is None:
+        current = _appearance(pixels)
+        previous, self._previous = self._previous, current
+        if previous is None:
             return False
-        colors = float(np.abs(seen[0] - before[0]).sum()) / 2
-        grays = float(np.abs(seen[1] - before[1]).mean())
+        colors = float(np.abs(current[0] - previous[0]).sum()) / 2
+        grays = float(np.abs(current[1] - previous[1]).mean())
         return colors >= _COLORS_CHANGED and grays >= _GRAYS_CHANGED
 
 
@@ -379,9 +374,11 @@ def _appearance(pixels: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
     import cv2
 
     # subsample first, because averaging a large frame costs more than decoding it
-    step = max(1, min(pixels.shape[0] // (2 * _DOWN), pixels.shape[1] // (2 * _ACROSS)))
-    small = cv2.resize(pixels[::step, ::step], (_ACROSS, _DOWN), interpolation=cv2.INTER_AREA)
-    histogram = cv2.calcHist([small], [0, 1, 2], None, [_BINS] * 3, [0, 256] * 3).ravel() / (_ACROSS * _DOWN)
+    step = max(1, min(pixels.shape[0] // (2 * _SMALL_HEIGHT), pixels.shape[1] // (2 * _SMALL_WIDTH)))
+    small = cv2.resize(pixels[::step, ::step], (_SMALL_WIDTH, _SMALL_HEIGHT), interpolation=cv2.INTER_AREA)
+    histogram = cv2.calcHist([small], [0, 1, 2], None, [_BINS] * 3, [0, 256] * 3).ravel() / (
+        _SMALL_WIDTH * _SMALL_HEIGHT
+    )
     return histogram.astype(np.float32), small.mean(axis=2, dtype=np.float32)
 
 
@@ -400,7 +397,7 @@ def open_capture(source: str | int, *, timeout: float | None = None) -> VideoCap
     if timeout is not None:
         milliseconds = max(1, round(timeout * 1000))
         options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, milliseconds, cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds]
-    with silent():
+    with silenced():
         if isinstance(source, int):
             return cv2.VideoCapture(source)
         return cv2.VideoCapture(source, cv2.CAP_FFMPEG, options)
@@ -427,71 +424,71 @@ def _properties(capture: VideoCapture) -> tuple[int, int, float, int, float]:
     import cv2
 
     width, height, frames, rate = (
-        max(0.0, number) if math.isfinite(number := capture.get(which)) else 0.0
-        for which in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS)
+        max(0.0, value) if math.isfinite(value := capture.get(key)) else 0.0
+        for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS)
     )
     return round(width), round(height), round(frames) / rate if rate else 0.0, round(frames), rate
 
 
-class _Quiet:
+class _Silencer:
     """Suppresses the messages of FFmpeg and OpenCV in the whole process, for any number of threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._inside = 0
+        self._users = 0
         self._level = _NEVER_LOG
-        self._asked = False
+        self._has_silenced_ffmpeg = False
 
     def enter(self) -> None:
         """Silence OpenCV until all threads that entered have left."""
         import cv2
 
         with self._lock:
-            if not self._inside:
+            if not self._users:
                 self._level = cv2.utils.logging.setLogLevel(_NEVER_LOG)
-            self._inside += 1
+            self._users += 1
 
     def leave(self) -> None:
-        """Restore OpenCV's log level if no other thread is inside."""
+        """Restore OpenCV's log level once all threads that entered have left."""
         import cv2
 
         with self._lock:
-            self._inside -= 1
-            if not self._inside:
+            self._users -= 1
+            if not self._users:
                 cv2.utils.logging.setLogLevel(self._level)
 
-    def quiet_ffmpeg(self) -> None:
+    def silence_ffmpeg(self) -> None:
         """Make FFmpeg read its log level from the environment, which it does only on first use."""
         import cv2
 
         with self._lock:
-            if self._asked:
+            if self._has_silenced_ffmpeg:
                 return
-            before = os.environ.get(_LOG_LEVEL)
+            level = os.environ.get(_LOG_LEVEL)
             os.environ[_LOG_LEVEL] = _SILENT
             try:
                 cv2.VideoCapture(os.devnull, cv2.CAP_FFMPEG, []).release()
             finally:
-                if before is None:
+                if level is None:
                     del os.environ[_LOG_LEVEL]
                 else:
-                    os.environ[_LOG_LEVEL] = before
-            self._asked = True
+                    os.environ[_LOG_LEVEL] = level
+            self._has_silenced_ffmpeg = True
 
 
-_QUIET = _Quiet()
+_SILENCER = _Silencer()
 
 
 @contextmanager
-def silent() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Silence FFmpeg and OpenCV, in any number of threads.
 
-    The first call in a process changes the environment briefly, while other threads must not read it in C: call this
-    once before threads open videos. If FFmpeg was used before by other code, it keeps its log level.
+    The first call in a process changes the environment briefly; other threads must not read it in C meanwhile, so call
+    this once before threads open videos. If other code has used FFmpeg before, FFmpeg keeps its log level.
     """
-    _QUIET.enter()
+    _SILENCER.enter()
     try:
-        _QUIET.quiet_ffmpeg()
+        _SILENCER.silence_ffmpeg()
         yield
     finally:
-        _QUIET.leave()
+        _SILENCER.leave()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebank.errors import StorageError, UsageError, VideoError
-from facebank.media.video import Video, is_text, silent
+from facebank.media.video import Video, is_text, silenced
 from facebank.storage.files import face_file_mode, new_file
 from facebank.storage.text import printable
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".mp4", ".mkv")
 _CODEC = "mp4v"  # OpenCV's FFmpeg writes it fast, without a non-free library
-_SLOWEST, _FASTEST, _USUAL = 1.0, 120.0, 25.0
+_MIN_RATE, _MAX_RATE, _DEFAULT_RATE = 1.0, 120.0, 25.0
 
 
 def check_target(target: Path, source: Path) -> None:
@@ -33,9 +33,11 @@ def check_target(target: Path, source: Path) -> None:
     `StorageError` (its folder does not exist).
     """
     if target.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{printable(str(target))}: annotated videos are written as .mp4 or .mkv")
+        raise UsageError(f"{printable(str(target))} cannot be written: name an annotated video .mp4 or .mkv")
     if not target.parent.is_dir():
-        raise StorageError(f"{printable(str(target))} cannot be written: there is no folder {target.parent}")
+        raise StorageError(
+            f"{printable(str(target))} cannot be written: there is no folder {printable(str(target.parent))}"
+        )
     if not is_text(str(target.absolute())):
         raise StorageError(f"{printable(str(target))} cannot be written: its path is not UTF-8")
     if target.is_dir():
@@ -58,17 +60,17 @@ class VideoFile:
         _check_absent(target)
         self._target = target
         self._size = (width, height)
-        self.rate = min(max(rate, _SLOWEST), _FASTEST) if rate else _USUAL
+        self.rate = min(max(rate, _MIN_RATE), _MAX_RATE) if rate else _DEFAULT_RATE
         self._written = 0
         self._last: RGBImage | None = None
-        with ExitStack() as file:
+        with ExitStack() as stack:
             try:
                 suffix = target.suffix.lower()
-                part = file.enter_context(new_file(target, mode=face_file_mode(), replaces=False, suffix=suffix))
+                part = stack.enter_context(new_file(target, mode=face_file_mode(), replaces=False, suffix=suffix))
             except OSError as error:
-                raise _unwritable(target, error) from error
+                raise _write_error(target, error) from error
             self._part = part.path
-            with silent():
+            with silenced():
                 self._writer: Writer = cv2.VideoWriter(
                     str(self._part.absolute()), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*_CODEC), self.rate, self._size
                 )
@@ -76,7 +78,7 @@ class VideoFile:
                 raise StorageError(
                     f"{printable(str(target))} cannot be written: no permission, no space left, or too large"
                 )
-            self._file = file.pop_all()
+            self._file = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -89,12 +91,12 @@ class VideoFile:
                 if error is not None:
                     raise error
                 self._check()
-        except FileExistsError as there:
-            raise _is_there(self._target) from there
+        except FileExistsError as failure:
+            raise _exists_error(self._target) from failure
         except OSError as failure:
             if failure is error:
                 raise
-            raise _unwritable(self._target, failure) from failure
+            raise _write_error(self._target, failure) from failure
 
     def write(self, time: float, pixels: RGBImage) -> None:
         """Add an RGB ``uint8`` picture shown from `time` on, in seconds from the beginning; times must not decrease.
@@ -120,8 +122,8 @@ class VideoFile:
         """Read the file back, because the encoder does not report a full disk."""
         problem = f"{printable(str(self._target))} cannot be written: no space left"
         try:
-            with Video(self._part) as written:
-                if self._target.suffix.lower() == ".mp4" and written.info.frames < self._written:
+            with Video(self._part) as video:
+                if self._target.suffix.lower() == ".mp4" and video.info.frames < self._written:
                     raise StorageError(problem)
         except VideoError as error:
             raise StorageError(problem) from error
@@ -129,12 +131,12 @@ class VideoFile:
 
 def _check_absent(target: Path) -> None:
     if os.path.lexists(target):
-        raise _is_there(target)
+        raise _exists_error(target)
 
 
-def _is_there(target: Path) -> UsageError:
+def _exists_error(target: Path) -> UsageError:
     return UsageError(f"{printable(str(target))} already exists: choose another name, or remove it first")
 
 
-def _unwritable(target: Path, error: OSError) -> StorageError:
+def _write_error(target: Path, error: OSError) -> StorageError:
     return StorageError(f"{printable(str(target))} cannot be written: {error.strerror or error}")

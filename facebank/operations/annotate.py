@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facebank.errors import StorageError
-from facebank.media import LARGEST_JPEG_SIDE, Mark, Place, annotate_photo, is_annotated, read_photo, turn_photo
+from facebank.media import MAX_JPEG_SIDE, Mark, Place, annotate_photo, is_annotated, read_photo, turn_photo
 from facebank.storage.files import face_folder_mode
 from facebank.storage.folders import NamedFolders
 from facebank.storage.paths import named_path
@@ -103,7 +103,7 @@ def _real(path: Path) -> Path:
 
 
 def _suffix(source: Path, photo: DecodedPhoto) -> str:
-    if max(photo.width, photo.height) > LARGEST_JPEG_SIDE:
+    if max(photo.width, photo.height) > MAX_JPEG_SIDE:
         return ".png"
     return source.suffix if source.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
 

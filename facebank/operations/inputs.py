@@ -17,7 +17,7 @@ from facebank.gallery import FaceKey
 from facebank.media import (
     FolderContents,
     check_photo,
-    counted_skipped,
+    describe_skipped,
     is_annotated,
     look_through,
     open_photo,
@@ -67,7 +67,7 @@ def gather_photos(places: Sequence[Path], *, knows_annotated: bool = True, shard
     for place in places:
         found = look_through(place) if is_folder(place) else FolderContents(photos=(place,))
         if shard is not None:
-            found = shard.part_of(found, roots)
+            found = shard.select(found, roots)
         for photo in found.photos:
             if knows_annotated and photo != place and is_annotated(photo):
                 annotated.add(_identity(photo))
@@ -164,7 +164,7 @@ def nothing_there(places: Sequence[PhotoInput]) -> PhotoNotFoundError:
     """Return the error for places without photos, with the unsupported pictures found there."""
     files = (Path(place) for place in _paths(places) if not is_bucket_url(place))
     gathered = gather_photos([place for place in files if is_folder(place)])
-    instead = counted_skipped(kind for _, kind in gathered.skipped)
+    instead = describe_skipped(kind for _, kind in gathered.skipped)
     only = f", only {instead}; convert them to JPEG or PNG" if instead else ""
     return PhotoNotFoundError(f"{_places_text(places)}: no photos there{only}")
 

@@ -1,4 +1,4 @@
-"""Where PyInstaller finds what it must put into a program that uses facebank: the embedded pack, schemas and photos."""
+"""Hooks for PyInstaller, which include the embedded pack, schemas and photos in a program that uses facebank."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from pathlib import Path
 
 
 def hook_folders() -> list[str]:
-    """Return the folder of the hooks; PyInstaller asks for it by the entry point ``pyinstaller40``."""
+    """Return the folder of the hooks; PyInstaller calls this through the entry point ``pyinstaller40``."""
     return [str(Path(__file__).parent)]

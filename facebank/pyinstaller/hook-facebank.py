@@ -1,4 +1,4 @@
-"""Modules that facebank imports when they are first used, and its files."""
+"""Hook for facebank: its data files, and modules that it imports on first use."""
 
 from PyInstaller.utils.hooks import collect_all
 

@@ -1,4 +1,4 @@
-"""Commands are imported when they run."""
+"""Hook for the command line: modules of commands, which are imported when a command runs."""
 
 from PyInstaller.utils.hooks import collect_submodules
 

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
     from facebank.video.identify import Appearance, VideoPlan
 
-_LETTERS = 30  # frame height in text lines
-_SMALLEST_LETTERS = 11
+_TEXT_LINES = 30  # frame height in text lines
+_MIN_TEXT_SIZE = 11  # pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Path:
+class _Trajectory:
+    """The boxes ``(n, 4)`` of an appearance at times ``(n,)``, in seconds."""
+
     appearance: Appearance
     times: FloatArray
     boxes: FloatArray
@@ -71,35 +73,35 @@ def annotate_video(
     StorageError
         The target cannot be written.
     """
-    paths = [_path(each) for each in appearances]
+    trajectories = [_trajectory(appearance) for appearance in appearances]
     with Video(source) as video:
         info = video.info
-        painter = LabelPainter(max(_SMALLEST_LETTERS, min(info.width, info.height) // _LETTERS))
+        painter = LabelPainter(max(_MIN_TEXT_SIZE, min(info.width, info.height) // _TEXT_LINES))
         with VideoFile(target, info.width, info.height, info.rate) as file:
             progress.begin("Drawing", plan.seconds(info))
-            first_time, before = None, plan.start
+            first_time, last_time = None, plan.start
             for frame in video.frames(plan.start, plan.end):
                 first_time = frame.time if first_time is None else first_time
                 marks = [
-                    path.mark(frame.time)
-                    for path in paths
-                    if path.appearance.start <= frame.time <= path.appearance.end
+                    trajectory.mark(frame.time)
+                    for trajectory in trajectories
+                    if trajectory.appearance.start <= frame.time <= trajectory.appearance.end
                 ]
                 photo = DecodedPhoto("", np.ascontiguousarray(frame.pixels), "", True, None)
                 file.write(frame.time - first_time, draw_marks(photo, marks, painter))
-                progress.advance(frame.time - before)
-                before = frame.time
+                progress.advance(frame.time - last_time)
+                last_time = frame.time
 
 
 def check_folder(folder: Path) -> None:
     """Raise `StorageError` if a folder cannot be created because it, or a parent, is a file."""
-    there = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
-    if os.path.lexists(there) and not there.is_dir():
-        raise StorageError(f"{printable(str(there))} is a file, not a folder: choose another name")
+    existing = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
+    if existing is not None and not existing.is_dir():
+        raise StorageError(f"{printable(str(existing))} is a file, not a folder: choose another name")
 
 
 def write_pictures(appearances: Iterable[Appearance], folder: Path) -> dict[int, Path]:
-    """Write each track's best face as a JPEG, named by label and start; return the paths by track number.
+    """Write each track's best face as a JPEG, named by label and start, and return the paths by track number.
 
     The folder is created if missing, and no file in it is replaced.
 
@@ -109,16 +111,17 @@ def write_pictures(appearances: Iterable[Appearance], folder: Path) -> dict[int,
         A picture cannot be written.
     """
     make_folder(folder)
-    written = {}
-    for each in appearances:
-        if each.picture is None:
+    paths = {}
+    for appearance in appearances:
+        if appearance.picture is None:
             continue
-        stem = f"{folder_name(each.label)} {int(each.start) // 60:02d}m{int(each.start) % 60:02d}"
-        written[each.track.number] = _written(folder, stem, each.picture)
-    return written
+        start = int(appearance.start)
+        stem = f"{folder_name(appearance.label)} {start // 60:02d}m{start % 60:02d}"
+        paths[appearance.track.number] = _write_picture(folder, stem, appearance.picture)
+    return paths
 
 
-def _written(folder: Path, stem: str, picture: bytes) -> Path:
+def _write_picture(folder: Path, stem: str, picture: bytes) -> Path:
     for number in itertools.count(1):
         target = folder / (f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg")
         try:
@@ -131,7 +134,7 @@ def _written(folder: Path, stem: str, picture: bytes) -> Path:
     return target
 
 
-def _path(appearance: Appearance) -> _Path:
+def _trajectory(appearance: Appearance) -> _Trajectory:
     sightings = appearance.track.sightings
     times = np.array([sighting.time for sighting in sightings], dtype=np.float32)
-    return _Path(appearance, times, np.stack([sighting.face.box for sighting in sightings]))
+    return _Trajectory(appearance, times, np.stack([sighting.face.box for sighting in sightings]))

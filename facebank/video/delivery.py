@@ -1,4 +1,4 @@
-"""Shared parts of message delivery: addresses from files, and counting and reporting of failures."""
+"""Shared parts of message delivery: addresses from files, and counts and reports of failures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from threading import Lock
 from facebank.errors import UsageError
 from facebank.storage.text import printable
 
-_LONGEST_ADDRESS = 4096  # characters
+_MAX_ADDRESS = 4096  # characters
 
 
-def given_address(text: str, option: str) -> str:
+def read_address(text: str, option: str) -> str:
     """Return an address, or the first line of the file for ``@FILE``.
 
     Raises `UsageError` if the file cannot be read or has no address. Messages never contain the address.
@@ -33,14 +33,14 @@ def given_address(text: str, option: str) -> str:
         name = printable(text[1:])
         try:
             with Path(text[1:]).open(encoding="utf-8") as file:
-                address = file.readline(_LONGEST_ADDRESS + 2).rstrip("\r\n")
+                address = file.readline(_MAX_ADDRESS + 2).rstrip("\r\n")
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
             raise UsageError(f"the address of {option} cannot be read from {name}: {reason}") from error
     if not address:
         raise UsageError(f"the address of {option} is empty: give a URL, or @FILE")
-    if len(address) > _LONGEST_ADDRESS:
-        raise UsageError(f"the address of {option} is longer than {_LONGEST_ADDRESS:,} characters")
+    if len(address) > _MAX_ADDRESS:
+        raise UsageError(f"the address of {option} is longer than {_MAX_ADDRESS:,} characters: use a shorter one")
     if not address.isprintable() or " " in address:
         raise UsageError(f"the address of {option} contains spaces or control characters: encode them, a space as %20")
     return address
@@ -70,14 +70,14 @@ class DeliveryLog:
 
     Parameters
     ----------
-    shown
+    label
         Name of the receiver, without secrets.
     on_trouble
         Called with a message, in the delivering thread.
     """
 
-    def __init__(self, shown: str, on_trouble: Callable[[str], None]) -> None:
-        self._shown = shown
+    def __init__(self, label: str, on_trouble: Callable[[str], None]) -> None:
+        self._label = label
         self._on_trouble = on_trouble
         self._reasons: set[str] = set()
         self._lock = Lock()
@@ -98,8 +98,8 @@ class DeliveryLog:
             self._delivered += count
             if not recovers:
                 return
-            was_away, self._reasons = bool(self._reasons), set()
-        if was_away:
+            was_unavailable, self._reasons = bool(self._reasons), set()
+        if was_unavailable:
             self._on_trouble(f"{self._shown} is available again")
 
     def fail(self, reason: str, consequence: str = "trying again; watching continues") -> None:

@@ -33,7 +33,7 @@ DISCOVERY_PREFIX = "homeassistant"
 """Home Assistant's default prefix for discovery."""
 
 _PLAIN_WORD = re.compile(r"[a-z0-9]{1,40}")
-_LONGEST_WORD, _LONGEST_NAME = 40, 100
+_MAX_WORD, _MAX_NAME = 40, 100
 _NOBODY: dict[str, object] = {"person": None, "at": None, "similarity": None, "probability": None}
 
 
@@ -52,7 +52,7 @@ def topic_word(name: str) -> str:
     if _PLAIN_WORD.fullmatch(name):
         return name
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode("ascii").lower()
-    readable = re.sub(r"[^a-z0-9]+", "-", plain)[:_LONGEST_WORD].strip("-")
+    readable = re.sub(r"[^a-z0-9]+", "-", plain)[:_MAX_WORD].strip("-")
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{readable or 'name'}-{digest}"
 
@@ -60,13 +60,13 @@ def topic_word(name: str) -> str:
 class HomePublisher:
     """Publishes the presence of people in front of a camera.
 
-    A person has a sensor from the first recognition on, including earlier runs. Retained messages of an earlier run
-    about people who are no longer enrolled are removed.
+    A person has a sensor from the first recognition on, even if that was in an earlier run. Retained messages about
+    people who are no longer enrolled are removed.
 
     Parameters
     ----------
     broker
-        The broker, from `facebank.video.mqtt.mqtt_broker`.
+        The broker, from `facebank.video.mqtt.parse_broker`.
     camera
         The camera's name.
     enrolled
@@ -77,7 +77,7 @@ class HomePublisher:
         Home Assistant's prefix for discovery.
     on_trouble
         Called with a message when the broker becomes unavailable or available again.
-    waits
+    timeouts
         Timeouts and pauses; None for the defaults.
     """
 
@@ -90,13 +90,13 @@ class HomePublisher:
         *,
         announces_all: bool = False,
         discovery: str = DISCOVERY_PREFIX,
-        waits: Timeouts | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         word = topic_word(camera)
         self._lock = RLock()
         self._camera = camera
         self._base = f"{broker.prefix}/{word}"
-        # two clients with one ID disconnect each other, so the ID is derived from everything that distinguishes them
+        # two clients with one ID disconnect each other: the ID is derived from everything that distinguishes them
         self._device = f"facebank-{hashlib.sha256(self._base.encode()).hexdigest()[:14]}"
         self._discovery = f"{discovery}/device/{self._device}/config"
         self._announces_all = announces_all
@@ -110,7 +110,7 @@ class HomePublisher:
             inherited=(f"{self._base}/person/+", f"{self._base}/last_seen"),
             on_inherited=self._adopt,
             on_trouble=on_trouble,
-            **({} if waits is None else {"waits": waits}),
+            **({} if timeouts is None else {"waits": timeouts}),
         )
         self.log = self._connection.log
         self.enroll(enrolled)
@@ -145,7 +145,7 @@ class HomePublisher:
         self._connection.send(f"{self._base}/event", _json(event.record()))
 
     def enroll(self, names: Iterable[str]) -> None:
-        """Update the enrolled names; messages about people who are no longer enrolled are removed from the broker."""
+        """Update the enrolled names, and remove messages about people who are no longer enrolled from the broker."""
         with self._lock:
             self._enrolled = {topic_word(name): name for name in names}
             if self._announces_all:
@@ -157,58 +157,55 @@ class HomePublisher:
     def _add(self, word: str) -> None:
         if word not in self._sensors:
             self._sensors[word] = self._enrolled[word]
-            nothing = {**_NOBODY, "person": self._enrolled[word], "camera": self._camera, "state": "OFF"}
-            self._connection.retain(f"{self._base}/person/{word}", _json(nothing))
+            state = {**_NOBODY, "person": self._enrolled[word], "camera": self._camera, "state": "OFF"}
+            self._connection.retain(f"{self._base}/person/{word}", _json(state))
 
-    def _remove(self, words: Iterable[str]) -> None:
-        gone = list(words)
-        for word in gone:
+    def _remove(self, words: list[str]) -> None:
+        for word in words:
             self._sensors.pop(word, None)
             self._connection.retain(f"{self._base}/person/{word}", b"")
-        if gone:
-            self._describe(gone)
+        if words:
+            self._describe(words)
         if self._last_seen["person"] not in (None, *self._enrolled.values()):
             self._publish_last_seen(_NOBODY)
 
-    def _adopt(self, found: dict[str, bytes]) -> None:
+    def _adopt(self, messages: dict[str, bytes]) -> None:
         """Adopt retained messages of an earlier run, and remove those about people who are not enrolled."""
         with self._lock:
             people = f"{self._base}/person/"
-            words = [topic.removeprefix(people) for topic in found if topic.startswith(people)]
+            words = [topic.removeprefix(people) for topic in messages if topic.startswith(people)]
             for word in words:
                 if word in self._enrolled:
                     self._add(word)
             self._remove([word for word in words if word not in self._enrolled])
-            if self._last_seen["person"] is None and f"{self._base}/last_seen" in found:
-                self._publish_last_seen(self._earlier(found[f"{self._base}/last_seen"]))
+            if self._last_seen["person"] is None and f"{self._base}/last_seen" in messages:
+                self._publish_last_seen(self._parse_last_seen(messages[f"{self._base}/last_seen"]))
             self._describe()
 
-    def _earlier(self, payload: bytes) -> dict[str, object]:
+    def _parse_last_seen(self, payload: bytes) -> dict[str, object]:
         """Return the last person seen in an earlier run; an empty record for an invalid payload."""
         try:
             record = json.loads(payload)
             person, at = record["person"], record["at"]
-            numbers = {key: record[key] for key in ("similarity", "probability")}
+            scores = {key: record[key] for key in ("similarity", "probability")}
         except (ValueError, KeyError, TypeError, RecursionError):
             return dict(_NOBODY)
         is_time = isinstance(at, str) and re.fullmatch(r"[0-9T:.+-]{19,40}", at) is not None
-        are_numbers = all(
-            number is None or (isinstance(number, float) and abs(number) <= 1) for number in numbers.values()
-        )
-        if not (isinstance(person, str) and person in self._enrolled.values() and is_time and are_numbers):
+        are_scores = all(score is None or (isinstance(score, float) and abs(score) <= 1) for score in scores.values())
+        if not (isinstance(person, str) and person in self._enrolled.values() and is_time and are_scores):
             return dict(_NOBODY)
-        return {"person": person, "at": at, **numbers}
+        return {"person": person, "at": at, **scores}
 
-    def _publish_last_seen(self, seen: dict[str, object]) -> None:
-        self._last_seen = dict(seen)
-        self._connection.retain(f"{self._base}/last_seen", _json({**seen, "camera": self._camera}))
+    def _publish_last_seen(self, record: dict[str, object]) -> None:
+        self._last_seen = dict(record)
+        self._connection.retain(f"{self._base}/last_seen", _json({**record, "camera": self._camera}))
 
     def _describe(self, gone: Iterable[str] = ()) -> None:
         """Publish the device with its sensors; removed ones are listed once more without settings."""
         device = {
             "device": {
                 "identifiers": [self._device],
-                "name": _name(self._camera),
+                "name": _shorten(self._camera),
                 "manufacturer": "facebank",
                 "model": "facebank watch",
                 "sw_version": __version__,
@@ -234,21 +231,21 @@ class HomePublisher:
             sensors[f"person-{word}"] = {
                 "platform": "binary_sensor",
                 "unique_id": f"{self._device}-{word}",
-                "name": _name(name),
+                "name": _shorten(name),
                 "device_class": "occupancy",
                 "state_topic": state,
                 "value_template": "{{ value_json.state }}",
                 "json_attributes_topic": state,
             }
-        stubs = {f"person-{word}": {"platform": "binary_sensor"} for word in gone}
-        before = _json({**device, "components": {**sensors, **stubs}}) if stubs else None
-        self._connection.retain(self._discovery, _json({**device, "components": sensors}), before)
+        removed = {f"person-{word}": {"platform": "binary_sensor"} for word in gone}
+        interim = _json({**device, "components": {**sensors, **removed}}) if removed else None
+        self._connection.retain(self._discovery, _json({**device, "components": sensors}), interim)
 
 
-def _name(text: str) -> str:
+def _shorten(text: str) -> str:
     """Return a name for an entity or device: one line of limited length."""
-    shown = printable(text)
-    return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 1]}…"
+    name = printable(text)
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
 
 
 def _json(record: dict[str, object]) -> bytes:

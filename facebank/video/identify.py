@@ -32,9 +32,9 @@ RATE = 5.0
 """Default number of analyzed frames per second."""
 
 GLIMPSE = 1
-"""Maximum number of sightings of a glimpse, a track to ignore: false detections are this short."""
+"""Maximum number of sightings of a glimpse, a track to ignore: most false detections are as short."""
 
-_PIXELS_AT_ONCE = 4_000_000
+_BATCH_PIXELS = 4_000_000
 _THUMBNAIL_SIDE, _FRAME_SIDE = 256, 320
 
 
@@ -126,7 +126,7 @@ class FollowedVideo:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
+class _AnalyzedFrame:
     frame: Frame
     faces: tuple[Face, ...]
 
@@ -160,41 +160,42 @@ def identify_video(
         The video does not exist, cannot be read, or is too large.
     """
     with Video(path) as video:
-        seen = follow_faces(engine, video, plan, progress)
-    decisions = identified_tracks([track.faces for track in seen.tracks], identification, group_tracks(seen.tracks))
-    identified = list(zip(seen.tracks, decisions, strict=True))
+        followed = follow_faces(engine, video, plan, progress)
+    tracks = followed.tracks
+    decisions = identified_tracks([track.faces for track in tracks], identification, group_tracks(tracks))
+    identified = list(zip(tracks, decisions, strict=True))
     return VideoReport(
-        seen.info,
-        labeled(identified, seen.until, engine.thresholds, seen.pictures),
-        seen.frames,
-        seen.shots,
-        seen.glimpses,
-        seen.position,
-        seen.ends_early,
+        followed.info,
+        label_tracks(identified, followed.until, engine.thresholds, followed.pictures),
+        followed.frames,
+        followed.shots,
+        followed.glimpses,
+        followed.position,
+        followed.ends_early,
     )
 
 
 def follow_faces(engine: Engine, video: Video, plan: VideoPlan, progress: Progress = SILENT) -> FollowedVideo:
     """Detect and track the faces of a video; parameters and errors as for `identify_video`."""
-    walk = _FaceCollector(Tracker(engine.thresholds.verify), plan)
+    collector = _FaceCollector(Tracker(engine.thresholds.verify), plan)
     progress.begin("Looking for faces", plan.seconds(video.info))
-    before = plan.start
-    for seen in _analyzed_frames(engine, video, plan):
-        walk.take(seen)
-        progress.advance(seen.frame.time - before)
-        before = seen.frame.time
-    if not walk.frames:
-        raise UnreadableVideoError(f"{printable(video.info.source)} has no readable frame: use another copy")
+    last_time = plan.start
+    for analyzed in _analyze_frames(engine, video, plan):
+        collector.add(analyzed)
+        progress.advance(analyzed.frame.time - last_time)
+        last_time = analyzed.frame.time
+    if not collector.frames:
+        raise UnreadableVideoError(f"{printable(video.info.path)} has no readable frame: use another copy")
     position = video.position if plan.end is None else min(plan.end, video.position)
-    walk.close(position)
+    collector.close(position)
     return FollowedVideo(
         video.info,
-        tuple(walk.kept),
-        walk.until,
-        walk.pictures,
-        walk.frames,
-        tuple(walk.shots),
-        walk.glimpses,
+        tuple(collector.tracks),
+        collector.until,
+        collector.pictures,
+        collector.frames,
+        tuple(collector.shots),
+        collector.glimpses,
         position,
         plan.end is None and video.ends_early,
     )
@@ -210,7 +211,7 @@ class _FaceCollector:
         self._portraits: dict[int, tuple[float, bytes]] = {}
         self.frames = 0
         self.glimpses = 0
-        self.kept: list[Track] = []
+        self.tracks: list[Track] = []
         self.until: dict[int, float] = {}
         self.shots: list[float] = []
 
@@ -219,23 +220,23 @@ class _FaceCollector:
         """JPEG thumbnails of the best faces, by track number."""
         return {number: picture for number, (_, picture) in self._portraits.items()}
 
-    def take(self, seen: _Seen) -> None:
+    def add(self, analyzed: _AnalyzedFrame) -> None:
         """Process the next frame."""
-        frame = seen.frame
+        frame = analyzed.frame
         if frame.shot >= len(self.shots):
             self.shots.append(frame.time)
-        self._decide_ended(self._tracker.follow(frame.time, frame.shot, seen.faces), frame.time)
+        self._finish_tracks(self._tracker.follow(frame.time, frame.shot, analyzed.faces), frame.time)
         if self._plan.thumbnails:
-            self._take_pictures(frame)
+            self._update_portraits(frame)
         self.frames += 1
         self._last = frame.time
 
     def close(self, position: float) -> None:
         """Finish all tracks at a time in seconds."""
-        self._decide_ended(self._tracker.finish(), position)
-        self.kept.sort(key=lambda track: (track.begun, track.number))
+        self._finish_tracks(self._tracker.finish(), position)
+        self.tracks.sort(key=lambda track: (track.begun, track.number))
 
-    def _decide_ended(self, ended: list[Track], now: float) -> None:
+    def _finish_tracks(self, ended: list[Track], now: float) -> None:
         """Store ended tracks; one seen in the last sample of a shot lasts until the cut."""
         for track in ended:
             if len(track.sightings) <= GLIMPSE:
@@ -244,39 +245,40 @@ class _FaceCollector:
                 continue
             last = track.last.time
             self.until[track.number] = min(now, last + 1 / self._plan.rate) if last == self._last else last
-            self.kept.append(track)
+            self.tracks.append(track)
 
-    def _take_pictures(self, frame: Frame) -> None:
+    def _update_portraits(self, frame: Frame) -> None:
         """Store a thumbnail of each face that is the best of its track so far."""
         for track in self._tracker.live:
             best = track.best
             if best.time == frame.time and best.face.quality > self._portraits.get(track.number, (-1.0, b""))[0]:
                 photo = _as_photo(frame)
-                whole = np.array([0, 0, photo.width, photo.height], np.float32)
-                side = _FRAME_SIDE if self._plan.whole_frames else _THUMBNAIL_SIDE
-                picture = encode_thumbnail(photo, whole if self._plan.whole_frames else best.face.box, side)
+                box, side = best.face.box, _THUMBNAIL_SIDE
+                if self._plan.whole_frames:
+                    box, side = np.array([0, 0, photo.width, photo.height], np.float32), _FRAME_SIDE
+                picture = encode_thumbnail(photo, box, side)
                 self._portraits[track.number] = best.face.quality, picture
 
 
-def _analyzed_frames(engine: Engine, video: Video, plan: VideoPlan) -> Iterator[_Seen]:
+def _analyze_frames(engine: Engine, video: Video, plan: VideoPlan) -> Iterator[_AnalyzedFrame]:
     """Yield the sampled frames with their faces, processed in parallel."""
     analyzer = engine.analyzer
 
-    def look(frames: list[Frame]) -> list[_Seen]:
-        analyzed = analyzer.analyze(map(_as_photo, frames))
-        return [_Seen(frame, found.faces) for frame, found in zip(frames, analyzed, strict=True)]
+    def analyze_batch(frames: list[Frame]) -> list[_AnalyzedFrame]:
+        photos = analyzer.analyze(map(_as_photo, frames))
+        return [_AnalyzedFrame(frame, photo.faces) for frame, photo in zip(frames, photos, strict=True)]
 
     workers = usable_cores() if plan.workers is None else plan.workers
-    for batch in map_parallel(look, _batches(video.sampled(plan.rate, plan.start, plan.end)), workers):
+    for batch in map_parallel(analyze_batch, _batches(video.sample(plan.rate, plan.start, plan.end)), workers):
         yield from batch
 
 
 def _batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-    """Batch small frames, whose faces are embedded together; large ones are single."""
+    """Yield batches of small frames, whose faces are embedded together, and large frames one by one."""
     batch: list[Frame] = []
     for frame in frames:
         batch.append(frame)
-        if len(batch) * frame.pixels.size >= 3 * _PIXELS_AT_ONCE or len(batch) >= 4:
+        if len(batch) * frame.pixels.size >= 3 * _BATCH_PIXELS or len(batch) >= 4:
             yield batch
             batch = []
     if batch:
@@ -315,17 +317,17 @@ class Appearance:
 
     @property
     def seconds(self) -> float:
-        """Its length in seconds."""
+        """Length in seconds."""
         return self.end - self.start
 
 
-def labeled(
+def label_tracks(
     identified: Sequence[tuple[Track, Identity]],
     until: Mapping[int, float],
     thresholds: Thresholds,
     pictures: Mapping[int, bytes],
 ) -> tuple[Appearance, ...]:
-    """Return tracks as labeled appearances.
+    """Return the appearances of tracks, with labels.
 
     Strangers share a label only if their mean faces are as similar as required for two photos, and never if both are
     visible at the same time. Poor faces are never grouped.
@@ -341,54 +343,51 @@ def labeled(
     pictures
         Thumbnails of the best faces, by track number.
     """
-    found = [
-        Appearance(track, "", decision, track.begun, until[track.number], pictures.get(track.number))
-        for track, decision in identified
+    appearances = [
+        Appearance(track, identity.person or "", identity, track.begun, until[track.number], pictures.get(track.number))
+        for track, identity in identified
     ]
-    others = [place for place, each in enumerate(found) if each.identity.person is None]
-    groups = _groups([found[place] for place in others], thresholds)
-    words = dict[int, str]()
+    strangers = [index for index, appearance in enumerate(appearances) if appearance.identity.person is None]
+    members: dict[int, list[int]] = {}
+    groups = _group_strangers([appearances[index] for index in strangers], thresholds)
+    for index, group in zip(strangers, groups, strict=True):
+        members.setdefault(group, []).append(index)
     counts = dict.fromkeys(Decision, 0)
-    for group in dict.fromkeys(groups):
-        decisions = {
-            found[place].identity.decision for place, each in zip(others, groups, strict=True) if each == group
-        }
+    for indices in members.values():
+        decisions = {appearances[index].identity.decision for index in indices}
         decision = Decision.UNKNOWN if Decision.UNKNOWN in decisions else Decision.UNCERTAIN
         counts[decision] += 1
-        words[group] = f"{'stranger' if decision is Decision.UNKNOWN else 'uncertain'} {counts[decision]}"
-    labels = {place: words[group] for place, group in zip(others, groups, strict=True)}
-    return tuple(
-        replace(each, label=labels[place] if each.identity.person is None else each.identity.person)
-        for place, each in enumerate(found)
-    )
+        label = f"{'stranger' if decision is Decision.UNKNOWN else 'uncertain'} {counts[decision]}"
+        for index in indices:
+            appearances[index] = replace(appearances[index], label=label)
+    return tuple(appearances)
 
 
-def _groups(strangers: Sequence[Appearance], thresholds: Thresholds) -> list[int]:
+def _group_strangers(strangers: Sequence[Appearance], thresholds: Thresholds) -> list[int]:
     if not strangers:
         return []
     # blurred, dark faces resemble each other regardless of the person
-    least = (1 + thresholds.minimum_quality) / 2
-    poor = [each.track.best.face.quality < least for each in strangers]
-    pairs = [
-        (one, other)
-        for one in range(len(strangers))
-        for other in range(one + 1, len(strangers))
-        if poor[one] or poor[other] or _together(strangers[one], strangers[other])
+    min_quality = (1 + thresholds.minimum_quality) / 2
+    qualities = np.array([stranger.track.best.face.quality for stranger in strangers], dtype=np.float32)
+    separate = [
+        (first, second)
+        for first in range(len(strangers))
+        for second in range(first + 1, len(strangers))
+        if min(qualities[first], qualities[second]) < min_quality or _overlap(strangers[first], strangers[second])
     ]
     table = FaceTable(
-        np.stack([each.track.mean for each in strangers]),
+        np.stack([stranger.track.mean for stranger in strangers]),
         np.arange(len(strangers)),
-        np.array([each.track.best.face.quality for each in strangers], dtype=np.float32),
-        np.array(pairs, dtype=np.int64).reshape(-1, 2),
+        qualities,
+        np.array(separate, dtype=np.int64).reshape(-1, 2),
     )
-    linked = clustering_thresholds(
-        thresholds
-    ).linked  # the mean of a track is not more reliable than a photo: same light and pose
+    # the mean of a track is not more reliable than a photo: same light and pose
+    linked = clustering_thresholds(thresholds).linked
     return [int(group) for group in cluster(table, ClusteringThresholds(linked, linked))]
 
 
-def _together(one: Appearance, other: Appearance) -> bool:
+def _overlap(first: Appearance, second: Appearance) -> bool:
     """Return whether two tracks overlap in time."""
-    if one.track.shot != other.track.shot:
+    if first.track.shot != second.track.shot:
         return False
-    return one.start <= other.track.last.time and other.start <= one.track.last.time
+    return first.start <= second.track.last.time and second.start <= first.track.last.time

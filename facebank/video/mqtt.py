@@ -1,7 +1,7 @@
 """An MQTT connection that reconnects when lost, and republishes all retained state.
 
 The newest payload of each retained topic is kept in a table, which changes while the broker is unavailable; every new
-connection publishes all of it. Thus messages do not queue up, and a broker that lost its state gets it again. Messages
+connection publishes all of it: messages do not queue up, and a broker that lost its state receives it again. Messages
 that are not retained describe a moment, and are discarded while the broker is unavailable.
 """
 
@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from facebank.errors import MissingDependencyError, UsageError
 from facebank.media.live import Timeouts
 from facebank.storage.text import printable
-from facebank.video.delivery import DeliveryLog, given_address
+from facebank.video.delivery import DeliveryLog, read_address
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
@@ -29,36 +29,34 @@ if TYPE_CHECKING:
 
 ONLINE, OFFLINE = b"online", b"offline"
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
-_LONGEST_PREFIX = 200  # bytes
-_HOW_TO_WRITE = (
-    "write it as mqtt://USER:PASSWORD@HOST:PORT, in user and password %40 for @, %2F for /, %3F for ?, %23 for #"
-)
+_MAX_PREFIX = 200  # bytes
+_FORM = "write it as mqtt://USER:PASSWORD@HOST:PORT, in user and password %40 for @, %2F for /, %3F for ?, %23 for #"
 _POLL_INTERVAL = 0.1  # seconds between checks for messages to send
 _KEEPALIVE = 20  # seconds; a silently lost broker is detected in less than twice this
-_SETTLED = 0.3  # seconds within which a broker sends the subscribed retained messages
-_STEADY = 10.0  # seconds; a shorter connection does not count as recovery
+_SUBSCRIPTION_DELAY = 0.3  # seconds within which a broker sends the subscribed retained messages
+_MIN_STEADY = 10.0  # seconds; a shorter connection does not count as recovery
 _CLOSE_TIMEOUT = 3.0  # seconds to deliver the last states
-_MOST_IN_FLIGHT = 20
-_MOST_EVENTS = 100
-_MOST_INHERITED = 1000
-_WAITS = Timeouts(first=1.0, longest=30.0, patience=10.0)
+_MAX_IN_FLIGHT = 20
+_MAX_EVENTS = 100
+_MAX_INHERITED = 1000
+_TIMEOUTS = Timeouts(first=1.0, longest=30.0, patience=10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """An MQTT broker; `prefix` is the first part of all topics, `shown` its name in messages, without secrets."""
+    """An MQTT broker."""
 
     host: str
     port: int
     encrypted: bool
     user: str | None = field(repr=False)
     password: str | None = field(repr=False)
-    prefix: str
-    shown: str
+    prefix: str  # first part of all topics
+    label: str  # name in messages, without secrets
 
 
-def mqtt_broker(text: str, password: str | None = None) -> Broker:
-    """Parse a broker's address ``mqtt://[USER[:PASSWORD]@]HOST[:PORT][/PREFIX]``, or read it from ``@FILE``.
+def parse_broker(text: str, password: str | None = None) -> Broker:
+    """Return the broker for an address ``mqtt://[USER[:PASSWORD]@]HOST[:PORT][/PREFIX]``, or ``@FILE`` to read it.
 
     Raises `UsageError` (an invalid address; messages contain only its scheme) or
     `MissingDependencyError` (the extra ``mqtt`` is not installed).
@@ -70,59 +68,56 @@ def mqtt_broker(text: str, password: str | None = None) -> Broker:
     password
         The password if the address has a user without one.
     """
-    address = given_address(text, "the MQTT broker")
+    address = read_address(text, "the MQTT broker")
     try:
         parts = urlsplit(address)
         port, host = parts.port, (parts.hostname or "").encode("idna").decode("ascii")
     except ValueError as error:
-        raise UsageError(f"the broker's address is invalid:  {_HOW_TO_WRITE}") from error
+        raise UsageError(f"the broker's address is invalid: {_FORM}") from error
     if parts.scheme not in _PORTS:
         raise UsageError(
             f"a broker's address must begin with mqtt:// or mqtts://, not {printable(parts.scheme) or 'a word'}"
         )
     if not host or port == 0:
-        raise UsageError(f"the broker's address needs a host: {_HOW_TO_WRITE}")
+        raise UsageError(f"the broker's address needs a host: {_FORM}")
     if parts.query or parts.fragment or "@" in parts.path or address.endswith(("?", "#")):
-        raise UsageError(f"the broker's address has an @, ? or # after its host: {_HOW_TO_WRITE}")
+        raise UsageError(f"the broker's address has an @, ? or # after its host: {_FORM}")
     _check_installed()
     user = None if parts.username is None else unquote(parts.username)
-    given = None if parts.password is None else unquote(parts.password)
-    if given is not None and not user:
-        raise UsageError("the broker's address has a password but no user: write it as mqtt://USER:PASSWORD@HOST")
-    used = (password if given is None else given) if user else None
-    if any(len(part.encode()) > 65535 for part in (user or "", used or "")):
-        raise UsageError("the broker's user or password is too long")
+    if parts.password is not None:
+        password = unquote(parts.password)
+        if not user:
+            raise UsageError("the broker's address has a password but no user: write it as mqtt://USER:PASSWORD@HOST")
+    if not user:
+        password = None
+    if any(len(part.encode()) > 65535 for part in (user or "", password or "")):
+        raise UsageError("the broker's user or password is longer than MQTT allows, 65,535 bytes")
     path = unquote(parts.path.strip("/"))
     prefix = topic_prefix(path, "the topics' prefix after the broker's host") if path else "facebank"
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return Broker(host, port or _PORTS[parts.scheme], parts.scheme == "mqtts", user or None, used, prefix, shown)
+    label = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return Broker(host, port or _PORTS[parts.scheme], parts.scheme == "mqtts", user or None, password, prefix, label)
 
 
 def topic_prefix(text: str, what: str) -> str:
     """Validate and return a topic prefix; raises `UsageError`."""
-    if (
-        not text
-        or not text.isprintable()
-        or re.search(r"[+#]|^[$/]|//|/$", text)
-        or len(text.encode()) > _LONGEST_PREFIX
-    ):
+    if not text or not text.isprintable() or re.search(r"[+#]|^[$/]|//|/$", text) or len(text.encode()) > _MAX_PREFIX:
         raise UsageError(
-            f"{what} must be words separated by /, without + and #, not beginning with $, and of at most "
-            f"{_LONGEST_PREFIX} bytes"
+            f"{what} must be words separated by /, without + and #, not beginning with $, at most "
+            f"{_MAX_PREFIX} bytes long"
         )
     return text
 
 
 def _check_installed() -> None:
     try:
-        from paho.mqtt.enums import CallbackAPIVersion  # noqa: F401 - of version 2
+        from paho.mqtt.enums import CallbackAPIVersion  # noqa: F401 - exists from version 2 on
     except ImportError as error:
         raise MissingDependencyError(
             "the library for MQTT, paho-mqtt 2, is not installed: python -m pip install 'facebank[mqtt]'"
         ) from error
 
 
-def _verifying_context() -> ssl.SSLContext:
+def _tls_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.sslsocket_class = _Socket
     return context
@@ -148,7 +143,7 @@ class _Session:
     refusal: str | None = None
     subscribed_at: float | None = None
     ready: bool = False
-    found: dict[str, bytes] = field(default_factory=dict)
+    messages: dict[str, bytes] = field(default_factory=dict)
     in_flight: int = 0
 
 
@@ -158,7 +153,7 @@ class MqttConnection:
     Parameters
     ----------
     broker
-        The broker, from `mqtt_broker`.
+        The broker, from `parse_broker`.
     client_id
         Client ID, constant for a camera, so that the broker closes a stale connection.
     availability
@@ -169,7 +164,7 @@ class MqttConnection:
         Called with these messages after each connection, before publishing.
     on_trouble
         Called with a message when the broker becomes unavailable or available again.
-    waits
+    timeouts
         Timeouts, and pauses before reconnecting.
     """
 
@@ -182,7 +177,7 @@ class MqttConnection:
         inherited: tuple[str, ...],
         on_inherited: Callable[[dict[str, bytes]], None],
         on_trouble: Callable[[str], None],
-        waits: Timeouts = _WAITS,
+        timeouts: Timeouts = _TIMEOUTS,
     ) -> None:
         self.log = DeliveryLog(f"the MQTT broker at {broker.shown}", on_trouble)
         self._broker = broker
@@ -190,7 +185,7 @@ class MqttConnection:
         self._availability = availability
         self._inherited = inherited
         self._on_inherited = on_inherited
-        self._waits = waits
+        self._timeouts = timeouts
         self._lock = Lock()
         self._retained: dict[str, bytes] = {}
         self._due: dict[str, tuple[bytes, ...]] = {}
@@ -200,7 +195,7 @@ class MqttConnection:
         self._was_lost = self._is_flapping = False  # whether connections keep getting lost
         self._closing = Event()
         self._close_by = 0.0
-        self._context = _verifying_context() if broker.encrypted else None
+        self._context = _tls_context() if broker.encrypted else None
         self._thread = Thread(target=self._work, name="mqtt", daemon=True)
 
     def start(self) -> None:
@@ -229,7 +224,7 @@ class MqttConnection:
     def send(self, topic: str, payload: bytes) -> None:
         """Publish a message that is not retained; discarded without a connection."""
         with self._lock:
-            if self._is_ready and len(self._events) < _MOST_EVENTS:
+            if self._is_ready and len(self._events) < _MAX_EVENTS:
                 self._events.append((topic, payload))
                 return
         self.log.drop()
@@ -248,7 +243,7 @@ class MqttConnection:
         self._thread.join(_CLOSE_TIMEOUT + 1)
 
     def _work(self) -> None:
-        wait = self._waits.first
+        pause = self._timeouts.first
         while True:
             session = _Session()
             reason = self._connect_session(session)
@@ -260,25 +255,26 @@ class MqttConnection:
             if reason is None:
                 return
             self.log.fail(self._end_reason(session, reason))
-            if time.monotonic() - session.began > self._waits.longest:
-                wait = self._waits.first
-            if self._closing.wait(wait):
+            if time.monotonic() - session.began > self._timeouts.longest:
+                pause = self._timeouts.first
+            if self._closing.wait(pause):
                 return
-            wait = min(2 * wait, self._waits.longest)
+            pause = min(2 * pause, self._timeouts.longest)
 
     def _end_reason(self, session: _Session, reason: str) -> str:
-        """Record the end of a connection; returns the reason to report, which differs if it recurs."""
+        """Record the end of a connection, and return the reason to report, which differs if it recurs."""
         if not session.accepted:
             return reason
-        is_short = time.monotonic() - session.began < _STEADY
+        is_short = time.monotonic() - session.began < _MIN_STEADY
         self._is_flapping = is_short and (self._is_flapping or self._was_lost)
         self._was_lost = True
-        again = "the connection keeps getting lost; is another facebank watch running with this camera name?"
-        return again if self._is_flapping else reason
+        if self._is_flapping:
+            return "the connection keeps getting lost; is another facebank watch running with this camera name?"
+        return reason
 
     def _connect_session(self, session: _Session) -> str | None:
-        """Connect and serve the connection; returns the reason for its end, None if closed."""
-        client = self._client(session)
+        """Connect and serve the connection, and return the reason for its end, None if closed."""
+        client = self._make_client(session)
         try:
             client.connect(self._broker.host, self._broker.port, keepalive=_KEEPALIVE)
             return self._run_session(client, session)
@@ -292,12 +288,12 @@ class MqttConnection:
             strerror = getattr(error, "strerror", None)
             return f"it cannot be reached{f' ({strerror})' if isinstance(strerror, str) else ''}"
 
-    def _client(self, session: _Session) -> Client:
+    def _make_client(self, session: _Session) -> Client:
         from paho.mqtt.client import Client, MQTTv311
         from paho.mqtt.enums import CallbackAPIVersion
 
         client = Client(CallbackAPIVersion.VERSION2, self._client_id, protocol=MQTTv311, reconnect_on_failure=False)
-        client.connect_timeout = self._waits.patience
+        client.connect_timeout = self._timeouts.patience
         if self._broker.user is not None:
             client.username_pw_set(self._broker.user, self._broker.password)
         if self._context is not None:
@@ -315,8 +311,8 @@ class MqttConnection:
             session.subscribed_at = time.monotonic()
 
         def on_message(_: Client, __: object, message: MQTTMessage) -> None:
-            if message.retain and not session.ready and len(session.found) < _MOST_INHERITED:
-                session.found[message.topic] = bytes(message.payload)
+            if message.retain and not session.ready and len(session.messages) < _MAX_INHERITED:
+                session.messages[message.topic] = bytes(message.payload)
 
         def on_publish(*_: Any) -> None:
             session.in_flight -= 1
@@ -327,7 +323,7 @@ class MqttConnection:
         return client
 
     def _run_session(self, client: Client, session: _Session) -> str | None:
-        answer_by = time.monotonic() + self._waits.patience
+        answer_by = time.monotonic() + self._timeouts.patience
         while True:
             code = client.loop(_POLL_INTERVAL)
             if session.refusal is not None:
@@ -335,7 +331,7 @@ class MqttConnection:
             if code:
                 return "the connection was lost"
             now = time.monotonic()
-            if session.subscribed_at is not None and now - session.subscribed_at > _SETTLED:
+            if session.subscribed_at is not None and now - session.subscribed_at > _SUBSCRIPTION_DELAY:
                 self._continue(client, session, now)
                 if self._closing.is_set() and (self._is_delivered(session) or now > self._close_by):
                     self._disconnect(client, session)
@@ -348,7 +344,7 @@ class MqttConnection:
     def _continue(self, client: Client, session: _Session, now: float) -> None:
         if not session.ready:
             self._begin(client, session)
-        if self._was_lost and now - session.began > _STEADY:
+        if self._was_lost and now - session.began > _MIN_STEADY:
             self._was_lost = self._is_flapping = False
             self.log.succeed(0)
         self._publish(client, session)
@@ -356,7 +352,7 @@ class MqttConnection:
     def _begin(self, client: Client, session: _Session) -> None:
         """Mark all retained messages for publishing, the availability last."""
         client.unsubscribe(list(self._inherited))
-        self._on_inherited(session.found)
+        self._on_inherited(session.messages)
         with self._lock:
             self._due = {**{topic: (payload,) for topic, payload in self._retained.items()}, **self._due}
             self._due[self._availability] = (ONLINE if self._is_available else OFFLINE,)
@@ -364,12 +360,12 @@ class MqttConnection:
 
     def _publish(self, client: Client, session: _Session) -> None:
         with self._lock:
-            while self._due and session.in_flight < _MOST_IN_FLIGHT:
+            while self._due and session.in_flight < _MAX_IN_FLIGHT:
                 topic = next(iter(self._due))
                 for payload in self._due.pop(topic):
                     session.in_flight += 1
                     client.publish(topic, payload, qos=1, retain=True)
-            while self._events and session.in_flight < _MOST_IN_FLIGHT:
+            while self._events and session.in_flight < _MAX_IN_FLIGHT:
                 session.in_flight += 1
                 client.publish(*self._events.popleft(), qos=1)
 

@@ -1,4 +1,4 @@
-"""Presence events of enrolled people, derived from decisions `known` only."""
+"""Presence events of enrolled people, derived only from decisions ``known``."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class PresenceEvent:
 
 
 class PresenceTracker:
-    """Derives arrivals and departures of people from the changes of visitors: first face in, last face out.
+    """Derives the arrival of a person's first face and the departure of the last from the changes of visitors.
 
     Faces with decision ``unknown`` or ``uncertain`` cause no events; a change to these counts as a departure.
 

@@ -10,12 +10,12 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from facebank.errors import UsageError
-from facebank.media.live import Change
+from facebank.media.live import StreamChange
 from facebank.video.delivery import Deliveries
 from facebank.video.home_assistant import DISCOVERY_PREFIX, HomePublisher
-from facebank.video.mqtt import Broker, mqtt_broker, topic_prefix
+from facebank.video.mqtt import Broker, parse_broker, topic_prefix
 from facebank.video.presence import PresenceTracker
-from facebank.video.webhook import Webhook, WebhookPublisher, webhook
+from facebank.video.webhook import Webhook, WebhookPublisher, parse_webhook
 
 if TYPE_CHECKING:
     from typing import Self
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from facebank.gallery import Gallery
     from facebank.video.watch import Visitor, VisitorChange
 
-_REFRESH = 5.0  # seconds between checks of the enrolled people
-_LONGEST_CAMERA = 200  # characters
+_REFRESH_INTERVAL = 5.0  # seconds between checks of the enrolled people
+_MAX_CAMERA = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class PublishPlan:
 def plan_publishing(
     mqtt: str | None,
     webhook_address: str | None,
-    shown: str,
+    label: str,
     *,
     camera: str | None = None,
     password: str | None = None,
@@ -72,8 +72,8 @@ def plan_publishing(
     Parameters
     ----------
     mqtt, webhook_address
-        Addresses for `mqtt_broker` and `webhook`, or None.
-    shown
+        Addresses for `parse_broker` and `parse_webhook`, or None.
+    label
         Name of the source in messages; the default name of the camera.
     camera, thumbnails, announces_all, discovery
         See `PublishPlan`.
@@ -81,11 +81,11 @@ def plan_publishing(
         Password of the broker if the address has a user without one.
     """
     if camera is None:
-        camera = shown[:_LONGEST_CAMERA]
-    if not isinstance(camera, str) or not camera.strip() or len(camera) > _LONGEST_CAMERA:
-        raise UsageError(f"a camera's name must have 1 to {_LONGEST_CAMERA} characters")
-    broker = None if mqtt is None else mqtt_broker(mqtt, password)
-    target = None if webhook_address is None else webhook(webhook_address)
+        camera = label[:_MAX_CAMERA]
+    if not isinstance(camera, str) or not camera.strip() or len(camera) > _MAX_CAMERA:
+        raise UsageError(f"a camera's name must have 1 to {_MAX_CAMERA} characters")
+    broker = None if mqtt is None else parse_broker(mqtt, password)
+    target = None if webhook_address is None else parse_webhook(webhook_address)
     topics = topic_prefix(discovery, "the discovery prefix")
     return PublishPlan(broker, target, camera, thumbnails, announces_all, topics)
 
@@ -143,7 +143,7 @@ class Publishing:
         """Counts of events for the webhook, or None."""
         return None if self._webhook is None else self._webhook.log.deliveries
 
-    def after(self, on_news: Callable[[VisitorChange, Visitor], None]) -> Callable[[VisitorChange, Visitor], None]:
+    def wrap(self, on_news: Callable[[VisitorChange, Visitor], None]) -> Callable[[VisitorChange, Visitor], None]:
         """Return a callback for visitor changes that calls `on_news`, then publishes presence events."""
 
         def publish(news: VisitorChange, visitor: Visitor) -> None:
@@ -154,10 +154,10 @@ class Publishing:
 
         return publish
 
-    def follow(self, change: Change) -> None:
+    def follow(self, change: StreamChange) -> None:
         """Publish that the camera is lost, or available again."""
         if self._home is not None:
-            self._home.publish_availability(change is Change.RESUMED)
+            self._home.publish_availability(change is StreamChange.RESUMED)
 
     def refresh(self) -> None:
         """Check, every few seconds, whether the enrolled people have changed."""
@@ -172,7 +172,7 @@ class Publishing:
 
     def _changed_names(self) -> list[str] | None:
         """Return the names of all enrolled people; None if unchanged."""
-        self._refresh_at = time.monotonic() + _REFRESH
+        self._refresh_at = time.monotonic() + _REFRESH_INTERVAL
         gallery = self._gallery()
         revision = gallery.revision
         if revision == self._revision:

@@ -44,7 +44,7 @@ RATE = 2.0
 KEPT_FACES = 8
 """Number of stored sightings of a track."""
 
-_PIECE = 1 << 20
+_BLOCK = 1 << 20
 _CHANGED = "changed while it was read: scan again"
 
 
@@ -88,7 +88,7 @@ def scan_videos(
     places
         Files and folders.
     workers
-        How many frames are processed in parallel; None for one per core.
+        Number of frames processed in parallel; None for one per core.
     within
         Links that lead out of these folders are skipped, even ones created meanwhile; None to follow all.
     progress
@@ -111,21 +111,21 @@ def scan_videos(
         plan = plan_video_scan(scan_file, named_paths(places), within)
         progress.report(plan)
         progress.begin("Looking through videos", sum(max(state.size, 0) for _, state in plan.todo))
-        looked_at = known = 0
+        looked_at = known_by_content = 0
         frames = VideoPlan(rate=RATE, thumbnails=True, whole_frames=True, workers=workers)
-        one = _Scan(engine, scan_file.videos, frames, within, progress)
+        scanner = _VideoScanner(engine, scan_file.videos, frames, within, progress)
         for path, state in plan.todo:
-            found = one.look_through(path, state)
-            looked_at += found is not None and found.error is None
-            known += found is None
+            video = scanner.look_through(path, state)
+            looked_at += video is not None and video.error is None
+            known_by_content += video is None
         gone = scan_file.videos.forget(plan.gone)
         album.note_written(PlaceKind.SCAN, album.path)
         unreadable = {
-            path: why
+            path: reason
             for place in outermost(named_paths(places))
-            for path, why in scan_file.videos.unreadable(place).items()
+            for path, reason in scan_file.videos.unreadable(place).items()
         }
-        return VideoScanReport(plan.unchanged, looked_at, known, gone, unreadable)
+        return VideoScanReport(plan.unchanged, looked_at, known_by_content, gone, unreadable)
 
 
 def plan_video_scan(scan_file: ScanFile, places: Iterable[Path], within: NamedFolders | None = None) -> VideoScanPlan:
@@ -145,13 +145,13 @@ def plan_video_scan(scan_file: ScanFile, places: Iterable[Path], within: NamedFo
             else:
                 unchanged += video.error is None
         if contents.videos or contents.photos:
-            gone += [path for path in known if not may_be_there(path) or not _is_held(path, within)]
+            gone += [path for path in known if not may_be_there(path) or not _is_within(path, within)]
     return VideoScanPlan(tuple(todo), unchanged, tuple(gone))
 
 
 @cache
 def readers() -> str:
-    """Return the versions of facebank and the decoder; equal versions read videos identically."""
+    """Return the versions of facebank and the decoder; with equal versions, videos are read identically."""
     import cv2
 
     from facebank import __version__
@@ -160,7 +160,7 @@ def readers() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scan:
+class _VideoScanner:
     """Analyzes videos one by one."""
 
     engine: Engine
@@ -170,8 +170,8 @@ class _Scan:
     progress: Progress
 
     def look_through(self, path: str, state: FileState) -> ScannedVideo | None:
-        """Analyze and store a video; returns it, or None if its content is known already."""
-        advance = _Bytes(self.progress, state)
+        """Analyze and store a video, and return it, or None if its content is known already."""
+        advance = _ByteProgress(self.progress, state)
         content_hash = None
         try:
             with _open_video(path, self.within) as file:
@@ -186,50 +186,50 @@ class _Scan:
                 with Video(path, opened=file) as video:
                     followed = follow_faces(self.engine, video, self.plan, advance)
         except VideoError as error:
-            by = readers() if content_hash else None  # files that cannot be opened are retried each time
-            found = ScannedVideo(path, state, content_hash, error=str(error), readers=by)
+            versions = readers() if content_hash else None  # files that cannot be opened are retried each time
+            scanned = ScannedVideo(path, state, content_hash, error=str(error), readers=versions)
         else:
-            found = ScannedVideo(path, state, content_hash, followed.position, tuple(_tracks(followed)))
+            scanned = ScannedVideo(path, state, content_hash, followed.position, tuple(_tracks(followed)))
         if state_of(path) != state:
-            found = ScannedVideo(path, UNSETTLED, None, error=f"{printable(path)} {_CHANGED}")
-        self.videos.keep(found)
+            scanned = ScannedVideo(path, UNSETTLED, None, error=f"{printable(path)} {_CHANGED}")
+        self.videos.keep(scanned)
         advance.finish()
-        self.progress.report(found)
-        return found
+        self.progress.report(scanned)
+        return scanned
 
 
 @contextmanager
 def _open_video(path: str, within: NamedFolders | None) -> Iterator[BufferedReader]:
     """Open a regular file, within some folders if there are any."""
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         try:
             if within is not None:
-                file = opened.enter_context(within.open_file(path))
+                file = stack.enter_context(within.open_file(path))
             elif Path(path).is_file():
-                file = opened.enter_context(Path(path).open("rb"))
+                file = stack.enter_context(Path(path).open("rb"))
             else:
                 raise UnreadableVideoError(f"{printable(path)} is not a file: name a folder with videos")
         except OSError as error:
-            raise _cannot_be_read(path, error) from error
+            raise _read_error(path, error) from error
         yield file
 
 
 def _hash_of(path: str, file: BufferedReader, progress: Progress) -> str:
     digest = hashlib.sha256()
-    while piece := _piece_of(path, file):
-        digest.update(piece)
+    while block := _read_block(path, file):
+        digest.update(block)
         progress.advance(0)  # lets a progress callback cancel
     return digest.hexdigest()
 
 
-def _piece_of(path: str, file: BufferedReader) -> bytes:
+def _read_block(path: str, file: BufferedReader) -> bytes:
     try:
-        return file.read(_PIECE)
+        return file.read(_BLOCK)
     except OSError as error:
-        raise _cannot_be_read(path, error) from error
+        raise _read_error(path, error) from error
 
 
-def _cannot_be_read(path: str, error: OSError) -> UnreadableVideoError:
+def _read_error(path: str, error: OSError) -> UnreadableVideoError:
     return UnreadableVideoError(f"{printable(path)} cannot be read: {error.strerror or error}")
 
 
@@ -249,34 +249,34 @@ def _best(track: Track) -> list[Sighting]:
     return sorted(track.sightings, key=lambda sighting: -sighting.face.quality)[:KEPT_FACES]
 
 
-class _Bytes(Progress):
+class _ByteProgress(Progress):
     """Converts progress in seconds of a video to bytes of its file."""
 
     def __init__(self, progress: Progress, state: FileState) -> None:
         self._progress = progress
-        self._left = float(max(state.size, 0))
-        self._each = 0.0
+        self._remaining = float(max(state.size, 0))
+        self._bytes_per_second = 0.0
 
     def begin(self, step: str, total: float | None) -> None:  # noqa: ARG002 - a video has one
-        self._each = self._left / total if total else 0.0
+        self._bytes_per_second = self._remaining / total if total else 0.0
 
     def advance(self, amount: float = 1) -> None:
-        taken = min(self._left, max(amount, 0.0) * self._each)
-        self._left -= taken
-        self._progress.advance(taken)
+        bytes_read = min(self._remaining, max(amount, 0.0) * self._bytes_per_second)
+        self._remaining -= bytes_read
+        self._progress.advance(bytes_read)
 
     def finish(self) -> None:
-        self._progress.advance(self._left)
-        self._left = 0.0
+        self._progress.advance(self._remaining)
+        self._remaining = 0.0
 
 
 def _contents_of(root: str, within: NamedFolders | None) -> FolderContents:
-    """Return the contents of a folder; empty for a file, which counts as a photo if named itself."""
+    """Return the contents of a folder; empty for a file, because `look_through` would list it as a photo."""
     try:
         return look_through(root, within=within) if Path(root).is_dir() else FolderContents()
-    except PhotoNotFoundError:  # one of the other places exists
+    except PhotoNotFoundError:  # no error, because another of the places exists
         return FolderContents()
 
 
-def _is_held(path: str, within: NamedFolders | None) -> bool:
+def _is_within(path: str, within: NamedFolders | None) -> bool:
     return within is None or within.contains(path)

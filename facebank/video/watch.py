@@ -1,4 +1,4 @@
-"""Watching a camera: frames are analyzed as they arrive, and tracks are identified while they last."""
+"""Identification of people in front of a camera: frames are analyzed as they arrive, and tracks while they last."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, Identity
     from facebank.vision.tracking import Track
 
-_AWAY = 3.0  # seconds; a person who looks aside has not left
-_SETTLED_SIGHTINGS, _SETTLED_SECONDS = 3, 0.5
-_REMEMBERED_SIGHTINGS = 100
-_REMEMBERED_STRANGERS = 200
+_ABSENCE = 3.0  # seconds until a visitor has left; shorter if they only look aside
+_MIN_SIGHTINGS, _MIN_SECONDS = 3, 0.5
+_MAX_SIGHTINGS = 100
+_MAX_STRANGERS = 200
 
 
 class VisitorChange(StrEnum):
@@ -95,34 +95,34 @@ class Watch:
     def __init__(self, engine: Engine, identification: Callable[[], Identification]) -> None:
         self._engine = engine
         self._identification = identification
-        self._tracker = Tracker(engine.thresholds.verify, _AWAY)
+        self._tracker = Tracker(engine.thresholds.verify, _ABSENCE)
         self._visitors: dict[int, Visitor] = {}
-        self._numbers = _LabelPool(clustering_thresholds(engine.thresholds).linked)
+        self._labels = _LabelPool(clustering_thresholds(engine.thresholds).linked)
         self._counts: dict[int, int] = {}
-        self.attendance = WatchSummary()
+        self.summary = WatchSummary()
 
     @property
     def visitors(self) -> tuple[Visitor, ...]:
-        """The visitors who are there now, in the order of arrival."""
+        """The visitors who are present, in the order of arrival."""
         return tuple(self._visitors.values())
 
-    def look(self, frame: Frame) -> Iterator[tuple[VisitorChange, Visitor]]:
-        """Analyze the next frame; yields the changes."""
+    def analyze(self, frame: Frame) -> Iterator[tuple[VisitorChange, Visitor]]:
+        """Analyze the next frame, and yield the changes."""
         (analyzed,) = self._engine.analyzer.analyze([DecodedPhoto("", frame.pixels, "", True, None)])
-        self.attendance.frames += 1
+        self.summary.frames += 1
         yield from self._departures(self._tracker.follow(frame.time, frame.shot, analyzed.faces))
-        seen = [track for track in self._tracker.live if track.last.time == frame.time]
-        for track in seen:
+        current = [track for track in self._tracker.live if track.last.time == frame.time]
+        for track in current:
             self._counts[track.number] = self._counts.get(track.number, 0) + 1
-        decisions = self._decisions() if any(map(self._is_settled, seen)) else {}
-        for track in seen:
+        decisions = self._decisions() if any(map(self._is_settled, current)) else {}
+        for track in current:
             if track.number in decisions:
                 yield from self._update_visitor(track, decisions[track.number], frame)
-            track.forget(_REMEMBERED_SIGHTINGS)
+            track.forget(_MAX_SIGHTINGS)
 
-    def rest(self, now: float) -> Iterator[tuple[VisitorChange, Visitor]]:
-        """Let time pass without a frame; yields the departures of visitors not seen for long."""
-        if all(now - track.last.time > _AWAY for track in self._tracker.live):
+    def pass_time(self, now: float) -> Iterator[tuple[VisitorChange, Visitor]]:
+        """Let time pass without a frame, and yield the departures of visitors not seen for three seconds."""
+        if all(now - track.last.time > _ABSENCE for track in self._tracker.live):
             yield from self.end()
 
     def end(self) -> Iterator[tuple[VisitorChange, Visitor]]:
@@ -130,14 +130,14 @@ class Watch:
         yield from self._departures(self._tracker.finish())
 
     def _is_settled(self, track: Track) -> bool:
-        enough = self._counts[track.number] >= _SETTLED_SIGHTINGS
-        return enough and track.last.time - track.begun >= _SETTLED_SECONDS
+        has_sightings = self._counts[track.number] >= _MIN_SIGHTINGS
+        return has_sightings and track.last.time - track.begun >= _MIN_SECONDS
 
     def _decisions(self) -> dict[int, Identity]:
         """Identify all current and recent tracks, by track number."""
         settled = [track for track in self._tracker.live if self._is_settled(track)]
-        decided = identified_tracks([track.faces for track in settled], self._identification, group_tracks(settled))
-        return {track.number: decision for track, decision in zip(settled, decided, strict=True)}
+        decisions = identified_tracks([track.faces for track in settled], self._identification, group_tracks(settled))
+        return {track.number: decision for track, decision in zip(settled, decisions, strict=True)}
 
     def _update_visitor(
         self, track: Track, decision: Identity, frame: Frame
@@ -161,9 +161,9 @@ class Watch:
             visitor = self._visitors.pop(track.number, None)
             if visitor is None:
                 continue
-            person, people = visitor.identity.person, self.attendance.people
+            person, people = visitor.identity.person, self.summary.people
             if person is None:
-                self.attendance.strangers += 1
+                self.summary.strangers += 1
             else:
                 people[person] = people.get(person, 0.0) + visitor.seconds
             yield VisitorChange.LEFT, visitor
@@ -173,12 +173,12 @@ class Watch:
             return decision.person
         taken = {visitor.label for visitor in self._visitors.values()}
         word = "stranger" if decision.decision is Decision.UNKNOWN else "uncertain"
-        good = track.best.face.quality >= (1 + self._engine.thresholds.minimum_quality) / 2
-        return self._numbers.label(word, track.mean if good else None, taken)
+        is_good = track.best.face.quality >= (1 + self._engine.thresholds.minimum_quality) / 2
+        return self._labels.label(word, track.mean if is_good else None, taken)
 
 
 class _LabelPool:
-    """Numbered labels for people without a name; recent ones are recognized again if seen well."""
+    """Numbered labels for people without a name; recent people keep theirs if their faces are good."""
 
     def __init__(self, linked: float) -> None:
         self._linked = linked
@@ -186,17 +186,17 @@ class _LabelPool:
         self._faces: dict[str, FloatArray] = {}
 
     def label(self, word: str, mean: FloatArray | None, taken: set[str]) -> str:
-        """Return the label of the most similar person who is not present, else a new one."""
+        """Return the label of the most similar of the absent people, else a new one."""
         if mean is not None:
-            known = [label for label in self._faces if label.startswith(word) and label not in taken]
-            alike = [float(self._faces[label] @ mean) for label in known]
-            if alike and max(alike) >= self._linked:
-                return known[int(np.argmax(alike))]
+            labels = [label for label in self._faces if label.startswith(word) and label not in taken]
+            similarities = [float(self._faces[label] @ mean) for label in labels]
+            if similarities and max(similarities) >= self._linked:
+                return labels[int(np.argmax(similarities))]
         self._last[word] = self._last.get(word, 0) + 1
         label = f"{word} {self._last[word]}"
         if mean is not None:
             self._faces[label] = mean
-            if len(self._faces) > _REMEMBERED_STRANGERS:
+            if len(self._faces) > _MAX_STRANGERS:
                 del self._faces[next(iter(self._faces))]
         return label
 
@@ -236,12 +236,12 @@ def watch(
     watching = Watch(engine, identification)
     due = 0.0
     try:
-        while not live.ended and (seconds is None or live.now < seconds):
+        while not live.has_ended and (seconds is None or live.now < seconds):
             live.pause(due - live.now)
             frame = live.newest()
             if frame is not None:
                 due = max(due + 1 / rate, frame.time)
-            for news, visitor in watching.rest(live.now) if frame is None else watching.look(frame):
+            for news, visitor in watching.pass_time(live.now) if frame is None else watching.analyze(frame):
                 on_news(news, visitor)
             if on_frame is not None:
                 on_frame(watching)
@@ -249,4 +249,4 @@ def watch(
         pass  # the usual end of a watch
     for news, visitor in watching.end():
         on_news(news, visitor)
-    return watching.attendance
+    return watching.summary

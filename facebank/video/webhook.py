@@ -20,78 +20,78 @@ from facebank import __version__
 from facebank.errors import UsageError
 from facebank.media.live import Timeouts
 from facebank.storage.text import printable
-from facebank.video.delivery import DeliveryLog, given_address
+from facebank.video.delivery import DeliveryLog, read_address
 
 if TYPE_CHECKING:
     from facebank.video.presence import PresenceEvent
 
-_MOST_WAITING = 100
-_MOST_ATTEMPTS = 5
-_HOW_TO_WRITE = "write it as https://HOST/PATH, in a name, password or path %40 for @, %2F for / and so on"
+_MAX_WAITING = 100
+_MAX_ATTEMPTS = 5
+_FORM = "write it as https://HOST/PATH, in a name, password or path %40 for @, %2F for / and so on"
 _CLOSE_TIMEOUT = 5.0  # seconds to post waiting events at the end
-_TRY_AGAIN = (408, 425, 429)  # statuses below 500 that are retried
-_WAITS = Timeouts(first=1.0, longest=30.0, patience=10.0)
+_TEMPORARY = (408, 425, 429)  # statuses below 500 that are retried
+_TIMEOUTS = Timeouts(first=1.0, longest=30.0, patience=10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """The address for events; `shown` is its name in messages, without secrets."""
+    """The address for events."""
 
     host: str
     port: int
     encrypted: bool
     target: str = field(repr=False)  # path and query
     authorization: str | None = field(repr=False)
-    shown: str
+    label: str  # name in messages, without secrets
 
 
-def webhook(text: str) -> Webhook:
-    """Parse a webhook's address, or read it from ``@FILE``.
+def parse_webhook(text: str) -> Webhook:
+    """Return the webhook for an address, or ``@FILE`` to read it.
 
     Raises `UsageError` if it is not an http or https address. Messages contain only its scheme.
     """
-    address = given_address(text, "the webhook")
+    address = read_address(text, "the webhook")
     try:
         parts = urlsplit(address)
         port, host = parts.port, (parts.hostname or "").encode("idna").decode("ascii")
     except ValueError as error:
-        raise UsageError(f"the webhook's address is invalid:  {_HOW_TO_WRITE}") from error
+        raise UsageError(f"the webhook's address is invalid: {_FORM}") from error
     if parts.scheme not in ("http", "https"):
         raise UsageError(f"a webhook must begin with https:// or http://, not {printable(parts.scheme) or 'a word'}")
     if not host or not address.isascii():
-        raise UsageError("the webhook's address needs a host, and letters other than ASCII as %XX: https://HOST/PATH")
+        raise UsageError("the webhook's address needs a host, and %XX for other than ASCII letters: https://HOST/PATH")
     if "@" in address.partition(parts.netloc)[2]:
-        raise UsageError(f"the webhook's address has an @ after its host: {_HOW_TO_WRITE}")
+        raise UsageError(f"the webhook's address has an @ after its host: {_FORM}")
     encrypted = parts.scheme == "https"
     authorization = None
     if parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = f"Basic {b64encode(credentials.encode()).decode('ascii')}"
     target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    return Webhook(host, port or (443 if encrypted else 80), encrypted, target, authorization, shown)
+    label = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return Webhook(host, port or (443 if encrypted else 80), encrypted, target, authorization, label)
 
 
 class WebhookPublisher:
     """Posts events in order, each up to five times.
 
-    If more than a hundred wait, the oldest is discarded. Certificates are verified; redirects are not followed and
-    proxies not used, so that nothing is sent to another address.
+    If more than a hundred wait, the oldest is discarded. Certificates are verified. Redirects are not followed and
+    proxies are not used, because events must not be sent to another address.
 
     Parameters
     ----------
     target
-        The webhook, from `webhook`.
+        The webhook, from `parse_webhook`.
     on_trouble
         Called with a message when posting fails and when it recovers.
-    waits
+    timeouts
         Timeouts, and pauses before another attempt.
     """
 
-    def __init__(self, target: Webhook, on_trouble: Callable[[str], None], waits: Timeouts = _WAITS) -> None:
+    def __init__(self, target: Webhook, on_trouble: Callable[[str], None], timeouts: Timeouts = _TIMEOUTS) -> None:
         self.log = DeliveryLog(f"the webhook at {target.shown}", on_trouble)
         self._target = target
-        self._waits = waits
+        self._timeouts = timeouts
         self._context = ssl.create_default_context() if target.encrypted else None
         self._waiting: deque[bytes] = deque()
         self._news = Condition()
@@ -105,7 +105,7 @@ class WebhookPublisher:
     def publish(self, event: PresenceEvent) -> None:
         """Queue an event; returns immediately."""
         with self._news:
-            if len(self._waiting) >= _MOST_WAITING:
+            if len(self._waiting) >= _MAX_WAITING:
                 self._waiting.popleft()
                 self.log.drop()
             self._waiting.append(json.dumps(event.record(), allow_nan=False).encode("ascii"))
@@ -123,21 +123,21 @@ class WebhookPublisher:
 
     def _work(self) -> None:
         while (body := self._next()) is not None:
-            wait = self._waits.first
-            for attempt in range(1, _MOST_ATTEMPTS + 1):
+            pause = self._timeouts.first
+            for attempt in range(1, _MAX_ATTEMPTS + 1):
                 reason, is_final = self._post(body)
                 if reason is None:
                     self.log.succeed()
                     break
-                if is_final or attempt == _MOST_ATTEMPTS or self._pause(wait):
+                if is_final or attempt == _MAX_ATTEMPTS or self._pause(pause):
                     self.log.fail(reason, "an event is discarded; watching continues")
                     self.log.drop()
                     break
                 self.log.fail(reason)
-                wait = min(2 * wait, self._waits.longest)
+                pause = min(2 * pause, self._timeouts.longest)
 
     def _next(self) -> bytes | None:
-        """Wait for an event; returns None at the end."""
+        """Wait for an event and return it; None at the end."""
         with self._news:
             self._news.wait_for(lambda: self._waiting or self._close_by is not None)
             if not self._waiting or (self._close_by is not None and time.monotonic() > self._close_by):
@@ -145,19 +145,19 @@ class WebhookPublisher:
             return self._waiting.popleft()
 
     def _pause(self, seconds: float) -> bool:
-        """Wait before the next attempt; returns True if closed meanwhile."""
+        """Wait before the next attempt, and return whether the publisher was closed meanwhile."""
         with self._news:
             return self._news.wait_for(lambda: self._close_by is not None, seconds)
 
     def _post(self, body: bytes) -> tuple[str | None, bool]:
-        """Post once; returns the reason of a failure or None, and whether another attempt is useless."""
+        """Post once, and return the reason of a failure or None, and whether another attempt is useless."""
         began = time.monotonic()
         try:
-            status = self._status_of(body)
+            status = self._request(body)
         except ssl.SSLCertVerificationError as error:
             return f"its certificate is not trusted ({error.verify_message})", False
         except (OSError, http.client.HTTPException, ValueError) as error:
-            if isinstance(error, TimeoutError) or time.monotonic() - began >= self._waits.patience:
+            if isinstance(error, TimeoutError) or time.monotonic() - began >= self._timeouts.patience:
                 return "it does not answer in time", False
             strerror = getattr(error, "strerror", None)
             return f"it cannot be reached{f' ({strerror})' if isinstance(strerror, str) else ''}", False
@@ -165,10 +165,10 @@ class WebhookPublisher:
             return None, True
         if 300 <= status < 400:
             return f"it redirects (HTTP {status}), which is not followed: use the final address", True
-        return f"it answers HTTP {status}", status < 500 and status not in _TRY_AGAIN
+        return f"it answers HTTP {status}", status < 500 and status not in _TEMPORARY
 
-    def _status_of(self, body: bytes) -> int:
-        target, patience = self._target, self._waits.patience
+    def _request(self, body: bytes) -> int:
+        target, patience = self._target, self._timeouts.patience
         connection: http.client.HTTPConnection
         if self._context is not None:
             connection = http.client.HTTPSConnection(target.host, target.port, timeout=patience, context=self._context)
@@ -177,18 +177,18 @@ class WebhookPublisher:
         headers = {"Content-Type": "application/json", "User-Agent": f"facebank/{__version__}", "Connection": "close"}
         if target.authorization is not None:
             headers["Authorization"] = target.authorization
-        too_slow = Timer(patience, _cut, [connection])  # a socket's timeout restarts with every byte
-        too_slow.daemon = True
+        timer = Timer(patience, _shut_down, [connection])  # a socket's timeout restarts with every byte
+        timer.daemon = True
         try:
             connection.connect()
-            too_slow.start()
+            timer.start()
             connection.request("POST", target.target, body, headers)
             return connection.getresponse().status
         finally:
-            too_slow.cancel()
+            timer.cancel()
             connection.close()
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
+def _shut_down(connection: http.client.HTTPConnection) -> None:
     with suppress(OSError, AttributeError):
         connection.sock.shutdown(socket.SHUT_RDWR)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from facebank import FaceBank
-from facebank.album.arrow_tables import faces_table, shown_path, write_found
+from facebank.album.arrow_tables import escape_path, faces_table, write_found
 from facebank.album.finding import FoundPhoto, KnownPerson
 from facebank.errors import MissingDependencyError, StorageError
 
@@ -86,7 +86,7 @@ def test_times_are_converted_to_utc(taken_at: datetime | None, expected: datetim
 
 def test_paths_that_are_not_utf_8_are_escaped() -> None:
     path = os.fsdecode(b"/a/\xe9 b\xc3\xa9.jpg")
-    assert shown_path(path) == "/a/\\xe9 bé.jpg"
+    assert escape_path(path) == "/a/\\xe9 bé.jpg"
     photo = made_up_photo(1, 1, path)
     assert faces_table([([1], photo)], {}, PACK.dimension).column("path").to_pylist() == ["/a/\\xe9 bé.jpg"]
 

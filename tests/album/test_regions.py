@@ -22,7 +22,7 @@ from facebank.album.tags.regions import (
     turned_back,
 )
 from facebank.media import turn_photo
-from facebank.media.pixels import upright
+from facebank.media.pixels import apply_orientation
 from facebank.storage.arrays import overlaps
 from facebank.types import DecodedPhoto, Face, Photo, Quality
 
@@ -39,8 +39,8 @@ def boxes(draw: st.DrawFn) -> Box:
 def test_a_box_turns_like_the_pixels(orientation: int) -> None:
     stored = np.zeros((30, 40, 3), dtype=np.uint8)
     stored[6:12, 4:20] = 255
-    white = np.argwhere(upright(stored, orientation)[..., 0] == 255)
-    height, width = upright(stored, orientation).shape[:2]
+    white = np.argwhere(apply_orientation(stored, orientation)[..., 0] == 255)
+    height, width = apply_orientation(stored, orientation).shape[:2]
     x1, y1, x2, y2 = turned((4 / 40, 6 / 30, 20 / 40, 12 / 30), orientation)
     (top, left), (bottom, right) = white.min(axis=0), white.max(axis=0) + 1
     assert (x1 * width, y1 * height, x2 * width, y2 * height) == pytest.approx((left, top, right, bottom))

@@ -15,7 +15,7 @@ from PIL import Image
 from facebank.album.tags.xmp_document import XmpDocument
 from facebank.album.tags.xmp_files import read_photo_xmp
 from facebank.media import read_photo
-from facebank.media.pixels import upright
+from facebank.media.pixels import apply_orientation
 
 from ..album.test_xmp_packets import embed, extended  # noqa: TID252
 from ..album.xmp_samples import region, with_regions  # noqa: TID252 - tests are not installed
@@ -211,7 +211,7 @@ def test_regions_refer_to_the_stored_picture(run: Run, two_people: Path, tmp_pat
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        stored = Image.fromarray(upright(pixels, INVERSE_ORIENTATIONS.get(orientation, orientation)))
+        stored = Image.fromarray(apply_orientation(pixels, INVERSE_ORIENTATIONS.get(orientation, orientation)))
         stored.save(folder / f"{orientation}.jpg", quality=95, exif=exif.tobytes())
     run("scan", folder)
     assert run("tags", "write", folder).out == "8 regions written into 8 files\n"
@@ -232,7 +232,7 @@ def upright_region_box(photo: Path, orientation: int) -> list[float]:
         mask = Image.new("L", stored.size)
         left, top, right, bottom = (round(edge * side) for edge, side in zip(region.box, stored.size * 2, strict=True))
         mask.paste(255, (left, top, right, bottom))
-    inside = np.argwhere(upright(np.array(mask.convert("RGB")), orientation)[..., 0])
+    inside = np.argwhere(apply_orientation(np.array(mask.convert("RGB")), orientation)[..., 0])
     (y1, x1), (y2, x2) = inside.min(axis=0), inside.max(axis=0) + 1
     return [x1, y1, x2, y2]
 

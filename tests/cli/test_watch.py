@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from facebank.errors import StreamError, UsageError
-from facebank.media.live import Change, Kind, LiveVideo, Timeouts, live_source
+from facebank.media.live import LiveVideo, SourceKind, StreamChange, Timeouts, live_source
 from facebank.media.video_writing import VideoFile
 from tests.video_files import clip_of, streamable
 
@@ -106,12 +106,12 @@ def test_a_dropped_stream_is_opened_again(run: Run, two_people: Path, camera: Ca
 
 def test_waits_grow_while_the_camera_does_not_answer(camera: Camera) -> None:
     camera.frames_per_connection = 5
-    changes: list[tuple[Change, float]] = []
+    changes: list[tuple[StreamChange, float]] = []
     resumed_event = threading.Event()
 
-    def on_change(change: Change, seconds: float) -> None:
+    def on_change(change: StreamChange, seconds: float) -> None:
         changes.append((change, seconds))
-        if change is Change.RESUMED:
+        if change is StreamChange.RESUMED:
             resumed_event.set()
 
     waits = Timeouts(first=0.05, longest=0.2, patience=5)
@@ -119,7 +119,7 @@ def test_waits_grow_while_the_camera_does_not_answer(camera: Camera) -> None:
         assert live.newest(10) is not None
         camera.refused = 4
         assert resumed_event.wait(30)
-    resumed = [change for change, _ in changes].index(Change.RESUMED)
+    resumed = [change for change, _ in changes].index(StreamChange.RESUMED)
     waits_seen = [seconds for _, seconds in changes[:resumed]]
     assert waits_seen == [0.05, 0.1, 0.2, 0.2, 0.2][: len(waits_seen)]
     assert len(waits_seen) >= 4
@@ -134,7 +134,7 @@ def test_only_the_newest_frame_is_kept(camera: Camera) -> None:
         frame = live.newest(10)
         assert frame is not None
         assert frame.time > start
-        assert live.passed_over > 0
+        assert live.skipped_frames > 0
 
 
 def test_ctrl_c_ends_with_a_summary(
@@ -228,14 +228,14 @@ def test_invalid_sources_are_refused(run: Run, two_people: Path, tmp_path: Path)
 
 
 def test_sources_are_parsed_without_showing_passwords(tmp_path: Path) -> None:
-    assert (live_source("0").kind, live_source("0").target) == (Kind.CAMERA, 0)
+    assert (live_source("0").kind, live_source("0").target) == (SourceKind.CAMERA, 0)
     for address in ("rtsp://u:p@host:554/a?b=c", "RTSP://host/a", "http://[::1]:8080/x", "rtsps://h/x#t"):
         source = live_source(address)
-        assert source.kind is Kind.STREAM
+        assert source.kind is SourceKind.STREAM
         assert source.target == address
-        assert not {"u:p", "?", "#", "@"} & set(source.shown)
-    assert live_source("rtsp://u:p@host:554/a?b=c").shown == "rtsp://host:554"
-    assert live_source("rtsp://host/user=admin_password=secret_channel=1.sdp").shown == "rtsp://host"
+        assert not {"u:p", "?", "#", "@"} & set(source.label)
+    assert live_source("rtsp://u:p@host:554/a?b=c").label == "rtsp://host:554"
+    assert live_source("rtsp://host/user=admin_password=secret_channel=1.sdp").label == "rtsp://host"
     for invalid in ("rtsp://", "ftp://host/a", "subfile,,start,0://x", "http://[::1/x", "http://host/\udcff"):
         with pytest.raises(UsageError):
             live_source(invalid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facebank.album.scan.rows import FileState
-from facebank.cluster.assignments import MOST_DEATHS, Assignments, Batch
+from facebank.cluster.assignments import MAX_DEATHS, Assignments, Batch
 from facebank.media import decoder_versions
 
 FILES = [(f"/photos/{number}.jpg", FileState(number, number)) for number in range(100)]
@@ -28,7 +28,7 @@ def test_a_batch_that_crashed_a_worker_is_retried_file_by_file() -> None:
 
 def test_a_file_that_repeatedly_crashes_workers_is_given_up() -> None:
     assignments, batch = Assignments([]), Batch((FILES[7],), deaths=0)
-    for _ in range(MOST_DEATHS - 1):
+    for _ in range(MAX_DEATHS - 1):
         assert assignments.suspect(batch, "ends the process") == []
         (batch,) = taken(assignments)
     (file,) = assignments.suspect(batch, "ends the process")

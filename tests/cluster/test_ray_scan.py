@@ -74,7 +74,7 @@ def test_a_second_scan_without_merging_scans_only_changed_files(work: Path) -> N
     shards, engine = work / "results", load_engine(None, "cpu", 1)
     folder = ShardFolder(shards, engine.identity, "onnxruntime")
     files = [(str(path), state_of(str(path))) for path in sorted((work / "photos").iterdir())]
-    with folder.locked():
+    with folder.lock():
         folder.write(list(PhotoScanner(engine.analyzer, set(), 1).scan(files)))
     shutil.move(work / "photos" / "00000.jpg", work / "photos" / "moved.jpg")
     (work / "photos" / "00002.jpg").unlink()

@@ -54,7 +54,7 @@ def opened(path: Path) -> ShardFolder:
 def place(tmp_path: Path) -> Path:
     """Return a folder with two shards: two photos; a copy of the first and an unreadable file."""
     folder = ShardFolder(tmp_path / "shards", PACK, "onnxruntime")
-    with folder.locked():
+    with folder.lock():
         folder.write([scanned("/p/a.jpg", 1), scanned("/p/b.jpg", 2)])
         folder.write([copy("/p/c.jpg", 1), broken("/p/d.jpg")])
     return folder.path
@@ -109,24 +109,24 @@ def test_removed_files_leave_the_shards_and_orphaned_copies_are_returned(place: 
 
 def test_shards_are_removed_when_all_their_files_are_stored_elsewhere(place: Path) -> None:
     folder = opened(place)
-    folder.remove_kept({"/p/a.jpg": STATE, "/p/b.jpg": STATE, "/p/c.jpg": FileState(0, 0), "/p/d.jpg": STATE})
+    folder.remove_stored({"/p/a.jpg": STATE, "/p/b.jpg": STATE, "/p/c.jpg": FileState(0, 0), "/p/d.jpg": STATE})
     assert [path.name for path in place.iterdir()] == ["part-000002.parquet"]
-    folder.remove_kept({"/p/c.jpg": STATE, "/p/d.jpg": STATE})
+    folder.remove_stored({"/p/c.jpg": STATE, "/p/d.jpg": STATE})
     folder.remove_if_empty()
     assert not place.exists()
 
 
 def test_a_second_concurrent_job_is_an_error(place: Path) -> None:
     other = ShardFolder(place, PACK, "onnxruntime")
-    with opened(place).locked(), pytest.raises(ScanBusyError, match="another job is writing to"), other.locked():
+    with opened(place).lock(), pytest.raises(ScanBusyError, match="another job is writing to"), other.lock():
         pass
-    with other.locked():
+    with other.lock():
         pass
 
 
 def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="--shards"), ShardFolder(tmp_path / "file", PACK, "").locked():
+    with pytest.raises(StorageError, match="--shards"), ShardFolder(tmp_path / "file", PACK, "").lock():
         pass
 
 

@@ -16,7 +16,7 @@ import pytest
 from facebank.album.scan.rows import FileState
 from facebank.album.scan.scanner import PhotoScanner, state_of
 from facebank.cluster import worker as workers
-from facebank.cluster.pack_files import MANIFEST, PackName, installed_pack, read_pack_files
+from facebank.cluster.pack_files import MANIFEST, PackName, ensure_pack, read_pack_files
 from facebank.cluster.worker import Job, ScanWorker, SortedHashes, sorted_hashes
 from facebank.errors import PackIntegrityError
 from facebank.media import decoder_versions
@@ -71,7 +71,7 @@ def test_hashes_are_found_in_an_array() -> None:
 def test_a_worker_equals_a_scan_on_one_machine(cache: Path) -> None:
     files = [(str(path), state_of(str(path))) for path in sorted(DEMO_PHOTOS.glob("*.jpg"))]
     worker = ScanWorker(fetch)
-    ready = worker.prepare(job(seen=tuple(files[:2])), [unexpected_fetch, empty, empty])
+    ready = worker.prepare(job(probe_files=tuple(files[:2])), [unexpected_fetch, empty, empty])
     assert (ready.problem, ready.process) == (None, os.getpid())
     found = worker.scan(files, set())
     alone = list(PhotoScanner(load_engine(None, "cpu", 1).analyzer, set(), 1).scan(files))
@@ -102,17 +102,17 @@ def test_a_missing_pack_is_fetched_once(cache: Path, other_pack: Path) -> None:
     for _ in range(2):
         assert ScanWorker(fetch).prepare(job(pack=PackName.of(pack)), [send, empty, empty]).problem is None
     assert fetches == [1]
-    installed = installed_pack(PackName.of(pack), unexpected_fetch)
+    installed = ensure_pack(PackName.of(pack), unexpected_fetch)
     assert (installed.name, installed.digest) == ("other", pack.digest)
     assert installed.folder.is_relative_to(cache)
 
 
 def test_a_damaged_pack_in_the_cache_is_fetched_again(cache: Path, other_pack: Path) -> None:
     pack = load_pack(other_pack)
-    installed = installed_pack(PackName.of(pack), lambda: read_pack_files(pack))
+    installed = ensure_pack(PackName.of(pack), lambda: read_pack_files(pack))
     network = installed.folder / pack.manifest.embedder.file
     network.write_bytes(network.read_bytes()[:-1])
-    again = installed_pack(PackName.of(pack), lambda: read_pack_files(pack))
+    again = ensure_pack(PackName.of(pack), lambda: read_pack_files(pack))
     assert (again.folder / pack.manifest.embedder.file).read_bytes() == (
         other_pack / pack.manifest.embedder.file
     ).read_bytes()
@@ -137,7 +137,7 @@ def test_fetched_files_are_verified(
 ) -> None:
     pack = load_pack(other_pack)
     with pytest.raises(PackIntegrityError):
-        installed_pack(PackName.of(pack), lambda: change(read_pack_files(pack)))
+        ensure_pack(PackName.of(pack), lambda: change(read_pack_files(pack)))
     assert not (cache / "cluster-packs" / PackName.of(pack).digest).exists()
 
 
@@ -153,7 +153,7 @@ def test_another_version_of_facebank_or_a_decoder_is_a_problem() -> None:
 
 def test_missing_photos_are_a_problem(tmp_path: Path) -> None:
     seen = ((str(tmp_path / "party.jpg"), FileState(5, 5)),)
-    problem = ScanWorker(fetch).prepare(job(seen=seen), [unexpected_fetch, empty, empty]).problem
+    problem = ScanWorker(fetch).prepare(job(probe_files=seen), [unexpected_fetch, empty, empty]).problem
     assert problem is not None
     assert "does not see" in problem
     assert "party.jpg" in problem

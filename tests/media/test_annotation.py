@@ -168,14 +168,14 @@ def test_scripts_supported_by_dejavu_are_drawn(name: str) -> None:
     except OSError:
         pytest.skip("DejaVu Sans is not installed")
     painter = LabelPainter(20)
-    font, text = painter._written(name)
+    font, text = painter._choose_font(name)
     assert text == name
-    assert not annotation_module._missing(name, font)
+    assert not annotation_module._missing_letters(name, font)
 
 
 def test_missing_letters_are_drawn_without_accents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(annotation_module, "_SYSTEM_FONTS", ())
-    _, text = LabelPainter(20)._written("José Ångström 王")
+    _, text = LabelPainter(20)._choose_font("José Ångström 王")
     assert text == "Jose Angstrom 王"
 
 

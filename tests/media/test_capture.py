@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from facebank.media.video import silent
+from facebank.media.video import silenced
 from tests.video_files import clip_of
 
 _LEVEL = cv2.utils.logging.getLogLevel
@@ -32,7 +32,7 @@ sys.addaudithook(heard)
 from facebank.media.live import LiveVideo, live_source
 
 with LiveVideo(live_source(sys.argv[1])) as live:
-    while not live.ended:
+    while not live.has_ended:
         live.newest()
 print(all(changed), os.environ.get(asked) == before)
 """
@@ -59,7 +59,7 @@ def test_damaged_files_cause_no_output_and_no_environment_changes(
 def test_overlapping_silence_restores_the_log_level() -> None:
     before = _LEVEL()
     assert before > 0
-    one, other = silent(), silent()
+    one, other = silenced(), silenced()
     one.__enter__()
     other.__enter__()
     assert _LEVEL() == 0
@@ -71,13 +71,13 @@ def test_overlapping_silence_restores_the_log_level() -> None:
 
 def test_other_threads_see_an_unchanged_environment() -> None:
     before, level = os.environ.get(_ASKED), _LEVEL()
-    with silent():
+    with silenced():
         pass
     seen = set[str | None]()
 
     def open_often() -> None:
         for _ in range(50):
-            with silent():
+            with silenced():
                 seen.add(os.environ.get(_ASKED))
 
     threads = [threading.Thread(target=open_often) for _ in range(8)]
@@ -91,6 +91,6 @@ def test_other_threads_see_an_unchanged_environment() -> None:
 
 def test_an_exception_ends_the_silence() -> None:
     before = _LEVEL()
-    with pytest.raises(KeyError), silent():
+    with pytest.raises(KeyError), silenced():
         raise KeyError
     assert _LEVEL() == before

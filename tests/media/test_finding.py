@@ -10,7 +10,7 @@ import pytest
 
 from facebank.errors import PhotoNotFoundError, UnreadablePhotoError
 from facebank.media import find_photos, find_videos, look_through, read_photo
-from facebank.media.formats import SKIPPED, counted_skipped
+from facebank.media.formats import SKIPPED, describe_skipped
 
 
 def make(folder: Path, *names: str) -> None:
@@ -200,7 +200,7 @@ def test_a_pipe_without_suffix_does_not_block(tmp_path: Path) -> None:
 
 def test_counts_of_skipped_kinds_are_described() -> None:
     kinds = {kind.code: kind for kind in SKIPPED}
-    assert counted_skipped([]) == ""
-    assert counted_skipped([kinds["raw"]]) == "1 camera raw file"
+    assert describe_skipped([]) == ""
+    assert describe_skipped([kinds["raw"]]) == "1 camera raw file"
     several = [kinds["icon"], *[kinds["raw"]] * 1200, *[kinds["jpeg_xl"]] * 2]
-    assert counted_skipped(several) == "1,200 camera raw files, 2 JPEG XL pictures and 1 icon"
+    assert describe_skipped(several) == "1,200 camera raw files, 2 JPEG XL pictures and 1 icon"

@@ -17,7 +17,7 @@ from PIL import Image
 from facebank.errors import PhotoError, UnreadablePhotoError, UnsupportedPhotoError
 from facebank.media import PhotoLimits, read_photo_bytes
 from facebank.media.formats import recognize_format
-from facebank.media.reading import _explained
+from facebank.media.reading import _translate_error
 
 PIXELS = np.random.default_rng(8).integers(0, 256, (13, 19, 3), np.uint8)
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -86,7 +86,7 @@ def test_files_cut_in_half_are_rejected(kind: str) -> None:
 
 def test_decoder_messages_are_escaped() -> None:
     photo_format = recognize_format(FILES["png"], "party")
-    message = str(_explained(ValueError("bad\nchunk \x1b[31m" + "x" * 10_000), photo_format, "party"))
+    message = str(_translate_error(ValueError("bad\nchunk \x1b[31m" + "x" * 10_000), photo_format, "party"))
     assert message.startswith(r"party is a damaged PNG: bad chunk \x1b[31mxxx")
     assert len(message) < 300
     assert message.isprintable()

@@ -20,7 +20,7 @@ from facebank.errors import PhotoError
 from facebank.media import (
     PhotoLimits,
     picture_hash,
-    picture_hash_of,
+    picture_hash_of_file,
     picture_hash_of_photo,
     read_header,
     read_photo,
@@ -78,7 +78,7 @@ def test_the_hash_covers_pixels_without_metadata(kind: str) -> None:
     changed = PIXELS.copy()
     changed[..., :3] ^= 0x40
     assert picture_hash(made(kind, changed)) != picture_hash(data)
-    assert picture_hash(data) == picture_hash_of(BytesIO(data)) != hashlib.sha256(data).hexdigest()
+    assert picture_hash(data) == picture_hash_of_file(BytesIO(data)) != hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "progressive", "png", "webp"])
@@ -153,7 +153,7 @@ class _Counted(BytesIO):
 )
 def test_the_amount_of_reading_is_bounded(data: bytes) -> None:
     file = _Counted(data)
-    assert picture_hash_of(file) == hashlib.sha256(data).hexdigest()
+    assert picture_hash_of_file(file) == hashlib.sha256(data).hexdigest()
     assert file.given < 4 * len(data)
 
 

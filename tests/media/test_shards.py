@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facebank.errors import UsageError
-from facebank.media import MOST_SHARDS, Shard, look_through
+from facebank.media import MAX_SHARDS, Shard, look_through
 from facebank.storage.paths import outermost
 
 NAMES = st.text(st.characters(blacklist_characters="/\0"), min_size=1, max_size=12)
@@ -58,7 +58,7 @@ def test_invalid_shards_are_rejected(text: str) -> None:
     assert len(str(refusal.value)) < 200
 
 
-@pytest.mark.parametrize("pair", [(0, 4), (5, 4), (1, MOST_SHARDS + 1), (True, 1), (1.0, 2), (1,), "12", None, [1, 2]])
+@pytest.mark.parametrize("pair", [(0, 4), (5, 4), (1, MAX_SHARDS + 1), (True, 1), (1.0, 2), (1,), "12", None, [1, 2]])
 def test_invalid_pairs_are_rejected(pair: object) -> None:
     with pytest.raises(UsageError, match="there is no shard"):
         Shard.of(pair)  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ def test_unreadable_folders_are_in_every_shard(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "scandir", refusing)  # root may open everything
     contents = look_through(tmp_path)
-    parts = [Shard(number, 3).part_of(contents, [str(tmp_path)]).photos for number in (1, 2, 3)]
+    parts = [Shard(number, 3).select(contents, [str(tmp_path)]).photos for number in (1, 2, 3)]
     assert all(tmp_path / "closed" in part for part in parts)
     assert sum(tmp_path / "open.jpg" in part for part in parts) == 1
 

@@ -52,7 +52,7 @@ def made(clip: Path, tmp_path: Path) -> Made:
 
 def sampled(path: Path, rate: float = 5.0, start: float = 0.0, end: float | None = None) -> list[Frame]:
     with Video(path) as video:
-        return list(video.sampled(rate, start, end))
+        return list(video.sample(rate, start, end))
 
 
 def test_the_first_frame_of_every_shot_is_sampled(clip: Path) -> None:
@@ -115,7 +115,7 @@ def test_invalid_times_are_rejected(clip: Path) -> None:
 def test_truncated_videos_are_read_as_far_as_possible(made: Made, share: float) -> None:
     path = made(lambda data: streamable(data)[: round(len(data) * share)])
     with Video(path) as video:
-        last = list(video.sampled(5))[-1]
+        last = list(video.sample(5))[-1]
         assert video.ends_early
         assert 0 < last.time <= video.position < video.info.seconds - 0.25
 
@@ -274,7 +274,7 @@ def test_frame_times_increase_for_any_file(tmp_path_factory: pytest.TempPathFact
     path.write_bytes(original)
     try:
         with Video(path, VideoLimits(max_seconds=60, max_frames=2_000)) as video:
-            times = [frame.time for frame in video.sampled(5)]
+            times = [frame.time for frame in video.sample(5)]
     except VideoError:
         return
     assert all(one < other for one, other in itertools.pairwise(times))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from facebank.errors import MissingDependencyError, UsageError
 from facebank.media.live import Timeouts
 from facebank.video.home_assistant import HomePublisher, topic_word
-from facebank.video.mqtt import mqtt_broker, topic_prefix
+from facebank.video.mqtt import parse_broker, topic_prefix
 from facebank.video.presence import PresenceChange, PresenceEvent
 from tests.mqtt_broker import PASSWORD, USER, Broker, Subscriber
 
@@ -40,9 +40,9 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def publisher(
     broker: Broker, names: list[str], told: list[str] | None = None, *, announces_all: bool = False
 ) -> HomePublisher:
-    address = mqtt_broker(f"mqtt://127.0.0.1:{broker.port}/home")
+    address = parse_broker(f"mqtt://127.0.0.1:{broker.port}/home")
     sentences = [] if told is None else told
-    return HomePublisher(address, "door", names, sentences.append, waits=SOON, announces_all=announces_all)
+    return HomePublisher(address, "door", names, sentences.append, timeouts=SOON, announces_all=announces_all)
 
 
 def wait_until(is_true: object, seconds: float = 20) -> None:
@@ -158,8 +158,8 @@ def test_two_clients_with_one_name_are_reported_once(broker: Broker) -> None:
 def test_a_silent_server_is_disconnected(tmp_path: Path) -> None:
     told: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = mqtt_broker(f"mqtt://127.0.0.1:{silent.getsockname()[1]}")
-        home = HomePublisher(address, "door", [], told.append, waits=Timeouts(0.05, 0.2, patience=0.5))
+        address = parse_broker(f"mqtt://127.0.0.1:{silent.getsockname()[1]}")
+        home = HomePublisher(address, "door", [], told.append, timeouts=Timeouts(0.05, 0.2, patience=0.5))
         home.start()
         wait_until(lambda: told)
         home.close()
@@ -197,7 +197,7 @@ def test_a_server_with_invalid_packets_is_disconnected(answer: bytes) -> None:
         serving = threading.Thread(target=serve)
         serving.start()
         home = HomePublisher(
-            mqtt_broker(f"mqtt://127.0.0.1:{server.getsockname()[1]}"), "door", ["Ada"], told.append, waits=SOON
+            parse_broker(f"mqtt://127.0.0.1:{server.getsockname()[1]}"), "door", ["Ada"], told.append, timeouts=SOON
         )
         home.start()
         wait_until(lambda: home.log.deliveries.failures >= 3)
@@ -258,7 +258,7 @@ def test_last_seen_is_kept_from_an_earlier_run(broker: Broker) -> None:
     ],
 )
 def test_an_invalid_last_seen_message_is_ignored(tmp_path: Path, payload: bytes) -> None:
-    address = mqtt_broker("mqtt://127.0.0.1")
+    address = parse_broker("mqtt://127.0.0.1")
     home = HomePublisher(address, "door", ["Ada"], print)
     home._adopt({"facebank/door/last_seen": payload})
     told = json.loads(home._connection._retained["facebank/door/last_seen"])
@@ -307,7 +307,7 @@ def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
     try:
         told: list[str] = []
         wrong = HomePublisher(
-            mqtt_broker(f"mqtt://{USER}:wrong@127.0.0.1:{broker.port}"), "door", [], told.append, waits=SOON
+            parse_broker(f"mqtt://{USER}:wrong@127.0.0.1:{broker.port}"), "door", [], told.append, timeouts=SOON
         )
         wrong.start()
         wait_until(lambda: wrong.log.deliveries.failures > 2)
@@ -315,7 +315,7 @@ def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
         assert len(told) == 1
         assert "refuses the connection" in told[0]
         right = HomePublisher(
-            mqtt_broker(f"mqtt://{USER}@127.0.0.1:{broker.port}", PASSWORD), "door", [], told.append, waits=SOON
+            parse_broker(f"mqtt://{USER}@127.0.0.1:{broker.port}", PASSWORD), "door", [], told.append, timeouts=SOON
         )
         right.start()
         with Subscriber(broker, USER, PASSWORD) as subscriber:
@@ -328,17 +328,17 @@ def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
 
 def test_certificates_are_verified(tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broker = Broker(tmp_path, certificate=certificate)
-    address = mqtt_broker(f"mqtts://127.0.0.1:{broker.port}")
+    address = parse_broker(f"mqtts://127.0.0.1:{broker.port}")
     try:
         told: list[str] = []
-        refused = HomePublisher(address, "door", [], told.append, waits=SOON)
+        refused = HomePublisher(address, "door", [], told.append, timeouts=SOON)
         refused.start()
         wait_until(lambda: told)
         refused.close()
         assert "its certificate is not trusted" in told[0]
         assert refused.log.deliveries.delivered == 0
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        trusted = HomePublisher(address, "door", [], told.append, waits=SOON)
+        trusted = HomePublisher(address, "door", [], told.append, timeouts=SOON)
         trusted.start()
         wait_until(lambda: trusted.log.deliveries.delivered >= 2)
         trusted.close()
@@ -356,8 +356,8 @@ def test_certificates_are_verified(tmp_path: Path, certificate: Path, monkeypatc
     ],
 )
 def test_addresses(address: str, shown: str, prefix: str) -> None:
-    broker = mqtt_broker(address, "q")
-    assert (broker.shown, broker.prefix) == (shown, prefix)
+    broker = parse_broker(address, "q")
+    assert (broker.label, broker.prefix) == (shown, prefix)
     assert "p%40" not in repr(broker)
     assert "p@" not in repr(broker)
 
@@ -374,14 +374,14 @@ def test_addresses(address: str, shown: str, prefix: str) -> None:
 )
 def test_invalid_addresses_are_rejected_and_not_shown(address: str) -> None:
     with pytest.raises(UsageError) as error:
-        mqtt_broker(address)
+        parse_broker(address)
     assert "cret" not in str(error.value).replace("/nonexistent/secret.txt", "")
     assert len(str(error.value)) < 250
 
 
 def test_addresses_are_read_from_files(tmp_path: Path) -> None:
     (tmp_path / "address").write_text("mqtt://ada:secret@broker\nnothing\n")
-    broker = mqtt_broker(f"@{tmp_path / 'address'}")
+    broker = parse_broker(f"@{tmp_path / 'address'}")
     assert (broker.host, broker.user, broker.password) == ("broker", "ada", "secret")
 
 
@@ -394,7 +394,7 @@ def test_invalid_prefixes_are_rejected(text: str) -> None:
 def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "paho.mqtt.enums", None)
     with pytest.raises(MissingDependencyError, match=r"facebank\[mqtt\]"):
-        mqtt_broker("mqtt://broker")
+        parse_broker("mqtt://broker")
 
 
 def test_threads_end(broker: Broker) -> None:

@@ -21,7 +21,7 @@ from facebank import schemas
 from facebank.errors import UsageError
 from facebank.media.live import Timeouts
 from facebank.video.presence import PresenceChange, PresenceEvent
-from facebank.video.webhook import WebhookPublisher, webhook
+from facebank.video.webhook import WebhookPublisher, parse_webhook
 
 SOON = Timeouts(first=0.02, longest=0.05, patience=1.0)
 
@@ -101,7 +101,7 @@ def came(person: str, thumbnail: bytes | None = None) -> PresenceEvent:
 def posted(address: str, events: list[PresenceEvent], waits: Timeouts = SOON) -> tuple[WebhookPublisher, list[str]]:
     """Post events, and return when all are delivered or discarded."""
     told: list[str] = []
-    publisher = WebhookPublisher(webhook(address), told.append, waits)
+    publisher = WebhookPublisher(parse_webhook(address), told.append, waits)
     publisher.start()
     for event in events:
         publisher.publish(event)
@@ -190,7 +190,7 @@ def test_an_endless_response_times_out(site: Site) -> None:
 def test_publishing_does_not_block_and_discards_the_oldest(site: Site) -> None:
     site.hold = 0.05
     told: list[str] = []
-    publisher = WebhookPublisher(webhook(f"http://127.0.0.1:{site.port}"), told.append, SOON)
+    publisher = WebhookPublisher(parse_webhook(f"http://127.0.0.1:{site.port}"), told.append, SOON)
     publisher.start()
     began = time.monotonic()
     for number in range(1000):
@@ -231,5 +231,5 @@ def test_an_unreachable_server_is_reported_once() -> None:
 )
 def test_invalid_addresses_are_rejected_and_not_shown(address: str) -> None:
     with pytest.raises(UsageError) as error:
-        webhook(address)
+        parse_webhook(address)
     assert "cret" not in str(error.value)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from facebank.errors import UsageError
-from facebank.media import MOST_SHARDS, Shard
+from facebank.media import MAX_SHARDS, Shard
 from facebank.storage.bucket_urls import BucketURL, is_bucket_url
 from facebank.storage.face_rows import check_face_rows, face_from_row, face_to_row, row_width
 from facebank.storage.text import printable
@@ -300,7 +300,7 @@ def shard_row(row: Sequence[object]) -> ShardRow:
 def shard_of_values(values: Sequence[object]) -> ShardRow:
     """Return the shard of a row's values without the digest; raises `InvalidValueError` if they are invalid."""
     place, number, count, looked_through = values
-    of = integer_between(count, 1, MOST_SHARDS)
+    of = integer_between(count, 1, MAX_SHARDS)
     when = _time(looked_through)
     if when.tzinfo is None:
         raise InvalidValueError("it holds a time without a time zone")

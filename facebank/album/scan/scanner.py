@@ -201,7 +201,7 @@ class _Folder:
         is_there = bool(contents.photos)
         is_whole = is_there and Path(root).is_dir() and Path(root) not in contents.closed and within is None
         if shard is not None:
-            contents = shard.part_of(contents, [root])
+            contents = shard.select(contents, [root])
         return cls(
             *(tuple(map(str, contents.photos)), len(contents.videos), contents.skipped), is_there, is_whole, within
         )

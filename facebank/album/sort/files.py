@@ -7,7 +7,7 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from facebank.media import picture_hash_of, with_orientation
+from facebank.media import orient_hash, picture_hash_of_file
 from facebank.storage.concurrency import try_flock
 from facebank.storage.files import part_path, sha256_of
 
@@ -26,12 +26,12 @@ def digest_of(spot: FileLocation) -> str:
 def picture_of(spot: FileLocation) -> str:
     """Return the SHA-256 of a photo's stored pixels in hex, regardless of its metadata."""
     with spot.read() as file:
-        return picture_hash_of(file)
+        return picture_hash_of_file(file)
 
 
 def is_picture(stored: str, noted: str) -> bool:
     """Return whether a recorded hash is that of stored pixels, in any of the eight EXIF orientations."""
-    return any(with_orientation(stored, orientation) == noted for orientation in range(1, 9))
+    return any(orient_hash(stored, orientation) == noted for orientation in range(1, 9))
 
 
 def copy_file(source: FileLocation, target: FileLocation, *, settled: bool = False) -> None:
