@@ -80,7 +80,7 @@ def test_unwritable_targets_are_rejected(tmp_path: Path) -> None:
     source.write_bytes(b"video")
     with pytest.raises(UsageError, match="is the video itself"):
         check_target(source, source)
-    with pytest.raises(UsageError, match=r"as \.mp4 or \.mkv"):
+    with pytest.raises(UsageError, match=r"video \.mp4 or \.mkv"):
         check_target(tmp_path / "out.gif", source)
     with pytest.raises(StorageError, match="there is no folder"):
         check_target(tmp_path / "none" / "out.mp4", source)
