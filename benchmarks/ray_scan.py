@@ -115,7 +115,7 @@ def driver(folder: Path, count: int = 4_000) -> dict[str, float]:
     for batch in batches:
         loads(batch)
     took.append(time.process_time())
-    with shards.locked(), ScanFile.open(folder / "driver.scan", _PACK, create=True) as scan_file:
+    with shards.lock(), ScanFile.open(folder / "driver.scan", _PACK, create=True) as scan_file:
         for start in range(0, count, 2_000):
             shards.write(files[start : start + 2_000])
         took.append(time.process_time())

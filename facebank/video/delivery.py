@@ -100,7 +100,7 @@ class DeliveryLog:
                 return
             was_unavailable, self._reasons = bool(self._reasons), set()
         if was_unavailable:
-            self._on_trouble(f"{self._shown} is available again")
+            self._on_trouble(f"{self._label} is available again")
 
     def fail(self, reason: str, consequence: str = "trying again; watching continues") -> None:
         """Count a failure, and report it if its reason is new."""
@@ -109,7 +109,7 @@ class DeliveryLog:
             is_new = reason not in self._reasons
             self._reasons.add(reason)
         if is_new:
-            self._on_trouble(f"{self._shown}: {reason}; {consequence}")
+            self._on_trouble(f"{self._label}: {reason}; {consequence}")
 
     def drop(self, count: int = 1) -> None:
         """Count discarded messages."""

@@ -179,7 +179,7 @@ class MqttConnection:
         on_trouble: Callable[[str], None],
         timeouts: Timeouts = _TIMEOUTS,
     ) -> None:
-        self.log = DeliveryLog(f"the MQTT broker at {broker.shown}", on_trouble)
+        self.log = DeliveryLog(f"the MQTT broker at {broker.label}", on_trouble)
         self._broker = broker
         self._client_id = client_id
         self._availability = availability

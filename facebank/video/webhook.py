@@ -89,7 +89,7 @@ class WebhookPublisher:
     """
 
     def __init__(self, target: Webhook, on_trouble: Callable[[str], None], timeouts: Timeouts = _TIMEOUTS) -> None:
-        self.log = DeliveryLog(f"the webhook at {target.shown}", on_trouble)
+        self.log = DeliveryLog(f"the webhook at {target.label}", on_trouble)
         self._target = target
         self._timeouts = timeouts
         self._context = ssl.create_default_context() if target.encrypted else None

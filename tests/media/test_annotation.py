@@ -208,7 +208,7 @@ def test_the_suffix_determines_the_format(name: str, file_type: str, tmp_path: P
 
 @pytest.mark.parametrize("name", ["a.gif", "a", "a.txt"])
 def test_other_suffixes_are_rejected(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"annotated photos are written as \.jpg or \.png"):
+    with pytest.raises(UsageError, match=r"name an annotated photo \.jpg or \.png"):
         annotate_photo(blank(), [], tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -238,7 +238,7 @@ def test_photos_too_large_for_jpeg_are_rejected_silently(
     size: tuple[int, int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(
-        PhotoTooLargeError, match=r"^photo has .* pixels, a JPEG at most 65,500 a side; save it as PNG$"
+        PhotoTooLargeError, match=r"^photo has .* pixels, more than the 65,500 a side of a JPEG; save the copy as PNG$"
     ):
         annotate_photo(blank(*size), [], tmp_path / "a.jpg")
     assert capfd.readouterr() == ("", "")
