@@ -27,7 +27,7 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.page_pictures import CHROMIUM
+from benchmarks.page_pictures import CHROMIUM_ARGS
 from benchmarks.robustness.serving import run_service
 
 REPORT = Path(__file__).parent / "reports" / "first_album.json"
@@ -135,12 +135,10 @@ def main() -> None:
         album.mkdir()
         labels = make_album(options.shared / "data", album)
         start = time.monotonic()
-        with (
-            run_service(Path(folder) / "family.facebank", "--album", str(album)) as service,
-            sync_playwright() as player,
-        ):
+        gallery = Path(folder) / "family.facebank"
+        with run_service(gallery, "--album", str(album)) as service, sync_playwright() as playwright:
             started = round(time.monotonic() - start, 1)
-            browser = player.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_ARGS))
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.goto(service.address, wait_until="load")
             report = {"start_of_the_service_seconds": started, **find_person(Walk(page), labels)}

@@ -23,53 +23,53 @@ from benchmarks.robustness.serving import run_service
 from facebank import FaceBank
 
 
-class Picture(NamedTuple):
-    """A screenshot: name, URL path, window size, color scheme, and whether the whole page is captured."""
+class Screenshot(NamedTuple):
+    """A screenshot to take."""
 
-    name: str
-    where: str
-    width: int
+    name: str  # of the file, without suffix
+    path: str  # of the URL, or ``PHOTO`` for the first photo of the first person
+    width: int  # of the window, in pixels
     height: int
-    dark: bool = False
-    whole: bool = False
+    dark: bool = False  # color scheme
+    full_page: bool = False  # beyond the window's height
 
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEMO_PHOTOS = PROJECT / "facebank" / "demo" / "photos"
 PAGES = PROJECT / "docs" / "pages"
 PEOPLE = {"Barack": ("barack_obama_portrait_2012.jpg", "barack_obama_speech.jpg"), "Joe": ("joe_biden_blue_room.jpg",)}
-PICTURES = (
-    Picture("people", "/", 1280, 800),
-    Picture("people-dark", "/", 1280, 800, dark=True),
-    Picture("people-phone", "/", 390, 844),
-    Picture("person", "/people/1", 1280, 800),
-    Picture("who", "/who", 1280, 800),
-    Picture("who-dark", "/who", 1280, 800, dark=True),
-    Picture("who-phone", "/who", 390, 844, whole=True),
-    Picture("photo", "PHOTO", 1280, 800),
-    Picture("photo-dark", "PHOTO", 1280, 800, dark=True),
-    Picture("settings", "/settings", 1280, 1100),
+SCREENSHOTS = (
+    Screenshot("people", "/", 1280, 800),
+    Screenshot("people-dark", "/", 1280, 800, dark=True),
+    Screenshot("people-phone", "/", 390, 844),
+    Screenshot("person", "/people/1", 1280, 800),
+    Screenshot("who", "/who", 1280, 800),
+    Screenshot("who-dark", "/who", 1280, 800, dark=True),
+    Screenshot("who-phone", "/who", 390, 844, full_page=True),
+    Screenshot("photo", "PHOTO", 1280, 800),
+    Screenshot("photo-dark", "PHOTO", 1280, 800, dark=True),
+    Screenshot("settings", "/settings", 1280, 1100),
 )
-CHROMIUM = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
+CHROMIUM_ARGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
 
-def draw(browser: Browser, address: str, picture: Picture) -> None:
-    """Take one screenshot."""
-    size: ViewportSize = {"width": picture.width, "height": picture.height}
-    page = browser.new_page(viewport=size, color_scheme="dark" if picture.dark else "light")
-    where = picture.where
-    if where == "PHOTO":
+def take(browser: Browser, address: str, screenshot: Screenshot) -> None:
+    """Take a screenshot and write it to `PAGES`."""
+    size: ViewportSize = {"width": screenshot.width, "height": screenshot.height}
+    page = browser.new_page(viewport=size, color_scheme="dark" if screenshot.dark else "light")
+    path = screenshot.path
+    if path == "PHOTO":
         page.goto(f"{address}/people/1", wait_until="networkidle")
-        where = page.locator('main a[href^="/photo"]').first.get_attribute("href") or "/"
-    page.goto(address + where, wait_until="networkidle")
+        path = page.locator('main a[href^="/photo"]').first.get_attribute("href") or "/"
+    page.goto(address + path, wait_until="networkidle")
     page.wait_for_timeout(1500)
-    drawn = Image.open(io.BytesIO(page.screenshot(full_page=picture.whole)))
-    drawn.convert("RGB").save(PAGES / f"{picture.name}.webp", quality=85, method=6)
+    image = Image.open(io.BytesIO(page.screenshot(full_page=screenshot.full_page)))
+    image.convert("RGB").save(PAGES / f"{screenshot.name}.webp", quality=85, method=6)
     page.close()
 
 
 def main() -> None:
-    """Draw all pictures."""
+    """Take all screenshots."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FACEBANK_CACHE"] = str(Path(folder) / "cache")
         album, gallery = Path(folder) / "Pictures", Path(folder) / "family.facebank"
@@ -79,14 +79,14 @@ def main() -> None:
         with FaceBank.open(gallery) as bank:
             for name, photos in PEOPLE.items():
                 bank.enroll(name, [album / photo for photo in photos])
-        with run_service(gallery, "--album", str(album)) as service, sync_playwright() as player:
+        with run_service(gallery, "--album", str(album)) as service, sync_playwright() as playwright:
             httpx.post(f"{service.address}/api/v1/album/scan", trust_env=False).raise_for_status()
             while httpx.get(f"{service.address}/api/v1/album/scan", trust_env=False).json()["status"] != "done":
                 time.sleep(0.2)
-            time.sleep(5)  # until all of it is decided
-            browser = player.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
-            for picture in PICTURES:
-                draw(browser, service.address, picture)
+            time.sleep(5)  # until all faces are decided
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM_ARGS))
+            for screenshot in SCREENSHOTS:
+                take(browser, service.address, screenshot)
             browser.close()
 
 

@@ -39,10 +39,10 @@ from facebank.types import Face, Photo, Quality
 if TYPE_CHECKING:
     from facebank.types import FloatArray
 
-REQUIRED = 0.2  # seconds
+MAX_SECONDS = 0.2
 SAMPLES, FACES = 8, 1.5  # per person; per photo
 STRANGERS = 0.15  # fraction of faces
-SPREAD = 0.9  # of embeddings around their center
+SPREAD = 0.9  # of embeddings around their center, relative to its length 1
 _REPEATS = 15
 
 
@@ -64,19 +64,19 @@ def make_gallery(bank: FaceBank, centers: FloatArray, random: np.random.Generato
                 thumbnail=thumbnail,
                 vectors={"plain": embedding},
             )
-            for sample, embedding in enumerate(around(center, SAMPLES, random))
+            for sample, embedding in enumerate(draw_embeddings(center, SAMPLES, random))
         ]
         people.append((f"Person {number:03d}", samples))
     bank.open_gallery(create=True).enroll_people(people)
 
 
-def around(center: FloatArray, count: int, random: np.random.Generator) -> FloatArray:
+def draw_embeddings(center: FloatArray, count: int, random: np.random.Generator) -> FloatArray:
     """Return random embeddings around a center, ``float32`` of shape ``(count, D)``."""
     noise = random.normal(size=(count, len(center))) / np.sqrt(len(center))
     return np.asarray(normalized(center + SPREAD * noise), dtype=np.float32)
 
 
-def photos(folder: Path, count: int, centers: FloatArray, random: np.random.Generator) -> Iterator[ScannedFile]:
+def make_photos(folder: Path, count: int, centers: FloatArray, random: np.random.Generator) -> Iterator[ScannedFile]:
     """Yield scanned photos of people, with a skewed distribution, and of strangers."""
     weights = 1.0 / np.arange(1, len(centers) + 1) ** 0.7
     weights /= weights.sum()
@@ -97,12 +97,12 @@ def photos(folder: Path, count: int, centers: FloatArray, random: np.random.Gene
                     np.zeros((5, 2), np.float32),
                     0.9,
                     assessment=Quality(float(random.uniform(0.4, 1.0)), 400.0, 0.8, 0.9),
-                    embedding=around(center, 1, random)[0],
+                    embedding=draw_embeddings(center, 1, random)[0],
                 )
             )
         path = folder / f"{number // 500:03d}" / f"IMG_{number:06d}.jpg"
         content = hashlib.sha256(str(path).encode()).hexdigest()
-        found = Photo(
+        photo = Photo(
             str(path),
             tuple(faces),
             width=4000,
@@ -111,10 +111,10 @@ def photos(folder: Path, count: int, centers: FloatArray, random: np.random.Gene
             taken_at=start + timedelta(hours=6 * number),
             camera_dated=True,
         )
-        yield ScannedFile(str(path), FileState(1_000, number), content, None, found)
+        yield ScannedFile(str(path), FileState(1_000, number), content, None, photo)
 
 
-def fill(bank: FaceBank, folder: Path, count: int, people: int) -> None:
+def make_album(bank: FaceBank, folder: Path, count: int, people: int) -> None:
     """Create the gallery and the scan."""
     random = np.random.default_rng(0)
     pack = bank.engine.identity
@@ -122,7 +122,7 @@ def fill(bank: FaceBank, folder: Path, count: int, people: int) -> None:
     make_gallery(bank, centers, random)
     with ScanFile.open(default_scan_path(bank.path), pack, create=True) as scan_file:
         batch: list[ScannedFile] = []
-        for file in photos(folder, count, centers, random):
+        for file in make_photos(folder, count, centers, random):
             batch.append(file)
             if len(batch) == 1_000:
                 scan_file.keep(batch)
@@ -132,16 +132,16 @@ def fill(bank: FaceBank, folder: Path, count: int, people: int) -> None:
 
 def measure(client: httpx.Client, repeats: int) -> dict[str, dict[str, float]]:
     """Return the median and longest time in milliseconds, and the size, of each page."""
-    person = client.get("/people/1").text
-    found = re.search(r"/photos/[0-9a-f]{64}", person)
-    together = re.search(r"/people/1\?with=\d+", person)
+    html = client.get("/people/1").text
+    photo_link = re.search(r"/photos/[0-9a-f]{64}", html)
+    pair_link = re.search(r"/people/1\?with=\d+", html)
     pages = {
         "people": "/",
         "people, searched": "/?q=person+4",
         "person": "/people/1",
         "person, page 10": "/people/1?page=10",
-        "person, with another": together[0] if together else "/people/1",
-        "photo": found[0] if found else "/",
+        "person, with another": pair_link[0] if pair_link else "/people/1",
+        "photo": photo_link[0] if photo_link else "/",
         "who is this": "/who",
         "next question": "/who/next",
         "look-alikes": "/look-alikes",
@@ -150,17 +150,17 @@ def measure(client: httpx.Client, repeats: int) -> dict[str, dict[str, float]]:
     }
     times = {}
     for name, address in pages.items():
-        taken = []
+        seconds = []
         for _ in range(repeats):
             started = time.perf_counter()
-            answer = client.post(address, json={}) if address == "/who/next" else client.get(address)
-            taken.append(time.perf_counter() - started)
-            if answer.status_code != 200:
-                raise SystemExit(f"{address}: {answer.status_code} {answer.text[:500]}")
+            response = client.post(address, json={}) if address == "/who/next" else client.get(address)
+            seconds.append(time.perf_counter() - started)
+            if response.status_code != 200:
+                raise SystemExit(f"{address} failed with status {response.status_code}: {response.text[:500]}")
         times[name] = {
-            "median_ms": round(1000 * float(np.median(taken)), 1),
-            "longest_ms": round(1000 * max(taken), 1),
-            "kilobytes": round(len(answer.content) / 1000, 1),
+            "median_ms": round(1000 * float(np.median(seconds)), 1),
+            "longest_ms": round(1000 * max(seconds), 1),
+            "kilobytes": round(len(response.content) / 1000, 1),
         }
     return times
 
@@ -176,9 +176,9 @@ def main() -> None:
         folder = Path(scratch) / "album"
         folder.mkdir()
         with FaceBank.open(Path(scratch) / "family.facebank", device="cpu", threads=1) as bank:
-            fill(bank, folder, arguments.photos, arguments.people)
+            make_album(bank, folder, arguments.photos, arguments.people)
             report = measure_service(bank, folder)
-    report = {"photos": arguments.photos, "people": arguments.people, "required_ms": 1000 * REQUIRED, **report}
+    report = {"photos": arguments.photos, "people": arguments.people, "required_ms": 1000 * MAX_SECONDS, **report}
     if arguments.out is not None:
         arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))
@@ -187,34 +187,34 @@ def main() -> None:
 def measure_service(bank: FaceBank, folder: Path) -> dict[str, object]:
     """Serve the album and return the measurements."""
     options = ServiceOptions(port=0, albums=(folder,), limits=Limits(requests_a_minute=1_000_000))
-    with listen(options) as listening:
+    with listen(options) as listener:
         app = make_app(bank, options)
         server, started = Server(app), time.perf_counter()
-        thread = threading.Thread(target=server.run, args=([listening],))
+        thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
-        memory = app.state.page
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        page = app.state.page
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
             with httpx.Client(base_url=address, timeout=120.0, trust_env=False) as client:
-                while len(memory.overview) < 5_000 and not memory.overview.done:
+                while len(page.overview) < 5_000 and not page.overview.done:
                     time.sleep(0.1)
-                pages_while_looking = measure(client, 5)
-                while not memory.overview.is_current:
+                busy_pages = measure(client, 5)
+                while not page.overview.is_current:
                     time.sleep(0.2)
-                looked_through = time.perf_counter() - started
+                overview_seconds = time.perf_counter() - started
                 time.sleep(1.0)
-                while memory.is_looking:
+                while page.is_looking:
                     time.sleep(0.2)
-                grouped = time.perf_counter() - started
-                idle = measure(client, _REPEATS)
+                grouping_seconds = time.perf_counter() - started
+                idle_pages = measure(client, _REPEATS)
         finally:
             server.should_exit = True
             thread.join()
     return {
-        "seconds_until_looked_through": round(looked_through, 1),
-        "seconds_until_grouped": round(grouped, 1),
-        "pages": idle,
-        "pages_while_looking": pages_while_looking,
+        "seconds_until_looked_through": round(overview_seconds, 1),
+        "seconds_until_grouped": round(grouping_seconds, 1),
+        "pages": idle_pages,
+        "pages_while_looking": busy_pages,
     }
 
 

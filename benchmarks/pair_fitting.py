@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 
 PHOTOS = ((1, 1), (2, 2), (3, 3), (4, 4), (8, 8), (1, 4))
 DRAWS = 5
-MIXED_PAIRS, MIXED_PHOTOS = 0.3, 0.1
-NAMED_FROM = (0.5, 0.65, 0.75, 0.8, 0.85, 0.88, 0.9, 0.93, 0.97)
+MIXED_PAIRS, MIXED_PHOTOS = 0.3, 0.1  # fraction of pairs with swapped photos, and of their photos
+MIN_PROBABILITIES = (0.5, 0.65, 0.75, 0.8, 0.85, 0.88, 0.9, 0.93, 0.97)
 TWINS_WEIGHT = 0.25
-LEAST_OF_TWINS, MOST_OF_TWINS = 10, 20
+MIN_TWIN_PHOTOS, MAX_TWIN_PHOTOS = 10, 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
     """Faces of people in families of at least two."""
 
-    embeddings: FloatArray
-    qualities: FloatArray
-    people: NDArray[np.int64]
-    families: NDArray[np.int64]
+    embeddings: FloatArray  # of shape ``(N, D)``
+    qualities: FloatArray  # of shape ``(N,)``
+    people: NDArray[np.int64]  # number of each face's person, of shape ``(N,)``
+    families: NDArray[np.int64]  # number of each face's family, of shape ``(N,)``
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,36 +57,36 @@ class Trial:
     """A pair, and the margins of photos: similarity to the own person minus similarity to the other."""
 
     pair: PairMargins
-    first: tuple[float, ...]
-    second: tuple[float, ...]
+    first: tuple[float, ...]  # margins of the first person's photos
+    second: tuple[float, ...]  # margins of the second person's photos
 
 
-def siblings(data: Path, remainder: int) -> Faces:
+def read_siblings(data: Path, remainder: int) -> Faces:
     """Read the families with even or odd numbers."""
     with np.load(data / "hard" / "siblings.npz", allow_pickle=False) as arrays:
-        kept = arrays["family"] % 2 == remainder
-        return Faces(*(arrays[name][kept] for name in ("embedding", "quality", "person", "family")))
+        chosen = arrays["family"] % 2 == remainder
+        return Faces(*(arrays[name][chosen] for name in ("embedding", "quality", "person", "family")))
 
 
-def twins(data: Path, listing: str) -> Faces:
-    """Return pairs made by splitting people of LFW in two, which cannot be told apart."""
+def make_twins(data: Path, listing: str) -> Faces:
+    """Return pairs of indistinguishable people, made by splitting people of LFW in two."""
     faces = lfw_faces(data, load_pack())
     faces = faces.select_people(read_people(data, listing))
     faces = faces.where(faces.has_face)
     rows, people, families = [], [], []
     random = np.random.default_rng(0)
     for person in range(faces.people.max() + 1):
-        theirs = random.permutation(np.flatnonzero(faces.people == person))[:MOST_OF_TWINS]
-        if len(theirs) >= LEAST_OF_TWINS:
-            rows.append(theirs)
-            people.append(2 * person + (np.arange(len(theirs)) % 2))
-            families.append(np.full(len(theirs), person))
+        person_rows = random.permutation(np.flatnonzero(faces.people == person))[:MAX_TWIN_PHOTOS]
+        if len(person_rows) >= MIN_TWIN_PHOTOS:
+            rows.append(person_rows)
+            people.append(2 * person + (np.arange(len(person_rows)) % 2))
+            families.append(np.full(len(person_rows), person))
     chosen = np.concatenate(rows)
     return Faces(faces.embeddings[chosen], faces.qualities[chosen], np.concatenate(people), np.concatenate(families))
 
 
-def trials(faces: Faces, photos: tuple[int, int], mixed: bool, draws: int = DRAWS) -> Iterator[Trial]:
-    """Enroll two people of each family and return the margins of their other photos."""
+def draw_trials(faces: Faces, photos: tuple[int, int], mixed: bool, draws: int = DRAWS) -> Iterator[Trial]:
+    """Enroll two people of each family and yield the margins of their other photos."""
     random = np.random.default_rng([7, *photos, mixed])
     for _ in range(draws):
         for family in np.unique(faces.families):
@@ -101,10 +101,9 @@ def trials(faces: Faces, photos: tuple[int, int], mixed: bool, draws: int = DRAW
             pair = PairMargins.measure(
                 *(faces.embeddings[rows] for rows in enrolled), *(faces.qualities[rows] for rows in enrolled)
             )
-            one, other = (_prototype(faces, rows) for rows in enrolled)
-            first, second = (
-                faces.embeddings[rows[count:]] @ (one - other) for rows, count in zip(folders, counts, strict=True)
-            )
+            prototypes = [_prototype(faces, rows) for rows in enrolled]
+            axis = prototypes[0] - prototypes[1]
+            first, second = (faces.embeddings[rows[count:]] @ axis for rows, count in zip(folders, counts, strict=True))
             yield Trial(pair, tuple(first.tolist()), tuple((-second).tolist()))
 
 
@@ -121,47 +120,51 @@ def _prototype(faces: Faces, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     return mean / np.linalg.norm(mean)
 
 
-def own_probabilities(model: PairModel, several: Sequence[Trial]) -> NDArray[np.float64]:
+def own_probabilities(model: PairModel, trials: Sequence[Trial]) -> NDArray[np.float64]:
     """Return the probability of each photo's own person, given that it is one of the two."""
-    found = []
-    for one in several:
-        curve = PairCurve(model, one.pair)
-        found += [curve.probability(np.array(one.first)), 1 - curve.probability(-np.array(one.second))]
-    return np.concatenate(found)
+    probabilities = []
+    for trial in trials:
+        curve = PairCurve(model, trial.pair)
+        probabilities += [curve.probability(np.array(trial.first)), 1 - curve.probability(-np.array(trial.second))]
+    return np.concatenate(probabilities)
 
 
 def fit(groups: Sequence[tuple[float, Sequence[Trial]]]) -> PairModel:
-    """Return parameters that minimize the weighted mean log loss, regularized towards the shipped ones."""
+    """Return parameters that minimize the weighted mean log loss, regularized toward the shipped ones."""
     from scipy.optimize import minimize
 
     start = np.array([getattr(USUAL_PAIRS, name) for name in PairModel.names()])
     total = sum(weight for weight, _ in groups)
 
-    def loss(numbers: NDArray[np.float64]) -> float:
-        model = PairModel(*map(float, numbers))
+    def loss(parameters: NDArray[np.float64]) -> float:
+        model = PairModel(*map(float, parameters))
         losses = [
-            weight * -np.log(np.maximum(own_probabilities(model, several), 1e-9)).mean() for weight, several in groups
+            weight * -np.log(np.maximum(own_probabilities(model, trials), 1e-9)).mean() for weight, trials in groups
         ]
-        return float(sum(losses) / total + 1e-4 * ((numbers - start) ** 2).sum())
+        return float(sum(losses) / total + 1e-4 * ((parameters - start) ** 2).sum())
 
-    found = minimize(loss, start, method="Nelder-Mead", options={"maxiter": 1500, "xatol": 1e-3, "fatol": 1e-7})
-    return PairModel(*(round(float(number), 3) for number in found.x))
+    result = minimize(loss, start, method="Nelder-Mead", options={"maxiter": 1500, "xatol": 1e-3, "fatol": 1e-7})
+    return PairModel(*(round(float(parameter), 3) for parameter in result.x))
 
 
 def evaluate(own: NDArray[np.float64]) -> dict[str, object]:
     """Return accuracy and calibration, given the probabilities of the photos' own people."""
-    right, sure = own > 0.5, np.maximum(own, 1 - own)
-    order = np.argsort(-sure, kind="stable")
+    right, confidence = own > 0.5, np.maximum(own, 1 - own)
+    order = np.argsort(-confidence, kind="stable")
     named = {}
-    for least in NAMED_FROM:
-        chosen = sure >= least
+    for min_probability in MIN_PROBABILITIES:
+        chosen = confidence >= min_probability
         wrong = float((~right[chosen]).mean()) if chosen.any() else 0.0
-        named[f"{least:g}"] = {"right": round(float((chosen & right).mean()), 4), "wrong of names": round(wrong, 4)}
+        right_fraction = float((chosen & right).mean())
+        named[f"{min_probability:g}"] = {"right": round(right_fraction, 4), "wrong of names": round(wrong, 4)}
     return {
         "photos": len(own),
         "accuracy": round(float(right.mean()), 4),
-        **{f"at {part:g}": round(float(right[order[: int(len(own) * part)]].mean()), 4) for part in COVERAGES},
-        "calibration error": round(bins_error(sure, right), 4),
+        **{
+            f"at {coverage:g}": round(float(right[order[: int(len(own) * coverage)]].mean()), 4)
+            for coverage in COVERAGES
+        },
+        "calibration error": round(bins_error(confidence, right), 4),
         "named from": named,
     }
 
@@ -175,25 +178,24 @@ def main() -> None:
     arguments = parser.parse_args()
     model = USUAL_PAIRS
     if arguments.fit:
-        known, halves = siblings(arguments.data, 0), twins(arguments.data, DEVELOPMENT)
-        groups = [(1.0, list(trials(known, photos, mixed))) for photos in PHOTOS for mixed in (False, True)]
-        groups += [(TWINS_WEIGHT, list(trials(halves, photos, mixed=False, draws=2))) for photos in PHOTOS]
+        families, twins = read_siblings(arguments.data, 0), make_twins(arguments.data, DEVELOPMENT)
+        groups = [(1.0, list(draw_trials(families, photos, mixed))) for photos in PHOTOS for mixed in (False, True)]
+        groups += [(TWINS_WEIGHT, list(draw_trials(twins, photos, mixed=False, draws=2))) for photos in PHOTOS]
         model = fit(groups)
         print(model)
     report: dict[str, object] = {name: getattr(model, name) for name in PairModel.names()}
     for part, remainder, listing in (("development", 0, DEVELOPMENT), ("reporting", 1, REPORTING)):
-        people, halves = siblings(arguments.data, remainder), twins(arguments.data, listing)
+        people, twins = read_siblings(arguments.data, remainder), make_twins(arguments.data, listing)
         for photos in PHOTOS:
-            for kind, faces, mixed in (
+            for condition, faces, mixed in (
                 ("in order", people, False),
                 ("mixed", people, True),
-                ("cut in two", halves, False),
+                ("cut in two", twins, False),
             ):
-                found = evaluate(
-                    own_probabilities(model, list(trials(faces, photos, mixed, draws=2 if faces is halves else DRAWS)))
-                )
-                report[f"{part}, {photos[0]} and {photos[1]} photos, {kind}"] = found
-                print(f"{part}, {photos}, {kind}: {found}", flush=True)
+                trials = list(draw_trials(faces, photos, mixed, draws=2 if faces is twins else DRAWS))
+                figures = evaluate(own_probabilities(model, trials))
+                report[f"{part}, {photos[0]} and {photos[1]} photos, {condition}"] = figures
+                print(f"{part}, {photos}, {condition}: {figures}", flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

@@ -29,23 +29,25 @@ if TYPE_CHECKING:
     from facebank.types import RGBImage
 
 PEOPLE = 200
-MOST_PHOTOS = 6  # per person, in pairs of real photos
+MAX_PHOTOS = 6  # per person, in pairs of real photos
 
 
 def recompress(quality: int) -> Callable[[RGBImage], RGBImage]:
     """Return a function that encodes pixels as JPEG and decodes them."""
 
-    def change(pixels: RGBImage) -> RGBImage:
+    def copy(pixels: RGBImage) -> RGBImage:
         encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         return np.ascontiguousarray(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)[..., ::-1])
 
-    return change
+    return copy
 
 
 def resize(factor: float) -> Callable[[RGBImage], RGBImage]:
     """Return a function that resizes a photo."""
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return lambda pixels: np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=how), dtype=np.uint8)
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return lambda pixels: np.asarray(
+        cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=interpolation), dtype=np.uint8
+    )
 
 
 def crop(pixels: RGBImage) -> RGBImage:
@@ -59,7 +61,7 @@ def brighten(pixels: RGBImage) -> RGBImage:
     return np.asarray(np.clip(pixels.astype(np.float32) * 1.15 + 8, 0, 255), dtype=np.uint8)
 
 
-WAYS: dict[str, Callable[[RGBImage], RGBImage]] = {
+COPY_METHODS: dict[str, Callable[[RGBImage], RGBImage]] = {
     "JPEG quality 60": recompress(60),
     "JPEG quality 30": recompress(30),
     "three quarters of the size": resize(0.75),
@@ -72,8 +74,8 @@ WAYS: dict[str, Callable[[RGBImage], RGBImage]] = {
 }
 
 
-def read(reader: FaceReader, photos: Sequence[DatasetPhoto]) -> FaceSet:
-    """Find and embed the central faces of photos."""
+def read_faces(reader: FaceReader, photos: Sequence[DatasetPhoto]) -> FaceSet:
+    """Detect and embed the central faces of photos."""
     return reader.read(Dataset("photos", tuple(photos), pick=Pick.CENTRAL))
 
 
@@ -84,43 +86,43 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
     reader = FaceReader(load_engine(None, "cpu"))
-    listed = [person.name for person in read_people(arguments.data / "lfw-meta" / "peopleDevTrain.txt")]
-    folders = [arguments.data / "lfw" / name for name in listed if (arguments.data / "lfw" / name).is_dir()][:PEOPLE]
+    names = [person.name for person in read_people(arguments.data / "lfw-meta" / "peopleDevTrain.txt")]
+    folders = [arguments.data / "lfw" / name for name in names if (arguments.data / "lfw" / name).is_dir()][:PEOPLE]
     photos = [
         DatasetPhoto(path.stem, folder.name, path)
         for folder in folders
-        for path in sorted(folder.glob("*.jpg"))[:MOST_PHOTOS]
+        for path in sorted(folder.glob("*.jpg"))[:MAX_PHOTOS]
     ]
-    real = read(reader, photos)
-    found = np.flatnonzero(real.found)
-    pictures = {int(place): small_gray(reader.crop(real, int(place))) for place in found}
-    firsts = [int(place) for place in found if photos[place].name.endswith("_0001")]
+    real = read_faces(reader, photos)
+    indices = np.flatnonzero(real.found)
+    gray_crops = {int(index): small_gray(reader.crop(real, int(index))) for index in indices}
+    firsts = [int(index) for index in indices if photos[index].name.endswith("_0001")]
     copies: dict[str, Any] = {}
-    for way, change in WAYS.items():
-        made = [
-            DatasetPhoto(f"copy of {photos[place].name}", None, change(read_photo(str(photos[place].content)).pixels))
-            for place in firsts
+    for method, copy in COPY_METHODS.items():
+        copied = [
+            DatasetPhoto(f"copy of {photos[index].name}", None, copy(read_photo(str(photos[index].content)).pixels))
+            for index in firsts
         ]
-        faces = read(reader, made)
+        faces = read_faces(reader, copied)
         near = np.einsum("nd,nd->n", faces.embeddings, real.embeddings[firsts]) >= MIN_SIMILARITY
         reported = sum(
-            bool(near[number]) and are_one_picture(small_gray(reader.crop(faces, number)), pictures[place])
-            for number, place in enumerate(firsts)
+            bool(near[number]) and are_one_picture(small_gray(reader.crop(faces, number)), gray_crops[index])
+            for number, index in enumerate(firsts)
         )
-        copies[way] = {"copies": int(faces.found.sum()), "reported": reported}
-        print(f"{way}: {reported} of {int(faces.found.sum())}", flush=True)
-    rows, columns = np.nonzero(np.triu(real.embeddings[found] @ real.embeddings[found].T, 1) >= MIN_SIMILARITY)
-    pairs = [(int(found[row]), int(found[column])) for row, column in zip(rows, columns, strict=True)]
-    alarms = [pair for pair in pairs if are_one_picture(pictures[pair[0]], pictures[pair[1]])]
-    every = len(found) * (len(found) - 1) // 2
+        copies[method] = {"copies": int(faces.found.sum()), "reported": reported}
+        print(f"{method}: {reported} of {int(faces.found.sum())}", flush=True)
+    rows, columns = np.nonzero(np.triu(real.embeddings[indices] @ real.embeddings[indices].T, 1) >= MIN_SIMILARITY)
+    pairs = [(int(indices[row]), int(indices[column])) for row, column in zip(rows, columns, strict=True)]
+    reported_pairs = [pair for pair in pairs if are_one_picture(gray_crops[pair[0]], gray_crops[pair[1]])]
+    pair_count = len(indices) * (len(indices) - 1) // 2
     report = {
         "people": len(folders),
         "copies": copies,
-        "pairs_of_real_photos": every,
+        "pairs_of_real_photos": pair_count,
         "pairs_looked_at": len(pairs),
-        "pairs_reported": [[photos[place].name for place in pair] for pair in alarms],
+        "pairs_reported": [[photos[index].name for index in pair] for pair in reported_pairs],
     }
-    print(f"{len(alarms)} of {every:,} pairs of real photos reported; {len(pairs)} were compared")
+    print(f"{len(reported_pairs)} of {pair_count:,} pairs of real photos reported; {len(pairs)} were compared")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

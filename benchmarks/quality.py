@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     Doubles = NDArray[np.float64]
 
 PEOPLE = 150
-PHOTOS_LOOKED_AT = 6
-TURNED = 0.6
+MAX_PHOTOS = 6
+MAX_TURNED_FRONTALITY = 0.6
 FMR = 0.001
-DISCARDED = (0.0, 0.05, 0.1, 0.2, 0.3)
+DISCARDED_FRACTIONS = (0.0, 0.05, 0.1, 0.2, 0.3)
 GROUPS = {
     "as photographed": ("plain", "turned"),
     "turned": ("turned",),
@@ -69,17 +69,17 @@ class Probe:
         Degradation of the photo.
     similarities
         Similarities with the mean of each person's other photos, ``(people,)``.
-    left
-        Factor of the quality for each weakness.
-    steady
-        Quality including the stability of the embedding.
+    factors
+        Factor of the quality for each weakness, 0..1.
+    stable_quality
+        Quality including the stability of the embedding, 0..1.
     """
 
     person: int
     condition: str
     similarities: FloatArray
-    left: Mapping[str, float]
-    steady: float
+    factors: Mapping[str, float]
+    stable_quality: float
 
 
 def degradations(pixels: RGBImage, detection: Detection, number: int) -> Iterator[tuple[str, RGBImage, float]]:
@@ -88,27 +88,27 @@ def degradations(pixels: RGBImage, detection: Detection, number: int) -> Iterato
     values = pixels.astype(np.float32)
     noise = np.random.default_rng(number).normal(0, 2, pixels.shape)
     yield "plain", pixels, 1.0
-    for share in (0.015, 0.03, 0.05):
-        yield f"blurred {share:g}", _pixels(cv2.GaussianBlur(pixels, (0, 0), share * size)), 1.0
+    for sigma in (0.015, 0.03, 0.05):
+        yield f"blurred {sigma:g}", _pixels(cv2.GaussianBlur(pixels, (0, 0), sigma * size)), 1.0
     for side in (40, 24, 16):
         scale = side / size
-        shape = (max(8, round(pixels.shape[1] * scale)), max(8, round(pixels.shape[0] * scale)))
-        yield f"{side} pixels", _pixels(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)), scale
+        resized = (max(8, round(pixels.shape[1] * scale)), max(8, round(pixels.shape[0] * scale)))
+        yield f"{side} pixels", _pixels(cv2.resize(pixels, resized, interpolation=cv2.INTER_AREA)), scale
     for factor in (0.25, 0.08):
         yield f"dark {factor:g}", _pixels(values * factor + noise), 1.0
     for factor in (2.0, 3.5):
         yield f"bright {factor:g}", _pixels(values * factor), 1.0
-    shape_, color = list(MaskShape)[number % 4], list(MASK_COLORS.values())[number // 4 % 8]
-    yield "masked", draw_mask(pixels, landmarks, shape_, color, number), 1.0
-    yield "dark glasses", with_glasses(pixels, landmarks), 1.0
+    mask_shape, color = list(MaskShape)[number % 4], list(MASK_COLORS.values())[number // 4 % 8]
+    yield "masked", draw_mask(pixels, landmarks, mask_shape, color, number), 1.0
+    yield "dark glasses", draw_glasses(pixels, landmarks), 1.0
 
 
-def with_glasses(pixels: RGBImage, landmarks: FloatArray) -> RGBImage:
+def draw_glasses(pixels: RGBImage, landmarks: FloatArray) -> RGBImage:
     """Draw a dark band over the eyes."""
     covered = pixels.copy()
-    along = landmarks[1] - landmarks[0]
-    ends = np.rint([landmarks[0] - 0.45 * along, landmarks[1] + 0.45 * along]).astype(int).tolist()
-    cv2.line(covered, ends[0], ends[1], (20, 20, 22), max(1, round(0.68 * float(np.linalg.norm(along)))))
+    eye_line = landmarks[1] - landmarks[0]
+    ends = np.rint([landmarks[0] - 0.45 * eye_line, landmarks[1] + 0.45 * eye_line]).astype(int).tolist()
+    cv2.line(covered, ends[0], ends[1], (20, 20, 22), max(1, round(0.68 * float(np.linalg.norm(eye_line)))))
     return covered
 
 
@@ -116,47 +116,47 @@ def _pixels(values: NDArray[np.generic]) -> RGBImage:
     return np.asarray(np.rint(np.clip(values.astype(np.float32), 0, 255)), dtype=np.uint8)
 
 
-def probes_of(data: Path, names: list[str], faces: LfwFaces, pack: Pack) -> list[Probe]:
+def make_probes(data: Path, names: list[str], faces: LfwFaces, pack: Pack) -> list[Probe]:
     """Return the embedded and assessed probes of some people."""
     analyzer, embedder = FaceAnalyzer.from_pack(pack), build_embedder(pack, "auto")
     random = np.random.default_rng(11)
     chosen: list[tuple[int, str, Detection, RGBImage, str]] = []
     for number, name in enumerate(names):
-        paths = random.permutation(np.array(faces.photos[faces.names == name], dtype=object))[:PHOTOS_LOOKED_AT]
-        found = [(path, read_photo(data / "lfw" / path)) for path in paths]
-        seen = [(path, photo, central_face(next(analyzer.analyze([photo])))) for path, photo in found]
-        usable = [(str(path), photo.pixels, face) for path, photo, face in seen if face is not None]
-        if len(usable) < 3:
+        paths = random.permutation(np.array(faces.photos[faces.names == name], dtype=object))[:MAX_PHOTOS]
+        decoded = [(path, read_photo(data / "lfw" / path)) for path in paths]
+        analyzed = [(path, photo, central_face(next(analyzer.analyze([photo])))) for path, photo in decoded]
+        detected = [(str(path), photo.pixels, face) for path, photo, face in analyzed if face is not None]
+        if len(detected) < 3:
             continue
-        turned = min(usable[1:], key=lambda one: frontality(one[2].landmarks))
-        chosen.append((number, "plain", usable[0][2], usable[0][1], usable[0][0]))
-        if frontality(turned[2].landmarks) < TURNED:
+        turned = min(detected[1:], key=lambda photo_face: frontality(photo_face[2].landmarks))
+        chosen.append((number, "plain", detected[0][2], detected[0][1], detected[0][0]))
+        if frontality(turned[2].landmarks) < MAX_TURNED_FRONTALITY:
             chosen.append((number, "turned", turned[2], turned[1], turned[0]))
     probes: list[Probe] = []
-    for place, (person, condition, detection, pixels, path) in enumerate(chosen):
-        if place % 20 == 0:
-            print(f"{place} of {len(chosen)} photos", file=sys.stderr, flush=True)
+    for index, (person, condition, detection, pixels, path) in enumerate(chosen):
+        if index % 20 == 0:
+            print(f"{index} of {len(chosen)} photos", file=sys.stderr, flush=True)
         means = _means(faces, names, path)
-        worse = list(degradations(pixels, detection, place))[: 1 if condition == "turned" else None]
+        degraded = list(degradations(pixels, detection, index))[: 1 if condition == "turned" else None]
         probes += [
             _probe(
                 embedder,
                 _scale_detection(detection, scale),
-                picture,
+                degraded_pixels,
                 means,
                 person=person,
-                condition=condition if what == "plain" else what,
+                condition=condition if degradation == "plain" else degradation,
             )
-            for what, picture, scale in worse
+            for degradation, degraded_pixels, scale in degraded
         ]
     return probes
 
 
-def _means(faces: LfwFaces, names: list[str], without: str) -> FloatArray:
+def _means(faces: LfwFaces, names: list[str], excluded_photo: str) -> FloatArray:
     """Return the mean embedding of each person, excluding one photo."""
     means = []
     for name in names:
-        rows = faces.embeddings[(faces.names == name) & (faces.photos != without) & faces.has_face]
+        rows = faces.embeddings[(faces.names == name) & (faces.photos != excluded_photo) & faces.has_face]
         mean = rows.mean(axis=0)
         means.append(mean / np.linalg.norm(mean))
     return np.asarray(np.stack(means), dtype=np.float32)
@@ -173,30 +173,31 @@ def _probe(
 ) -> Probe:
     crop = align(pixels, detection.landmarks, embedder.template, embedder.size)
     crops = [crop, *(augment(crop, embedder.template, variant) for variant in ("flip", "shifted"))]
-    embedding, *others = embedder.embed(np.stack(crops))
-    steady = add_stability(assess(detection, crop), embedding, np.stack(others)).score
-    left = remaining_similarity(detection, crop)
-    return Probe(person, condition, means @ embedding, left, steady)
+    embedding, *augmented = embedder.embed(np.stack(crops))
+    stable_quality = add_stability(assess(detection, crop), embedding, np.stack(augmented)).score
+    factors = remaining_similarity(detection, crop)
+    return Probe(person, condition, means @ embedding, factors, stable_quality)
 
 
 def scores_of(probes: list[Probe]) -> dict[str, Doubles]:
     """Return the qualities of the probes: as shipped, without each component, and with stability."""
-    found = {"quality": np.array([quality_score(probe.left) for probe in probes])}
-    for dropped in probes[0].left:
-        kept = [{name: left for name, left in probe.left.items() if name != dropped} for probe in probes]
-        found[f"without '{dropped}'"] = np.array([quality_score(left) for left in kept])
-    found["with stability (at enrollment)"] = np.array([probe.steady for probe in probes])
-    return found
+    scores = {"quality": np.array([quality_score(probe.factors) for probe in probes])}
+    for weakness in probes[0].factors:
+        reduced = [{name: factor for name, factor in probe.factors.items() if name != weakness} for probe in probes]
+        scores[f"without '{weakness}'"] = np.array([quality_score(factors) for factors in reduced])
+    scores["with stability (at enrollment)"] = np.array([probe.stable_quality for probe in probes])
+    return scores
 
 
 def error_versus_discard(probes: list[Probe], scores: Doubles, threshold: float) -> dict[str, object]:
     """Return the correlation with genuine similarity, and FNMR in percent by fraction of discarded probes."""
     genuine = np.array([probe.similarities[probe.person] for probe in probes])
     order = np.argsort(scores, kind="stable")
-    lost = [float((genuine[order[int(share * len(order)) :]] < threshold).mean()) for share in DISCARDED]
+    remaining = [order[int(fraction * len(order)) :] for fraction in DISCARDED_FRACTIONS]
+    fnmr = [float((genuine[rows] < threshold).mean()) for rows in remaining]
     return {
         "correlation": round(_rank_correlation(scores, genuine), 3),
-        "fnmr": [round(100 * rate, 2) for rate in lost],
+        "fnmr": [round(100 * rate, 2) for rate in fnmr],
     }
 
 
@@ -207,8 +208,8 @@ def _rank_correlation(a: Doubles, b: Doubles) -> float:
 
 def _ranks(values: Doubles) -> Doubles:
     """Return ranks, averaged over ties."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[places]
+    _, indices, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[indices]
 
 
 def report_on(probes: list[Probe]) -> dict[str, object]:
@@ -218,14 +219,14 @@ def report_on(probes: list[Probe]) -> dict[str, object]:
     threshold = float(np.quantile(impostors, 1 - FMR))
     scores = scores_of(probes)
     conditions = np.array([probe.condition for probe in probes])
-    table: dict[str, object] = {"threshold": threshold, "discarded": DISCARDED, "probes": len(probes)}
+    table: dict[str, object] = {"threshold": threshold, "discarded": DISCARDED_FRACTIONS, "probes": len(probes)}
     table["all"] = {name: error_versus_discard(probes, values, threshold) for name, values in scores.items()}
     for group, members in GROUPS.items():
         rows = np.flatnonzero(np.isin(conditions, members))
-        some = [probes[row] for row in rows]
+        group_probes = [probes[row] for row in rows]
         table[group] = {
-            "probes": len(some),
-            **{name: error_versus_discard(some, scores[name][rows], threshold) for name in scores},
+            "probes": len(group_probes),
+            **{name: error_versus_discard(group_probes, scores[name][rows], threshold) for name in scores},
         }
     table["means"] = {
         str(condition): {
@@ -251,10 +252,10 @@ def main() -> None:
     faces = lfw_faces(arguments.data, pack)
     report: dict[str, object] = {"pack": pack.name, "pack_digest": pack.digest}
     for label, listing in (("development", DEVELOPMENT), ("reporting", REPORTING)):
-        theirs = faces.select_people(read_people(arguments.data, listing))
-        names, counts = np.unique(theirs.names[theirs.has_face], return_counts=True)
-        several = np.random.default_rng(3).permutation(names[counts >= 3])[: arguments.people]
-        report[label] = report_on(probes_of(arguments.data, [str(name) for name in several], theirs, pack))
+        list_faces = faces.select_people(read_people(arguments.data, listing))
+        names, counts = np.unique(list_faces.names[list_faces.has_face], return_counts=True)
+        chosen = np.random.default_rng(3).permutation(names[counts >= 3])[: arguments.people]
+        report[label] = report_on(make_probes(arguments.data, [str(name) for name in chosen], list_faces, pack))
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report))

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.robustness.ray_faults import with_comment
+from benchmarks.robustness.ray_faults import add_comment
 from benchmarks.robustness.ray_nodes import RayNodes, compare_scans
 from facebank.album.scan.rows import FileState
 from facebank.album.scan.scan_file import ScanFile, ScannedFile
@@ -33,7 +33,7 @@ from facebank.gallery import PackIdentity
 from facebank.types import Face, Photo, Quality
 
 _PACK = PackIdentity("synthetic", "ab" * 32, 128)
-OTHERS = ("hard", "odd", "photos")  # folders compared in addition to the portraits
+OTHER_FOLDERS = ("hard", "odd", "photos")  # folders compared in addition to the portraits
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -42,10 +42,10 @@ class Cost:
     """Time and memory of a scan."""
 
     photos: int
-    seconds: float
-    command_processor: float  # processor seconds
-    workers_processor: float = 0.0
-    command_memory_mb: int = 0
+    seconds: float  # wall time
+    command_processor: float  # processor seconds of the command
+    workers_processor: float = 0.0  # processor seconds of the workers
+    command_memory_mb: int = 0  # peak memory of the command
 
 
 @dataclass(slots=True)
@@ -53,26 +53,26 @@ class _WorkerTimes:
     """Samples the processor seconds of workers, which exit before the command does."""
 
     nodes: RayNodes
-    seen: dict[int, float] = field(default_factory=dict)
-    done: threading.Event = field(default_factory=threading.Event)
+    seconds: dict[int, float] = field(default_factory=dict)
+    is_over: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        while not self.done.wait(0.25):
-            for number in self.nodes.workers():
+        while not self.is_over.wait(0.25):
+            for process_id in self.nodes.workers():
                 try:
-                    values = Path(f"/proc/{number}/stat").read_text("utf-8").rpartition(") ")[2].split()
+                    fields = Path(f"/proc/{process_id}/stat").read_text("utf-8").rpartition(") ")[2].split()
                 except OSError:
                     continue
-                self.seen[number] = (int(values[11]) + int(values[12])) / _TICKS
+                self.seconds[process_id] = (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def make_folder(source: Path, folder: Path, count: int) -> None:
     """Write `count` portraits of distinct content; repeated ones differ by a JPEG comment."""
-    found = sorted(source.rglob("*.jpg"))
+    portraits = sorted(source.rglob("*.jpg"))
     for number in range(count):
         path = folder / f"{number // 1000:03}" / f"{number:06}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(with_comment(found[number % len(found)], f"{number}"))
+        path.write_bytes(add_comment(portraits[number % len(portraits)], f"{number}"))
 
 
 def run(folders: list[Path], scan: Path, nodes: RayNodes | None) -> Cost:
@@ -80,26 +80,26 @@ def run(folders: list[Path], scan: Path, nodes: RayNodes | None) -> Cost:
     scan.unlink(missing_ok=True)
     command = [sys.executable, "-m", "facebank_cli", "--gallery", str(scan.with_suffix(".facebank"))]
     command += ["--runtime", "onnxruntime", "scan", *map(str, folders), "--scan-file", str(scan)]
-    watch = None if nodes is None else _WorkerTimes(nodes)
-    if nodes is not None and watch is not None:
+    sampler = None if nodes is None else _WorkerTimes(nodes)
+    if nodes is not None and sampler is not None:
         command += ["--ray", nodes.address]
-        threading.Thread(target=watch.run, daemon=True).start()
+        threading.Thread(target=sampler.run, daemon=True).start()
     environment = None if nodes is None else nodes.environment
-    started, silent = time.perf_counter(), subprocess.DEVNULL
-    with subprocess.Popen(command, env=environment, stdout=silent, stderr=silent) as running:
-        _, status, used = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)  # 1: some files are not photos
+    started = time.perf_counter()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)  # 1: some files are not photos
     seconds = time.perf_counter() - started
-    if running.returncode not in {0, 1}:
-        raise subprocess.CalledProcessError(running.returncode, command)
-    if watch is not None:
-        watch.done.set()
+    if process.returncode not in {0, 1}:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    if sampler is not None:
+        sampler.is_over.set()
     photos = sum(1 for folder in folders for path in folder.rglob("*") if path.is_file())
-    in_workers = 0.0 if watch is None else sum(watch.seen.values())
-    return Cost(photos, seconds, used.ru_utime + used.ru_stime, in_workers, used.ru_maxrss // 1024)
+    worker_seconds = 0.0 if sampler is None else sum(sampler.seconds.values())
+    return Cost(photos, seconds, usage.ru_utime + usage.ru_stime, worker_seconds, usage.ru_maxrss // 1024)
 
 
-def driver(folder: Path, count: int = 4_000) -> dict[str, float]:
+def measure_driver(folder: Path, count: int = 4_000) -> dict[str, float]:
     """Return the command's cost of a result with two faces, in processor microseconds and bytes."""
     from pickle import dumps, loads
 
@@ -107,25 +107,25 @@ def driver(folder: Path, count: int = 4_000) -> dict[str, float]:
     for number in range(count):
         path, content = f"/photos/{number // 500:05}/IMG_{number:07}.jpg", f"{number + 1:064x}"
         faces = tuple(_face(random) for _ in range(2))
-        found = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
-        files.append(ScannedFile(path, FileState(2_000_000, number), content, None, found))
+        photo = Photo(path, faces, width=4000, height=3000, content_hash=content, picture_hash=content)
+        files.append(ScannedFile(path, FileState(2_000_000, number), content, None, photo))
     batches = [dumps(files[start : start + 16]) for start in range(0, count, 16)]
     shards = ShardFolder(folder / "shards", _PACK, "onnxruntime")
-    took = [time.process_time()]
+    times = [time.process_time()]
     for batch in batches:
         loads(batch)
-    took.append(time.process_time())
+    times.append(time.process_time())
     with shards.lock(), ScanFile.open(folder / "driver.scan", _PACK, create=True) as scan_file:
         for start in range(0, count, 2_000):
             shards.write(files[start : start + 2_000])
-        took.append(time.process_time())
+        times.append(time.process_time())
         merged = list(shards.read({file.path: file.state for file in files}))
         for start in range(0, count, 16):
             scan_file.keep(merged[start : start + 16])
-        took.append(time.process_time())
+        times.append(time.process_time())
     names = ("unpickled", "written", "merged")
-    each = {name: round(1e6 * (b - a) / count, 1) for name, a, b in zip(names, took, took[1:], strict=False)}
-    return each | {"bytes_sent": round(sum(map(len, batches)) / count)}
+    costs = {name: round(1e6 * (b - a) / count, 1) for name, a, b in zip(names, times, times[1:], strict=False)}
+    return costs | {"bytes_sent": round(sum(map(len, batches)) / count)}
 
 
 def _face(random: np.random.Generator) -> Face:
@@ -163,7 +163,7 @@ def main() -> None:
         for count in {*(arguments.sizes if arguments.rounds else ()), *arguments.growth}:
             make_folder(arguments.data / "lfw", work / str(count), count)
         if arguments.rounds:
-            report["speed"] = speed(work, nodes, arguments.sizes, arguments.rounds)
+            report["speed"] = measure_speed(work, nodes, arguments.sizes, arguments.rounds)
             print(json.dumps(report), flush=True)
         growth = []
         for count in arguments.growth:
@@ -172,11 +172,11 @@ def main() -> None:
         if growth:
             report["growth"] = growth
         if arguments.driver:
-            report["driver"] = driver(work)
+            report["driver"] = measure_driver(work)
         if arguments.same:
             make_folder(arguments.data / "lfw", work / "same", arguments.same)
-            folders = [work / "same", *(arguments.data / name for name in OTHERS)]
-            costs = [run(folders, work / f"{name}.scan", on) for name, on in (("one", None), ("many", nodes))]
+            folders = [work / "same", *(arguments.data / name for name in OTHER_FOLDERS)]
+            costs = [run(folders, work / f"{name}.scan", cluster) for name, cluster in (("one", None), ("many", nodes))]
             difference = compare_scans(work / "one.scan", work / "many.scan")
             report["same"] = {"files": costs[0].photos, **asdict(difference), "is_same": difference.is_same}
     if arguments.out is not None:
@@ -186,25 +186,24 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
-def speed(work: Path, nodes: RayNodes, sizes: tuple[int, int], rounds: int) -> dict[str, object]:
+def measure_speed(work: Path, nodes: RayNodes, sizes: tuple[int, int], rounds: int) -> dict[str, object]:
     """Measure both in alternation; return the photos per second, startup seconds and ratio of the rates."""
     times: dict[str, dict[int, list[float]]] = {"one machine": {}, "two nodes": {}}
     for _ in range(rounds):
         for size in sizes:
-            for name, on in (("one machine", None), ("two nodes", nodes)):
-                cost = run([work / str(size)], work / "speed.scan", on)
+            for name, cluster in (("one machine", None), ("two nodes", nodes)):
+                cost = run([work / str(size)], work / "speed.scan", cluster)
                 times[name].setdefault(size, []).append(round(cost.seconds, 2))
-    few, many = sizes
-    found: dict[str, object] = {"sizes": list(sizes), "seconds": times}
+    report: dict[str, object] = {"sizes": list(sizes), "seconds": times}
     rates = {}
-    for name, by_size in times.items():
-        less, more = (statistics.median(by_size[size]) for size in sizes)
-        rates[name] = (many - few) / (more - less)
-        found[name] = {
+    for name, seconds_by_size in times.items():
+        shorter, longer = (statistics.median(seconds_by_size[size]) for size in sizes)
+        rates[name] = (sizes[1] - sizes[0]) / (longer - shorter)
+        report[name] = {
             "photos_a_second": round(rates[name], 2),
-            "start_seconds": round(less - few / rates[name], 1),
+            "start_seconds": round(shorter - sizes[0] / rates[name], 1),
         }
-    return found | {"rate_of_two_nodes": round(rates["two nodes"] / rates["one machine"], 3)}
+    return report | {"rate_of_two_nodes": round(rates["two nodes"] / rates["one machine"], 3)}
 
 
 if __name__ == "__main__":

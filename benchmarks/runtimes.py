@@ -2,8 +2,8 @@
 
     python -m benchmarks.runtimes ../shared/data/lfw --photos 1000 --out benchmarks/reports/runtimes
 
-Measures the milliseconds of single-threaded runs of the embedded pack's networks, in alternation, and the fraction of
-the embedder's minimum time: that of its multiplications at the rate of a product of large matrices. Then both runtimes
+Measures the milliseconds of alternating single-threaded runs of the embedded pack's networks. The embedder is also
+compared with a floor, the time of its multiplications at the rate of a product of large matrices. Then both runtimes
 scan the same photos in alternation, and identify photos of people with one enrolled photo; the decisions are compared.
 """
 
@@ -25,9 +25,9 @@ from facebank.packs import Session, open_network
 from facebank.types import Face
 
 RUNTIMES = ("onnxruntime", "openvino")
-_ALL = (*RUNTIMES, "auto")
+_ALL_RUNTIMES = (*RUNTIMES, "auto")
 _SFACE_MULTIPLICATIONS = 574e6
-_TURNS = 15
+_RUNS = 15
 
 
 def multiplications_per_second() -> float:
@@ -43,29 +43,29 @@ def multiplications_per_second() -> float:
     return side**3 / min(times)
 
 
-def networks() -> list[dict[str, object]]:
+def measure_networks() -> list[dict[str, object]]:
     """Return the milliseconds per run of both networks on both runtimes, measured in alternation."""
     pack = load_pack()
     detector, embedder = pack.manifest.detector, pack.manifest.embedder
-    works = [("embedder", pack.embedder_path(), embedder.sha256, (n, 3, 112, 112)) for n in (1, 2, 8)]
-    works += [("detector", pack.detector_path(), detector.sha256, (1, 3, side, side)) for side in (320, 640)]
+    networks = [("embedder", pack.embedder_path(), embedder.sha256, (n, 3, 112, 112)) for n in (1, 2, 8)]
+    networks += [("detector", pack.detector_path(), detector.sha256, (1, 3, side, side)) for side in (320, 640)]
     floor = 1000 * _SFACE_MULTIPLICATIONS / multiplications_per_second()
     rows = []
-    for name, path, sha256, shape in works:
+    for name, path, sha256, shape in networks:
         tensor = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
         sessions = [open_network(path, "cpu", 1, runtime, sha256=sha256, shape=shape) for runtime in RUNTIMES]
-        times = [[_milliseconds(session, tensor) for session in sessions] for _ in range(_TURNS)][2:]
-        ours, theirs = (statistics.median(column) for column in zip(*times, strict=True))
+        times = [[_milliseconds(session, tensor) for session in sessions] for _ in range(_RUNS)][2:]
+        onnxruntime, openvino = (statistics.median(column) for column in zip(*times, strict=True))
         row: dict[str, object] = {
             "network": name,
             "input": list(shape),
-            "onnxruntime ms": round(ours, 2),
-            "openvino ms": round(theirs, 2),
+            "onnxruntime ms": round(onnxruntime, 2),
+            "openvino ms": round(openvino, 2),
             "onnxruntime / openvino": round(statistics.median(a / b for a, b in times), 3),
         }
         if name == "embedder":
-            row["share of the floor, onnxruntime"] = round(shape[0] * floor / ours, 3)
-            row["share of the floor, openvino"] = round(shape[0] * floor / theirs, 3)
+            row["share of the floor, onnxruntime"] = round(shape[0] * floor / onnxruntime, 3)
+            row["share of the floor, openvino"] = round(shape[0] * floor / openvino, 3)
         rows.append(row)
     return rows
 
@@ -76,54 +76,56 @@ def _milliseconds(session: Session, tensor: np.ndarray) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def scans(photos: list[Path], runs: int) -> dict[str, object]:
+def measure_scans(photos: list[Path], runs: int) -> dict[str, object]:
     """Return the photos per second of new scans by runtime, including ``auto``, measured in alternation."""
     rates: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as scratch:
         for number in range(runs):
-            for runtime in _ALL:
-                place = Path(scratch) / f"{number}-{runtime}.facebank"
-                with FaceBank.open(place, device="cpu", threads=1, runtime=runtime) as bank, Album(bank) as album:
+            for runtime in _ALL_RUNTIMES:
+                gallery = Path(scratch) / f"{number}-{runtime}.facebank"
+                with FaceBank.open(gallery, device="cpu", threads=1, runtime=runtime) as bank, Album(bank) as album:
                     bank.preload()
                     list(bank.analyze(photos[0]))
                     started = time.perf_counter()
                     album.scan(photos)
                     rates[runtime].append(len(photos) / (time.perf_counter() - started))
-    ratios = [b / a for a, b in zip(rates["onnxruntime"], rates["openvino"], strict=True)]
-    chosen = [b / a for a, b in zip(rates["onnxruntime"], rates["auto"], strict=True)]
-    medians = {runtime: round(statistics.median(found), 2) for runtime, found in rates.items()}
+    openvino_ratios = [b / a for a, b in zip(rates["onnxruntime"], rates["openvino"], strict=True)]
+    auto_ratios = [b / a for a, b in zip(rates["onnxruntime"], rates["auto"], strict=True)]
+    medians = {runtime: round(statistics.median(values), 2) for runtime, values in rates.items()}
     return {
         "photos": len(photos),
         "photos a second": medians,
-        "openvino / onnxruntime": round(statistics.median(ratios), 3),
-        "auto / onnxruntime": round(statistics.median(chosen), 3),
+        "openvino / onnxruntime": round(statistics.median(openvino_ratios), 3),
+        "auto / onnxruntime": round(statistics.median(auto_ratios), 3),
     }
 
 
-def decisions(people: dict[str, list[Path]], most: int) -> dict[str, object]:
+def compare_decisions(people: dict[str, list[Path]], max_photos: int) -> dict[str, object]:
     """Return the differences of the other runtimes' decisions from ONNX Runtime's."""
-    several = [found for found in people.values() if len(found) > 1]
-    probes = [photo for found in several for photo in found[1:]][:most]
-    answers = {}
+    repeated = [paths for paths in people.values() if len(paths) > 1]
+    probes = [path for paths in repeated for path in paths[1:]][:max_photos]
+    faces = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for runtime in _ALL:
+        for runtime in _ALL_RUNTIMES:
             with FaceBank.open(Path(scratch) / runtime, device="cpu", runtime=runtime) as bank:
-                for photos in several[: most // 4]:
-                    bank.enroll(photos[0].parent.name, [photos[0]])
-                answers[runtime] = [face for photo in bank.identify(probes) for face in photo.faces]
-    usual = answers.pop("onnxruntime")
-    return {runtime: _differences(list(zip(usual, found, strict=True))) for runtime, found in answers.items()}
+                for paths in repeated[: max_photos // 4]:
+                    bank.enroll(paths[0].parent.name, [paths[0]])
+                faces[runtime] = [face for photo in bank.identify(probes) for face in photo.faces]
+    reference = faces.pop("onnxruntime")
+    return {runtime: _differences(list(zip(reference, others, strict=True))) for runtime, others in faces.items()}
 
 
 def _differences(pairs: list[tuple[Face, Face]]) -> dict[str, object]:
-    nearest = [
-        x.similarity - y.similarity for a, b in pairs for x, y in zip(a.candidates[:1], b.candidates[:1], strict=True)
+    differences = [
+        first.similarity - second.similarity
+        for a, b in pairs
+        for first, second in zip(a.candidates[:1], b.candidates[:1], strict=True)
     ]
     return {
         "faces": len(pairs),
         "other decisions": sum((a.person, a.decision, a.reason) != (b.person, b.decision, b.reason) for a, b in pairs),
         "largest difference of a box, pixels": float(max(np.abs(np.subtract(a.box, b.box)).max() for a, b in pairs)),
-        "largest difference of a similarity": max(map(abs, nearest)),
+        "largest difference of a similarity": max(map(abs, differences)),
     }
 
 
@@ -139,12 +141,12 @@ def main() -> None:
     people = {
         folder.name: sorted(folder.glob("*.jpg")) for folder in sorted(arguments.folder.iterdir()) if folder.is_dir()
     }
-    every = [photo for found in people.values() for photo in found]
-    chosen = [every[i * len(every) // arguments.scanned] for i in range(arguments.scanned)]
+    photos = [path for paths in people.values() for path in paths]
+    scanned = [photos[i * len(photos) // arguments.scanned] for i in range(arguments.scanned)]
     report = {
-        "networks": networks(),
-        "scan": scans(chosen, arguments.runs),
-        "decisions": decisions(people, arguments.photos),
+        "networks": measure_networks(),
+        "scan": measure_scans(scanned, arguments.runs),
+        "decisions": compare_decisions(people, arguments.photos),
     }
     text = json.dumps(report, indent=1)
     print(text)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.scan_scale ../shared --out benchmarks/reports/scan_scale
 
-The photos are copies of LFW's with a few bytes appended, so that all differ. Measures the resident memory of ``facebank
+The photos are copies of LFW's, made distinct by a few appended bytes. Measures the resident memory of ``facebank
 scan`` every second, and the time of a second scan of the unchanged folder. Required: less than 1 GB, constant after the
 first thousand photos, and at least 5,000 photos per second in the second scan.
 """
@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.make_reports import build_packs
 
 PROJECT = Path(__file__).resolve().parent.parent
-FIRST = 1_000
+WARMUP_PHOTOS = 1_000
 _PHOTOS_A_FOLDER = 500
 
 
@@ -31,9 +31,9 @@ def make_album(lfw: Path, folder: Path, count: int) -> None:
     """Write photos with distinct content."""
     originals = cycle(sorted(lfw.glob("*/*.jpg")))
     for number, original in enumerate(islice(originals, count)):
-        place = folder / f"{number // _PHOTOS_A_FOLDER:03d}"
-        place.mkdir(parents=True, exist_ok=True)
-        (place / f"{number:06d}.jpg").write_bytes(original.read_bytes() + number.to_bytes(4, "big"))
+        subfolder = folder / f"{number // _PHOTOS_A_FOLDER:03d}"
+        subfolder.mkdir(parents=True, exist_ok=True)
+        (subfolder / f"{number:06d}.jpg").write_bytes(original.read_bytes() + number.to_bytes(4, "big"))
 
 
 def scan(arguments: list[str]) -> tuple[float, list[tuple[float, float]]]:
@@ -41,14 +41,14 @@ def scan(arguments: list[str]) -> tuple[float, list[tuple[float, float]]]:
     started, samples = time.perf_counter(), list[tuple[float, float]]()
     process = subprocess.Popen([sys.executable, "-m", "cli", *arguments], cwd=PROJECT, stdout=subprocess.DEVNULL)
     while process.poll() is None:
-        samples.append((time.perf_counter() - started, _resident(process.pid)))
+        samples.append((time.perf_counter() - started, _resident_megabytes(process.pid)))
         time.sleep(1.0 if samples[-1][0] > 10 else 0.1)
     if process.returncode != 0:
         raise SystemExit(f"facebank {' '.join(arguments)} exited {process.returncode}")
     return time.perf_counter() - started, samples
 
 
-def _resident(pid: int) -> float:
+def _resident_megabytes(pid: int) -> float:
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -69,19 +69,19 @@ def main() -> None:
         make_album(arguments.shared.resolve() / "data" / "lfw", album, arguments.photos)
         command = ["--gallery", str(gallery), "--pack", str(pack), "scan", str(album)]
         first, samples = scan(command)
-        again = sorted(scan(command)[0] for _ in range(3))[1]
+        second = sorted(scan(command)[0] for _ in range(3))[1]
     times, memory = np.array(samples).T
-    settled = times > first * FIRST / arguments.photos
-    slope = float(np.polyfit(times[settled] / first * arguments.photos / 1_000, memory[settled], 1)[0])
+    is_settled = times > first * WARMUP_PHOTOS / arguments.photos
+    slope = float(np.polyfit(times[is_settled] / first * arguments.photos / 1_000, memory[is_settled], 1)[0])
     report = {
         "photos": arguments.photos,
         "pack": "mobilefacenet-y1",
         "largest_memory_mb": float(memory.max()),
-        "memory_after_the_first_thousand_mb": float(memory[settled][:5].mean()),
+        "memory_after_the_first_thousand_mb": float(memory[is_settled][:5].mean()),
         "memory_at_the_end_mb": float(memory[-5:].mean()),
         "growth_mb_a_thousand_photos": slope,
-        "second_scan_seconds": again,
-        "second_scan_photos_a_second": arguments.photos / again,
+        "second_scan_seconds": second,
+        "second_scan_photos_a_second": arguments.photos / second,
     }
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))

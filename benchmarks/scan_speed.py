@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from facebank.vision.detector import NetworkDetector
 
 PEERS = Path(__file__).resolve().parent / "peers"
-LEAST_FACE = 30.0
+MIN_FACE_SIZE = 30.0
 SIZES = (0, 20, 30, 50, 100, 10_000)
 PEER_SIZE = 640
-_SAME = 0.5
+_MIN_OVERLAP = 0.5
 
 
 class PeerSizeDetector:
@@ -108,38 +108,37 @@ class RecordingSession:
         return self._session.run(outputs, feeds)
 
 
-def floor(pack: Pack, photos: Sequence[Path], *, once: bool) -> Callable[[], float]:
+def make_floor(pack: Pack, photos: Sequence[Path], *, once: bool) -> Callable[[], float]:
     """Return a function that decodes the photos, runs the bare networks as often as a scan does, and returns seconds.
 
     The inputs have the shapes of those of a scan, including the detector runs that find the orientation.
     """
     detector, embedder = build_detector(pack, "cpu", 1), build_embedder(pack, "cpu", 1)
-    recording = RecordingSession(detector._session), RecordingSession(embedder._session)
-    detector._session, embedder._session = recording
+    recorders = RecordingSession(detector._session), RecordingSession(embedder._session)
+    detector._session, embedder._session = recorders
     analyzer = make_analyzer(pack, detector, embedder, once=once)
     inputs: list[list[list[tuple[int, ...]]]] = []
     for photo in photos:
         list(analyzer.analyze([read_photo(photo)]))
-        inputs.append([noted.shapes for noted in recording])
-        for noted in recording:
-            noted.shapes = []
-    files = pack.detector_path(), pack.folder / pack.manifest.embedder.file
-    sessions = [open_session(file, "cpu", 1) for file in files]
+        inputs.append([recorder.shapes for recorder in recorders])
+        for recorder in recorders:
+            recorder.shapes = []
+    sessions = [open_session(path, "cpu", 1) for path in (pack.detector_path(), pack.embedder_path())]
 
-    def one(photo: Path, shapes: list[list[tuple[int, ...]]]) -> None:
+    def process(photo: Path, shapes: list[list[tuple[int, ...]]]) -> None:
         read_photo(photo)
-        for session, each in zip(sessions, shapes, strict=True):
-            for shape in each:
+        for session, session_shapes in zip(sessions, shapes, strict=True):
+            for shape in session_shapes:
                 run(session, noise(*shape))
 
-    def all_photos() -> float:
+    def process_all() -> float:
         with ThreadPoolExecutor(usable_cores()) as pool:
             started = time.perf_counter()
-            list(pool.map(one, photos, inputs))
+            list(pool.map(process, photos, inputs))
             return time.perf_counter() - started
 
-    all_photos()
-    return all_photos
+    process_all()
+    return process_all
 
 
 @functools.cache
@@ -148,31 +147,31 @@ def noise(*shape: int) -> FloatArray:
     return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
-def run_peer(command: Sequence[str | Path], photos: Sequence[Path], **more: str) -> dict[str, NDArray[np.float64]]:
-    """Run a peer's script; return the arrays that it wrote."""
+def run_peer(command: Sequence[str | Path], photos: Sequence[Path], **extra: str) -> dict[str, NDArray[np.float64]]:
+    """Run a peer's script with `extra` environment variables; return the arrays that it wrote."""
     with tempfile.TemporaryDirectory() as scratch:
         listing, out = Path(scratch) / "photos.txt", Path(scratch) / "out.npz"
         listing.write_text("\n".join(map(str, photos)), encoding="utf-8")
-        subprocess.run([*command, listing, out], check=True, capture_output=True, env={**os.environ, **more})
+        subprocess.run([*command, listing, out], check=True, capture_output=True, env={**os.environ, **extra})
         with np.load(out) as arrays:
             return {name: arrays[name] for name in arrays.files}
 
 
 def compare(ours: Sequence[Photo], theirs: dict[str, NDArray[np.float64]]) -> dict[str, object]:
-    """Match faces by box; return the counts of faces from 30 pixels, of missed ones by size, and cosines of matches."""
-    cosines, lost = list[float](), list[float]()
+    """Match faces by box; return the counts of faces from 30 pixels and of missed ones by size, and the cosines."""
+    cosines, missed_sizes = list[float](), list[float]()
     for number, box, embedding in zip(theirs["photos"], theirs["boxes"], theirs["embeddings"], strict=True):
         faces, size = ours[int(number)].faces, float(np.ptp(box.reshape(2, 2), axis=0).max())
         shares = overlaps(box, np.stack([face.box for face in faces])) if faces else np.zeros(1)
-        if shares.max() < _SAME:
-            lost.append(size)
-        elif size >= LEAST_FACE:
+        if shares.max() < _MIN_OVERLAP:
+            missed_sizes.append(size)
+        elif size >= MIN_FACE_SIZE:
             cosines.append(float(faces[int(shares.argmax())].embedding @ embedding))
     return {
-        "their_faces_of_30_pixels": len(cosines) + sum(size >= LEAST_FACE for size in lost),
-        "our_faces_of_30_pixels": sum(face.size >= LEAST_FACE for photo in ours for face in photo.faces),
+        "their_faces_of_30_pixels": len(cosines) + sum(size >= MIN_FACE_SIZE for size in missed_sizes),
+        "our_faces_of_30_pixels": sum(face.size >= MIN_FACE_SIZE for photo in ours for face in photo.faces),
         "of_theirs_not_found": {
-            f"{least} to {most} pixels": sum(least <= size < most for size in lost) for least, most in pairwise(SIZES)
+            f"{low} to {high} pixels": sum(low <= size < high for size in missed_sizes) for low, high in pairwise(SIZES)
         },
         "cosine_first_percentile": float(np.percentile(cosines, 1)),
         "cosine_median": float(np.median(cosines)),
@@ -183,36 +182,36 @@ def alternate(runs: int, *functions: Callable[[], float]) -> list[list[float]]:
     """Return the results of several functions, called in alternation."""
     seconds: list[list[float]] = [[] for _ in functions]
     for _ in range(runs):
-        for place, one in enumerate(functions):
-            seconds[place].append(one())
+        for results, function in zip(seconds, functions, strict=True):
+            results.append(function())
     return seconds
 
 
 def measure(pack: Pack, arguments: argparse.Namespace, photos: Sequence[Path], *, once: bool) -> dict[str, object]:
-    """Compare facebank with InsightFace on some photos."""
+    """Return the comparison of facebank with InsightFace on some photos."""
     command = [arguments.peer, PEERS / "insightface_scan.py", arguments.shared / "models" / "insightface-mbf"]
     theirs = run_peer(command, photos)
     analyzer = make_analyzer(pack, build_detector(pack, "cpu", 1), build_embedder(pack, "cpu", 1), once=once)
     ours = scan(photos, analyzer)[1]
-    mine, other, least = alternate(
+    our_seconds, their_seconds, floor_seconds = alternate(
         arguments.runs,
         lambda: scan(photos, analyzer)[0],
         lambda: float(run_peer(command, photos)["seconds"]),
-        floor(pack, photos, once=once),
+        make_floor(pack, photos, once=once),
     )
     return {
         "photos": len(photos),
         "looks": "as the peer's" if once else "chosen by the photo",
-        "facebank_photos_a_second": len(photos) / median(mine),
-        "insightface_photos_a_second": len(photos) / median(other),
-        "ratio": median(other) / median(mine),
-        "share_of_the_floor": median(least) / median(mine),
+        "facebank_photos_a_second": len(photos) / median(our_seconds),
+        "insightface_photos_a_second": len(photos) / median(their_seconds),
+        "ratio": median(their_seconds) / median(our_seconds),
+        "share_of_the_floor": median(floor_seconds) / median(our_seconds),
         **compare(ours, theirs),
     }
 
 
 def compare_deepface(arguments: argparse.Namespace, photos: Sequence[Path]) -> dict[str, object]:
-    """Compare the embedded pack with deepface on the same networks."""
+    """Return the comparison of the embedded pack with deepface on the same networks."""
     pack = load_pack()
     with tempfile.TemporaryDirectory() as home:
         weights = Path(home) / ".deepface" / "weights"
@@ -220,20 +219,20 @@ def compare_deepface(arguments: argparse.Namespace, photos: Sequence[Path]) -> d
         shutil.copy(pack.detector_path(), weights / "face_detection_yunet_2023mar.onnx")
         shutil.copy(pack.embedder_path(), weights / "face_recognition_sface_2021dec.onnx")
         command = [arguments.deepface, PEERS / "deepface_scan.py"]
-        mine, other = alternate(
+        our_seconds, their_seconds = alternate(
             arguments.runs,
             lambda: scan(photos, FaceAnalyzer.from_pack(pack, "cpu", 1))[0],
             lambda: float(run_peer(command, photos, DEEPFACE_HOME=home)["seconds"]),
         )
-        theirs = len(run_peer(command, photos, DEEPFACE_HOME=home)["photos"])
+        face_count = len(run_peer(command, photos, DEEPFACE_HOME=home)["photos"])
     ours = scan(photos, FaceAnalyzer.from_pack(pack, "cpu", 1))[1]
     return {
         "photos": len(photos),
-        "facebank_photos_a_second": len(photos) / median(mine),
-        "deepface_photos_a_second": len(photos) / median(other),
-        "ratio": median(other) / median(mine),
+        "facebank_photos_a_second": len(photos) / median(our_seconds),
+        "deepface_photos_a_second": len(photos) / median(their_seconds),
+        "ratio": median(their_seconds) / median(our_seconds),
         "our_faces": sum(len(photo.faces) for photo in ours),
-        "their_faces": theirs,
+        "their_faces": face_count,
     }
 
 
@@ -252,20 +251,20 @@ def main() -> None:
     arguments.shared = arguments.shared.resolve()
     pack = load_pack(build_packs(arguments.shared)["mobilefacenet-y1"])
     lfw = sorted((arguments.shared / "data" / "lfw").glob("*/*.jpg"))
-    some = lfw[:: max(1, len(lfw) // arguments.photos)][: arguments.photos]
+    sample = lfw[:: max(1, len(lfw) // arguments.photos)][: arguments.photos]
     album = sorted(
         path for path in (arguments.shared / "data" / "photos").rglob("*") if path.suffix in {".jpg", ".png"}
     )
     report: dict[str, object] = {
         "cores": len(os.sched_getaffinity(0)),
         "python": sys.version.split()[0],
-        "lfw_same_looks": measure(pack, arguments, some, once=True),
+        "lfw_same_looks": measure(pack, arguments, sample, once=True),
         "album_same_looks": measure(pack, arguments, album, once=True),
-        "lfw": measure(pack, arguments, some, once=False),
+        "lfw": measure(pack, arguments, sample, once=False),
         "album": measure(pack, arguments, album, once=False),
     }
     if arguments.deepface is not None:
-        report["lfw_beside_deepface"] = compare_deepface(arguments, some)
+        report["lfw_beside_deepface"] = compare_deepface(arguments, sample)
         report["album_beside_deepface"] = compare_deepface(arguments, album)
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))

@@ -3,7 +3,7 @@
     python -m benchmarks.service_speed ../shared/data/lfw --photos 200 --out benchmarks/reports/service_speed
 
 Uses a local ``facebank serve``. `FaceBank.identify` in this process and ``POST /api/v1/identify`` alternate photo by
-photo, both warm; their answers are compared bit by bit, and the median times and the median difference are reported.
+photo, both warm; their results are compared bit by bit, and the median times and the median difference are reported.
 Then eight concurrent clients request up to ``--rate-photos`` photos, alternating with a new `Album.scan` of the same
 files. ``--deepface PYTHON`` (``pip install deepface tf-keras 'deepface[api]' gunicorn``) adds deepface's HTTP API with
 the same two networks, behind gunicorn with one worker as in its container image (with several threads it fails on most
@@ -33,12 +33,12 @@ from facebank import FaceBank, load_pack
 from facebank.schemas.records import face_record
 
 CLIENTS = 8
-_WARM = 10  # unmeasured photos
+_WARMUP_PHOTOS = 10  # not measured
 
 
 def measure_single(bank: FaceBank, client: httpx.Client, photos: list[Path]) -> dict[str, float]:
-    """Measure photos one by one in this process and over HTTP, and compare the answers."""
-    own: list[float] = []
+    """Measure photos one by one in this process and over HTTP, and compare the results."""
+    library: list[float] = []
     http: list[float] = []
     different = 0
     for number, path in enumerate(photos):
@@ -48,23 +48,23 @@ def measure_single(bank: FaceBank, client: httpx.Client, photos: list[Path]) -> 
             return [face_record(face) for photo in bank.identify(data) for face in photo.faces]
 
         def over_http(data: bytes = data) -> object:
-            answer = client.post("/api/v1/identify", content=data)
-            return answer.raise_for_status().json()["photos"][0]["faces"]
+            response = client.post("/api/v1/identify", content=data)
+            return response.raise_for_status().json()["photos"][0]["faces"]
 
-        answers = []
-        for seconds, ask in ((own, in_process), (http, over_http))[:: 1 if number % 2 else -1]:
+        results = []
+        for seconds, identify in ((library, in_process), (http, over_http))[:: 1 if number % 2 else -1]:
             started = time.perf_counter()
-            answers.append(json.dumps(ask()))
+            results.append(json.dumps(identify()))
             seconds.append(time.perf_counter() - started)
-        different += answers[0] != answers[1]
-    own, http = own[_WARM:], http[_WARM:]
+        different += results[0] != results[1]
+    library, http = library[_WARMUP_PHOTOS:], http[_WARMUP_PHOTOS:]
     return {
         "photos": len(photos),
         "photos with other answers, to the bit": different,
-        "in process ms": 1000 * statistics.median(own),
+        "in process ms": 1000 * statistics.median(library),
         "over http ms": 1000 * statistics.median(http),
-        "ratio": statistics.median(b / a for a, b in zip(own, http, strict=True)),
-        "beyond 1.1 times ms": 1000 * statistics.median(b - 1.1 * a for a, b in zip(own, http, strict=True)),
+        "ratio": statistics.median(b / a for a, b in zip(library, http, strict=True)),
+        "beyond 1.1 times ms": 1000 * statistics.median(b - 1.1 * a for a, b in zip(library, http, strict=True)),
     }
 
 
@@ -72,16 +72,16 @@ def measure_concurrent(address: str, photos: list[Path]) -> float:
     """Return the photos per second of eight concurrent clients."""
     with httpx.Client(base_url=address, timeout=120, trust_env=False) as client, ThreadPoolExecutor(CLIENTS) as pool:
 
-        def ask(path: Path) -> None:
+        def identify(path: Path) -> None:
             client.post("/api/v1/identify", content=path.read_bytes()).raise_for_status()
 
         started = time.perf_counter()
-        list(pool.map(ask, photos))
+        list(pool.map(identify, photos))
         return len(photos) / (time.perf_counter() - started)
 
 
 @contextmanager
-def deepface_served(python: Path, folder: Path) -> Iterator[str]:
+def run_deepface(python: Path, folder: Path) -> Iterator[str]:
     """Run deepface's API with the networks of the embedded pack within the block; yields its URL."""
     weights = folder / ".deepface" / "weights"
     weights.mkdir(parents=True, exist_ok=True)
@@ -94,16 +94,16 @@ def deepface_served(python: Path, folder: Path) -> Iterator[str]:
         "DEEPFACE_FACE_RECOGNITION_MODELS": "SFace",
         "DEEPFACE_FACE_DETECTION_MODELS": "yunet",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "yunet_score_threshold": "0.6",  # our pack's threshold; deepface's default finds half of the faces
+        "yunet_score_threshold": "0.6",  # the embedded pack's threshold; deepface's default finds half of the faces
     }
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as free_socket:
+        port = free_socket.getsockname()[1]
     command = [str(python), "-m", "gunicorn", "--workers=1", "--timeout=3600"]
     command += [f"--bind=127.0.0.1:{port}", "deepface.api.src.app:create_app()"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         address = f"http://127.0.0.1:{port}"
         try:
-            while running.poll() is None:
+            while process.poll() is None:
                 try:
                     httpx.get(address, trust_env=False)
                     break
@@ -111,28 +111,28 @@ def deepface_served(python: Path, folder: Path) -> Iterator[str]:
                     time.sleep(0.2)
             yield address
         finally:
-            running.terminate()
+            process.terminate()
 
 
-def beside_deepface(python: Path, address: str, photos: list[Path], folder: Path, runs: int) -> dict[str, object]:
+def compare_with_deepface(python: Path, address: str, photos: list[Path], folder: Path, runs: int) -> dict[str, object]:
     """Return the photos per second of eight clients of deepface's API, and of ours in alternation."""
-    with deepface_served(python, folder) as theirs, httpx.Client(timeout=600, trust_env=False) as client:
+    with run_deepface(python, folder) as deepface_address, httpx.Client(timeout=600, trust_env=False) as client:
 
-        def represent(path: Path, client: httpx.Client = client, theirs: str = theirs) -> int:
+        def represent(path: Path, client: httpx.Client = client, deepface_address: str = deepface_address) -> int:
             parts = {"img": (path.name, path.read_bytes(), "image/jpeg")}
             fields = {"model_name": "SFace", "detector_backend": "yunet"}
-            return client.post(f"{theirs}/represent", files=parts, data=fields).status_code
+            return client.post(f"{deepface_address}/represent", files=parts, data=fields).status_code
 
         def rate(represent: Callable[[Path], int] = represent) -> float:
             with ThreadPoolExecutor(CLIENTS) as pool:
                 started = time.perf_counter()
-                answered = list(pool.map(represent, photos)).count(200)
+                success_count = list(pool.map(represent, photos)).count(200)
                 seconds = time.perf_counter() - started
-            if answered < len(photos) / 2:
-                raise RuntimeError(f"deepface answered {answered} of {len(photos)}")
+            if success_count < len(photos) / 2:
+                raise RuntimeError(f"deepface answered only {success_count} of {len(photos)} requests")
             return len(photos) / seconds
 
-        rate()  # warm
+        rate()  # not measured
         rates = [(measure_concurrent(address, photos), rate()) for _ in range(runs)]
     return {
         "deepface, photos a second": statistics.median(b for _, b in rates),
@@ -154,7 +154,7 @@ def measure_scan(gallery: Path, photos: list[Path], folder: Path) -> float:
 def main() -> None:
     """Measure and write ``OUT.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos_of", type=Path, help="folder with one folder per person")
+    parser.add_argument("folder", type=Path, help="folder with one folder per person")
     parser.add_argument("--photos", type=int, default=200, help="number of photos (default 200)")
     parser.add_argument("--rate-photos", type=int, default=200, help="number of photos for the rates")
     parser.add_argument("--people", type=int, default=20, help="number of enrolled people, with one photo each")
@@ -162,14 +162,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="number of runs (default 3)")
     parser.add_argument("--out", type=Path, required=True, help="path of the report, without suffix")
     arguments = parser.parse_args()
-    photos = sorted(arguments.photos_of.rglob("*.jpg"))[: arguments.photos]
+    photos = sorted(arguments.folder.rglob("*.jpg"))[: arguments.photos]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FACEBANK_CACHE"] = str(Path(folder) / "cache")
         gallery = Path(folder) / "people.facebank"
         with FaceBank.open(gallery) as bank:
-            people = [path for path in sorted(arguments.photos_of.iterdir()) if path.is_dir()]
-            for path in people[: arguments.people]:
-                bank.enroll(path.name, min(path.glob("*.jpg")))
+            people_folders = [path for path in sorted(arguments.folder.iterdir()) if path.is_dir()]
+            for person_folder in people_folders[: arguments.people]:
+                bank.enroll(person_folder.name, min(person_folder.glob("*.jpg")))
             with run_service(gallery, "--exact", "--requests-a-minute", "1000000") as service:
                 with httpx.Client(base_url=service.address, timeout=120, trust_env=False) as client:
                     report: dict[str, object] = dict(measure_single(bank, client, photos))
@@ -180,7 +180,7 @@ def main() -> None:
                     for _ in range(arguments.runs)
                 ]
                 if arguments.deepface is not None:
-                    report |= beside_deepface(
+                    report |= compare_with_deepface(
                         arguments.deepface, service.address, photos, Path(folder) / "deepface", arguments.runs
                     )
         report["photos a second, eight clients"] = statistics.median(a for a, _ in rates)

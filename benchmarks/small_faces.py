@@ -41,97 +41,97 @@ LISTS = {"development": DEVELOPMENT, "reporting": REPORTING}
 # By date of birth and the years of LFW's photos, 2002 to 2004.
 YOUNG = ("Amanda_Bynes", "Daniel_Radcliffe", "Emma_Watson", "Hilary_Duff", "Rupert_Grint")
 SIDES = (1000, 1200, 1280, 1400, 1600, 1920, 3000, 4000)
-SMALLEST, LARGEST, MOST, YOUNG_SHARE = 18, 150, 8, 0.25
+MIN_FACE, MAX_FACE, MAX_HEADS, YOUNG_FRACTION = 18, 150, 8, 0.25
 SIZES = (0, 30, 50, 100, 10_000)
-MEASURED, LARGE, ADULTS = 24, 960, 60
+TIMED_PHOTOS, MIN_TIMED_SIDE, MAX_ADULTS = 24, 960, 60
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
-_TRIES, _NEAR, _SAME = 60, 0.6, 0.4
+_TRIES, _MAX_DISTANCE, _MIN_OVERLAP = 60, 0.6, 0.4  # distance relative to the face size
 
 
 @dataclass(frozen=True, slots=True)
-class Pasted:
-    """A pasted head: its person, center, and face size in pixels."""
+class PastedHead:
+    """A pasted head."""
 
     person: str
-    center: tuple[float, float]
-    size: int
+    center: tuple[float, float]  # x, y in pixels
+    size: int  # of the face, in pixels
 
     @property
     def group(self) -> str:
         """Group by age and size."""
-        least, most = next((low, high) for low, high in pairwise(SIZES) if low <= self.size < high)
+        low, high = next((a, b) for a, b in pairwise(SIZES) if a <= self.size < b)
         age = "11 to 19 years" if self.person in YOUNG else "adults"
-        return f"{age}, {f'{least} to {most}' if most < SIZES[-1] else f'{least} and more'} pixels"
+        return f"{age}, {f'{low} to {high}' if high < SIZES[-1] else f'{low} and more'} pixels"
 
     def is_at(self, face: Face) -> bool:
-        """Return whether a detected face is this one."""
+        """Return whether a detected face is that of this head."""
         center = (face.box[:2] + face.box[2:]) / 2
-        return bool((np.abs(center - self.center) < _NEAR * self.size).all() and face.size < 2.5 * self.size)
+        return bool((np.abs(center - self.center) < _MAX_DISTANCE * self.size).all() and face.size < 2.5 * self.size)
 
 
-def album(data: Path, which: str) -> list[Path]:
-    """Return the half of the photos for development or reporting."""
-    photos = sorted(path for path in (data / "photos").rglob("*") if path.suffix in _SUFFIXES)
-    return photos[::2] if which == "development" else photos[1::2]
+def album_half(data: Path, half: str) -> list[Path]:
+    """Return the paths of the half of the photos for development or reporting."""
+    paths = sorted(path for path in (data / "photos").rglob("*") if path.suffix in _SUFFIXES)
+    return paths[::2] if half == "development" else paths[1::2]
 
 
-def pictures(data: Path, which: str, count: int) -> Iterator[tuple[RGBImage, list[Pasted]]]:
+def make_images(data: Path, half: str, count: int) -> Iterator[tuple[RGBImage, list[PastedHead]]]:
     """Yield unaltered photos, then `count` photos with pasted heads."""
-    backgrounds = album(data, which)
+    backgrounds = album_half(data, half)
     for path in backgrounds:
         yield read_photo(path).pixels, []
     random = np.random.default_rng(5)
-    heads = heads_of(data, which)
+    heads = heads_of(data, half)
     adults, young = (sorted(name for name in heads if (name in YOUNG) is is_young) for is_young in (False, True))
     for number in range(count):
         long, short = SIDES[number % len(SIDES)], SIDES[number % len(SIDES)] * 3 // 4
         width, height = (short, long) if random.random() < 0.3 else (long, short)
         background = read_photo(backgrounds[int(random.integers(len(backgrounds)))]).pixels
         canvas = np.asarray(cv2.resize(background, (width, height)), dtype=np.uint8)
-        taken: list[tuple[int, int, int, int]] = []
+        occupied: list[tuple[int, int, int, int]] = []
         pasted = []
-        for _ in range(int(random.integers(1, MOST + 1))):
-            name = str(random.choice(young if random.random() < YOUNG_SHARE else adults))
-            size = round(float(np.exp(random.uniform(np.log(SMALLEST), np.log(LARGEST)))))
+        for _ in range(int(random.integers(1, MAX_HEADS + 1))):
+            name = str(random.choice(young if random.random() < YOUNG_FRACTION else adults))
+            size = round(float(np.exp(random.uniform(np.log(MIN_FACE), np.log(MAX_FACE)))))
             tile = head(heads[name][int(random.integers(1, len(heads[name])))], size)
-            place = free_place(taken, tile.shape[:2], (height, width), random)
-            if place is not None:
-                paste(canvas, tile, place, size // 12 + 1)
-                taken.append((*place, *tile.shape[:2]))
-                middle = (place[1] + tile.shape[1] / 2, place[0] + tile.shape[0] / 2)
-                pasted.append(Pasted(name, middle, size))
+            corner = find_free_corner(occupied, tile.shape[:2], (height, width), random)
+            if corner is not None:
+                paste(canvas, tile, corner, size // 12 + 1)
+                occupied.append((*corner, *tile.shape[:2]))
+                center = (corner[1] + tile.shape[1] / 2, corner[0] + tile.shape[0] / 2)
+                pasted.append(PastedHead(name, center, size))
         yield canvas, pasted
 
 
-def heads_of(data: Path, which: str) -> dict[str, list[Path]]:
+def heads_of(data: Path, half: str) -> dict[str, list[Path]]:
     """Return the photos by person of some adults of a list with two or more photos, and of the young people."""
-    listed = {name: sorted((data / "lfw" / name).glob("*.jpg")) for name in sorted(read_people(data, LISTS[which]))}
-    adults = [name for name, photos in listed.items() if len(photos) > 1 and name not in YOUNG][:ADULTS]
+    names = sorted(read_people(data, LISTS[half]) - set(YOUNG))
+    adults = [name for name in names if len(list((data / "lfw" / name).glob("*.jpg"))) > 1][:MAX_ADULTS]
     return {name: sorted((data / "lfw" / name).glob("*.jpg")) for name in (*adults, *YOUNG)}
 
 
-def free_place(
-    taken: list[tuple[int, int, int, int]], tile: tuple[int, int], whole: tuple[int, int], random: np.random.Generator
+def find_free_corner(
+    occupied: list[tuple[int, int, int, int]], tile: tuple[int, int], size: tuple[int, int], random: np.random.Generator
 ) -> tuple[int, int] | None:
-    """Return a row and column at which a tile covers no other one, None if none was found."""
+    """Return the row and column at which a tile covers no other one in an image, None if none was found."""
     for _ in range(_TRIES):
-        y, x = (int(random.integers(0, side - part)) for side, part in zip(whole, tile, strict=True))
-        if all(y + tile[0] <= t or t + h <= y or x + tile[1] <= s or s + w <= x for t, s, h, w in taken):
+        y, x = (int(random.integers(0, side - part)) for side, part in zip(size, tile, strict=True))
+        if all(y + tile[0] <= t or t + h <= y or x + tile[1] <= s or s + w <= x for t, s, h, w in occupied):
             return y, x
     return None
 
 
-def paste(canvas: RGBImage, tile: RGBImage, place: tuple[int, int], edge: int) -> None:
+def paste(canvas: RGBImage, tile: RGBImage, corner: tuple[int, int], edge: int) -> None:
     """Paste a tile into an image, with soft edges."""
     height, width = tile.shape[:2]
     mask = np.zeros((height, width), np.float32)
     mask[edge:-edge, edge:-edge] = 1
     soft = np.asarray(cv2.blur(mask, (2 * edge + 1, 2 * edge + 1)))[..., None]
-    part = canvas[place[0] : place[0] + height, place[1] : place[1] + width]
-    part[:] = (tile * soft + part * (1 - soft)).astype(np.uint8)
+    region = canvas[corner[0] : corner[0] + height, corner[1] : corner[1] + width]
+    region[:] = (tile * soft + region * (1 - soft)).astype(np.uint8)
 
 
-def without_hints(folder: Path) -> Path:
+def copy_without_hints(folder: Path) -> Path:
     """Copy the embedded pack without ``hint_score``, so that whole large photos are detected twice."""
     shutil.copytree(EMBEDDED_FOLDER, folder)
     manifest = folder / "pack.toml"
@@ -140,7 +140,7 @@ def without_hints(folder: Path) -> Path:
     return folder
 
 
-def finding_seconds(spec: DetectorSpec, photos: list[RGBImage]) -> float:
+def detection_seconds(spec: DetectorSpec, photos: list[RGBImage]) -> float:
     """Return the processor seconds of detection on one thread."""
     finder = FaceFinder.from_spec(build_detector(load_pack(), "cpu", 1), spec)
     finder.find(photos[0])
@@ -154,56 +154,60 @@ def matching_face(face: Face, others: list[Face]) -> Face | None:
     """Return the overlapping face of the other detection, None without one."""
     if not others:
         return None
-    shares = overlaps(face.box, np.stack([other.box for other in others]))
-    return others[int(shares.argmax())] if shares.max() > _SAME else None
+    ratios = overlaps(face.box, np.stack([other.box for other in others]))
+    return others[int(ratios.argmax())] if ratios.max() > _MIN_OVERLAP else None
 
 
-def compare(data: Path, which: str, count: int) -> dict[str, object]:
+def compare(data: Path, half: str, count: int) -> dict[str, object]:
     """Compare both detections on all images."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    cosines, both, known, differ, renamed = list[float](), 0, 0, 0, 0
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    cosines, both, named, changed, renamed = list[float](), 0, 0, 0, 0
     with tempfile.TemporaryDirectory() as scratch:
-        place, everywhere = Path(scratch) / "a.facebank", without_hints(Path(scratch) / "pack")
+        gallery, pack_folder = Path(scratch) / "a.facebank", copy_without_hints(Path(scratch) / "pack")
         with (
-            FaceBank.open(place, device="cpu") as now,
-            FaceBank.open(place, pack=str(everywhere), device="cpu") as before,
+            FaceBank.open(gallery, device="cpu") as with_hints,
+            FaceBank.open(gallery, pack=str(pack_folder), device="cpu") as without_hints,
         ):
-            for name, photos_of_one in heads_of(data, which).items():
-                now.enroll(name, photos_of_one[:1])
-            for pixels, pasted in pictures(data, which, count):
-                (ours,), (theirs,) = ([list(one.faces) for one in bank.identify([pixels])] for bank in (now, before))
-                for head_ in pasted:
-                    found[head_.group]["pasted"] += 1
-                    found[head_.group]["everywhere"] += any(head_.is_at(face) for face in theirs)
-                    found[head_.group]["where hints are"] += any(head_.is_at(face) for face in ours)
-                for way, faces in (("everywhere", theirs), ("where hints are", ours)):
-                    others = [face for face in faces if not any(head_.is_at(face) for head_ in pasted)]
+            for name, paths in heads_of(data, half).items():
+                with_hints.enroll(name, paths[:1])
+            for pixels, pasted in make_images(data, half, count):
+                (hint_faces,), (full_faces,) = (
+                    [list(photo.faces) for photo in bank.identify([pixels])] for bank in (with_hints, without_hints)
+                )
+                for pasted_head in pasted:
+                    counts[pasted_head.group]["pasted"] += 1
+                    counts[pasted_head.group]["everywhere"] += any(pasted_head.is_at(face) for face in full_faces)
+                    counts[pasted_head.group]["where hints are"] += any(pasted_head.is_at(face) for face in hint_faces)
+                for method, faces in (("everywhere", full_faces), ("where hints are", hint_faces)):
+                    others = [face for face in faces if not any(pasted_head.is_at(face) for pasted_head in pasted)]
                     kind = "others in pictures with heads" if pasted else "faces of photographs as they are"
-                    found[kind][f"{way}, 30 pixels and more"] += sum(face.size >= SIZES[1] for face in others)
-                    found[kind][way] += len(others)
-                for face in theirs:
-                    if (same := matching_face(face, ours)) is not None:
+                    counts[kind][f"{method}, 30 pixels and more"] += sum(face.size >= SIZES[1] for face in others)
+                    counts[kind][method] += len(others)
+                for face in full_faces:
+                    if (match := matching_face(face, hint_faces)) is not None:
                         both += 1
-                        cosines.append(float(face.embedding @ same.embedding))
-                        known += face.person is not None
-                        differ += (face.person, face.decision, face.reason) != (same.person, same.decision, same.reason)
-                        renamed += face.person != same.person
-    photos = [pixels for pixels, _ in pictures(data, which, MEASURED) if max(pixels.shape) > LARGE]
+                        cosines.append(float(face.embedding @ match.embedding))
+                        named += face.person is not None
+                        changed += any(
+                            getattr(face, name) != getattr(match, name) for name in ("person", "decision", "reason")
+                        )
+                        renamed += face.person != match.person
+    photos = [pixels for pixels, _ in make_images(data, half, TIMED_PHOTOS) if max(pixels.shape) > MIN_TIMED_SIDE]
     spec = load_pack().manifest.detector
     seconds = {
-        way: finding_seconds(one, photos)
-        for way, one in (("everywhere", replace(spec, hint_score=None)), ("where hints are", spec))
+        method: detection_seconds(detector, photos)
+        for method, detector in (("everywhere", replace(spec, hint_score=None)), ("where hints are", spec))
     }
     return {
-        "people": which,
+        "people": half,
         "pictures": count,
-        "found": {group: dict(found[group]) for group in sorted(found)},
+        "found": {group: dict(counts[group]) for group in sorted(counts)},
         "faces found both ways": both,
-        "of these named": known,
-        "other decisions or reasons": differ,
+        "of these named": named,
+        "other decisions or reasons": changed,
         "other names": renamed,
         "cosine, smallest and first percentile": [min(cosines), float(np.percentile(cosines, 1))],
-        "milliseconds of finding": {way: round(1000 * each / len(photos), 1) for way, each in seconds.items()},
+        "milliseconds of finding": {method: round(1000 * total / len(photos), 1) for method, total in seconds.items()},
     }
 
 

@@ -57,8 +57,8 @@ def commands(command: Any, words: tuple[str, ...] = ("facebank",)) -> Iterator[s
 def keys(schema: object, path: str) -> Iterator[str]:
     """Yield the keys and enumerated values of a JSON Schema below `path`."""
     if isinstance(schema, list):
-        for each in schema:
-            yield from keys(each, path)
+        for element in schema:
+            yield from keys(element, path)
     elif isinstance(schema, dict):
         for value in [*schema.get("enum", []), *([schema["const"]] if "const" in schema else [])]:
             yield f"schema {path} = {json.dumps(value)}"
@@ -88,7 +88,7 @@ def package_names() -> tuple[set[str], set[str]]:
     return names, strings
 
 
-def mentioned(text: str) -> tuple[set[str], set[str]]:
+def read_names(text: str) -> tuple[set[str], set[str]]:
     """Return the words in backticks in a document, and the names used in its Python examples."""
     words = set(INLINE.findall(BLOCK.sub("", text)))
     names = {part for word in words for part in word.split(".")}
@@ -103,27 +103,27 @@ def mentioned(text: str) -> tuple[set[str], set[str]]:
 
 
 def surface(documents: Path) -> set[str]:
-    """Return the lines of the running version."""
+    """Return the lines of the version installed in this interpreter."""
     import typer.main
 
     from facebank import errors, schemas
 
     app = import_module("facebank_cli.app").build_app()
-    found = set(commands(typer.main.get_command(app)))
+    lines = set(commands(typer.main.get_command(app)))
     for name in schemas.names():
-        found.update(keys(schemas.load(name), name))
-    found.update(f"error {name}" for name in vars(errors) if name.endswith("Error"))
+        lines.update(keys(schemas.load(name), name))
+    lines.update(f"error {name}" for name in vars(errors) if name.endswith("Error"))
     defined, strings = package_names()
     paths = [documents / "README.md", documents / "SECURITY.md", *(documents / "docs").rglob("*.md")]
     for text in [str(metadata("facebank").json["description"]), *(path.read_text(encoding="utf-8") for path in paths)]:
-        words, names = mentioned(text)
-        found.update(f"word {word}" for word in words & strings)
-        found.update(f"python {name}" for name in names & defined)
-    return found
+        words, names = read_names(text)
+        lines.update(f"word {word}" for word in words & strings)
+        lines.update(f"python {name}" for name in names & defined)
+    return lines
 
 
 def surface_of(python: Path, documents: Path) -> set[str]:
-    """Return the lines of the version installed in an interpreter."""
+    """Return the lines of the version installed in another interpreter."""
     command = [str(python), __file__, "--documents", str(documents)]
     return set(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines())
 
@@ -131,8 +131,8 @@ def surface_of(python: Path, documents: Path) -> set[str]:
 def main() -> int:
     """Print the lines of one version, or those missing in the later of two."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--before", type=Path, help="the earlier version's interpreter")
-    parser.add_argument("--after", type=Path, default=Path(sys.executable), help="the later version's (default: this)")
+    parser.add_argument("--before", type=Path, help="interpreter of the earlier version")
+    parser.add_argument("--after", type=Path, default=Path(sys.executable), help="of the later version (default: this)")
     parser.add_argument("--documents", type=Path, default=PROJECT, help="folder with README.md, SECURITY.md and docs/")
     arguments = parser.parse_args()
     if arguments.before is None:

@@ -39,61 +39,63 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray
 
 GALLERIES, SIZE, FACES = 40, 100, 5
-WAYS = ("one photo", "mean score", "mean embedding")
+METHODS = ("one photo", "mean score", "mean embedding")
 
-Told = tuple[bool, bool, bool, float]
+Outcome = tuple[bool, bool, bool, float]
+"""Whether the person is enrolled, is the best candidate, and is named, and the best candidate's probability."""
 
 
 def scores_of(
     scorer: PrototypeScorer, cohort: Cohort, faces: FloatArray, qualities: FloatArray
 ) -> dict[str, FloatArray]:
-    """Return the corrected scores of a track for each way, ``(people,)``."""
+    """Return the corrected scores of a track by method, ``(people,)`` each."""
 
-    def scored(probes: FloatArray) -> FloatArray:
+    def corrected_scores(probes: FloatArray) -> FloatArray:
         similarities = scorer.scores(probes)
         return cohort.corrected(similarities, similarities, probes, np.arange(similarities.shape[1]))
 
     weights = qualities.astype(np.float64) ** 2
     weights /= weights.sum()
-    each = scored(faces)
+    face_scores = corrected_scores(faces)
     mean = weights @ faces
     normalized = (mean / np.linalg.norm(mean)).astype(np.float32)
-    rows = (each[0], (weights @ each).astype(np.float32), scored(normalized[None])[0])
-    return dict(zip(WAYS, rows, strict=True))
+    rows = (face_scores[0], (weights @ face_scores).astype(np.float32), corrected_scores(normalized[None])[0])
+    return dict(zip(METHODS, rows, strict=True))
 
 
-def gallery(
+def draw_gallery(
     faces: LfwFaces, names: NDArray[np.str_], random: np.random.Generator
 ) -> tuple[Enrolled, list[tuple[int, NDArray[np.int64]]]]:
     """Draw a gallery and its tracks, each as the index of the person (-1 for a stranger) and the indices of faces."""
     people, counts = np.unique(names, return_counts=True)
-    many = random.permutation(people[counts > FACES])
-    known, strangers = many[: len(many) // 2], many[len(many) // 2 :]
-    others = random.permutation(people[counts <= FACES])[: SIZE - len(known)]
-    photos = {person: random.permutation(np.flatnonzero(names == person)) for person in (*many, *others)}
-    samples = np.array([photos[person][0] for person in (*known, *others)])
-    tracks = [(place, photos[person][1 : FACES + 1]) for place, person in enumerate(known)]
+    frequent = random.permutation(people[counts > FACES])
+    enrolled, strangers = frequent[: len(frequent) // 2], frequent[len(frequent) // 2 :]
+    others = random.permutation(people[counts <= FACES])[: SIZE - len(enrolled)]
+    photos = {person: random.permutation(np.flatnonzero(names == person)) for person in (*frequent, *others)}
+    samples = np.array([photos[person][0] for person in (*enrolled, *others)])
+    tracks = [(index, photos[person][1 : FACES + 1]) for index, person in enumerate(enrolled)]
     tracks += [(-1, photos[person][:FACES]) for person in strangers]
     return Enrolled(faces.embeddings[samples], np.arange(len(samples)), faces.qualities[samples]), tracks
 
 
 def evaluate(faces: LfwFaces, calibrator: Calibrator) -> dict[str, dict[str, float]]:
     """Decide all tracks of all galleries, and return the rates."""
-    outcomes: dict[str, list[Told]] = {way: [] for way in WAYS}
+    outcomes: dict[str, list[Outcome]] = {method: [] for method in METHODS}
     names = faces.names
     for seed in range(GALLERIES):
-        enrolled, tracks = gallery(faces, names, np.random.default_rng(seed))
+        enrolled, tracks = draw_gallery(faces, names, np.random.default_rng(seed))
         scorer = PrototypeScorer(enrolled.index)
         cohort = Cohort(enrolled.index, None, calibrator.correction)
         threshold = calibrator.threshold(np.bincount(enrolled.owners), FPIR)
         samples = np.ones(KEPT, dtype=np.int64)
-        for person, places in tracks:
-            for way, scores in scores_of(scorer, cohort, faces.embeddings[places], faces.qualities[places]).items():
+        for person, indices in tracks:
+            embeddings, qualities = faces.embeddings[indices], faces.qualities[indices]
+            for method, scores in scores_of(scorer, cohort, embeddings, qualities).items():
                 best = np.argsort(-scores)[:KEPT]
                 probabilities = calibrator.probabilities(scores[best][None], samples[None], SIZE, 0.5)
                 named = bool(scores[best[0]] >= threshold)
-                outcomes[way].append((person >= 0, bool(best[0] == person), named, float(probabilities[0, 0])))
-    return {way: _figures(np.array(rows)) for way, rows in outcomes.items()}
+                outcomes[method].append((person >= 0, bool(best[0] == person), named, float(probabilities[0, 0])))
+    return {method: _figures(np.array(rows)) for method, rows in outcomes.items()}
 
 
 def _figures(rows: NDArray[np.float64]) -> dict[str, float]:

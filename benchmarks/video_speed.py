@@ -70,13 +70,13 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def by_turns(runs: int, works: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    """Measure several functions in alternation; return the median of each."""
-    taken: dict[str, list[float]] = {name: [] for name in works}
+def measure_in_alternation(runs: int, functions: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """Call several functions in alternation; return the median result of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(runs):
-        for name, work in works.items():
-            taken[name].append(work())
-    return {name: median(each) for name, each in taken.items()}
+        for name, function in functions.items():
+            seconds[name].append(function())
+    return {name: median(values) for name, values in seconds.items()}
 
 
 def stage_seconds(clip: Path, pack: Pack) -> dict[str, float]:
@@ -92,12 +92,12 @@ def stage_seconds(clip: Path, pack: Pack) -> dict[str, float]:
     embedder.seconds = 0.0
     started = time.perf_counter()
     list(analyzer.analyze(photos))
-    both = time.perf_counter() - started
-    return {"decoding": decoding, "detection": both - embedder.seconds, "embedding": embedder.seconds}
+    analysis = time.perf_counter() - started
+    return {"decoding": decoding, "detection": analysis - embedder.seconds, "embedding": embedder.seconds}
 
 
-def opencv_decodes(path: Path, rate: float | None) -> float:
-    """Return milliseconds per frame of decoding all frames and converting those of the rate to RGB."""
+def time_opencv(path: Path, rate: float | None) -> float:
+    """Return OpenCV's milliseconds per frame for decoding all frames and converting those of `rate` to RGB."""
     capture, frames, due = cv2.VideoCapture(str(path)), 0, 0.0
     started = time.perf_counter()
     while capture.grab():
@@ -108,8 +108,8 @@ def opencv_decodes(path: Path, rate: float | None) -> float:
     return (time.perf_counter() - started) / frames * 1000
 
 
-def pyav_decodes(path: Path, rate: float | None) -> float:
-    """Return the same with PyAV, which also uses all cores."""
+def time_pyav(path: Path, rate: float | None) -> float:
+    """Return PyAV's milliseconds per frame, as `time_opencv`; both use all cores."""
     av: Any = import_module("av")
 
     frames, due = 0, None
@@ -147,21 +147,21 @@ def encode_enlarged(clip: Path, size: tuple[int, int], target: Path) -> Path:
     return target
 
 
-def decoders(clip: Path, runs: int) -> dict[str, dict[str, dict[str, float]]]:
+def compare_decoders(clip: Path, runs: int) -> dict[str, dict[str, dict[str, float]]]:
     """Return milliseconds per frame of both decoders, by size and rate."""
     table: dict[str, dict[str, dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, size in SIZES.items():
             path = clip if size is None else encode_enlarged(clip, size, Path(scratch) / f"{size[0]}.mp4")
             table[name] = {
-                what: by_turns(
+                frames: measure_in_alternation(
                     runs,
                     {
-                        "opencv": partial(opencv_decodes, path, rate),
-                        "pyav": partial(pyav_decodes, path, rate),
+                        "opencv": partial(time_opencv, path, rate),
+                        "pyav": partial(time_pyav, path, rate),
                     },
                 )
-                for what, rate in (("five frames a second", RATE), ("all frames", None))
+                for frames, rate in (("five frames a second", RATE), ("all frames", None))
             }
     return table
 
@@ -182,16 +182,16 @@ def main() -> None:
             bank.enroll(folder.name, folder)
         engine, identification = bank.engine, bank.identification
         plans = {"one worker": VideoPlan(workers=1), "a worker a core": VideoPlan()}
-        works = {
+        functions = {
             name: partial(seconds_of, partial(identify_video, engine, identification, clip, plan))
             for name, plan in plans.items()
         }
-        taken = by_turns(arguments.runs, works)
-        before = time.process_time()
+        seconds = measure_in_alternation(arguments.runs, functions)
+        processor_start = time.process_time()
         identify_video(engine, identification, clip)
-        processor = time.process_time() - before
-    parts = [stage_seconds(clip, pack) for _ in range(arguments.runs)]
-    apart = {name: median(part[name] for part in parts) for name in parts[0]}
+        processor = time.process_time() - processor_start
+    stages = [stage_seconds(clip, pack) for _ in range(arguments.runs)]
+    stage_medians = {name: median(stage[name] for stage in stages) for name in stages[0]}
     report = {
         "cores": len(os.sched_getaffinity(0)),
         "python": sys.version.split()[0],
@@ -199,14 +199,14 @@ def main() -> None:
         "pack": pack.name,
         "frames_a_second": RATE,
         "video_seconds": length,
-        "seconds": taken,
-        "video_seconds_a_second": {name: length / seconds for name, seconds in taken.items()},
+        "seconds": seconds,
+        "video_seconds_a_second": {name: length / value for name, value in seconds.items()},
         "processor_seconds": processor,
         "processor_seconds_a_second_of_video": processor / length,
         "other_load": os.getloadavg()[0],
-        "seconds_on_one_thread": apart,
-        "shares": {name: seconds / sum(apart.values()) for name, seconds in apart.items()},
-        "decoders_milliseconds_a_frame": decoders(clip, arguments.runs) if find_spec("av") else None,
+        "seconds_on_one_thread": stage_medians,
+        "shares": {name: value / sum(stage_medians.values()) for name, value in stage_medians.items()},
+        "decoders_milliseconds_a_frame": compare_decoders(clip, arguments.runs) if find_spec("av") else None,
     }
     arguments.out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report, indent=2))

@@ -4,7 +4,7 @@
 
 Runs `facebank.recognition.resemblance.halves` on stored embeddings of LFW, of siblings, and of people as children and
 adults (folder ``hard``). Merged people have 2 to 5 photos each, single people 4, 6 or 10. The data has no dates, by
-which the program dismisses splits that are explained by age. Development people are those of LFW's list and, in
+which facebank would dismiss splits that are explained by age. Development people are those of LFW's list and, in
 ``hard``, the families and people with even numbers; results are reported on the others.
 """
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 DRAWS = 3
 SIZES = (4, 6, 10)
-JOINED = ((2, 2), (3, 3), (5, 5), (5, 2))
+MERGED_COUNTS = ((2, 2), (3, 3), (5, 5), (5, 2))
 
 
-def one_person(faces: Faces, count: int, random: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Yield random sets of `count` photos of each person who has enough."""
+def draw_single(faces: Faces, count: int, random: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Yield random sets of `count` photos of each person with enough photos."""
     for person in np.unique(faces.people).tolist():
         rows = np.flatnonzero(faces.people == person)
         if len(rows) >= count:
@@ -40,50 +40,53 @@ def one_person(faces: Faces, count: int, random: np.random.Generator) -> Iterato
                 yield random.permutation(rows)[:count]
 
 
-def two_people(
+def draw_merged(
     faces: Faces, counts: tuple[int, int], random: np.random.Generator, *, related: bool
 ) -> Iterator[NDArray[np.int64]]:
     """Yield random photos of pairs of people, those of the first person first."""
-    rows = {person: np.flatnonzero(faces.people == person) for person in np.unique(faces.people).tolist()}
-    enough = {person: theirs for person, theirs in rows.items() if len(theirs) >= max(counts)}
-    for person, theirs in enough.items():
-        family = faces.families[theirs[0]]
+    rows_of = {person: np.flatnonzero(faces.people == person) for person in np.unique(faces.people).tolist()}
+    candidates = {person: rows for person, rows in rows_of.items() if len(rows) >= max(counts)}
+    for person, person_rows in candidates.items():
+        family = faces.families[person_rows[0]]
         others = [
-            other for other in enough if other != person and bool(faces.families[enough[other][0]] == family) is related
+            other
+            for other, rows in candidates.items()
+            if other != person and bool(faces.families[rows[0]] == family) is related
         ]
         for _ in range(DRAWS if others else 0):
-            other = enough[int(random.choice(others))]
-            yield np.concatenate([random.permutation(theirs)[: counts[0]], random.permutation(other)[: counts[1]]])
+            other_rows = candidates[int(random.choice(others))]
+            first, second = random.permutation(person_rows)[: counts[0]], random.permutation(other_rows)[: counts[1]]
+            yield np.concatenate([first, second])
 
 
 def split_rates(
     faces: Faces, chosen: Iterator[NDArray[np.int64]], first: int | None, verify: float
 ) -> dict[str, object]:
     """Return the fraction of sets that are split, and the mean fraction of correctly assigned samples."""
-    answers, right = list[bool](), list[float]()
+    is_split, right = list[bool](), list[float]()
     for rows in chosen:
         parts = halves(faces.embeddings[rows], verify)
-        answers.append(parts is not None)
+        is_split.append(parts is not None)
         if parts is not None and first is not None:
-            agree = float((parts[0] == (np.arange(len(rows)) < first)).mean())
-            right.append(max(agree, 1 - agree))
-    share = round(float(np.mean(answers)), 4) if answers else None
-    return {"people": len(answers), "found": share, "right half": round(float(np.mean(right)), 4) if right else None}
+            accuracy = float((parts[0] == (np.arange(len(rows)) < first)).mean())
+            right.append(max(accuracy, 1 - accuracy))
+    share = round(float(np.mean(is_split)), 4) if is_split else None
+    return {"people": len(is_split), "found": share, "right half": round(float(np.mean(right)), 4) if right else None}
 
 
 def evaluate(faces: Faces, verify: float, *, with_relatives: bool) -> dict[str, object]:
-    """Measure merged people and single people."""
+    """Return the rates for merged people and for single people."""
     random = np.random.default_rng(0)
-    part: dict[str, object] = {
-        f"one person, {count} photos": split_rates(faces, one_person(faces, count, random), None, verify)
+    results: dict[str, object] = {
+        f"one person, {count} photos": split_rates(faces, draw_single(faces, count, random), None, verify)
         for count in SIZES
     }
     for related in (False, True) if with_relatives else (False,):
-        whose = "brothers and sisters" if related else "strangers"
-        for counts in JOINED:
-            chosen = two_people(faces, counts, random, related=related)
-            part[f"{whose}, {counts[0]} and {counts[1]} photos"] = split_rates(faces, chosen, counts[0], verify)
-    return part
+        relation = "brothers and sisters" if related else "strangers"
+        for counts in MERGED_COUNTS:
+            chosen = draw_merged(faces, counts, random, related=related)
+            results[f"{relation}, {counts[0]} and {counts[1]} photos"] = split_rates(faces, chosen, counts[0], verify)
+    return results
 
 
 def main() -> None:

@@ -54,13 +54,12 @@ PEOPLE = {
     "Joe Biden": PHOTOS / "joe_biden_blue_room.jpg",
 }
 OUTCOMES = ("same", "noticed", "silent", "crashed", "hung")
-MUST_BE_NONE = OUTCOMES[2:]
+FAILURES = OUTCOMES[2:]
 LIMIT = 60.0
 """Time limit of the queries in seconds; intact files take less than one."""
 
-_PAUSE = 0.002
-_LEAVES = (0x0A, 0x0D)
-_INTERIOR = (0x02, 0x05)
+_POLL_SECONDS = 0.002
+_PAGES_WITH_CELLS = (0x02, 0x05, 0x0A, 0x0D)  # types of SQLite's pages: interior and leaf, index and table
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class DamagedFile:
     ask: Callable[[], Any]
 
 
-def gallery_subject(folder: Path) -> DamagedFile:
+def make_gallery(folder: Path) -> DamagedFile:
     """Return a gallery with three people, a denied face and a stranger, queried with all five photos."""
     path = folder / "family.facebank"
     with FaceBank.open(path, threads=1) as bank:
@@ -99,18 +98,18 @@ def gallery_subject(folder: Path) -> DamagedFile:
 
 
 def ask_gallery(path: Path, engine: Engine, probes: Sequence[Photo]) -> Any:
-    """Return the people in some photos, and the enrolled people with their samples."""
+    """Return the decisions on some photos, and the enrolled people with their samples."""
     with Gallery.open(path, engine.identity) as gallery:
         identification = prepare_identification(gallery, engine, DecisionSettings.from_gallery(gallery))
-        decided = [_summary(identified_photo(probe, gallery, lambda: identification)) for probe in probes]
+        photos = [_summarize(identified_photo(probe, gallery, lambda: identification)) for probe in probes]
         people = gallery.people()
         samples = {person.name: repr(gallery.samples(person.name)) for person in people}
-        pictures = [gallery.thumbnail(sample.id) for person in people for sample in gallery.samples(person.name)]
+        thumbnails = [gallery.thumbnail(sample.id) for person in people for sample in gallery.samples(person.name)]
         vectors = gallery.vectors().matrix.tobytes()
-        return decided, people, samples, pictures, vectors, repr(gallery.stranger_faces())
+        return photos, people, samples, thumbnails, vectors, repr(gallery.stranger_faces())
 
 
-def scan_subject(folder: Path) -> DamagedFile:
+def make_scan(folder: Path) -> DamagedFile:
     """Return a scan of a few photos, including groups of unnamed people, queried with a gallery of three people."""
     path = folder / "family.facebank"
     with FaceBank.open(path, threads=1) as bank:
@@ -124,9 +123,9 @@ def scan_subject(folder: Path) -> DamagedFile:
     bank = FaceBank.open(path, threads=1)
     with Album(bank) as album:
         album.scan([folder / "0", folder / "1", folder / "2"])
-    stranger = FaceBank.open(folder / "other.facebank", threads=1)
-    stranger.enroll("Eileen Collins", PEOPLE["Eileen Collins"])
-    with Album(stranger, path.with_suffix(".scan")) as album:
+    other_bank = FaceBank.open(folder / "other.facebank", threads=1)
+    other_bank.enroll("Eileen Collins", PEOPLE["Eileen Collins"])
+    with Album(other_bank, path.with_suffix(".scan")) as album:
         album.cluster()
         album.tell_apart("1.1", "2.1")
     return DamagedFile(path.with_suffix(".scan"), partial(ask_scan, bank, folder))
@@ -138,9 +137,9 @@ def ask_scan(bank: FaceBank, folder: Path) -> Any:
         scan_file = album.scan_file
         table = scan_file.face_table()
         return (
-            [_summary(photo) for photo in album.identify()],
-            [_summary(photo) for photo in album.identify([folder / "1"])],
-            [(found.path, str(found.taken_at)) for found in album.find(["Barack Obama"])],
+            [_summarize(photo) for photo in album.identify()],
+            [_summarize(photo) for photo in album.identify([folder / "1"])],
+            [(photo.path, str(photo.taken_at)) for photo in album.find(["Barack Obama"])],
             [(group.number, group.faces, group.photos, str(group.first_taken)) for group in album.groups()],
             scan_file.told_apart(),
             scan_file.files(str(folder)),
@@ -151,12 +150,12 @@ def ask_scan(bank: FaceBank, folder: Path) -> Any:
         )
 
 
-def _summary(photo: Any) -> Any:
+def _summarize(photo: Any) -> Any:
     faces = [(repr(face.identity), repr(face.assessment), face.box.tobytes()) for face in photo.faces]
     return (photo.path, photo.width, photo.height, photo.quarter_turns, faces)
 
 
-SUBJECTS: dict[str, Callable[[Path], DamagedFile]] = {"gallery": gallery_subject, "scan": scan_subject}
+SUBJECTS: dict[str, Callable[[Path], DamagedFile]] = {"gallery": make_gallery, "scan": make_scan}
 
 
 def flip(subject: DamagedFile, flips: int, seed: int, *, aimed: bool, limit: float = LIMIT) -> Counter[str]:
@@ -175,27 +174,27 @@ def flip(subject: DamagedFile, flips: int, seed: int, *, aimed: bool, limit: flo
     limit
         Seconds after which the queries count as hung.
     """
-    whole, right, counts = subject.path.read_bytes(), subject.ask(), Counter[str]()
+    content, expected, counts = subject.path.read_bytes(), subject.ask(), Counter[str]()
     random = Random(seed)
-    places = list(bytes_of_rows(whole)) if aimed else range(len(whole))
+    offsets = list(bytes_of_rows(content)) if aimed else range(len(content))
     try:
         for _ in range(flips):
-            place, bit = random.choice(places), random.randrange(8)
-            damaged = bytearray(whole)
-            damaged[place] ^= 1 << bit
+            offset, bit = random.choice(offsets), random.randrange(8)
+            damaged = bytearray(content)
+            damaged[offset] ^= 1 << bit
             subject.path.write_bytes(damaged)
-            outcome = run_queries(subject, right, limit)
-            if outcome in MUST_BE_NONE:
-                print(f"byte {place}, bit {bit}: {outcome}", file=sys.stderr)
+            outcome = run_queries(subject, expected, limit)
+            if outcome in FAILURES:
+                print(f"byte {offset}, bit {bit}: {outcome}", file=sys.stderr)
             counts[outcome] += 1
             for companion in ("-wal", "-shm", "-journal", "-queue"):
                 subject.path.with_name(subject.path.name + companion).unlink(missing_ok=True)
     finally:
-        subject.path.write_bytes(whole)
+        subject.path.write_bytes(content)
     return counts
 
 
-def run_queries(subject: DamagedFile, right: Any, limit: float) -> str:
+def run_queries(subject: DamagedFile, expected: Any, limit: float) -> str:
     """Run the queries in a forked process, and return the outcome."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about forking with threads, which the child does not need
@@ -203,7 +202,7 @@ def run_queries(subject: DamagedFile, right: Any, limit: float) -> str:
     if not child:
         outcome = OUTCOMES.index("crashed")
         try:
-            outcome = OUTCOMES.index("same" if subject.ask() == right else "silent")
+            outcome = OUTCOMES.index("same" if subject.ask() == expected else "silent")
         except FacebankError:
             outcome = OUTCOMES.index("noticed")
         except BaseException:  # noqa: BLE001 - all exceptions are outcomes
@@ -213,11 +212,11 @@ def run_queries(subject: DamagedFile, right: Any, limit: float) -> str:
             os._exit(outcome)
     end = time.monotonic() + limit
     while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
             code = os.waitstatus_to_exitcode(status)
             return OUTCOMES[code] if 0 <= code < len(OUTCOMES) else "crashed"
-        time.sleep(_PAUSE)
+        time.sleep(_POLL_SECONDS)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return "hung"
@@ -228,7 +227,7 @@ def bytes_of_rows(content: bytes) -> Iterator[int]:
     size = int.from_bytes(content[16:18], "big")
     size = 65536 if size == 1 else size
     for start in range(size, len(content), size):
-        if content[start] in (*_LEAVES, *_INTERIOR):
+        if content[start] in _PAGES_WITH_CELLS:
             first = int.from_bytes(content[start + 5 : start + 7], "big") or 65536
             yield from range(start + first, start + size)
 
@@ -256,9 +255,9 @@ def main(options: Sequence[str] | None = None) -> int:
                     record = {"file": name, "kind": kind, "flips": arguments.flips, "bytes": size}
                     print(json.dumps(record | {outcome: counts[outcome] for outcome in OUTCOMES}), flush=True)
                 else:
-                    shown = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES)
-                    print(f"{name}, {arguments.flips:,} {kind} flips in {size:,} bytes: {shown}", flush=True)
-                failed |= any(counts[outcome] for outcome in MUST_BE_NONE)
+                    outcomes = ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES)
+                    print(f"{name}, {arguments.flips:,} {kind} flips in {size:,} bytes: {outcomes}", flush=True)
+                failed |= any(counts[outcome] for outcome in FAILURES)
         finally:
             shutil.rmtree(folder)
     return 1 if failed else 0

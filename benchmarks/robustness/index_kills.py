@@ -44,23 +44,23 @@ if TYPE_CHECKING:
     from facebank.types import FloatArray, Photo
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
-PERSON, STAYING = "Barack Obama", "Eileen Collins"
+PERSON, OTHER_PERSON = "Barack Obama", "Eileen Collins"
 PORTRAIT, SPEECH = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS / "barack_obama_speech.jpg"
-STAYING_PORTRAIT, JOE = DEMO_PHOTOS / "eileen_collins.jpg", DEMO_PHOTOS / "joe_biden_blue_room.jpg"
+OTHER_PORTRAIT, JOE = DEMO_PHOTOS / "eileen_collins.jpg", DEMO_PHOTOS / "joe_biden_blue_room.jpg"
 GALLERY, ALBUM, CACHE, OTHER_CACHE = "test.facebank", "album", "cache", "elsewhere"
-_AT_ONCE = 3_000
-_PIECE = 64  # bytes by which an embedding is recognized
-_LONGEST = 120.0  # time limit of a process to end, in seconds
+_BATCH = 3_000
+_TRACE_BYTES = 64  # leading bytes by which an embedding is recognized
+_EXIT_TIMEOUT = 120.0  # seconds
 
 
-def enroll_synthetic(place: Path, people: int) -> None:
+def enroll_synthetic(path: Path, people: int) -> None:
     """Enroll people with one random embedding each into a gallery, creating it if missing."""
-    pack, generator = load_pack(), np.random.default_rng(0)
+    pack, random = load_pack(), np.random.default_rng(0)
     dimension = pack.manifest.embedder.dimension
     box, landmarks = np.array([0, 0, 9, 9], np.float32), np.zeros((5, 2), np.float32)
-    with Gallery.open(place, PackIdentity(pack.name, pack.digest, dimension), create=True) as gallery:
-        for start in range(0, people, _AT_ONCE):
-            rows = generator.standard_normal((min(_AT_ONCE, people - start), dimension)).astype(np.float32)
+    with Gallery.open(path, PackIdentity(pack.name, pack.digest, dimension), create=True) as gallery:
+        for start in range(0, people, _BATCH):
+            rows = random.standard_normal((min(_BATCH, people - start), dimension)).astype(np.float32)
             rows /= np.linalg.norm(rows, axis=1, keepdims=True)
             groups = [
                 (f"Person {number}", [_sample(number, row, box, landmarks)]) for number, row in enumerate(rows, start)
@@ -69,8 +69,8 @@ def enroll_synthetic(place: Path, people: int) -> None:
 
 
 def _sample(number: int, row: FloatArray, box: FloatArray, landmarks: FloatArray) -> NewSample:
-    hashed = f"{number:064x}"
-    return NewSample(box, landmarks, 1.0, 0.9, f"{number}.jpg", hashed, 0, None, None, {"plain": row})
+    content_hash = f"{number:064x}"
+    return NewSample(box, landmarks, 1.0, 0.9, f"{number}.jpg", content_hash, 0, None, None, {"plain": row})
 
 
 @contextmanager
@@ -95,26 +95,26 @@ class Checks:
     def __init__(self, work: Path) -> None:
         with Gallery.open(work / GALLERY, read_only=True) as gallery:
             vectors = gallery.vectors_of([sample.id for sample in gallery.samples(PERSON)])
-        self._traces = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_PIECE] for row in vectors)]
-        self.left = 0
+        self._traces = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_TRACE_BYTES] for row in vectors)]
+        self.leftover_count = 0
 
     def count(self, work: Path) -> str | None:
         """Count the incomplete files left by a kill, which are not an error."""
-        self.left += len(_leftovers(work))
+        self.leftover_count += len(_find_leftovers(work))
         return None
 
     def check_answers(self, work: Path) -> str | None:
-        """Return the fault of the answers, or the incomplete files left, or None."""
+        """Return the wrong output or the incomplete files left as a fault, or None."""
         output = work.with_name("output.txt").read_text(encoding="utf-8")
-        if not (PERSON in output and STAYING in output):
+        if not (PERSON in output and OTHER_PERSON in output):
             return f"printed {output}"
-        left = _leftovers(work)
-        return f"left {left}" if left else None
+        leftovers = _find_leftovers(work)
+        return f"left {leftovers}" if leftovers else None
 
     def check_forgotten(self, work: Path) -> str | None:
         """Return the files with data of the forgotten person as a fault, or None."""
-        files = (path for path in work.rglob("*") if path.is_file() and path.parent.name != ALBUM)
-        containing = [str(path.relative_to(work)) for path in files if self._contains_person(path)]
+        paths = (path for path in work.rglob("*") if path.is_file() and path.parent.name != ALBUM)
+        containing = [str(path.relative_to(work)) for path in paths if self._contains_person(path)]
         return f"data of the forgotten person remains in {containing}" if containing else None
 
     def check_forgotten_elsewhere(self, work: Path) -> str | None:
@@ -125,10 +125,10 @@ class Checks:
 
     def _contains_person(self, path: Path) -> bool:
         data = path.read_bytes()
-        return any(piece in data for piece in self._traces)
+        return any(trace in data for trace in self._traces)
 
 
-def _leftovers(work: Path) -> list[str]:
+def _find_leftovers(work: Path) -> list[str]:
     return sorted(str(path.relative_to(work)) for path in work.rglob("*") if is_leftover_name(path.name))
 
 
@@ -136,27 +136,27 @@ def kill(folder: Path, kills: int, people: int, seed: int = 0) -> tuple[dict[str
     """Run the kill trials in a folder; return the outcomes by name, and the number of leftovers."""
     work = folder / "work"
     (work / ALBUM).mkdir(parents=True)
-    for photo in (SPEECH, STAYING_PORTRAIT):
+    for photo in (SPEECH, OTHER_PORTRAIT):
         shutil.copyfile(photo, work / ALBUM / photo.name)
     enroll_synthetic(work / GALLERY, people)
-    places = {"GALLERY": work / GALLERY, "CACHE": work / CACHE, "PACKS": work / "packs"}
-    environment = {f"FACEBANK_{name}": str(path) for name, path in places.items()}
+    paths = {"GALLERY": work / GALLERY, "CACHE": work / CACHE, "PACKS": work / "packs"}
+    environment = {f"FACEBANK_{name}": str(path) for name, path in paths.items()}
     killer = Killer(work, environment | {"FACEBANK_CALIBRATIONS": str(work / "calibrations")})
     with cache_at(work / OTHER_CACHE), FaceBank.open(work / GALLERY) as bank:
-        for name, photo in ((PERSON, PORTRAIT), (STAYING, STAYING_PORTRAIT)):
+        for name, photo in ((PERSON, PORTRAIT), (OTHER_PERSON, OTHER_PORTRAIT)):
             bank.enroll(name, [photo])
     killer.prepare([])
     checks = Checks(work)
     identify, forget = ["identify", ALBUM], (["people", "forget", PERSON], checks.check_forgotten)
-    counted = (["--version"], checks.count)
+    count_leftovers = (["--version"], checks.count)
     trials = [
         Trial(
             "identify, then identify and forget",
             identify,
             "indexes",
-            [counted, (identify, checks.check_answers), forget],
+            [count_leftovers, (identify, checks.check_answers), forget],
         ),
-        Trial("identify, then forget", identify, "indexes", [counted, forget]),
+        Trial("identify, then forget", identify, "indexes", [count_leftovers, forget]),
         Trial(
             "identify, then forget with another cache",
             identify,
@@ -164,10 +164,10 @@ def kill(folder: Path, kills: int, people: int, seed: int = 0) -> tuple[dict[str
             [(["--version"], checks.check_forgotten_elsewhere)],
         ),
     ]
-    return {trial.name: killer.run_trial(trial, kills, seed) for trial in trials}, checks.left
+    return {trial.name: killer.run_trial(trial, kills, seed) for trial in trials}, checks.leftover_count
 
 
-# Several processes ----------------------------------------------------------------------------------------------
+# Concurrent processes -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,115 +179,115 @@ class WorkerResult:
     wrong: dict[str, int]  # faults with their counts
 
 
-class Times:
+class Absence:
     """Interval in which the person was last certainly absent: from the return of `forget` to the next enrollment."""
 
     def __init__(self, shared: SynchronizedArray[float]) -> None:
         self._shared = shared
 
-    def forgotten(self) -> None:
+    def begin(self) -> None:
         """Record that `forget` has returned."""
         with self._shared.get_lock():
             self._shared[0], self._shared[1] = time.monotonic(), np.inf
 
-    def enrolling(self) -> None:
+    def end(self) -> None:
         """Record the start of an enrollment."""
         with self._shared.get_lock():
             self._shared[1] = time.monotonic()
 
-    def absent(self) -> tuple[float, float]:
-        """Return the start of the last absence."""
+    def read(self) -> tuple[float, float]:
+        """Return the monotonic times of the start and end of the last absence."""
         with self._shared.get_lock():
             return self._shared[0], self._shared[1]
 
 
-def churn(bank: FaceBank, times: Times) -> Callable[[], str | None]:
+def churn(bank: FaceBank, absence: Absence) -> Callable[[], str | None]:
     """Return a function that enrolls and forgets the person."""
 
-    def once() -> str | None:
-        times.enrolling()
+    def enroll_and_forget() -> str | None:
+        absence.end()
         accepted = bank.enroll(PERSON, [PORTRAIT]).accepted
         bank.forget(PERSON)
-        times.forgotten()
+        absence.begin()
         return None if accepted == 1 else "not enrolled"
 
-    return once
+    return enroll_and_forget
 
 
-def naming(names: Callable[[], Sequence[str | None]], times: Times) -> Callable[[], str | None]:
+def check_names(names: Callable[[], Sequence[str | None]], absence: Absence) -> Callable[[], str | None]:
     """Return a function that requests names, and checks that a forgotten person is not among them."""
 
-    def once() -> str | None:
+    def request_and_check() -> str | None:
         started = time.monotonic()
-        before = times.absent()
-        found = names()
+        begin, _ = absence.read()
+        returned = names()
         ended = time.monotonic()
-        is_absent = before[0] <= started and times.absent()[0] == before[0] and ended < times.absent()[1]
-        if STAYING not in found:
-            return f"{STAYING} is not named"
-        return f"{PERSON} is named" if is_absent and PERSON in found else None
+        is_absent = begin <= started and absence.read()[0] == begin and ended < absence.read()[1]
+        if OTHER_PERSON not in returned:
+            return f"{OTHER_PERSON} is not named"
+        return f"{PERSON} is named" if is_absent and PERSON in returned else None
 
-    return once
+    return request_and_check
 
 
-def naming_roles(bank: FaceBank, photos: Sequence[Photo]) -> dict[str, Callable[[], list[str | None]]]:
+def make_readers(bank: FaceBank, photos: Sequence[Photo]) -> dict[str, Callable[[], list[str | None]]]:
     """Return functions that request names, by role; `photos` are analyzed photos."""
 
-    def identified() -> list[str | None]:
-        return [face.person for photo in bank.identify([SPEECH, STAYING_PORTRAIT]) for face in photo.faces]
+    def identify() -> list[str | None]:
+        return [face.person for photo in bank.identify([SPEECH, OTHER_PORTRAIT]) for face in photo.faces]
 
-    def of_scan() -> list[str | None]:
+    def identify_scan() -> list[str | None]:
         return [face.person for photo in bank.album().identify() for face in photo.faces]
 
-    def found() -> list[str | None]:
-        return [STAYING for _ in bank.album().find(STAYING)]
+    def find() -> list[str | None]:
+        return [OTHER_PERSON for _ in bank.album().find(OTHER_PERSON)]
 
-    def lookalikes() -> list[str | None]:
-        people = bank.lookalikes(STAYING_PORTRAIT).people
-        return [one.person for one in people if one.person == PERSON or one.similarity > 0.9]
+    def find_lookalikes() -> list[str | None]:
+        people = bank.lookalikes(OTHER_PORTRAIT).people
+        return [candidate.person for candidate in people if candidate.person == PERSON or candidate.similarity > 0.9]
 
-    def by_another_bank() -> list[str | None]:
-        with FaceBank.open(bank.path) as another:
-            gallery = another.gallery
-            identified = [identified_photo(photo, gallery, another.identification) for photo in photos]
-        return [face.person for photo in identified for face in photo.faces]
+    def identify_with_new_bank() -> list[str | None]:
+        with FaceBank.open(bank.path) as new_bank:
+            gallery = new_bank.gallery
+            decided = [identified_photo(photo, gallery, new_bank.identification) for photo in photos]
+        return [face.person for photo in decided for face in photo.faces]
 
     return {
-        "identify": identified,
-        "identify a scan": of_scan,
-        "identify, opened anew": by_another_bank,
-        "find": found,
-        "look-alikes": lookalikes,
+        "identify": identify,
+        "identify a scan": identify_scan,
+        "identify, opened anew": identify_with_new_bank,
+        "find": find,
+        "look-alikes": find_lookalikes,
     }
 
 
-def changing_roles(bank: FaceBank) -> dict[str, Callable[[], str | None]]:
+def make_writers(bank: FaceBank) -> dict[str, Callable[[], str | None]]:
     """Return functions that change the gallery or are refused, by role; each returns a fault or None."""
 
-    def enrolled() -> str | None:
+    def enroll() -> str | None:
         accepted = bank.enroll("Joe Biden", [JOE], pick="largest").accepted
         bank.gallery.remove_sample(bank.samples("Joe Biden")[0].id)
         return None if accepted == 1 else "not enrolled"
 
-    def confirmed() -> str | None:
-        return None if bank.confirm(STAYING_PORTRAIT, STAYING, 1).accepted else "not confirmed"
+    def confirm() -> str | None:
+        return None if bank.confirm(OTHER_PORTRAIT, OTHER_PERSON, 1).accepted else "not confirmed"
 
-    def merged() -> str | None:
+    def merge() -> str | None:
         try:
             bank.merge("Person 1", "Person 2")
         except UsageError:
             return None
         return "merged"
 
-    return {"enroll": enrolled, "confirm": confirmed, "merge": merged}
+    return {"enroll": enroll, "confirm": confirm, "merge": merge}
 
 
-def work_of(role: str, bank: FaceBank, photos: Sequence[Photo], times: Times) -> Callable[[], str | None]:
+def make_work(role: str, bank: FaceBank, photos: Sequence[Photo], absence: Absence) -> Callable[[], str | None]:
     """Return the function that a worker of a role repeats; it returns a fault or None."""
-    named = naming_roles(bank, photos)
-    if role in named:
-        return naming(named[role], times)
-    return churn(bank, times) if role == "churn" else changing_roles(bank)[role]
+    readers = make_readers(bank, photos)
+    if role in readers:
+        return check_names(readers[role], absence)
+    return churn(bank, absence) if role == "churn" else make_writers(bank)[role]
 
 
 ROLES = (
@@ -296,41 +296,41 @@ ROLES = (
 )
 
 
-def _process(
-    role: str, place: Path, seconds: float, shared: SynchronizedArray[float], results: Queue[WorkerResult]
+def _run_worker(
+    role: str, gallery: Path, seconds: float, shared: SynchronizedArray[float], results: Queue[WorkerResult]
 ) -> None:
     calls, wrong = 0, Counter[str]()
-    with FaceBank.open(place, threads=1) as bank:
-        photos = list(bank.analyze([SPEECH, STAYING_PORTRAIT]))
-        once = work_of(role, bank, photos, Times(shared))
+    with FaceBank.open(gallery, threads=1) as bank:
+        photos = list(bank.analyze([SPEECH, OTHER_PORTRAIT]))
+        work = make_work(role, bank, photos, Absence(shared))
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             calls += 1
             try:
-                why = once()
+                fault = work()
             except Exception as error:  # noqa: BLE001 - all exceptions are counted
-                why = f"{type(error).__name__}: {error}"
-            if why is not None:
-                wrong[why] += 1
+                fault = f"{type(error).__name__}: {error}"
+            if fault is not None:
+                wrong[fault] += 1
     results.put(WorkerResult(role, calls, dict(wrong)))
 
 
 def run_workers(folder: Path, seconds: float, people: int, roles: Sequence[str] = ROLES) -> list[WorkerResult]:
     """Run processes of some roles on one gallery; return their results."""
-    place = folder / GALLERY
-    enroll_synthetic(place, people)
-    with FaceBank.open(place) as bank:
-        bank.enroll(STAYING, [STAYING_PORTRAIT])
-        bank.album().scan([SPEECH, STAYING_PORTRAIT])
+    gallery = folder / GALLERY
+    enroll_synthetic(gallery, people)
+    with FaceBank.open(gallery) as bank:
+        bank.enroll(OTHER_PERSON, [OTHER_PORTRAIT])
+        bank.album().scan([SPEECH, OTHER_PORTRAIT])
     context = get_context("spawn")
     shared, queue = context.Array("d", [np.inf, -np.inf]), context.Queue()
-    processes = [context.Process(target=_process, args=(role, place, seconds, shared, queue)) for role in roles]
+    processes = [context.Process(target=_run_worker, args=(role, gallery, seconds, shared, queue)) for role in roles]
     for process in processes:
         process.start()
-    results = [queue.get(timeout=seconds + _LONGEST) for _ in processes]
+    results = [queue.get(timeout=seconds + _EXIT_TIMEOUT) for _ in processes]
     for process in processes:
         process.join()
-    return sorted(results, key=lambda each: each.role)
+    return sorted(results, key=lambda result: result.role)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -341,24 +341,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--people", type=int, default=6_000, help="number of synthetic people in the gallery")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random kills (default 0)")
     options = parser.parse_args(arguments)
-    wrong = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    fault_count = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
         if options.kills:
-            outcomes, left = kill(folder / "kills", options.kills, options.people, options.seed)
+            outcomes, leftover_count = kill(folder / "kills", options.kills, options.people, options.seed)
             for trial, outcome in outcomes.items():
                 print(json.dumps({"trial": trial, **asdict(outcome)}), flush=True)
-                wrong += len(outcome.wrong)
-            print(f"{left:,} incomplete files left by kills", flush=True)
+                fault_count += len(outcome.wrong)
+            print(f"{leftover_count:,} incomplete files left by kills", flush=True)
         if options.seconds:
             (folder / "together").mkdir()
             with cache_at(folder / "together" / CACHE):
-                processes = run_workers(folder / "together", options.seconds, options.people)
-            for each in processes:
-                print(json.dumps(asdict(each)), flush=True)
-                wrong += sum(each.wrong.values())
-    print(f"{wrong:,} faults")
-    return 1 if wrong else 0
+                results = run_workers(folder / "together", options.seconds, options.people)
+            for result in results:
+                print(json.dumps(asdict(result)), flush=True)
+                fault_count += sum(result.wrong.values())
+    print(f"{fault_count:,} faults")
+    return 1 if fault_count else 0
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -31,122 +32,123 @@ NAME = "deny, then tags write --embed"
 DENIED, KNOWN = "Barack Obama", "Eileen Collins"
 
 
-def trial(rounds: int, chance: random.Random) -> Outcome:
+def run_trials(rounds: int, rng: random.Random) -> Outcome:
     """Kill the command repeatedly, in half of the runs shortly after a new file of a photo appears."""
     counts = Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
-        template, place = Path(folder) / "template", Path(folder) / "trial"
-        environment = _prepared(template, place)
+        template, work = Path(folder) / "template", Path(folder) / "trial"
+        environment = _prepare(template, work)
         started = time.monotonic()
-        _run(_facebank("tags", "write", place / "album", "--embed"), environment)
-        longest = 1.1 * (time.monotonic() - started)
+        _run(_facebank("tags", "write", work / "album", "--embed"), environment)
+        max_seconds = 1.1 * (time.monotonic() - started)
         for number in range(rounds):
-            shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(template, place)
-            moment = None if number % 2 == 0 else chance.uniform(0.3 * longest, longest)
-            _run_trial(place, environment, counts, chance, moment)
-    wrong = [f"{what}, {count:,} times" for what, count in sorted(counts.items()) if what.startswith("BROKEN")]
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.copytree(template, work)
+            seconds = None if number % 2 == 0 else rng.uniform(0.3 * max_seconds, max_seconds)
+            _run_trial(work, environment, counts, rng, seconds)
+    wrong = [f"{fault}, {count:,} times" for fault, count in sorted(counts.items()) if fault.startswith("BROKEN")]
     print(f"{NAME}: {dict(sorted(counts.items()))}", file=sys.stderr)
     return Outcome(rounds, counts["killed"], wrong)
 
 
-def _prepared(template: Path, place: Path) -> dict[str, str]:
+def _prepare(template: Path, work: Path) -> dict[str, str]:
     """Create a gallery of two people and a scanned album of photos of both, with the first denied in each."""
     album = template / "album"
     album.mkdir(parents=True)
-    both = [Image.open(DEMO_PHOTOS / name).convert("RGB") for name in ("barack_obama_speech.jpg", "eileen_collins.jpg")]
-    height = min(picture.height for picture in both)
-    pair = np.hstack(
-        [np.asarray(picture.resize((picture.width * height // picture.height, height))) for picture in both]
-    )
+    names = ("barack_obama_speech.jpg", "eileen_collins.jpg")
+    images = [Image.open(DEMO_PHOTOS / name).convert("RGB") for name in names]
+    height = min(image.height for image in images)
+    pair = np.hstack([np.asarray(image.resize((image.width * height // image.height, height))) for image in images])
     for number in range(3):
         Image.fromarray(pair).save(album / f"{number}.jpg", quality=90 + number)  # three distinct images
     os.environ["FACEBANK_CACHE"] = str(template.parent / "cache")
     environment = {
         **os.environ,
-        "FACEBANK_GALLERY": str(place / "trial.facebank"),
+        "FACEBANK_GALLERY": str(work / "trial.facebank"),
         "PYTHONUTF8": "1",
     }
-    place.mkdir()
-    shutil.copytree(album, place / "album")
+    work.mkdir()
+    shutil.copytree(album, work / "album")
     for person, portrait in ((DENIED, "barack_obama_portrait_2012.jpg"), (KNOWN, "eileen_collins.jpg")):
         _run(_facebank("enroll", "--name", person, DEMO_PHOTOS / portrait), environment)
-    _run(_facebank("scan", place / "album"), environment)
-    for photo in sorted((place / "album").iterdir()):
+    _run(_facebank("scan", work / "album"), environment)
+    for photo in sorted((work / "album").iterdir()):
         record = json.loads(_run(_facebank("identify", photo, "--json"), environment))
         people = [face["person"] for face in record["faces"]]
         if sorted(filter(None, people)) != sorted((DENIED, KNOWN)):
-            raise SystemExit(f"{photo} should show both people, not {people}")
+            raise SystemExit(f"{photo} must show {DENIED} and {KNOWN}, but facebank found {people}")
         _run(_facebank("deny", photo, DENIED, "--face", str(people.index(DENIED) + 1)), environment)
     shutil.rmtree(template)
-    shutil.copytree(place, template)
+    shutil.copytree(work, template)
     return environment
 
 
 def _run_trial(
-    place: Path, environment: dict[str, str], counts: Counter[str], chance: random.Random, moment: float | None
+    work: Path, environment: dict[str, str], counts: Counter[str], rng: random.Random, seconds: float | None
 ) -> None:
     """Kill the command after some seconds, or, if None, shortly after a new file of a photo appears."""
-    album = place / "album"
-    photos = sorted(album.iterdir())
-    pictures = {photo: picture_hash(photo.read_bytes()) for photo in photos}
+    folder = work / "album"
+    photos = sorted(folder.iterdir())
+    hashes = {photo: picture_hash(photo.read_bytes()) for photo in photos}
     contents = {photo: photo.read_bytes() for photo in photos}
-    if moment is None:
-        due = _when_replaced([chance.choice(photos)], chance.choice((0.0, 0.0, 0.001, 0.003, 0.01)))
+    if seconds is None:
+        due = _due_after_replacement([rng.choice(photos)], rng.choice((0.0, 0.0, 0.001, 0.003, 0.01)))
     else:
-        due = _after(moment)
-    killed = _run_and_kill(_facebank("tags", "write", album, "--embed"), environment, due)
+        due = _due_after(seconds)
+    killed = _run_and_kill(_facebank("tags", "write", folder, "--embed"), environment, due)
     written = [photo for photo in photos if photo.read_bytes() != contents[photo]]
-    found = Counter[str]()
-    found["killed" if killed else "ended before it was killed"] += 1
-    found["killed between the first photo and the last"] += killed and 0 < len(written) < len(photos)
-    found["photos written before the kill"] += len(written)
-    _check_photos(pictures, found)
-    with FaceBank.open(place / "trial.facebank", threads=1) as bank, Album(bank) as scanned:
-        _check_names(bank, scanned, album, found, "after the kill")
-        errors = [tagged.error for tagged in scanned.write_tags([album], TagOptions(into_photos=True))]
-        found["BROKEN: tags write fails after the kill"] += any(errors)
-    with FaceBank.open(place / "trial.facebank", threads=1) as bank, Album(bank) as scanned:
-        report = scanned.scan([album])
-        found["BROKEN: a photo was analyzed again"] += report.looked_at
-        _check_names(bank, scanned, album, found, "after another tags write and scan")
-    _check_photos(pictures, found)
+    trial_counts = Counter[str]()
+    trial_counts["killed" if killed else "ended before it was killed"] += 1
+    trial_counts["killed between the first photo and the last"] += killed and 0 < len(written) < len(photos)
+    trial_counts["photos written before the kill"] += len(written)
+    _check_photos(hashes, trial_counts)
+    with FaceBank.open(work / "trial.facebank", threads=1) as bank, Album(bank) as album:
+        _check_names(bank, album, folder, trial_counts, "after the kill")
+        errors = [tagged.error for tagged in album.write_tags([folder], TagOptions(into_photos=True))]
+        trial_counts["BROKEN: tags write fails after the kill"] += any(errors)
+    with FaceBank.open(work / "trial.facebank", threads=1) as bank, Album(bank) as album:
+        report = album.scan([folder])
+        trial_counts["BROKEN: a photo was analyzed again"] += report.looked_at
+        _check_names(bank, album, folder, trial_counts, "after another tags write and scan")
+    _check_photos(hashes, trial_counts)
     for photo in photos:
         names = [region.name for source in read_photo_xmp(photo).sources for region in source.document.regions]
-        found["BROKEN: wrong names in a photo"] += names != [KNOWN]
-    counts.update({what: count for what, count in found.items() if count})
+        trial_counts["BROKEN: wrong names in a photo"] += names != [KNOWN]
+    counts.update({outcome: count for outcome, count in trial_counts.items() if count})
 
 
-def _check_photos(pictures: dict[Path, str], counts: Counter[str]) -> None:
-    for photo, picture in pictures.items():
+def _check_photos(hashes: dict[Path, str], counts: Counter[str]) -> None:
+    for photo, image_hash in hashes.items():
         data = photo.read_bytes()
-        counts["BROKEN: a photo's picture changed"] += picture_hash(data) != picture
+        counts["BROKEN: a photo's picture changed"] += picture_hash(data) != image_hash
         counts["BROKEN: a photo cannot be read whole"] += not np.array_equal(
             read_photo(photo).pixels, read_photo_bytes(data).pixels
         )
 
 
-def _check_names(bank: FaceBank, scanned: Album, album: Path, counts: Counter[str], when: str) -> None:
+def _check_names(bank: FaceBank, album: Album, folder: Path, counts: Counter[str], when: str) -> None:
     """Check the names in the files and in the scan."""
-    for photos in (bank.identify(album), scanned.identify([album])):
+    for photos in (bank.identify(folder), album.identify([folder])):
         for photo in photos:
             people = [face.person for face in photo.faces]
             counts[f"BROKEN: the denied name came back {when}"] += DENIED in people
             counts[f"BROKEN: the known name is lost {when}"] += KNOWN not in people
-    counts[f"BROKEN: find gives the denied name {when}"] += len(scanned.find([DENIED]))
+    counts[f"BROKEN: find gives the denied name {when}"] += len(album.find([DENIED]))
 
 
 def _facebank(*arguments: str | Path) -> list[str]:
     """Return the command line of facebank in the running Python."""
-    beside = Path(sys.executable).with_name("facebank")
-    start = [str(beside)] if beside.exists() else [sys.executable, "-m", "facebank_cli"]
+    program = Path(sys.executable).with_name("facebank")
+    start = [str(program)] if program.exists() else [sys.executable, "-m", "facebank_cli"]
     return [*start, *map(str, arguments)]
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> str:
     """Run a command and return its output; raises `subprocess.CalledProcessError` if it fails."""
-    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=DEADLINE, check=True)
-    return done.stdout
+    completed = subprocess.run(
+        command, env=environment, capture_output=True, encoding="utf-8", timeout=DEADLINE, check=True
+    )
+    return completed.stdout
 
 
 def _run_and_kill(command: Sequence[str], environment: dict[str, str], due: Callable[[float], bool]) -> bool:
@@ -165,37 +167,38 @@ def _run_and_kill(command: Sequence[str], environment: dict[str, str], due: Call
         Whether it was killed; False if it ended before.
     """
     started = time.monotonic()
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-        while running.poll() is None:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
             if due(time.monotonic() - started):
-                running.kill()
-                running.wait()
+                process.kill()
+                process.wait()
                 return True
             if time.monotonic() - started > DEADLINE:
-                running.kill()
-                raise TimeoutError(f"{command} does not end")
+                process.kill()
+                raise TimeoutError(f"{shlex.join(command)} did not end within {DEADLINE:.0f} s")
     return False
 
 
-def _after(seconds: float) -> Callable[[float], bool]:
+def _due_after(seconds: float) -> Callable[[float], bool]:
     """Return a condition that is due after some seconds."""
-    return lambda passed: passed >= seconds
+    return lambda elapsed: elapsed >= seconds
 
 
-def _when_replaced(paths: Sequence[Path], then: float = 0.0) -> Callable[[float], bool]:
+def _due_after_replacement(paths: Sequence[Path], delay: float = 0.0) -> Callable[[float], bool]:
     """Return a condition that is due some seconds after one of the files was replaced."""
-    before = [_number(path) for path in paths]
-    seen: list[float] = []
+    inodes = [_inode(path) for path in paths]
+    replaced_at: list[float] = []
 
-    def due(passed: float) -> bool:
-        if not seen and any(_number(path) not in (None, was) for path, was in zip(paths, before, strict=True)):
-            seen.append(passed)
-        return bool(seen) and passed >= seen[0] + then
+    def due(elapsed: float) -> bool:
+        pairs = zip(paths, inodes, strict=True)
+        if not replaced_at and any(_inode(path) not in (None, inode) for path, inode in pairs):
+            replaced_at.append(elapsed)
+        return bool(replaced_at) and elapsed >= replaced_at[0] + delay
 
     return due
 
 
-def _number(path: Path) -> int | None:
+def _inode(path: Path) -> int | None:
     with suppress(OSError):
         return path.stat().st_ino
     return None

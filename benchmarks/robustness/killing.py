@@ -23,10 +23,10 @@ from pathlib import Path
 
 Check = Callable[[Path], str | None]
 
-_CHANGES = frozenset(
+_CHANGE_EVENTS = frozenset(
     ("open", "os.link", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.utime")
 )
-_IMPORTED = (
+_PRELOADED_MODULES = (
     "facebank_cli.app",
     "facebank.album.album",
     "facebank.operations.identify",
@@ -34,8 +34,8 @@ _IMPORTED = (
     "cv2",
     "PIL.Image",
 )
-NOTHING_DONE = 2  # state of the killed run
-_LONGEST = 120.0  # seconds that a run may take
+NOTHING_DONE = 2  # exit code if the kill left nothing to do
+_RUN_TIMEOUT = 120.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +46,33 @@ class Trial:
     ----------
     name
         Name in the counts.
-    killed
+    command
         Arguments of the run to kill, with paths relative to the work folder.
-    begins
+    start_file
         Part of the name of the file whose first opening starts the interval of kills.
-    then
+    next_runs
         Arguments of the following runs, each with a check of the work folder that returns a fault or None.
-    before
+    previous_runs
         Arguments of runs before the one to kill.
     on_other_disk
         Whether hard links between folders fail, as between two disks, so that files are copied.
     """
 
     name: str
-    killed: Sequence[str]
-    begins: str
-    then: Sequence[tuple[Sequence[str], Check]]
-    before: Sequence[Sequence[str]] = ()
+    command: Sequence[str]
+    start_file: str
+    next_runs: Sequence[tuple[Sequence[str], Check]]
+    previous_runs: Sequence[Sequence[str]] = ()
     on_other_disk: bool = False
 
 
 @dataclass(slots=True)
 class Outcome:
-    """Outcome of a trial: number of kills, of kills that hit the run, and faults."""
+    """Outcome of a trial."""
 
     kills: int = 0
-    hits: int = 0
-    wrong: list[str] = field(default_factory=list)
+    hits: int = 0  # kills before the run had ended
+    wrong: list[str] = field(default_factory=list)  # faults found by the checks
 
 
 class Killer:
@@ -88,16 +88,16 @@ class Killer:
 
     def __init__(self, work: Path, environment: Mapping[str, str]) -> None:
         self._work = work
-        self._begin, self._template = (work.with_name(f"{work.name}.{name}") for name in ("begin", "template"))
+        self._initial, self._template = (work.with_name(f"{work.name}.{name}") for name in ("initial", "template"))
         self._environment = {**os.environ, **environment}
         self._on_other_disk = False
-        for name in _IMPORTED:
+        for name in _PRELOADED_MODULES:
             import_module(name)
 
     def prepare(self, runs: Sequence[Sequence[str]]) -> None:
         """Run the program to create the initial state of all trials."""
         self._run_all(runs)
-        _copy(self._work, self._begin)
+        _copy(self._work, self._initial)
 
     def run(self, arguments: Sequence[str]) -> int:
         """Run the program and return its exit code."""
@@ -110,71 +110,73 @@ class Killer:
 
     def run_trial(self, trial: Trial, kills: int, seed: int = 0) -> Outcome:
         """Kill a run `kills` times, and check the runs that follow."""
-        chance, outcome = random.Random(f"{seed} {trial.name}"), Outcome()
+        rng, outcome = random.Random(f"{seed} {trial.name}"), Outcome()
         self._on_other_disk = trial.on_other_disk
-        _copy(self._begin, self._work)
-        self._run_all(trial.before)
+        _copy(self._initial, self._work)
+        self._run_all(trial.previous_runs)
         _copy(self._work, self._template)
         changes, seconds = self._measure(trial)
         points = [*range(1, changes + 1)]
-        chosen = [chance.choice(points) for _ in range(kills // 2)] if len(points) > kills // 2 else points
+        chosen = [rng.choice(points) for _ in range(kills // 2)] if len(points) > kills // 2 else points
         moments: list[tuple[int | None, float | None]] = [(point, None) for point in chosen]
-        moments += [(None, chance.uniform(0, seconds)) for _ in range(kills - len(chosen))]
-        for point, moment in moments:
+        moments += [(None, rng.uniform(0, seconds)) for _ in range(kills - len(chosen))]
+        for point, delay in moments:
             _copy(self._template, self._work)
             outcome.kills += 1
-            outcome.hits += self._kill(trial, point, moment)
-            for arguments, check in trial.then:
-                when = f"change {point} of {changes}" if moment is None else f"{1000 * moment:.1f} ms"
-                code, why = self.run(arguments), check(self._work)
-                if why is not None or code not in (0, NOTHING_DONE):
-                    outcome.wrong.append(f"{trial.name}, {when}: {' '.join(arguments)} gave {code}, {why}")
+            outcome.hits += self._kill(trial, point, delay)
+            for arguments, check in trial.next_runs:
+                when = f"change {point} of {changes}" if delay is None else f"{1000 * delay:.1f} ms"
+                code, fault = self.run(arguments), check(self._work)
+                if fault is not None or code not in (0, NOTHING_DONE):
+                    outcome.wrong.append(f"{trial.name}, {when}: {' '.join(arguments)} exited with {code}, {fault}")
                     break
         _copy(self._template, self._work)
         return outcome
 
     def _measure(self, trial: Trial) -> tuple[int, float]:
-        """Return the number of file changes of a run after its first opening of `Trial.begins`, and its seconds."""
+        """Return the number of file changes of a run after its first opening of `Trial.start_file`, and its seconds."""
         reading, writing = os.pipe()
-        child = self._fork(trial.killed, trial.begins, None, writing)
+        child = self._fork(trial.command, trial.start_file, None, writing)
         os.close(writing)
         with os.fdopen(reading, "rb") as events:
             started = time.monotonic() if events.read(1) else 0.0
             changes = len(events.read())
         if os.waitstatus_to_exitcode(self._wait(child)) or not started:
-            raise RuntimeError(f"{trial.name}: the run failed or never opened {trial.begins}: {self._output()}")
+            raise RuntimeError(f"{trial.name}: the run failed or never opened {trial.start_file}: {self._output()}")
         return changes, time.monotonic() - started
 
-    def _kill(self, trial: Trial, point: int | None, moment: float | None) -> bool:
+    def _kill(self, trial: Trial, point: int | None, delay: float | None) -> bool:
         """Kill a run before its n-th change, or some seconds after the first; return whether the kill hit it."""
         reading, writing = os.pipe()
-        child = self._fork(trial.killed, trial.begins, point, writing)
+        child = self._fork(trial.command, trial.start_file, point, writing)
         os.close(writing)
         with os.fdopen(reading, "rb", buffering=0) as events:
-            if moment is not None and events.read(1):
-                time.sleep(moment)
+            if delay is not None and events.read(1):
+                time.sleep(delay)
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
             while events.read(4096):
                 pass
         return os.waitstatus_to_exitcode(self._wait(child)) == -signal.SIGKILL
 
-    def _fork(self, arguments: Sequence[str], begins: str | None, point: int | None, pipe: int | None) -> int:
+    def _fork(self, arguments: Sequence[str], start_file: str | None, point: int | None, pipe: int | None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about forking with threads, which the child does not need
             child = os.fork()
         if child:
             return child
         try:
-            self._run_program(arguments, begins, point, pipe)
+            self._run_program(arguments, start_file, point, pipe)
         finally:
             os._exit(70)
 
-    def _run_program(self, arguments: Sequence[str], begins: str | None, point: int | None, pipe: int | None) -> None:
-        """Run the program in this process; never returns."""
+    def _run_program(
+        self, arguments: Sequence[str], start_file: str | None, point: int | None, pipe: int | None
+    ) -> None:
+        """Run the program in this process; does not return."""
         output = os.open(self._work.with_name("output.txt"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.environ.clear()
@@ -185,22 +187,22 @@ class Killer:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         if self._on_other_disk:
             sys.addaudithook(_refuse_links)
-        if begins is not None and pipe is not None:
-            _audit_hook(begins, point, pipe)
+        if start_file is not None and pipe is not None:
+            _add_audit_hook(start_file, point, pipe)
         code = import_module("facebank_cli.app").main()
         sys.stdout.flush()
         os._exit(code)
 
     def _wait(self, child: int) -> int:
-        end = time.monotonic() + _LONGEST
+        end = time.monotonic() + _RUN_TIMEOUT
         while time.monotonic() < end:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
                 return status
             time.sleep(0.005)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        raise RuntimeError(f"the program did not end within {_LONGEST:.0f} s")
+        raise RuntimeError(f"The program did not end within {_RUN_TIMEOUT:.0f} s: {self._output()}")
 
     def _output(self) -> str:
         return self._work.with_name("output.txt").read_text(encoding="utf-8", errors="replace")
@@ -211,13 +213,13 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, symlinks=True)
 
 
-def _audit_hook(begins: str, point: int | None, pipe: int) -> None:
-    """Report file changes after the opening of the file `begins`, and kill this process before one of them."""
+def _add_audit_hook(start_file: str, point: int | None, pipe: int) -> None:
+    """Report file changes after the opening of the file `start_file`, and kill this process before one of them."""
     count = 0
 
     def on_event(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal count
-        if event not in _CHANGES or not (count or any(begins in str(argument) for argument in arguments)):
+        if event not in _CHANGE_EVENTS or not (count or any(start_file in str(argument) for argument in arguments)):
             return
         count += 1
         if count - 1 == point:
@@ -233,7 +235,7 @@ def _refuse_links(event: str, arguments: tuple[object, ...]) -> None:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
 
 
-def tree(folder: Path) -> dict[str, bytes | str]:
+def read_tree(folder: Path) -> dict[str, bytes | str]:
     """Return the content of all files and the targets of all links in a folder, by path."""
     return {
         str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
@@ -242,10 +244,10 @@ def tree(folder: Path) -> dict[str, bytes | str]:
     }
 
 
-def difference(now: Mapping[str, object], wanted: Mapping[str, object]) -> str | None:
-    """Return the difference of two folders, None if they are equal."""
-    if now == wanted:
+def difference(actual: Mapping[str, object], expected: Mapping[str, object]) -> str | None:
+    """Return the difference between two results of `read_tree`, None if they are equal."""
+    if actual == expected:
         return None
-    missing, more = sorted(wanted.keys() - now.keys()), sorted(now.keys() - wanted.keys())
-    changed = sorted(name for name in now.keys() & wanted.keys() if now[name] != wanted[name])
-    return f"missing {missing}, new {more}, changed {changed}"
+    missing, extra = sorted(expected.keys() - actual.keys()), sorted(actual.keys() - expected.keys())
+    changed = sorted(name for name in actual.keys() & expected.keys() if actual[name] != expected[name])
+    return f"missing {missing}, extra {extra}, changed {changed}"

@@ -17,13 +17,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.robustness import kill_tags
-from benchmarks.robustness.killing import Killer, Outcome, Trial, difference, tree
+from benchmarks.robustness.killing import Killer, Outcome, Trial, difference, read_tree
 from facebank.album.sort.journal import JOURNAL
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 ENROLLED = {"Barack Obama": "barack_obama_portrait_2012.jpg", "Eileen Collins": "eileen_collins.jpg"}
-SORTED = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg")
-ALBUM, OUT = "album", "sorted"
+PHOTOS = ("barack_obama_speech.jpg", "barack_obama_blue_room.jpg", "eileen_collins.jpg")
+ALBUM, SORTED = "album", "sorted"
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/><!--{}--></x:xmpmeta>'
 
 
@@ -38,7 +38,7 @@ def make_album(work: Path, photos: int) -> dict[str, bytes | str]:
         Number of photos, which differ by a JPEG comment.
     """
     for number in range(photos):
-        data = (DEMO_PHOTOS / SORTED[number % len(SORTED)]).read_bytes()
+        data = (DEMO_PHOTOS / PHOTOS[number % len(PHOTOS)]).read_bytes()
         note = f"{number:06}".encode()
         path = work / ALBUM / f"{number % 2}" / f"photo {number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,49 +46,49 @@ def make_album(work: Path, photos: int) -> dict[str, bytes | str]:
         path.with_name(f"{path.name}.xmp").write_text(XMP.format(f"beside {number}"))
         if number % 3 == 0:
             path.with_suffix(".xmp").write_text(XMP.format(f"Adobe's {number}"))
-    return tree(work / ALBUM)
+    return read_tree(work / ALBUM)
 
 
 def sort_trials(album: dict[str, bytes | str]) -> list[Trial]:
     """Return the trials of `facebank sort` in each mode, and of its undo."""
 
     def check_album(work: Path) -> str | None:
-        if (work / OUT).exists():
-            return f"{OUT} is still there: {sorted(tree(work / OUT))}"
-        return difference(tree(work / ALBUM), album)
+        if (work / SORTED).exists():
+            return f"{SORTED} is still there: {sorted(read_tree(work / SORTED))}"
+        return difference(read_tree(work / ALBUM), album)
 
-    def sorted_check(*, moved: bool) -> Callable[[Path], str | None]:
+    def make_sorted_check(*, moved: bool) -> Callable[[Path], str | None]:
         def check(work: Path) -> str | None:
-            put = {Path(name).name: data for name, data in tree(work / OUT).items() if name != JOURNAL}
-            wrong = difference(put, {Path(name).name: data for name, data in album.items()})
-            return wrong or difference(tree(work / ALBUM), {} if moved else album)
+            sorted_files = {Path(name).name: data for name, data in read_tree(work / SORTED).items() if name != JOURNAL}
+            fault = difference(sorted_files, {Path(name).name: data for name, data in album.items()})
+            return fault or difference(read_tree(work / ALBUM), {} if moved else album)
 
         return check
 
-    trials, undo = list[Trial](), ["sort", OUT, "--undo"]
-    for way in ("--move", "--copy", "--link"):
-        sort = ["sort", ALBUM, OUT, way]
-        again: Sequence[tuple[Sequence[str], Callable[[Path], str | None]]] = [
-            (sort, sorted_check(moved=way == "--move")),
+    trials, undo = list[Trial](), ["sort", SORTED, "--undo"]
+    for mode in ("--move", "--copy", "--link"):
+        sort = ["sort", ALBUM, SORTED, mode]
+        next_runs: Sequence[tuple[Sequence[str], Callable[[Path], str | None]]] = [
+            (sort, make_sorted_check(moved=mode == "--move")),
             (undo, check_album),
         ]
-        trials.append(Trial(f"sort {way}, then sort and undo", sort, JOURNAL, again))
-        trials.append(Trial(f"sort {way}, then undo", sort, JOURNAL, [(undo, check_album)]))
-        if way == "--move":
+        trials.append(Trial(f"sort {mode}, then sort and undo", sort, JOURNAL, next_runs))
+        trials.append(Trial(f"sort {mode}, then undo", sort, JOURNAL, [(undo, check_album)]))
+        if mode == "--move":
             name = "sort --move to another disk, then sort and undo"
-            trials.append(Trial(name, sort, JOURNAL, again, on_other_disk=True))
+            trials.append(Trial(name, sort, JOURNAL, next_runs, on_other_disk=True))
     return trials
 
 
-def undo_trial(album: dict[str, bytes | str], way: str, *, on_other_disk: bool = False) -> Trial:
+def undo_trial(album: dict[str, bytes | str], mode: str, *, on_other_disk: bool = False) -> Trial:
     """Return the trial of `facebank sort --undo` after a sort."""
 
     def check_album(work: Path) -> str | None:
-        return difference(tree(work / ALBUM), album)
+        return difference(read_tree(work / ALBUM), album)
 
-    undo = ["sort", OUT, "--undo"]
-    name = f"undo of {way}{' to another disk' if on_other_disk else ''}"
-    return Trial(name, undo, JOURNAL, [(undo, check_album)], [["sort", ALBUM, OUT, way]], on_other_disk)
+    undo = ["sort", SORTED, "--undo"]
+    name = f"undo of {mode}{' to another disk' if on_other_disk else ''}"
+    return Trial(name, undo, JOURNAL, [(undo, check_album)], [["sort", ALBUM, SORTED, mode]], on_other_disk)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,13 +119,13 @@ def run(folder: Path, kills: int, photos: int, seed: int = 0, only: str = "") ->
     album = make_album(work, photos)
     environment = {"FACEBANK_GALLERY": str(work / "test.facebank"), "FACEBANK_CACHE": str(folder / "cache")}
     killer = Killer(work, environment)
-    prepared = [["enroll", "--name", name, str(DEMO_PHOTOS / photo)] for name, photo in ENROLLED.items()]
-    killer.prepare([*prepared, ["scan", ALBUM]])
-    trials = [*sort_trials(album), *(undo_trial(album, way) for way in ("--move", "--copy", "--link"))]
+    enrollments = [["enroll", "--name", name, str(DEMO_PHOTOS / photo)] for name, photo in ENROLLED.items()]
+    killer.prepare([*enrollments, ["scan", ALBUM]])
+    trials = [*sort_trials(album), *(undo_trial(album, mode) for mode in ("--move", "--copy", "--link"))]
     trials.append(undo_trial(album, "--move", on_other_disk=True))
     outcomes = {trial.name: killer.run_trial(trial, kills, seed) for trial in trials if only in trial.name}
     if only in kill_tags.NAME:
-        outcomes[kill_tags.NAME] = kill_tags.trial(kills, random.Random(seed))
+        outcomes[kill_tags.NAME] = kill_tags.run_trials(kills, random.Random(seed))
     return outcomes
 
 

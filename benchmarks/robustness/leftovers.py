@@ -27,18 +27,18 @@ from facebank.storage.leftovers import is_leftover_name
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 PERSON, OTHER = "Barack Obama", "Eileen Collins"
 ENROLLED = {PERSON: "barack_obama_portrait_2012.jpg", OTHER: "eileen_collins.jpg"}
-ALBUM, MORE, WANTED = "album", "more", "wanted"
+ALBUM, NEW_PHOTOS, REQUESTED = "album", "more", "wanted"
 _PART = ".facebank-"
-_PIECE = 64  # bytes by which an embedding is recognized
+_TRACE_BYTES = 64  # leading bytes by which an embedding is recognized
 
 
-class _Killed(NamedTuple):
+class _Command(NamedTuple):
     """A command to kill."""
 
     name: str
     arguments: list[str]
-    begins: str  # part of the name of the file whose opening starts the interval of kills
-    again: list[str]  # arguments of the next run, if they differ
+    start_file: str  # part of the name of the file whose opening starts the interval of kills
+    next_arguments: list[str]  # of the next run; empty if the same
 
 
 class LeftoverCounter:
@@ -46,23 +46,23 @@ class LeftoverCounter:
 
     def __init__(self, work: Path) -> None:
         self._work = work
-        self.left = self.after_the_next = 0
+        self.left_by_kills = self.left_by_next_runs = 0
         with Gallery.open(work / "test.facebank", read_only=True) as gallery:
             ids = {sample.id for sample in gallery.samples(PERSON)}
             table = gallery.vectors()
-            rows = [row for row, number in zip(table.matrix, table.sample_ids, strict=True) if int(number) in ids]
-        self._traces = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_PIECE] for row in rows)]
+            rows = [row for row, sample_id in zip(table.matrix, table.sample_ids, strict=True) if int(sample_id) in ids]
+        self._traces = [PERSON.encode(), PERSON.casefold().encode(), *(row.tobytes()[:_TRACE_BYTES] for row in rows)]
 
     def count(self, _: Path) -> str | None:
         """Count the incomplete files left by a kill, which are not an error."""
-        self.left += len(list(self._leftovers()))
+        self.left_by_kills += len(list(self._leftovers()))
         return None
 
-    def check_nothing_is_left(self, _: Path) -> str | None:
+    def check_leftovers(self, _: Path) -> str | None:
         """Return the incomplete files left by the next run as a fault, or None."""
-        left = sorted(str(path.relative_to(self._work)) for path in self._leftovers())
-        self.after_the_next += len(left)
-        return f"left: {left}" if left else None
+        leftovers = sorted(str(path.relative_to(self._work)) for path in self._leftovers())
+        self.left_by_next_runs += len(leftovers)
+        return f"left {leftovers}" if leftovers else None
 
     def check_forgotten(self, work: Path) -> str | None:
         """Return the files with data of a forgotten person, except requested ones, as a fault, or None."""
@@ -70,59 +70,59 @@ class LeftoverCounter:
             str(path.relative_to(work))
             for path in work.rglob("*")
             if path.is_file()
-            and not {WANTED, ALBUM, MORE} & set(path.relative_to(work).parts[:1])
+            and not {REQUESTED, ALBUM, NEW_PHOTOS} & set(path.relative_to(work).parts[:1])
             and self._contains_person(path)
         ]
-        return (
-            f"data of the forgotten person remains in {containing}" if containing else self.check_nothing_is_left(work)
-        )
+        return f"data of the forgotten person remains in {containing}" if containing else self.check_leftovers(work)
 
     def _leftovers(self) -> Iterator[Path]:
         return (path for path in self._work.rglob("*") if is_leftover_name(path.name))
 
     def _contains_person(self, path: Path) -> bool:
         data = path.read_bytes()
-        return any(piece in data for piece in self._traces)
+        return any(trace in data for trace in self._traces)
 
 
 def trials(counter: LeftoverCounter) -> list[Trial]:
     """Return the trials, one per command."""
     portrait, speech = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg", DEMO_PHOTOS / "barack_obama_speech.jpg"
     commands = [
-        _Killed("people export", ["people", "export", f"{WANTED}/one"], _PART, ["people", "export", f"{WANTED}/two"]),
-        _Killed("identify --annotate", ["identify", ALBUM, "--annotate", f"{WANTED}/drawn"], _PART, []),
-        _Killed("explain", ["explain", str(portrait), str(speech), "--out", f"{WANTED}/why.png"], _PART, []),
-        _Killed("cluster", ["cluster", "--out", f"{WANTED}/groups.html"], _PART, []),
-        _Killed("tags write", ["tags", "write", ALBUM], _PART, []),
-        _Killed("tags write --embed", ["tags", "write", ALBUM, "--embed"], _PART, []),
-        _Killed("packs add", ["packs", "add", "mine"], _PART, []),
-        _Killed("scan", ["scan", MORE], MORE, []),
-        _Killed("identify, fitting a classifier", ["identify", str(speech), "--classifier", "svm"], _PART, []),
-        _Killed("enroll", ["enroll", "--name", "Ada", str(speech), "--force"], "test.facebank", []),
+        _Command(
+            "people export", ["people", "export", f"{REQUESTED}/one"], _PART, ["people", "export", f"{REQUESTED}/two"]
+        ),
+        _Command("identify --annotate", ["identify", ALBUM, "--annotate", f"{REQUESTED}/drawn"], _PART, []),
+        _Command("explain", ["explain", str(portrait), str(speech), "--out", f"{REQUESTED}/why.png"], _PART, []),
+        _Command("cluster", ["cluster", "--out", f"{REQUESTED}/groups.html"], _PART, []),
+        _Command("tags write", ["tags", "write", ALBUM], _PART, []),
+        _Command("tags write --embed", ["tags", "write", ALBUM, "--embed"], _PART, []),
+        _Command("packs add", ["packs", "add", "mine"], _PART, []),
+        _Command("scan", ["scan", NEW_PHOTOS], NEW_PHOTOS, []),
+        _Command("identify, fitting a classifier", ["identify", str(speech), "--classifier", "svm"], _PART, []),
+        _Command("enroll", ["enroll", "--name", "Ada", str(speech), "--force"], "test.facebank", []),
     ]
     forget = ["people", "forget", PERSON]
-    made = list[Trial]()
-    for name, command, begins, again in commands:
+    result = list[Trial]()
+    for name, command, start_file, next_arguments in commands:
         checks: list[tuple[list[str], Callable[[Path], str | None]]] = [
             (["--version"], counter.count),
-            (again or command, counter.check_nothing_is_left),
+            (next_arguments or command, counter.check_leftovers),
             (forget, counter.check_forgotten),
         ]
-        made.append(Trial(name, command, begins, checks))
-        made.append(Trial(f"{name}, forget at once", command, begins, [(forget, counter.check_forgotten)]))
-    return made
+        result.append(Trial(name, command, start_file, checks))
+        result.append(Trial(f"{name}, forget at once", command, start_file, [(forget, counter.check_forgotten)]))
+    return result
 
 
 def make_album(work: Path) -> None:
     """Create an album with two photos of a stranger, and a pack to add."""
     (work / ALBUM).mkdir(parents=True)
-    (work / WANTED).mkdir()
+    (work / REQUESTED).mkdir()
     for number, name in enumerate(("joe_biden_blue_room.jpg", "joe_biden_blue_room.jpg", "barack_obama_speech.jpg")):
         shutil.copyfile(DEMO_PHOTOS / name, work / ALBUM / f"{number}.jpg")
     with (work / ALBUM / "1.jpg").open("ab") as file:
         file.write(b"\0")  # another file with the same face
-    (work / MORE).mkdir()
-    shutil.copyfile(DEMO_PHOTOS / "barack_obama_blue_room.jpg", work / MORE / "3.jpg")
+    (work / NEW_PHOTOS).mkdir()
+    shutil.copyfile(DEMO_PHOTOS / "barack_obama_blue_room.jpg", work / NEW_PHOTOS / "3.jpg")
     shutil.copytree(EMBEDDED_FOLDER, work / "mine")
     manifest = (work / "mine" / "pack.toml").read_text(encoding="utf-8")
     (work / "mine" / "pack.toml").write_text(manifest.replace('name = "opencv"', 'name = "mine"', 1), encoding="utf-8")
@@ -132,16 +132,16 @@ def run(folder: Path, kills: int, seed: int = 0, only: str = "") -> tuple[dict[s
     """Run the trials in a folder; return the outcomes by name, and the number of leftovers."""
     work = folder / "work"
     make_album(work)
-    places = {"GALLERY": work / "test.facebank", "CACHE": work / "cache", "PACKS": work / "packs"}
-    environment = {f"FACEBANK_{name}": str(path) for name, path in places.items()}
+    paths = {"GALLERY": work / "test.facebank", "CACHE": work / "cache", "PACKS": work / "packs"}
+    environment = {f"FACEBANK_{name}": str(path) for name, path in paths.items()}
     environment |= {"FACEBANK_CALIBRATIONS": str(work / "calibrations"), "HOME": str(folder / "home")}
     killer = Killer(work, environment)
-    prepared = [["enroll", "--name", name, str(DEMO_PHOTOS / photo)] for name, photo in ENROLLED.items()]
-    killer.prepare([*prepared, ["scan", ALBUM]])
+    enrollments = [["enroll", "--name", name, str(DEMO_PHOTOS / photo)] for name, photo in ENROLLED.items()]
+    killer.prepare([*enrollments, ["scan", ALBUM]])
     counter = LeftoverCounter(work)
     chosen = filter(lambda trial: only in trial.name, trials(counter))
     outcomes = {trial.name: killer.run_trial(trial, kills, seed) for trial in chosen}
-    return outcomes, {"left by kills": counter.left, "left by the next runs": counter.after_the_next}
+    return outcomes, {"left by kills": counter.left_by_kills, "left by the next runs": counter.left_by_next_runs}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,8 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, outcome in outcomes.items():
         print(json.dumps({"trial": name, **asdict(outcome)}), flush=True)
     wrong = sum(len(outcome.wrong) for outcome in outcomes.values())
-    kills, hits = (sum(getattr(outcome, what) for outcome in outcomes.values()) for what in ("kills", "hits"))
-    leftovers = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+    kills, hits = (sum(getattr(outcome, name) for outcome in outcomes.values()) for name in ("kills", "hits"))
+    leftovers = ", ".join(f"{count:,} {origin}" for origin, count in counts.items())
     print(f"{kills:,} kills, {hits:,} hit the run, {leftovers}, {wrong:,} faults")
     return 1 if wrong else 0
 

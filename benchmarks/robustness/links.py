@@ -57,16 +57,16 @@ COMMANDS: dict[str, Sequence[str]] = {
 }
 """Commands to run on each tree, in this order; later ones use the results of earlier ones."""
 
-_GALLERY_ALONE = (
+_GALLERY_ONLY = (
     *("enroll", "confirm", "deny", "people name", "people set", "people rename", "people merge", "people unmerge"),
     *("people split", "people remove-sample", "people re-embed", "strangers forget", "settings set", "settings unset"),
 )
-_KEYS_ALONE = ("serve keys add", "serve keys revoke")
-_NOTHING = (
+_KEYS_ONLY = ("serve keys add", "serve keys revoke")
+_READ_ONLY = (
     *("verify", "lookalike", "audit", "tags show", "people list", "strangers list", "settings show"),
     *("packs list", "packs show", "packs verify", "serve keys list", "album show", "help"),
 )
-ELSEWHERE: Mapping[str, str] = {
+EXCLUDED: Mapping[str, str] = {
     "packs install": "needs a server or an archive, and writes like packs add",
     "packs calibrate": "needs photos of 40 people",
     "watch": "needs a camera, and writes nothing",
@@ -74,10 +74,10 @@ ELSEWHERE: Mapping[str, str] = {
     "people unmirror": "needs a Milvus server, and writes the gallery only",
     "import compreface": "needs a service, and writes only the gallery",
     "people import": "needs an export, and writes only the gallery",
-    **dict.fromkeys(_GALLERY_ALONE, "writes only the gallery"),
+    **dict.fromkeys(_GALLERY_ONLY, "writes only the gallery"),
     **dict.fromkeys(("album open", "album close"), "writes only the path of the scan beside the gallery"),
-    **dict.fromkeys(_KEYS_ALONE, "writes only the file of keys beside the gallery"),
-    **dict.fromkeys(_NOTHING, "writes nothing"),
+    **dict.fromkeys(_KEYS_ONLY, "writes only the file of keys beside the gallery"),
+    **dict.fromkeys(_READ_ONLY, "writes nothing"),
 }
 """Commands that are not run, with the reason."""
 
@@ -86,33 +86,33 @@ _PHOTOS = 8
 
 
 def make_tree(folder: Path, seed: int) -> None:
-    """Create a hostile tree: an album and an output folder with links to the folder ``outside`` next to them."""
-    chance = random.Random(seed)
+    """Create an album and an output folder with links to the folder ``outside`` next to them."""
+    rng = random.Random(seed)
     album, out, outside = folder / "album", folder / "out", folder / "outside"
     folders = (out / name for name in ("report", "faces", "demo"))
-    for each in (album / "sub", outside / "deep", folder / "packs", *folders):
-        each.mkdir(parents=True)
+    for new_folder in (album / "sub", outside / "deep", folder / "packs", *folders):
+        new_folder.mkdir(parents=True)
     for number in range(_PHOTOS):
         data = (DEMO_PHOTOS / PHOTOS[number % len(PHOTOS)]).read_bytes()
         note = f"{seed:04}{number:04}".encode()
-        place = outside if number % 2 else outside / "deep"
-        for where in (album if number % 3 else album / "sub", place):
+        outside_folder = outside if number % 2 else outside / "deep"
+        for photo_folder in (album if number % 3 else album / "sub", outside_folder):
             note = note[::-1]
             data = data[:2] + b"\xff\xfe\0" + bytes([2 + len(note)]) + note + data[2:]
-            (where / f"photo {number}.jpg").write_bytes(data)
-        (place / f"photo {number}.jpg.xmp").write_text(XMP.format(number))
+            (photo_folder / f"photo {number}.jpg").write_bytes(data)
+        (outside_folder / f"photo {number}.jpg.xmp").write_text(XMP.format(number))
     for person, photos in (("Ada", PHOTOS[:2]), ("Bea", PHOTOS[2:])):
         (folder / "people" / person).mkdir(parents=True)
         for photo in photos:
             shutil.copy(DEMO_PHOTOS / photo, folder / "people" / person / photo)
     (outside / "page.html").write_text("mine")
-    for make in _links(album, outside):
-        if chance.random() < 0.7:
-            make()
+    for make_link in _link_makers(album, outside):
+        if rng.random() < 0.7:
+            make_link()
     _make_clip(folder / "clip.avi")
     _make_pack(folder / "mine")
-    waiting = [*(out / person for person in PEOPLE), out / "sheet.html", out / "why.png"]
-    waiting += [
+    link_paths = [*(out / person for person in PEOPLE), out / "sheet.html", out / "why.png"]
+    link_paths += [
         out / "export",
         *(out / name for name in ("clip.mp4", "found.html", "person.html", "copy.facebank", "album.scan")),
         out / "faces" / "stranger 1 00m00.jpg",
@@ -126,10 +126,10 @@ def make_tree(folder: Path, seed: int) -> None:
         *(out / f"photo {number}.jpg" for number in range(_PHOTOS)),
         out / "sub",
     ]
-    for path in waiting:
-        if chance.random() < 0.4:
+    for path in link_paths:
+        if rng.random() < 0.4:
             is_folder = path.suffix == ""
-            path.symlink_to(outside / ("deep" if is_folder else chance.choice(("page.html", "photo 1.jpg", "none"))))
+            path.symlink_to(outside / ("deep" if is_folder else rng.choice(("page.html", "photo 1.jpg", "none"))))
 
 
 def _make_clip(path: Path) -> None:
@@ -139,10 +139,10 @@ def _make_clip(path: Path) -> None:
     photo = cv2.imread(str(DEMO_PHOTOS / PHOTOS[0]))
     if photo is None:
         raise FileNotFoundError(PHOTOS[0])
-    picture = cv2.resize(photo, (640, 480))
+    frame = cv2.resize(photo, (640, 480))
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (640, 480))
     for _ in range(10):
-        video.write(picture)
+        video.write(frame)
     video.release()
 
 
@@ -153,9 +153,9 @@ def _make_pack(folder: Path) -> None:
     manifest.write_text(manifest.read_text().replace('name = "opencv"', 'name = "mine"', 1))
 
 
-def _links(album: Path, outside: Path) -> Iterator[Callable[[], None]]:
+def _link_makers(album: Path, outside: Path) -> Iterator[Callable[[], None]]:
     """Return functions that create one link each."""
-    links = {
+    targets = {
         album / "file.jpg": outside / "photo 1.jpg",
         album / "relative.jpg": Path("..", "outside", "photo 3.jpg"),
         album / "folder": outside / "deep",
@@ -170,7 +170,7 @@ def _links(album: Path, outside: Path) -> Iterator[Callable[[], None]]:
         album / "photo 4.jpg.xmp": outside / "new.xmp",
         album / "device.jpg": Path("/dev/zero"),
     }
-    for path, target in links.items():
+    for path, target in targets.items():
         yield lambda path=path, target=target: path.symlink_to(target)  # type: ignore[misc]
 
 

@@ -62,10 +62,10 @@ class Run:
 
     def wait_for_workers(self, nodes: RayNodes, count: int) -> list[int]:
         """Wait until `count` workers run, and return their process ids."""
-        ends = time.monotonic() + 90
-        while len(found := nodes.workers()) < count and time.monotonic() < ends and self.is_running:
+        deadline = time.monotonic() + 90
+        while len(process_ids := nodes.workers()) < count and time.monotonic() < deadline and self.is_running:
             time.sleep(0.1)
-        return found
+        return process_ids
 
     @property
     def is_running(self) -> bool:
@@ -85,45 +85,45 @@ class Run:
 
 def make_photos(source: Path, folder: Path, count: int) -> list[Path]:
     """Copy `count` photos, two copies of one, and a broken one into a folder; return all paths."""
-    found = sorted(source.rglob("*.jpg"))[:count] if source.is_dir() else []
+    sources = sorted(source.rglob("*.jpg"))[:count] if source.is_dir() else []
     folder.mkdir(parents=True)
-    for number, path in enumerate(found):
+    for number, path in enumerate(sources):
         shutil.copyfile(path, folder / f"{number:05}.jpg")
-    if not found:
+    if not sources:
         demo = sorted(DEMO_PHOTOS.glob("*.jpg"))
         for number in range(count):
-            (folder / f"{number:05}.jpg").write_bytes(with_comment(demo[number % len(demo)], f"{number}"))
+            (folder / f"{number:05}.jpg").write_bytes(add_comment(demo[number % len(demo)], f"{number}"))
     for number in (0, 1):
         shutil.copyfile(folder / "00000.jpg", folder / f"copy {number}.jpg")
     (folder / "broken.jpg").write_bytes((folder / "00001.jpg").read_bytes()[:2000])
     return sorted(folder.iterdir())
 
 
-def with_comment(path: Path, comment: str) -> bytes:
-    """Return a JPEG's bytes with a comment, which make its content distinct."""
+def add_comment(path: Path, comment: str) -> bytes:
+    """Return a JPEG's bytes with a comment, which makes its content distinct."""
     data, note = path.read_bytes(), comment.encode()
     return data[:2] + b"\xff\xfe" + (2 + len(note)).to_bytes(2, "big") + note + data[2:]
 
 
-def worker_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
+def kill_workers(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
     """Kill workers with SIGKILL, one after another."""
     nodes.start_head()
     nodes.add()
     nodes.wait_for_nodes(2)
     run, killed = Run(nodes, work), 0
-    chance = random.Random(5)
+    rng = random.Random(5)
     for _ in range(kills):
-        found = run.wait_for_workers(nodes, 2)
-        time.sleep(chance.uniform(1.0, 3.0))
-        if not run.is_running or not found:
+        process_ids = run.wait_for_workers(nodes, 2)
+        time.sleep(rng.uniform(1.0, 3.0))
+        if not run.is_running or not process_ids:
             break
-        kill_worker(chance.sample(found, len(found)))
+        kill_worker(rng.sample(process_ids, len(process_ids)))
         killed += 1
     code, _ = run.finish()
     return [run], {"killed": killed, "exit_codes": [code]}
 
 
-def node_removed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
+def replace_nodes(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
     """Kill a node with all of its processes and add another one, several times."""
     nodes.start_head()
     node, removed = nodes.add(), 0
@@ -143,16 +143,16 @@ def node_removed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], di
     return [run], {"removed": removed, "exit_codes": [code]}
 
 
-def photos_that_kill(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+def scan_fatal_photos(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
     """Scan photos of which one hangs its decoder and one crashes it."""
     nodes.start_head(2)
-    _add_faulty(work)
+    _add_fatal_photos(work)
     run = Run(nodes, work)
     code, errors = run.finish()
     return [run], {**_failure_report(run, work, errors), "exit_codes": [code]}
 
 
-def head_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
+def kill_cluster(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dict[str, object]]:
     """Kill head, node and command at once, and repeat the command on a new head until it is complete."""
     runs, codes = list[Run](), list[int]()
     for trial in range(max(1, kills // 3) + 1):
@@ -170,24 +170,25 @@ def head_killed(nodes: RayNodes, work: Path, kills: int) -> tuple[list[Run], dic
     return runs, {"exit_codes": codes}
 
 
-def head_alone_killed(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+def kill_head(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
     """Kill only the head, as if on a different machine than the command, and repeat the command on a new head."""
     head = nodes.start_head()
     first = Run(nodes, work)
     first.wait_for_workers(nodes, 1)
     time.sleep(2)
-    began = time.monotonic()
+    started = time.monotonic()
     nodes.kill(head)
     code, errors = first.finish()
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started
     nodes.start_head()
-    again = Run(nodes, work)
-    last = again.finish()[0]
-    said = errors.strip().splitlines()[-1:]
-    return [first, again], {"exit_codes": [code, last], "seconds_until_said": round(seconds, 1), "said": said}
+    second = Run(nodes, work)
+    second_code = second.finish()[0]
+    last_lines = errors.strip().splitlines()[-1:]
+    codes = [code, second_code]
+    return [first, second], {"exit_codes": codes, "seconds_until_said": round(seconds, 1), "said": last_lines}
 
 
-def interrupted(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+def interrupt(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
     """Interrupt the command, truncate a shard, and repeat the command."""
     nodes.start_head(2)
     first = Run(nodes, work)
@@ -195,45 +196,45 @@ def interrupted(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[st
     first.signal(signal.SIGINT)
     code, errors = first.finish()
     time.sleep(1)
-    left = len(nodes.workers())
-    cut, lost = sorted((work / "cluster.shards").glob("*.parquet"))[-1:], set[str]()
-    for path in cut:
+    workers_left = len(nodes.workers())
+    truncated, lost = sorted((work / "cluster.shards").glob("*.parquet"))[-1:], set[str]()
+    for path in truncated:
         with ParquetShard.open(path) as shard:
             lost.update(file.path for file in shard.read())
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     first.records = [record for record in first.records if record["image"] not in lost]
-    again = Run(nodes, work)
-    last, later_errors = again.finish()
-    said = [line for line in later_errors.splitlines() if "damaged" in line and "parquet" in line]
-    return [first, again], {
-        "exit_codes": [code, last],
-        "workers_left": left,
-        "shards_cut": len(cut),
-        "said": len(said),
+    second = Run(nodes, work)
+    second_code, later_errors = second.finish()
+    messages = [line for line in later_errors.splitlines() if "damaged" in line and "parquet" in line]
+    return [first, second], {
+        "exit_codes": [code, second_code],
+        "workers_left": workers_left,
+        "shards_cut": len(truncated),
+        "said": len(messages),
         "interrupted_said": errors.strip().splitlines()[-1:],
     }
 
 
-def kill_worker(workers: list[int]) -> bool:
+def kill_worker(process_ids: list[int]) -> bool:
     """Kill the first of the processes that still runs; return whether there was one."""
-    for number in workers:
+    for process_id in process_ids:
         with suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
+            os.kill(process_id, signal.SIGKILL)
             return True
     return False
 
 
-def all_at_once(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
+def combine_faults(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[str, object]]:
     """Kill a worker and a node, and add a node, while one photo hangs its decoder and another crashes it."""
     nodes.start_head()
     node = nodes.add()
     nodes.wait_for_nodes(2)
-    _add_faulty(work)
+    _add_fatal_photos(work)
     run = Run(nodes, work)
-    found, killed, removed = run.wait_for_workers(nodes, 2), 0, 0
+    process_ids, killed, removed = run.wait_for_workers(nodes, 2), 0, 0
     time.sleep(2)
-    if found and run.is_running:
-        killed += kill_worker(nodes.workers())  # the photo that crashes may have ended those that were found
+    if process_ids and run.is_running:
+        killed += kill_worker(nodes.workers())  # the crashing photo may have ended an earlier worker
     time.sleep(2)
     if run.is_running:
         nodes.kill(node)
@@ -245,54 +246,55 @@ def all_at_once(nodes: RayNodes, work: Path, _: int) -> tuple[list[Run], dict[st
 
 def wait_for_shards(run: Run, work: Path, count: int) -> None:
     """Wait until there are `count` shards, or the run has ended."""
-    ends = time.monotonic() + 90
-    while _count(work / "cluster.shards") < count and run.is_running and time.monotonic() < ends:
+    deadline = time.monotonic() + 90
+    while _count(work / "cluster.shards") < count and run.is_running and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
-def _add_faulty(work: Path) -> None:
+def _add_fatal_photos(work: Path) -> None:
     source = DEMO_PHOTOS / "eileen_collins.jpg"
-    (work / "photos" / HANGING).write_bytes(with_comment(source, "hang"))
-    (work / "photos" / CRASHING).write_bytes(with_comment(source, "crash"))
+    (work / "photos" / HANGING).write_bytes(add_comment(source, "hang"))
+    (work / "photos" / CRASHING).write_bytes(add_comment(source, "crash"))
 
 
 def _failure_report(run: Run, work: Path, errors: str) -> dict[str, object]:
     records = {str(record["image"]): record for record in run.records}
     given_up = [name for name in (HANGING, CRASHING) if records[str(work / "photos" / name)]["status"] == "unreadable"]
-    said = [line for line in errors.splitlines() if HANGING in line or CRASHING in line]
-    return {"given_up": given_up, "said": [line.rpartition("/")[2] for line in said]}
+    messages = [line for line in errors.splitlines() if HANGING in line or CRASHING in line]
+    return {"given_up": given_up, "said": [line.rpartition("/")[2] for line in messages]}
 
 
 TRIALS: dict[str, Callable[[RayNodes, Path, int], tuple[list[Run], dict[str, object]]]] = {
-    "all at once": all_at_once,
-    "workers killed": worker_killed,
-    "node removed and added": node_removed,
-    "photos that hang or crash": photos_that_kill,
-    "head and command killed": head_killed,
-    "head killed": head_alone_killed,
-    "Ctrl+C and a shard cut off": interrupted,
+    "all at once": combine_faults,
+    "workers killed": kill_workers,
+    "node removed and added": replace_nodes,
+    "photos that hang or crash": scan_fatal_photos,
+    "head and command killed": kill_cluster,
+    "head killed": kill_head,
+    "Ctrl+C and a shard cut off": interrupt,
 }
 
 
 def trials(source: Path, photos: int, kills: int, only: str | None = None) -> Iterator[dict[str, object]]:
     """Yield the results of each trial."""
-    for name, happen in TRIALS.items():
+    for name, run_trial in TRIALS.items():
         if only is not None and only not in name:
             continue
         with tempfile.TemporaryDirectory(prefix="facebank-ray-faults-") as scratch:
             work = Path(scratch)
             make_photos(source, work / "photos", photos)
             with RayNodes(PYTHONPATH=str(FAULTS)) as nodes:
-                began = time.monotonic()
-                runs, details = happen(nodes, work, kills)
-                seconds = time.monotonic() - began
-            for kept in (HANGING, CRASHING):  # they would hang or crash the scan of one machine
-                (work / "photos" / kept).unlink(missing_ok=True)
+                started = time.monotonic()
+                runs, details = run_trial(nodes, work, kills)
+                seconds = time.monotonic() - started
+            for photo_name in (HANGING, CRASHING):  # they would hang or crash the scan on one machine
+                (work / "photos" / photo_name).unlink(missing_ok=True)
             files = sorted(map(str, (work / "photos").iterdir()))
-            times = Counter(str(record["image"]) for run in runs for record in run.records)
-            alone = ["--gallery", str(work / "none.facebank"), "--runtime", "onnxruntime", "scan", str(work / "photos")]
+            counts = Counter(str(record["image"]) for run in runs for record in run.records)
+            options = ["--gallery", str(work / "none.facebank"), "--runtime", "onnxruntime"]
+            scan = ["scan", str(work / "photos"), "--scan-file", str(work / "alone.scan")]
             subprocess.run(
-                [sys.executable, "-m", "facebank_cli", *alone, "--scan-file", str(work / "alone.scan")],
+                [sys.executable, "-m", "facebank_cli", *options, *scan],
                 check=False,
                 capture_output=True,
             )
@@ -302,11 +304,11 @@ def trials(source: Path, photos: int, kills: int, only: str | None = None) -> It
                 "trial": name,
                 "files": len(files),
                 **details,
-                "told_twice": sum(times[path] > 1 for path in files),
-                "not_told": sum(times[path] == 0 for path in files) if is_counted else None,
+                "told_twice": sum(counts[path] > 1 for path in files),
+                "not_told": sum(counts[path] == 0 for path in files) if is_counted else None,
                 "seconds": round(seconds, 1),
                 **asdict(difference),
-                "other_status": difference.other_status - len(times.keys() - set(files)),
+                "other_status": difference.other_status - len(counts.keys() - set(files)),
                 "left_over": (work / "cluster.shards").exists()
                 and [path.name for path in (work / "cluster.shards").iterdir()],
             }
@@ -318,8 +320,8 @@ def _count(folder: Path) -> int:
 
 def is_right(trial: dict[str, object]) -> bool:
     """Return whether nothing is missing, duplicated or different."""
-    wrong = ("missing", "other_content", "other_status", "other_faces", "told_twice", "not_told")
-    return not any(trial[name] for name in wrong) and trial["box"] <= 0.01 and trial["cosine"] >= 0.99999  # type: ignore[operator]
+    faults = ("missing", "other_content", "other_status", "other_faces", "told_twice", "not_told")
+    return not any(trial[name] for name in faults) and trial["box"] <= 0.01 and trial["cosine"] >= 0.99999  # type: ignore[operator]
 
 
 def main() -> int:
@@ -333,13 +335,13 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=6, help="workers to kill; a third as many nodes and heads")
     parser.add_argument("--only", help="run only trials whose name contains this text")
     arguments = parser.parse_args()
-    done = []
+    results = []
     for trial in trials(arguments.photos, arguments.count, arguments.kills, arguments.only):
-        done.append(trial | {"right": is_right(trial)})
-        print(json.dumps(done[-1]), flush=True)
+        results.append(trial | {"right": is_right(trial)})
+        print(json.dumps(results[-1]), flush=True)
     if arguments.out is not None:
-        arguments.out.with_suffix(".json").write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
-    return 0 if all(trial["right"] for trial in done) else 1
+        arguments.out.with_suffix(".json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return 0 if all(trial["right"] for trial in results) else 1
 
 
 if __name__ == "__main__":

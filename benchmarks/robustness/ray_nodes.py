@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -22,8 +22,8 @@ from facebank.album.scan.scan_file import ScanFile
 from facebank.operations.engine import load_engine
 
 FAULTS = Path(__file__).with_name("decoder_faults")
-_MEMORY = 120_000_000  # bytes of a node's object store
-_PATIENCE = 60.0  # seconds for a node to start
+_OBJECT_STORE_BYTES = 120_000_000  # of a node
+_START_TIMEOUT = 60.0  # seconds for a node to start
 
 
 class RayNodes:
@@ -39,10 +39,10 @@ class RayNodes:
         self.port = _free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._folder = Path(tempfile.mkdtemp(prefix="fb-", dir="/tmp"))
-        quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         # Detects a lost node after 5 seconds instead of half a minute.
-        quick = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
-        self.environment = {**os.environ, **quiet, **quick, **environment}
+        health_checks = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
+        self.environment = {**os.environ, **settings, **health_checks, **environment}
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -58,10 +58,10 @@ class RayNodes:
         head = self._start(
             "--head", f"--port={self.port}", f"--temp-dir={self._folder}", "--include-dashboard=false", cores=cores
         )
-        ends = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _START_TIMEOUT
         while not _listens(self.port):
-            if time.monotonic() > ends or head.poll() is not None:
-                raise RuntimeError("Ray's head did not start")
+            if time.monotonic() > deadline or head.poll() is not None:
+                raise RuntimeError(f"The head of Ray did not start within {_START_TIMEOUT:.0f} s")
             time.sleep(0.2)
         self.wait_for_nodes(1)
         return head
@@ -73,9 +73,9 @@ class RayNodes:
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """Kill a node with all of its processes, as in a power failure."""
         if process.poll() is None:
-            for number in _processes_of(process.pid):
+            for process_id in _processes_of(process.pid):
                 with suppress(ProcessLookupError):
-                    os.kill(number, signal.SIGKILL)
+                    os.kill(process_id, signal.SIGKILL)
         process.wait()
 
     def wait_for_nodes(self, count: int) -> None:
@@ -83,27 +83,27 @@ class RayNodes:
         code = (
             "import ray, sys, time\n"
             f"ray.init(address={self.address!r}, log_to_driver=False)\n"
-            f"end = time.time() + {_PATIENCE}\n"
+            f"end = time.time() + {_START_TIMEOUT}\n"
             f"while sum(node['Alive'] for node in ray.nodes()) < {count} and time.time() < end: time.sleep(0.2)\n"
         )
         subprocess.run([sys.executable, "-c", code], env=self.environment, check=True, capture_output=True)
 
     def workers(self) -> list[int]:
         """Return the process ids of the scan workers on all nodes."""
-        found = []
+        process_ids = []
         for process in self._processes:
-            for number in _processes_of(process.pid):
+            for process_id in _processes_of(process.pid):
                 with suppress(OSError):
-                    if Path(f"/proc/{number}/cmdline").read_bytes().startswith(b"ray::ScanWorker"):
-                        found.append(number)
-        return found
+                    if Path(f"/proc/{process_id}/cmdline").read_bytes().startswith(b"ray::ScanWorker"):
+                        process_ids.append(process_id)
+        return process_ids
 
     def _start(self, *options: str, cores: int) -> subprocess.Popen[bytes]:
         ray = shutil.which("ray", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
         if ray is None:
             raise RuntimeError("Ray is not installed: python -m pip install -e '.[cluster]'")
         process = subprocess.Popen(
-            [ray, "start", "--block", f"--num-cpus={cores}", f"--object-store-memory={_MEMORY}", *options],
+            [ray, "start", "--block", f"--num-cpus={cores}", f"--object-store-memory={_OBJECT_STORE_BYTES}", *options],
             env=self.environment,
             start_new_session=True,
             stdin=subprocess.DEVNULL,
@@ -134,42 +134,44 @@ class Difference:
         return not wrong and self.box <= 0.01 and self.cosine >= 0.99999
 
 
-def compare_scans(one: Path, other: Path) -> Difference:
+def compare_scans(first_path: Path, second_path: Path) -> Difference:
     """Compare the files, statuses and faces of two scan files."""
     identity = load_engine().identity
-    with ScanFile.open(one, identity, read_only=True) as first, ScanFile.open(other, identity, read_only=True) as last:
-        ours, theirs = ({photo.path: photo for photo in scan.photos()} for scan in (first, last))
-        errors, their_errors = first.unreadable("/"), last.unreadable("/")
-    both = ours.keys() & theirs.keys()
-    alike = [path for path in both if len(ours[path].faces) == len(theirs[path].faces)]
-    pairs = [pair for path in alike for pair in zip(ours[path].faces, theirs[path].faces, strict=True)]
+    with ExitStack() as stack:
+        paths = (first_path, second_path)
+        scans = [stack.enter_context(ScanFile.open(path, identity, read_only=True)) for path in paths]
+        first, second = ({photo.path: photo for photo in scan.photos()} for scan in scans)
+        first_errors, second_errors = (scan.unreadable("/") for scan in scans)
+    both = first.keys() & second.keys()
+    comparable = [path for path in both if len(first[path].faces) == len(second[path].faces)]
+    pairs = [pair for path in comparable for pair in zip(first[path].faces, second[path].faces, strict=True)]
     return Difference(
         photos=len(both),
         faces=len(pairs),
-        missing=len(ours.keys() ^ theirs.keys()),
-        other_content=sum(ours[path].content_hash != theirs[path].content_hash for path in both),
-        other_status=sum(errors.get(path) != their_errors.get(path) for path in errors.keys() | their_errors.keys()),
-        other_faces=len(both) - len(alike),
+        missing=len(first.keys() ^ second.keys()),
+        other_content=sum(first[path].content_hash != second[path].content_hash for path in both),
+        other_status=len({path for path, _ in first_errors.items() ^ second_errors.items()}),
+        other_faces=len(both) - len(comparable),
         box=max((float(np.abs(np.subtract(a.box, b.box)).max()) for a, b in pairs), default=0.0),
         cosine=min((float(a.embedding @ b.embedding) for a, b in pairs), default=1.0),
     )
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as free_socket:
+        free_socket.bind(("127.0.0.1", 0))
+        return int(free_socket.getsockname()[1])
 
 
 def _processes_of(session: int) -> list[int]:
     """Return the processes of a session; each node has its own session."""
-    found = []
+    process_ids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
                 if os.getsid(int(entry.name)) == session:
-                    found.append(int(entry.name))
-    return found
+                    process_ids.append(int(entry.name))
+    return process_ids
 
 
 def _listens(port: int) -> bool:

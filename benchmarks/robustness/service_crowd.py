@@ -30,9 +30,9 @@ from facebank import FaceBank
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 ENROLLED = DEMO_PHOTOS / "barack_obama_portrait_2012.jpg"
-ASKED = DEMO_PHOTOS / "barack_obama_speech.jpg"
+PROBE = DEMO_PHOTOS / "barack_obama_speech.jpg"
 PEOPLE = "/api/v1/people"
-BEGUN = (
+PARTIAL_REQUESTS = (
     b"",
     b"GET /api/v1/health HTTP/1.1\r\nHost: local",
     b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n" + bytes(1000),
@@ -41,9 +41,9 @@ BEGUN = (
 SPARE_FILES = 200
 TOKEN = "the-token-of-a-trial-on-this-machine"
 PAUSE = 0.15  # seconds between requests
-STEADY = 6  # equal counts of descriptors that count as settled
-WARM = 100  # unmeasured requests of each kind
-CLOSE_TIMEOUT = 60.0  # time limit for the service to close connections, in seconds
+SETTLED_COUNTS = 6  # consecutive equal counts of descriptors
+WARMUP_REQUESTS = 100  # of each kind
+CLOSE_TIMEOUT = 60.0  # seconds for the service to close connections
 
 
 def client_of(address: str) -> httpx.Client:
@@ -60,84 +60,86 @@ class RegularClient(threading.Thread):
         self.seconds: list[float] = []
         self._address = address
         self._keeps_connection = keeps_connection
-        self._is_over = threading.Event()
+        self._is_ended = threading.Event()
 
     def run(self) -> None:
         """Send requests until `end` is called."""
-        with client_of(self._address) as kept:
-            while not self._is_over.is_set():
-                self._ask(kept)
+        with client_of(self._address) as client:
+            while not self._is_ended.is_set():
+                self._request(client)
 
     def end(self) -> None:
         """Stop sending requests."""
-        self._is_over.set()
+        self._is_ended.set()
         self.join()
 
-    def _ask(self, kept: httpx.Client) -> None:
+    def _request(self, client: httpx.Client) -> None:
         time.sleep(PAUSE)
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             if self._keeps_connection:
-                answer = kept.post("/api/v1/identify", content=ASKED.read_bytes())
+                response = client.post("/api/v1/identify", content=PROBE.read_bytes())
             else:
-                with client_of(self._address) as client:
-                    answer = client.get(PEOPLE)
-            self.outcomes["answered" if answer.status_code == 200 else f"status {answer.status_code}"] += 1
+                with client_of(self._address) as new_client:
+                    response = new_client.get(PEOPLE)
+            self.outcomes["answered" if response.status_code == 200 else f"status {response.status_code}"] += 1
         except httpx.HTTPError as error:
             self.outcomes[type(error).__name__] += 1
-        self.seconds.append(time.monotonic() - began)
+        self.seconds.append(time.monotonic() - started)
 
 
-def descriptors(service: Service) -> int:
+def count_descriptors(service: Service) -> int:
     """Return the number of open files and connections of a service."""
     return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
 
 
 def connect(address: str, count: int) -> list[socket.socket]:
-    """Open connections with requests that are never completed; refused ones are omitted."""
-    place = urlsplit(address)
-    made = []
+    """Open connections with requests that are never completed."""
+    url = urlsplit(address)
+    connections = []
     for number in range(count):
-        connection = socket.create_connection((place.hostname or "", place.port or 0), timeout=20)
+        connection = socket.create_connection((url.hostname or "", url.port or 0), timeout=20)
         connection.setblocking(False)
         with suppress(OSError):  # already closed by the service
-            connection.send(BEGUN[number % len(BEGUN)])
-        made.append(connection)
-    return made
+            connection.send(PARTIAL_REQUESTS[number % len(PARTIAL_REQUESTS)])
+        connections.append(connection)
+    return connections
 
 
-def wait_settled(service: Service, most: int | None = None) -> int:
+def wait_until_settled(service: Service, max_count: int | None = None) -> int:
     """Wait until a service has closed its clients' connections; return its number of descriptors."""
-    deadline, found = time.monotonic() + CLOSE_TIMEOUT, [descriptors(service)]
+    deadline, counts = time.monotonic() + CLOSE_TIMEOUT, [count_descriptors(service)]
     while time.monotonic() < deadline and (
-        len(found) < 6 or len(set(found[-6:])) > 1 or found[-1] > (most or found[-1])
+        len(counts) < SETTLED_COUNTS
+        or len(set(counts[-SETTLED_COUNTS:])) > 1
+        or (max_count is not None and counts[-1] > max_count)
     ):
         time.sleep(0.5)
-        found.append(descriptors(service))
-    return found[-1]
+        counts.append(count_descriptors(service))
+    return counts[-1]
 
 
-def crowd(service: Service, count: int, seconds: float) -> bool:
+def hold_connections(service: Service, count: int, seconds: float) -> bool:
     """Hold connections next to regular clients; return whether all regular requests were answered."""
-    asking = [RegularClient(service.address, keeps_connection=keeps) for keeps in (True, False)]
-    for one in asking:
-        one.start()
-    began = time.monotonic()
-    held = connect(service.address, count)
-    took, most = time.monotonic() - began, 0
-    while time.monotonic() - began < max(seconds, took):
-        most = max(most, descriptors(service))
+    clients = [RegularClient(service.address, keeps_connection=keeps) for keeps in (True, False)]
+    for client in clients:
+        client.start()
+    started = time.monotonic()
+    connections = connect(service.address, count)
+    connect_seconds, max_descriptors = time.monotonic() - started, 0
+    while time.monotonic() - started < max(seconds, connect_seconds):
+        max_descriptors = max(max_descriptors, count_descriptors(service))
         time.sleep(0.5)
-    print(f"{count:,} connections made in {took:.1f} s; the service has up to {most:,} descriptors open")
-    print(f"{service.megabytes():.0f} MB with them")
-    for one in asking:
-        one.end()
-    for connection in held:
+    print(f"{count:,} connections opened in {connect_seconds:.1f} s")
+    print(f"the service had up to {max_descriptors:,} open descriptors and {service.megabytes():.0f} MB")
+    for client in clients:
+        client.end()
+    for connection in connections:
         connection.close()
-    for one, kind in zip(asking, ("one connection", "a new connection each time"), strict=True):
-        times = f"median {median(one.seconds) * 1000:.0f} ms, slowest {max(one.seconds) * 1000:.0f} ms"
-        print(f"requests meanwhile, {kind}: {dict(one.outcomes)}; {times}")
-    return all(set(one.outcomes) == {"answered"} for one in asking)
+    for client, kind in zip(clients, ("one connection", "a new connection each time"), strict=True):
+        times = f"median {median(client.seconds) * 1000:.0f} ms, slowest {max(client.seconds) * 1000:.0f} ms"
+        print(f"requests meanwhile, {kind}: {dict(client.outcomes)}; {times}")
+    return all(set(client.outcomes) == {"answered"} for client in clients)
 
 
 def main() -> int:
@@ -147,8 +149,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="seconds for which connections are held")
     parser.add_argument("--growth", type=float, default=40.0, help="largest allowed growth of memory, in megabytes")
     arguments = parser.parse_args()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(arguments.connections + SPARE_FILES, most), most))
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(arguments.connections + SPARE_FILES, hard_limit), hard_limit))
     with tempfile.TemporaryDirectory() as folder:
         gallery = Path(folder) / "crowd.facebank"
         with FaceBank.open(gallery) as bank:
@@ -156,16 +158,17 @@ def main() -> int:
         (Path(folder) / "token.txt").write_text(TOKEN)
         with run_service(gallery, "--token-file", f"{folder}/token.txt") as service:
             with client_of(service.address) as client:
-                for _ in range(WARM):  # warm up threads and caches
-                    client.post("/api/v1/identify", content=ASKED.read_bytes())
+                for _ in range(WARMUP_REQUESTS):  # warm up threads and caches
+                    client.post("/api/v1/identify", content=PROBE.read_bytes())
                     client.get(PEOPLE)
-            files, before = wait_settled(service), service.megabytes()
-            print(f"before: {before:.0f} MB, {files} descriptors")
-            is_answered = crowd(service, arguments.connections, arguments.seconds)
-            left, after = wait_settled(service, files), service.megabytes()
+            descriptors_before, megabytes_before = wait_until_settled(service), service.megabytes()
+            print(f"before: {megabytes_before:.0f} MB, {descriptors_before} descriptors")
+            is_answered = hold_connections(service, arguments.connections, arguments.seconds)
+            descriptors_after, megabytes_after = wait_until_settled(service, descriptors_before), service.megabytes()
     print("".join(service.output), end="")
-    print(f"after: {after:.0f} MB, {left} descriptors")
-    return 0 if is_answered and not service.output and left <= files and after - before <= arguments.growth else 1
+    print(f"after: {megabytes_after:.0f} MB, {descriptors_after} descriptors")
+    is_released = descriptors_after <= descriptors_before and megabytes_after - megabytes_before <= arguments.growth
+    return 0 if is_answered and is_released and not service.output else 1
 
 
 if __name__ == "__main__":

@@ -29,38 +29,38 @@ CLIENTS = 4
 
 
 class ChangeLog:
-    """Acknowledged changes, and requested changes without an answer."""
+    """Acknowledged changes, and requested changes without a response."""
 
     def __init__(self) -> None:
         self.enrolled: dict[str, str | None] = {}  # last acknowledged note of each person
         self.forgotten: set[str] = set()
-        self.open: dict[str, set[object]] = {}  # pending request of a person at the kill
+        self.pending: dict[str, set[object]] = {}  # unanswered changes of each person at the kill
         self.acknowledged = 0
 
-    def wrong(self, gallery: Path) -> list[str]:
+    def find_faults(self, gallery: Path) -> list[str]:
         """Return the differences of a gallery from the acknowledged changes."""
-        found: list[str] = []
+        faults: list[str] = []
         with FaceBank.open(gallery) as bank:
             people = {person.name: person for person in bank.people()}
         for name, note in self.enrolled.items():
-            allowed = self.open.get(name, set())
+            allowed = self.pending.get(name, set())
             if name not in people:
-                found += [] if "forget" in allowed else [f"{name} is missing"]
+                faults += [] if "forget" in allowed else [f"{name} is missing"]
             elif people[name].sample_count < 1 or people[name].note not in {note, *allowed}:
-                found.append(f"{name} has the note {people[name].note!r}, not {note!r}")
-        found += [f"{name} was forgotten but is in the gallery" for name in self.forgotten if name in people]
-        return [*found, *(damage.message for damage in check_gallery(gallery).damage)]
+                faults.append(f"{name} has the note {people[name].note!r}, not {note!r}")
+        faults += [f"{name} was forgotten but is in the gallery" for name in self.forgotten if name in people]
+        return [*faults, *(damage.message for damage in check_gallery(gallery).damage)]
 
     def settle(self, gallery: Path) -> None:
         """Resolve pending changes according to the gallery."""
         with FaceBank.open(gallery) as bank:
             people = {person.name: person for person in bank.people()}
-        for name in self.open:
+        for name in self.pending:
             if name in people:
                 self.enrolled[name] = people[name].note
             elif name in self.enrolled:
                 del self.enrolled[name]
-        self.open.clear()
+        self.pending.clear()
 
 
 class Client:
@@ -77,19 +77,19 @@ class Client:
         with self._http:
             while self._people:
                 try:
-                    self._random.choice((self._enroll, self._enroll, self._describe, self._forget, self._ask))()
+                    self._random.choice((self._enroll, self._enroll, self._describe, self._forget, self._identify))()
                 except httpx.TransportError:
                     return
 
-    def _request_change(self, name: str, what: object, ask: Callable[[], httpx.Response]) -> bool:
+    def _request_change(self, name: str, change: object, send: Callable[[], httpx.Response]) -> bool:
         """Request a change of a person, and return whether it was acknowledged."""
-        self._log.open.setdefault(name, set()).add(what)
-        answer = ask()
-        self._log.open[name].discard(what)
-        if not self._log.open[name]:
-            del self._log.open[name]
-        self._log.acknowledged += answer.is_success
-        return answer.is_success
+        self._log.pending.setdefault(name, set()).add(change)
+        response = send()
+        self._log.pending[name].discard(change)
+        if not self._log.pending[name]:
+            del self._log.pending[name]
+        self._log.acknowledged += response.is_success
+        return response.is_success
 
     def _enroll(self) -> None:
         folder = self._people.pop()
@@ -103,44 +103,44 @@ class Client:
     def _describe(self) -> None:
         if self._own:
             name, note = self._random.choice(self._own), f"note {self._random.random()}"
-            if self._request_change(name, note, lambda: self._http.patch(_place(name), json={"note": note})):
+            if self._request_change(name, note, lambda: self._http.patch(_person_url(name), json={"note": note})):
                 self._log.enrolled[name] = note
 
     def _forget(self) -> None:
         if len(self._own) > 2:
             name = self._own.pop(0)
-            if self._request_change(name, "forget", lambda: self._http.delete(_place(name))):
+            if self._request_change(name, "forget", lambda: self._http.delete(_person_url(name))):
                 self._log.enrolled.pop(name, None)
                 self._log.forgotten.add(name)
 
-    def _ask(self) -> None:
+    def _identify(self) -> None:
         photo = next(self._people[-1].glob("*.jpg"), None) if self._people else None
         if photo is not None:
             self._http.post("/api/v1/identify", content=photo.read_bytes())
 
 
-def _place(name: str) -> str:
+def _person_url(name: str) -> str:
     return f"/api/v1/people/{quote(name, safe='')}"
 
 
 def run(data: Path, gallery: Path, kills: int, seed: int) -> tuple[ChangeLog, list[str]]:
     """Kill a service repeatedly, and return the log of changes and the faults."""
-    log, moments = ChangeLog(), random.Random(seed)
+    log, rng = ChangeLog(), random.Random(seed)
     people = sorted((path for path in data.iterdir() if path.is_dir()), reverse=True)
-    wrong: list[str] = []
+    faults: list[str] = []
     for number in range(kills):
         with run_service(gallery, "--requests-a-minute", "1000000") as service:
-            clients = [Client(service.address, log, people, CLIENTS * number + each) for each in range(CLIENTS)]
+            clients = [Client(service.address, log, people, CLIENTS * number + index) for index in range(CLIENTS)]
             threads = [threading.Thread(target=client.run) for client in clients]
             for thread in threads:
                 thread.start()
-            time.sleep(moments.uniform(0.5, 4.0))
+            time.sleep(rng.uniform(0.5, 4.0))
             service.kill()
             for thread in threads:
                 thread.join()
-        wrong += log.wrong(gallery)
+        faults += log.find_faults(gallery)
         log.settle(gallery)
-    return log, wrong
+    return log, faults
 
 
 def main() -> int:
@@ -151,13 +151,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="seed of the random kills (default 1)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        log, wrong = run(arguments.data, Path(folder) / "killed.facebank", arguments.kills, arguments.seed)
+        log, faults = run(arguments.data, Path(folder) / "killed.facebank", arguments.kills, arguments.seed)
     print(
-        f"{arguments.kills} kills, {log.acknowledged} changes acknowledged, {len(log.enrolled)} people there, "
-        f"{len(log.forgotten)} forgotten: {len(wrong)} wrong"
+        f"{arguments.kills} kills, {log.acknowledged} changes acknowledged, {len(log.enrolled)} people enrolled, "
+        f"{len(log.forgotten)} forgotten: {len(faults)} faults"
     )
-    print("\n".join(wrong), end="\n" if wrong else "")
-    return 1 if wrong else 0
+    print("\n".join(faults), end="\n" if faults else "")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

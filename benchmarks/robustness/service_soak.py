@@ -29,61 +29,61 @@ from facebank.schemas.records import photo_record
 
 DEMO_PHOTOS = Path(__file__).resolve().parents[2] / "facebank" / "demo" / "photos"
 ENROLLED = {"Barack Obama": "barack_obama_portrait_2012.jpg", "Eileen Collins": "eileen_collins.jpg"}
-BUSY = 503
+TOO_BUSY = 503  # status
 TRIES = 200
 INVALID_EVERY = 10  # every tenth request is invalid
 
 
 class LoadGenerator:
-    """Requests of the clients with the expected answers."""
+    """Sends the requests of the clients and compares the responses with the expected ones."""
 
     def __init__(self, address: str, expected: dict[str, str]) -> None:
         self.outcomes: Counter[str] = Counter()
         self._expected = expected
         self._photos = sorted(DEMO_PHOTOS.glob("*.jpg"))
         self._address = address
-        self._own = threading.local()
+        self._local = threading.local()
 
-    def ask(self, number: int) -> None:
-        """Send one request, and count the outcome."""
-        if not hasattr(self._own, "client"):
-            self._own.client = httpx.Client(base_url=self._address, timeout=120, trust_env=False)
-        client: httpx.Client = self._own.client
+    def request(self, number: int) -> None:
+        """Send request `number`, and count the outcome."""
+        if not hasattr(self._local, "client"):
+            self._local.client = httpx.Client(base_url=self._address, timeout=120, trust_env=False)
+        client: httpx.Client = self._local.client
         if number % INVALID_EVERY == 0:
             self.outcomes[self._send_invalid(client, number // INVALID_EVERY)] += 1
             return
         photo = self._photos[number % len(self._photos)]
         for _ in range(TRIES):
-            answer = client.post("/api/v1/identify", files={"photo": (photo.name, photo.read_bytes())})
-            if answer.status_code != BUSY:
+            response = client.post("/api/v1/identify", files={"photo": (photo.name, photo.read_bytes())})
+            if response.status_code != TOO_BUSY:
                 break
             self.outcomes["told to retry"] += 1
             threading.Event().wait(0.2)
-        is_right = answer.status_code == 200 and text_of(answer.json()["photos"][0]) == self._expected[photo.name]
-        self.outcomes["right" if is_right else f"wrong ({answer.status_code})"] += 1
+        is_right = response.status_code == 200 and serialize(response.json()["photos"][0]) == self._expected[photo.name]
+        self.outcomes["right" if is_right else f"wrong ({response.status_code})"] += 1
 
     def _send_invalid(self, client: httpx.Client, number: int) -> str:
         kind = number % 4
         if kind == 3:
-            place = urlsplit(self._address)
-            with socket.create_connection((place.hostname or "", place.port or 0), timeout=60) as connection:
+            url = urlsplit(self._address)
+            with socket.create_connection((url.hostname or "", url.port or 0), timeout=60) as connection:
                 connection.sendall(
                     b"POST /api/v1/identify HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n\r\nabc"
                 )
             return "cut off"
         if kind == 0:
-            status, answer = 400, client.post("/api/v1/identify")
+            status, response = 400, client.post("/api/v1/identify")
         elif kind == 1:
-            status, answer = 200, client.post("/api/v1/identify", content=b"\xff\xd8\xff broken")
+            status, response = 200, client.post("/api/v1/identify", content=b"\xff\xd8\xff broken")
         else:
-            status, answer = 403, client.get("/api/v1/health", headers={"Host": "evil.example"})
-        if answer.status_code == BUSY:
+            status, response = 403, client.get("/api/v1/health", headers={"Host": "evil.example"})
+        if response.status_code == TOO_BUSY:
             return "told to retry"
-        return "refused" if answer.status_code == status else f"wrong ({answer.status_code} for {status})"
+        return "refused" if response.status_code == status else f"wrong ({response.status_code} for {status})"
 
 
-def text_of(record: dict[str, object]) -> str:
-    """Return an answer about a photo as comparable text."""
+def serialize(record: dict[str, object]) -> str:
+    """Return a photo's record as comparable text."""
     return json.dumps(record, sort_keys=True)
 
 
@@ -101,18 +101,18 @@ def main() -> int:
                 bank.enroll(name, DEMO_PHOTOS / photo)
             photos = sorted(DEMO_PHOTOS.glob("*.jpg"))
             records = {path.name: {**photo_record(*bank.identify(path)), "image": path.name} for path in photos}
-        expected = {name: text_of(json.loads(json.dumps(record))) for name, record in records.items()}
+        expected = {name: serialize(json.loads(json.dumps(record))) for name, record in records.items()}
         options = ("--exact", "--requests-a-minute", "1000000")
         with run_service(gallery, *options) as service, ThreadPoolExecutor(arguments.clients) as pool:
-            asking = LoadGenerator(service.address, expected)
+            generator = LoadGenerator(service.address, expected)
             first = arguments.requests // 5
-            list(pool.map(asking.ask, range(first)))
+            list(pool.map(generator.request, range(first)))
             before = service.megabytes()
-            list(pool.map(asking.ask, range(first, arguments.requests)))
+            list(pool.map(generator.request, range(first, arguments.requests)))
             after = service.megabytes()
-    wrong = {outcome: count for outcome, count in asking.outcomes.items() if outcome.startswith("wrong")}
+    wrong = {outcome: count for outcome, count in generator.outcomes.items() if outcome.startswith("wrong")}
     print("".join(service.output), end="")
-    print(f"{dict(asking.outcomes)}; {before:.0f} MB after a fifth, {after:.0f} MB at the end")
+    print(f"{dict(generator.outcomes)}; {before:.0f} MB after a fifth, {after:.0f} MB at the end")
     return 1 if wrong or service.output or after - before > arguments.growth else 0
 
 
